@@ -1,0 +1,1 @@
+"""Who remembers which handler put what where."""

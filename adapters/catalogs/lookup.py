@@ -1,0 +1,25 @@
+"""Finding an image by the name people use for it."""
+
+from collections.abc import Callable, Iterator
+
+from returns.result import Failure, Result, Success
+
+from lading.ports.failures import AmbiguousImage, CatalogFailure, ImageNotFound
+from lading.ports.image import Image
+
+__all__ = ["by_id_or_name"]
+
+
+def by_id_or_name(
+    reference: str, with_that_id: Image | None, images: Callable[[], Iterator[Image]], catalog: str
+) -> Result[Image, CatalogFailure]:
+    """The image with that id if there is one, else the only one of that name; `catalog` says where was looked."""
+    if with_that_id is not None:
+        return Success(with_that_id)
+    match [image for image in images() if image.name == reference]:
+        case [image]:
+            return Success(image)
+        case []:
+            return Failure(ImageNotFound(reference, catalog))
+        case several:
+            return Failure(AmbiguousImage(reference, tuple(image.id for image in several)))

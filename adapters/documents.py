@@ -1,0 +1,96 @@
+"""Image documents: an image in the JSON shape that Glance's `GET /v2/images/{id}` answers.
+
+https://docs.openstack.org/api-ref/image/v2/#show-image
+"""
+
+from collections.abc import Mapping
+from typing import cast
+
+from returns.result import Failure, Result, Success
+
+from lading.ports.image import Digest, Image
+from lading.ports.location import Location
+
+__all__ = ["image_from_document", "image_to_document"]
+
+_TEXTS = ("id", "name", "status", "disk_format", "container_format", "os_hash_algo", "os_hash_value", "checksum")
+# `direct_url` repeats a location, credentials included: it must not slip through among the properties.
+_KNOWN = frozenset({*_TEXTS, "size", "locations", "direct_url"})
+
+
+def image_from_document(document: Mapping[str, object]) -> Result[Image, str]:
+    """The image that the document describes, or what is wrong with it in words. Unknown keys become properties.
+
+    Without visible `locations`, `direct_url` is the one location (Glance's `show_image_direct_url`).
+
+    >>> image_from_document({"id": "a", "size": "big"})
+    <Failure: size: expected a whole number of bytes, got 'big'>
+    """
+    for key in _TEXTS:
+        if not isinstance(document.get(key), str | None):
+            return Failure(f"{key}: expected a string, got {document[key]!r}")
+    texts = {key: cast("str | None", document.get(key)) for key in _TEXTS}
+    if not (image_id := texts["id"]) or not image_id.strip():
+        return Failure("id: expected a string that is not blank")
+    size = document.get("size")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
+        return Failure(f"size: expected a whole number of bytes, got {size!r}")
+    locations = _locations(document)
+    if isinstance(locations, str):
+        return Failure(locations)
+    algorithm, value = texts["os_hash_algo"], texts["os_hash_value"]
+    return Success(
+        Image(
+            id=image_id,
+            name=texts["name"],
+            size=size,
+            disk_format=texts["disk_format"],
+            container_format=texts["container_format"],
+            digest=Digest(algorithm, value) if algorithm and value else None,
+            checksum=texts["checksum"],
+            status=texts["status"] or "active",
+            locations=locations,
+            properties={key: value for key, value in document.items() if key not in _KNOWN},
+        )
+    )
+
+
+def image_to_document(image: Image) -> dict[str, object]:
+    """The document of an image: what `image_from_document` reads, keys whose value is unknown left out.
+
+    >>> image_to_document(Image("a", name="noble", size=1, locations=[Location("file:///noble.img")]))["locations"]
+    [{'url': 'file:///noble.img', 'metadata': {}}]
+    """
+    known: dict[str, object] = {
+        "id": image.id,
+        "name": image.name,
+        "status": image.status,
+        "size": image.size,
+        "disk_format": image.disk_format,
+        "container_format": image.container_format,
+        "os_hash_algo": image.digest.algorithm if image.digest else None,
+        "os_hash_value": image.digest.value if image.digest else None,
+        "checksum": image.checksum,
+    }
+    document = {key: value for key, value in known.items() if value is not None}
+    if image.locations:
+        document["locations"] = [{"url": each.url, "metadata": dict(each.metadata)} for each in image.locations]
+    return {**image.properties, **document}
+
+
+def _locations(document: Mapping[str, object]) -> list[Location] | str:
+    """The locations, or what is wrong with them."""
+    direct_url = document.get("direct_url")
+    entries = document.get("locations") or ([{"url": direct_url}] if direct_url else [])
+    if not isinstance(entries, list):
+        return "locations: expected a list"
+    locations: list[Location] = []
+    for position, entry in enumerate(entries):
+        # Not shown as it is: it may hold credentials.
+        if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
+            return f"locations[{position}]: expected an object with a url string"
+        metadata = entry.get("metadata") or {}
+        if not isinstance(metadata, dict):
+            return f"locations[{position}].metadata: expected an object"
+        locations.append(Location(entry["url"], metadata))
+    return locations

@@ -1,0 +1,1 @@
+"""How bytes land: one pipeline for every handler that moves them."""

@@ -1,0 +1,1 @@
+"""Who remembers which files were hashed."""

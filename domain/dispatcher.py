@@ -1,0 +1,339 @@
+"""The Dispatcher: tries handlers in the order that is a law, stops at the first that handles, and has it recorded."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeVar, final
+
+from returns.result import Failure, Result, Success
+
+from lading.domain.failures import (
+    FetchFailure,
+    HandlerNotLoaded,
+    HandlerRefused,
+    NoHandlerAvailable,
+    NotAssociated,
+    TargetFailure,
+    Tried,
+)
+from lading.domain.handler import Handler, Landing, Work
+from lading.domain.matcher import LocationMatcher
+from lading.domain.refusals import Faulted, Refusal, Scope, Unsettled, Unsupported
+from lading.ports.association import Association
+from lading.ports.association_store import AssociationStore
+from lading.ports.catalog import ImageCatalog
+from lading.ports.context import NOBODY, Context
+from lading.ports.failures import AmbiguousImage, CatalogUnavailable, ImageNotFound, LadingError, StoreUnavailable
+from lading.ports.image import Image
+from lading.ports.location import Location
+from lading.ports.observer import Observer, Silence
+
+__all__ = ["Attempt", "Dispatcher", "FetchRequest", "Staged"]
+
+_log = logging.getLogger(__name__)
+_Done = TypeVar("_Done")
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """An image, and where it shall be.
+
+    `image_id` is an id, a name or an href, as far as the catalog takes them. Both are stripped. Without an image the
+    catalog is not asked; without a target nothing is looked up and nothing recorded.
+    """
+
+    image_id: str | None = None
+    target: str = ""
+    context: Context = NOBODY
+    force: bool = False
+    """Whether what is at the target may be replaced."""
+    observer: Observer = field(default_factory=Silence, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image_id", (self.image_id or "").strip() or None)
+        object.__setattr__(self, "target", (self.target or "").strip())
+
+
+@final
+class Attempt:
+    """One handler's turn at one location. Nothing behind it has happened yet; who drives it settles it."""
+
+    __slots__ = ("_record", "handler", "landing", "refusal", "work")
+
+    def __init__(self, handler: Handler, work: Work, record: Callable[[Handler, Work, Landing], None]) -> None:
+        self.handler = handler
+        self.work = work
+        self.landing: Landing | None = None
+        self.refusal: Refusal | None = Unsettled()
+        """None once it is settled as handled."""
+        self._record = record
+
+    @property
+    def location(self) -> Location | None:
+        return self.work.location
+
+    @property
+    def tried(self) -> Tried:
+        """What is told of it when all is over."""
+        return Tried(self.handler.name, self.location, self.refusal)
+
+    def settle(self, outcome: Result[Landing | None, Refusal]) -> None:
+        """Say how it went. A Landing is recorded; a success without one (a removal, say) ends the search unrecorded.
+
+        Raises StoreUnavailable when it can't be recorded; what landed is removed again.
+        """
+        match outcome:
+            case Success(landing):
+                if landing is not None:
+                    self._record(self.handler, self.work, landing)
+                self.landing, self.refusal = landing, None
+            case Failure(refusal):
+                self.refusal = refusal
+
+    def __repr__(self) -> str:
+        return f"Attempt({self.tried})"
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """An image that is where it was wanted."""
+
+    image: Image | None
+    target: str
+    handler: str
+    location: Location | None
+    landing: Landing
+    attempts: tuple[Tried, ...]
+    """Every attempt in order; the last one handled."""
+
+
+class _Held(NamedTuple):
+    """A target that is recorded, and what is needed to do something about it."""
+
+    handler: Handler
+    work: Work
+    association: Association
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@final
+class Dispatcher:
+    """Fetches, moves and removes images by the handlers it is given. It keeps nothing of a request: share it freely."""
+
+    def __init__(
+        self,
+        handlers: Iterable[Handler],
+        catalog: ImageCatalog,
+        associations: AssociationStore,
+        *,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self.handlers = tuple(handlers)
+        self._by_name = {handler.name: handler for handler in self.handlers}
+        if len(self._by_name) < len(self.handlers):
+            raise ValueError(f"handlers share a name: {', '.join(handler.name for handler in self.handlers)}")
+        self._matcher = LocationMatcher(self.handlers)
+        self._catalog = catalog
+        self._associations = associations
+        self._clock = clock
+
+    def fetch(self, request: FetchRequest) -> Result[Staged, FetchFailure]:
+        """Bring the image to the target by the first handler that can."""
+        tried: list[Tried] = []
+        try:
+            for attempt in self.attempts(request):
+                attempt.settle(_ask(attempt.handler, attempt.work, attempt.handler.fetch, attempt.work))
+                tried.append(attempt.tried)
+                if attempt.landing is not None:
+                    staged = _staged(attempt, attempt.landing, tried)
+        except (NoHandlerAvailable, ImageNotFound, AmbiguousImage, CatalogUnavailable, StoreUnavailable) as failure:
+            return Failure(failure)
+        # The attempts end in an exception or with the one that landed.
+        return Success(staged)
+
+    def attempts(self, request: FetchRequest) -> Iterator[Attempt]:
+        """The attempts in order, each lazily, until one is settled as handled.
+
+        Raises NoHandlerAvailable when none was, and the catalog's and the store's failures when it is their turn.
+        """
+        tried: list[Tried] = []
+        ruled_out: set[str] = set()
+        for attempt in self._in_order(request):
+            if attempt.handler.name in ruled_out:
+                continue
+            yield attempt
+            if attempt.refusal is None:
+                return
+            tried.append(attempt.tried)
+            if attempt.refusal.scope is Scope.HANDLER:
+                ruled_out.add(attempt.handler.name)
+            elif attempt.refusal.scope is Scope.REQUEST:
+                break
+        raise NoHandlerAvailable(request.image_id, request.target, tuple(tried))
+
+    def plan(self, request: FetchRequest) -> tuple[Attempt, ...]:
+        """All attempts in order, none of them made. Raises the catalog's and the store's failures."""
+        return tuple(self._in_order(request))
+
+    def remove(self, target: str, context: Context = NOBODY) -> Result[Association, TargetFailure]:
+        """Have the associated handler remove what it put at the target, and forget it. Gives what was recorded."""
+
+        def release(held: _Held) -> Result[Association, TargetFailure]:
+            return (
+                _answer(held, held.handler.remove, held.work)
+                .bind(lambda _: self._associations.remove(held.association.target))
+                .map(lambda _: held.association)
+            )
+
+        return self._held(target, context).bind(release)
+
+    def move(self, source: str, destination: str, context: Context = NOBODY) -> Result[Association, TargetFailure]:
+        """Have the associated handler move the source to the destination. Gives what is recorded there now."""
+        destination = destination.strip()
+
+        def relocate(held: _Held) -> Result[Association, TargetFailure]:
+            if not destination or destination == held.association.target:
+                reason = "the destination is the source" if destination else "the destination is blank"
+                return Failure(HandlerRefused(held.association.target, held.handler.name, Unsupported(reason)))
+            return _answer(held, held.handler.move, held.work, destination).bind(lambda landing: record(held, landing))
+
+        def record(held: _Held, landing: Landing) -> Result[Association, TargetFailure]:
+            moved = replace(held.association, target=destination, fingerprint=landing.fingerprint)
+            return (
+                self._associations.put(moved)
+                .alt(lambda failure: self._move_back(held, destination, failure))
+                .bind(lambda _: self._associations.remove(held.association.target))
+                .map(lambda _: moved)
+            )
+
+        return self._held(source, context).bind(relocate)
+
+    def _in_order(self, request: FetchRequest) -> Iterator[Attempt]:
+        """The order that is a law, lazily: nothing is looked up before it is its turn."""
+        association = _value_or_raise(self._associations.get(request.target)) if request.target else None
+        work = Work(request.target, None, None, request.context, association, request.force, request.observer)
+
+        if association is not None and _concerns(association, request):
+            yield from self._by_association(association, work, request)
+
+        image = self._find(request)
+        work = replace(work, image=image)
+        for handler, location in self._matcher.pairs(image.locations if image else ()):
+            yield Attempt(handler, replace(work, location=location), self._record)
+        for handler in self._matcher.independent:
+            yield Attempt(handler, work, self._record)
+
+    def _by_association(self, association: Association, work: Work, request: FetchRequest) -> Iterator[Attempt]:
+        handler = self._by_name.get(association.handler)
+        if handler is None:
+            _log.warning("%s", HandlerNotLoaded(association.target, association.handler, tuple(self._by_name)))
+            return
+        image, location = association.image, association.location
+        if location is not None and location.is_withheld:
+            # Credentials are never recorded: what is recorded names the catalog's location, which has them.
+            image = self._find(request)
+            location = next((each for each in image.locations if str(each) == location.url), None) if image else None
+            if location is None:
+                return
+        yield Attempt(handler, replace(work, image=image, location=location), self._record)
+
+    def _find(self, request: FetchRequest) -> Image | None:
+        if request.image_id is None:
+            return None
+        image = _value_or_raise(self._catalog.find(request.image_id, request.context))
+        return replace(image, locations=_value_or_raise(self._catalog.locations(image, request.context)))
+
+    def _record(self, handler: Handler, work: Work, landing: Landing) -> None:
+        if not work.target or landing.present:
+            return
+        association = Association(
+            target=work.target,
+            handler=handler.name,
+            image=replace(work.image, locations=()) if work.image else None,
+            location=work.location.withheld() if work.location else None,
+            landed_at=self._clock(),
+            method=landing.method,
+            size=landing.size,
+            digest=landing.digest,
+            verified=landing.verified,
+            fingerprint=landing.fingerprint,
+        )
+        match self._associations.put(association):
+            case Failure(failure):
+                undone = _ask(handler, work, handler.remove, work)
+                if isinstance(undone, Failure):
+                    _log.error("%s is there, but recorded nowhere: %s", work.target, undone.failure().reason)
+                raise failure
+
+    def _held(self, target: str, context: Context) -> Result[_Held, TargetFailure]:
+        target = target.strip()
+
+        def hold(association: Association | None) -> Result[_Held, TargetFailure]:
+            if association is None:
+                return Failure(NotAssociated(target))
+            handler = self._by_name.get(association.handler)
+            if handler is None:
+                return Failure(HandlerNotLoaded(target, association.handler, tuple(self._by_name)))
+            work = Work(target, association.image, association.location, context, association)
+            return Success(_Held(handler, work, association))
+
+        recalled: Result[Association | None, TargetFailure] = (
+            self._associations.get(target) if target else Success(None)
+        )
+        return recalled.bind(hold)
+
+    def _move_back(self, held: _Held, destination: str, failure: StoreUnavailable) -> StoreUnavailable:
+        source = held.association.target
+        undone = _ask(held.handler, held.work, held.handler.move, replace(held.work, target=destination), source)
+        if isinstance(undone, Failure):
+            _log.error("%s is at %s now, but recorded nowhere: %s", source, destination, undone.failure().reason)
+        return failure
+
+
+def _staged(attempt: Attempt, landing: Landing, tried: list[Tried]) -> Staged:
+    work = attempt.work
+    return Staged(work.image, work.target, attempt.handler.name, work.location, landing, tuple(tried))
+
+
+def _concerns(association: Association, request: FetchRequest) -> bool:
+    """Whether it is about the image asked for. The origin never looked, and could hand over another image's bytes."""
+    if request.image_id is None or association.image is None:
+        return True
+    return request.image_id in (association.image.id, association.image.name)
+
+
+def _answer(
+    held: _Held, verb: Callable[..., Result[_Done, Refusal]], *arguments: object
+) -> Result[_Done, TargetFailure]:
+    return _ask(held.handler, held.work, verb, *arguments).alt(
+        lambda refusal: HandlerRefused(held.association.target, held.handler.name, refusal)
+    )
+
+
+def _ask(
+    handler: Handler, work: Work, verb: Callable[..., Result[_Done, Refusal]], *arguments: object
+) -> Result[_Done, Refusal]:
+    """A handler's answer, also when it raises: a third party's bug must not keep the others from their turn."""
+    try:
+        answer = verb(*arguments)
+    except Exception as error:  # noqa: BLE001 - see above
+        _log.debug("handler %s raised", handler.name, exc_info=True)
+        text = str(error)
+        if work.location is not None:
+            text = text.replace(work.location.url, str(work.location))
+        return Failure(Faulted(f"raised {type(error).__name__}: {text}"))
+    if not isinstance(answer, Result):
+        return Failure(Faulted(f"answered {answer!r}, which is no Result"))
+    return answer
+
+
+def _value_or_raise(outcome: Result[_Done, LadingError]) -> _Done:
+    """For generators, whose callers see failures as exceptions."""
+    match outcome:
+        case Failure(failure):
+            raise failure
+    return outcome.unwrap()

@@ -1,0 +1,96 @@
+"""How a request ends when it doesn't succeed."""
+
+from dataclasses import dataclass
+
+from lading.domain.refusals import Refusal, Scope
+from lading.ports.failures import CatalogFailure, LadingError, StoreUnavailable
+from lading.ports.location import Location
+
+__all__ = [
+    "FetchFailure",
+    "HandlerNotLoaded",
+    "HandlerRefused",
+    "NoHandlerAvailable",
+    "NotAssociated",
+    "TargetFailure",
+    "Tried",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An attempt that was made, and how it ended."""
+
+    handler: str
+    location: Location | None
+    refusal: Refusal | None = None
+    """None when it handled."""
+
+    def __str__(self) -> str:
+        where = "" if self.location is None else f" {self.location}"
+        return f"{self.handler}{where}: {self.refusal.reason if self.refusal else 'done'}"
+
+
+@dataclass(eq=False)
+class NoHandlerAvailable(LadingError):
+    """Nothing handled the request."""
+
+    image_id: str | None
+    target: str
+    attempts: tuple[Tried, ...]
+    """Every attempt in order, with its reason."""
+
+    def __str__(self) -> str:
+        what = f"image {self.image_id}" if self.image_id else "a request that names no image"
+        if not self.attempts:
+            return f"no handler took {what} for {self.target}: none takes any of its locations, none goes without"
+        return f"no handler took {what} for {self.target}: {'; '.join(map(str, self.attempts))}"
+
+    @property
+    def decisive(self) -> Refusal | None:
+        """The refusal that ruled out everything else, if one did."""
+        last = self.attempts[-1].refusal if self.attempts else None
+        return last if last is not None and last.scope is Scope.REQUEST else None
+
+
+@dataclass(eq=False)
+class NotAssociated(LadingError):
+    """Nothing is recorded for the target."""
+
+    target: str
+
+    def __str__(self) -> str:
+        return f"nothing is recorded for {self.target or 'a blank target'}"
+
+
+@dataclass(eq=False)
+class HandlerNotLoaded(LadingError):
+    """The handler that the target is associated with isn't among those loaded."""
+
+    target: str
+    handler: str
+    loaded: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.target} was put there by the handler {self.handler!r}, which is not loaded "
+            f"(loaded: {', '.join(self.loaded) or 'none'})"
+        )
+
+
+@dataclass(eq=False)
+class HandlerRefused(LadingError):
+    """The associated handler would not remove or move the target."""
+
+    target: str
+    handler: str
+    refusal: Refusal
+
+    def __str__(self) -> str:
+        return f"{self.target}: {self.handler}: {self.refusal.reason}"
+
+
+FetchFailure = NoHandlerAvailable | CatalogFailure | StoreUnavailable
+"""How a fetch fails."""
+TargetFailure = NotAssociated | HandlerNotLoaded | HandlerRefused | StoreUnavailable
+"""How a remove or a move fails."""

@@ -1,0 +1,106 @@
+"""The Handler strategy: one way of carrying images, and the words in which it is spoken to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from returns.result import Result
+
+from lading.domain.refusals import Refusal
+from lading.ports.association import Association, Fingerprint
+from lading.ports.context import NOBODY, Context
+from lading.ports.image import Digest, Image
+from lading.ports.location import Location
+from lading.ports.observer import Observer, Silence
+
+__all__ = ["Foresighted", "Handler", "Landing", "Preparable", "Work"]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One thing for a handler to do, with all that it may need. Handlers keep nothing of it."""
+
+    target: str
+    """Stripped. Empty when the request names none."""
+    image: Image | None = None
+    location: Location | None = None
+    """None for a location-independent attempt."""
+    context: Context = NOBODY
+    association: Association | None = None
+    """What is recorded for the target."""
+    force: bool = False
+    """Whether something at the target may be replaced."""
+    observer: Observer = field(default_factory=Silence, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """How an image landed, as far as its handler can tell. `Landing()` says that it did, and no more."""
+
+    method: str | None = None
+    """`reflink`, `copy`, `download`, …"""
+    size: int | None = None
+    """Bytes at the target."""
+    digest: Digest | None = None
+    """Of the bytes at the target."""
+    verified: bool = False
+    """Whether the digest was compared with the catalog's, and agreed."""
+    fingerprint: Fingerprint | None = None
+    """Of the target, when it is a file on this host."""
+    present: bool = False
+    """Whether the very image was there already, so that nothing was moved and what is recorded stays."""
+
+
+class Handler(Protocol):
+    """One way of carrying images.
+
+    An instance serves all threads and keeps no state of a request. Its answers are values: it raises only for bugs.
+    """
+
+    @property
+    def name(self) -> str:
+        """What associations and settings call it; unique within a Dispatcher."""
+        ...
+
+    @property
+    def schemes(self) -> frozenset[str] | None:
+        """The URL schemes it takes. Empty: location-independent, takes any and none. None: takes nothing."""
+        ...
+
+    @property
+    def is_local(self) -> bool:
+        """Whether what it fetches is a file on this host."""
+        ...
+
+    def fetch(self, work: Work) -> Result[Landing, Refusal]:
+        """Bring `work.image` from `work.location` to `work.target`: whole, or not at all.
+
+        After a refusal nothing is left behind. What is already at the target stays, unless `work.force`.
+        """
+        ...
+
+    def remove(self, work: Work) -> Result[None, Refusal]:
+        """Remove what it fetched to `work.target`. That nothing is there any more is a success."""
+        ...
+
+    def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
+        """Move what it fetched from `work.target` to `destination`, where nothing may be: wholly, or not at all."""
+        ...
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """A handler with something to re-establish after a restart: a mapped device, a mount."""
+
+    def prepare(self, associations: Iterable[Association]) -> None:
+        """Called once after loading, with its own associations; what it raises is a warning."""
+        ...
+
+
+@runtime_checkable
+class Foresighted(Protocol):
+    """A handler that can tell beforehand whether an attempt would do."""
+
+    def foresee(self, work: Work) -> Result[str, Refusal]:
+        """How it would do it, or the refusal that `fetch` would end in, as far as can be seen. Changes nothing."""
+        ...

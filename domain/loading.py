@@ -1,0 +1,64 @@
+"""Handlers from configured names."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from lading.domain.handler import Handler, Preparable
+from lading.ports.association_store import AssociationStore
+
+__all__ = ["Loaded", "Skipped", "load_handlers", "prepare_handlers"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A configured name that gave no handler, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The handlers in configured order, and the names that were passed over."""
+
+    handlers: tuple[Handler, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def load_handlers(names: Iterable[str], available: Mapping[str, Callable[[], Handler]]) -> Loaded:
+    """Build the named handlers, in order, each once.
+
+    Blanks are ignored and names stripped. A name that is a duplicate, that nothing is available for, or whose handler
+    can't be imported or built is skipped with a warning that names it.
+    """
+    handlers: dict[str, Handler] = {}
+    skipped: list[Skipped] = []
+    for name in filter(None, map(str.strip, names)):
+        if name in handlers:
+            reason = "named twice"
+        elif name not in available:
+            reason = f"unknown; known are {', '.join(sorted(available)) or 'none'}"
+        else:
+            try:
+                handlers[name] = available[name]()
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever a third party's import or constructor raises
+                _log.debug("handler %s could not be built", name, exc_info=True)
+                reason = f"could not be built: {type(error).__name__}: {error}"
+        _log.warning("handler %s is skipped: %s", name, reason)
+        skipped.append(Skipped(name, reason))
+    return Loaded(tuple(handlers.values()), tuple(skipped))
+
+
+def prepare_handlers(handlers: Iterable[Handler], associations: AssociationStore) -> None:
+    """Offer each handler its own associations, so that it can re-establish what a restart lost."""
+    for handler in handlers:
+        if isinstance(handler, Preparable):
+            try:
+                handler.prepare(associations.list(handler=handler.name))
+            except Exception as error:  # noqa: BLE001 - one handler's trouble must not keep the others from work
+                _log.debug("handler %s could not be prepared", handler.name, exc_info=True)
+                _log.warning("handler %s could not be prepared: %s: %s", handler.name, type(error).__name__, error)

@@ -1,0 +1,68 @@
+"""Which handlers take which locations, in which order."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from lading.domain.handler import Handler
+from lading.ports.location import Location
+
+__all__ = ["LocationMatcher", "matching"]
+
+
+class LocationMatcher:
+    """Pairs handlers, in configured order, with the locations they take, in the catalog's order.
+
+    A location is matched by its scheme. The locations are sorted by scheme once, so that pairing H handlers with L
+    locations costs O(H + L + pairs), where comparing each with each costs O(H × L).
+    """
+
+    def __init__(self, handlers: Iterable[Handler]) -> None:
+        # Schemes are read once: the order of a dispatch is fixed when its parts are put together.
+        self._handlers = tuple((handler, _lowered(handler.schemes)) for handler in handlers)
+        self.independent: tuple[Handler, ...] = tuple(
+            handler for handler, schemes in self._handlers if schemes is not None and not schemes
+        )
+        """The handlers that need no location, in configured order."""
+
+    def pairs(self, locations: Sequence[Location]) -> Iterator[tuple[Handler, Location]]:
+        """Every handler with every location that it takes, lazily."""
+        by_scheme = _by_scheme(locations)
+        for handler, schemes in self._handlers:
+            for location in _taken(locations, by_scheme, schemes):
+                yield handler, location
+
+
+def matching(locations: Sequence[Location], schemes: Collection[str] | None) -> list[Location]:
+    """The locations that a handler of these schemes takes: all when there are none, none when `schemes` is None.
+
+    >>> matching([Location("RBD://fsid/pool/image/snap"), Location("http://host/image")], {"rbd"})
+    [Location('RBD://fsid/pool/image/snap')]
+    """
+    return list(_taken(locations, _by_scheme(locations), _lowered(schemes)))
+
+
+_ByScheme = dict[str, list[int]]
+
+
+def _lowered(schemes: Collection[str] | None) -> frozenset[str] | None:
+    if schemes is None:
+        return None
+    # The original API's handlers write ("rbd") for ("rbd",): one scheme, not its letters.
+    return frozenset({schemes.lower()} if isinstance(schemes, str) else (scheme.lower() for scheme in schemes))
+
+
+def _by_scheme(locations: Sequence[Location]) -> _ByScheme:
+    positions: _ByScheme = {}
+    for position, location in enumerate(locations):
+        positions.setdefault(location.scheme, []).append(position)
+    return positions
+
+
+def _taken(locations: Sequence[Location], by_scheme: _ByScheme, schemes: frozenset[str] | None) -> Iterable[Location]:
+    if schemes is None:
+        return ()
+    if not schemes:
+        return locations
+    found = [by_scheme[scheme] for scheme in schemes & by_scheme.keys()]
+    # Several schemes: back into the catalog's order.
+    positions = found[0] if len(found) == 1 else sorted(position for each in found for position in each)
+    return (locations[position] for position in positions)

@@ -1,0 +1,49 @@
+"""What is remembered of a target: who put there what, from where, and how to tell whether it still is that."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from lading.ports.image import Digest, Image
+from lading.ports.location import Location
+
+__all__ = ["Association", "Fingerprint"]
+
+
+class Fingerprint(NamedTuple):
+    """Which file this is, and since when it is so: two equal fingerprints mean unchanged bytes.
+
+    The times are nanoseconds since the epoch. A program can set a file's mtime back but not its ctime (inode(7)).
+    """
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """Target → handler, as it is recorded after a success."""
+
+    target: str
+    """Stripped, never blank."""
+    handler: str
+    """The handler's name."""
+    image: Image | None
+    """The image without its locations; None when the request named none."""
+    location: Location | None
+    """Where it came from, without credentials; None for a location-independent attempt."""
+    landed_at: datetime
+    """When it was fetched; aware, UTC. A move keeps it."""
+    method: str | None = None
+    """How it was carried: `reflink`, `copy`, `download`, a third party's word, …"""
+    size: int | None = None
+    """Bytes at the target."""
+    digest: Digest | None = None
+    """Of the bytes at the target."""
+    verified: bool = False
+    """Whether `digest` was compared with the catalog's and agreed."""
+    fingerprint: Fingerprint | None = None
+    """Of the target when it was published; None when it is not a file on this host."""

@@ -1,0 +1,63 @@
+"""What goes wrong at the boundary.
+
+Each is both a value, in a `Failure`, and an exception, for the callers of generators: mutable, as Python's exceptions
+are, because a frozen one can't be given its traceback.
+"""
+
+from dataclasses import dataclass, fields
+
+__all__ = ["AmbiguousImage", "CatalogFailure", "CatalogUnavailable", "ImageNotFound", "LadingError", "StoreUnavailable"]
+
+
+class LadingError(Exception):
+    """The base of everything that lading raises or returns as a failure."""
+
+    def __post_init__(self) -> None:
+        # The fields are also the exception's args, so that it survives pickling between processes.
+        super().__init__(*(getattr(self, each.name) for each in fields(self)))  # type: ignore[arg-type]  # every subclass is a dataclass
+
+
+@dataclass(eq=False)
+class ImageNotFound(LadingError):
+    """No image goes by this id, name or href."""
+
+    reference: str
+    catalog: str
+    """What was searched, in words."""
+
+    def __str__(self) -> str:
+        return f"no image {self.reference!r} in {self.catalog}"
+
+
+@dataclass(eq=False)
+class AmbiguousImage(LadingError):
+    """Several images go by this name."""
+
+    reference: str
+    ids: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{len(self.ids)} images are named {self.reference!r}, name one by its id: {', '.join(self.ids)}"
+
+
+@dataclass(eq=False)
+class CatalogUnavailable(LadingError):
+    """The catalog can't answer, or what it answers makes no sense."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
+class StoreUnavailable(LadingError):
+    """The association store can't be read or written."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+CatalogFailure = ImageNotFound | AmbiguousImage | CatalogUnavailable

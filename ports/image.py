@@ -1,0 +1,61 @@
+"""What a catalog knows of an image."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lading.ports.location import Location
+
+__all__ = ["Digest", "Image"]
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A hash of an image's bytes.
+
+    `algorithm` is a name that `hashlib.new` takes (Glance's `os_hash_algo`), `value` the hex digest; both lower-case.
+
+    >>> str(Digest("SHA256", "AB12"))
+    'sha256:ab12'
+    """
+
+    algorithm: str
+    value: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "algorithm", self.algorithm.lower())
+        object.__setattr__(self, "value", self.value.lower())
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image as a catalog describes it. What the catalog doesn't say is None."""
+
+    id: str
+    name: str | None = None
+    size: int | None = None
+    """Bytes."""
+    disk_format: str | None = None
+    """`raw`, `qcow2`, `vmdk`, `iso`, …, as Glance names them."""
+    container_format: str | None = None
+    digest: Digest | None = None
+    """Glance's `os_hash_algo` and `os_hash_value`."""
+    checksum: str | None = None
+    """Glance's legacy MD5, hex."""
+    status: str = "active"
+    locations: Sequence[Location] = ()
+    """In the catalog's order; kept as a tuple."""
+    properties: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """Everything else that the catalog says."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "locations", tuple(self.locations))
+
+    @property
+    def promised(self) -> Digest | None:
+        """The strongest hash that the catalog gives: the multihash, else the MD5, else None."""
+        if self.digest is not None:
+            return self.digest
+        return Digest("md5", self.checksum) if self.checksum else None

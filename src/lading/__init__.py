@@ -1,0 +1,64 @@
+"""Brings VM disk images to a host by the cheapest way, and remembers which way it was."""
+
+from lading.domain.dispatcher import Attempt, Dispatcher, FetchRequest, Staged
+from lading.domain.failures import HandlerNotLoaded, HandlerRefused, NoHandlerAvailable, NotAssociated, Tried
+from lading.domain.handler import Handler, Landing, Work
+from lading.domain.matcher import LocationMatcher
+from lading.domain.refusals import (
+    Faulted,
+    Mismatched,
+    Refusal,
+    Scope,
+    TargetFailed,
+    TargetOccupied,
+    Unavailable,
+    Unconfigured,
+    Unsettled,
+    Unsupported,
+)
+from lading.ports.association import Association, Fingerprint
+from lading.ports.association_store import AssociationStore
+from lading.ports.catalog import ImageCatalog
+from lading.ports.context import Context
+from lading.ports.failures import AmbiguousImage, CatalogUnavailable, ImageNotFound, LadingError, StoreUnavailable
+from lading.ports.image import Digest, Image
+from lading.ports.location import Location
+
+__all__ = [
+    "AmbiguousImage",
+    "Association",
+    "AssociationStore",
+    "Attempt",
+    "CatalogUnavailable",
+    "Context",
+    "Digest",
+    "Dispatcher",
+    "Faulted",
+    "FetchRequest",
+    "Fingerprint",
+    "Handler",
+    "HandlerNotLoaded",
+    "HandlerRefused",
+    "Image",
+    "ImageCatalog",
+    "ImageNotFound",
+    "LadingError",
+    "Landing",
+    "Location",
+    "LocationMatcher",
+    "Mismatched",
+    "NoHandlerAvailable",
+    "NotAssociated",
+    "Refusal",
+    "Scope",
+    "Staged",
+    "StoreUnavailable",
+    "TargetFailed",
+    "TargetOccupied",
+    "Tried",
+    "Unavailable",
+    "Unconfigured",
+    "Unsettled",
+    "Unsupported",
+    "Work",
+]
