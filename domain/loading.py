@@ -1,7 +1,7 @@
 """Handlers from configured names."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lading.domain.handler import Handler, Preparable
@@ -53,8 +53,8 @@ def load_handlers(names: Iterable[str], available: Mapping[str, Callable[[], Han
     return Loaded(tuple(handlers.values()), tuple(skipped))
 
 
-def prepare_handlers(handlers: Iterable[Handler], associations: AssociationStore) -> None:
-    """Offer each handler its own associations, so that it can re-establish what a restart lost."""
+def prepare_handlers(handlers: Sequence[Handler], associations: AssociationStore) -> Sequence[Handler]:
+    """Offer each handler its own associations, once, to re-establish what a restart lost; the handlers, prepared."""
     for handler in handlers:
         if isinstance(handler, Preparable):
             try:
@@ -62,3 +62,4 @@ def prepare_handlers(handlers: Iterable[Handler], associations: AssociationStore
             except Exception as error:  # noqa: BLE001 - one handler's trouble must not keep the others from work
                 _log.debug("handler %s could not be prepared", handler.name, exc_info=True)
                 _log.warning("handler %s could not be prepared: %s: %s", handler.name, type(error).__name__, error)
+    return handlers

@@ -39,7 +39,7 @@ class MemoryCatalog:
         if data is None:
             return Failure(CatalogUnavailable(f"the memory catalog has no data for image {image.id}"))
         try:
-            stream = io.BytesIO(data) if isinstance(data, bytes) else data.open("rb")
+            stream = io.BytesIO(data) if isinstance(data, bytes) else data.open("rb", buffering=0)
         except OSError as error:
             return Failure(CatalogUnavailable(f"the data of image {image.id} can't be read: {error}"))
         stream.seek(offset)

@@ -1,0 +1,41 @@
+# `make demo` and `make test` set everything up on a fresh machine: they need Python 3.11 or newer, and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Profiles are in tests/conftest.py.
+export HYPOTHESIS_PROFILE ?= dev
+
+.PHONY: demo test check format bench clean
+
+$(READY): pyproject.toml requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lading needs Python 3.11 or newer: make PYTHON=python3.x")'
+	@echo "Setting up $(VENV) …"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)  ## the main job on real input
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+test: $(READY)  ## all tests
+	@$(BIN)/pytest --cov --cov-report=
+	@$(BIN)/coverage report --include='*/domain/*,*/ports/*' --fail-under=100
+
+check: $(READY)  ## everything that needs no run: style, types, imports, doctests
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-timings 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/pytest --quiet --doctest-modules domain ports adapters
+
+format: $(READY)
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: $(READY)  ## the figures, as ratios against named peers
+	@for each in bench/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+
+clean:
+	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

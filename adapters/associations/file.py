@@ -1,0 +1,157 @@
+"""Associations in the host's database."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from returns.result import Failure, safe
+
+from lading.adapters.database import Database, Row, Step, as_text, from_text
+from lading.adapters.documents import image_from_document, image_to_document
+from lading.ports.association import Association, Fingerprint
+from lading.ports.failures import StoreUnavailable
+from lading.ports.image import Digest, Image
+from lading.ports.location import Location
+
+__all__ = ["FileAssociations", "listing", "recording"]
+
+_PAGE: Final = 256
+"""Rows that a list holds in memory at a time."""
+_COLUMNS: Final = "target, handler, document"
+_RECORD: Final = """
+REPLACE INTO associations (target, handler, image_id, document)
+VALUES (CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT))
+"""
+_GET: Final = f"SELECT {_COLUMNS} FROM associations WHERE target = CAST(? AS TEXT)"  # noqa: S608 - constants
+_REMOVE: Final = "DELETE FROM associations WHERE target = CAST(? AS TEXT)"
+_NONSENSE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What comes of encoding what JSON doesn't know, and of decoding what was not encoded here."""
+
+
+class FileAssociations:
+    """An AssociationStore in a file: durable, and shared by every process that opens the same database.
+
+    An association comes back exactly as it was put. One that can't, because its image's properties or its location's
+    metadata hold what JSON doesn't know, is refused.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @safe(exceptions=(StoreUnavailable,))
+    def get(self, target: str) -> Association | None:
+        rows = self._database.rows(_GET, (as_text(target),))
+        return self._recalled(rows[0]) if rows else None
+
+    @safe(exceptions=(StoreUnavailable,))
+    def put(self, association: Association) -> None:
+        self._database.change(recording(association))
+
+    @safe(exceptions=(StoreUnavailable,))
+    def remove(self, target: str) -> None:
+        self._database.change((_REMOVE, (as_text(target),)))
+
+    def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
+        after: str | None = None
+        while rows := self._database.rows(*listing(handler, image_id, after)):
+            for row in rows:
+                association = self._recalled(row)
+                yield association
+            after = association.target
+
+    def _recalled(self, row: Row) -> Association:
+        try:
+            return _association(row)
+        except _NONSENSE as error:
+            target = row[0].decode(errors="replace") if isinstance(row[0], bytes) else row[0]
+            reason = f"what it holds for {target} makes no sense ({type(error).__name__}: {error})"
+            advice = "delete that row of the table associations"
+            raise StoreUnavailable(f"the database {self._database.path} can't be used: {reason}: {advice}") from error
+
+
+def recording(association: Association) -> Step:
+    """What records it. Raises StoreUnavailable when it can't be written down so that it comes back as it is."""
+    target, handler = as_text(association.target), as_text(association.handler)
+    try:
+        document = _document(association)
+        changed = _difference(association, _association((target, handler, document)))
+    except _NONSENSE as error:
+        raise StoreUnavailable(f"the association of {association.target} can't be written down: {error}") from error
+    if changed is not None:
+        raise StoreUnavailable(
+            f"the association of {association.target} can't be written down: its {changed} would come back changed;"
+            " properties and metadata may hold what JSON does (strings, numbers, lists, string-keyed dicts, …)"
+        )
+    return _RECORD, (target, handler, as_text(association.image.id) if association.image else None, document)
+
+
+def listing(handler: str | None, image_id: str | None, after: str | None) -> Step:
+    """What lists the next page of those of the handler and the image, where given, whose targets come after that one.
+
+    From key to key rather than by offset, so that no page costs more than the first, and what comes and goes between
+    two pages makes none skip or repeat what stays.
+    """
+    wanted = [
+        (condition, as_text(value))
+        for condition, value in (
+            ("handler = CAST(? AS TEXT)", handler),
+            ("image_id = CAST(? AS TEXT)", image_id),
+            ("target > CAST(? AS TEXT)", after),
+        )
+        if value is not None
+    ]
+    where = " AND ".join(["TRUE", *(condition for condition, _ in wanted)])
+    sql = f"SELECT {_COLUMNS} FROM associations WHERE {where} ORDER BY target LIMIT {_PAGE}"  # noqa: S608 - constants
+    return sql, [value for _, value in wanted]
+
+
+def _document(association: Association) -> bytes:
+    image, location = association.image, association.location
+    document = {
+        "landed_at": association.landed_at.astimezone(UTC).isoformat(),
+        "method": association.method,
+        "size": association.size,
+        "digest": [association.digest.algorithm, association.digest.value] if association.digest else None,
+        "verified": association.verified,
+        "fingerprint": association.fingerprint,
+        "location": {"url": location.url, "metadata": dict(location.metadata)} if location else None,
+        # Apart, since in an image's document a property may be taken for something else: `size`, `direct_url`, …
+        "image": image_to_document(replace(image, properties={})) if image else None,
+        "properties": dict(image.properties) if image else None,
+    }
+    return as_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+
+
+def _association(row: Row) -> Association:
+    """Raises one of _NONSENSE when the row makes none."""
+    target, handler, document = row
+    known: dict[str, Any] = json.loads(from_text(document))
+    location = known["location"]
+    return Association(
+        target=from_text(target),
+        handler=from_text(handler),
+        image=_image(known["image"], known["properties"]),
+        location=Location(location["url"], location["metadata"]) if location else None,
+        landed_at=datetime.fromisoformat(known["landed_at"]),
+        method=known["method"],
+        size=known["size"],
+        digest=Digest(*known["digest"]) if known["digest"] else None,
+        verified=known["verified"],
+        fingerprint=Fingerprint(*known["fingerprint"]) if known["fingerprint"] else None,
+    )
+
+
+def _image(document: dict[str, object] | None, properties: dict[str, object]) -> Image | None:
+    if document is None:
+        return None
+    outcome = image_from_document(document)
+    if isinstance(outcome, Failure):
+        raise ValueError(f"the image's {outcome.failure()}")  # noqa: TRY004 - the value is wrong, not its type
+    return replace(outcome.unwrap(), properties=properties)
+
+
+def _difference(one: Association, other: Association) -> str | None:
+    """The name of a field that they don't agree in."""
+    return next((each.name for each in fields(one) if getattr(one, each.name) != getattr(other, each.name)), None)

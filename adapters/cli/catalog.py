@@ -1,0 +1,139 @@
+"""`lading catalog`: images taken in, listed, shown and let go."""
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote
+
+import click
+from returns.result import Failure, Result, Success
+
+from lading.adapters.cli.output import as_json, image_record, say, size_text
+from lading.adapters.cli.progress import watching
+from lading.adapters.cli.session import Session, command_options
+from lading.adapters.transfer.opening import open_regular
+from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.sources import FileSource
+from lading.adapters.transfer.survey import Survey, survey
+from lading.ports.catalog import ImageCatalog, ImageListing, ImageRegistry
+from lading.ports.context import NOBODY
+from lading.ports.failures import CatalogFailure, CatalogUnavailable
+from lading.ports.image import Image
+from lading.ports.location import Location
+
+__all__ = ["catalog"]
+
+
+@click.group(short_help="Take images in, list, show and forget them.")
+def catalog() -> None:
+    """Say what images there are, where the catalog is this host's own."""
+
+
+@catalog.command()
+@click.argument("file", type=click.Path())
+@click.option("--name", help="What people call it; the file's name without its ending, if not given.")
+@click.option("--id", "image_id", help="Its id; a new UUID, if not given.")
+@click.option("--disk-format", metavar="FORMAT", help="raw, qcow2, …; what is found in the file, if not given.")
+@click.option("--algorithm", default="sha512", show_default=True, help="How its bytes are hashed.")
+@command_options
+def add(
+    session: Session, file: str, name: str | None, image_id: str | None, disk_format: str | None, algorithm: str
+) -> None:
+    """Hash FILE, detect its format, and register it where it lies."""
+    registry = _registry(session)
+    path = os.path.abspath(file)  # noqa: PTH100 - pathlib would resolve symlinks
+    survey = session.value(_survey(path, algorithm))
+    image = Image(
+        id=image_id or str(uuid.uuid4()),
+        name=name or Path(path).stem,
+        size=survey.size,
+        disk_format=disk_format or session.value(_single(survey, path)),
+        container_format="bare",
+        digest=survey.digest,
+        locations=[Location(f"file://{quote(os.fsencode(path))}")],
+    )
+    session.value(registry.add(image, data=path))
+    if session.json:
+        as_json(image_record(image))
+    else:
+        say(f"{image.id} {image.name}: {size_text(image.size)}, {image.disk_format}, {image.digest}")
+
+
+def _survey(path: str, algorithm: str) -> Result[Survey, CatalogFailure]:
+    def read(descriptor: int) -> Result[Survey, str]:
+        source = FileSource(descriptor)
+        try:
+            with watching(path) as observer:
+                return Success(survey(source, algorithm, lambda done: observer.progress(done, source.size)))
+        except SourceBroken as broken:
+            return Failure(f"{path}: {broken}")
+        except (ValueError, TypeError):
+            return Failure(f"{algorithm!r} is no hash that can be computed here; sha512 is")
+        finally:
+            source.close()
+
+    return open_regular(path).bind(read).alt(CatalogUnavailable)
+
+
+def _single(survey: Survey, path: str) -> Result[str, CatalogFailure]:
+    """The format's name as Glance would call it: a disk with a partition table is raw, an ISO may have one too."""
+    match sorted(survey.formats - {"gpt"}):
+        case [] | ["raw"]:
+            return Success("raw")
+        case [single]:
+            return Success(single)
+        case several:
+            found = " and ".join(several)
+            return Failure(CatalogUnavailable(f"{path} looks like {found} at once: say --disk-format"))
+
+
+@catalog.command("ls")
+@command_options
+def list_images(session: Session) -> None:
+    """List the images."""
+    for image in _listing(session).images():
+        if session.json:
+            as_json(image_record(image))
+        else:
+            say(f"{image.id}\t{image.name or '-'}\t{size_text(image.size)}\t{image.disk_format or '-'}\t{image.status}")
+
+
+@catalog.command("show")
+@click.argument("image")
+@command_options
+def show_image(session: Session, image: str) -> None:
+    """Show IMAGE's document, credentials hidden."""
+    catalog: ImageCatalog = session.container.catalog()
+    record = image_record(session.value(catalog.find(image, NOBODY)))
+    say(json.dumps(record) if session.json else json.dumps(record, indent=2))
+
+
+@catalog.command("rm")
+@click.argument("image")
+@command_options
+def discard(session: Session, image: str) -> None:
+    """Forget IMAGE. Its bytes stay where they are."""
+    registry = _registry(session)
+    catalog: ImageCatalog = session.container.catalog()
+    found = session.value(catalog.find(image, NOBODY))
+    session.value(registry.discard(found.id))
+    if session.json:
+        as_json(image_record(found))
+    else:
+        say(f"{found.id} {found.name or ''}: forgotten; its bytes stay where they are")
+
+
+def _registry(session: Session) -> ImageRegistry:
+    catalog = session.container.catalog()
+    return catalog if isinstance(catalog, ImageRegistry) else _unable(session, "take images in or let them go")
+
+
+def _listing(session: Session) -> ImageListing:
+    catalog = session.container.catalog()
+    return catalog if isinstance(catalog, ImageListing) else _unable(session, "be listed")
+
+
+def _unable(session: Session, verb: str) -> NoReturn:
+    session.fail(CatalogUnavailable(f'this catalog can\'t {verb}; one of [catalog] kind = "file" can'))

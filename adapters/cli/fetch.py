@@ -1,0 +1,147 @@
+"""`lading fetch` and `lading explain`."""
+
+import sys
+import time
+
+import click
+from returns.result import Failure, Result, Success
+
+from lading.adapters.cli.exits import Exit
+from lading.adapters.cli.output import as_json, attempt_records, local_target, say, size_text
+from lading.adapters.cli.progress import watching
+from lading.adapters.cli.session import Session, command_options
+from lading.domain.dispatcher import Attempt, FetchRequest, Staged
+from lading.domain.handler import Foresighted
+from lading.domain.refusals import Refusal, Scope
+
+__all__ = ["explain", "fetch"]
+
+
+@click.command(short_help="Bring an image to a target.")
+@click.argument("image")
+@click.argument("target")
+@click.option("--force", is_flag=True, help="Replace what is at the target.")
+@command_options
+def fetch(session: Session, image: str, target: str, *, force: bool) -> None:
+    """Bring IMAGE (an id or a name) to TARGET by the cheapest handler that can."""
+    target = local_target(target)
+    started = time.monotonic()
+    dispatcher = session.container.dispatcher()
+    with watching(image) as observer:
+        outcome = dispatcher.fetch(FetchRequest(image, target, force=force, observer=observer))
+    staged = session.value(outcome)
+    seconds = time.monotonic() - started
+    if session.json:
+        as_json(_staged_record(staged, seconds))
+    else:
+        _tell(staged, seconds)
+
+
+def _staged_record(staged: Staged, seconds: float) -> dict[str, object]:
+    landing = staged.landing
+    return {
+        "image": staged.image.id if staged.image else None,
+        "target": staged.target,
+        "handler": staged.handler,
+        "location": str(staged.location) if staged.location else None,
+        "method": landing.method,
+        "present": landing.present,
+        "size": landing.size,
+        "digest": str(landing.digest) if landing.digest else None,
+        "verified": landing.verified,
+        "seconds": round(seconds, 3),
+        "attempts": attempt_records(staged.attempts),
+    }
+
+
+def _tell(staged: Staged, seconds: float) -> None:
+    landing = staged.landing
+    source = f" from {staged.location}" if staged.location else ""
+    if landing.present:
+        say(f"{staged.target} is there already, as {staged.handler} put it there{source}")
+        return
+    verified = f"verified {landing.digest.algorithm}" if landing.verified and landing.digest else "unverified"
+    how = f"{staged.handler} ({landing.method})" if landing.method else staged.handler
+    say(f"{staged.target}: {size_text(landing.size)} by {how}{source}, {verified}, {seconds:.1f} s")
+
+
+@click.command(short_help="Show what fetch would try, and why.")
+@click.argument("image")
+@click.argument("target")
+@click.option("--force", is_flag=True, help="As if fetch were told to replace what is at the target.")
+@command_options
+def explain(session: Session, image: str, target: str, *, force: bool) -> None:
+    """Show the attempts that fetching IMAGE to TARGET would make, in order, and why each would or would not do.
+
+    Touches nothing. Exits with 4 when none would do.
+    """
+    target = local_target(target)
+    plan = session.container.dispatcher().plan(FetchRequest(image, target, force=force))
+    foreseen = _foresee(plan)
+    chosen = next((attempt for attempt, outlook in foreseen if isinstance(outlook, Success)), None)
+    if session.json:
+        as_json(
+            {
+                "image": image,
+                "target": target,
+                "handler": chosen.handler.name if chosen else None,
+                "location": str(chosen.location) if chosen and chosen.location else None,
+                "attempts": [_outlook_record(attempt, outlook) for attempt, outlook in foreseen],
+            }
+        )
+    else:
+        _draw(f"{image} → {target}", foreseen, chosen)
+    if chosen is None:
+        sys.exit(Exit.NO_HANDLER)
+
+
+_Outlook = Result[str, Refusal]
+
+
+def _foresee(plan: tuple[Attempt, ...]) -> list[tuple[Attempt, _Outlook]]:
+    """The plan with what each attempt would come to, as far as the handlers can tell, until the end of the search."""
+    foreseen: list[tuple[Attempt, _Outlook]] = []
+    ruled_out: set[str] = set()
+    for attempt in plan:
+        if attempt.handler.name in ruled_out:
+            continue
+        outlook = _outlook(attempt)
+        foreseen.append((attempt, outlook))
+        if isinstance(outlook, Failure):
+            scope = outlook.failure().scope
+            if scope is Scope.HANDLER:
+                ruled_out.add(attempt.handler.name)
+            elif scope is Scope.REQUEST:
+                break
+    return foreseen
+
+
+def _outlook(attempt: Attempt) -> _Outlook:
+    if isinstance(attempt.handler, Foresighted):
+        return attempt.handler.foresee(attempt.work)
+    return Success("would be tried; this handler can't tell beforehand")
+
+
+def _outlook_record(attempt: Attempt, outlook: _Outlook) -> dict[str, object]:
+    return {
+        "handler": attempt.handler.name,
+        "location": str(attempt.location) if attempt.location else None,
+        "would": isinstance(outlook, Success),
+        "reason": _words(outlook),
+    }
+
+
+def _words(outlook: _Outlook) -> str:
+    return outlook.failure().reason if isinstance(outlook, Failure) else outlook.unwrap()
+
+
+def _draw(title: str, foreseen: list[tuple[Attempt, _Outlook]], chosen: Attempt | None) -> None:
+    say(title)
+    for position, (attempt, outlook) in enumerate(foreseen):
+        branch, trunk = ("└─", "  ") if position == len(foreseen) - 1 else ("├─", "│ ")
+        mark = "✓" if isinstance(outlook, Success) else "✗"
+        where = f" {attempt.location}" if attempt.location else ""
+        say(f"{branch} {mark} {attempt.handler.name}{where}{'  ← this one' if attempt is chosen else ''}")
+        say(f"{trunk}    {_words(outlook)}", dim=True)
+    if not foreseen:
+        say("└─ no handler takes any of its locations, and none goes without")

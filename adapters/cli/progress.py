@@ -1,0 +1,68 @@
+"""The progress bar."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lading.ports.observer import Observer, Silence
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+__all__ = ["watching"]
+
+
+@contextmanager
+def watching(what: str) -> Iterator[Observer]:
+    """An observer that draws a bar on a terminal (bytes, rate, time left), and is silent when piped."""
+    if not sys.stderr.isatty():
+        yield Silence()
+        return
+    bar = _Bar(what)
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+class _Bar:
+    """Drawn from the first progress on, and gone when all is done."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def progress(self, done: int, total: int | None) -> None:
+        if self._progress is None or self._task is None:
+            self._progress, self._task = self._draw()
+        self._progress.update(self._task, completed=done, total=total)
+
+    def _draw(self) -> "tuple[Progress, TaskID]":
+        # Loaded only now: a piped command and one that moves nothing start faster without it.
+        from rich.console import Console  # noqa: PLC0415
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        progress.start()
+        return progress, progress.add_task(self._what, total=None)
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()

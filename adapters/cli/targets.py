@@ -1,0 +1,94 @@
+"""`lading rm`, `mv`, `ls` and `show`: what is done to targets, and what is known of them."""
+
+import click
+
+from lading.adapters.cli.output import as_json, association_record, local_target, say, size_text, time_text
+from lading.adapters.cli.session import Session, command_options
+from lading.adapters.transfer.standing import is_intact, status_of
+from lading.domain.failures import NotAssociated
+from lading.ports.association import Association
+
+__all__ = ["ls", "mv", "rm", "show"]
+
+
+@click.command(short_help="Remove a target, and forget it.")
+@click.argument("target")
+@command_options
+def rm(session: Session, target: str) -> None:
+    """Have the handler that brought TARGET remove it, and forget it."""
+    removed = session.value(session.container.dispatcher().remove(local_target(target)))
+    if session.json:
+        as_json(association_record(removed))
+    else:
+        say(f"{removed.target}: removed by {removed.handler}")
+
+
+@click.command(short_help="Move a target.")
+@click.argument("source")
+@click.argument("destination")
+@command_options
+def mv(session: Session, source: str, destination: str) -> None:
+    """Have the handler that brought SOURCE move it to DESTINATION, where nothing may be."""
+    moved = session.value(session.container.dispatcher().move(local_target(source), local_target(destination)))
+    if session.json:
+        as_json(association_record(moved))
+    else:
+        say(f"{moved.target}: moved by {moved.handler}")
+
+
+@click.command(short_help="List what was fetched.")
+@click.option("--handler", metavar="NAME", help="Only what this handler brought.")
+@click.option("--image", metavar="ID", help="Only what holds this image.")
+@command_options
+def ls(session: Session, handler: str | None, image: str | None) -> None:
+    """List the targets that are recorded, with their image and handler."""
+    for association in session.container.associations().list(handler=handler, image_id=image):
+        if session.json:
+            as_json(association_record(association))
+        else:
+            held = association.image
+            name = (held.name or held.id) if held else "-"
+            say(f"{association.target}\t{name}\t{association.handler}\t{size_text(association.size)}")
+
+
+@click.command(short_help="Show what is recorded of a target.")
+@click.argument("target")
+@command_options
+def show(session: Session, target: str) -> None:
+    """Show what is recorded of TARGET: what, from where, by whom, when; and whether it is still intact."""
+    target = local_target(target)
+    association = session.value(session.container.associations().get(target))
+    if association is None:
+        session.fail(NotAssociated(target))
+    state = _state(association)
+    if session.json:
+        as_json({**association_record(association), "state": state})
+    else:
+        _tell(association, state)
+
+
+def _state(association: Association) -> str:
+    """`intact`, `changed` or `missing`; `unknown` when it is not a file on this host."""
+    if association.fingerprint is None:
+        return "unknown"
+    status = status_of(association.target)
+    if status is None:
+        return "missing"
+    return "intact" if is_intact(association, status) else "changed"
+
+
+def _tell(association: Association, state: str) -> None:
+    image = association.image
+    digest = f"{association.digest} ({'verified' if association.verified else 'unverified'})"
+    rows = {
+        "target": association.target,
+        "image": f"{image.id} {image.name or ''}".rstrip() if image else "not named",
+        "location": str(association.location or "none"),
+        "handler": f"{association.handler} ({association.method})" if association.method else association.handler,
+        "landed": time_text(association.landed_at),
+        "size": size_text(association.size),
+        "digest": digest if association.digest else "unverified",
+        "state": state,
+    }
+    for name, value in rows.items():
+        say(f"{name + ':':<10}{value}")

@@ -1,0 +1,70 @@
+"""Whatever the catalog itself gives of an image: the way that is always open."""
+
+from typing import Self
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.transfer.sources import Source, source_from
+from lading.adapters.transfer.standing import standing
+from lading.adapters.transfer.transfer import Transfer
+from lading.domain.handler import Landing, Work
+from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
+from lading.ports.catalog import ImageCatalog, ImageData
+
+__all__ = ["DownloadHandler"]
+
+
+class DownloadHandler:
+    """Reads the image's data from the catalog.
+
+    Being location-independent it is offered every location too, and declines: its turn is the last, so that it is the
+    fallback wherever it stands in the configured order.
+    """
+
+    name = "download"
+    schemes: frozenset[str] = frozenset()
+    is_local = True
+
+    def __init__(self, catalog: ImageCatalog, transfer: Transfer) -> None:
+        self._catalog = catalog
+        self._transfer = transfer
+
+    @classmethod
+    def from_setup(cls, setup: HandlerSetup) -> Self:
+        return cls(setup.catalog, setup.transfer)
+
+    def fetch(self, work: Work) -> Result[Landing, Refusal]:
+        return self._transfer.land(work, self.name, lambda: self._open(work))
+
+    def foresee(self, work: Work) -> Result[str, Refusal]:
+        def read(present: Landing | None) -> Result[str, Refusal]:
+            if present is not None:
+                return Success("is there already")
+            return self._open(work).map(_closed).map(lambda _: "reads the image's data from the catalog")
+
+        return standing(work).bind(read)
+
+    def remove(self, work: Work) -> Result[None, Refusal]:
+        return self._transfer.remove(work)
+
+    def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
+        return self._transfer.move(work, destination)
+
+    def _open(self, work: Work) -> Result[Source, Refusal]:
+        if work.location is not None:
+            return Failure(Unsupported("reads from the catalog, not from a location"))
+        if work.image is None:
+            return Failure(Unsupported("the request names no image"))
+        if not isinstance(self._catalog, ImageData):
+            return Failure(Unconfigured("this catalog gives no data"))
+        size = work.image.size
+        return (
+            self._catalog.read(work.image, 0, work.context)
+            .alt(lambda failure: Unavailable(str(failure)))
+            .map(lambda stream: source_from(stream, size))
+        )
+
+
+def _closed(source: Source) -> None:
+    source.close()

@@ -1,0 +1,71 @@
+"""Images that lie in a folder of this host: cloned where the file system can, else copied."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.settings import FileHandlerSettings, read_table
+from lading.adapters.transfer.opening import local_path, open_beneath
+from lading.adapters.transfer.sources import FileSource
+from lading.adapters.transfer.standing import standing
+from lading.adapters.transfer.transfer import Transfer
+from lading.domain.handler import Landing, Work
+from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
+
+__all__ = ["FileHandler"]
+
+
+class FileHandler:
+    """Takes `file://` and `filesystem://`, two names of one thing, beneath the allowed folders only."""
+
+    name = "file"
+    schemes = frozenset({"file", "filesystem"})
+    is_local = True
+
+    def __init__(self, allowed_folders: Sequence[Path], transfer: Transfer) -> None:
+        self._allowed_folders = tuple(allowed_folders)
+        self._transfer = transfer
+
+    @classmethod
+    def from_setup(cls, setup: HandlerSetup) -> Self:
+        settings = read_table(FileHandlerSettings, setup.settings, "handlers.file")
+        return cls(settings.allowed_folders, setup.transfer)
+
+    def fetch(self, work: Work) -> Result[Landing, Refusal]:
+        return self._transfer.land(work, "copy", lambda: self._open(work))
+
+    def foresee(self, work: Work) -> Result[str, Refusal]:
+        def look(present: Landing | None) -> Result[str, Refusal]:
+            if present is not None:
+                return Success("is there already")
+            return self._open(work).map(_sized)
+
+        return standing(work).bind(look)
+
+    def remove(self, work: Work) -> Result[None, Refusal]:
+        return self._transfer.remove(work)
+
+    def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
+        return self._transfer.move(work, destination)
+
+    def _open(self, work: Work) -> Result[FileSource, Refusal]:
+        if not self._allowed_folders:
+            return Failure(
+                Unconfigured('no folder is allowed: set [handlers.file] allowed_folders = ["/folder/of/images"]')
+            )
+        if work.location is None:
+            return Failure(Unsupported("needs a location"))
+        return (
+            local_path(work.location)
+            .bind(lambda path: open_beneath(self._allowed_folders, path))
+            .map(FileSource)
+            .alt(Unavailable)
+        )
+
+
+def _sized(source: FileSource) -> str:
+    source.close()
+    return f"clones or copies {source.size} bytes"

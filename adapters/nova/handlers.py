@@ -1,0 +1,199 @@
+"""The five functions of the original API, around one catalog and one store."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.nova.handler import ImageHandler
+from lading.adapters.nova.legacy import LegacyHandler, landed
+from lading.adapters.nova.native import NativeImageHandler, with_landing
+from lading.adapters.nova.plain import (
+    ImageLocation,
+    context_from_request,
+    image_to_meta,
+    location_to_plain,
+    match_locations,
+    recordable_image,
+    recordable_location,
+)
+from lading.domain.dispatcher import Attempt, Dispatcher, FetchRequest
+from lading.domain.failures import NoHandlerAvailable, Tried
+from lading.domain.handler import Handler
+from lading.domain.loading import load_handlers, prepare_handlers
+from lading.domain.refusals import Unsupported
+from lading.ports.association import Association
+from lading.ports.association_store import AssociationStore
+from lading.ports.catalog import ImageCatalog
+from lading.ports.failures import StoreUnavailable
+
+__all__ = ["GROUP", "ImageHandlers", "NoImageHandlerAvailable", "Turn"]
+
+GROUP: Final = "nova.virt.image.handlers"
+"""The entry-point group in which handlers of the original API are found."""
+
+Turn = tuple[ImageHandler, ImageLocation | None, dict[str, object] | None]
+"""Handler, location (None for a location-independent turn) and image_meta, as `handle_image` yields them."""
+
+
+@dataclass(eq=False)
+class NoImageHandlerAvailable(NoHandlerAvailable):
+    """Nothing handled the image."""
+
+    image_id: str | None = None
+    target: str = ""
+    attempts: tuple[Tried, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    dispatcher: Dispatcher
+    image_handlers: dict[str, ImageHandler]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ImageHandlers:
+    """Handlers by name, and what the original API's functions did with them.
+
+    `available` are lading's own handlers, `order` the names to load when none are given. Safe to share between
+    threads; loading again replaces the handlers for the requests that start afterwards.
+    """
+
+    def __init__(
+        self,
+        catalog: ImageCatalog,
+        associations: AssociationStore,
+        available: Mapping[str, Callable[[], Handler]] | None = None,
+        order: Iterable[str] = (),
+        *,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self._catalog = catalog
+        self._associations = associations
+        self._available = dict(available or {})
+        self._order = tuple(order)
+        self._clock = clock
+        self._loaded = _Loaded(Dispatcher((), catalog, associations), {})
+
+    @property
+    def loaded(self) -> tuple[ImageHandler, ...]:
+        """The handlers in their order."""
+        return tuple(self._loaded.image_handlers.values())
+
+    def load_image_handlers(self, driver: object, names: Iterable[str] | None = None) -> None:
+        """Load the named handlers in place of those loaded before. What is associated stays associated."""
+        legacy = {entry.name: partial(self._legacy, entry, driver) for entry in entry_points(group=GROUP)}
+        handlers = load_handlers(self._order if names is None else names, {**self._available, **legacy}).handlers
+        prepare_handlers(handlers, self._associations)
+        self._loaded = _Loaded(
+            Dispatcher(handlers, self._catalog, self._associations),
+            {
+                handler.name: handler.handler
+                if isinstance(handler, LegacyHandler) and handler.name in legacy
+                else self._native(handler, driver)
+                for handler in handlers
+            },
+        )
+
+    def handle_image(
+        self,
+        context: object = None,
+        image_id: str | None = None,
+        user_id: str | None = None,
+        project_id: str | None = None,
+        target_path: str | None = None,
+    ) -> Iterator[Turn]:
+        """Each handler's turn, until one has handled what its caller asked of it, in the thread that iterates.
+
+        The catalog is asked when there are both a context and an image id. Raises NoImageHandlerAvailable when none
+        handled, and the catalog's and the store's failures when it is their turn.
+        """
+        loaded = self._loaded
+        asker = context_from_request(context, user_id, project_id)
+        request = FetchRequest(image_id if context else None, target_path or "", asker)
+        if not loaded.image_handlers:
+            raise NoImageHandlerAvailable(image_id, request.target)
+        try:
+            for attempt in loaded.dispatcher.attempts(request):
+                if not context and _is_of_another(attempt, image_id):
+                    attempt.settle(Failure(Unsupported("what is recorded is about another image")))
+                    continue
+                handler = loaded.image_handlers[attempt.handler.name]
+                # An earlier operation that nobody asked about must not be taken for this turn's.
+                handler.last_ops_handled()
+                yield handler, location_to_plain(attempt.location), image_to_meta(attempt.work.image)
+                # The hooks have recorded what there is to record: a landing here would associate a removal anew.
+                attempt.settle(Success(None) if handler.last_ops_handled() else Failure(Unsupported("not handled")))
+        except NoHandlerAvailable as failure:
+            raise NoImageHandlerAvailable(image_id, failure.target, failure.attempts) from None
+
+    match_locations = staticmethod(match_locations)
+
+    def associate(self, handler: object, path: str, location: object, image_meta: object) -> None:
+        """Record that this handler, or the one of this name, put the image at the path.
+
+        Raises ValueError for a handler that isn't loaded, StoreUnavailable when it can't be recorded.
+        """
+        self._associate_as(self._name_of(handler), handler, path, location, image_meta)
+
+    def disassociate(self, handler: object, path: str) -> None:
+        """Forget what is recorded for the path, whoever put it there. Raises StoreUnavailable."""
+        if isinstance(path, str) and (target := path.strip()):
+            _raise_failure(self._associations.remove(target))
+
+    def _legacy(self, entry: EntryPoint, driver: object) -> Handler:
+        hook = partial(self._associate_as, entry.name)
+        return LegacyHandler(
+            entry.name, entry.load()(driver=driver, associate_fn=hook, disassociate_fn=self.disassociate)
+        )
+
+    def _native(self, handler: Handler, driver: object) -> ImageHandler:
+        hook = partial(self._associate_as, handler.name)
+        return NativeImageHandler(
+            driver, handler, self._associations.get, associate_fn=hook, disassociate_fn=self.disassociate
+        )
+
+    def _name_of(self, handler: object) -> str:
+        if isinstance(handler, str):
+            return handler
+        for name, loaded in self._loaded.image_handlers.items():
+            if loaded is handler:
+                return name
+        known = ", ".join(self._loaded.image_handlers) or "none"
+        raise ValueError(f"{handler!r} is not a loaded handler (loaded: {known})")
+
+    def _associate_as(self, name: str, handler: object, path: object, location: object, image_meta: object) -> None:
+        """The hook of the handler that goes by this name: its constructor may call it, before it is loaded."""
+        if not isinstance(path, str) or not (target := path.strip()):
+            return
+        image, place = recordable_image(image_meta), recordable_location(location)
+        association = _completed(Association(target, name, image, place, self._clock()), handler)
+        if association is not None:
+            _raise_failure(self._associations.put(association))
+
+
+def _completed(association: Association, handler: object) -> Association | None:
+    """The association with what the handler knows, or can be seen, of how it landed; None when nothing did anew."""
+    if isinstance(handler, NativeImageHandler):
+        return handler.completed(association)
+    if isinstance(handler, ImageHandler):
+        return with_landing(association, landed(handler, association.target))
+    return association
+
+
+def _is_of_another(attempt: Attempt, image_id: str | None) -> bool:
+    """Whether it goes by an association with another image: without a context, the Dispatcher isn't told which."""
+    recorded, asked_for = attempt.work.image, (image_id or "").strip()
+    return recorded is not None and bool(asked_for) and asked_for not in {recorded.id, recorded.name}
+
+
+def _raise_failure(outcome: Result[None, StoreUnavailable]) -> None:
+    if isinstance(outcome, Failure):
+        raise outcome.failure()

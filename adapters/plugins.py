@@ -1,0 +1,83 @@
+"""Built-in and third-party adapters, found the same way: by entry point."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import Final
+
+from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.settings import Settings, SettingsError
+from lading.adapters.transfer.transfer import Transfer
+from lading.domain.handler import Handler
+from lading.ports.catalog import ImageCatalog
+
+__all__ = [
+    "ASSOCIATIONS",
+    "CATALOGS",
+    "HANDLERS",
+    "available_handlers",
+    "discover",
+    "origin",
+    "require_inspection",
+    "third_party",
+]
+
+_log = logging.getLogger(__name__)
+HANDLERS: Final = "lading.handlers"
+CATALOGS: Final = "lading.catalogs"
+ASSOCIATIONS: Final = "lading.associations"
+
+
+def discover(group: str) -> Mapping[str, EntryPoint]:
+    """The group's entry points by name. Of two with one name lading's own is taken, else the first, with a warning."""
+    found: dict[str, EntryPoint] = {}
+    for entry in sorted(entry_points(group=group), key=lambda entry: not entry.value.startswith("lading.")):
+        taken = found.setdefault(entry.name, entry)
+        if taken.value != entry.value:
+            _log.warning("%s is not used: %s has the name %r in %s", entry.value, taken.value, entry.name, group)
+    return found
+
+
+def origin(entry: EntryPoint) -> str:
+    """Which distribution the entry point comes from, with its version."""
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+
+
+def available_handlers(
+    settings: Settings, transfer: Transfer, catalog: ImageCatalog
+) -> Mapping[str, Callable[[], Handler]]:
+    """Every handler that could be loaded, by name; nothing of it is imported before it is built."""
+    found = discover(HANDLERS)
+    tables = settings.handlers.tables
+    if unknown := sorted(tables.keys() - found.keys()):
+        known = ", ".join(sorted(found))
+        raise SettingsError(f"{settings.source}: handlers.{unknown[0]}: no handler has this name; known are {known}")
+
+    def building(name: str, entry: EntryPoint) -> Callable[[], Handler]:
+        def build() -> Handler:
+            handler: Handler = entry.load()(HandlerSetup(tables.get(name, {}), transfer, catalog))
+            return handler
+
+        return build
+
+    return {name: building(name, entry) for name, entry in found.items()}
+
+
+def third_party(group: str, kind: str, built_in: Sequence[str]) -> Callable[..., object]:
+    """The factory of a third party's adapter of this kind, to be called with its settings table."""
+    found = discover(group)
+    if kind not in found:
+        known = ", ".join(sorted({*built_in, *found}))
+        raise SettingsError(f"no adapter of the kind {kind!r} in {group}: known are {known}")
+    factory: Callable[..., object] = found[kind].load()
+    return factory
+
+
+def require_inspection(settings: Settings) -> None:
+    """Raises SettingsError when formats shall be inspected and what does that is missing: better none than unseen."""
+    if settings.landing.inspect and not all(map(find_spec, ("oslo_utils", "cryptography"))):
+        raise SettingsError(
+            f"{settings.source}: landing.inspect needs oslo.utils and cryptography: pip install 'lading[inspect]', "
+            "or set landing.inspect = false and trust what the catalog says of formats"
+        )

@@ -1,0 +1,133 @@
+"""The file of lading's database: how it is made and opened, and how one of any age gets today's schema."""
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from lading.ports.failures import StoreUnavailable
+
+__all__ = ["BUSY_SECONDS", "MIGRATIONS", "connect", "create_file"]
+
+BUSY_SECONDS: Final = 60.0
+"""How long to wait for another process that is writing. One write takes milliseconds."""
+_APPLICATION_ID: Final = 0x6C616467
+"""`ladg`: tells this file from any other program's (sqlite.org/pragma.html#pragma_application_id)."""
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        f"PRAGMA application_id = {_APPLICATION_ID}",
+        """
+        CREATE TABLE associations (
+            target TEXT NOT NULL PRIMARY KEY,
+            handler TEXT NOT NULL,
+            image_id TEXT,
+            document TEXT NOT NULL
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX associations_by_handler ON associations (handler, target)",
+        "CREATE INDEX associations_by_image ON associations (image_id, target)",
+        # Numbers as text: a device, an inode or a time may take all of 64 bits, and SQLite's integers are signed.
+        """
+        CREATE TABLE verifications (
+            id INTEGER PRIMARY KEY,
+            device TEXT NOT NULL,
+            inode TEXT NOT NULL,
+            algorithm TEXT NOT NULL,
+            size TEXT NOT NULL,
+            mtime_ns TEXT NOT NULL,
+            ctime_ns TEXT NOT NULL,
+            value TEXT NOT NULL,
+            UNIQUE (device, inode, algorithm)
+        )
+        """,
+    ),
+)
+"""What leads from each schema version to the next. Only ever appended to: some database is at each of them."""
+
+
+_creating: Final = threading.Lock()
+
+
+def create_file(path: Path) -> None:
+    """Have a file there that only its owner may read. SQLite gives its -wal and -shm the same mode. Raises OSError."""
+    # One thread at a time: closing any descriptor of a file gives up every lock that the process has on it (fcntl(2)),
+    # so nobody may come to open this one through SQLite before the descriptor is closed.
+    with _creating:
+        try:
+            _create(path)
+        except FileNotFoundError:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _create(path)
+
+
+def _create(path: Path) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file, which must be there, with the current schema. Raises StoreUnavailable and sqlite3.Error."""
+    # mode=rw: SQLite shall create nothing. A seat's lock stands in for check_same_thread.
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.text_factory = bytes
+        connection.execute("PRAGMA synchronous = FULL")
+        _bring_up_to_date(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    """Make a new database lading's, and an older one current. Safe while other processes do the same.
+
+    One that is newer or another program's stays as it is.
+    """
+    if _version(connection, path) == len(MIGRATIONS):
+        return
+    _write_ahead(connection)
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        # Asked again, now that no other process can be at it.
+        for statement in chain.from_iterable(MIGRATIONS[_version(connection, path) :]):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema version; 0 for an empty file."""
+    application, version, tables = connection.execute(
+        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
+        " FROM pragma_application_id, pragma_user_version"
+    ).fetchone()
+    if application != _APPLICATION_ID and (version or tables):
+        raise StoreUnavailable(f"the database {path} is another program's: configure another path")
+    if version > len(MIGRATIONS):
+        raise StoreUnavailable(
+            f"the database {path} has schema version {version}, and this lading knows none above {len(MIGRATIONS)}:"
+            " use the lading that wrote it or a later one, or configure another path"
+        )
+    return int(version)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on, for good. While another process writes, SQLite refuses that without waiting."""
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+        else:
+            return
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")  # this one waits

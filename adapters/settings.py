@@ -1,0 +1,224 @@
+"""The configuration: one TOML file, `LADING_…` variables over it, and a default for everything.
+
+    [catalog]
+    kind = "file"                                   # memory, file, or a third party's
+    folder = "/srv/lading/catalog"
+    [associations]
+    kind = "file"                                   # memory, file, or a third party's
+    path = "/var/lib/lading/associations.sqlite"
+    [handlers]
+    order = ["file", "download"]
+    [handlers.file]
+    allowed_folders = ["/srv/images"]
+    [landing]
+    verify = true
+    inspect = true
+
+`LADING_HANDLERS__FILE__ALLOWED_FOLDERS=/srv/images,/img` sets `handlers.file.allowed_folders`. Relative paths are
+relative to the file's folder, and in a variable to the current one.
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from lading.adapters.reading import read_file, read_table, read_variables
+from lading.adapters.tables import SettingsError, Table
+
+__all__ = [
+    "AssociationsSettings",
+    "CatalogSettings",
+    "DownloadHandlerSettings",
+    "FileAssociationsSettings",
+    "FileCatalogSettings",
+    "FileHandlerSettings",
+    "HandlersSettings",
+    "LandingSettings",
+    "MemorySettings",
+    "Settings",
+    "SettingsError",
+    "ThirdPartySettings",
+    "load_settings",
+    "read_settings",
+    "read_table",
+]
+
+_Kind = TypeVar("_Kind")
+_Kinds = Mapping[str, type[_Kind]]
+_DEFAULT_KIND: Final = "file"
+_SECTIONS: Final = ("catalog", "associations", "handlers", "landing")
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySettings:
+    kind: Literal["memory"] = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class FileCatalogSettings:
+    folder: Path
+    kind: Literal["file"] = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class FileAssociationsSettings:
+    path: Path
+    kind: Literal["file"] = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class ThirdPartySettings:
+    """Of a kind that isn't built in: the entry point's name, and its options as they are configured."""
+
+    kind: str
+    options: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class FileHandlerSettings:
+    allowed_folders: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadHandlerSettings:
+    """Nothing to set."""
+
+
+# A new kind, or handler: its dataclass above, and its name here.
+CatalogSettings = MemorySettings | FileCatalogSettings | ThirdPartySettings
+_CATALOGS: Final[_Kinds[MemorySettings | FileCatalogSettings]] = {"memory": MemorySettings, "file": FileCatalogSettings}
+AssociationsSettings = MemorySettings | FileAssociationsSettings | ThirdPartySettings
+_ASSOCIATIONS: Final[_Kinds[MemorySettings | FileAssociationsSettings]] = {
+    "memory": MemorySettings,
+    "file": FileAssociationsSettings,
+}
+_HANDLERS: Final[_Kinds[FileHandlerSettings | DownloadHandlerSettings]] = {
+    "file": FileHandlerSettings,
+    "download": DownloadHandlerSettings,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HandlersSettings:
+    order: tuple[str, ...]
+    tables: Mapping[str, Mapping[str, object]]
+    """By handler. The built-in ones are checked and all there; the others are as they are configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class LandingSettings:
+    verify: bool = True
+    """Whether the bytes are compared with the catalog's hash."""
+    inspect: bool = True
+    """Whether the format found in the bytes must be the one that the catalog declares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    catalog: CatalogSettings
+    associations: AssociationsSettings
+    handlers: HandlersSettings
+    landing: LandingSettings
+    source: str
+    """What was read, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kinded:
+    kind: str = _DEFAULT_KIND
+
+
+@dataclass(frozen=True, slots=True)
+class _Ordered:
+    order: tuple[str, ...] = ("file", "download")
+
+
+def load_settings(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in force: those of the file at `path`, and the variables over them.
+
+    Without a path: `$LADING_CONFIG`, or else the first there is of `./lading.toml`,
+    `$XDG_CONFIG_HOME/lading/lading.toml` and `/etc/lading/lading.toml`. A file that is named must be there; one that
+    merely lies in the current folder must be the user's own or root's. Raises SettingsError.
+    """
+    named = path if path is not None else environ.get("LADING_CONFIG") or None
+    if named is not None:
+        table = read_file(Path(named))
+        if table is None:
+            raise SettingsError(f"{named}: there is no such file")
+        return read_settings(table, environ)
+    home = _home(environ, "XDG_CONFIG_HOME", ".config")
+    places = [Path("lading.toml"), *([home / "lading.toml"] if home else []), Path("/etc/lading/lading.toml")]
+    tables = (read_file(place, trusted=place.is_absolute()) for place in places)
+    return read_settings(next((table for table in tables if table is not None), {}), environ)
+
+
+def read_settings(document: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the document describes, with the variables over it. Raises SettingsError.
+
+    A variable that names another kind than the document does sets aside what the document says of its own kind.
+    """
+    root = Table.of(document)
+    variables = read_variables(environ, _SECTIONS)
+    for variable in variables:
+        section, *keys = variable.path
+        if keys == ["kind"] and _section(root, section).get("kind", _DEFAULT_KIND) != variable.text:
+            root.pop(section, None)
+    for variable in variables:
+        root.put(variable.path, variable)
+    for key in root:
+        if key not in _SECTIONS:
+            raise root.unknown(key, "", _SECTIONS)
+    data = _home(environ, "XDG_DATA_HOME", ".local/share")
+    return Settings(
+        catalog=_read_kind(root, "catalog", _CATALOGS, {"folder": data and data / "catalog"}),
+        associations=_read_kind(root, "associations", _ASSOCIATIONS, {"path": data and data / "associations.sqlite"}),
+        handlers=_read_handlers(_section(root, "handlers")),
+        landing=read_table(LandingSettings, _section(root, "landing"), "landing"),
+        source=", ".join((root.source or "the defaults", *(variable.name for variable in variables))),
+    )
+
+
+def _read_kind(
+    root: Table, section: str, kinds: _Kinds[_Kind], files: Mapping[str, Path | None]
+) -> _Kind | ThirdPartySettings:
+    """The section as its kind wants it; `files` are defaults for the kind `file`, where there is a home for them."""
+    table = _section(root, section)
+    kind = read_table(_Kinded, table.only(["kind"]), section).kind
+    if kind not in kinds:
+        return ThirdPartySettings(kind, table.only(key for key in table if key != "kind"))
+    if kind == "file":
+        for key, path in files.items():
+            if path is not None:
+                table.setdefault(key, path)
+    return read_table(kinds[kind], table, section)
+
+
+def _read_handlers(table: Table) -> HandlersSettings:
+    for key, value in table.items():
+        if key not in {"order", *_HANDLERS} and not isinstance(value, Table):
+            raise table.unknown(key, "handlers", ("order", *_HANDLERS))
+    tables = {key: value for key, value in table.items() if isinstance(value, Table)}
+    checked = {
+        name: asdict(read_table(cls, _section(table, name, "handlers"), f"handlers.{name}"))
+        for name, cls in _HANDLERS.items()
+    }
+    return HandlersSettings(read_table(_Ordered, table.only(["order"]), "handlers").order, {**tables, **checked})
+
+
+def _section(table: Table, name: str, where: str = "") -> Table:
+    section = table.get(name, Table({}, table.source, table.folder))
+    if not isinstance(section, Table):
+        raise table.given(name, where).misfit("a table")
+    return section
+
+
+def _home(environ: Mapping[str, str], variable: str, fallback: str) -> Path | None:
+    """lading's folder as the XDG Base Directory specification has it, which ignores relative ones."""
+    named = Path(environ.get(variable, ""))
+    with suppress(RuntimeError):
+        folder = named if named.is_absolute() else Path(environ.get("HOME") or "~").expanduser() / fallback
+        return folder / "lading" if folder.is_absolute() else None
+    return None

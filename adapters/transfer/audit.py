@@ -1,0 +1,109 @@
+"""What the bytes turn out to be, beside what the catalog promises of them."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.transfer.inspection import Inspection, agrees
+from lading.adapters.transfer.pipeline import CHUNK, Chunk, Chunks
+from lading.domain.refusals import Mismatched, Refusal, Unsupported
+from lading.ports.image import Digest, Image
+
+__all__ = ["Audit", "Audited", "pieces"]
+
+_ZEROS: Final = bytes(CHUNK)
+
+
+class Audited(NamedTuple):
+    """Bytes that are what they should be, as far as it could be told."""
+
+    size: int
+    digest: Digest | None
+    verified: bool
+
+
+class Audit:
+    """Hashes and inspects one image's bytes as they come by, on one thread."""
+
+    def __init__(self, image: Image | None, *, verify: bool, inspect: bool) -> None:
+        self.image = image
+        self.promised = image.promised if image and verify else None
+        self._hash = hashlib.new(self.promised.algorithm, usedforsecurity=False) if self.promised else None
+        self._known: Digest | None = None
+        # Inside another container (ova, docker, compressed) the disk format is not seen.
+        is_bare = image is not None and image.container_format in {None, "bare"}
+        self._inspection = Inspection() if inspect and is_bare and image and image.disk_format else None
+
+    @classmethod
+    def of(cls, image: Image | None, *, verify: bool, inspect: bool) -> "Result[Audit, Refusal]":
+        """An audit against what the catalog promises of the image; a refusal when it promises what can't be checked."""
+        promised = image.promised if image and verify else None
+        if promised and not _can_hash(promised.algorithm):
+            return Failure(Unsupported(f"the catalog's digest is a {promised.algorithm}, which can't be computed here"))
+        return Success(cls(image, verify=verify, inspect=inspect))
+
+    @property
+    def is_hashing(self) -> bool:
+        return self._hash is not None
+
+    def take(self, chunk: Chunk) -> None:
+        """The next bytes: a stage of the pipeline."""
+        for piece in pieces(chunk):
+            if self._hash is not None:
+                self._hash.update(piece)
+            if self._inspection is not None and not self._inspection.is_decided:
+                self._inspection.feed(bytes(piece))
+
+    def trust(self, digest: Digest) -> None:
+        """These very bytes were hashed before, and this came out."""
+        self._known = digest
+
+    def inspect(self, source: Chunks) -> None:
+        """Look at as much of the source as the inspection needs, and no more."""
+        if self._inspection is None:
+            return
+        buffer = bytearray(CHUNK)
+        for chunk in source.chunks(lambda: buffer):
+            for piece in pieces(chunk):
+                self._inspection.feed(bytes(piece))
+                if self._inspection.is_decided:
+                    return
+
+    @property
+    def digest(self) -> Digest | None:
+        """What the bytes hash to; None when that wasn't asked for."""
+        if self._known is not None or self.promised is None or self._hash is None:
+            return self._known
+        return Digest(self.promised.algorithm, self._hash.hexdigest())
+
+    def verdict(self, size: int) -> Result[Audited, Refusal]:
+        """After the last byte, the `size`th: whether it is the image that the catalog means."""
+        if self.image and self.image.size is not None and self.image.size != size:
+            return Failure(Mismatched(f"it has {size} bytes, the catalog promises {self.image.size}"))
+        digest = self.digest
+        if self.promised and digest != self.promised:
+            return Failure(Mismatched(f"its digest is {digest}, the catalog promises {self.promised}"))
+        if self._inspection is not None and self.image:
+            found = self._inspection.formats()
+            if not agrees(self.image.disk_format, found):
+                names = " and ".join(sorted(found))
+                return Failure(Mismatched(f"its format is {names}, the catalog promises {self.image.disk_format}"))
+        return Success(Audited(size, digest, verified=self.promised is not None))
+
+
+def _can_hash(algorithm: str) -> bool:
+    try:
+        return hashlib.new(algorithm, usedforsecurity=False).digest_size > 0  # the SHAKEs have no size of their own
+    except ValueError:
+        return False
+
+
+def pieces(chunk: Chunk) -> Iterator[memoryview]:
+    """The chunk's bytes, a hole's zeros included, at most a buffer's length at a time."""
+    if chunk.buffer is not None:
+        yield memoryview(chunk.buffer)[: chunk.length]
+        return
+    for start in range(0, chunk.length, CHUNK):
+        yield memoryview(_ZEROS)[: min(CHUNK, chunk.length - start)]

@@ -1,0 +1,100 @@
+"""Opening files that strangers name: regular ones, beneath the folders that an operator allowed, and no others.
+
+The faults this is built against: CVE-2014-9493 and CVE-2015-1195 (any file by `file://` and `filesystem://`),
+allow-lists that compare paths before symlinks are followed, and OSSA-2025-001 (devices that never end).
+"""
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from returns.result import Failure, Result, Success
+
+from lading.ports.association import Fingerprint
+from lading.ports.location import Location
+
+__all__ = ["fingerprint", "local_path", "open_beneath", "open_regular"]
+
+# Opening a FIFO must not wait for its writer.
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", 0)
+
+
+def fingerprint(status: os.stat_result) -> Fingerprint:
+    """Which file it is, and since when it is so."""
+    return Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def local_path(location: Location) -> Result[str, str]:
+    """The path that a `file://` or `filesystem://` URL names, or why it names none.
+
+    glance_store joins netloc and path; a host other than this one therefore gives no absolute path, and is refused
+    (RFC 8089, section 2).
+
+    >>> local_path(Location("file:///srv/images/noble%20amd64.img"))
+    <Success: /srv/images/noble amd64.img>
+    >>> local_path(Location("file://elsewhere/srv/noble.img"))
+    <Failure: file://elsewhere/srv/noble.img names a file of another host>
+    """
+    try:
+        parts = urlsplit(location.url.strip())
+    except ValueError as error:
+        return Failure(f"{location} is no URL: {error}")
+    if parts.netloc not in {"", "localhost"}:
+        return Failure(f"{location} names a file of another host")
+    path = os.fsdecode(unquote_to_bytes(parts.path))
+    if not path.startswith("/") or "\0" in path:
+        return Failure(f"{location} names no absolute path")
+    return Success(path)
+
+
+def open_regular(path: str) -> Result[int, str]:
+    """A descriptor for reading the regular file at a path that the operator named; symlinks are followed."""
+    try:
+        return _checked(os.open(path, _READ), path)
+    except (OSError, ValueError) as error:
+        return Failure(f"{path} can't be opened: {_words(error)}")
+
+
+def open_beneath(roots: Sequence[Path], path: str) -> Result[int, str]:
+    """A descriptor for reading the regular file at `path`, if its real path lies beneath one of the real roots.
+
+    The path is resolved first and then walked from the root's descriptor without following any symlink, so that one
+    swapped in meanwhile ends in a refusal (the effect of openat2's RESOLVE_BENEATH, which Python can't call).
+    """
+    try:
+        real = os.path.realpath(path)
+        for root in roots:
+            real_root = os.path.realpath(root)
+            if os.path.commonpath((real_root, real)) == real_root and real != real_root:
+                return _checked(_walk(real_root, os.path.relpath(real, real_root).split("/")), path)
+    except (OSError, ValueError) as error:
+        return Failure(f"{path} can't be opened: {_words(error)}")
+    allowed = ", ".join(map(str, roots)) or "none"
+    return Failure(f"{path} is outside the allowed folders ({allowed}), which [handlers.file] allowed_folders lists")
+
+
+def _walk(root: str, names: list[str]) -> int:
+    folder = os.open(root, _FOLDER)
+    try:
+        for name in names[:-1]:
+            deeper = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = deeper
+        return os.open(names[-1], _READ | os.O_NOFOLLOW, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _checked(descriptor: int, path: str) -> Result[int, str]:
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return Success(descriptor)
+    os.close(descriptor)
+    return Failure(f"{path} is not a regular file")
+
+
+def _words(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,0 +1,112 @@
+"""The pipeline: one thread reads, each further stage works on its own thread, and memory is bounded.
+
+Hashing, reading and writing release the GIL, so that they overlap; the buffers go round and are never copied.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Final, NamedTuple, Protocol, Self
+
+__all__ = ["CHUNK", "Chunk", "Chunks", "SourceBroken", "run"]
+
+CHUNK: Final = 1 << 20
+"""Bytes in a buffer."""
+_BUFFERS: Final = 16
+
+
+class Chunk(NamedTuple):
+    """A run of the image's bytes. Without a buffer it is a hole."""
+
+    offset: int
+    length: int
+    buffer: bytearray | None
+
+
+class Chunks(Protocol):
+    """Something to read from."""
+
+    def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
+        """The bytes in order, each in a buffer from `free`, which waits for one."""
+        ...
+
+
+class SourceBroken(Exception):
+    """The source failed, not the target: a refusal of the location, in words."""
+
+
+class _Stage:
+    """A thread that takes chunks in order, works on them, hands them on. After a fault it only hands them on."""
+
+    def __init__(self, work: Callable[[Chunk], None], hand_on: Callable[[Chunk], None], stop: threading.Event) -> None:
+        self.inbox: queue.Queue[Chunk | None] = queue.Queue(_BUFFERS)
+        self.fault: BaseException | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self._work, self._hand_on, self._stop = work, hand_on, stop
+
+    def _run(self) -> None:
+        while (chunk := self.inbox.get()) is not None:
+            if not self._stop.is_set():
+                try:
+                    self._work(chunk)
+                except BaseException as fault:  # noqa: BLE001 - raised again by whoever runs the pipeline
+                    self.fault = fault
+                    self._stop.set()
+            self._hand_on(chunk)
+
+
+class _Line:
+    """The stages at work, from first to last, and the buffers that go round among them."""
+
+    def __init__(self, works: Sequence[Callable[[Chunk], None]]) -> None:
+        self.stop = threading.Event()
+        self._buffers: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
+        for _ in range(_BUFFERS):
+            self._buffers.put(bytearray(CHUNK))
+        self.free = self._buffers.get
+        self.put: Callable[[Chunk], None] = self._give_back
+        self._stages: list[_Stage] = []
+        for work in reversed(works):
+            stage = _Stage(work, self.put, self.stop)
+            self._stages.insert(0, stage)
+            self.put = stage.inbox.put
+
+    def _give_back(self, chunk: Chunk) -> None:
+        if chunk.buffer is not None:
+            self._buffers.put(chunk.buffer)
+
+    def __enter__(self) -> Self:
+        for stage in self._stages:
+            stage.thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.stop.set()
+        for stage in self._stages:
+            stage.inbox.put(None)
+            stage.thread.join()
+        if error is None:
+            for stage in self._stages:
+                if stage.fault is not None:
+                    raise stage.fault
+
+
+def run(source: Chunks, stages: Sequence[Callable[[Chunk], None]], read: Callable[[int], None]) -> int:
+    """Take everything from the source through the stages; how many bytes that were.
+
+    Each stage sees the chunks in order and is done with one before the next stage gets it. `read` is told the bytes
+    read so far. Raises what the source or a stage raises; when this returns or raises, no thread is left.
+    """
+    total = 0
+    with _Line(stages) as line:
+        for chunk in source.chunks(line.free):
+            total = chunk.offset + chunk.length
+            line.put(chunk)
+            if line.stop.is_set():
+                break
+            read(total)
+    return total

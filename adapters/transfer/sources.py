@@ -1,0 +1,109 @@
+"""Where bytes are read from."""
+
+import io
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Final, Protocol
+
+from lading.adapters.transfer.opening import fingerprint
+from lading.adapters.transfer.pipeline import CHUNK, Chunk, Chunks, SourceBroken
+from lading.adapters.transfer.sparse import extents
+from lading.ports.catalog import ByteStream
+
+__all__ = ["FileSource", "Source", "StreamSource", "source_from"]
+
+_HOLE_STEP: Final = 64 << 20
+"""Bytes of a hole in one chunk, so that progress is seen and Ctrl-C is heard."""
+
+
+class Source(Chunks, Protocol):
+    """Something that holds an image's bytes. `chunks` raises SourceBroken when it can't go on."""
+
+    @property
+    def size(self) -> int | None:
+        """Bytes, when it is known beforehand."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class FileSource:
+    """A regular file on this host, by its descriptor, of which it takes charge."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.fingerprint = fingerprint(os.fstat(descriptor))
+        self.size = self.fingerprint.size
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the file still is what it was when this was made."""
+        return fingerprint(os.fstat(self.descriptor)) == self.fingerprint
+
+    def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
+        for extent in extents(self.descriptor, self.size):
+            offset, end = extent.offset, extent.offset + extent.length
+            while offset < end:
+                chunk = self._hole(offset, end) if extent.is_hole else self._data(offset, end, free())
+                yield chunk
+                offset += chunk.length
+
+    def _hole(self, offset: int, end: int) -> Chunk:
+        return Chunk(offset, min(end - offset, _HOLE_STEP), None)
+
+    def _data(self, offset: int, end: int, buffer: bytearray) -> Chunk:
+        try:
+            count = os.preadv(self.descriptor, [memoryview(buffer)[: min(end - offset, CHUNK)]], offset)
+        except OSError as error:
+            raise SourceBroken(f"it can't be read: {error.strerror}") from error
+        if count == 0:
+            raise SourceBroken("it became shorter while it was read")
+        return Chunk(offset, count, buffer)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def source_from(stream: ByteStream, size: int | None) -> Source:
+    """The source that a stream is. One that reads a regular file is that file, which may be cloned and has holes."""
+    if isinstance(stream, io.FileIO) and stat.S_ISREG(os.fstat(stream.fileno()).st_mode) and stream.tell() == 0:
+        with closing(stream):
+            return FileSource(os.dup(stream.fileno()))
+    return StreamSource(stream, size)
+
+
+class StreamSource:
+    """Bytes that come one after the other."""
+
+    def __init__(self, stream: ByteStream, size: int | None) -> None:
+        self._stream = stream
+        self.size = size
+
+    def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
+        offset = 0
+        # One that goes on beyond what was promised need not be read to its end, if it has one.
+        while self.size is None or offset <= self.size:
+            buffer = free()
+            length = self._fill(memoryview(buffer))
+            if length == 0:
+                return
+            yield Chunk(offset, length, buffer)
+            offset += length
+
+    def _fill(self, view: memoryview) -> int:
+        """As much as there is, up to a whole buffer: hashing and writing do better with large chunks."""
+        length = 0
+        while length < len(view):
+            try:
+                count = self._stream.readinto(view[length:])
+            except OSError as error:
+                raise SourceBroken(f"it broke off: {error}") from error
+            if not count:
+                break
+            length += count
+        return length
+
+    def close(self) -> None:
+        self._stream.close()

@@ -1,0 +1,305 @@
+"""The contract of AssociationStore, over every adapter. What it says of durable stores, over those."""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from returns.result import Success
+
+from lading.adapters.associations.file import FileAssociations
+from lading.adapters.associations.memory import MemoryAssociations
+from lading.adapters.database import Database
+from lading.ports.association import Association, Fingerprint
+from lading.ports.association_store import AssociationStore
+from lading.ports.image import Digest, Image
+from lading.ports.location import Location
+
+DURABLE: Final[dict[str, Callable[[Path], AssociationStore]]] = {
+    "file": lambda folder: FileAssociations(Database(folder / "lading.db")),
+}
+ADAPTERS: Final[dict[str, Callable[[Path], AssociationStore]]] = {"memory": lambda _: MemoryAssociations(), **DURABLE}
+
+NOBLE, JAMMY = Image("155d900f", "noble"), Image("00000001", "jammy")
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+one_store_for_all = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(params=ADAPTERS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> AssociationStore:
+    return ADAPTERS[request.param](tmp_path)
+
+
+@pytest.fixture(params=DURABLE)
+def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], AssociationStore]:
+    """Opens the same store, once more each time."""
+    return lambda: DURABLE[request.param](tmp_path)
+
+
+def association(target: str = "/vms/1/disk", handler: str = "file", image: Image | None = NOBLE) -> Association:
+    return Association(target, handler, image, Location("file:///noble.img"), AT)
+
+
+# What they range over: whatever the values' own descriptions allow.
+
+
+def texts(min_size: int = 0) -> SearchStrategy[str]:
+    """With lone surrogates, and pairs of them that are not one character; with NUL, and all else."""
+    return st.text(st.characters(exclude_categories=()), min_size=min_size)
+
+
+def targets() -> SearchStrategy[str]:
+    """Paths of bytes, as the system has them, and of any text."""
+    return st.one_of(st.binary().map(os.fsdecode), texts()).map("/vms/{}/disk".format)
+
+
+def json_objects() -> SearchStrategy[dict[str, object]]:
+    plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts()
+    nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(texts(), inner), max_leaves=5)
+    # Among them what an image's document calls its own.
+    return st.dictionaries(st.sampled_from(["size", "id", "locations", "direct_url", "os_distro"]) | texts(), nested)
+
+
+def locations() -> SearchStrategy[Location]:
+    return st.builds(Location, texts(), json_objects())
+
+
+def images() -> SearchStrategy[Image]:
+    return st.builds(
+        Image,
+        id=texts().map("id-{}".format),
+        name=st.none() | texts(),
+        size=st.none() | st.integers(min_value=0),
+        disk_format=st.none() | texts(),
+        container_format=st.none() | texts(),
+        digest=st.none() | st.builds(Digest, texts(min_size=1), texts(min_size=1)),
+        checksum=st.none() | texts(),
+        status=texts(min_size=1),
+        locations=st.lists(locations(), max_size=2),
+        properties=json_objects(),
+    )
+
+
+def fingerprints() -> SearchStrategy[Fingerprint]:
+    unsigned, signed = st.integers(0, 2**64 - 1), st.integers(-(2**64), 2**64)
+    return st.builds(Fingerprint, unsigned, unsigned, unsigned, signed, signed)
+
+
+def associations() -> SearchStrategy[Association]:
+    return st.builds(
+        Association,
+        target=targets(),
+        handler=texts(),
+        image=st.none() | images(),
+        location=st.none() | locations(),
+        landed_at=st.datetimes(timezones=st.just(UTC)),
+        method=st.none() | texts(),
+        size=st.none() | st.integers(min_value=0),
+        digest=st.none() | st.builds(Digest, texts(), texts()),
+        verified=st.booleans(),
+        fingerprint=st.none() | fingerprints(),
+    )
+
+
+# Every store.
+
+
+@one_store_for_all
+@given(associations())
+def test_what_is_put_comes_back_exactly(store: AssociationStore, recorded: Association) -> None:
+    assert store.put(recorded) == Success(None)
+    assert store.get(recorded.target) == Success(recorded)
+    assert recorded in store.list(handler=recorded.handler)
+
+
+def test_of_a_target_that_was_never_recorded_it_knows_nothing(store: AssociationStore) -> None:
+    assert store.get("/vms/1/disk") == Success(None)
+
+
+def test_what_is_put_takes_the_place_of_what_was_recorded_for_its_target(store: AssociationStore) -> None:
+    store.put(association(handler="file", image=NOBLE))
+    store.put(association(handler="download", image=JAMMY))
+    assert list(store.list()) == [association(handler="download", image=JAMMY)]
+    assert list(store.list(handler="file")) == []
+    assert list(store.list(image_id=NOBLE.id)) == []
+
+
+def test_a_removed_target_is_forgotten(store: AssociationStore) -> None:
+    store.put(association("/vms/1/disk"))
+    store.put(association("/vms/2/disk"))
+    assert store.remove("/vms/1/disk") == Success(None)
+    assert store.get("/vms/1/disk") == Success(None)
+    assert list(store.list()) == [association("/vms/2/disk")]
+
+
+def test_removing_what_is_not_recorded_is_no_failure(store: AssociationStore) -> None:
+    assert store.remove("/vms/1/disk") == Success(None)
+    store.put(association())
+    assert store.remove("/vms/1/disk") == Success(None)
+    assert store.remove("/vms/1/disk") == Success(None)
+
+
+@one_store_for_all
+@given(st.lists(targets(), unique=True))
+def test_different_targets_are_different_however_alike(store: AssociationStore, different: list[str]) -> None:
+    for known in list(store.list()):
+        store.remove(known.target)
+    for target in different:
+        store.put(association(target))
+    assert [each.target for each in store.list()] == sorted(different)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("/vms/disk", "/VMS/disk"),
+        ("/vms/disk", "/vms/disk/"),
+        ("/vms/disk", "/vms/disk\0"),
+        ("/vms/\N{LATIN SMALL LETTER E WITH ACUTE}", "/vms/e\N{COMBINING ACUTE ACCENT}"),
+        ("/vms/\N{GRINNING FACE}", "/vms/\ud83d\ude00"),
+        (os.fsdecode(b"/vms/\xe9"), "/vms/\N{LATIN SMALL LETTER E WITH ACUTE}"),
+    ],
+)
+def test_a_target_is_no_other_target(store: AssociationStore, one: str, other: str) -> None:
+    store.put(association(one))
+    assert store.get(other) == Success(None)
+    store.remove(other)
+    assert store.get(one) == Success(association(one))
+
+
+@one_store_for_all
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from("abc"), st.sampled_from(["file", "rbd"]))))
+def test_it_holds_what_a_dict_would(store: AssociationStore, steps: list[tuple[bool, str, str]]) -> None:
+    for known in list(store.list()):
+        store.remove(known.target)
+    model: dict[str, Association] = {}
+    for put, target, handler in steps:
+        if put:
+            model[target] = association(target, handler)
+            store.put(model[target])
+        else:
+            model.pop(target, None)
+            store.remove(target)
+    assert list(store.list()) == [model[target] for target in sorted(model)]
+    assert [store.get(target) for target in "abc"] == [Success(model.get(target)) for target in "abc"]
+
+
+def test_a_list_goes_by_target(store: AssociationStore) -> None:
+    for target in ("/b", "/a/b", "/B", "/a", "/\udc80", "/\ue000", "/\N{GRINNING FACE}", "/\N{LATIN SMALL LETTER A}0"):
+        store.put(association(target))
+    assert [each.target for each in store.list()] == sorted(each.target for each in store.list())
+    assert [each.target for each in store.list()][:3] == ["/B", "/a", "/a/b"]
+
+
+def test_a_list_may_be_of_one_handler_or_of_one_image_or_of_both(store: AssociationStore) -> None:
+    store.put(association("/1", "file", NOBLE))
+    store.put(association("/2", "rbd", NOBLE))
+    store.put(association("/3", "file", JAMMY))
+    store.put(association("/4", "file", None))
+
+    def listed(handler: str | None = None, image_id: str | None = None) -> list[str]:
+        return [each.target for each in store.list(handler=handler, image_id=image_id)]
+
+    assert listed() == ["/1", "/2", "/3", "/4"]
+    assert listed(handler="file") == ["/1", "/3", "/4"]
+    assert listed(image_id=NOBLE.id) == ["/1", "/2"]
+    assert listed("file", NOBLE.id) == ["/1"]
+    assert listed(handler="unknown") == listed(image_id="unknown") == listed("", "") == []
+
+
+def test_what_stays_while_a_list_goes_on_is_seen_once_and_in_order(store: AssociationStore) -> None:
+    staying = [f"/vms/{number:03}" for number in range(0, 600, 2)]
+    for target in staying:
+        store.put(association(target))
+    seen = []
+    for number, each in enumerate(store.list()):
+        seen.append(each.target)
+        # Before and behind where the list is, something comes and goes each time.
+        store.put(association(f"/vms/{number % 600:03}+"))
+        store.put(association(f"/vms/{-number % 600:03}+"))
+        store.remove(f"/vms/{(number - 3) % 600:03}+")
+    assert seen == sorted(set(seen))
+    assert [target for target in seen if not target.endswith("+")] == staying
+
+
+def test_a_list_that_is_left_half_way_keeps_nobody_from_writing(store: AssociationStore) -> None:
+    store.put(association("/1"))
+    store.put(association("/2"))
+    half_way = store.list()
+    assert next(half_way) == association("/1")
+    assert store.put(association("/3")) == Success(None)
+    assert store.remove("/2") == Success(None)
+
+
+def test_two_lists_may_go_on_at_once_and_in_other_threads(store: AssociationStore) -> None:
+    for number in range(9):
+        store.put(association(f"/{number}"))
+    one, other = store.list(), store.list(handler="file")
+    with ThreadPoolExecutor(1) as elsewhere:
+        pairs = [(next(one), elsewhere.submit(next, other).result()) for _ in range(9)]
+    assert pairs == [(association(f"/{number}"),) * 2 for number in range(9)]
+
+
+def test_what_one_thread_put_every_other_sees(store: AssociationStore) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        puts = threads.map(store.put, [association(f"/{number}") for number in range(64)])
+        assert set(puts) == {Success(None)}
+        found = threads.map(store.get, [f"/{number}" for number in range(64)])
+        assert list(found) == [Success(association(f"/{number}")) for number in range(64)]
+
+
+def test_a_reader_sees_one_association_or_the_other_and_no_mixture(store: AssociationStore) -> None:
+    one, other = association(handler="file", image=NOBLE), association(handler="rbd", image=JAMMY)
+    store.put(one)
+    done = threading.Event()
+
+    def read() -> list[Association]:
+        seen = []
+        while not done.is_set():
+            seen += [store.get(one.target).unwrap() or replace(one, handler="nothing"), *store.list()]
+        return seen
+
+    with ThreadPoolExecutor(2) as readers:
+        reading = [readers.submit(read) for _ in range(2)]
+        for each in (other, one) * 25:
+            store.put(each)
+        done.set()
+    assert [each for seen in reading for each in seen.result() if each not in (one, other)] == []
+
+
+# Durable stores.
+
+
+@pytest.fixture
+def kept(opening: Callable[[], AssociationStore]) -> AssociationStore:
+    """A store that was opened again after something was put."""
+    assert opening().put(association("/vms/1/disk")) == Success(None)
+    return opening()
+
+
+def test_what_was_put_is_there_when_it_is_opened_again(kept: AssociationStore) -> None:
+    assert kept.get("/vms/1/disk") == Success(association("/vms/1/disk"))
+    assert list(kept.list(handler="file", image_id=NOBLE.id)) == [association("/vms/1/disk")]
+
+
+def test_two_openings_see_what_the_other_does(opening: Callable[[], AssociationStore]) -> None:
+    one, other = opening(), opening()
+    one.put(association("/vms/1/disk"))
+    assert other.get("/vms/1/disk") == Success(association("/vms/1/disk"))
+    other.put(association("/vms/1/disk", "rbd"))
+    assert one.get("/vms/1/disk") == Success(association("/vms/1/disk", "rbd"))
+    one.remove("/vms/1/disk")
+    assert other.get("/vms/1/disk") == Success(None)
+
+
+def test_what_was_removed_stays_forgotten(kept: AssociationStore, opening: Callable[[], AssociationStore]) -> None:
+    kept.remove("/vms/1/disk")
+    assert opening().get("/vms/1/disk") == Success(None)

@@ -1,0 +1,93 @@
+"""Real file systems, mounted for the tests, and the real command."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+MEBIBYTE = 1 << 20
+
+
+def mounted(kind: str, image: Path, folder: Path) -> Iterator[Path]:
+    """A small file system of that kind in a file, mounted by loop; skips, visibly, where that can't be had."""
+    maker = {"xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"], "btrfs": ["mkfs.btrfs", "-q"], "ext4": ["mkfs.ext4", "-q"]}[
+        kind
+    ]
+    if os.geteuid() != 0 or shutil.which(maker[0]) is None:
+        pytest.skip(f"needs root and {maker[0]} to mount {kind}")
+    with image.open("wb") as file:
+        file.truncate(400 * MEBIBYTE)
+    subprocess.run([*maker, str(image)], check=True, capture_output=True)
+    folder.mkdir()
+    done = subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"can't mount {kind}: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session", params=["xfs", "btrfs"])
+def reflinking(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder on a file system that clones."""
+    top = tmp_path_factory.mktemp(request.param)
+    yield from mounted(request.param, top / "image", top / "mounted")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of 8 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a small tmpfs")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "lading-test", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+Lading = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A host's folders: images that may be fetched, and a place for what was fetched."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "vms").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def environment(host: Path) -> dict[str, str]:
+    """The variables that a command sees: nothing of whoever runs the tests."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(host / "home"),
+        "LADING_HANDLERS__FILE__ALLOWED_FOLDERS": str(host / "images"),
+        "PYTHONWARNINGS": "error",
+    }
+
+
+@pytest.fixture
+def lading(host: Path, environment: dict[str, str]) -> Lading:
+    """Runs the command as a user would: `lading("fetch", "noble", "vms/1")`."""
+
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "lading", *arguments],
+            cwd=host,
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return run

@@ -1,0 +1,354 @@
+"""The command as its users run it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Lading = Callable[..., subprocess.CompletedProcess[str]]
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture
+def noble(host: Path, lading: Lading) -> Path:
+    """A sparse disk in the catalog, under the name noble."""
+    path = host / "images" / "noble.img"
+    with path.open("wb") as disk:
+        disk.truncate(16 * MEBIBYTE)
+        disk.write(os.urandom(MEBIBYTE))
+    assert lading("catalog", "add", "images/noble.img").returncode == 0
+    return path
+
+
+def record(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one object that a command printed."""
+    (line,) = done.stdout.splitlines()
+    read: dict[str, Any] = json.loads(line)
+    return read
+
+
+def test_the_main_job_works_with_no_settings_at_all(lading: Lading, noble: Path, host: Path) -> None:
+    fetched = lading("fetch", "noble", "vms/1", LADING_HANDLERS__FILE__ALLOWED_FOLDERS="")
+    assert (fetched.returncode, fetched.stderr) == (0, "")
+    assert (host / "vms" / "1").read_bytes() == noble.read_bytes()
+    assert "by download" in fetched.stdout
+    assert "verified sha512" in fetched.stdout
+
+
+def test_an_image_goes_from_the_catalog_to_a_target_and_away_again(lading: Lading, noble: Path, host: Path) -> None:
+    target, moved = str(host / "vms" / "1"), str(host / "vms" / "2")
+    fetched = record(lading("fetch", "noble", "vms/1", "--json"))
+    assert fetched.keys() == {
+        "image", "target", "handler", "location", "method", "present", "size", "digest", "verified", "seconds",
+        "attempts",
+    }  # fmt: skip
+    assert (fetched["target"], fetched["handler"], fetched["verified"]) == (target, "file", True)
+    assert fetched["attempts"] == [
+        {"handler": "file", "location": f"file://{noble}", "outcome": "handled", "reason": None}
+    ]
+    assert record(lading("fetch", "noble", "vms/1", "--json"))["present"]
+    assert record(lading("mv", "vms/1", "vms/2", "--json"))["target"] == moved
+    shown = record(lading("show", "vms/2", "--json"))
+    assert (shown["image"], shown["state"], shown["handler"]) == (fetched["image"], "intact", "file")
+    assert [json.loads(line)["target"] for line in lading("ls", "--json").stdout.splitlines()] == [moved]
+    assert record(lading("rm", "vms/2", "--json"))["target"] == moved
+    assert lading("ls").stdout == ""
+    assert os.listdir(host / "vms") == []
+
+
+def test_show_tells_whether_a_target_is_still_what_was_put_there(lading: Lading, noble: Path, host: Path) -> None:
+    lading("fetch", "noble", "vms/1")
+    assert record(lading("show", "vms/1", "--json"))["state"] == "intact"
+    with (host / "vms" / "1").open("r+b") as disk:
+        disk.write(b"a guest wrote here")
+    assert record(lading("show", "vms/1", "--json"))["state"] == "changed"
+    (host / "vms" / "1").unlink()
+    assert record(lading("show", "vms/1", "--json"))["state"] == "missing"
+    assert "missing" in lading("show", "vms/1").stdout
+
+
+def test_explain_shows_every_attempt_with_its_reason_and_touches_nothing(
+    lading: Lading, noble: Path, host: Path
+) -> None:
+    explained = lading("explain", "noble", "vms/1", LADING_HANDLERS__FILE__ALLOWED_FOLDERS="")
+    assert explained.returncode == 0
+    assert "✗ file file://" in explained.stdout
+    assert "allowed_folders" in explained.stdout
+    assert "✓ download  ← this one" in explained.stdout
+    told = record(lading("explain", "noble", "vms/1", "--json"))
+    assert (told["handler"], told["attempts"][0]["would"]) == ("file", True)
+    assert os.listdir(host / "vms") == []
+    assert lading("ls").stdout == ""
+
+
+def test_explain_says_by_its_exit_code_that_nothing_would_do(lading: Lading, noble: Path) -> None:
+    noble.unlink()
+    assert lading("explain", "noble", "vms/1").returncode == 4
+
+
+def test_handlers_tells_what_each_takes_and_why_one_is_skipped(lading: Lading) -> None:
+    told = lading("handlers", "--json", LADING_HANDLERS__ORDER="file,none,file")
+    records = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [(each["name"], each["state"]) for each in records] == [
+        ("file", "loaded"), ("none", "skipped"), ("file", "skipped"), ("download", "unused"),
+    ]  # fmt: skip
+    assert records[0]["schemes"] == ["file", "filesystem"]
+    assert records[0]["from"].startswith("lading ")
+    assert "unknown" in records[1]["reason"]
+    assert "none is skipped" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "code", "words"),
+    [
+        (["fetch", "nothing", "vms/1"], {}, 3, ["nothing", "catalog"]),
+        (["fetch", "noble", "vms/taken"], {}, 5, ["vms/taken", "force"]),
+        (["fetch", "noble", "missing/1"], {}, 4, ["missing", "does not exist"]),
+        (
+            ["fetch", "noble", "vms/1"],
+            {"LADING_HANDLERS__ORDER": "file", "LADING_HANDLERS__FILE__ALLOWED_FOLDERS": "/x"},
+            4,
+            ["outside the allowed folders"],
+        ),
+        (["fetch", "noble"], {}, 2, ["TARGET"]),
+        (["fetch", "noble", " "], {}, 2, ["blank"]),
+        (["fetch", "noble", "vms/1", "--config", "none.toml"], {}, 2, ["none.toml"]),
+        (["ls"], {"LADING_CATALOG__FOLDR": "/x"}, 2, ["LADING_CATALOG__FOLDR", "folder"]),
+        (["ls"], {"LADING_ASSOCIATIONS__KIND": "etcd"}, 2, ["etcd", "file", "memory"]),
+        (["fetch", "noble", "vms/1"], {"LADING_CATALOG__KIND": "s3"}, 2, ["s3", "file", "memory"]),
+        (["ls"], {"LADING_ASSOCIATIONS__PATH": "/dev/null/db"}, 7, ["/dev/null/db"]),
+        (["rm", "vms/1"], {}, 6, ["vms/1", "nothing is recorded"]),
+        (["mv", "vms/1", "vms/2"], {}, 6, ["vms/1"]),
+        (["show", "vms/1"], {}, 6, ["vms/1"]),
+        (["catalog", "add", "none.img"], {}, 7, ["none.img"]),
+        (["catalog", "add", "vms"], {}, 7, ["vms", "regular"]),
+        (["catalog", "add", "images/noble.img", "--algorithm", "rot13"], {}, 7, ["rot13"]),
+        (["catalog", "show", "nothing"], {}, 3, ["nothing"]),
+        (["catalog", "rm", "nothing"], {}, 3, ["nothing"]),
+    ],
+)
+def test_every_error_is_a_line_or_two_that_names_the_thing(
+    lading: Lading,
+    noble: Path,
+    host: Path,
+    arguments: list[str],
+    variables: Mapping[str, str],
+    code: int,
+    words: list[str],
+) -> None:
+    (host / "vms" / "taken").write_bytes(b"precious")
+    done = lading(*arguments, **variables)
+    assert done.returncode == code, done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= (4 if code == 2 else 2), done.stderr
+    assert (host / "vms" / "taken").read_bytes() == b"precious"
+    assert os.listdir(host / "vms") == ["taken"]
+
+
+def test_an_error_is_json_too_when_json_is_asked_for(lading: Lading, noble: Path, host: Path) -> None:
+    (host / "vms" / "1").write_bytes(b"precious")
+    failed = lading("fetch", "noble", "vms/1", "--json")
+    told = record(failed)
+    assert told["error"] == "no_handler_available"
+    assert told["attempts"][0]["outcome"] == "refused"
+    assert told["message"] in failed.stderr
+
+
+def test_an_ambiguous_name_is_an_error_that_lists_the_ids(lading: Lading, noble: Path) -> None:
+    for number in "12":
+        assert lading("catalog", "add", str(noble), "--name", "twin", "--id", f"id-{number}").returncode == 0
+    failed = lading("fetch", "twin", "vms/1")
+    assert failed.returncode == 3
+    assert "id-1, id-2" in failed.stderr
+
+
+def test_force_replaces_what_is_there_and_only_then(lading: Lading, noble: Path, host: Path) -> None:
+    (host / "vms" / "1").write_bytes(b"old")
+    assert lading("fetch", "noble", "vms/1").returncode == 5
+    assert lading("fetch", "noble", "vms/1", "--force").returncode == 0
+    assert (host / "vms" / "1").read_bytes() == noble.read_bytes()
+
+
+def test_moving_onto_something_is_a_conflict(lading: Lading, noble: Path, host: Path) -> None:
+    lading("fetch", "noble", "vms/1")
+    (host / "vms" / "2").write_bytes(b"precious")
+    assert lading("mv", "vms/1", "vms/2").returncode == 5
+    assert (host / "vms" / "2").read_bytes() == b"precious"
+    assert record(lading("show", "vms/1", "--json"))["state"] == "intact"
+
+
+def test_what_a_cloud_s_api_printed_can_be_dropped_into_the_catalog(lading: Lading, noble: Path, host: Path) -> None:
+    document = record(lading("catalog", "show", "noble", "--json"))
+    folder = host / "home" / ".local" / "share" / "lading" / "catalog"
+    dropped = {**document, "id": "dropped", "name": "jammy", "visibility": "public", "checksum": None, "tags": ["a"]}
+    (folder / "cloud.json").write_text(json.dumps(dropped))
+    assert record(lading("catalog", "show", "jammy", "--json"))["visibility"] == "public"
+    assert record(lading("fetch", "jammy", "vms/1", "--json"))["handler"] == "file"
+
+
+def test_the_catalog_s_images_are_listed_and_let_go_but_never_their_bytes(lading: Lading, noble: Path) -> None:
+    assert "noble" in lading("catalog", "ls").stdout
+    assert lading("catalog", "rm", "noble").returncode == 0
+    assert lading("catalog", "ls").stdout == ""
+    assert noble.exists()
+
+
+def test_a_file_that_changed_since_it_was_added_is_not_fetched(lading: Lading, noble: Path, host: Path) -> None:
+    with noble.open("r+b") as disk:
+        disk.write(b"tampered")
+    failed = lading("fetch", "noble", "vms/1")
+    assert failed.returncode == 4
+    assert "digest" in failed.stderr
+    assert os.listdir(host / "vms") == []
+
+
+def test_credentials_in_a_location_are_shown_nowhere(lading: Lading, noble: Path, host: Path) -> None:
+    folder = host / "home" / ".local" / "share" / "lading" / "catalog"
+    document = {
+        "id": "x",
+        "name": "secretive",
+        "locations": [{"url": "file://user:hunter2@host/noble.img?sig=hunter2"}],
+    }
+    (folder / "x.json").write_text(json.dumps(document))
+    for arguments in (
+        ["fetch", "secretive", "vms/1"], ["explain", "secretive", "vms/1"], ["catalog", "show", "secretive"],
+        ["catalog", "ls", "--json"], ["fetch", "secretive", "vms/1", "--json", "-vv"],
+    ):  # fmt: skip
+        done = lading(*arguments)
+        assert "hunter2" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_fetch_leaves_nothing_behind(
+    lading: Lading, host: Path, environment: dict[str, str], number: signal.Signals
+) -> None:
+    big = host / "images" / "big.img"
+    with big.open("wb") as disk:
+        disk.truncate(64 << 30)  # a hole that takes minutes to hash
+    document = {
+        "id": "big",
+        "size": 64 << 30,
+        "os_hash_algo": "sha512",
+        "os_hash_value": "0",
+        "locations": [{"url": f"file://{big}"}],
+    }
+    folder = host / "home" / ".local" / "share" / "lading" / "catalog"
+    folder.mkdir(parents=True)
+    (folder / "big.json").write_text(json.dumps(document))
+    fetching = subprocess.Popen(
+        [sys.executable, "-m", "lading", "fetch", "big", "vms/1"],
+        cwd=host, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_until(lambda: holds_open(fetching.pid, big))
+    fetching.send_signal(number)
+    _, stderr = fetching.communicate(timeout=30)
+    assert fetching.returncode == 128 + number
+    assert "Traceback" not in stderr
+    assert os.listdir(host / "vms") == []
+    assert lading("ls").stdout == ""
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def holds_open(process: int, path: Path) -> bool:
+    try:
+        return any(
+            os.path.realpath(f"/proc/{process}/fd/{each}") == str(path) for each in os.listdir(f"/proc/{process}/fd")
+        )
+    except FileNotFoundError:
+        return False
+
+
+def test_on_a_terminal_a_bar_shows_the_progress_and_piped_it_is_silent(
+    lading: Lading, noble: Path, host: Path, environment: dict[str, str]
+) -> None:
+    ours, theirs = pty.openpty()
+    fetching = subprocess.Popen(
+        [sys.executable, "-m", "lading", "fetch", "noble", "vms/1"],
+        cwd=host, env=environment | {"TERM": "xterm", "COLUMNS": "100"}, stdout=subprocess.PIPE, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    seen = b""
+    while True:
+        try:
+            seen += os.read(ours, 65536)
+        except OSError:  # the other end is closed (EIO)
+            break
+    os.close(ours)
+    fetching.communicate()
+    assert b"MiB" in seen
+    assert lading("fetch", "noble", "vms/2").stderr == ""
+
+
+def test_output_into_a_closed_pipe_is_no_error(
+    lading: Lading, noble: Path, host: Path, environment: dict[str, str]
+) -> None:
+    command = f"{sys.executable} -m lading catalog ls | true"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=host, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+
+
+def test_a_path_that_is_no_text_is_taken_as_it_is(
+    lading: Lading, noble: Path, host: Path, environment: dict[str, str]
+) -> None:
+    target = os.fsencode(host / "vms") + b"/\xff"
+    done = subprocess.run(
+        [os.fsencode(sys.executable), b"-m", b"lading", b"fetch", b"noble", target],
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\xff" in done.stdout
+    assert os.path.exists(target)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["fetch", "--help"], ["catalog", "add", "--help"], ["--version"]])
+def test_help_goes_without_the_container(lading: Lading, arguments: list[str]) -> None:
+    done = lading(*arguments, PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
+    assert "dependency_injector" not in done.stderr
+
+
+def test_the_shell_completes_commands(lading: Lading) -> None:
+    done = lading(_LADING_COMPLETE="bash_complete", COMP_WORDS="lading fe", COMP_CWORD="1")
+    assert "fetch" in done.stdout
+
+
+def test_without_the_extra_the_command_says_how_to_install_it(host: Path) -> None:
+    program = "import sys; sys.modules['click'] = None; from lading.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], cwd=host, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "lading: the command line is not installed: pip install 'lading[cli]'\n"
+
+
+@pytest.mark.parametrize("arguments", [["ls"], ["ls", "-vv"]])
+def test_a_bug_is_told_in_one_line_and_where_it_is_with_vv(host: Path, arguments: list[str]) -> None:
+    program = f"""
+import sys
+import lading.adapters.container as container
+container.open_container = lambda settings: 1 / 0
+sys.argv = ["lading", *{arguments}]
+from lading.adapters.cli.main import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=host, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "internal error, ZeroDivisionError" in done.stderr
+    assert ("Traceback" in done.stderr) == ("-vv" in arguments)

@@ -1,0 +1,156 @@
+"""Landing on the file systems that hosts have."""
+
+import fcntl
+import hashlib
+import os
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from returns.result import Success
+
+from lading import Digest, Image, Landing, Location, Mismatched, TargetFailed, Work
+from lading.adapters.handlers.file import FileHandler
+from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.verifications.memory import MemoryVerifiedFiles
+
+MEBIBYTE = 1 << 20
+
+
+def sparse_disk(path: Path) -> Image:
+    """64 MiB of which 3 are data."""
+    with path.open("wb") as disk:
+        disk.truncate(64 * MEBIBYTE)
+        for place in (0, 20, 63):
+            disk.seek(place * MEBIBYTE)
+            disk.write(os.urandom(MEBIBYTE))
+        disk.flush()
+        os.fsync(disk.fileno())
+    with path.open("rb") as disk:
+        digest = Digest("sha256", hashlib.file_digest(disk, "sha256").hexdigest())
+    return Image("id", size=64 * MEBIBYTE, disk_format="raw", digest=digest)
+
+
+def settled(path: Path) -> None:
+    """Wait until the file's ctime, which can't be set, lies in the past as those of a catalog's files do."""
+    while path.stat().st_ctime_ns > time.time_ns() - 2_100_000_000:
+        time.sleep(0.1)
+
+
+@contextmanager
+def reads_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The bytes that are read through preadv while the block runs."""
+    counts: list[int] = []
+    preadv = os.preadv
+
+    def counting(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        counts.append(preadv(descriptor, buffers, offset))
+        return counts[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "preadv", counting)
+        yield counts
+
+
+def fetch(handler: FileHandler, image: Image, source: Path, target: Path) -> Landing:
+    return handler.fetch(Work(str(target), image, Location(f"file://{source}"))).unwrap()
+
+
+def shares_blocks(one: Path, other: Path) -> bool:
+    """Whether the file system says that an extent of one file belongs to the other too (FS_IOC_FIEMAP)."""
+
+    def physical(path: Path) -> set[int]:
+        with path.open("rb") as file:
+            request = bytearray(struct.pack("=QQLLLL", 0, 1 << 62, 1, 0, 32, 0) + bytes(32 * 56))
+            fcntl.ioctl(file, 0xC020660B, request)
+            count = struct.unpack_from("=L", request, 20)[0]
+            return {struct.unpack_from("=Q", request, 32 + 56 * n + 8)[0] for n in range(count)}
+
+    return bool(physical(one)) and physical(one) == physical(other)
+
+
+def test_where_the_file_system_clones_the_target_shares_the_source_s_blocks(reflinking: Path, tmp_path: Path) -> None:
+    source, target = reflinking / "source", reflinking / f"target-{tmp_path.name}"
+    image = sparse_disk(source)
+    landing = fetch(FileHandler([reflinking], Transfer(MemoryVerifiedFiles())), image, source, target)
+    assert (landing.method, landing.verified, landing.digest) == ("reflink", True, image.digest)
+    assert target.read_bytes() == source.read_bytes()
+    assert shares_blocks(source, target)
+
+
+def test_a_clone_is_verified_too(reflinking: Path, tmp_path: Path) -> None:
+    source, target = reflinking / "source", reflinking / f"target-{tmp_path.name}"
+    image = replace(sparse_disk(source), digest=Digest("sha256", "0" * 64))
+    handler = FileHandler([reflinking], Transfer(MemoryVerifiedFiles()))
+    refused = handler.fetch(Work(str(target), image, Location(f"file://{source}")))
+    assert isinstance(refused.failure(), Mismatched)
+    assert not target.exists()
+
+
+def test_a_file_that_was_verified_is_cloned_without_being_read_until_it_changes(
+    reflinking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = reflinking / "source"
+    image = sparse_disk(source)
+    settled(source)
+    handler = FileHandler([reflinking], Transfer(MemoryVerifiedFiles()))
+    read: list[int] = []
+    for name in ("first", "second"):
+        with reads_counted(monkeypatch) as counts:
+            landing = fetch(handler, image, source, reflinking / f"{name}-{tmp_path.name}")
+        assert landing.verified
+        read.append(sum(counts))
+    assert read[0] >= 3 * MEBIBYTE
+    assert read[1] <= MEBIBYTE, "only what the format's inspection looks at"
+
+    with source.open("r+b") as disk:
+        disk.seek(20 * MEBIBYTE)
+        disk.write(b"changed")
+    refused = handler.fetch(Work(str(reflinking / f"third-{tmp_path.name}"), image, Location(f"file://{source}")))
+    assert isinstance(refused.failure(), Mismatched)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_copy_has_no_more_blocks_than_its_source(tmp_path: Path, verify: bool) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    image = sparse_disk(source)
+    landing = fetch(FileHandler([tmp_path], Transfer(MemoryVerifiedFiles(), verify=verify)), image, source, target)
+    assert landing.method == "copy"
+    assert target.read_bytes() == source.read_bytes()
+    assert target.stat().st_blocks <= source.stat().st_blocks
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_full_disk_ends_the_request_and_nothing_is_left_on_it(small_disk: Path, tmp_path: Path, verify: bool) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(12 * MEBIBYTE))
+    handler = FileHandler([tmp_path], Transfer(MemoryVerifiedFiles(), verify=verify))
+    image = Image("id", checksum="0" * 32)
+    refused = handler.fetch(Work(str(small_disk / "vm"), image, Location(f"file://{source}"))).failure()
+    assert isinstance(refused, TargetFailed)
+    assert "No space left" in refused.reason
+    assert os.listdir(small_disk) == []
+
+
+def test_a_move_to_another_file_system_copies_and_keeps_the_holes(small_disk: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "vm", small_disk / "vm"
+    sparse_disk(source)
+    data = source.read_bytes()
+    transfer = Transfer(MemoryVerifiedFiles())
+    assert isinstance(transfer.move(Work(str(source)), str(target)), Success)
+    assert not source.exists()
+    assert target.read_bytes() == data
+    assert target.stat().st_blocks * 512 <= 4 * MEBIBYTE
+
+
+def test_a_move_to_a_full_file_system_leaves_everything_as_it_was(small_disk: Path, tmp_path: Path) -> None:
+    source = tmp_path / "vm"
+    source.write_bytes(os.urandom(12 * MEBIBYTE))
+    refused = Transfer(MemoryVerifiedFiles()).move(Work(str(source)), str(small_disk / "vm")).failure()
+    assert isinstance(refused, TargetFailed)
+    assert source.stat().st_size == 12 * MEBIBYTE
+    assert os.listdir(small_disk) == []

@@ -1,0 +1,556 @@
+"""The Dispatcher beyond its order: what it records, forgets and undoes, and what it makes of bugs and broken stores."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from returns.result import Failure, Result, Success
+from tests.reference import Event, RecordingCatalog
+from tests.strategies import HUSH, LANDED_AT, TARGET, urls_with_secrets
+
+from lading import (
+    AmbiguousImage,
+    Association,
+    AssociationStore,
+    CatalogUnavailable,
+    Context,
+    Digest,
+    Dispatcher,
+    Faulted,
+    FetchRequest,
+    Fingerprint,
+    HandlerNotLoaded,
+    HandlerRefused,
+    Image,
+    ImageNotFound,
+    Landing,
+    Location,
+    NoHandlerAvailable,
+    NotAssociated,
+    Refusal,
+    Staged,
+    StoreUnavailable,
+    TargetOccupied,
+    Tried,
+    Unavailable,
+    Unsettled,
+    Unsupported,
+    Work,
+)
+from lading.adapters.associations.memory import MemoryAssociations
+from lading.ports.failures import CatalogFailure
+from lading.ports.observer import Silence
+
+PLAIN = Location("pool://gold/noble")
+KEYED = Location("pool://user:word@gold/noble?sig=abc", {"store": "gold"})
+NOBLE = Image("1", "noble", size=10, disk_format="raw", locations=[PLAIN])
+RECORDED = Association(TARGET, "pool", replace(NOBLE, locations=()), PLAIN, LANDED_AT, "clone", size=10)
+SHA = Digest("sha256", "ab" * 32)
+PRINT = Fingerprint(1, 2, 10, 3, 4)
+
+
+def landed(_: Work) -> Result[Landing, Refusal]:
+    return Success(Landing())
+
+
+def removed(_: Work) -> Result[None, Refusal]:
+    return Success(None)
+
+
+def moved(_: Work, __: str) -> Result[Landing, Refusal]:
+    return Success(Landing())
+
+
+def raises(*_: object) -> Any:  # noqa: ANN401 - it never returns
+    raise OSError("no route to pool")
+
+
+def answers_text(*_: object) -> Any:  # noqa: ANN401 - the bug that is meant
+    return "done"
+
+
+def unavailable(*_: object) -> Result[Any, Refusal]:
+    return Failure(Unavailable("the pool is away"))
+
+
+@dataclass
+class Pool:
+    """A handler that does what it is told, and keeps what it was asked."""
+
+    name: str = "pool"
+    schemes: frozenset[str] | None = frozenset({"pool"})
+    fetches: Callable[[Work], Result[Landing, Refusal]] = landed
+    removes: Callable[[Work], Result[None, Refusal]] = removed
+    moves: Callable[[Work, str], Result[Landing, Refusal]] = moved
+    is_local: bool = False
+    asked: list[tuple[str, Work]] = field(default_factory=list)
+    moved_to: list[str] = field(default_factory=list)
+
+    def fetch(self, work: Work) -> Result[Landing, Refusal]:
+        self.asked.append(("fetch", work))
+        return self.fetches(work)
+
+    def remove(self, work: Work) -> Result[None, Refusal]:
+        self.asked.append(("remove", work))
+        return self.removes(work)
+
+    def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
+        self.asked.append(("move", work))
+        self.moved_to.append(destination)
+        return self.moves(work, destination)
+
+    @property
+    def verbs(self) -> list[str]:
+        return [verb for verb, _ in self.asked]
+
+
+class FailingStore:
+    """Holds what it is given, but fails at one verb."""
+
+    def __init__(self, verb: str, *associations: Association) -> None:
+        self._verb = verb
+        self._kept = store(*associations)
+
+    def get(self, target: str) -> Result[Association | None, StoreUnavailable]:
+        return self._fail() if self._verb == "get" else self._kept.get(target)
+
+    def put(self, association: Association) -> Result[None, StoreUnavailable]:
+        return self._fail() if self._verb == "put" else self._kept.put(association)
+
+    def remove(self, target: str) -> Result[None, StoreUnavailable]:
+        return self._fail() if self._verb == "remove" else self._kept.remove(target)
+
+    def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
+        return self._kept.list(handler=handler, image_id=image_id)
+
+    @staticmethod
+    def _fail() -> Result[Any, StoreUnavailable]:
+        return Failure(StoreUnavailable("the disk is full"))
+
+
+class FailingCatalog:
+    """Fails to find, or else to tell locations."""
+
+    def __init__(self, failure: CatalogFailure, *, finds: bool = False) -> None:
+        self._failure = failure
+        self._finds = finds
+
+    def find(self, reference: str, context: Context) -> Result[Image, CatalogFailure]:
+        return Success(NOBLE) if self._finds else Failure(self._failure)
+
+    def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
+        return Failure(self._failure)
+
+
+def store(*associations: Association) -> MemoryAssociations:
+    associated = MemoryAssociations()
+    for association in associations:
+        associated.put(association)
+    return associated
+
+
+def dispatcher(
+    *handlers: Pool,
+    image: Image = NOBLE,
+    associations: AssociationStore | None = None,
+    events: list[Event] | None = None,
+) -> Dispatcher:
+    catalog = RecordingCatalog([image], [] if events is None else events)
+    return Dispatcher(handlers, catalog, store() if associations is None else associations, clock=lambda: LANDED_AT)
+
+
+REQUEST = FetchRequest("1", TARGET)
+
+
+# What a fetch gives and records.
+
+
+def test_what_landed_is_recorded_in_full_but_for_locations_and_credentials() -> None:
+    landing = Landing("clone", 10, SHA, verified=True, fingerprint=PRINT)
+    image, associations = replace(NOBLE, locations=[KEYED]), store()
+    dispatcher(Pool(fetches=lambda _: Success(landing)), image=image, associations=associations).fetch(REQUEST)
+    assert list(associations.list()) == [
+        Association(
+            target=TARGET,
+            handler="pool",
+            image=replace(NOBLE, locations=()),
+            location=Location("pool://***@gold/noble?***", {"store": "gold"}),
+            landed_at=LANDED_AT,
+            method="clone",
+            size=10,
+            digest=SHA,
+            verified=True,
+            fingerprint=PRINT,
+        )
+    ]
+
+
+def test_what_landed_is_staged_with_every_attempt() -> None:
+    landing = Landing("clone", 10)
+    pools = Pool("first", fetches=unavailable), Pool("second", fetches=lambda _: Success(landing))
+    attempts = (Tried("first", PLAIN, Unavailable("the pool is away")), Tried("second", PLAIN))
+    staged = Staged(NOBLE, TARGET, "second", PLAIN, landing, attempts)
+    assert dispatcher(*pools).fetch(REQUEST) == Success(staged)
+
+
+def test_an_independent_attempt_is_recorded_without_location() -> None:
+    associations = store()
+    dispatcher(Pool(schemes=frozenset()), image=Image("1"), associations=associations).fetch(REQUEST)
+    assert [(each.image, each.location) for each in associations.list()] == [(Image("1"), None)]
+
+
+def test_a_request_that_names_no_image_is_recorded_without_one() -> None:
+    associations = store()
+    dispatcher(Pool(schemes=frozenset()), associations=associations).fetch(FetchRequest(target=TARGET))
+    assert [(each.image, each.location) for each in associations.list()] == [(None, None)]
+
+
+def test_without_a_clock_it_is_recorded_when_it_landed_in_utc() -> None:
+    associations, before = store(), datetime.now(UTC)
+    Dispatcher([Pool()], RecordingCatalog([NOBLE], []), associations).fetch(REQUEST)
+    [association] = associations.list()
+    assert before <= association.landed_at <= datetime.now(UTC)
+    assert association.landed_at.utcoffset() == timedelta(0)
+
+
+def test_what_was_present_is_not_recorded_again() -> None:
+    associations = store(RECORDED)
+    outcome = dispatcher(
+        Pool(fetches=lambda _: Success(Landing("check", present=True))), associations=associations
+    ).fetch(REQUEST)
+    assert outcome.unwrap().landing.present
+    assert list(associations.list()) == [RECORDED]
+
+
+@pytest.mark.parametrize("target", ["", " \n", None])
+def test_without_a_target_it_is_fetched_but_neither_looked_up_nor_recorded(target: str) -> None:
+    pool, associations = Pool(), FailingStore("get")
+    outcome = dispatcher(pool, associations=associations).fetch(FetchRequest("1", target))
+    assert (outcome.unwrap().target, pool.asked[0][1].target) == ("", "")
+    assert list(associations.list()) == []
+
+
+def test_a_handler_is_told_all_about_the_request() -> None:
+    pool, observer, caller = Pool(), Silence(), Context("u", "p", object())
+    other = replace(RECORDED, image=Image("2"))
+    request = FetchRequest(" 1 ", f" {TARGET}\n", caller, force=True, observer=observer)
+    dispatcher(pool, associations=store(other)).fetch(request)
+    [(_, work)] = pool.asked
+    assert work == Work(TARGET, NOBLE, PLAIN, caller, other, force=True)
+    assert work.observer is observer
+
+
+def test_handlers_may_not_share_a_name() -> None:
+    with pytest.raises(ValueError, match="handlers share a name: pool, pool"):
+        dispatcher(Pool(), Pool())
+
+
+# The associated attempt.
+
+
+def test_an_associated_handler_is_told_what_is_recorded() -> None:
+    pool = Pool()
+    dispatcher(pool, associations=store(RECORDED)).fetch(REQUEST)
+    assert [work for _, work in pool.asked] == [Work(TARGET, RECORDED.image, PLAIN, association=RECORDED)]
+
+
+@pytest.mark.parametrize(
+    ("about", "leads"), [(Image("2"), False), (Image("2", "1"), True), (Image("1"), True), (None, True)]
+)
+def test_an_association_leads_unless_it_is_about_another_image(about: Image | None, leads: bool) -> None:
+    recorded = replace(RECORDED, handler="second", image=about)
+    plan = dispatcher(Pool("first"), Pool("second"), associations=store(recorded)).plan(REQUEST)
+    assert [attempt.handler.name for attempt in plan] == ["second"] * leads + ["first", "second"]
+
+
+def test_an_association_with_a_handler_that_is_not_loaded_is_passed_over_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recorded = replace(RECORDED, handler="vanished")
+    assert dispatcher(Pool(), associations=store(recorded)).fetch(REQUEST).unwrap().handler == "pool"
+    assert caplog.messages == [f"{TARGET} was put there by the handler 'vanished', which is not loaded (loaded: pool)"]
+
+
+def test_a_location_whose_credentials_were_withheld_is_taken_from_the_catalog() -> None:
+    pool, events = Pool(fetches=unavailable), list[Event]()
+    image, recorded = replace(NOBLE, locations=[PLAIN, KEYED]), replace(RECORDED, location=KEYED.withheld())
+    dispatcher(pool, image=image, associations=store(recorded), events=events).fetch(REQUEST)
+    assert [work.location for _, work in pool.asked] == [KEYED, PLAIN, KEYED]
+    assert pool.asked[0][1].image == image
+
+
+def test_an_association_whose_withheld_location_the_catalog_lost_does_not_lead() -> None:
+    recorded = replace(RECORDED, location=KEYED.withheld())
+    assert [each.location for each in dispatcher(Pool(), associations=store(recorded)).plan(REQUEST)] == [PLAIN]
+
+
+def test_without_an_image_id_a_withheld_location_can_not_lead() -> None:
+    recorded = replace(RECORDED, location=KEYED.withheld())
+    assert dispatcher(Pool(), associations=store(recorded)).plan(FetchRequest(target=TARGET)) == ()
+
+
+# Attempts, driven by hand.
+
+
+def test_a_plan_asks_no_handler_and_records_nothing() -> None:
+    pools, associations = (Pool("first"), Pool("second", schemes=frozenset())), store()
+    assert len(dispatcher(*pools, associations=associations).plan(REQUEST)) == 3
+    assert [pool.asked for pool in pools] == [[], []]
+    assert list(associations.list()) == []
+
+
+def test_an_attempt_that_nobody_settles_counts_as_not_handled() -> None:
+    attempts = dispatcher(Pool()).attempts(REQUEST)
+    assert next(attempts).location == PLAIN
+    with pytest.raises(NoHandlerAvailable) as raised:
+        next(attempts)
+    assert raised.value.attempts == (Tried("pool", PLAIN, Unsettled()),)
+
+
+def test_a_success_without_a_landing_ends_the_search_unrecorded() -> None:
+    associations = store()
+    attempts = dispatcher(Pool("first"), Pool("second"), associations=associations).attempts(REQUEST)
+    for attempt in attempts:
+        attempt.settle(Success(None))
+        assert (attempt.handler.name, attempt.refusal) == ("first", None)
+    assert list(associations.list()) == []
+
+
+def test_an_attempt_settled_as_landed_is_recorded() -> None:
+    associations = store()
+    for attempt in dispatcher(Pool("first"), Pool("second"), associations=associations).attempts(REQUEST):
+        attempt.settle(Success(Landing("clone")))
+        assert attempt.landing == Landing("clone")
+    assert [(each.handler, each.method) for each in associations.list()] == [("first", "clone")]
+
+
+def test_an_attempt_that_can_not_be_recorded_is_undone_and_stays_unsettled() -> None:
+    pool = Pool()
+    attempt = next(dispatcher(pool, associations=FailingStore("put")).attempts(REQUEST))
+    with pytest.raises(StoreUnavailable):
+        attempt.settle(Success(Landing()))
+    assert (pool.verbs, attempt.landing, attempt.refusal) == (["remove"], None, Unsettled())
+
+
+def test_an_attempt_settled_with_what_is_no_result_stays_unsettled() -> None:
+    attempt = next(dispatcher(Pool()).attempts(REQUEST))
+    attempt.settle("done")  # type: ignore[arg-type]  # the bug that is meant
+    assert (attempt.landing, attempt.refusal) == (None, Unsettled())
+
+
+def test_the_repr_of_an_attempt_tells_how_it_went_but_no_secrets() -> None:
+    attempt = dispatcher(Pool(), image=replace(NOBLE, locations=[KEYED])).plan(REQUEST)[0]
+    assert repr(attempt) == ("Attempt(pool pool://***@gold/noble?***: not settled)")
+
+
+# Catalogs that fail.
+
+
+@pytest.mark.parametrize("finds", [False, True])
+@pytest.mark.parametrize(
+    "failure", [ImageNotFound("1", "Glance"), AmbiguousImage("1", ("a", "b")), CatalogUnavailable("HTTP 503")]
+)
+def test_a_fetch_fails_with_the_catalogs_failure(failure: CatalogFailure, *, finds: bool) -> None:
+    pool = Pool()
+    failing = Dispatcher([pool], FailingCatalog(failure, finds=finds), store())
+    assert failing.fetch(REQUEST).failure() is failure
+    with pytest.raises(type(failure)):
+        failing.plan(REQUEST)
+    assert pool.asked == []
+
+
+def test_a_catalog_that_fails_is_no_matter_once_the_associated_handler_handled() -> None:
+    failing = Dispatcher([Pool()], FailingCatalog(CatalogUnavailable("HTTP 503")), store(RECORDED))
+    assert failing.fetch(REQUEST).unwrap().handler == "pool"
+
+
+# Handlers with bugs.
+
+
+def test_a_handler_that_raises_has_faulted_and_the_next_has_its_turn() -> None:
+    staged = dispatcher(Pool("buggy", fetches=raises), Pool()).fetch(REQUEST).unwrap()
+    assert staged.attempts == (
+        Tried("buggy", PLAIN, Faulted("raised OSError: no route to pool")),
+        Tried("pool", PLAIN),
+    )
+
+
+def test_a_handler_that_raises_without_a_location_has_faulted_too() -> None:
+    failure = dispatcher(Pool(schemes=frozenset(), fetches=raises)).fetch(FetchRequest(target=TARGET)).failure()
+    assert isinstance(failure, NoHandlerAvailable)
+    assert failure.attempts == (Tried("pool", None, Faulted("raised OSError: no route to pool")),)
+
+
+def test_a_handler_that_answers_no_result_has_faulted_and_the_next_has_its_turn() -> None:
+    staged = dispatcher(Pool("buggy", fetches=answers_text), Pool()).fetch(REQUEST).unwrap()
+    assert [type(each.refusal) for each in staged.attempts] == [Faulted, type(None)]
+    assert "no Result" in str(staged.attempts[0])
+
+
+@given(urls_with_secrets())
+def test_what_a_handler_raises_is_told_without_the_secrets_of_its_location(url: str) -> None:
+    def leak(work: Work) -> Result[Landing, Refusal]:
+        raise OSError(f"can't open {work.location and work.location.url}: {work.location}")
+
+    pool = Pool(schemes=frozenset(), fetches=leak)
+    failure = dispatcher(pool, image=replace(NOBLE, locations=[Location(url)])).fetch(REQUEST).failure()
+    assert f"raised OSError: can't open {Location(url)}" in str(failure)
+    assert HUSH not in f"{failure} {failure!r}"
+
+
+@pytest.mark.parametrize("bug", [raises, answers_text])
+def test_a_handler_with_a_bug_refuses_to_remove_and_move_and_stays_associated(bug: Callable[..., Any]) -> None:
+    associations = store(RECORDED)
+    buggy = dispatcher(Pool(removes=bug, moves=bug), associations=associations)
+    outcomes = [buggy.remove(TARGET).failure(), buggy.move(TARGET, "/vms/2/disk").failure()]
+    assert [isinstance(each, HandlerRefused) and type(each.refusal) for each in outcomes] == [Faulted, Faulted]
+    assert list(associations.list()) == [RECORDED]
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_is_no_bug_of_the_handlers(interrupt: type[BaseException]) -> None:
+    def interrupted(_: Work) -> Result[Landing, Refusal]:
+        raise interrupt
+
+    with pytest.raises(interrupt):
+        dispatcher(Pool(fetches=interrupted), Pool("next")).fetch(REQUEST)
+
+
+# Stores that fail.
+
+
+def test_a_store_that_can_not_be_read_fails_every_verb_before_anything_is_asked() -> None:
+    pool, events, failing = Pool(), list[Event](), FailingStore("get")
+    broken = dispatcher(pool, associations=failing, events=events)
+    outcomes = broken.fetch(REQUEST), broken.remove(TARGET), broken.move(TARGET, "/vms/2/disk")
+    assert [str(outcome.failure()) for outcome in outcomes] == ["the disk is full"] * 3
+    assert (pool.asked, events) == ([], [])
+
+
+def test_what_can_not_be_recorded_is_removed_again_and_no_other_handler_tries() -> None:
+    pool, other = Pool(), Pool("other")
+    failure = dispatcher(pool, other, associations=FailingStore("put")).fetch(REQUEST).failure()
+    assert isinstance(failure, StoreUnavailable)
+    assert (pool.verbs, other.verbs) == (["fetch", "remove"], [])
+    assert pool.asked[0][1] == pool.asked[1][1]
+
+
+@pytest.mark.parametrize(
+    ("removes", "reason"), [(unavailable, "the pool is away"), (raises, "raised OSError: no route to pool")]
+)
+def test_what_can_neither_be_recorded_nor_removed_is_an_error_in_the_log(
+    removes: Callable[[Work], Result[None, Refusal]], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    failure = dispatcher(Pool(removes=removes), associations=FailingStore("put")).fetch(REQUEST).failure()
+    assert isinstance(failure, StoreUnavailable)
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("ERROR", f"{TARGET} is there, but recorded nowhere: {reason}")
+    ]
+
+
+def test_a_removal_that_can_not_be_forgotten_fails_and_may_be_repeated() -> None:
+    pool, failing = Pool(), FailingStore("remove", RECORDED)
+    outcomes = [dispatcher(pool, associations=failing).remove(TARGET).failure() for _ in range(2)]
+    assert [type(each) for each in outcomes] == [StoreUnavailable, StoreUnavailable]
+    assert (pool.verbs, list(failing.list())) == (["remove", "remove"], [RECORDED])
+
+
+def test_a_move_that_can_not_be_recorded_is_moved_back() -> None:
+    pool, failing = Pool(), FailingStore("put", RECORDED)
+    failure = dispatcher(pool, associations=failing).move(TARGET, "/vms/2/disk").failure()
+    assert isinstance(failure, StoreUnavailable)
+    assert [work.target for _, work in pool.asked] == [TARGET, "/vms/2/disk"]
+    assert (pool.moved_to, list(failing.list())) == (["/vms/2/disk", TARGET], [RECORDED])
+
+
+@pytest.mark.parametrize(
+    ("moves_back", "reason"), [(unavailable, "the pool is away"), (raises, "raised OSError: no route to pool")]
+)
+def test_a_move_that_can_neither_be_recorded_nor_moved_back_is_an_error_in_the_log(
+    moves_back: Callable[..., Result[Landing, Refusal]], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = Pool(moves=lambda work, to: moved(work, to) if work.target == TARGET else moves_back(work, to))
+    failure = dispatcher(pool, associations=FailingStore("put", RECORDED)).move(TARGET, "/vms/2/disk").failure()
+    assert isinstance(failure, StoreUnavailable)
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("ERROR", f"{TARGET} is at /vms/2/disk now, but recorded nowhere: {reason}")
+    ]
+
+
+def test_a_move_whose_source_can_not_be_forgotten_fails_but_is_recorded_where_it_is() -> None:
+    pool, failing = Pool(), FailingStore("remove", RECORDED)
+    assert isinstance(dispatcher(pool, associations=failing).move(TARGET, "/vms/2/disk").failure(), StoreUnavailable)
+    assert (pool.verbs, [each.target for each in failing.list()]) == (["move"], [TARGET, "/vms/2/disk"])
+
+
+# Removing and moving.
+
+
+def test_a_removal_goes_to_the_associated_handler_and_forgets_the_target() -> None:
+    pool, other, associations, caller = Pool(), Pool("other"), store(RECORDED), Context("u")
+    assert dispatcher(other, pool, associations=associations).remove(f" {TARGET} ", caller) == Success(RECORDED)
+    assert pool.asked == [("remove", Work(TARGET, RECORDED.image, PLAIN, caller, RECORDED))]
+    assert (other.asked, list(associations.list())) == ([], [])
+
+
+def test_a_move_goes_to_the_associated_handler_and_keeps_what_is_recorded_but_the_fingerprint() -> None:
+    pool, associations, caller = (
+        Pool(moves=lambda *_: Success(Landing(fingerprint=PRINT))),
+        store(RECORDED),
+        Context("u"),
+    )
+    expected = replace(RECORDED, target="/vms/2/disk", fingerprint=PRINT)
+    assert dispatcher(pool, associations=associations).move(TARGET, " /vms/2/disk\n", caller) == Success(expected)
+    assert pool.asked == [("move", Work(TARGET, RECORDED.image, PLAIN, caller, RECORDED))]
+    assert (pool.moved_to, list(associations.list())) == (["/vms/2/disk"], [expected])
+
+
+@pytest.mark.parametrize(
+    ("destination", "reason"),
+    [
+        ("", "the destination is blank"),
+        (" \t", "the destination is blank"),
+        (f" {TARGET}", "the destination is the source"),
+    ],
+)
+def test_a_move_to_nowhere_or_to_the_same_place_is_refused_without_asking_the_handler(
+    destination: str, reason: str
+) -> None:
+    pool, associations = Pool(), store(RECORDED)
+    failure = dispatcher(pool, associations=associations).move(TARGET, destination).failure()
+    assert isinstance(failure, HandlerRefused)
+    assert (failure.refusal, pool.asked) == (Unsupported(reason), [])
+    assert list(associations.list()) == [RECORDED]
+
+
+@pytest.mark.parametrize("target", ["/vms/9/disk", "", " \n"])
+def test_what_is_not_associated_can_neither_be_removed_nor_moved(target: str) -> None:
+    pool = Pool()
+    empty = dispatcher(pool)
+    failures = [empty.remove(target).failure(), empty.move(target, "/vms/2/disk").failure()]
+    assert [type(each) for each in failures] == [NotAssociated, NotAssociated]
+    assert {str(each) for each in failures} == {f"nothing is recorded for {target.strip() or 'a blank target'}"}
+    assert pool.asked == []
+
+
+def test_what_an_unloaded_handler_put_there_can_neither_be_removed_nor_moved() -> None:
+    associations = store(replace(RECORDED, handler="vanished"))
+    lacking = dispatcher(Pool(), associations=associations)
+    failures = [lacking.remove(TARGET).failure(), lacking.move(TARGET, "/vms/2/disk").failure()]
+    assert [type(each) for each in failures] == [HandlerNotLoaded, HandlerNotLoaded]
+    assert [each.target for each in associations.list()] == [TARGET]
+
+
+def test_what_the_handler_refuses_to_remove_or_move_stays_associated() -> None:
+    occupied = TargetOccupied("something is there")
+    pool, associations = Pool(removes=unavailable, moves=lambda *_: Failure(occupied)), store(RECORDED)
+    refusing = dispatcher(pool, associations=associations)
+    failures = [refusing.remove(TARGET).failure(), refusing.move(TARGET, "/vms/2/disk").failure()]
+    assert [str(each) for each in failures] == [
+        f"{TARGET}: pool: the pool is away",
+        f"{TARGET}: pool: something is there",
+    ]
+    assert list(associations.list()) == [RECORDED]

@@ -1,0 +1,125 @@
+"""What `import lading` promises: its names, the values they make, and that it stays light."""
+
+import hashlib
+import subprocess
+import sys
+
+import pytest
+
+import lading
+from lading import Context, Digest, FetchRequest, Image, Location
+from lading.ports.observer import Silence
+
+PROMISED = [
+    "AmbiguousImage",
+    "Association",
+    "AssociationStore",
+    "Attempt",
+    "CatalogUnavailable",
+    "Context",
+    "Digest",
+    "Dispatcher",
+    "Faulted",
+    "FetchRequest",
+    "Fingerprint",
+    "Handler",
+    "HandlerNotLoaded",
+    "HandlerRefused",
+    "Image",
+    "ImageCatalog",
+    "ImageNotFound",
+    "LadingError",
+    "Landing",
+    "Location",
+    "LocationMatcher",
+    "Mismatched",
+    "NoHandlerAvailable",
+    "NotAssociated",
+    "Refusal",
+    "Scope",
+    "Staged",
+    "StoreUnavailable",
+    "TargetFailed",
+    "TargetOccupied",
+    "Tried",
+    "Unavailable",
+    "Unconfigured",
+    "Unsettled",
+    "Unsupported",
+    "Work",
+]
+
+
+def test_the_facade_names_what_is_promised_in_order() -> None:
+    assert lading.__all__ == PROMISED == sorted(PROMISED)
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_every_promised_name_can_be_imported(name: str) -> None:
+    assert hasattr(lading, name)
+
+
+def test_importing_lading_loads_nothing_heavy() -> None:
+    script = "import sys; before = set(sys.modules); import lading; print(*sorted(set(sys.modules) - before))"
+    output = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True).stdout
+    loaded = {module.partition(".")[0] for module in output.split()}
+    assert "lading" in loaded
+    assert loaded.isdisjoint({"dependency_injector", "click", "rich", "sqlite3", "oslo_utils", "cryptography"})
+    assert "lading.adapters" not in output.split()
+
+
+# The values.
+
+
+def test_a_digest_is_lower_case_and_hashlib_knows_its_algorithm() -> None:
+    digest = Digest("SHA256", hashlib.sha256(b"noble").hexdigest().upper())
+    assert digest == Digest("sha256", hashlib.new(digest.algorithm, b"noble").hexdigest())
+    assert str(digest) == f"sha256:{digest.value}"
+
+
+@pytest.mark.parametrize(
+    ("image", "promised"),
+    [
+        (Image("1", digest=Digest("sha512", "ab"), checksum="cd"), Digest("sha512", "ab")),
+        (Image("1", checksum="CD"), Digest("md5", "cd")),
+        (Image("1", checksum=""), None),
+        (Image("1"), None),
+    ],
+)
+def test_an_image_promises_the_strongest_hash_that_it_has(image: Image, promised: Digest | None) -> None:
+    assert image.promised == promised
+
+
+def test_an_image_keeps_its_locations_whatever_becomes_of_the_list() -> None:
+    locations = [Location("rbd://1")]
+    image = Image("1", locations=locations)
+    locations.clear()
+    assert image.locations == (Location("rbd://1"),)
+
+
+def test_values_can_be_told_apart_and_kept_in_sets_also_with_metadata_and_properties() -> None:
+    plain, keyed = Location("rbd://1"), Location("rbd://1", {"store": "gold"})
+    assert len({plain, keyed, Location("rbd://1")}) == 2
+    assert len({Image("1", properties={"os": "linux"}), Image("1")}) == 2
+
+
+@pytest.mark.parametrize(
+    ("image_id", "target", "request_"),
+    [
+        (" noble\n", "\t/vms/1/disk ", FetchRequest("noble", "/vms/1/disk")),
+        ("  ", " ", FetchRequest()),
+        (None, None, FetchRequest(None, "")),
+    ],
+)
+def test_a_request_is_stripped(image_id: str, target: str, request_: FetchRequest) -> None:
+    assert FetchRequest(image_id, target) == request_
+
+
+def test_a_caller_is_shown_without_the_token() -> None:
+    token = object()
+    assert repr(token) not in repr(FetchRequest("noble", context=Context("user", "project", token)))
+
+
+def test_the_silent_observer_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    Silence().progress(1, None)
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,161 @@
+"""Failures name the thing, survive pickling, and say what else they rule out."""
+
+import copy
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.strategies import HUSH, TARGET, refusals, urls_with_secrets
+
+from lading import (
+    AmbiguousImage,
+    CatalogUnavailable,
+    Faulted,
+    HandlerNotLoaded,
+    HandlerRefused,
+    ImageNotFound,
+    LadingError,
+    Location,
+    Mismatched,
+    NoHandlerAvailable,
+    NotAssociated,
+    Refusal,
+    Scope,
+    StoreUnavailable,
+    TargetFailed,
+    TargetOccupied,
+    Tried,
+    Unavailable,
+    Unconfigured,
+    Unsettled,
+    Unsupported,
+)
+
+FORBIDDEN = Tried("download", Location("http://user:word@host/noble"), Unavailable("HTTP 403"))
+OUTSIDE = Tried("file", None, Unsupported("/img is outside the allowed folders"))
+FULL = Tried("download", None, TargetFailed("the disk is full"))
+
+FAILURES = [
+    (ImageNotFound("noble", "Glance"), "no image 'noble' in Glance"),
+    (AmbiguousImage("noble", ("1", "2")), "2 images are named 'noble', name one by its id: 1, 2"),
+    (CatalogUnavailable("Glance: HTTP 503"), "Glance: HTTP 503"),
+    (StoreUnavailable("associations.db: disk I/O error"), "associations.db: disk I/O error"),
+    (NotAssociated(TARGET), f"nothing is recorded for {TARGET}"),
+    (NotAssociated(""), "nothing is recorded for a blank target"),
+    (
+        HandlerNotLoaded(TARGET, "rbd", ("file", "download")),
+        f"{TARGET} was put there by the handler 'rbd', which is not loaded (loaded: file, download)",
+    ),
+    (
+        HandlerNotLoaded(TARGET, "rbd", ()),
+        f"{TARGET} was put there by the handler 'rbd', which is not loaded (loaded: none)",
+    ),
+    (HandlerRefused(TARGET, "rbd", Unavailable("no quorum")), f"{TARGET}: rbd: no quorum"),
+    (
+        NoHandlerAvailable("noble", TARGET, (OUTSIDE, FORBIDDEN)),
+        (
+            f"no handler took image noble for {TARGET}: file: /img is outside the allowed folders;"
+            " download http://***@host/noble: HTTP 403"
+        ),
+    ),
+    (
+        NoHandlerAvailable("noble", TARGET, ()),
+        f"no handler took image noble for {TARGET}: none takes any of its locations, none goes without",
+    ),
+    (
+        NoHandlerAvailable(None, TARGET, (FULL,)),
+        f"no handler took a request that names no image for {TARGET}: download: the disk is full",
+    ),
+]
+
+
+@pytest.mark.parametrize(("failure", "text"), FAILURES)
+def test_a_failure_names_the_thing(failure: LadingError, text: str) -> None:
+    assert str(failure) == text
+
+
+@pytest.mark.parametrize("failure", [failure for failure, _ in FAILURES])
+def test_a_failure_survives_pickling_and_copying(failure: LadingError) -> None:
+    pickled: LadingError = pickle.loads(pickle.dumps(failure))  # noqa: S301 - its own pickle
+    for again in (pickled, copy.copy(failure), copy.deepcopy(failure)):
+        assert (type(again), again.args, vars(again)) == (type(failure), failure.args, vars(failure))
+        assert str(again) == str(failure)
+
+
+@pytest.mark.parametrize("failure", [failure for failure, _ in FAILURES])
+def test_a_failure_can_be_raised_and_then_has_its_traceback(failure: LadingError) -> None:
+    with pytest.raises(LadingError) as raised:
+        raise failure
+    assert raised.value is failure
+    assert failure.__traceback__ is not None
+
+
+def test_every_failure_is_tried_here() -> None:
+    floors = {kind for kind in LadingError.__subclasses__() if not kind.__module__.startswith("lading.adapters")}
+    assert {type(failure) for failure, _ in FAILURES} == floors
+
+
+def test_failures_are_equal_only_to_themselves() -> None:
+    assert NotAssociated(TARGET) != NotAssociated(TARGET)
+
+
+@given(urls_with_secrets(), refusals())
+def test_no_failure_shows_a_secret(url: str, refusal: Refusal) -> None:
+    failure = NoHandlerAvailable("noble", TARGET, (Tried("download", Location(url), refusal),))
+    assert HUSH not in f"{failure} {failure!r} {failure.args}"
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("refusal", "scope"),
+    [
+        (Unsupported("no"), Scope.LOCATION),
+        (Unavailable("no"), Scope.LOCATION),
+        (Mismatched("no"), Scope.LOCATION),
+        (Unsettled(), Scope.LOCATION),
+        (Unconfigured("no"), Scope.HANDLER),
+        (Faulted("no"), Scope.HANDLER),
+        (TargetOccupied("no"), Scope.REQUEST),
+        (TargetFailed("no"), Scope.REQUEST),
+    ],
+)
+def test_a_refusal_rules_out_what_its_scope_says(refusal: Refusal, scope: Scope) -> None:
+    assert refusal.scope is scope
+
+
+@given(refusals())
+def test_refusals_are_values_that_survive_pickling(refusal: Refusal) -> None:
+    assert pickle.loads(pickle.dumps(refusal)) == refusal  # noqa: S301 - its own pickle
+
+
+def test_what_was_tried_is_told_with_its_reason_or_as_done() -> None:
+    assert [str(OUTSIDE), str(Tried("file", Location("file:///noble")))] == [
+        "file: /img is outside the allowed folders",
+        "file file:///noble: done",
+    ]
+
+
+# What was decisive.
+
+
+@pytest.mark.parametrize(
+    ("attempts", "decisive"),
+    [
+        ((), None),
+        ((FORBIDDEN, OUTSIDE), None),
+        ((FORBIDDEN, FULL), FULL.refusal),
+        ((FORBIDDEN, Tried("rbd", None, Unconfigured("no keyring"))), None),
+        ((Tried("file", None),), None),
+    ],
+)
+def test_only_a_refusal_of_the_whole_request_is_decisive(attempts: tuple[Tried, ...], decisive: Refusal | None) -> None:
+    assert NoHandlerAvailable("noble", TARGET, attempts).decisive == decisive
+
+
+@given(st.lists(refusals()))
+def test_what_is_decisive_has_the_scope_of_the_request_and_comes_last(several: list[Refusal]) -> None:
+    decisive = NoHandlerAvailable("noble", TARGET, tuple(Tried("file", None, each) for each in several)).decisive
+    assert decisive == (several[-1] if several and several[-1].scope is Scope.REQUEST else None)

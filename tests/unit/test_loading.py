@@ -1,0 +1,92 @@
+"""Handlers from configured names: what is told of those that are passed over."""
+
+import logging
+from collections.abc import Callable, Iterable
+
+import pytest
+from tests.reference import ScriptedHandler, Spec
+from tests.strategies import IMAGE, LANDED_AT
+
+from lading import Association, Handler
+from lading.adapters.associations.memory import MemoryAssociations
+from lading.domain.loading import Loaded, Skipped, load_handlers, prepare_handlers
+
+
+def handler(name: str) -> Handler:
+    return ScriptedHandler(Spec(name, frozenset()), [], iter(()))
+
+
+def builds(name: str) -> Callable[[], Handler]:
+    return lambda: handler(name)
+
+
+def lacks_a_package() -> Handler:
+    raise ImportError("No module named 'rados'")
+
+
+def is_misconfigured() -> Handler:
+    raise TypeError("missing 1 required positional argument: 'pool'")
+
+
+AVAILABLE = {"file": builds("file"), "download": builds("download"), "rbd": lacks_a_package, "s3": is_misconfigured}
+
+
+@pytest.mark.parametrize(
+    ("names", "loaded", "skipped"),
+    [
+        (["download", "file"], ["download", "file"], []),
+        ([" file\n", "", "  "], ["file"], []),
+        (["file", "file "], ["file"], [Skipped("file", "named twice")]),
+        (["nfs", "file"], ["file"], [Skipped("nfs", "unknown; known are download, file, rbd, s3")]),
+        (["rbd"], [], [Skipped("rbd", "could not be built: ImportError: No module named 'rados'")]),
+        (["File"], [], [Skipped("File", "unknown; known are download, file, rbd, s3")]),
+        ([], [], []),
+    ],
+)
+def test_names_give_handlers_or_reasons(names: list[str], loaded: list[str], skipped: list[Skipped]) -> None:
+    outcome = load_handlers(names, AVAILABLE)
+    assert ([each.name for each in outcome.handlers], list(outcome.skipped)) == (loaded, skipped)
+
+
+def test_when_nothing_is_available_the_reason_says_so() -> None:
+    assert load_handlers(["file"], {}) == Loaded((), (Skipped("file", "unknown; known are none"),))
+
+
+def test_each_skipped_name_is_a_warning_and_its_trace_is_there_for_those_who_debug(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.DEBUG, "lading"):
+        load_handlers(["s3"], AVAILABLE)
+    debug, warning = caplog.records
+    assert (debug.levelname, debug.exc_info is not None) == ("DEBUG", True)
+    assert (warning.levelname, warning.getMessage()) == (
+        "WARNING",
+        "handler s3 is skipped: could not be built: TypeError: missing 1 required positional argument: 'pool'",
+    )
+
+
+def test_an_interrupt_while_a_handler_is_built_is_not_swallowed() -> None:
+    def interrupted() -> Handler:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_handlers(["file"], {"file": interrupted})
+
+
+def test_preparing_gives_the_same_handlers_also_those_with_nothing_to_prepare() -> None:
+    handlers = [handler("file"), handler("download")]
+    assert prepare_handlers(handlers, MemoryAssociations()) == handlers
+
+
+def test_a_handler_is_prepared_with_its_own_associations() -> None:
+    class Mounting(ScriptedHandler):
+        def prepare(self, associations: Iterable[Association]) -> None:
+            offered.extend(associations)
+
+    offered: list[Association] = []
+    store = MemoryAssociations()
+    mine, other = (Association(f"/vms/{name}", name, IMAGE, None, LANDED_AT) for name in ("mount", "file"))
+    store.put(mine)
+    store.put(other)
+    prepare_handlers([Mounting(Spec("mount", frozenset()), [], iter(()))], store)
+    assert offered == [mine]

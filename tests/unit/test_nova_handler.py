@@ -1,0 +1,259 @@
+"""ImageHandler, the base class of the original API's handlers, by itself and for a Dispatcher."""
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from returns.result import Failure, Success
+from tests.porters import NOVA, Asked, FilePorter, PoolPorter, Porter, never, only_from
+
+from lading import (
+    Dispatcher,
+    FetchRequest,
+    Image,
+    Landing,
+    Location,
+    NoHandlerAvailable,
+    TargetOccupied,
+    Unsupported,
+    Work,
+)
+from lading.adapters.associations.memory import MemoryAssociations
+from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.nova import ImageHandler, LegacyHandler, RequestContext
+from lading.adapters.nova.legacy import landed
+from lading.domain.handler import Handler
+from lading.ports.context import Context
+
+PLACE: dict[str, object] = {"url": "pool://gold/noble", "metadata": {"store": "gold"}}
+META: dict[str, object] = {"id": "noble"}
+NOBLE = Image("noble", locations=[Location("pool://gold/noble"), Location("http://host/noble")])
+
+
+class Hooks:
+    """Writes down what it is called with."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    def associate(self, *args: object) -> None:
+        self.calls.append(("associate", *args))
+
+    def disassociate(self, *args: object) -> None:
+        self.calls.append(("disassociate", *args))
+
+
+@pytest.fixture
+def hooks() -> Hooks:
+    return Hooks()
+
+
+@pytest.fixture
+def porter(hooks: Hooks) -> Porter:
+    return Porter("driver", associate_fn=hooks.associate, disassociate_fn=hooks.disassociate)
+
+
+def raising(*_: object) -> None:
+    raise RuntimeError("the ledger is wet")
+
+
+class TestImageHandler:
+    def test_hands_the_subclass_what_it_was_asked_in_the_original_order(self, porter: Porter) -> None:
+        porter.fetch_image(NOVA, "noble", META, "/vm", "ada", "mill", PLACE, speed=9)
+        porter.move_image(NOVA, "noble", META, "/vm", "/vm2", location=PLACE)
+        assert porter.asked == [
+            Asked("fetch", (NOVA, "noble", META, "/vm", "ada", "mill", PLACE), {"speed": 9}),
+            Asked("move", (NOVA, "noble", META, "/vm", "/vm2", None, None, PLACE), {}),
+        ]
+
+    def test_keeps_its_driver_and_goes_without_hooks(self) -> None:
+        porter = Porter("driver", unknown="argument")
+        assert porter.driver == "driver"
+        assert porter.fetch_image(NOVA, "noble", META, "/vm")
+        assert porter.remove_image(NOVA, "noble", META, "/vm")
+
+    def test_can_not_be_made_without_its_six_methods(self) -> None:
+        with pytest.raises(TypeError, match="abstract"):
+            ImageHandler("driver")  # type: ignore[abstract]
+
+    def test_a_fetch_is_associated_once_it_is_done(self, porter: Porter, hooks: Hooks) -> None:
+        porter.does = lambda _: not hooks.calls
+        assert porter.fetch_image(NOVA, "noble", META, "/vm", location=PLACE)
+        assert hooks.calls == [("associate", porter, "/vm", PLACE, META)]
+
+    def test_a_removal_is_disassociated_once_it_is_done(self, porter: Porter, hooks: Hooks) -> None:
+        porter.does = lambda _: not hooks.calls
+        assert porter.remove_image(NOVA, "noble", META, "/vm")
+        assert hooks.calls == [("disassociate", porter, "/vm")]
+
+    def test_a_move_disassociates_the_source_and_then_associates_the_destination(
+        self, porter: Porter, hooks: Hooks
+    ) -> None:
+        porter.does = lambda _: not hooks.calls
+        assert porter.move_image(NOVA, "noble", META, "/vm", "/vm2", location=PLACE)
+        assert hooks.calls == [("disassociate", porter, "/vm"), ("associate", porter, "/vm2", PLACE, META)]
+
+    def test_what_is_not_done_calls_no_hook(self, porter: Porter, hooks: Hooks) -> None:
+        porter.does = never
+        assert not porter.fetch_image(NOVA, "noble", META, "/vm")
+        assert not porter.remove_image(NOVA, "noble", META, "/vm")
+        assert not porter.move_image(NOVA, "noble", META, "/vm", "/vm2")
+        assert hooks.calls == []
+
+    @pytest.mark.parametrize("path", [None, "", "  \t", 7, Path("/vm"), b"/vm"])
+    def test_what_has_no_path_in_words_calls_no_hook(self, porter: Porter, hooks: Hooks, path: str) -> None:
+        assert porter.fetch_image(NOVA, "noble", META, path)
+        assert porter.remove_image(NOVA, "noble", META, path)
+        assert porter.move_image(NOVA, "noble", META, path, path)
+        assert hooks.calls == []
+
+    def test_hooks_get_the_path_stripped(self, porter: Porter, hooks: Hooks) -> None:
+        porter.move_image(NOVA, "noble", META, " /vm", "/vm2 \n")
+        assert [call[2] for call in hooks.calls] == ["/vm", "/vm2"]
+
+    def test_a_hook_that_raises_is_a_warning_and_no_failure(self, caplog: pytest.LogCaptureFixture) -> None:
+        porter = Porter("driver", associate_fn=raising, disassociate_fn=raising)
+        assert porter.fetch_image(NOVA, "noble", META, "/vm")
+        assert porter.last_ops_handled()
+        assert porter.remove_image(NOVA, "noble", META, "/vm")
+        assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.WARNING]
+        assert "/vm is not associated: the hook raised RuntimeError: the ledger is wet" in caplog.text
+
+
+class TestLastOpsHandled:
+    def test_is_asked_once_unless_it_is_not_flushed(self, porter: Porter) -> None:
+        assert not porter.last_ops_handled()
+        porter.fetch_image(NOVA, "noble", META, "/vm")
+        assert porter.last_ops_handled(flush=False)
+        assert porter.last_ops_handled()
+        assert not porter.last_ops_handled()
+
+    def test_tells_of_the_last_operation_alone(self, porter: Porter) -> None:
+        porter.fetch_image(NOVA, "noble", META, "/vm")
+        porter.does = never
+        porter.fetch_image(NOVA, "noble", META, "/vm")
+        assert not porter.last_ops_handled()
+
+    def test_an_operation_that_raises_was_not_handled(self, porter: Porter) -> None:
+        porter.fetch_image(NOVA, "noble", META, "/vm")
+        porter.does = raising  # type: ignore[assignment]
+        with pytest.raises(RuntimeError):
+            porter.fetch_image(NOVA, "noble", META, "/vm")
+        assert not porter.last_ops_handled()
+
+    def test_two_threads_that_share_a_handler_do_not_read_each_others(self, porter: Porter) -> None:
+        together = threading.Barrier(2, timeout=10)
+        porter.does = only_from("pool://gold/noble")
+
+        def fetch(url: str) -> bool:
+            together.wait()
+            porter.fetch_image(NOVA, "noble", META, "/vm", location={"url": url, "metadata": {}})
+            together.wait()
+            return porter.last_ops_handled()
+
+        with ThreadPoolExecutor(2) as threads:
+            assert list(threads.map(fetch, ["pool://gold/noble", "pool://lead/noble"])) == [True, False]
+
+
+class TestLegacyHandler:
+    def test_is_a_handler(self, porter: Porter) -> None:
+        handler: Handler = LegacyHandler("porter", porter)
+        assert (handler.name, handler.is_local) == ("porter", False)
+
+    @pytest.mark.parametrize(
+        ("answer", "schemes"),
+        [
+            (("pool", "http"), {"pool", "http"}),
+            (["pool"], {"pool"}),
+            ("pool", {"pool"}),
+            ("", set()),
+            ((), set()),
+            (None, None),
+        ],
+    )
+    def test_takes_the_schemes_that_its_handler_answers(
+        self, porter: Porter, answer: tuple[str, ...], schemes: set[str] | None
+    ) -> None:
+        porter.schemes = answer
+        assert LegacyHandler("porter", porter).schemes == schemes
+
+    def test_asks_its_handler_in_the_original_words(self, porter: Porter) -> None:
+        asker = Context("ada", "mill", "token")
+        work = Work("/vm", Image("noble", size=5), Location("pool://gold/noble", {"store": "gold"}), asker)
+        assert LegacyHandler("porter", porter).fetch(work) == Success(Landing())
+        context, image_id, image_meta, path, *rest = porter.asked[0].arguments
+        assert context == RequestContext("ada", "mill", "token")
+        assert (image_id, path) == ("noble", "/vm")
+        assert image_meta == {"id": "noble", "size": 5, "status": "active"}
+        assert rest == ["ada", "mill", PLACE]
+
+    def test_what_is_not_handled_is_a_refusal_of_the_location_alone(self, porter: Porter) -> None:
+        porter.does = never
+        handler, work = LegacyHandler("porter", porter), Work("/vm")
+        refusals = [handler.fetch(work), handler.remove(work), handler.move(work, "/vm2")]
+        assert refusals == [Failure(Unsupported("not handled"))] * 3
+
+    def test_nothing_at_the_target_is_overwritten_without_force(self, tmp_path: Path) -> None:
+        target, source = tmp_path / "vm", tmp_path / "other"
+        target.write_text("precious")
+        source.write_text("noble")
+        handler = LegacyHandler("files", FilePorter("driver"))
+        assert isinstance(handler.fetch(Work(str(target))).failure(), TargetOccupied)
+        assert isinstance(handler.move(Work(str(source)), str(target)).failure(), TargetOccupied)
+        assert target.read_text() == "precious"
+        assert handler.fetch(Work(str(target), force=True)).unwrap().size == 5
+        assert target.read_text() == "noble"
+
+    def test_removing_what_is_gone_is_a_success(self, tmp_path: Path) -> None:
+        porter = FilePorter("driver")
+        porter.does = never
+        assert LegacyHandler("files", porter).remove(Work(str(tmp_path / "vm"))) == Success(None)
+
+    def test_what_can_not_be_looked_at_has_landed_all_the_same(self) -> None:
+        assert landed(FilePorter("driver"), "\0") == Landing()
+        assert landed(FilePorter("driver"), "/") == Landing()
+
+
+class TestADispatcherWithLegacyHandlers:
+    def test_fetches_moves_and_removes_by_them(self, tmp_path: Path) -> None:
+        files, pool = FilePorter("driver"), PoolPorter("driver")
+        pool.does = never
+        associations = MemoryAssociations()
+        dispatcher = Dispatcher(
+            [LegacyHandler("pool", pool), LegacyHandler("files", files)], MemoryCatalog([NOBLE]), associations
+        )
+        target, other = str(tmp_path / "vm"), str(tmp_path / "vm2")
+
+        staged = dispatcher.fetch(FetchRequest("noble", target)).unwrap()
+        assert [str(tried) for tried in staged.attempts] == [
+            "pool pool://gold/noble: not handled",
+            "files pool://gold/noble: done",
+        ]
+        recorded = associations.get(target).unwrap()
+        assert recorded is not None
+        assert (recorded.handler, recorded.size) == ("files", 5)
+
+        again = dispatcher.fetch(FetchRequest("noble", target)).unwrap()
+        assert (again.landing.present, len(files.asked)) == (True, 1)
+
+        dispatcher.move(target, other).unwrap()
+        dispatcher.remove(other).unwrap()
+        assert list(associations.list()) == []
+        assert list(tmp_path.iterdir()) == []
+
+    def test_goes_on_after_one_that_raises(self, porter: Porter) -> None:
+        broken = PoolPorter("driver")
+        broken.does = raising  # type: ignore[assignment]
+        handlers = [LegacyHandler("broken", broken), LegacyHandler("porter", porter)]
+        dispatcher = Dispatcher(handlers, MemoryCatalog([NOBLE]), MemoryAssociations())
+        assert dispatcher.fetch(FetchRequest("noble", "/vm")).unwrap().handler == "porter"
+
+    def test_says_what_each_was_asked_when_none_handles(self) -> None:
+        pool = PoolPorter("driver")
+        pool.does = never
+        dispatcher = Dispatcher([LegacyHandler("pool", pool)], MemoryCatalog([NOBLE]), MemoryAssociations())
+        failure = dispatcher.fetch(FetchRequest("noble", "/vm")).failure()
+        assert isinstance(failure, NoHandlerAvailable)
+        assert "pool pool://gold/noble: not handled" in str(failure)

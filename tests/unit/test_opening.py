@@ -1,0 +1,110 @@
+"""Opening what strangers name."""
+
+import os
+from pathlib import Path
+
+import pytest
+from returns.result import Failure, Success
+
+from lading import Location
+from lading.adapters.transfer.opening import local_path, open_beneath, open_regular
+
+
+@pytest.fixture
+def allowed(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "noble.img").write_bytes(b"noble")
+    (tmp_path / "secret").write_bytes(b"secret")
+    return folder
+
+
+def read(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
+def test_a_file_beneath_an_allowed_folder_is_opened(allowed: Path) -> None:
+    opened = open_beneath([allowed.parent / "elsewhere", allowed], str(allowed / "deep" / "noble.img"))
+    assert opened.map(read) == Success(b"noble")
+
+
+def test_a_symlink_within_the_allowed_folder_is_followed(allowed: Path) -> None:
+    (allowed / "link").symlink_to("deep/noble.img")
+    assert open_beneath([allowed], str(allowed / "link")).map(read) == Success(b"noble")
+
+
+def test_an_allowed_folder_may_itself_be_a_symlink(allowed: Path) -> None:
+    alias = allowed.parent / "alias"
+    alias.symlink_to(allowed)
+    assert open_beneath([alias], str(alias / "deep" / "noble.img")).map(read) == Success(b"noble")
+
+
+@pytest.mark.parametrize("path", ["../secret", "deep/../../secret", "out", "outer/secret"])
+def test_nothing_outside_the_allowed_folder_is_opened(allowed: Path, path: str) -> None:
+    (allowed / "out").symlink_to("../secret")
+    (allowed / "outer").symlink_to("..")
+    refused = open_beneath([allowed], f"{allowed}/{path}")
+    assert isinstance(refused, Failure)
+    assert "outside the allowed folders" in refused.failure()
+
+
+def test_a_folder_whose_name_only_begins_alike_is_outside(allowed: Path) -> None:
+    sibling = allowed.with_name("images-of-others")
+    sibling.mkdir()
+    (sibling / "noble.img").write_bytes(b"other")
+    assert isinstance(open_beneath([allowed], str(sibling / "noble.img")), Failure)
+
+
+def test_a_symlink_swapped_in_after_the_check_is_not_followed(allowed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real path is computed, then the attacker acts: the walk must notice."""
+    honest = os.path.realpath(allowed / "deep" / "noble.img")
+    (allowed / "deep" / "noble.img").unlink()
+    (allowed / "deep" / "noble.img").symlink_to(allowed.parent / "secret")
+    real = {str(allowed): str(allowed)}
+    monkeypatch.setattr(os.path, "realpath", lambda path: real.get(str(path), honest))
+    assert isinstance(open_beneath([allowed], str(allowed / "deep" / "noble.img")), Failure)
+
+
+def test_a_folder_swapped_for_a_symlink_after_the_check_is_not_followed(
+    allowed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (allowed.parent / "noble.img").write_bytes(b"secret")
+    honest = str(allowed / "deep" / "noble.img")
+    (allowed / "deep").rename(allowed / "was-deep")
+    (allowed / "deep").symlink_to(allowed.parent)
+    monkeypatch.setattr(os.path, "realpath", str)
+    assert isinstance(open_beneath([allowed], honest), Failure)
+
+
+def test_only_regular_files_are_opened_and_a_fifo_does_not_make_it_wait(allowed: Path) -> None:
+    os.mkfifo(allowed / "fifo")
+    for name in ("fifo", "deep"):
+        refused = open_beneath([allowed], str(allowed / name))
+        assert isinstance(refused, Failure)
+    assert isinstance(open_regular("/dev/zero"), Failure)
+    assert isinstance(open_regular(str(allowed / "missing")), Failure)
+    assert isinstance(open_regular("nul\0byte"), Failure)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("file:///srv/noble.img", "/srv/noble.img"),
+        ("FILE:///srv/noble.img", "/srv/noble.img"),
+        ("filesystem:///srv/noble.img", "/srv/noble.img"),
+        ("file://localhost/srv/noble.img", "/srv/noble.img"),
+        ("file:///srv/100%25%20pure.img", "/srv/100% pure.img"),
+        ("file:///srv/%ff.img", "/srv/\udcff.img"),
+        ("file:/srv/noble.img", "/srv/noble.img"),
+    ],
+)
+def test_a_file_url_names_a_path(url: str, path: str) -> None:
+    assert local_path(Location(url)) == Success(path)
+
+
+@pytest.mark.parametrize(
+    "url", ["file://host/srv/noble.img", "file:noble.img", "file:///a%00b", "file://[x/a", "file:"]
+)
+def test_a_file_url_that_names_no_path_of_this_host_is_refused(url: str) -> None:
+    assert isinstance(local_path(Location(url)), Failure)

@@ -1,0 +1,329 @@
+"""How bytes land: whole and audited, or not at all."""
+
+import hashlib
+import io
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from returns.result import Result, Success
+
+from lading import (
+    Association,
+    Digest,
+    Image,
+    Landing,
+    Mismatched,
+    Refusal,
+    TargetFailed,
+    TargetOccupied,
+    Unavailable,
+    Unsupported,
+    Work,
+)
+from lading.adapters.transfer.opening import open_regular
+from lading.adapters.transfer.sources import FileSource, Source, StreamSource
+from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.verifications.memory import MemoryVerifiedFiles
+
+DATA = b"\xeb\x63\x90" + os.urandom(3 << 20) + bytes(1 << 20) + os.urandom(1000)
+
+
+def image_of(data: bytes, **described: object) -> Image:
+    known = Image("id", size=len(data), disk_format="raw", digest=Digest("sha256", hashlib.sha256(data).hexdigest()))
+    return replace(known, **described)  # type: ignore[arg-type]  # fields by name
+
+
+Opener = Callable[[], Result[Source, Refusal]]
+
+
+@pytest.fixture(params=["anonymous", "named"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where targets go: once by O_TMPFILE, once as on a file system or system without it."""
+    if request.param == "named":
+        monkeypatch.delattr(os, "O_TMPFILE")
+    (tmp_path / "vms").mkdir()
+    return tmp_path / "vms"
+
+
+@pytest.fixture(params=["file", "stream"])
+def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[bytes], Opener]:
+    def source(data: bytes) -> Opener:
+        if request.param == "stream":
+            return lambda: Success(StreamSource(io.BytesIO(data), len(data)))
+        path = tmp_path / "source"
+        path.write_bytes(data)
+        return lambda: open_regular(str(path)).map(FileSource).alt(Unavailable)
+
+    return source
+
+
+@pytest.fixture(params=[True, False], ids=["verifying", "unverifying"])
+def transfer(request: pytest.FixtureRequest) -> Transfer:
+    return Transfer(MemoryVerifiedFiles(), verify=request.param)
+
+
+def associated(target: Path, landing: Landing, image: Image | None) -> Association:
+    return Association(
+        str(target), "file", image, None, datetime.now(UTC), landing.method, landing.size, landing.digest,
+        landing.verified, landing.fingerprint,
+    )  # fmt: skip
+
+
+def test_the_target_holds_the_very_bytes_and_only_its_owner_reads_them(
+    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+) -> None:
+    landing = transfer.land(Work(str(folder / "vm"), image_of(DATA)), "copy", opening(DATA)).unwrap()
+    assert (folder / "vm").read_bytes() == DATA
+    assert (folder / "vm").stat().st_mode & 0o7777 == 0o600
+    assert (landing.size, landing.method, landing.present) == (len(DATA), "copy", False)
+    assert os.listdir(folder) == ["vm"]
+
+
+def test_what_was_compared_with_the_catalog_is_called_verified_and_nothing_else(
+    folder: Path, opening: Callable[[bytes], Opener]
+) -> None:
+    promised, silent = image_of(DATA), image_of(DATA, digest=None)
+    md5 = Digest("md5", hashlib.md5(DATA, usedforsecurity=False).hexdigest())
+    for position, (verify, image, digest) in enumerate(
+        [
+            (True, promised, promised.digest),
+            (True, silent, None),
+            (True, replace(silent, checksum=md5.value), md5),
+            (False, promised, None),
+        ]
+    ):
+        work = Work(str(folder / str(position)), image)
+        landing = Transfer(MemoryVerifiedFiles(), verify=verify).land(work, "copy", opening(DATA)).unwrap()
+        assert (landing.verified, landing.digest) == (digest is not None, digest)
+
+
+@pytest.mark.parametrize(
+    ("described", "data", "word"),
+    [
+        ({"digest": Digest("sha256", "0" * 64)}, DATA, "digest"),
+        ({"size": len(DATA) + 1}, DATA, "bytes"),
+        ({"size": len(DATA) - 1}, DATA, "bytes"),
+        ({"disk_format": "qcow2"}, DATA, "format is raw"),
+        ({"disk_format": "raw"}, b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(600), "format is qcow2"),
+    ],
+)
+def test_bytes_that_are_not_the_image_are_refused_and_nothing_is_left(
+    folder: Path, opening: Callable[[bytes], Opener], described: dict[str, object], data: bytes, word: str
+) -> None:
+    work = Work(str(folder / "vm"), image_of(data, **described))
+    refused = Transfer(MemoryVerifiedFiles()).land(work, "copy", opening(data)).failure()
+    assert isinstance(refused, Mismatched)
+    assert word in refused.reason
+    assert os.listdir(folder) == []
+
+
+def test_a_format_is_not_looked_for_inside_another_container(folder: Path, opening: Callable[[bytes], Opener]) -> None:
+    work = Work(str(folder / "vm"), image_of(DATA, disk_format="vmdk", container_format="ova"))
+    assert isinstance(Transfer(MemoryVerifiedFiles()).land(work, "copy", opening(DATA)), Success)
+
+
+@pytest.mark.parametrize("algorithm", ["no-such-hash", "shake_128"])
+def test_a_digest_that_cannot_be_computed_is_refused_not_ignored(
+    folder: Path, opening: Callable[[bytes], Opener], algorithm: str
+) -> None:
+    work = Work(str(folder / "vm"), image_of(DATA, digest=Digest(algorithm, "00")))
+    assert isinstance(Transfer(MemoryVerifiedFiles()).land(work, "copy", opening(DATA)).failure(), Unsupported)
+
+
+def test_a_stranger_s_file_is_not_overwritten_unless_forced(
+    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+) -> None:
+    target = folder / "vm"
+    target.write_bytes(b"precious")
+    work = Work(str(target), image_of(DATA))
+    assert isinstance(transfer.land(work, "copy", opening(DATA)).failure(), TargetOccupied)
+    assert target.read_bytes() == b"precious"
+    assert isinstance(transfer.land(replace(work, force=True), "copy", opening(DATA)), Success)
+    assert target.read_bytes() == DATA
+    assert os.listdir(folder) == ["vm"]
+
+
+def test_a_folder_or_device_is_not_replaced_even_when_forced(folder: Path, transfer: Transfer) -> None:
+    for target in (str(folder), "/dev/null"):
+        refused = transfer.land(Work(target, image_of(DATA), force=True), "copy", unopened)
+        assert isinstance(refused.failure(), TargetOccupied)
+
+
+def unopened() -> Result[Source, Refusal]:
+    raise AssertionError("the source must not be opened")
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(folder: Path, transfer: Transfer) -> None:
+    target = folder / "vm"
+
+    def open_late() -> Result[Source, Refusal]:
+        target.write_bytes(b"first")
+        return Success(StreamSource(io.BytesIO(DATA), len(DATA)))
+
+    refused = transfer.land(Work(str(target), image_of(DATA)), "copy", open_late)
+    assert isinstance(refused.failure(), TargetOccupied)
+    assert target.read_bytes() == b"first"
+    assert os.listdir(folder) == ["vm"]
+
+
+def test_an_image_that_is_there_already_is_not_moved_again(
+    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+) -> None:
+    target, image = folder / "vm", image_of(DATA)
+    landing = transfer.land(Work(str(target), image), "copy", opening(DATA)).unwrap()
+    again = Work(str(target), image, association=associated(target, landing, image))
+    assert transfer.land(again, "copy", unopened) == Success(replace(landing, present=True))
+
+
+@pytest.mark.parametrize("change", ["content", "image", "digest"])
+def test_a_target_that_no_longer_is_what_was_put_there_is_not_touched(
+    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener], change: str
+) -> None:
+    target, image = folder / "vm", image_of(DATA)
+    landing = transfer.land(Work(str(target), image), "copy", opening(DATA)).unwrap()
+    association, wanted = associated(target, landing, image), image
+    if change == "content":
+        target.write_bytes(b"a guest wrote here")
+    elif change == "image":
+        wanted = replace(image, id="another")
+    else:
+        wanted = replace(image, digest=Digest("sha256", "0" * 64))  # the id was used again after a purge (OSSN-0075)
+    refused = transfer.land(Work(str(target), wanted, association=association), "copy", unopened)
+    assert isinstance(refused.failure(), TargetOccupied)
+
+
+def test_a_target_without_its_folder_is_refused_by_name(
+    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+) -> None:
+    target = str(folder / "missing" / "vm")
+    refused = transfer.land(Work(target, image_of(DATA)), "copy", opening(DATA)).failure()
+    assert isinstance(refused, TargetFailed)
+    assert str(folder / "missing") in refused.reason
+
+
+@pytest.mark.parametrize("target", ["", "nul\0byte", "x" * 300])
+def test_a_target_that_is_no_path_is_refused(folder: Path, transfer: Transfer, target: str) -> None:
+    assert isinstance(transfer.land(Work(target, image_of(DATA)), "copy", unopened).failure(), TargetFailed)
+
+
+class Broken(io.RawIOBase):
+    """Gives some bytes, then fails."""
+
+    def __init__(self, good: int) -> None:
+        self._good = good
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's buffer is wider
+        if self._good <= 0:
+            raise ConnectionResetError("reset by peer")
+        count = min(self._good, len(buffer), 4096)
+        self._good -= count
+        return count
+
+
+def test_a_source_that_breaks_off_is_refused_and_nothing_is_left(folder: Path, transfer: Transfer) -> None:
+    work = Work(str(folder / "vm"), image_of(DATA))
+    refused = transfer.land(work, "copy", lambda: Success(StreamSource(Broken(3 << 20), None))).failure()
+    assert isinstance(refused, Unavailable)
+    assert "reset by peer" in refused.reason
+    assert os.listdir(folder) == []
+
+
+class Endless(io.RawIOBase):
+    """OSSA-2025-001's /dev/zero, counted."""
+
+    read_so_far = 0
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's buffer is wider
+        self.read_so_far += len(buffer)
+        return len(buffer)
+
+
+def test_a_source_without_end_is_read_no_further_than_promised(folder: Path, transfer: Transfer) -> None:
+    stream = Endless()
+    refused = transfer.land(
+        Work(str(folder / "vm"), image_of(DATA)), "copy", lambda: Success(StreamSource(stream, len(DATA)))
+    )
+    assert isinstance(refused.failure(), Mismatched)
+    assert stream.read_so_far < len(DATA) + (4 << 20)
+
+
+class Interrupt:
+    """An observer that is interrupted, as by Ctrl-C."""
+
+    def progress(self, done: int, total: int | None) -> None:
+        if done > 1 << 20:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_transfer_leaves_no_file_and_no_thread(
+    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+) -> None:
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        transfer.land(Work(str(folder / "vm"), image_of(DATA), observer=Interrupt()), "copy", opening(DATA))
+    assert os.listdir(folder) == []
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("good", [5, len(DATA)])
+@pytest.mark.parametrize("algorithm", ["sha256", "no-such-hash"])
+def test_the_source_is_closed_however_it_ends(folder: Path, transfer: Transfer, good: int, algorithm: str) -> None:
+    stream = Broken(good)
+    image = image_of(DATA, digest=Digest(algorithm, "0"))
+    transfer.land(Work(str(folder / "vm"), image), "copy", lambda: Success(StreamSource(stream, None)))
+    assert stream.closed
+
+
+def test_removing_removes_the_file_and_one_that_is_gone_is_no_failure(folder: Path, transfer: Transfer) -> None:
+    (folder / "vm").write_bytes(DATA)
+    for _ in range(2):
+        assert transfer.remove(Work(str(folder / "vm"))) == Success(None)
+        assert os.listdir(folder) == []
+
+
+def test_a_folder_is_not_removed(folder: Path, transfer: Transfer) -> None:
+    assert isinstance(transfer.remove(Work(str(folder))).failure(), TargetFailed)
+
+
+@pytest.fixture(params=["same file system", "other file system"])
+def elsewhere(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to move to. That a link can't be made is what another file system answers (link(2), EXDEV)."""
+    if request.param == "other file system":
+
+        def refuse(source: str, *_: object, **given: object) -> None:
+            if str(source).startswith("/proc/") or "lading" in str(source):
+                return link(source, *_, **given)  # type: ignore[arg-type]  # passed on as it came
+            raise OSError(18, "Invalid cross-device link")
+
+        link = os.link
+        monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "elsewhere").mkdir()
+    return tmp_path / "elsewhere"
+
+
+def test_moving_gives_the_file_its_new_name_and_no_other(folder: Path, elsewhere: Path, transfer: Transfer) -> None:
+    (folder / "vm").write_bytes(DATA)
+    landing = transfer.move(Work(str(folder / "vm")), str(elsewhere / "vm")).unwrap()
+    assert (os.listdir(folder), os.listdir(elsewhere)) == ([], ["vm"])
+    assert (elsewhere / "vm").read_bytes() == DATA
+    assert landing.fingerprint is not None
+    assert landing.fingerprint.ctime_ns == (elsewhere / "vm").stat().st_ctime_ns
+
+
+def test_moving_overwrites_nothing(folder: Path, elsewhere: Path, transfer: Transfer) -> None:
+    (folder / "vm").write_bytes(DATA)
+    (elsewhere / "vm").write_bytes(b"precious")
+    assert isinstance(transfer.move(Work(str(folder / "vm")), str(elsewhere / "vm")).failure(), TargetOccupied)
+    assert (folder / "vm").read_bytes() == DATA
+    assert (elsewhere / "vm").read_bytes() == b"precious"
+
+
+def test_what_is_gone_cannot_be_moved(folder: Path, elsewhere: Path, transfer: Transfer) -> None:
+    refused = transfer.move(Work(str(folder / "vm")), str(elsewhere / "vm")).failure()
+    assert isinstance(refused, TargetFailed)
+    assert os.listdir(elsewhere) == []
