@@ -192,7 +192,7 @@ def test_a_file_in_the_current_folder_of_another_user_must_be_named(home: Path) 
         ('[catalog]\nkind = "file\n', "is no TOML: Illegal character '\\n' (at line 2, column 13)"),
         ("[catalog]\nkind = 1\nkind = 2\n", "is no TOML: Cannot overwrite a value (at line 3, column 9)"),
         ("x = " + "[" * 100_000, "is nested too deeply"),
-        ("x." * 50_000 + "x = 1", "is nested too deeply"),
+        ("x." * 2_000 + "x = 1", "is nested too deeply"),
         ("#" * ((1 << 20) + 1), "is larger than 1048576 bytes"),
         ("x = " + "9" * 5000, "is no TOML: Exceeds the limit"),
     ],
@@ -362,7 +362,8 @@ def test_other_programs_variables_are_none_of_our_business() -> None:
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ({"handler": {}}, "handler: unknown key, did you mean handlers? (known: associations, catalog, handlers, landing)"),
+        ({"x": {}}, "x: unknown key (known: associations, catalog, handlers, landing)"),
+        ({"land": {}}, "land: unknown key, did you mean landing? (known: associations, catalog, handlers, landing)"),
         ({"catalog": {"foldr": "/x"}}, "catalog.foldr: unknown key, did you mean folder? (known: folder, kind)"),
         ({"catalog": {"kind": "memory", "q": 1}}, "catalog.q: unknown key (known: kind)"),
         ({"catalog": 5}, "catalog: expected a table, got 5"),
@@ -381,7 +382,7 @@ def test_other_programs_variables_are_none_of_our_business() -> None:
         ({"landing": {"verify": "true"}}, "landing.verify: expected true or false, got 'true'"),
         ({"landing": {"verify": {}}}, "landing.verify: expected true or false, got a table"),
         ({"landing": {"verify": "x" * 1000}}, f"landing.verify: expected true or false, got '{'x' * 59}…"),
-        ({"catalog": {"kind": 1 << 100_000}}, "catalog.kind: expected a text, got a number of more digits than can be shown"),
+        ({"landing": 1 << 100_000}, "landing: expected a table, got a number of more digits than can be shown"),
         ({"landing": {"\x1b[31m\n": 1}}, "landing.'\\x1b[31m\\n': unknown key (known: inspect, verify)"),
     ],
 )  # fmt: skip

@@ -1,0 +1,131 @@
+"""The wiring: every provider is built, and a third party's adapters are found."""
+
+from pathlib import Path
+
+import pytest
+
+from lading import Dispatcher
+from lading.adapters.associations.file import FileAssociations
+from lading.adapters.associations.memory import MemoryAssociations
+from lading.adapters.catalogs.file import FileCatalog
+from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.container import open_container
+from lading.adapters.settings import Settings, SettingsError, read_settings
+from lading.adapters.verifications.file import FileVerifiedFiles
+from lading.adapters.verifications.memory import MemoryVerifiedFiles
+
+
+def settings(folder: Path, kind: str = "file", **tables: object) -> Settings:
+    own = {
+        "file": {
+            "catalog": {"kind": "file", "folder": str(folder / "catalog")},
+            "associations": {"kind": "file", "path": str(folder / "db")},
+        },
+        "memory": {"catalog": {"kind": "memory"}, "associations": {"kind": "memory"}},
+    }[kind]
+    return read_settings({**own, **tables}, {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "types"),
+    [
+        ("file", (FileCatalog, FileAssociations, FileVerifiedFiles)),
+        ("memory", (MemoryCatalog, MemoryAssociations, MemoryVerifiedFiles)),
+    ],
+)
+def test_the_settings_choose_the_adapters(tmp_path: Path, kind: str, types: tuple[type, ...]) -> None:
+    container = open_container(settings(tmp_path, kind))
+    assert tuple(map(type, (container.catalog(), container.associations(), container.verified()))) == types
+
+
+@pytest.mark.parametrize("kind", ["file", "memory"])
+def test_every_provider_can_be_built_and_gives_the_same_object_again(tmp_path: Path, kind: str) -> None:
+    container = open_container(settings(tmp_path, kind))
+    other = {"file": "memory", "memory": "file"}[kind]
+    for name, provider in container.providers.items():
+        if not name.startswith((other, "database")):
+            assert provider() is provider(), name
+    assert isinstance(container.dispatcher(), Dispatcher)
+    assert [handler.name for handler in container.dispatcher().handlers] == ["file", "download"]
+
+
+def test_two_containers_share_nothing(tmp_path: Path) -> None:
+    one, other = open_container(settings(tmp_path, "memory")), open_container(settings(tmp_path, "memory"))
+    assert one.associations() is not other.associations()
+
+
+def test_building_the_container_touches_no_disk(tmp_path: Path) -> None:
+    open_container(settings(tmp_path)).catalog()
+    assert list(tmp_path.iterdir()) == []
+
+
+PLUGIN = """
+class Carrier:
+    name, schemes, is_local = "carrier", frozenset({"pool"}), False
+    def __init__(self, setup):
+        self.settings = setup.settings
+
+class Elsewhere:
+    def __init__(self, options):
+        self.options = options
+"""
+ENTRY_POINTS = """
+[lading.handlers]
+carrier = third_party:Carrier
+file = third_party:Carrier
+[lading.catalogs]
+elsewhere = third_party:Elsewhere
+[lading.associations]
+elsewhere = third_party:Elsewhere
+"""
+
+
+@pytest.fixture
+def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution that brings adapters of each kind, and a handler that takes a built-in one's name."""
+    site = tmp_path / "site"
+    (site / "third_party-1.0.dist-info").mkdir(parents=True)
+    (site / "third_party.py").write_text(PLUGIN)
+    (site / "third_party-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: third-party\nVersion: 1.0\n"
+    )
+    (site / "third_party-1.0.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(site)
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_third_party_s_adapters_are_found_by_their_entry_points(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    container = open_container(
+        settings(
+            tmp_path,
+            catalog={"kind": "elsewhere", "url": "x"},
+            associations={"kind": "elsewhere", "hosts": ["a"]},
+            handlers={"order": ["carrier", "file"], "carrier": {"pool": "gold"}},
+        )
+    )
+    assert container.catalog().options == {"url": "x"}
+    assert container.associations().options == {"hosts": ["a"]}
+    assert isinstance(container.verified(), MemoryVerifiedFiles)
+    carrier, file = container.loaded().handlers
+    assert carrier.settings == {"pool": "gold"}
+    assert type(file).__module__ == "lading.adapters.handlers.file", "a built-in handler can't be taken over"
+    assert "third_party:Carrier is not used" in caplog.text
+
+
+def test_a_kind_that_nobody_brings_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"'etcd'.*file, memory"):
+        open_container(settings(tmp_path, associations={"kind": "etcd"}))
+
+
+def test_a_table_for_a_handler_that_there_is_not_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"handlers\.fiel.*download, file"):
+        open_container(settings(tmp_path, handlers={"fiel": {}})).available_handlers()
+
+
+def test_a_check_of_formats_that_cannot_be_made_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lading.adapters.plugins.find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match=r"lading\[inspect\]"):
+        open_container(settings(tmp_path))
+    open_container(settings(tmp_path, landing={"inspect": False}))
