@@ -19,12 +19,19 @@ from lading.domain.failures import (
 )
 from lading.domain.handler import Handler, Landing, Work
 from lading.domain.matcher import LocationMatcher
-from lading.domain.refusals import Faulted, Refusal, Scope, Unsettled, Unsupported
+from lading.domain.refusals import Faulted, Refusal, Scope, Unavailable, Unsettled, Unsupported
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
 from lading.ports.context import NOBODY, Context
-from lading.ports.failures import AmbiguousImage, CatalogUnavailable, ImageNotFound, LadingError, StoreUnavailable
+from lading.ports.failures import (
+    AmbiguousImage,
+    CatalogFailure,
+    CatalogUnavailable,
+    ImageNotFound,
+    LadingError,
+    StoreUnavailable,
+)
 from lading.ports.image import Image
 from lading.ports.location import Location
 from lading.ports.observer import Observer, Silence
@@ -146,7 +153,7 @@ class Dispatcher:
         tried: list[Tried] = []
         try:
             for attempt in self.attempts(request):
-                attempt.settle(_ask(attempt.handler, attempt.work, attempt.handler.fetch, attempt.work))
+                attempt.settle(_carry(attempt.handler, attempt.work))
                 tried.append(attempt.tried)
                 if attempt.landing is not None:
                     staged = _staged(attempt, attempt.landing, tried)
@@ -217,10 +224,11 @@ class Dispatcher:
         association = _value_or_raise(self._associations.get(request.target)) if request.target else None
         work = Work(request.target, None, None, request.context, association, request.force, request.observer)
 
-        if association is not None and _concerns(association, request):
+        # One about another image doesn't lead: the origin never looked, and could hand over that image's bytes.
+        if association is not None and (request.image_id is None or association.is_of(request.image_id)):
             yield from self._by_association(association, work, request)
 
-        image = self._find(request)
+        image = _value_or_raise(self._look_up(request))
         work = replace(work, image=image)
         for handler, location in self._matcher.pairs(image.locations if image else ()):
             yield Attempt(handler, replace(work, location=location), self._record)
@@ -234,35 +242,33 @@ class Dispatcher:
             return
         image, location = association.image, association.location
         if location is not None and location.is_withheld:
-            # Credentials are never recorded: what is recorded names the catalog's location, which has them.
-            image = self._find(request)
-            location = next((each for each in image.locations if str(each) == location.url), None) if image else None
-            if location is None:
-                return
+            image, location = self._restored(image, location, request)
         yield Attempt(handler, replace(work, image=image, location=location), self._record)
 
-    def _find(self, request: FetchRequest) -> Image | None:
+    def _restored(
+        self, image: Image | None, location: Location, request: FetchRequest
+    ) -> tuple[Image | None, Location]:
+        """Credentials are never recorded, so this asks the catalog for the location that is meant; else as recorded."""
+        found = self._look_up(request).value_or(None)
+        usable = (each for each in found.locations if str(each) == location.url) if found else iter(())
+        return next(((found, each) for each in usable), (image, location))
+
+    def _look_up(self, request: FetchRequest) -> Result[Image | None, CatalogFailure]:
         if request.image_id is None:
-            return None
-        image = _value_or_raise(self._catalog.find(request.image_id, request.context))
-        return replace(image, locations=_value_or_raise(self._catalog.locations(image, request.context)))
+            return Success(None)
+        return self._catalog.find(request.image_id, request.context).bind(
+            lambda image: self._catalog.locations(image, request.context).map(
+                lambda locations: replace(image, locations=locations)
+            )
+        )
 
     def _record(self, handler: Handler, work: Work, landing: Landing) -> None:
         if not work.target or landing.present:
             return
-        association = Association(
-            target=work.target,
-            handler=handler.name,
-            image=replace(work.image, locations=()) if work.image else None,
-            location=work.location.withheld() if work.location else None,
-            landed_at=self._clock(),
-            method=landing.method,
-            size=landing.size,
-            digest=landing.digest,
-            verified=landing.verified,
-            fingerprint=landing.fingerprint,
-        )
-        match self._associations.put(association):
+        image = replace(work.image, locations=()) if work.image else None
+        location = work.location.withheld() if work.location else None
+        association = Association(work.target, handler.name, image, location, self._clock())
+        match self._associations.put(landing.recorded_in(association)):
             case Failure(failure):
                 undone = _ask(handler, work, handler.remove, work)
                 if isinstance(undone, Failure):
@@ -299,11 +305,10 @@ def _staged(attempt: Attempt, landing: Landing, tried: list[Tried]) -> Staged:
     return Staged(work.image, work.target, attempt.handler.name, work.location, landing, tuple(tried))
 
 
-def _concerns(association: Association, request: FetchRequest) -> bool:
-    """Whether it is about the image asked for. The origin never looked, and could hand over another image's bytes."""
-    if request.image_id is None or association.image is None:
-        return True
-    return request.image_id in (association.image.id, association.image.name)
+def _carry(handler: Handler, work: Work) -> Result[Landing, Refusal]:
+    if work.location is not None and work.location.is_withheld:
+        return Failure(Unavailable("its credentials are not recorded, and the catalog has it no longer"))
+    return _ask(handler, work, handler.fetch, work)
 
 
 def _answer(

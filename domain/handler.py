@@ -1,7 +1,7 @@
 """The Handler strategy: one way of carrying images, and the words in which it is spoken to."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from returns.result import Result
@@ -49,6 +49,17 @@ class Landing:
     """Of the target, when it is a file on this host."""
     present: bool = False
     """Whether the very image was there already, so that nothing was moved and what is recorded stays."""
+
+    def recorded_in(self, association: Association) -> Association:
+        """The association, with what is known of the landing."""
+        return replace(
+            association,
+            method=self.method,
+            size=self.size,
+            digest=self.digest,
+            verified=self.verified,
+            fingerprint=self.fingerprint,
+        )
 
 
 class Handler(Protocol):

@@ -47,3 +47,7 @@ class Association:
     """Whether `digest` was compared with the catalog's and agreed."""
     fingerprint: Fingerprint | None = None
     """Of the target when it was published; None when it is not a file on this host."""
+
+    def is_of(self, reference: str) -> bool:
+        """Whether it may be about the image with this id or name: what named no image could be any."""
+        return self.image is None or reference in (self.image.id, self.image.name)

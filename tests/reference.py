@@ -24,6 +24,7 @@ from lading import (
     Refusal,
     Staged,
     StoreUnavailable,
+    Unavailable,
     Unsupported,
     Work,
 )
@@ -33,6 +34,8 @@ Event = tuple[str, ...]
 """A deed and what it was done with, such as ("fetch", "pool", "pool://gold/noble"). No location is `NOWHERE`."""
 NOWHERE: Final = "(no location)"
 DECLINED: Final = Unsupported("nothing more is scripted")
+WITHHELD: Final = Unavailable("its credentials are not recorded, and the catalog has it no longer")
+"""What a fetch makes of a location that lost its credentials: no handler is asked."""
 
 
 class Spec(NamedTuple):
@@ -123,7 +126,7 @@ def steps(case: Case) -> list[Event]:
     if led is not None and "***" in led[1]:
         done += ask
         usable = [each.url for each in case.image.locations if known and shown(each.url) == led[1]]
-        led = (led[0], usable[0]) if usable else None
+        led = (led[0], usable[0]) if usable else led
     if led is not None:
         done.append(("fetch", *led))
 
@@ -148,6 +151,9 @@ def course(case: Case) -> Course:
             continue
         _, handler, url = step
         if handler in ruled_out:
+            continue
+        if "***" in url:
+            went.tried.append((handler, url, WITHHELD))
             continue
         went.events.append(step)
         answer = next(answers, DECLINED)

@@ -11,7 +11,7 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.nova.handler import ImageHandler
 from lading.adapters.nova.legacy import LegacyHandler, landed
-from lading.adapters.nova.native import NativeImageHandler, with_landing
+from lading.adapters.nova.native import NativeImageHandler
 from lading.adapters.nova.plain import (
     ImageLocation,
     context_from_request,
@@ -184,7 +184,7 @@ def _completed(association: Association, handler: object) -> Association | None:
     if isinstance(handler, NativeImageHandler):
         return handler.completed(association)
     if isinstance(handler, ImageHandler):
-        return with_landing(association, landed(handler, association.target))
+        return landed(handler, association.target).recorded_in(association)
     return association
 
 

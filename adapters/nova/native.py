@@ -16,7 +16,7 @@ from lading.ports.association import Association
 from lading.ports.context import Context
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["NativeImageHandler", "Recall", "with_landing"]
+__all__ = ["NativeImageHandler", "Recall"]
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class NativeImageHandler(ImageHandler):
         if work.association is not None and work.target != association.target:
             moved = replace(work.association, target=association.target, handler=association.handler)
             return replace(moved, fingerprint=landing.fingerprint)
-        return with_landing(association, landing)
+        return landing.recorded_in(association)
 
     @override
     def _fetch_image(
@@ -161,18 +161,6 @@ class NativeImageHandler(ImageHandler):
         if isinstance(answer, Failure):
             _log.warning("handler %s did not handle %s: %s", self.handler.name, path, answer.failure().reason)
         return isinstance(answer, Success)
-
-
-def with_landing(association: Association, landing: Landing) -> Association:
-    """The association of a fetch, with what is known of how it landed."""
-    return replace(
-        association,
-        method=landing.method,
-        size=landing.size,
-        digest=landing.digest,
-        verified=landing.verified,
-        fingerprint=landing.fingerprint,
-    )
 
 
 def _stripped(path: object) -> str:

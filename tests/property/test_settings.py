@@ -64,32 +64,65 @@ def tables() -> SearchStrategy[dict[str, object]]:
     return st.dictionaries(keys(), values(), max_size=4)
 
 
+def paths() -> SearchStrategy[str]:
+    return st.sampled_from(["/x", "x", "../x", "~/x", "a b"])
+
+
+def good_documents() -> SearchStrategy[dict[str, object]]:
+    """What an operator would write."""
+    memory, third_party = st.just({"kind": "memory"}), tables().map(lambda table: {**table, "kind": "glance"})
+    order = st.lists(st.sampled_from(["file", "download", "rbd", ""]), max_size=3)
+    file = st.fixed_dictionaries({}, optional={"allowed_folders": st.lists(paths(), max_size=2)})
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "catalog": memory | third_party | st.fixed_dictionaries({}, optional={"folder": paths()}),
+            "associations": memory | third_party | st.fixed_dictionaries({"kind": st.just("file"), "path": paths()}),
+            "handlers": st.fixed_dictionaries({}, optional={"order": order, "file": file, "rbd": tables()}),
+            "landing": st.dictionaries(st.sampled_from(["verify", "inspect"]), st.booleans()),
+        },
+    )
+
+
 def documents() -> SearchStrategy[dict[str, object]]:
-    """Mostly of tables that settings have."""
-    usual = st.fixed_dictionaries({}, optional={section: tables() | values() for section in SECTIONS})
-    return usual | tables()
+    """What an operator would write, also with a section spoilt, and anything else."""
+    spoilt = st.builds(
+        lambda document, section, table: {**document, section: table},
+        good_documents(),
+        st.sampled_from(SECTIONS),
+        tables() | values(),
+    )
+    return good_documents() | spoilt | tables()
 
 
 def names() -> SearchStrategy[str]:
     """Of variables: most that mean something, and some that are ours in name only."""
-    keys = st.sampled_from([key.upper() for key in KEYS]) | st.text("AZ_-\udcff", max_size=4)
-    paths = st.tuples(st.sampled_from([section.upper() for section in SECTIONS]), keys, *[st.just("") | keys] * 2)
-    return paths.map(lambda path: "LADING_" + "__".join(filter(None, path))) | st.text(max_size=9).map(
-        "LADING_{}".format
-    )
+    parts = st.sampled_from([key.upper() for key in KEYS]) | st.text("AZ_-\udcff", max_size=4)
+    some = st.lists(parts, min_size=1, max_size=3).map("__".join)
+    return st.builds("LADING_{}__{}".format, st.sampled_from([section.upper() for section in SECTIONS]), some)
 
 
 def texts() -> SearchStrategy[str]:
     """What an environment variable can hold: no NUL, and anything else, also what is no UTF-8."""
-    said = st.sampled_from(
-        ["true", "0", "7", "file", "/x,/y", '["/x", "/y"]', "[1, [2]]", "{ a = { b = 1 } }", "[", "~x"]
-    )
-    return said | st.text(st.characters(exclude_characters="\0", exclude_categories=()), max_size=20)
+    said = ["true", "0", "7", "file", "/x,/y", '["/x", "/y"]', "[1, [2]]", "{ a = { b = 1 } }", "[", "~x"]
+    return st.sampled_from(said) | st.text(st.characters(exclude_characters="\0", exclude_categories=()), max_size=20)
 
 
 def environs() -> SearchStrategy[dict[str, str]]:
-    homes = st.fixed_dictionaries({}, optional={"HOME": texts(), "XDG_DATA_HOME": texts(), "XDG_CONFIG_HOME": texts()})
-    return st.builds(lambda ours, homes: ours | homes, st.dictionaries(names(), texts(), max_size=4), homes)
+    """With a home or without one, variables that fit, and at times any others."""
+    homes = st.fixed_dictionaries({}, optional={"HOME": st.just("/home/me") | texts(), "XDG_DATA_HOME": texts()})
+    good = st.fixed_dictionaries(
+        {},
+        optional={
+            "LADING_CATALOG__KIND": st.sampled_from(["file", "memory", "glance"]),
+            "LADING_HANDLERS__FILE__ALLOWED_FOLDERS": st.sampled_from(["", "/x,y", '["x"]']),
+            "LADING_HANDLERS__RBD__FILE": texts(),
+            "LADING_LANDING__VERIFY": st.sampled_from(["true", "0"]),
+        },
+    )
+    nothing: SearchStrategy[dict[str, str]] = st.just({})
+    others = nothing | st.dictionaries(names() | st.text(max_size=5).map("LADING_{}".format), texts(), max_size=2)
+    return st.builds(lambda *parts: {k: v for part in parts for k, v in part.items()}, homes, good, others)
 
 
 def ended(read: Callable[[], _Read]) -> _Read | None:

@@ -282,14 +282,16 @@ def test_a_location_whose_credentials_were_withheld_is_taken_from_the_catalog() 
     assert pool.asked[0][1].image == image
 
 
-def test_an_association_whose_withheld_location_the_catalog_lost_does_not_lead() -> None:
-    recorded = replace(RECORDED, location=KEYED.withheld())
-    assert [each.location for each in dispatcher(Pool(), associations=store(recorded)).plan(REQUEST)] == [PLAIN]
-
-
-def test_without_an_image_id_a_withheld_location_can_not_lead() -> None:
-    recorded = replace(RECORDED, location=KEYED.withheld())
-    assert dispatcher(Pool(), associations=store(recorded)).plan(FetchRequest(target=TARGET)) == ()
+@pytest.mark.parametrize("request_", [REQUEST, FetchRequest(target=TARGET)])
+def test_a_withheld_location_that_the_catalog_lost_still_leads_but_no_handler_is_sent_there(
+    request_: FetchRequest,
+) -> None:
+    """Its turn is its own: a handler can still remove what it fetched from there."""
+    pool, recorded = Pool(fetches=unavailable), replace(RECORDED, location=KEYED.withheld())
+    asking = dispatcher(pool, associations=store(recorded))
+    assert asking.plan(request_)[0].location == KEYED.withheld()
+    assert "credentials" in str(asking.fetch(request_).failure())
+    assert KEYED.withheld() not in [work.location for _, work in pool.asked]
 
 
 # Attempts, driven by hand.

@@ -390,6 +390,13 @@ def test_an_error_names_the_key_what_was_expected_and_what_was_got(document: Map
     assert error(document, HOME="/home/me") == told
 
 
+def test_a_document_that_is_nested_too_deeply_is_an_error() -> None:
+    document: dict[str, object] = {}
+    for _ in range(5_000):
+        document = {"x": document}
+    assert error(document) == "is nested too deeply"
+
+
 def test_an_error_names_the_file_or_the_variable(tmp_path: Path) -> None:
     path = write(tmp_path / "lading.toml", "[landing]\nverify = 'x'\n[handlers.file]\nallowed = 1")
     assert load_error(path).startswith(f"{path}: handlers.file.allowed: unknown key, did you mean allowed_folders?")
@@ -402,14 +409,20 @@ def test_an_error_names_the_file_or_the_variable(tmp_path: Path) -> None:
     )
 
 
+def test_a_table_that_only_variables_make_is_told_of_by_the_variable() -> None:
+    told = error({}, LADING_LANDING__VERIFY__ALWAYS="true")
+    assert told == "LADING_LANDING__VERIFY__ALWAYS: landing.verify: expected true or false, got a table"
+
+
 def test_a_variable_can_not_reach_into_a_value() -> None:
     told = error({"handlers": {"rbd": {"pools": ["gold"]}}}, LADING_HANDLERS__RBD__POOLS__FIRST="gold")
     assert told == "LADING_HANDLERS__RBD__POOLS__FIRST: handlers.rbd.pools is a value, no table"
 
 
 def test_without_a_home_the_file_kinds_want_to_be_told_where() -> None:
-    told = error({"associations": {"kind": "memory"}}, HOME="relative")
-    assert told == "catalog.folder: missing, expected a path"
+    for home in ("relative", "~nobody-here"):
+        told = error({"associations": {"kind": "memory"}}, HOME=home)
+        assert told == "catalog.folder: missing, expected a path"
     settings = read_settings({"catalog": {"folder": "/x"}, "associations": {"kind": "memory"}}, {"HOME": "relative"})
     assert settings.catalog == FileCatalogSettings(folder=Path("/x"))
 
@@ -506,6 +519,7 @@ def test_a_blank_variable_is_none_where_there_may_be_nothing() -> None:
         ({"pool": "a", "timeout": False}, "handlers.rbd.timeout: expected a number, got false"),
         ({"pool": "a", "timeout": float("inf")}, "handlers.rbd.timeout: expected a number, got inf"),
         ({"pool": "a", "timeout": 10**400}, "handlers.rbd.timeout: expected a number, got 1" + "0" * 59 + "…"),
+        ({"pool": "a", "bad": 1}, "handlers.rbd.bad: unknown key (known: ca, mode, numbers, pool, retries, timeout)"),
         ({"pool": "a", "ca": 5}, "handlers.rbd.ca: expected a path, got 5"),
         ({"pool": "a", "numbers": [1, "2"]}, "handlers.rbd.numbers[1]: expected a whole number, got '2'"),
     ],
@@ -514,6 +528,13 @@ def test_what_is_wrong_with_a_handlers_own_table_is_said(table: Mapping[str, obj
     with pytest.raises(SettingsError) as raised:
         read_table(RbdSettings, table, "handlers.rbd")
     assert str(raised.value) == told
+
+
+def test_what_may_be_none_is_missing_all_the_same_where_it_has_no_default() -> None:
+    cls = make_dataclass("Strict", [("ca", Path | None)])
+    with pytest.raises(SettingsError, match=r"^handlers\.mine\.ca: missing, expected a path$"):
+        read_table(cls, {}, "handlers.mine")
+    assert read_table(cls, {"ca": None}, "handlers.mine") == cls(None)
 
 
 def test_what_is_wrong_with_a_handlers_own_table_is_said_with_the_file_or_the_variable(tmp_path: Path) -> None:
