@@ -26,15 +26,18 @@ def image_from_document(document: Mapping[str, object]) -> Result[Image, str]:
     >>> image_from_document({"id": "a", "size": "big"})
     <Failure: size: expected a whole number of bytes, got 'big'>
     """
+    nested = document.get("properties")
+    if isinstance(nested, Mapping):  # `openstack image show` keeps there what the API answers beside the rest
+        document = {**nested, **{key: value for key, value in document.items() if key != "properties"}}
     for key in _TEXTS:
         if not isinstance(document.get(key), str | None):
-            return Failure(f"{key}: expected a string, got {document[key]!r}")
+            return Failure(f"{key}: expected a string, got {_short(document[key])}")
     texts = {key: cast("str | None", document.get(key)) for key in _TEXTS}
     if not (image_id := texts["id"]) or not image_id.strip():
         return Failure("id: expected a string that is not blank")
     size = document.get("size")
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
-        return Failure(f"size: expected a whole number of bytes, got {size!r}")
+        return Failure(f"size: expected a whole number of bytes, got {_short(size)}")
     locations = _locations(document)
     if isinstance(locations, str):
         return Failure(locations)
@@ -75,22 +78,30 @@ def image_to_document(image: Image) -> dict[str, object]:
     document = {key: value for key, value in known.items() if value is not None}
     if image.locations:
         document["locations"] = [{"url": each.url, "metadata": dict(each.metadata)} for each in image.locations]
-    return {**image.properties, **document}
+    # A property must not speak for what the image itself doesn't say.
+    return {**{key: value for key, value in image.properties.items() if key not in _KNOWN}, **document}
+
+
+def _short(value: object) -> str:
+    return repr(value)[:60]
 
 
 def _locations(document: Mapping[str, object]) -> list[Location] | str:
     """The locations, or what is wrong with them."""
-    direct_url = document.get("direct_url")
-    entries = document.get("locations") or ([{"url": direct_url}] if direct_url else [])
-    if not isinstance(entries, list):
+    entries, direct_url = document.get("locations"), document.get("direct_url")
+    if not isinstance(direct_url, str | None):
+        return "direct_url: expected a string"
+    if not isinstance(entries, list | None):
         return "locations: expected a list"
+    if not entries:
+        entries = [{"url": direct_url}] if direct_url else []
     locations: list[Location] = []
     for position, entry in enumerate(entries):
         # Not shown as it is: it may hold credentials.
         if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
             return f"locations[{position}]: expected an object with a url string"
-        metadata = entry.get("metadata") or {}
-        if not isinstance(metadata, dict):
+        metadata = entry.get("metadata")
+        if not isinstance(metadata, dict | None):
             return f"locations[{position}].metadata: expected an object"
-        locations.append(Location(entry["url"], metadata))
+        locations.append(Location(entry["url"], metadata or {}))
     return locations

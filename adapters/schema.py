@@ -27,7 +27,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             handler TEXT NOT NULL,
             image_id TEXT,
             document TEXT NOT NULL
-        ) WITHOUT ROWID
+        )
         """,
         "CREATE INDEX associations_by_handler ON associations (handler, target)",
         "CREATE INDEX associations_by_image ON associations (image_id, target)",

@@ -1,9 +1,21 @@
 """Hypothesis profiles: `dev` is quick, `ci` looks further. HYPOTHESIS_PROFILE chooses."""
 
 import os
+from collections.abc import Generator
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("dev", max_examples=40, deadline=None)
 settings.register_profile("ci", max_examples=500, deadline=None, derandomize=False, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where LADING_NO_SKIPS is set, as it is for what lands, a skipped test is a failed one."""
+    report = yield
+    if report.skipped and os.environ.get("LADING_NO_SKIPS"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be skipped: {report.longrepr}"
+    return report

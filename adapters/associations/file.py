@@ -21,8 +21,10 @@ _PAGE: Final = 256
 """Rows that a list holds in memory at a time."""
 _COLUMNS: Final = "target, handler, document"
 _RECORD: Final = """
-REPLACE INTO associations (target, handler, image_id, document)
+INSERT INTO associations (target, handler, image_id, document)
 VALUES (CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT))
+ON CONFLICT (target) DO UPDATE
+SET handler = excluded.handler, image_id = excluded.image_id, document = excluded.document
 """
 _GET: Final = f"SELECT {_COLUMNS} FROM associations WHERE target = CAST(? AS TEXT)"  # noqa: S608 - constants
 _REMOVE: Final = "DELETE FROM associations WHERE target = CAST(? AS TEXT)"

@@ -160,7 +160,8 @@ def _read(path: Path) -> Image | None:
         return None
     try:
         with os.fdopen(opened.unwrap(), "rb") as file:
-            return _parsed(file.read(_LARGEST + 1))
+            size = os.fstat(file.fileno()).st_size
+            return _parsed(file.read(min(size, _LARGEST) + 1))
     except (OSError, ValueError) as error:
         raise FolderError(f"{path} is no image document: {error}") from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.lookup import by_id_or_name
+from lading.adapters.transfer.opening import open_regular
 from lading.ports.catalog import ByteStream
 from lading.ports.context import Context
 from lading.ports.failures import CatalogFailure, CatalogUnavailable
@@ -32,18 +33,16 @@ class MemoryCatalog:
         return by_id_or_name(reference, self._images.get(reference), self.images, "the memory catalog")
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
-        return Success(image.locations)
+        # What associations keep of an image has none.
+        return Success(image.locations or self._images.get(image.id, image).locations)
 
     def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
         data = self._data.get(image.id)
         if data is None:
             return Failure(CatalogUnavailable(f"the memory catalog has no data for image {image.id}"))
-        try:
-            stream = io.BytesIO(data) if isinstance(data, bytes) else data.open("rb", buffering=0)
-        except OSError as error:
-            return Failure(CatalogUnavailable(f"the data of image {image.id} can't be read: {error}"))
-        stream.seek(offset)
-        return Success(stream)
+        if isinstance(data, bytes):
+            return Success(io.BytesIO(data[offset:]))
+        return open_regular(str(data)).alt(CatalogUnavailable).map(lambda descriptor: _stream(descriptor, offset))
 
     def images(self) -> Iterator[Image]:
         with self._lock:
@@ -55,7 +54,7 @@ class MemoryCatalog:
             self._images[image.id] = image
             self._data.pop(image.id, None)
             if data is not None:
-                self._data[image.id] = Path(data)
+                self._data[image.id] = Path(data).absolute()
         return Success(None)
 
     def discard(self, image_id: str) -> Result[None, CatalogFailure]:
@@ -63,3 +62,9 @@ class MemoryCatalog:
             self._images.pop(image_id, None)
             self._data.pop(image_id, None)
         return Success(None)
+
+
+def _stream(descriptor: int, offset: int) -> io.FileIO:
+    stream = io.FileIO(descriptor)
+    stream.seek(offset)
+    return stream

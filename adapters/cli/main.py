@@ -1,5 +1,6 @@
 """The command line's entry point."""
 
+import codecs
 import logging
 import os
 import signal
@@ -32,9 +33,9 @@ def main() -> NoReturn:
     """Run the command line; every outcome ends here, as a message and an exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
+    codecs.register_error("lading", _as_it_came)
     for stream in (sys.stdout, sys.stderr):
-        # Paths are bytes: what isn't UTF-8 in them goes out as it came in.
-        stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # both are TextIOWrappers
+        stream.reconfigure(errors="lading")  # type: ignore[union-attr]  # both are TextIOWrappers
     try:
         # What a command returns is None; `--help` and `--version` return their exit code.
         code = cli.main(prog_name="lading", standalone_mode=False) or Exit.DONE
@@ -64,3 +65,11 @@ def _say(text: str) -> None:
 def _terminate(number: int, _frame: object) -> NoReturn:
     """End as Ctrl-C does, by unwinding, so that nothing is left behind."""
     sys.exit(128 + number)
+
+
+def _as_it_came(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Paths are bytes: what isn't UTF-8 in them goes out as it came in, and what no terminal can show, escaped."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)

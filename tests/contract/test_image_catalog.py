@@ -240,10 +240,8 @@ def test_data_stays_where_it_is(make_catalog: MakeCatalog, tmp_path: Path) -> No
 
 
 def test_data_named_by_a_relative_path_is_read_from_another_folder_too(
-    make_catalog: MakeCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    make_catalog: MakeCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if "memory" in request.node.name:
-        request.applymarker(pytest.mark.xfail(reason="MemoryCatalog keeps a relative path as it is", strict=False))
     (tmp_path / "noble.img").write_bytes(BYTES)
     catalog = make_catalog([], {})
     monkeypatch.chdir(tmp_path)

@@ -213,6 +213,7 @@ def folder() -> Iterator[Path]:
 def use_as_nobody(path: str, tell: Connection) -> None:
     database = Database(path)
     if os.geteuid() == 0:
+        database.path.as_uri()  # imports what nobody may be unable to read
         os.setgid(NOBODY)
         os.setuid(NOBODY)
     associations = FileAssociations(database)
@@ -242,6 +243,7 @@ def test_who_may_not_write_its_folder_is_told(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("mode", "reason"),
     [(0o000, f"unable to open database file: {NO_FILE}"), (0o444, f"attempt to write a readonly database: {ACCESS}")],
+    ids=["may not read it either", "may read it"],
 )
 def test_who_may_not_write_it_is_told(folder: Path, mode: int, reason: str) -> None:
     path = folder / "lading.db"

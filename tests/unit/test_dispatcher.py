@@ -1,5 +1,6 @@
 """The Dispatcher beyond its order: what it records, forgets and undoes, and what it makes of bugs and broken stores."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -386,6 +387,14 @@ def test_a_handler_that_raises_without_a_location_has_faulted_too() -> None:
     assert failure.attempts == (Tried("pool", None, Faulted("raised OSError: no route to pool")),)
 
 
+def test_the_trace_of_what_a_handler_raised_is_there_for_those_who_debug(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "lading"):
+        dispatcher(Pool("buggy", fetches=raises)).fetch(REQUEST)
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == ("DEBUG", "handler buggy raised")
+    assert record.exc_info is not None
+
+
 def test_a_handler_that_answers_no_result_has_faulted_and_the_next_has_its_turn() -> None:
     staged = dispatcher(Pool("buggy", fetches=answers_text), Pool()).fetch(REQUEST).unwrap()
     assert [type(each.refusal) for each in staged.attempts] == [Faulted, type(None)]
@@ -526,6 +535,12 @@ def test_a_move_to_nowhere_or_to_the_same_place_is_refused_without_asking_the_ha
     assert isinstance(failure, HandlerRefused)
     assert (failure.refusal, pool.asked) == (Unsupported(reason), [])
     assert list(associations.list()) == [RECORDED]
+
+
+def test_a_blank_target_is_not_looked_up_to_be_removed_or_moved() -> None:
+    unread = dispatcher(Pool(), associations=FailingStore("get"))
+    assert isinstance(unread.remove(" ").failure(), NotAssociated)
+    assert isinstance(unread.move("", "/vms/2/disk").failure(), NotAssociated)
 
 
 @pytest.mark.parametrize("target", ["/vms/9/disk", "", " \n"])

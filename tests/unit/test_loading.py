@@ -73,9 +73,24 @@ def test_an_interrupt_while_a_handler_is_built_is_not_swallowed() -> None:
         load_handlers(["file"], {"file": interrupted})
 
 
-def test_preparing_gives_the_same_handlers_also_those_with_nothing_to_prepare() -> None:
+def test_preparing_gives_the_same_handlers_and_leaves_those_with_nothing_to_prepare_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     handlers = [handler("file"), handler("download")]
     assert prepare_handlers(handlers, MemoryAssociations()) == handlers
+    assert caplog.messages == []
+
+
+def test_the_trace_of_what_failed_when_prepared_is_there_for_those_who_debug(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(ScriptedHandler):
+        def prepare(self, associations: Iterable[Association]) -> None:
+            raise OSError("no device")
+
+    with caplog.at_level(logging.DEBUG, "lading"):
+        prepare_handlers([Failing(Spec("mount", None), [], iter(()))], MemoryAssociations())
+    debug, warning = caplog.records
+    assert (debug.levelname, debug.exc_info is not None) == ("DEBUG", True)
+    assert warning.getMessage() == "handler mount could not be prepared: OSError: no device"
 
 
 def test_a_handler_is_prepared_with_its_own_associations() -> None:

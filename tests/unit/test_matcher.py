@@ -31,6 +31,7 @@ def pairs(handlers: list[ScriptedHandler], locations: list[Location]) -> list[tu
         (None, []),
         # As the original API's handlers wrote their only scheme.
         ("rbd", ["rbd://1", "rbd://4"]),
+        ("RBD", ["rbd://1", "rbd://4"]),
         # A location is taken once, however often its scheme is spelt.
         (["RBD", "rbd"], ["rbd://1", "rbd://4"]),
     ],
