@@ -11,7 +11,7 @@ from returns.result import Failure, Result, Success
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 
-__all__ = ["image_from_document", "image_to_document"]
+__all__ = ["image_from_document", "image_to_document", "unnested"]
 
 _TEXTS = ("id", "name", "status", "disk_format", "container_format", "os_hash_algo", "os_hash_value", "checksum")
 # `direct_url` repeats a location, credentials included: it must not slip through among the properties.
@@ -26,9 +26,6 @@ def image_from_document(document: Mapping[str, object]) -> Result[Image, str]:
     >>> image_from_document({"id": "a", "size": "big"})
     <Failure: size: expected a whole number of bytes, got 'big'>
     """
-    nested = document.get("properties")
-    if isinstance(nested, Mapping):  # `openstack image show` keeps there what the API answers beside the rest
-        document = {**nested, **{key: value for key, value in document.items() if key != "properties"}}
     for key in _TEXTS:
         if not isinstance(document.get(key), str | None):
             return Failure(f"{key}: expected a string, got {_short(document[key])}")
@@ -56,6 +53,18 @@ def image_from_document(document: Mapping[str, object]) -> Result[Image, str]:
             properties={key: value for key, value in document.items() if key not in _KNOWN},
         )
     )
+
+
+def unnested(document: Mapping[str, object]) -> Mapping[str, object]:
+    """The document as the API answers it, where a client printed it: `openstack image show` nests what it doesn't know.
+
+    >>> unnested({"id": "a", "properties": {"os_hash_algo": "sha512"}})
+    {'os_hash_algo': 'sha512', 'id': 'a'}
+    """
+    nested = document.get("properties")
+    if not isinstance(nested, Mapping):
+        return document
+    return {**nested, **{key: value for key, value in document.items() if key != "properties"}}
 
 
 def image_to_document(image: Image) -> dict[str, object]:

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from returns.result import Failure, safe
+from returns.result import Failure, Success, safe
 
 from lading.adapters.database import Database, Row, Step, as_text, from_text
 from lading.adapters.documents import image_from_document, image_to_document
@@ -119,11 +119,19 @@ def _document(association: Association) -> bytes:
         "verified": association.verified,
         "fingerprint": association.fingerprint,
         "location": {"url": location.url, "metadata": dict(location.metadata)} if location else None,
-        # Apart, since in an image's document a property may be taken for something else: `size`, `direct_url`, …
-        "image": image_to_document(replace(image, properties={})) if image else None,
-        "properties": dict(image.properties) if image else None,
+        **_image_document(image),
     }
     return as_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+
+
+def _image_document(image: Image | None) -> dict[str, object]:
+    if image is None:
+        return {"image": None}
+    document = image_to_document(image)
+    if image_from_document(document) == Success(image):
+        return {"image": document}
+    # A property goes by a name that means something else in an image's document: `size`, `direct_url`, …
+    return {"image": image_to_document(replace(image, properties={})), "properties": dict(image.properties)}
 
 
 def _association(row: Row) -> Association:
@@ -134,7 +142,7 @@ def _association(row: Row) -> Association:
     return Association(
         target=from_text(target),
         handler=from_text(handler),
-        image=_image(known["image"], known["properties"]),
+        image=_image(known["image"], known.get("properties")),
         location=Location(location["url"], location["metadata"]) if location else None,
         landed_at=datetime.fromisoformat(known["landed_at"]),
         method=known["method"],
@@ -145,13 +153,14 @@ def _association(row: Row) -> Association:
     )
 
 
-def _image(document: dict[str, object] | None, properties: dict[str, object]) -> Image | None:
+def _image(document: dict[str, object] | None, properties: dict[str, object] | None) -> Image | None:
     if document is None:
         return None
     outcome = image_from_document(document)
     if isinstance(outcome, Failure):
         raise ValueError(f"the image's {outcome.failure()}")  # noqa: TRY004 - the value is wrong, not its type
-    return replace(outcome.unwrap(), properties=properties)
+    image = outcome.unwrap()
+    return image if properties is None else replace(image, properties=properties)
 
 
 def _difference(one: Association, other: Association) -> str | None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from returns.result import Failure, Success
 
-from lading.adapters.documents import image_from_document, image_to_document
+from lading.adapters.documents import image_from_document, image_to_document, unnested
 from lading.adapters.transfer.opening import open_regular
 from lading.ports.image import Image
 
@@ -175,7 +175,7 @@ def _parsed(content: bytes) -> Image:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(document, dict):
         raise ValueError("it is no JSON object")  # noqa: TRY004 - it is about a file, not an argument
-    match image_from_document(document):
+    match image_from_document(unnested(document)):
         case Success(Image() as image):
             return image
         case failure:

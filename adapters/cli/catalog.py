@@ -2,7 +2,6 @@
 
 import json
 import os
-import uuid
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
@@ -46,7 +45,7 @@ def add(
     path = os.path.abspath(file)  # noqa: PTH100 - pathlib would resolve symlinks
     survey = session.value(_survey(path, algorithm))
     image = Image(
-        id=image_id or str(uuid.uuid4()),
+        id=image_id or _new_id(),
         name=name or Path(path).stem,
         size=survey.size,
         disk_format=disk_format or session.value(_single(survey, path)),
@@ -59,6 +58,12 @@ def add(
         as_json(image_record(image))
     else:
         say(f"{image.id} {image.name}: {size_text(image.size)}, {image.disk_format}, {image.digest}")
+
+
+def _new_id() -> str:
+    import uuid  # noqa: PLC0415 - every other command starts faster without it
+
+    return str(uuid.uuid4())
 
 
 def _survey(path: str, algorithm: str) -> Result[Survey, CatalogFailure]:

@@ -71,6 +71,11 @@ def test_a_location_that_lost_something_knows_that_it_is_withheld(url: str) -> N
     assert location.withheld().is_withheld == (location.withheld() != location)
 
 
+def test_a_location_with_nothing_to_withhold_is_itself() -> None:
+    location = Location("rbd://fsid/pool/image/snap", {"store": "gold"})
+    assert location.withheld() is location
+
+
 @pytest.mark.parametrize(
     ("url", "scheme", "shown"),
     [

@@ -18,7 +18,7 @@ from returns.result import Success
 
 from lading.adapters import schema
 from lading.adapters.associations.file import FileAssociations, listing
-from lading.adapters.database import Database
+from lading.adapters.database import Database, from_text
 from lading.adapters.verifications.file import FileVerifiedFiles
 from lading.ports.association import Association, Fingerprint
 from lading.ports.failures import StoreUnavailable
@@ -373,9 +373,9 @@ def test_every_page_of_a_list_comes_from_an_index_in_order(
         "[]",
         "{}",
         "[" * 100_000,
-        '{"landed_at": 1, "location": null, "image": null, "properties": null}',
+        '{"landed_at": 1, "location": null, "image": null}',
         '{"landed_at": "2026-01-01T00:00:00+00:00", "location": "file:///noble.img"}',
-        '{"location": null, "image": {"id": ""}, "properties": {}}',
+        '{"location": null, "image": {"id": ""}}',
         b"\xff\xff",
     ],
 )
@@ -426,3 +426,8 @@ def test_a_damaged_digest_is_as_good_as_none(database: Database) -> None:
     verified.remember(file, Digest("sha256", "ab"))
     database.change(("UPDATE verifications SET value = CAST(? AS TEXT)", (b"\xff",)))
     assert verified.digest(file, "sha256") == Success(None)
+
+
+def test_what_is_no_text_is_not_taken_for_text() -> None:
+    with pytest.raises(ValueError, match="expected text, got None"):
+        from_text(None)

@@ -139,8 +139,3 @@ def test_what_is_wrong_with_a_location_is_said_without_its_credentials() -> None
 def test_a_property_does_not_speak_for_what_is_unknown() -> None:
     image = Image("a", properties={"size": 5, "direct_url": "file:///etc/shadow", "checksum": "ab"})
     assert read(image_to_document(image)) == Image("a")
-
-
-def test_what_the_client_nests_under_properties_is_found_there() -> None:
-    printed = {"id": "a", "properties": {"os_hash_algo": "sha256", "os_hash_value": "ab", "os_distro": "x", "id": "b"}}
-    assert read(printed) == Image("a", digest=Digest("sha256", "ab"), properties={"os_distro": "x"})

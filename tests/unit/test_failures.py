@@ -83,6 +83,11 @@ def test_a_failure_survives_pickling_and_copying(failure: LadingError) -> None:
         assert str(again) == str(failure)
 
 
+def test_a_failure_made_with_keywords_survives_pickling_too() -> None:
+    failure = ImageNotFound(reference="noble", catalog="Glance")
+    assert str(pickle.loads(pickle.dumps(failure))) == str(failure)  # noqa: S301 - its own pickle
+
+
 @pytest.mark.parametrize("failure", [failure for failure, _ in FAILURES])
 def test_a_failure_can_be_raised_and_then_has_its_traceback(failure: LadingError) -> None:
     with pytest.raises(LadingError) as raised:

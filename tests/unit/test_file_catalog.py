@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from returns.result import Failure, Success
 
-from lading import CatalogUnavailable, Image, ImageNotFound, Location
+from lading import CatalogUnavailable, Digest, Image, ImageNotFound, Location
 from lading.adapters.catalogs.file import FileCatalog
 from lading.ports.context import NOBODY
 from lading.ports.failures import CatalogFailure
@@ -437,3 +437,10 @@ def test_closing_the_stream_closes_its_descriptor(folder: Path, tmp_path: Path) 
     assert len(os.listdir("/dev/fd")) == len(before) + 1
     stream.close()
     assert len(os.listdir("/dev/fd")) == len(before)
+
+
+def test_what_the_client_nests_under_properties_is_found_too(folder: Path) -> None:
+    printed = {"os_hash_algo": "sha512", "os_hash_value": "ab", "os_distro": "ubuntu", "id": "never"}
+    write(folder / "client.json", id="a", name="noble", properties=printed)
+    image = found(folder, "noble")
+    assert (image.id, image.digest, image.properties) == ("a", Digest("sha512", "ab"), {"os_distro": "ubuntu"})

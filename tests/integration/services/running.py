@@ -1,0 +1,115 @@
+"""Processes of a test run: started on loopback, waited for, and gone at its end however it ends."""
+
+import errno
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+LOOPBACK: Final = "127.0.0.1"
+# Below the ports that Linux and macOS give to outgoing connections: none of those takes a port between two starts.
+PORTS: Final = range(20000, 32000)
+
+
+class StartError(Exception):
+    """A service didn't come up. The message has what it wrote."""
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError as refused:
+                if refused.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return port
+
+
+@dataclass(slots=True)
+class Process:
+    """A service in the foreground, leading a process group of its own."""
+
+    command: Sequence[str]
+    folder: Path
+    """Where it runs, and its home."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Beside PATH, HOME and LC_ALL: nothing else of whoever runs the tests."""
+    running: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def log(self) -> Path:
+        """What it wrote to stdout and stderr, over all starts."""
+        return self.folder / "output.log"
+
+    def start(self, is_ready: Callable[[], bool], seconds: float = 60) -> None:
+        """Run it, and return once it is ready. Raises StartError when it exits or takes longer."""
+        variables = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C.UTF-8", **self.variables}
+        with self.log.open("ab") as output:
+            self.running = subprocess.Popen(
+                [*_mortal(), *self.command],
+                cwd=self.folder,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        give_up = time.monotonic() + seconds
+        while not is_ready():
+            code = self.running.poll()
+            if code is not None or time.monotonic() > give_up:
+                self.kill()
+                what = f"is not ready after {seconds:g} s" if code is None else f"exited with code {code}"
+                raise StartError(f"{self.command[0]} {what}; it wrote:\n{self.tail()}")
+            time.sleep(0.02)
+
+    def tail(self, lines: int = 60) -> str:
+        """The end of what it wrote."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def stop(self) -> None:
+        """Ask it to end, and see to it. What doesn't run is no error."""
+        if self.running is not None:
+            with suppress(ProcessLookupError):
+                self.running.terminate()
+                self.running.send_signal(signal.SIGCONT)
+            with suppress(subprocess.TimeoutExpired):
+                self.running.wait(10)
+            self.kill()
+
+    def kill(self) -> None:
+        """End it and its children at once, as a crash does."""
+        if self.running is not None:
+            self._signal(signal.SIGKILL)
+            self.running.wait()
+            self.running = None
+
+    def freeze(self) -> None:
+        """From now on it holds its connections, takes new ones, and answers nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.running is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.running.pid, number)
+
+
+def _mortal() -> list[str]:
+    """Ends the service when the run is killed and can't end it itself. Linux only (util-linux)."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
