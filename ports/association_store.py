@@ -32,6 +32,7 @@ class AssociationStore(Protocol):
     def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
         """Every association, or those of one handler or one image, by target, without loading all of them.
 
+        Nothing is read before the first is asked for.
         What is recorded or forgotten meanwhile may or may not be seen. Raises StoreUnavailable when it can't go on.
         """
         ...

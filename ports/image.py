@@ -48,7 +48,7 @@ class Image:
     locations: Sequence[Location] = ()
     """In the catalog's order; kept as a tuple."""
     properties: Mapping[str, object] = field(default_factory=dict, hash=False)
-    """Everything else that the catalog says."""
+    """Everything else that the catalog says, as JSON has it: a durable store refuses what JSON doesn't know."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "locations", tuple(self.locations))

@@ -17,7 +17,7 @@ class Location:
     """One place of an image.
 
     `url` is kept as the catalog wrote it and may hold credentials; `str()` and `repr()` never show them.
-    `metadata` is what the catalog says beside it, for Glance `{"store": "<id>"}`.
+    `metadata` is what the catalog says beside it, as JSON has it, for Glance `{"store": "<id>"}`.
 
     >>> Location("HTTP://user:secret@host/noble.img?sig=abc")
     Location('HTTP://***@host/noble.img?***')

@@ -12,7 +12,10 @@ __all__ = ["VerifiedFiles"]
 
 
 class VerifiedFiles(Protocol):
-    """Digests of files by fingerprint. Safe to share between threads. Losing it costs time, never safety."""
+    """Digests of files by fingerprint and algorithm, whose case doesn't matter. Safe to share between threads.
+
+    It may forget: that costs time, never safety.
+    """
 
     def digest(self, file: Fingerprint, algorithm: str) -> Result[Digest | None, StoreUnavailable]:
         """The digest that this very file was found to have, if it was hashed before."""

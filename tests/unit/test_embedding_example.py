@@ -1,6 +1,7 @@
 """The example of embedding runs as it is written, with the bodies of its handler filled in."""
 
 import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,3 +86,29 @@ def test_the_example_ends_in_no_handler_available_when_its_handler_refuses() -> 
     assert [type(each.failure()) for each in (moved, removed)] == [NotAssociated, NotAssociated]
     with pytest.raises(NoHandlerAvailable, match="pool pool://gold/noble: not in the pool"):
         run(ast.Module([by_hand], []), scope)
+
+
+def readme_example() -> ast.Module:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    return ast.parse(readme.partition("## Embed")[2].partition("```python\n")[2].partition("```")[0])
+
+
+def bare(example: ast.Module) -> str:
+    """The example without what its handler does."""
+    for node in ast.walk(example):
+        if isinstance(node, ast.ClassDef):
+            node.body = [
+                each for each in node.body if not (isinstance(each, ast.FunctionDef) and each.name == "__init__")
+            ]
+        elif isinstance(node, ast.FunctionDef):
+            node.body = [ast.Pass()]
+    return ast.dump(example)
+
+
+def test_the_readme_s_example_is_this_one_and_runs() -> None:
+    scope: dict[str, Any] = {}
+    fetched, moved, removed, planned = run(readme_example(), scope)
+    assert [type(each.unwrap()) for each in (fetched, moved, removed)] == [Staged, Association, Association]
+    assert len(planned) == 1
+    assert scope["dispatcher"].handlers[0].clones == {"/vms/1/disk": "pool://gold/noble"}
+    assert bare(readme_example()) == bare(ast.parse(EXAMPLE))
