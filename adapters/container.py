@@ -10,6 +10,7 @@ from lading.adapters import plugins
 from lading.adapters.associations.file import FileAssociations
 from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.catalogs.file import FileCatalog
+from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.database import Database
 from lading.adapters.settings import (
@@ -46,7 +47,10 @@ class Container(DeclarativeContainer):
     file_catalog: Provider[ImageCatalog] = Singleton(
         FileCatalog, folder=_options.catalog.folder, allowed_folders=_options.handlers.tables["file"]["allowed_folders"]
     )
-    catalog: Selector[ImageCatalog] = Selector(_options.catalog.kind, memory=memory_catalog, file=file_catalog)
+    glance_catalog: Provider[ImageCatalog] = Singleton(GlanceCatalog.from_settings, _options.catalog)
+    catalog: Selector[ImageCatalog] = Selector(
+        _options.catalog.kind, memory=memory_catalog, file=file_catalog, glance=glance_catalog
+    )
 
     # Associations
     database: Provider[Database] = Singleton(Database, _options.associations.path)
@@ -83,16 +87,16 @@ def open_container(settings: Settings | None = None) -> Container:
     settings = settings or load_settings()
     plugins.require_inspection(settings)
     container = Container(settings=Object(settings))
-    _admit(container.catalog, plugins.CATALOGS, settings.catalog)
-    _admit(container.associations, plugins.ASSOCIATIONS, settings.associations)
+    _admit(container.catalog, plugins.CATALOGS, settings.catalog, f"{settings.source}: catalog.kind")
+    _admit(container.associations, plugins.ASSOCIATIONS, settings.associations, f"{settings.source}: associations.kind")
     container.verified.set_providers(
         **{settings.associations.kind: container.memory_verified, **container.verified.providers}
     )
     return container
 
 
-def _admit(kinds: Selector[_Kind], group: str, settings: CatalogSettings | AssociationsSettings) -> None:
+def _admit(kinds: Selector[_Kind], group: str, settings: CatalogSettings | AssociationsSettings, place: str) -> None:
     """Let a third party's adapter be selected too."""
     if isinstance(settings, ThirdPartySettings):
-        factory = plugins.third_party(group, settings.kind, tuple(kinds.providers))
+        factory = plugins.third_party(group, settings.kind, tuple(kinds.providers), place)
         kinds.set_providers(**{settings.kind: Singleton(factory, settings.options)}, **kinds.providers)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from lading.adapters.schema import connect, create_file
+from lading.adapters.schema import connect, create_file, patiently
 from lading.ports.failures import StoreUnavailable
 
 __all__ = ["Database", "Row", "Step", "Value", "as_text", "from_text"]
@@ -102,7 +102,7 @@ os.register_at_fork(before=_before_fork, after_in_parent=_stilled.close, after_i
 
 
 class Database:
-    """The database at a path. Nothing is touched before it is first used, and after `close` it opens again.
+    """The database at a path. Nothing is made before something is first written, and after `close` it opens again.
 
     Share it freely between threads, each of which has its own connection, and across forks. Its file is made for the
     owner's eyes only. Whatever goes wrong with it is raised as StoreUnavailable.
@@ -114,17 +114,19 @@ class Database:
         self._owner = object()
 
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
-        """All that a SELECT gives: one that was left half-read would keep the write-ahead log growing."""
+        """All that a SELECT gives: one that was left half-read would keep the write-ahead log growing.
+
+        There are none in a file that is not there, which it isn't afterwards either.
+        """
+        if not self._is_there():
+            return []
         with self._connected() as connection:
-            return connection.execute(sql, parameters).fetchall()
+            return patiently(lambda: connection.execute(sql, parameters).fetchall())
 
     def change(self, *steps: Step) -> None:
         """Run the steps in one transaction. When it returns they have reached the disk; when it raises, none has."""
-        with self._connected() as connection, connection:
-            # A writer from its start: one that begins as a reader fails when another has written meanwhile.
-            connection.execute("BEGIN IMMEDIATE")
-            for sql, parameters in steps:
-                connection.execute(sql, parameters)
+        with self._connected() as connection:
+            patiently(lambda: _transact(connection, steps))
 
     def close(self) -> None:
         """Close every thread's connection, once it is done with what it is doing."""
@@ -133,6 +135,15 @@ class Database:
         for seat in seats:
             with seat.lock:
                 seat.close()
+
+    def _is_there(self) -> bool:
+        try:
+            self.path.lstat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unavailable(self.path, error) from error
+        return True
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -162,6 +173,14 @@ class Database:
             seat.file = _identity(self.path)
             seat.connection = connect(self.path)
         return seat.connection
+
+
+def _transact(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
+    with connection:
+        # A writer from its start: one that begins as a reader fails when another has written meanwhile.
+        connection.execute("BEGIN IMMEDIATE")
+        for sql, parameters in steps:
+            connection.execute(sql, parameters)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

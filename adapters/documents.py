@@ -4,18 +4,22 @@ https://docs.openstack.org/api-ref/image/v2/#show-image
 """
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Final, cast
 
 from returns.result import Failure, Result, Success
 
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 
-__all__ = ["image_from_document", "image_to_document", "unnested"]
+__all__ = ["PLACES", "image_from_document", "image_to_document", "unnested"]
 
 _TEXTS = ("id", "name", "status", "disk_format", "container_format", "os_hash_algo", "os_hash_value", "checksum")
-# `direct_url` repeats a location, credentials included: it must not slip through among the properties.
-_KNOWN = frozenset({*_TEXTS, "size", "locations", "direct_url"})
+PLACES: Final = frozenset({"locations", "direct_url", "location"})
+"""Where an image's URLs, credentials included, are found: they must not slip through among the properties.
+
+`location` is of Glance's v1, and of what dumps its database.
+"""
+_KNOWN = frozenset({*_TEXTS, "size", *PLACES})
 
 
 def image_from_document(document: Mapping[str, object]) -> Result[Image, str]:

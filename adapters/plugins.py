@@ -57,6 +57,7 @@ def available_handlers(
     def building(name: str, entry: EntryPoint) -> Callable[[], Handler]:
         def build() -> Handler:
             handler: Handler = entry.load()(HandlerSetup(tables.get(name, {}), transfer, catalog))
+            _log.info("handler %s is loaded, from %s", name, origin(entry))
             return handler
 
         return build
@@ -64,12 +65,15 @@ def available_handlers(
     return {name: building(name, entry) for name, entry in found.items()}
 
 
-def third_party(group: str, kind: str, built_in: Sequence[str]) -> Callable[..., object]:
-    """The factory of a third party's adapter of this kind, to be called with its settings table."""
+def third_party(group: str, kind: str, built_in: Sequence[str], place: str) -> Callable[..., object]:
+    """The factory of a third party's adapter of this kind, to be called with its settings table.
+
+    `place` is where the kind is configured. Raises SettingsError when there is none such.
+    """
     found = discover(group)
     if kind not in found:
         known = ", ".join(sorted({*built_in, *found}))
-        raise SettingsError(f"no adapter of the kind {kind!r} in {group}: known are {known}")
+        raise SettingsError(f"{place}: expected one of {known}, got {kind!r}")
     factory: Callable[..., object] = found[kind].load()
     return factory
 

@@ -5,16 +5,22 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["BUSY_SECONDS", "MIGRATIONS", "connect", "create_file"]
+__all__ = ["BUSY_SECONDS", "MIGRATIONS", "connect", "create_file", "patiently"]
 
+_Given = TypeVar("_Given")
 BUSY_SECONDS: Final = 60.0
 """How long to wait for another process that is writing. One write takes milliseconds."""
+_DEAF_SECONDS: Final = 0.2
+"""How long SQLite waits by itself, during which no Ctrl-C is heard."""
+_PAUSE_SECONDS: Final = 0.01
+"""Between two tries, for where SQLite refuses without waiting."""
 _APPLICATION_ID: Final = 0x6C616467
 """`ladg`: tells this file from any other program's (sqlite.org/pragma.html#pragma_application_id)."""
 
@@ -71,19 +77,38 @@ def _create(path: Path) -> None:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, which must be there, with the current schema. Raises StoreUnavailable and sqlite3.Error."""
+    """Open the file, which must be there, with the current schema. Raises StoreUnavailable and sqlite3.Error.
+
+    What is done on the connection is done `patiently`.
+    """
     # mode=rw: SQLite shall create nothing. A seat's lock stands in for check_same_thread.
     connection = sqlite3.connect(
-        f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        f"{path.as_uri()}?mode=rw", uri=True, timeout=_DEAF_SECONDS, isolation_level=None, check_same_thread=False
     )
     try:
         connection.text_factory = bytes
         connection.execute("PRAGMA synchronous = FULL")
-        _bring_up_to_date(connection, path)
+        patiently(lambda: _bring_up_to_date(connection, path))
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def patiently(act: Callable[[], _Given]) -> _Given:
+    """What the act gives, which is tried again for as long as another process is writing, up to BUSY_SECONDS.
+
+    The act must come to nothing when it raises. Raises what it raises.
+    """
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return act()
+        except sqlite3.OperationalError as error:
+            is_busy = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > give_up:
+                raise
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
@@ -93,7 +118,8 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     """
     if _version(connection, path) == len(MIGRATIONS):
         return
-    _write_ahead(connection)
+    # For good. While another process writes, SQLite refuses this without waiting.
+    connection.execute("PRAGMA journal_mode = WAL")
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         # Asked again, now that no other process can be at it.
@@ -116,18 +142,3 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
             " use the lading that wrote it or a later one, or configure another path"
         )
     return int(version)
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Turn the write-ahead log on, for good. While another process writes, SQLite refuses that without waiting."""
-    give_up = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-        else:
-            return
-        with connection:
-            connection.execute("BEGIN IMMEDIATE")  # this one waits

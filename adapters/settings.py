@@ -35,7 +35,9 @@ __all__ = [
     "FileAssociationsSettings",
     "FileCatalogSettings",
     "FileHandlerSettings",
+    "GlanceCatalogSettings",
     "HandlersSettings",
+    "HttpHandlerSettings",
     "LandingSettings",
     "MemorySettings",
     "Settings",
@@ -64,6 +66,15 @@ class FileCatalogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GlanceCatalogSettings:
+    cloud: str | None = None
+    """Its name in clouds.yaml; None: `OS_CLOUD`, or as the other `OS_*` say."""
+    hosts: tuple[str, ...] = ()
+    """Other Glances that an image's href may name, `host` or `host:port`. They are sent the token."""
+    kind: Literal["glance"] = "glance"
+
+
+@dataclass(frozen=True, slots=True)
 class FileAssociationsSettings:
     path: Path
     kind: Literal["file"] = "file"
@@ -83,20 +94,42 @@ class FileHandlerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpHandlerSettings:
+    connections: int = 4
+    """The most at a time for one image; 1: never more than one."""
+    connect_seconds: float = 10.0
+    stall_seconds: float = 30.0
+    """A server that sends next to nothing for so long is given up."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.connections <= 16:  # noqa: PLR2004 - more is an attack on the server
+            raise ValueError("connections: expected 1 to 16")
+        if min(self.connect_seconds, self.stall_seconds) <= 0:
+            raise ValueError("connect_seconds, stall_seconds: expected more than 0")
+
+
+@dataclass(frozen=True, slots=True)
 class DownloadHandlerSettings:
     """Nothing to set."""
 
 
 # A new kind, or handler: its dataclass above, and its name here.
-CatalogSettings = MemorySettings | FileCatalogSettings | ThirdPartySettings
-_CATALOGS: Final[_Kinds[MemorySettings | FileCatalogSettings]] = {"memory": MemorySettings, "file": FileCatalogSettings}
+CatalogSettings = MemorySettings | FileCatalogSettings | GlanceCatalogSettings | ThirdPartySettings
+_CATALOGS: Final[_Kinds[MemorySettings | FileCatalogSettings | GlanceCatalogSettings]] = {
+    "memory": MemorySettings,
+    "file": FileCatalogSettings,
+    "glance": GlanceCatalogSettings,
+}
 AssociationsSettings = MemorySettings | FileAssociationsSettings | ThirdPartySettings
 _ASSOCIATIONS: Final[_Kinds[MemorySettings | FileAssociationsSettings]] = {
     "memory": MemorySettings,
     "file": FileAssociationsSettings,
 }
-_HANDLERS: Final[_Kinds[FileHandlerSettings | DownloadHandlerSettings]] = {
+_HANDLERS: Final[_Kinds[FileHandlerSettings | HttpHandlerSettings | DownloadHandlerSettings]] = {
     "file": FileHandlerSettings,
+    "http": HttpHandlerSettings,
     "download": DownloadHandlerSettings,
 }
 
@@ -133,7 +166,7 @@ class _Kinded:
 
 @dataclass(frozen=True, slots=True)
 class _Ordered:
-    order: tuple[str, ...] = ("file", "download")
+    order: tuple[str, ...] = ("file", "http", "download")
 
 
 def load_settings(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:

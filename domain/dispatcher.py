@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar, final
+from typing import Final, NamedTuple, TypeVar, final
 
 from returns.result import Failure, Result, Success
 
@@ -28,6 +28,7 @@ from lading.ports.failures import (
     AmbiguousImage,
     CatalogFailure,
     CatalogUnavailable,
+    ImageNotActive,
     ImageNotFound,
     LadingError,
     StoreUnavailable,
@@ -40,6 +41,10 @@ __all__ = ["Attempt", "Dispatcher", "FetchRequest", "Staged"]
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
+_Nothing: Final = type(None)
+_FETCH_FAILURES: Final = (
+    NoHandlerAvailable, ImageNotFound, AmbiguousImage, ImageNotActive, CatalogUnavailable, StoreUnavailable,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,7 @@ class Dispatcher:
                 tried.append(attempt.tried)
                 if attempt.landing is not None:
                     staged = _staged(attempt, attempt.landing, tried)
-        except (NoHandlerAvailable, ImageNotFound, AmbiguousImage, CatalogUnavailable, StoreUnavailable) as failure:
+        except _FETCH_FAILURES as failure:
             return Failure(failure)
         # The attempts end in an exception or with the one that landed.
         return Success(staged)
@@ -173,6 +178,7 @@ class Dispatcher:
             if attempt.handler.name in ruled_out:
                 continue
             yield attempt
+            _log.info("%s", attempt.tried)
             if attempt.refusal is None:
                 return
             tried.append(attempt.tried)
@@ -186,12 +192,17 @@ class Dispatcher:
         """All attempts in order, none of them made. Raises the catalog's and the store's failures."""
         return tuple(self._in_order(request))
 
-    def remove(self, target: str, context: Context = NOBODY) -> Result[Association, TargetFailure]:
-        """Have the associated handler remove what it put at the target, and forget it. Gives what was recorded."""
+    def remove(
+        self, target: str, context: Context = NOBODY, *, force: bool = False
+    ) -> Result[Association, TargetFailure]:
+        """Have the associated handler remove what it put at the target, and forget it. Gives what was recorded.
+
+        `force` removes what is there even when it is another thing than was put there.
+        """
 
         def release(held: _Held) -> Result[Association, TargetFailure]:
             return (
-                _answer(held, held.handler.remove, held.work)
+                _answer(held, _Nothing, held.handler.remove, replace(held.work, force=force))
                 .bind(lambda _: self._associations.remove(held.association.target))
                 .map(lambda _: held.association)
             )
@@ -206,7 +217,9 @@ class Dispatcher:
             if not destination or destination == held.association.target:
                 reason = "the destination is the source" if destination else "the destination is blank"
                 return Failure(HandlerRefused(held.association.target, held.handler.name, Unsupported(reason)))
-            return _answer(held, held.handler.move, held.work, destination).bind(lambda landing: record(held, landing))
+            return _answer(held, Landing, held.handler.move, held.work, destination).bind(
+                lambda landing: record(held, landing)
+            )
 
         def record(held: _Held, landing: Landing) -> Result[Association, TargetFailure]:
             moved = replace(held.association, target=destination, fingerprint=landing.fingerprint)
@@ -224,8 +237,7 @@ class Dispatcher:
         association = _value_or_raise(self._associations.get(request.target)) if request.target else None
         work = Work(request.target, None, None, request.context, association, request.force, request.observer)
 
-        # One about another image doesn't lead: the origin never looked, and could hand over that image's bytes.
-        if association is not None and (request.image_id is None or association.is_of(request.image_id)):
+        if association is not None and _leads(association, request):
             yield from self._by_association(association, work, request)
 
         image = _value_or_raise(self._look_up(request))
@@ -256,9 +268,13 @@ class Dispatcher:
     def _look_up(self, request: FetchRequest) -> Result[Image | None, CatalogFailure]:
         if request.image_id is None:
             return Success(None)
-        return self._catalog.find(request.image_id, request.context).bind(
-            lambda image: self._catalog.locations(image, request.context).map(
-                lambda locations: replace(image, locations=locations)
+        return (
+            self._catalog.find(request.image_id, request.context)
+            .bind(_active)
+            .bind(
+                lambda image: self._catalog.locations(image, request.context).map(
+                    lambda locations: replace(image, locations=locations)
+                )
             )
         )
 
@@ -268,12 +284,25 @@ class Dispatcher:
         image = replace(work.image, locations=()) if work.image else None
         location = work.location.withheld() if work.location else None
         association = Association(work.target, handler.name, image, location, self._clock())
-        match self._associations.put(landing.recorded_in(association)):
+        recorded: Result[None, StoreUnavailable] | None = None
+        try:
+            recorded = self._associations.put(landing.recorded_in(association))
+        finally:
+            # Also when it was interrupted: what nobody knows of must not stay.
+            if not isinstance(recorded, Success):
+                self._undo(handler, work)
+        match recorded:
             case Failure(failure):
-                undone = _ask(handler, work, handler.remove, work)
-                if isinstance(undone, Failure):
-                    _log.error("%s is there, but recorded nowhere: %s", work.target, undone.failure().reason)
                 raise failure
+
+    def _undo(self, handler: Handler, work: Work) -> None:
+        """Take back what could not be recorded, unless it has replaced something: then it is all there is."""
+        reason = "it replaced what was there" if work.force else None
+        if reason is None:
+            undone = _ask(handler, work, _Nothing, handler.remove, work)
+            reason = undone.failure().reason if isinstance(undone, Failure) else None
+        if reason is not None:
+            _log.error("%s is there, but recorded nowhere: %s", work.target, reason)
 
     def _held(self, target: str, context: Context) -> Result[_Held, TargetFailure]:
         target = target.strip()
@@ -294,7 +323,9 @@ class Dispatcher:
 
     def _move_back(self, held: _Held, destination: str, failure: StoreUnavailable) -> StoreUnavailable:
         source = held.association.target
-        undone = _ask(held.handler, held.work, held.handler.move, replace(held.work, target=destination), source)
+        undone = _ask(
+            held.handler, held.work, Landing, held.handler.move, replace(held.work, target=destination), source
+        )
         if isinstance(undone, Failure):
             _log.error("%s is at %s now, but recorded nowhere: %s", source, destination, undone.failure().reason)
         return failure
@@ -305,35 +336,63 @@ def _staged(attempt: Attempt, landing: Landing, tried: list[Tried]) -> Staged:
     return Staged(work.image, work.target, attempt.handler.name, work.location, landing, tuple(tried))
 
 
+def _leads(association: Association, request: FetchRequest) -> bool:
+    """One about another image doesn't lead: the origin never looked, and could hand over that image's bytes.
+
+    A name may be another image's by now; whoever forces means that one.
+    """
+    if request.image_id is None or association.image is None:
+        return True
+    return request.image_id == association.image.id or (association.is_of(request.image_id) and not request.force)
+
+
+def _active(image: Image) -> Result[Image, CatalogFailure]:
+    return Success(image) if image.status == "active" else Failure(ImageNotActive(image.id, image.status))
+
+
 def _carry(handler: Handler, work: Work) -> Result[Landing, Refusal]:
     if work.location is not None and work.location.is_withheld:
         return Failure(Unavailable("its credentials are not recorded, and the catalog has it no longer"))
-    return _ask(handler, work, handler.fetch, work)
+    return _ask(handler, work, Landing, handler.fetch, work)
 
 
 def _answer(
-    held: _Held, verb: Callable[..., Result[_Done, Refusal]], *arguments: object
+    held: _Held, given: type[_Done], verb: Callable[..., Result[_Done, Refusal]], *arguments: object
 ) -> Result[_Done, TargetFailure]:
-    return _ask(held.handler, held.work, verb, *arguments).alt(
+    return _ask(held.handler, held.work, given, verb, *arguments).alt(
         lambda refusal: HandlerRefused(held.association.target, held.handler.name, refusal)
     )
 
 
 def _ask(
-    handler: Handler, work: Work, verb: Callable[..., Result[_Done, Refusal]], *arguments: object
+    handler: Handler, work: Work, given: type[_Done], verb: Callable[..., Result[_Done, Refusal]], *arguments: object
 ) -> Result[_Done, Refusal]:
-    """A handler's answer, also when it raises: a third party's bug must not keep the others from their turn."""
+    """A handler's answer; a fault where it raises, or answers what it must not: bugs of one mustn't stop the others."""
     try:
         answer = verb(*arguments)
     except Exception as error:  # noqa: BLE001 - see above
         _log.debug("handler %s raised", handler.name, exc_info=True)
-        text = str(error)
-        if work.location is not None:
-            text = text.replace(work.location.url, str(work.location))
-        return Failure(Faulted(f"raised {type(error).__name__}: {text}"))
-    if not isinstance(answer, Result):
-        return Failure(Faulted(f"answered {answer!r}, which is no Result"))
-    return answer
+        return Failure(Faulted(f"raised {_told(error, work)}"))
+    match answer:
+        case Success(value) if isinstance(value, given):
+            return answer
+        case Failure(refusal) if isinstance(refusal, Refusal):
+            return answer
+    # Of what type only: what it is may hold anything, credentials too.
+    inner = answer._inner_value if isinstance(answer, Result) else answer  # noqa: SLF001 - returns has no other way
+    return Failure(Faulted(f"answered a {type(inner).__name__}, which is no {given.__name__} and no refusal"))
+
+
+def _told(error: Exception, work: Work) -> str:
+    """What an exception says; its type alone where the work holds credentials, which it may repeat in any form."""
+    locations = (work.location, *(work.image.locations if work.image else ()))
+    name = type(error).__name__
+    if any(location is not None and str(location) != location.url for location in locations):
+        return f"{name}; the debug log has more"
+    try:
+        return f"{name}: {error}"
+    except Exception:  # noqa: BLE001 - an exception that can't even be shown
+        return name
 
 
 def _value_or_raise(outcome: Result[_Done, LadingError]) -> _Done:

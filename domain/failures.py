@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lading.domain.refusals import Refusal, Scope
+from lading.domain.refusals import Refusal, Scope, Unsupported
 from lading.ports.failures import CatalogFailure, LadingError, StoreUnavailable
 from lading.ports.location import Location
 
@@ -42,9 +42,17 @@ class NoHandlerAvailable(LadingError):
 
     def __str__(self) -> str:
         what = f"image {self.image_id}" if self.image_id else "a request that names no image"
+        what += f" for {self.target}" if self.target else " for no target"
         if not self.attempts:
-            return f"no handler took {what} for {self.target}: none takes any of its locations, none goes without"
-        return f"no handler took {what} for {self.target}: {'; '.join(map(str, self.attempts))}"
+            return f"no handler took {what}: none takes any of its locations, none goes without"
+        # That one who goes without a location has no use for each of them is no news.
+        independent = {tried.handler for tried in self.attempts if tried.location is None}
+        telling = [
+            tried
+            for tried in self.attempts
+            if tried.location is None or tried.handler not in independent or not isinstance(tried.refusal, Unsupported)
+        ]
+        return f"no handler took {what}: {'; '.join(map(str, telling))}"
 
     @property
     def decisive(self) -> Refusal | None:

@@ -36,21 +36,29 @@ def load_handlers(names: Iterable[str], available: Mapping[str, Callable[[], Han
     """
     handlers: dict[str, Handler] = {}
     skipped: list[Skipped] = []
+    seen: set[str] = set()
     for name in filter(None, map(str.strip, names)):
-        if name in handlers:
-            reason = "named twice"
-        elif name not in available:
-            reason = f"unknown; known are {', '.join(sorted(available)) or 'none'}"
+        built = "named twice" if name in seen else _built(name, available)
+        seen.add(name)
+        if not isinstance(built, str) and built.name in handlers:
+            built = f"it goes by the name {built.name}, which is taken"
+        if isinstance(built, str):
+            _log.warning("handler %s is skipped: %s", name, built)
+            skipped.append(Skipped(name, built))
         else:
-            try:
-                handlers[name] = available[name]()
-                continue
-            except Exception as error:  # noqa: BLE001 - whatever a third party's import or constructor raises
-                _log.debug("handler %s could not be built", name, exc_info=True)
-                reason = f"could not be built: {type(error).__name__}: {error}"
-        _log.warning("handler %s is skipped: %s", name, reason)
-        skipped.append(Skipped(name, reason))
+            handlers[built.name] = built
     return Loaded(tuple(handlers.values()), tuple(skipped))
+
+
+def _built(name: str, available: Mapping[str, Callable[[], Handler]]) -> Handler | str:
+    """The handler, or why not."""
+    if name not in available:
+        return f"unknown; known are {', '.join(sorted(available)) or 'none'}"
+    try:
+        return available[name]()
+    except Exception as error:  # noqa: BLE001 - whatever a third party's import or constructor raises
+        _log.debug("handler %s could not be built", name, exc_info=True)
+        return f"could not be built: {type(error).__name__}: {error}"
 
 
 def prepare_handlers(handlers: Sequence[Handler], associations: AssociationStore) -> Sequence[Handler]:

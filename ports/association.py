@@ -49,5 +49,5 @@ class Association:
     """Of the target when it was published; None when it is not a file on this host."""
 
     def is_of(self, reference: str) -> bool:
-        """Whether it may be about the image with this id or name: what named no image could be any."""
-        return self.image is None or reference in (self.image.id, self.image.name)
+        """Whether it may be about the image with this id, name or href: what named no image could be any."""
+        return self.image is None or reference in (self.image.id, self.image.name, self.image.properties.get("self"))

@@ -6,7 +6,15 @@ are, because a frozen one can't be given its traceback.
 
 from dataclasses import dataclass, fields
 
-__all__ = ["AmbiguousImage", "CatalogFailure", "CatalogUnavailable", "ImageNotFound", "LadingError", "StoreUnavailable"]
+__all__ = [
+    "AmbiguousImage",
+    "CatalogFailure",
+    "CatalogUnavailable",
+    "ImageNotActive",
+    "ImageNotFound",
+    "LadingError",
+    "StoreUnavailable",
+]
 
 
 class LadingError(Exception):
@@ -41,6 +49,17 @@ class AmbiguousImage(LadingError):
 
 
 @dataclass(eq=False)
+class ImageNotActive(LadingError):
+    """The image is there, and its data is not, or not for use: `queued`, `saving`, `importing`, `deactivated`, …"""
+
+    image_id: str
+    status: str
+
+    def __str__(self) -> str:
+        return f"image {self.image_id} is {self.status}; only an active image can be fetched"
+
+
+@dataclass(eq=False)
 class CatalogUnavailable(LadingError):
     """The catalog can't answer, or what it answers makes no sense."""
 
@@ -60,4 +79,4 @@ class StoreUnavailable(LadingError):
         return self.reason
 
 
-CatalogFailure = ImageNotFound | AmbiguousImage | CatalogUnavailable
+CatalogFailure = ImageNotFound | AmbiguousImage | ImageNotActive | CatalogUnavailable

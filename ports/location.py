@@ -10,6 +10,10 @@ __all__ = ["Location"]
 # RFC 3986, section 3.1: a scheme is case-insensitive, its canonical form is lower-case.
 _SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]*):")
 _HIDDEN: Final = "***"
+# qemu's `rbd:pool/image:id=…:key=…`, say. There is no telling where such a secret ends.
+_OPAQUE_SECRET: Final = re.compile(rf"({_SCHEME.pattern})(?!//).*(?:key|password|secret)=", re.DOTALL | re.IGNORECASE)
+_OPAQUE_WITHHELD: Final = re.compile(rf"{_SCHEME.pattern}\*\*\*(?:@|\Z)")
+_IPV6: Final = re.compile(r"\[[0-9A-Fa-f:.]*\]")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -45,7 +49,9 @@ class Location:
     @property
     def is_withheld(self) -> bool:
         """Whether credentials were taken out of the URL, so that it names the place but can't be used."""
-        return f"//{_HIDDEN}@" in self.url or self.url.endswith((f"?{_HIDDEN}", f"#{_HIDDEN}"))
+        if f"//{_HIDDEN}@" in self.url or self.url.endswith((f"?{_HIDDEN}", f"#{_HIDDEN}")):
+            return True
+        return _OPAQUE_WITHHELD.match(self.url) is not None
 
     def withheld(self) -> Self:
         """This location as it may be written down: without credentials; itself when it has none."""
@@ -54,16 +60,19 @@ class Location:
 
 
 def _without_secrets(url: str, scheme: str) -> str:
-    """Hide userinfo, query and fragment.
+    """Hide userinfo, query and fragment, and all of an opaque URL that holds a secret.
 
-    glance_store writes S3 secrets unquoted, and they may contain `/`, `?` and `#`: for those, and for any authority
-    that only makes sense when its userinfo holds such a character, everything up to the last `@` is hidden.
+    Passwords are written unquoted, by glance_store too, and may contain `/`, `?`, `#` and `@`. Where an authority has a
+    colon, what looks like a port may be the beginning of one: everything up to the last `@` is hidden then, and always
+    for S3. Better a path is hidden that has an `@` in it than a password shown.
     """
+    if opaque := _OPAQUE_SECRET.match(url):
+        return f"{opaque[1]}{_HIDDEN}"
     head, separator, rest = url.partition("//")
     if not separator:
         head, separator, rest = url.partition(":")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if scheme.startswith("s3") or ("@" not in authority and _has_odd_port(authority)):
+    if scheme.startswith("s3") or ":" in _IPV6.sub("", authority, count=1):
         authority = rest
     userinfo = authority.rfind("@")
     if userinfo >= 0:
@@ -72,8 +81,3 @@ def _without_secrets(url: str, scheme: str) -> str:
     plain = kept[0] if kept else ""
     tail = rest[len(plain) :]
     return f"{head}{separator}{plain}" + (f"{tail[0]}{_HIDDEN}" if tail else "")
-
-
-def _has_odd_port(authority: str) -> bool:
-    _, colon, port = authority.rpartition("]")[2].rpartition(":")
-    return bool(colon) and not port.isdigit()

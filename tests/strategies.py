@@ -115,8 +115,26 @@ def urls_with_unquoted_secrets() -> SearchStrategy[str]:
     return st.builds("{}://{}:{}@{}/bucket/key".format, schemes, raw, raw, hosts)
 
 
+def urls_with_unquoted_passwords() -> SearchStrategy[str]:
+    """Of any scheme, where the part of the password before a `/` may look like a port."""
+    begun = st.integers(0, 99_999).map("{}/".format) | st.text("abc019+=?#@:%/", max_size=8)
+    raw = st.builds("{}{}{}".format, begun, st.just(HUSH), st.text("abc019/+=?#@:%", max_size=8))
+    return st.builds("{}://user:{}@{}/gold/noble.img".format, schemes(), raw, st.sampled_from(["host", "host:8080"]))
+
+
+def opaque_urls_with_secrets() -> SearchStrategy[str]:
+    """As qemu names an image of Ceph's."""
+    names = st.sampled_from(["key", "password", "secret", "Key"])
+    return st.builds("{}:pool/noble:id=user:{}={}:conf=a".format, schemes(), names, secrets())
+
+
 def urls_with_secrets() -> SearchStrategy[str]:
-    return urls_with_quoted_secrets() | urls_with_unquoted_secrets()
+    return (
+        urls_with_quoted_secrets()
+        | urls_with_unquoted_secrets()
+        | urls_with_unquoted_passwords()
+        | opaque_urls_with_secrets()
+    )
 
 
 def url_like_texts() -> SearchStrategy[str]:

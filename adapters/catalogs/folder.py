@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from returns.result import Failure, Success
 
@@ -170,7 +170,7 @@ def _parsed(content: bytes) -> Image:
     if len(content) > _LARGEST:
         raise ValueError(f"it has more than {_LARGEST} bytes")
     try:
-        document = json.loads(content.decode())
+        document = json.loads(content.decode(), parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(document, dict):
@@ -180,6 +180,10 @@ def _parsed(content: bytes) -> Image:
             return image
         case failure:
             raise ValueError(failure.failure())
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _content(image: Image) -> bytes:

@@ -1,17 +1,19 @@
 """`lading catalog`: images taken in, listed, shown and let go."""
 
-import json
+import hashlib
 import os
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 from urllib.parse import quote
 
 import click
 from returns.result import Failure, Result, Success
 
-from lading.adapters.cli.output import as_json, image_record, say, size_text
+from lading.adapters.cli.arguments import PATH, complete_images
+from lading.adapters.cli.output import as_json, image_record, say, say_row, size_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.transfer.inspection import agrees
 from lading.adapters.transfer.opening import open_regular
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.sources import FileSource
@@ -24,6 +26,8 @@ from lading.ports.location import Location
 
 __all__ = ["catalog"]
 
+_WIDTHS: Final = (36, 24, 9, 6)
+
 
 @click.group(short_help="Take images in, list, show and forget them.")
 def catalog() -> None:
@@ -31,7 +35,7 @@ def catalog() -> None:
 
 
 @catalog.command()
-@click.argument("file", type=click.Path())
+@click.argument("file", type=PATH)
 @click.option("--name", help="What people call it; the file's name without its ending, if not given.")
 @click.option("--id", "image_id", help="Its id; a new UUID, if not given.")
 @click.option("--disk-format", metavar="FORMAT", help="raw, qcow2, …; what is found in the file, if not given.")
@@ -43,12 +47,13 @@ def add(
     """Hash FILE, detect its format, and register it where it lies."""
     registry = _registry(session)
     path = os.path.abspath(file)  # noqa: PTH100 - pathlib would resolve symlinks
+    _check_algorithm(algorithm)
     survey = session.value(_survey(path, algorithm))
     image = Image(
         id=image_id or _new_id(),
         name=name or Path(path).stem,
         size=survey.size,
-        disk_format=disk_format or session.value(_single(survey, path)),
+        disk_format=_disk_format(survey, path, disk_format),
         container_format="bare",
         digest=survey.digest,
         locations=[Location(f"file://{quote(os.fsencode(path))}")],
@@ -67,31 +72,42 @@ def _new_id() -> str:
 
 
 def _survey(path: str, algorithm: str) -> Result[Survey, CatalogFailure]:
-    def read(descriptor: int) -> Result[Survey, str]:
+    def read(descriptor: int) -> Result[Survey, CatalogFailure]:
         source = FileSource(descriptor)
         try:
             with watching(path) as observer:
                 return Success(survey(source, algorithm, lambda done: observer.progress(done, source.size)))
         except SourceBroken as broken:
-            return Failure(f"{path}: {broken}")
-        except (ValueError, TypeError):
-            return Failure(f"{algorithm!r} is no hash that can be computed here; sha512 is")
+            return Failure(CatalogUnavailable(f"{path}: {broken}"))
         finally:
             source.close()
 
-    return open_regular(path).bind(read).alt(CatalogUnavailable)
+    opened = open_regular(path)
+    if isinstance(opened, Failure):
+        raise click.BadParameter(opened.failure(), param_hint="FILE")
+    return read(opened.unwrap())
 
 
-def _single(survey: Survey, path: str) -> Result[str, CatalogFailure]:
+def _check_algorithm(algorithm: str) -> None:
+    try:
+        hashlib.new(algorithm, usedforsecurity=False).hexdigest()
+    except (ValueError, TypeError) as error:
+        # A TypeError is of those whose digest may have any length.
+        told = f"{algorithm!r} is no hash that can be computed here; sha512 is"
+        raise click.BadParameter(told, param_hint="--algorithm") from error
+
+
+def _disk_format(survey: Survey, path: str, declared: str | None) -> str:
     """The format's name as Glance would call it: a disk with a partition table is raw, an ISO may have one too."""
     match sorted(survey.formats - {"gpt"}):
-        case [] | ["raw"]:
-            return Success("raw")
-        case [single]:
-            return Success(single)
+        case []:
+            found = "raw"
         case several:
             found = " and ".join(several)
-            return Failure(CatalogUnavailable(f"{path} looks like {found} at once: say --disk-format"))
+    if not agrees(declared or found, survey.formats):
+        told = f"{path} is {found}, not {declared}" if declared else f"{path} looks like {found} at once"
+        raise click.BadParameter(told, param_hint="--disk-format" if declared else "FILE")
+    return declared or found
 
 
 @catalog.command("ls")
@@ -102,21 +118,22 @@ def list_images(session: Session) -> None:
         if session.json:
             as_json(image_record(image))
         else:
-            say(f"{image.id}\t{image.name or '-'}\t{size_text(image.size)}\t{image.disk_format or '-'}\t{image.status}")
+            cells = (image.id, image.name or "-", size_text(image.size), image.disk_format or "-", image.status)
+            say_row(cells, _WIDTHS)
 
 
 @catalog.command("show")
-@click.argument("image")
+@click.argument("image", shell_complete=complete_images)
 @command_options
 def show_image(session: Session, image: str) -> None:
     """Show IMAGE's document, credentials hidden."""
     catalog: ImageCatalog = session.container.catalog()
     record = image_record(session.value(catalog.find(image, NOBODY)))
-    say(json.dumps(record) if session.json else json.dumps(record, indent=2))
+    as_json(record, indent=None if session.json else 2)
 
 
 @catalog.command("rm")
-@click.argument("image")
+@click.argument("image", shell_complete=complete_images)
 @command_options
 def discard(session: Session, image: str) -> None:
     """Forget IMAGE. Its bytes stay where they are."""

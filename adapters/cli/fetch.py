@@ -1,25 +1,30 @@
 """`lading fetch` and `lading explain`."""
 
+import logging
 import sys
 import time
 
 import click
 from returns.result import Failure, Result, Success
 
-from lading.adapters.cli.exits import Exit
-from lading.adapters.cli.output import as_json, attempt_records, local_target, say, size_text
+from lading.adapters.cli.arguments import PATH, complete_images, local_target
+from lading.adapters.cli.exits import exit_code
+from lading.adapters.cli.output import as_json, attempt_records, say, size_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
 from lading.domain.dispatcher import Attempt, FetchRequest, Staged
+from lading.domain.failures import NoHandlerAvailable, Tried
 from lading.domain.handler import Foresighted
-from lading.domain.refusals import Refusal, Scope
+from lading.domain.refusals import Faulted, Refusal, Scope, Unavailable
 
 __all__ = ["explain", "fetch"]
 
+_log = logging.getLogger(__name__)
+
 
 @click.command(short_help="Bring an image to a target.")
-@click.argument("image")
-@click.argument("target")
+@click.argument("image", shell_complete=complete_images)
+@click.argument("target", type=PATH)
 @click.option("--force", is_flag=True, help="Replace what is at the target.")
 @command_options
 def fetch(session: Session, image: str, target: str, *, force: bool) -> None:
@@ -66,14 +71,14 @@ def _tell(staged: Staged, seconds: float) -> None:
 
 
 @click.command(short_help="Show what fetch would try, and why.")
-@click.argument("image")
-@click.argument("target")
+@click.argument("image", shell_complete=complete_images)
+@click.argument("target", type=PATH)
 @click.option("--force", is_flag=True, help="As if fetch were told to replace what is at the target.")
 @command_options
 def explain(session: Session, image: str, target: str, *, force: bool) -> None:
     """Show the attempts that fetching IMAGE to TARGET would make, in order, and why each would or would not do.
 
-    Touches nothing. Exits with 4 when none would do.
+    Touches nothing. Exits as fetch would when none would do.
     """
     target = local_target(target)
     plan = session.container.dispatcher().plan(FetchRequest(image, target, force=force))
@@ -92,7 +97,8 @@ def explain(session: Session, image: str, target: str, *, force: bool) -> None:
     else:
         _draw(f"{image} → {target}", foreseen, chosen)
     if chosen is None:
-        sys.exit(Exit.NO_HANDLER)
+        refused = tuple(Tried(each.handler.name, each.location, outlook.failure()) for each, outlook in foreseen)
+        sys.exit(exit_code(NoHandlerAvailable(image, target, refused)))
 
 
 _Outlook = Result[str, Refusal]
@@ -117,9 +123,17 @@ def _foresee(plan: tuple[Attempt, ...]) -> list[tuple[Attempt, _Outlook]]:
 
 
 def _outlook(attempt: Attempt) -> _Outlook:
-    if isinstance(attempt.handler, Foresighted):
+    location = attempt.location
+    if location is not None and location.is_withheld:
+        return Failure(Unavailable("its credentials are not recorded, and the catalog has it no longer"))
+    if not isinstance(attempt.handler, Foresighted):
+        return Success("would be tried; this handler can't tell beforehand")
+    try:
         return attempt.handler.foresee(attempt.work)
-    return Success("would be tried; this handler can't tell beforehand")
+    except Exception as error:  # noqa: BLE001 - a third party's bug must not hide what the others would do
+        _log.debug("handler %s raised", attempt.handler.name, exc_info=True)
+        told = str(error) if location is None else str(error).replace(location.url, str(location))
+        return Failure(Faulted(f"raised {type(error).__name__}: {told}"))
 
 
 def _outlook_record(attempt: Attempt, outlook: _Outlook) -> dict[str, object]:

@@ -1,17 +1,19 @@
 """`lading handlers`."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from lading.adapters.cli.output import as_json, say
+from lading.adapters.cli.output import as_json, say_row
 from lading.adapters.cli.session import Session, command_options
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 __all__ = ["handlers"]
+
+_WIDTHS: Final = (12, 8, 32)
 
 
 @click.command(short_help="List the handlers.")
@@ -40,7 +42,7 @@ def handlers(session: Session) -> None:
         if session.json:
             as_json(record)
         else:
-            say(_line(record))
+            say_row(_cells(record), _WIDTHS)
 
 
 def _absent(name: str, state: str, reason: str, found: "Mapping[str, EntryPoint]") -> dict[str, object]:
@@ -50,7 +52,7 @@ def _absent(name: str, state: str, reason: str, found: "Mapping[str, EntryPoint]
     return {"name": name, "state": state, "schemes": None, "is_local": None, "from": origin, "reason": reason}
 
 
-def _line(record: Mapping[str, object]) -> str:
+def _cells(record: Mapping[str, object]) -> tuple[str, ...]:
     schemes = record["schemes"]
     if record["reason"]:
         what = str(record["reason"])
@@ -58,4 +60,4 @@ def _line(record: Mapping[str, object]) -> str:
         what = ", ".join(schemes) or "any location, or none"
     else:
         what = "nothing"
-    return f"{record['name']}\t{record['state']}\t{what}\t{record['from'] or '-'}"
+    return str(record["name"]), str(record["state"]), what, str(record["from"] or "-")

@@ -1,11 +1,11 @@
 """The command line's entry point."""
 
-import codecs
 import logging
-import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -14,6 +14,8 @@ from lading.adapters.cli.catalog import catalog
 from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.fetch import explain, fetch
 from lading.adapters.cli.handlers import handlers
+from lading.adapters.cli.output import as_json, complain, printable
+from lading.adapters.cli.streams import OutputLost, let_go, take_over
 from lading.adapters.cli.targets import ls, mv, rm, show
 
 __all__ = ["cli", "main"]
@@ -31,45 +33,100 @@ for command in (fetch, explain, rm, mv, ls, show, handlers, catalog):
 
 def main() -> NoReturn:
     """Run the command line; every outcome ends here, as a message and an exit code."""
+    take_over()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
-    codecs.register_error("lading", _as_it_came)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="lading")  # type: ignore[union-attr]  # both are TextIOWrappers
+        # Whoever has it ignored, as nohup does, means it.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _terminate)
+    try:
+        sys.exit(_run())
+    finally:
+        let_go()
+
+
+def _run() -> int:
+    code: int
     try:
         # What a command returns is None; `--help` and `--version` return their exit code.
         code = cli.main(prog_name="lading", standalone_mode=False) or Exit.DONE
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        code = _misused(error)
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted; nothing was left behind")
-        code = Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has enough; Python must not try to flush the rest at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = Exit.PIPE_CLOSED
+        code = _ended("interrupted", "interrupted; what was not finished is gone", Exit.INTERRUPTED)
+    except _Terminated as ended:
+        told = f"ended by {ended.signal.name}; what was not finished is gone"
+        code = _ended("interrupted", told, 128 + ended.signal)
+    except OutputLost as lost:
+        code = _unheard(lost)
     except Exception as error:  # noqa: BLE001 - the last resort: a bug is told in one line too
-        if logging.getLogger().isEnabledFor(logging.DEBUG):
-            traceback.print_exc()
-        _say(f"internal error, {type(error).__name__}: {error} (-vv shows where; please report it)")
-        code = Exit.INTERNAL
-    sys.exit(code)
+        code = _broken(error)
+    return code
 
 
-def _say(text: str) -> None:
-    click.echo(f"lading: {text}", err=True)
+def _misused(error: click.ClickException) -> int:
+    """What click found wrong, as click says it: without any command that is the help."""
+    message = error.format_message()
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    lines = [f"Error: {printable(message)}"]
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        lines = [message]
+    elif context is not None:
+        lines = [context.get_usage(), f"Try '{context.command_path} --help' for help.", "", *lines]
+    with suppress(OSError):
+        click.echo("\n".join(lines), err=True)
+    _print_error("usage", message)
+    return error.exit_code
+
+
+def _unheard(lost: OutputLost) -> int:
+    if lost.is_unwanted:
+        return Exit.PIPE_CLOSED
+    complain(f"the output can't be written: {lost}")
+    return Exit.FAILED
+
+
+def _broken(error: Exception) -> int:
+    if isinstance(error, FileNotFoundError) and not _is_somewhere():
+        told = "the current folder is gone: go to another one, or name what you mean by absolute paths"
+        return _ended("usage", told, Exit.USAGE)
+    if logging.getLogger().isEnabledFor(logging.DEBUG):
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        with suppress(OSError):
+            click.echo("\n".join(map(printable, lines)), err=True)
+    told = f"internal error, {type(error).__name__}: {error} (-vv shows where; please report it)"
+    return _ended("internal_error", told, Exit.INTERNAL)
+
+
+def _ended(kind: str, message: str, code: int) -> int:
+    complain(message)
+    _print_error(kind, message)
+    return code
+
+
+def _print_error(kind: str, message: str) -> None:
+    """The error as JSON, if that was asked for: no command has read its options yet, or none is running any more."""
+    arguments = sys.argv[1:]
+    if "--json" in arguments[: arguments.index("--") if "--" in arguments else None]:
+        with suppress(OutputLost):
+            as_json({"error": kind, "message": message})
+
+
+def _is_somewhere() -> bool:
+    try:
+        return bool(Path.cwd())
+    except FileNotFoundError:
+        return False
+
+
+class _Terminated(SystemExit):
+    """The end by a signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.signal = signal.Signals(number)
 
 
 def _terminate(number: int, _frame: object) -> NoReturn:
     """End as Ctrl-C does, by unwinding, so that nothing is left behind."""
-    sys.exit(128 + number)
-
-
-def _as_it_came(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Paths are bytes: what isn't UTF-8 in them goes out as it came in, and what no terminal can show, escaped."""
-    try:
-        return codecs.lookup_error("surrogateescape")(error)
-    except UnicodeError:
-        return codecs.lookup_error("backslashreplace")(error)
+    raise _Terminated(number)

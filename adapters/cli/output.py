@@ -1,11 +1,11 @@
 """What is printed: plain lines for people, JSON for programs."""
 
 import json
-import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Final
 
 import click
 
@@ -19,37 +19,57 @@ __all__ = [
     "as_json",
     "association_record",
     "attempt_records",
+    "complain",
     "error_record",
     "image_record",
-    "local_target",
+    "printable",
     "say",
+    "say_row",
     "size_text",
     "time_text",
 ]
 
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+
+def printable(text: str) -> str:
+    r"""The text on one line, its control characters spelt out: strangers' names must not speak to the terminal.
+
+    Bytes that are no UTF-8 (PEP 383's surrogates) stay as they are.
+
+    >>> print(printable("\x1b[31mred\nsecond line"))
+    \x1b[31mred\nsecond line
+    """
+    return "".join(each if each.isprintable() or _is_byte(each) else ascii(each)[1:-1] for each in text)
+
+
+def _is_byte(character: str) -> bool:
+    return "\udc80" <= character <= "\udcff"
 
 
 def say(text: str, *, dim: bool = False) -> None:
     """Print a line."""
+    text = printable(text)
     click.echo(click.style(text, dim=True) if dim else text)
 
 
-def as_json(record: Mapping[str, object]) -> None:
-    """Print one object on one line."""
-    click.echo(json.dumps(record))
+def say_row(cells: Sequence[str], widths: Sequence[int]) -> None:
+    """Print a line of a table: cells at least that wide on a terminal, with tabs between them elsewhere."""
+    cells = [printable(cell) for cell in cells]
+    if sys.stdout.isatty():
+        cells = [*map(str.ljust, cells, widths), *cells[len(widths) :]]
+        click.echo("  ".join(cells))
+    else:
+        click.echo("\t".join(cells))
 
 
-def local_target(text: str) -> str:
-    """A target as associations know it: a path of this host made absolute, `scheme:…` as it is.
+def complain(text: str) -> None:
+    """Print a line about what went wrong; if even that can't be printed, the exit code has to do."""
+    with suppress(OSError):
+        click.echo(f"lading: {printable(text)}", err=True)
 
-    >>> local_target("rbd:vms/disk"), local_target("/vms/../vms/1")
-    ('rbd:vms/disk', '/vms/1')
-    """
-    text = text.strip()
-    if not text:
-        raise click.BadParameter("a target must not be blank")
-    return text if _SCHEME.match(text) else os.path.abspath(text)  # noqa: PTH100 - pathlib would resolve symlinks
+
+def as_json(record: Mapping[str, object], *, indent: int | None = None) -> None:
+    """Print one object, on one line unless it is indented."""
+    click.echo(json.dumps(record, indent=indent))
 
 
 def size_text(size: int | None) -> str:

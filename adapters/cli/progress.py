@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lading.adapters.cli.output import printable
 from lading.ports.observer import Observer, Silence
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class _Bar:
     """Drawn from the first progress on, and gone when all is done."""
 
     def __init__(self, what: str) -> None:
-        self._what = what
+        self._what = printable(what)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 

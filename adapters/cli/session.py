@@ -2,22 +2,34 @@
 
 import functools
 import logging
+import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NoReturn, ParamSpec, TypeVar
 
 import click
 from returns.result import Failure, Result
+from typing_extensions import override
 
 from lading.adapters.cli.exits import exit_code
-from lading.adapters.cli.output import as_json, error_record
-from lading.ports.failures import LadingError
+from lading.adapters.cli.output import as_json, complain, error_record, printable
+from lading.domain.failures import HandlerNotLoaded, NotAssociated
+from lading.ports.catalog import ImageListing
+from lading.ports.failures import ImageNotFound, LadingError
 
 if TYPE_CHECKING:
     from lading.adapters.container import Container
 
 __all__ = ["Session", "command_options"]
 
+_log = logging.getLogger(__name__)
+_HINTS: Final[Mapping[type[LadingError], str]] = {
+    ImageNotFound: "`lading catalog ls` lists them",
+    NotAssociated: "`lading ls` lists what is",
+    HandlerNotLoaded: "add it to [handlers] order",
+}
+"""What to do next."""
 _Value = TypeVar("_Value")
 _Given = ParamSpec("_Given")
 
@@ -25,8 +37,9 @@ _Given = ParamSpec("_Given")
 class Session:
     """One run of a command."""
 
-    def __init__(self, *, config: str | None, json: bool) -> None:
+    def __init__(self, *, config: str | None, cloud: str | None, json: bool) -> None:
         self._config = config
+        self._cloud = cloud
         self.json = json
 
     @functools.cached_property
@@ -35,7 +48,11 @@ class Session:
         from lading.adapters.container import open_container  # noqa: PLC0415
         from lading.adapters.settings import load_settings  # noqa: PLC0415
 
-        return open_container(load_settings(self._config))
+        # The option says what these variables would.
+        named = {"LADING_CATALOG__KIND": "glance", "LADING_CATALOG__CLOUD": self._cloud} if self._cloud else {}
+        settings = load_settings(self._config, {**os.environ, **named})
+        _log.info("settings: %s", settings.source)
+        return open_container(settings)
 
     def value(self, outcome: Result[_Value, LadingError]) -> _Value:
         """What came out, or the end of the command: here, and nowhere else, a Result is unwrapped."""
@@ -45,23 +62,53 @@ class Session:
 
     def fail(self, failure: LadingError) -> NoReturn:
         """End the command: the failure in words, in JSON too if that was asked for, and its exit code."""
+        hint = self._hint(failure)
+        complain(f"{failure}; {hint}" if hint else str(failure))
         if self.json:
             as_json(error_record(failure))
-        click.echo(f"lading: {failure}", err=True)
         sys.exit(exit_code(failure))
+
+    def _hint(self, failure: LadingError) -> str | None:
+        if isinstance(failure, ImageNotFound) and not isinstance(self.container.catalog(), ImageListing):
+            return None
+        return _HINTS.get(type(failure))
+
+
+class _OneLine(logging.Formatter):
+    """A message a line, and no control character."""
+
+    @override
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
+    @override
+    def formatException(
+        self,
+        ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None],
+    ) -> str:
+        return "\n".join(map(printable, super().formatException(ei).split("\n")))
+
+
+def _log_to_stderr(verbosity: int) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("lading: %(levelname)s: %(message)s"))
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+    logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
 def command_options(command: Callable[_Given, None]) -> Callable[..., None]:
-    """`--json`, `--config` and `-v`, handed to the command as its first argument, a Session."""
+    """`--json`, `--config`, `--os-cloud` and `-v`, handed to the command as its first argument, a Session."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON: one object, or one a line.")
     @click.option("--config", type=click.Path(), metavar="FILE", help="The settings file.")
+    @click.option("--os-cloud", metavar="NAME", help="The Glance of this cloud in clouds.yaml.")
     @click.option("-v", "--verbose", count=True, help="Say what happens; -vv: say it all, with tracebacks.")
     @functools.wraps(command)
-    def run(*args: object, as_json: bool, config: str | None, verbose: int, **kwargs: object) -> None:
-        level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-        logging.basicConfig(level=level, format="lading: %(levelname)s: %(message)s", force=True)
-        session = Session(config=config, json=as_json)
+    def run(
+        *args: object, as_json: bool, config: str | None, os_cloud: str | None, verbose: int, **kwargs: object
+    ) -> None:
+        _log_to_stderr(verbose)
+        session = Session(config=config, cloud=os_cloud, json=as_json)
         try:
             command(session, *args, **kwargs)  # type: ignore[arg-type]  # ParamSpec can't say "and a Session first"
         except LadingError as failure:

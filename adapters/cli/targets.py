@@ -1,8 +1,12 @@
 """`lading rm`, `mv`, `ls` and `show`: what is done to targets, and what is known of them."""
 
+import logging
+from typing import Final
+
 import click
 
-from lading.adapters.cli.output import as_json, association_record, local_target, say, size_text, time_text
+from lading.adapters.cli.arguments import PATH, local_target
+from lading.adapters.cli.output import as_json, association_record, say, say_row, size_text, time_text
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.transfer.standing import is_intact, status_of
 from lading.domain.failures import NotAssociated
@@ -10,13 +14,17 @@ from lading.ports.association import Association
 
 __all__ = ["ls", "mv", "rm", "show"]
 
+_log = logging.getLogger(__name__)
+_WIDTHS: Final = (40, 24, 10)
+
 
 @click.command(short_help="Remove a target, and forget it.")
-@click.argument("target")
+@click.argument("target", type=PATH)
+@click.option("--force", is_flag=True, help="Remove what is there even when it is another file than was fetched.")
 @command_options
-def rm(session: Session, target: str) -> None:
+def rm(session: Session, target: str, *, force: bool) -> None:
     """Have the handler that brought TARGET remove it, and forget it."""
-    removed = session.value(session.container.dispatcher().remove(local_target(target)))
+    removed = session.value(session.container.dispatcher().remove(local_target(target), force=force))
     if session.json:
         as_json(association_record(removed))
     else:
@@ -24,8 +32,8 @@ def rm(session: Session, target: str) -> None:
 
 
 @click.command(short_help="Move a target.")
-@click.argument("source")
-@click.argument("destination")
+@click.argument("source", type=PATH)
+@click.argument("destination", type=PATH)
 @command_options
 def mv(session: Session, source: str, destination: str) -> None:
     """Have the handler that brought SOURCE move it to DESTINATION, where nothing may be."""
@@ -48,11 +56,11 @@ def ls(session: Session, handler: str | None, image: str | None) -> None:
         else:
             held = association.image
             name = (held.name or held.id) if held else "-"
-            say(f"{association.target}\t{name}\t{association.handler}\t{size_text(association.size)}")
+            say_row((association.target, name, association.handler, size_text(association.size)), _WIDTHS)
 
 
 @click.command(short_help="Show what is recorded of a target.")
-@click.argument("target")
+@click.argument("target", type=PATH)
 @command_options
 def show(session: Session, target: str) -> None:
     """Show what is recorded of TARGET: what, from where, by whom, when; and whether it is still intact."""
@@ -68,10 +76,14 @@ def show(session: Session, target: str) -> None:
 
 
 def _state(association: Association) -> str:
-    """`intact`, `changed` or `missing`; `unknown` when it is not a file on this host."""
+    """`intact`, `changed` or `missing`; `unknown` when it is not a file on this host, or can't be looked at."""
     if association.fingerprint is None:
         return "unknown"
-    status = status_of(association.target)
+    try:
+        status = status_of(association.target)
+    except OSError as error:
+        _log.info("%s can't be looked at: %s", association.target, error.strerror)
+        return "unknown"
     if status is None:
         return "missing"
     return "intact" if is_intact(association, status) else "changed"

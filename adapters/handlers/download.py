@@ -2,11 +2,10 @@
 
 from typing import Self
 
-from returns.result import Failure, Result, Success
+from returns.result import Failure, Result
 
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.transfer.sources import Source, source_from
-from lading.adapters.transfer.standing import standing
 from lading.adapters.transfer.transfer import Transfer
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
@@ -38,12 +37,7 @@ class DownloadHandler:
         return self._transfer.land(work, self.name, lambda: self._open(work))
 
     def foresee(self, work: Work) -> Result[str, Refusal]:
-        def read(present: Landing | None) -> Result[str, Refusal]:
-            if present is not None:
-                return Success("is there already")
-            return self._open(work).map(_closed).map(lambda _: "reads the image's data from the catalog")
-
-        return standing(work).bind(read)
+        return self._transfer.foresee(work, lambda: self._open(work), lambda _: "reads from the catalog")
 
     def remove(self, work: Work) -> Result[None, Refusal]:
         return self._transfer.remove(work)
@@ -64,7 +58,3 @@ class DownloadHandler:
             .alt(lambda failure: Unavailable(str(failure)))
             .map(lambda stream: source_from(stream, size))
         )
-
-
-def _closed(source: Source) -> None:
-    source.close()

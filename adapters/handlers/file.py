@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from returns.result import Failure, Result, Success
+from returns.result import Failure, Result
 
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.settings import FileHandlerSettings, read_table
 from lading.adapters.transfer.opening import local_path, open_beneath
 from lading.adapters.transfer.sources import FileSource
-from lading.adapters.transfer.standing import standing
 from lading.adapters.transfer.transfer import Transfer
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
@@ -38,12 +37,7 @@ class FileHandler:
         return self._transfer.land(work, "copy", lambda: self._open(work))
 
     def foresee(self, work: Work) -> Result[str, Refusal]:
-        def look(present: Landing | None) -> Result[str, Refusal]:
-            if present is not None:
-                return Success("is there already")
-            return self._open(work).map(_sized)
-
-        return standing(work).bind(look)
+        return self._transfer.foresee(work, lambda: self._open(work), lambda size: f"clones or copies {size} bytes")
 
     def remove(self, work: Work) -> Result[None, Refusal]:
         return self._transfer.remove(work)
@@ -64,8 +58,3 @@ class FileHandler:
             .map(FileSource)
             .alt(Unavailable)
         )
-
-
-def _sized(source: FileSource) -> str:
-    source.close()
-    return f"clones or copies {source.size} bytes"

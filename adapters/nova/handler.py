@@ -7,6 +7,8 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 
+from lading.adapters.nova.plain import stripped
+
 __all__ = ["AssociateFn", "DisassociateFn", "ImageHandler"]
 
 _log = logging.getLogger(__name__)
@@ -96,8 +98,10 @@ class ImageHandler(ABC):
             context, image_id, image_meta, src_path, dst_path, user_id, project_id, location, **kwargs
         )
         if done:
-            self._disassociate(src_path)
+            # In this order: at no time is it recorded nowhere.
             self._associate(dst_path, location, image_meta)
+            if stripped(src_path) != stripped(dst_path):
+                self._disassociate(src_path)
         return self._set_handled(handled=bool(done))
 
     def last_ops_handled(self, flush: bool = True) -> bool:
@@ -162,11 +166,11 @@ class ImageHandler(ABC):
     def _associate(
         self, path: object, location: Mapping[str, object] | None, image_meta: Mapping[str, object] | None
     ) -> None:
-        if isinstance(path, str) and (target := path.strip()):
+        if target := stripped(path):
             self._hook("associated", target, lambda: self.associate_fn(self, target, location, image_meta))
 
     def _disassociate(self, path: object) -> None:
-        if isinstance(path, str) and (target := path.strip()):
+        if target := stripped(path):
             self._hook("disassociated", target, lambda: self.disassociate_fn(self, target))
 
     def _hook(self, verb: str, target: str, call: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ from returns.result import Failure, Result, Success
 from typing_extensions import override
 
 from lading.adapters.nova.handler import AssociateFn, DisassociateFn, ImageHandler
-from lading.adapters.nova.plain import context_from_request, image_from_meta, location_from_plain
+from lading.adapters.nova.plain import context_from_request, image_from_meta, location_from_plain, stripped
 from lading.domain.handler import Handler, Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unsupported
 from lading.ports.association import Association
@@ -119,7 +119,7 @@ class NativeImageHandler(ImageHandler):
         location: Mapping[str, object] | None = None,
         **kwargs: object,
     ) -> bool:
-        if not (destination := _stripped(dst_path)):
+        if not (destination := stripped(dst_path)):
             return self._is_done(src_path, Failure(Unsupported("dst_path: expected a string that is not blank")))
         asker = context_from_request(context, user_id, project_id)
         work = self._work(asker, image_id, image_meta, src_path, location).map(_as_recorded)
@@ -133,7 +133,7 @@ class NativeImageHandler(ImageHandler):
         path: object,
         location: Mapping[str, object] | None,
     ) -> Result[Work, Refusal]:
-        target, place = _stripped(path), location_from_plain(location)
+        target, place = stripped(path), location_from_plain(location)
         if not target:
             return Failure(Unsupported("path: expected a string that is not blank"))
         if location is not None and place is None:
@@ -161,10 +161,6 @@ class NativeImageHandler(ImageHandler):
         if isinstance(answer, Failure):
             _log.warning("handler %s did not handle %s: %s", self.handler.name, path, answer.failure().reason)
         return isinstance(answer, Success)
-
-
-def _stripped(path: object) -> str:
-    return path.strip() if isinstance(path, str) else ""
 
 
 def _as_recorded(work: Work) -> Work:

@@ -8,7 +8,7 @@ from typing import TypedDict, TypeVar
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.documents import image_from_document, image_to_document
+from lading.adapters.documents import PLACES, image_from_document, image_to_document
 from lading.domain.matcher import matching
 from lading.ports.context import Context
 from lading.ports.image import Image
@@ -27,13 +27,11 @@ __all__ = [
     "recordable_location",
     "request_from_context",
     "schemes_from",
+    "stripped",
 ]
 
 _log = logging.getLogger(__name__)
 _Entry = TypeVar("_Entry", bound=Mapping[str, object])
-
-# Where an image's URLs, credentials included, are found in its metadata.
-_PLACES = frozenset({"locations", "direct_url", "location"})
 
 
 class ImageLocation(TypedDict):
@@ -91,6 +89,11 @@ def match_locations(locations: Iterable[_Entry] | None, schemes: Collection[str]
     return [entry_of[id(location)] for location in matching(parsed, schemes_from(schemes))]
 
 
+def stripped(path: object) -> str:
+    """The path without white space around it; empty for what is no path in words."""
+    return path.strip() if isinstance(path, str) else ""
+
+
 def location_to_plain(location: Location | None) -> ImageLocation | None:
     return None if location is None else {"url": location.url, "metadata": dict(location.metadata)}
 
@@ -129,7 +132,7 @@ def recordable_image(image_meta: object) -> Image | None:
         if image_meta is not None:
             _log.warning("image_meta: expected a dict, got %s; no image is recorded", type(image_meta).__name__)
         return None
-    document = _as_json({key: value for key, value in image_meta.items() if key not in _PLACES})
+    document = _as_json({key: value for key, value in image_meta.items() if key not in PLACES})
     described = image_from_document(document)
     if not isinstance(described, Failure):
         return described.unwrap()

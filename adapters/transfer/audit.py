@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from returns.result import Failure, Result, Success
 
@@ -11,7 +11,7 @@ from lading.adapters.transfer.pipeline import CHUNK, Chunk, Chunks
 from lading.domain.refusals import Mismatched, Refusal, Unsupported
 from lading.ports.image import Digest, Image
 
-__all__ = ["Audit", "Audited", "pieces"]
+__all__ = ["Audit", "Audited", "can_hash"]
 
 _ZEROS: Final = bytes(CHUNK)
 
@@ -27,22 +27,28 @@ class Audited(NamedTuple):
 class Audit:
     """Hashes and inspects one image's bytes as they come by, on one thread."""
 
-    def __init__(self, image: Image | None, *, verify: bool, inspect: bool) -> None:
-        self.image = image
-        self.promised = image.promised if image and verify else None
-        self._hash = hashlib.new(self.promised.algorithm, usedforsecurity=False) if self.promised else None
+    def __init__(self, image: Image | None, promised: Digest | None, inspection: Inspection | None) -> None:
+        """`promised` names the algorithm that is computed, and what it shall give."""
+        self.promised = promised
+        self._image = image
+        self._hash = hashlib.new(promised.algorithm, usedforsecurity=False) if promised else None
         self._known: Digest | None = None
-        # Inside another container (ova, docker, compressed) the disk format is not seen.
-        is_bare = image is not None and image.container_format in {None, "bare"}
-        self._inspection = Inspection() if inspect and is_bare and image and image.disk_format else None
+        self._inspection = inspection
 
     @classmethod
     def of(cls, image: Image | None, *, verify: bool, inspect: bool) -> "Result[Audit, Refusal]":
         """An audit against what the catalog promises of the image; a refusal when it promises what can't be checked."""
         promised = image.promised if image and verify else None
-        if promised and not _can_hash(promised.algorithm):
+        if promised and not can_hash(promised.algorithm):
             return Failure(Unsupported(f"the catalog's digest is a {promised.algorithm}, which can't be computed here"))
-        return Success(cls(image, verify=verify, inspect=inspect))
+        # Inside another container (ova, docker, compressed) the disk format is not seen.
+        is_seen = image is not None and image.disk_format is not None and image.container_format in {None, "bare"}
+        return Success(cls(image, promised, Inspection() if inspect and is_seen else None))
+
+    @classmethod
+    def none(cls) -> Self:
+        """One that finds nothing."""
+        return cls(None, None, None)
 
     @property
     def is_hashing(self) -> bool:
@@ -50,7 +56,7 @@ class Audit:
 
     def take(self, chunk: Chunk) -> None:
         """The next bytes: a stage of the pipeline."""
-        for piece in pieces(chunk):
+        for piece in _pieces(chunk):
             if self._hash is not None:
                 self._hash.update(piece)
             if self._inspection is not None and not self._inspection.is_decided:
@@ -60,13 +66,23 @@ class Audit:
         """These very bytes were hashed before, and this came out."""
         self._known = digest
 
+    def prepare(self) -> None:
+        """Load what inspects, ahead of the first bytes."""
+        if self._inspection is not None:
+            self._inspection.feed(b"")
+
+    @property
+    def formats(self) -> frozenset[str]:
+        """The formats found, after the last byte; none when that wasn't asked for."""
+        return self._inspection.formats() if self._inspection is not None else frozenset()
+
     def inspect(self, source: Chunks) -> None:
         """Look at as much of the source as the inspection needs, and no more."""
         if self._inspection is None:
             return
         buffer = bytearray(CHUNK)
         for chunk in source.chunks(lambda: buffer):
-            for piece in pieces(chunk):
+            for piece in _pieces(chunk):
                 self._inspection.feed(bytes(piece))
                 if self._inspection.is_decided:
                     return
@@ -80,27 +96,28 @@ class Audit:
 
     def verdict(self, size: int) -> Result[Audited, Refusal]:
         """After the last byte, the `size`th: whether it is the image that the catalog means."""
-        if self.image and self.image.size is not None and self.image.size != size:
-            return Failure(Mismatched(f"it has {size} bytes, the catalog promises {self.image.size}"))
+        if self._image and self._image.size not in {None, size}:
+            return Failure(Mismatched(f"it has {size} bytes, the catalog promises {self._image.size}"))
         digest = self.digest
         if self.promised and digest != self.promised:
             return Failure(Mismatched(f"its digest is {digest}, the catalog promises {self.promised}"))
-        if self._inspection is not None and self.image:
-            found = self._inspection.formats()
-            if not agrees(self.image.disk_format, found):
+        if self._inspection is not None and self._image:
+            found = self.formats
+            if not agrees(self._image.disk_format, found):
                 names = " and ".join(sorted(found))
-                return Failure(Mismatched(f"its format is {names}, the catalog promises {self.image.disk_format}"))
+                return Failure(Mismatched(f"its format is {names}, the catalog promises {self._image.disk_format}"))
         return Success(Audited(size, digest, verified=self.promised is not None))
 
 
-def _can_hash(algorithm: str) -> bool:
+def can_hash(algorithm: str) -> bool:
+    """Whether a digest of that name can be computed here."""
     try:
         return hashlib.new(algorithm, usedforsecurity=False).digest_size > 0  # the SHAKEs have no size of their own
     except ValueError:
         return False
 
 
-def pieces(chunk: Chunk) -> Iterator[memoryview]:
+def _pieces(chunk: Chunk) -> Iterator[memoryview]:
     """The chunk's bytes, a hole's zeros included, at most a buffer's length at a time."""
     if chunk.buffer is not None:
         yield memoryview(chunk.buffer)[: chunk.length]

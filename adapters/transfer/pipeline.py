@@ -13,7 +13,7 @@ __all__ = ["CHUNK", "Chunk", "Chunks", "SourceBroken", "run"]
 
 CHUNK: Final = 1 << 20
 """Bytes in a buffer."""
-_BUFFERS: Final = 16
+_BUFFERS: Final = 24
 
 
 class Chunk(NamedTuple):

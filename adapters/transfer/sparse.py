@@ -61,8 +61,8 @@ def clone(source: int, target: int) -> bool:
     return True
 
 
-def copy_extent(source: int, target: int, extent: Extent, copied: Callable[[int], None]) -> None:
-    """Copy one run of data to the same place in the target; `copied` is told how many bytes each step copied."""
+def copy_extent(source: int, target: int, extent: Extent, reached: Callable[[int], None]) -> None:
+    """Copy one run of data to the same place in the target; `reached` is told the offset after each step."""
     offset, end = extent.offset, extent.offset + extent.length
     step = _copy_in_kernel if hasattr(os, "copy_file_range") else _copy_by_hand
     while offset < end:
@@ -76,8 +76,8 @@ def copy_extent(source: int, target: int, extent: Extent, copied: Callable[[int]
             continue
         if count == 0:
             raise SourceBroken("it became shorter while it was copied")
-        copied(count)
         offset += count
+        reached(offset)
 
 
 def _copy_in_kernel(source: int, target: int, count: int, offset: int) -> int:

@@ -7,10 +7,10 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.transfer.opening import fingerprint
 from lading.domain.handler import Landing, Work
-from lading.domain.refusals import Refusal, TargetFailed, TargetOccupied
+from lading.domain.refusals import Refusal, TargetFailed, TargetOccupied, Unsupported
 from lading.ports.association import Association
 
-__all__ = ["is_intact", "standing", "status_of"]
+__all__ = ["is_intact", "objection", "standing", "status_of"]
 
 
 def status_of(target: str) -> os.stat_result | None:
@@ -22,8 +22,31 @@ def status_of(target: str) -> os.stat_result | None:
 
 
 def is_intact(association: Association, status: os.stat_result | None) -> bool:
-    """Whether what is at a target is what was put there, unchanged since."""
-    return status is not None and association.fingerprint == fingerprint(status)
+    """Whether what is at a target is what was put there, unchanged since.
+
+    Its device is left out: some file systems get another number with every mount, and a path is on one of them.
+    """
+    if status is None or association.fingerprint is None:
+        return False
+    return association.fingerprint[1:] == fingerprint(status)[1:]
+
+
+def objection(work: Work) -> TargetOccupied | Unsupported | None:
+    """Why what is at the target is not to be removed or moved: it isn't the file that was put there.
+
+    Its bytes may have changed, as a running guest's disk does. Raises OSError.
+    """
+    if not os.path.isabs(work.target):
+        return _not_absolute(work.target)
+    status = status_of(work.target)
+    if status is None or work.force:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return TargetOccupied(f"{work.target} is not a file any more")
+    recorded = work.association.fingerprint if work.association else None
+    if recorded is not None and recorded.inode != status.st_ino:
+        return TargetOccupied(f"{work.target} is another file than the one that was fetched")
+    return None
 
 
 def standing(work: Work) -> Result[Landing | None, Refusal]:
@@ -31,17 +54,32 @@ def standing(work: Work) -> Result[Landing | None, Refusal]:
 
     Nothing is overwritten without `force`, and even then only a file: no folder, no device.
     """
-    if not work.target:
-        return Failure(TargetFailed("no target is named"))
+    if not os.path.isabs(work.target):
+        return Failure(_not_absolute(work.target))
     try:
         status = status_of(work.target)
-    except (OSError, ValueError) as error:
-        return Failure(TargetFailed(f"{work.target} can't be looked at: {error}"))
+    except OSError as error:
+        return Failure(TargetFailed(f"{work.target} can't be looked at: {error.strerror}"))
+    except ValueError as error:
+        return Failure(TargetFailed(f"{work.target!r} is no path: {error}"))
     if status is None:
-        return Success(None)
+        return _room(os.path.dirname(work.target))
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
         return Failure(TargetOccupied(f"{work.target} is not a file"))
     return Success(None) if work.force else _as_recorded(work, status)
+
+
+def _room(folder: str) -> Result[Landing | None, Refusal]:
+    """Whether a file can be made there, as far as can be seen."""
+    if not os.path.isdir(folder):
+        return Failure(TargetFailed(f"the folder {folder} does not exist"))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Failure(TargetFailed(f"the folder {folder} can't be written"))
+    return Success(None)
+
+
+def _not_absolute(target: str) -> Unsupported:
+    return Unsupported(f"{target} is no absolute path of this host" if target else "no target is named")
 
 
 def _as_recorded(work: Work, status: os.stat_result) -> Result[Landing | None, Refusal]:

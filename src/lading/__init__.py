@@ -20,7 +20,14 @@ from lading.ports.association import Association, Fingerprint
 from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
 from lading.ports.context import Context
-from lading.ports.failures import AmbiguousImage, CatalogUnavailable, ImageNotFound, LadingError, StoreUnavailable
+from lading.ports.failures import (
+    AmbiguousImage,
+    CatalogUnavailable,
+    ImageNotActive,
+    ImageNotFound,
+    LadingError,
+    StoreUnavailable,
+)
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 
@@ -41,6 +48,7 @@ __all__ = [
     "HandlerRefused",
     "Image",
     "ImageCatalog",
+    "ImageNotActive",
     "ImageNotFound",
     "LadingError",
     "Landing",

@@ -8,10 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from lading import Association, Image, Location
+from lading.adapters.associations.file import FileAssociations
+from lading.adapters.database import Database
 
 Lading = Callable[..., subprocess.CompletedProcess[str]]
 MEBIBYTE = 1 << 20
@@ -75,6 +81,15 @@ def test_show_tells_whether_a_target_is_still_what_was_put_there(lading: Lading,
     assert "missing" in lading("show", "vms/1").stdout
 
 
+def test_show_does_not_know_about_a_target_that_cannot_be_looked_at(lading: Lading, noble: Path, host: Path) -> None:
+    lading("fetch", "noble", "vms/1")
+    (host / "vms" / "1").unlink()
+    (host / "vms").rmdir()
+    (host / "vms").symlink_to("vms")
+    shown = lading("show", "vms/1", "--json")
+    assert (shown.returncode, record(shown)["state"]) == (0, "unknown")
+
+
 def test_explain_shows_every_attempt_with_its_reason_and_touches_nothing(
     lading: Lading, noble: Path, host: Path
 ) -> None:
@@ -87,6 +102,7 @@ def test_explain_shows_every_attempt_with_its_reason_and_touches_nothing(
     assert (told["handler"], told["attempts"][0]["would"]) == ("file", True)
     assert os.listdir(host / "vms") == []
     assert lading("ls").stdout == ""
+    assert os.listdir(host / "home" / ".local" / "share" / "lading") == ["catalog"]
 
 
 def test_explain_says_by_its_exit_code_that_nothing_would_do(lading: Lading, noble: Path) -> None:
@@ -94,11 +110,57 @@ def test_explain_says_by_its_exit_code_that_nothing_would_do(lading: Lading, nob
     assert lading("explain", "noble", "vms/1").returncode == 4
 
 
+def test_explain_exits_as_fetch_does_where_something_is_in_the_way(lading: Lading, noble: Path, host: Path) -> None:
+    (host / "vms" / "1").write_bytes(b"precious")
+    explained = lading("explain", "noble", "vms/1")
+    assert explained.returncode == lading("fetch", "noble", "vms/1").returncode == 5
+    assert explained.stdout.count("✗") == 1
+
+
+def test_explain_shows_a_handler_that_raises_as_one_that_refuses(lading: Lading, noble: Path, host: Path) -> None:
+    site = host / "site"
+    (site / "clumsy-1.0.dist-info").mkdir(parents=True)
+    (site / "clumsy-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: clumsy\nVersion: 1.0\n")
+    (site / "clumsy-1.0.dist-info" / "entry_points.txt").write_text("[lading.handlers]\nclumsy = clumsy:Clumsy\n")
+    (site / "clumsy.py").write_text(
+        """
+class Clumsy:
+    name, schemes, is_local = "clumsy", frozenset({"file"}), True
+    def __init__(self, setup): ...
+    def foresee(self, work): raise RuntimeError("dropped it")
+"""
+    )
+    told = record(
+        lading(
+            "explain", "noble", "vms/1", "--json", PYTHONPATH=str(site), LADING_HANDLERS__ORDER="clumsy,file"
+        )
+    )  # fmt: skip
+    assert told["attempts"][0]["would"] is False
+    assert told["attempts"][0]["reason"] == "raised RuntimeError: dropped it"
+    assert told["handler"] == "file"
+
+
+def test_explain_asks_no_handler_about_a_location_that_lost_its_credentials(
+    lading: Lading, noble: Path, host: Path
+) -> None:
+    image = record(lading("catalog", "show", "noble", "--json"))["id"]
+    gone = Location("file://***@host/gone.img")
+    with closing(Database(host / "home" / ".local" / "share" / "lading" / "associations.sqlite")) as database:
+        association = Association(
+            str(host / "vms" / "1"), "file", Image(image, "noble"), gone, datetime(2026, 1, 1, tzinfo=UTC)
+        )
+        FileAssociations(database).put(association).unwrap()
+    first, second, *_ = record(lading("explain", "noble", "vms/1", "--json"))["attempts"]
+    assert (first["would"], first["location"]) == (False, str(gone))
+    assert first["reason"] == "its credentials are not recorded, and the catalog has it no longer"
+    assert second["would"]
+
+
 def test_handlers_tells_what_each_takes_and_why_one_is_skipped(lading: Lading) -> None:
     told = lading("handlers", "--json", LADING_HANDLERS__ORDER="file,none,file")
     records = [json.loads(line) for line in told.stdout.splitlines()]
     assert [(each["name"], each["state"]) for each in records] == [
-        ("file", "loaded"), ("none", "skipped"), ("file", "skipped"), ("download", "unused"),
+        ("file", "loaded"), ("none", "skipped"), ("file", "skipped"), ("download", "unused"), ("http", "unused"),
     ]  # fmt: skip
     assert records[0]["schemes"] == ["file", "filesystem"]
     assert records[0]["from"].startswith("lading ")
@@ -109,7 +171,7 @@ def test_handlers_tells_what_each_takes_and_why_one_is_skipped(lading: Lading) -
 @pytest.mark.parametrize(
     ("arguments", "variables", "code", "words"),
     [
-        (["fetch", "nothing", "vms/1"], {}, 3, ["nothing", "catalog"]),
+        (["fetch", "nothing", "vms/1"], {}, 3, ["nothing", "`lading catalog ls` lists them"]),
         (["fetch", "noble", "vms/taken"], {}, 5, ["vms/taken", "force"]),
         (["fetch", "noble", "missing/1"], {}, 4, ["missing", "does not exist"]),
         (
@@ -123,14 +185,21 @@ def test_handlers_tells_what_each_takes_and_why_one_is_skipped(lading: Lading) -
         (["fetch", "noble", "vms/1", "--config", "none.toml"], {}, 2, ["none.toml"]),
         (["ls"], {"LADING_CATALOG__FOLDR": "/x"}, 2, ["LADING_CATALOG__FOLDR", "folder"]),
         (["ls"], {"LADING_ASSOCIATIONS__KIND": "etcd"}, 2, ["etcd", "file", "memory"]),
-        (["fetch", "noble", "vms/1"], {"LADING_CATALOG__KIND": "s3"}, 2, ["s3", "file", "memory"]),
+        (
+            ["fetch", "noble", "vms/1"],
+            {"LADING_CATALOG__KIND": "s3"},
+            2,
+            ["LADING_CATALOG__KIND", "catalog.kind", "s3", "file"],
+        ),
         (["ls"], {"LADING_ASSOCIATIONS__PATH": "/dev/null/db"}, 7, ["/dev/null/db"]),
-        (["rm", "vms/1"], {}, 6, ["vms/1", "nothing is recorded"]),
+        (["rm", "vms/1"], {}, 6, ["vms/1", "nothing is recorded", "`lading ls` lists what is"]),
         (["mv", "vms/1", "vms/2"], {}, 6, ["vms/1"]),
         (["show", "vms/1"], {}, 6, ["vms/1"]),
-        (["catalog", "add", "none.img"], {}, 7, ["none.img"]),
-        (["catalog", "add", "vms"], {}, 7, ["vms", "regular"]),
-        (["catalog", "add", "images/noble.img", "--algorithm", "rot13"], {}, 7, ["rot13"]),
+        (["catalog", "add", "none.img"], {}, 2, ["none.img"]),
+        (["catalog", "add", "vms"], {}, 2, ["vms", "regular"]),
+        (["catalog", "add", "images/noble.img", "--algorithm", "rot13"], {}, 2, ["rot13", "sha512"]),
+        (["catalog", "add", "images/noble.img", "--algorithm", "shake_128"], {}, 2, ["shake_128", "sha512"]),
+        (["catalog", "add", "images/noble.img", "--disk-format", "qcow2"], {}, 2, ["noble.img is raw", "not qcow2"]),
         (["catalog", "show", "nothing"], {}, 3, ["nothing"]),
         (["catalog", "rm", "nothing"], {}, 3, ["nothing"]),
     ],
@@ -161,6 +230,23 @@ def test_an_error_is_json_too_when_json_is_asked_for(lading: Lading, noble: Path
     assert told["error"] == "no_handler_available"
     assert told["attempts"][0]["outcome"] == "refused"
     assert told["message"] in failed.stderr
+
+
+@pytest.mark.parametrize("arguments", [["fetch", "--json"], ["frob", "--json"], ["catalog", "add", "none", "--json"]])
+def test_a_wrong_command_is_json_too_when_json_is_asked_for(lading: Lading, arguments: list[str]) -> None:
+    failed = lading(*arguments)
+    told = record(failed)
+    assert (failed.returncode, told["error"]) == (2, "usage")
+    assert told["message"] in failed.stderr
+    assert lading(*arguments[:-1], "--", "--json").stdout == ""
+
+
+def test_a_handler_that_is_not_loaded_is_named_with_what_to_do(lading: Lading, noble: Path) -> None:
+    lading("fetch", "noble", "vms/1")
+    failed = lading("rm", "vms/1", LADING_HANDLERS__ORDER="download")
+    assert failed.returncode == 7
+    assert "add it to [handlers] order" in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
 
 
 def test_an_ambiguous_name_is_an_error_that_lists_the_ids(lading: Lading, noble: Path) -> None:
@@ -227,10 +313,9 @@ def test_credentials_in_a_location_are_shown_nowhere(lading: Lading, noble: Path
         assert "hunter2" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_fetch_leaves_nothing_behind(
-    lading: Lading, host: Path, environment: dict[str, str], number: signal.Signals
-) -> None:
+@pytest.fixture
+def big(host: Path) -> Path:
+    """A disk in the catalog, under the id big, that takes minutes to fetch."""
     big = host / "images" / "big.img"
     with big.open("wb") as disk:
         disk.truncate(64 << 30)  # a hole that takes minutes to hash
@@ -244,17 +329,39 @@ def test_an_interrupted_fetch_leaves_nothing_behind(
     folder = host / "home" / ".local" / "share" / "lading" / "catalog"
     folder.mkdir(parents=True)
     (folder / "big.json").write_text(json.dumps(document))
+    return big
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_fetch_leaves_nothing_behind(
+    lading: Lading, host: Path, environment: dict[str, str], big: Path, number: signal.Signals
+) -> None:
     fetching = subprocess.Popen(
-        [sys.executable, "-m", "lading", "fetch", "big", "vms/1"],
+        [sys.executable, "-m", "lading", "fetch", "big", "vms/1", "--json"],
         cwd=host, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     wait_until(lambda: holds_open(fetching.pid, big))
     fetching.send_signal(number)
-    _, stderr = fetching.communicate(timeout=30)
+    stdout, stderr = fetching.communicate(timeout=30)
     assert fetching.returncode == 128 + number
+    assert "what was not finished is gone" in stderr
     assert "Traceback" not in stderr
+    assert json.loads(stdout)["error"] == "interrupted"
     assert os.listdir(host / "vms") == []
     assert lading("ls").stdout == ""
+
+
+def test_a_signal_that_is_ignored_stays_ignored(host: Path, environment: dict[str, str], big: Path) -> None:
+    fetching = subprocess.Popen(
+        ["bash", "-c", f"trap '' HUP; exec {sys.executable} -m lading fetch big vms/1"],
+        cwd=host, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_until(lambda: holds_open(fetching.pid, big))
+    fetching.send_signal(signal.SIGHUP)
+    # Of two signals that wait, Python sees to the lower one first.
+    fetching.send_signal(signal.SIGTERM)
+    _, stderr = fetching.communicate(timeout=30)
+    assert (fetching.returncode, "SIGTERM" in stderr) == (128 + signal.SIGTERM, True)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -282,26 +389,127 @@ def test_on_a_terminal_a_bar_shows_the_progress_and_piped_it_is_silent(
         cwd=host, env=environment | {"TERM": "xterm", "COLUMNS": "100"}, stdout=subprocess.PIPE, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)
+    seen = all_of(ours)
+    fetching.communicate()
+    assert "MiB" in seen
+    assert lading("fetch", "noble", "vms/2").stderr == ""
+
+
+def all_of(terminal: int) -> str:
+    """What was written to its other end, until that was closed."""
     seen = b""
     while True:
         try:
-            seen += os.read(ours, 65536)
-        except OSError:  # the other end is closed (EIO)
+            seen += os.read(terminal, 65536)
+        except OSError:  # it is closed (EIO)
             break
-    os.close(ours)
-    fetching.communicate()
-    assert b"MiB" in seen
-    assert lading("fetch", "noble", "vms/2").stderr == ""
+    os.close(terminal)
+    return seen.decode()
+
+
+@pytest.mark.parametrize("command", [["ls"], ["catalog", "ls"], ["handlers"]])
+def test_columns_are_aligned_on_a_terminal_and_have_tabs_between_them_elsewhere(
+    lading: Lading, noble: Path, host: Path, environment: dict[str, str], command: list[str]
+) -> None:
+    lading("catalog", "add", str(noble), "--name", "a-longer-name")
+    for image, target in (("noble", "1"), ("a-longer-name", "a-longer-target")):
+        lading("fetch", image, target, "--force")
+    ours, theirs = pty.openpty()
+    listing = subprocess.Popen(
+        [sys.executable, "-m", "lading", *command], cwd=host, env=environment, stdout=theirs, stderr=subprocess.PIPE
+    )
+    os.close(theirs)
+    rows = all_of(ours).splitlines()
+    assert listing.communicate()[1] == b""
+    piped = [line.split("\t") for line in lading(*command).stdout.splitlines()]
+    assert len(rows) == len(piped) > 1
+    assert all(row.index(f"  {cells[1]}  ") > 0 for row, cells in zip(rows, piped, strict=True))
+    if command != ["ls"]:  # its targets are longer than any column
+        assert len({row.index(f"  {cells[1]}  ") for row, cells in zip(rows, piped, strict=True)}) == 1
+
+
+INJECTED = "\x1b[31mred\nsecond line"
+
+
+def test_names_cannot_speak_to_the_terminal(
+    lading: Lading, noble: Path, host: Path, environment: dict[str, str]
+) -> None:
+    folder = host / "home" / ".local" / "share" / "lading" / "catalog"
+    document = {"id": "x", "name": INJECTED, "locations": [{"url": f"file:///{INJECTED}"}]}
+    (folder / "x.json").write_text(json.dumps(document))
+    (folder / f"{INJECTED}.json").write_text("{}")
+    for arguments in (
+        ["catalog", "ls"], ["explain", "x", "vms/1"], ["fetch", "x", "vms/1"], ["fetch", "x", "vms/1", "-vv"],
+        ["rm", f"vms/{INJECTED}"], ["fetch", "x", "y", INJECTED], ["catalog", "rm", INJECTED],
+    ):  # fmt: skip
+        done = lading(*arguments)
+        assert "\x1b" not in done.stdout + done.stderr
+        assert not any(line.startswith("second line") for line in (done.stdout + done.stderr).splitlines())
+        assert "\\x1b[31mred" in done.stdout + done.stderr
+
+
+def test_json_has_names_as_they_are(lading: Lading, noble: Path) -> None:
+    lading("catalog", "add", str(noble), "--name", INJECTED)
+    assert record(lading("catalog", "show", INJECTED, "--json"))["name"] == INJECTED
+    assert record(lading("fetch", INJECTED, f"vms/{INJECTED}", "--json"))["target"].endswith(INJECTED)
 
 
 def test_output_into_a_closed_pipe_is_no_error(
     lading: Lading, noble: Path, host: Path, environment: dict[str, str]
 ) -> None:
-    command = f"{sys.executable} -m lading catalog ls | true"
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=host, env=environment, capture_output=True, text=True, check=False
+    command = f"{sys.executable} -m lading catalog ls | true; echo ${{PIPESTATUS[0]}}"
+    for _ in range(3):
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=host, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.stderr == ""
+        assert done.stdout in {"0\n", "141\n"}
+
+
+def in_shell(line: str, folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs the line, in which `lading` is the command."""
+    function = f'lading() {{ {sys.executable} -m lading "$@"; }}; '
+    return subprocess.run(
+        ["bash", "-c", function + line], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(noble: Path, host: Path, environment: dict[str, str], closed: str) -> None:
+    done = in_shell(f"lading fetch noble vms/1 {closed}", host, environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (host / "vms" / "1").read_bytes() == noble.read_bytes()
+
+
+@pytest.mark.parametrize("command", ["catalog ls", "catalog ls --json", "--help", "rm vms/1 --json"])
+def test_output_that_cannot_be_written_is_an_error_of_one_line(
+    noble: Path, host: Path, environment: dict[str, str], command: str
+) -> None:
+    done = in_shell(f"lading {command} > /dev/full", host, environment)
+    assert done.returncode == 7
+    assert done.stderr.splitlines()[-1] == "lading: the output can't be written: No space left on device"
+    assert len(done.stderr.splitlines()) <= 2
+    assert in_shell("lading rm vms/1 2> /dev/full", host, environment).returncode == 6
+
+
+def test_a_relative_path_in_a_folder_that_is_gone_is_a_wrong_use(
+    noble: Path, host: Path, environment: dict[str, str]
+) -> None:
+    done = in_shell("mkdir gone && cd gone && rmdir ../gone && lading fetch noble 1 --json", host, environment)
+    assert (done.returncode, record(done)["error"]) == (2, "usage")
+    assert "the current folder is gone" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    away = f"mkdir gone; cd gone && rmdir ../gone && lading fetch noble {host}/vms/1"
+    # Relative folders in a variable would be relative to it too.
+    del environment["LADING_HANDLERS__FILE__ALLOWED_FOLDERS"]
+    assert in_shell(away, host, environment).returncode == 0
+
+
+def test_v_says_what_is_loaded(lading: Lading, noble: Path) -> None:
+    told = lading("fetch", "noble", "vms/1", "-v")
+    assert "settings: the defaults, LADING_HANDLERS__FILE__ALLOWED_FOLDERS" in told.stderr
+    assert "handler file is loaded, from lading " in told.stderr
+    assert lading("fetch", "noble", "vms/2").stderr == ""
 
 
 def test_a_path_that_is_no_text_is_taken_as_it_is(
@@ -331,6 +539,30 @@ def test_the_shell_completes_commands(lading: Lading) -> None:
     assert "fetch" in done.stdout
 
 
+def completed(lading: Lading, words: str, **variables: str) -> tuple[str, ...]:
+    done = lading(
+        _LADING_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(words.count(" ")), **variables
+    )  # fmt: skip
+    assert done.stderr == ""
+    return tuple(sorted(filter(None, done.stdout.splitlines())))
+
+
+def test_the_shell_completes_images_and_paths(lading: Lading, noble: Path, host: Path) -> None:
+    lading("catalog", "add", str(noble), "--name", "no shell takes this", "--id", "nothing-else")
+    for command in ("fetch", "explain", "catalog show", "catalog rm"):
+        assert completed(lading, f"lading {command} no") == ("plain,noble", "plain,nothing-else")
+    for command in ("fetch noble", "explain noble", "rm", "show", "mv", "mv a", "ls --config", "catalog add"):
+        assert completed(lading, f"lading {command} vm") == ("file,vm",)
+
+
+def test_completion_is_silent_about_what_goes_wrong(lading: Lading, noble: Path, host: Path) -> None:
+    (host / "broken.toml").write_text("[catalog")
+    assert completed(lading, "lading fetch --config broken.toml no") == ()
+    assert completed(lading, "lading fetch no", LADING_CATALOG__FOLDER="/dev/null") == ()
+    (host / "home" / ".local" / "share" / "lading" / "catalog" / "broken.json").write_text("{")
+    assert completed(lading, "lading fetch no") == ("plain,noble",)
+
+
 def test_without_the_extra_the_command_says_how_to_install_it(host: Path) -> None:
     program = "import sys; sys.modules['click'] = None; from lading.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", program], cwd=host, capture_output=True, text=True, check=False)
@@ -338,7 +570,7 @@ def test_without_the_extra_the_command_says_how_to_install_it(host: Path) -> Non
     assert done.stderr == "lading: the command line is not installed: pip install 'lading[cli]'\n"
 
 
-@pytest.mark.parametrize("arguments", [["ls"], ["ls", "-vv"]])
+@pytest.mark.parametrize("arguments", [["ls"], ["ls", "-vv"], ["ls", "--json"]])
 def test_a_bug_is_told_in_one_line_and_where_it_is_with_vv(host: Path, arguments: list[str]) -> None:
     program = f"""
 import sys
@@ -351,4 +583,6 @@ main()
     done = subprocess.run([sys.executable, "-c", program], cwd=host, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "internal error, ZeroDivisionError" in done.stderr
+    assert not done.stdout or json.loads(done.stdout)["error"] == "internal_error"
+    assert bool(done.stdout) == ("--json" in arguments)
     assert ("Traceback" in done.stderr) == ("-vv" in arguments)

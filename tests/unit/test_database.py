@@ -1,9 +1,11 @@
 """The host's database, and what the adapters that use it owe to it."""
 
 import os
+import signal
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -59,13 +61,16 @@ def refusal(use: Callable[[], object]) -> str:
 # The file.
 
 
-def test_nothing_is_touched_before_it_is_used(tmp_path: Path) -> None:
+def test_nothing_is_made_by_reading_what_is_not_there(tmp_path: Path) -> None:
     database = Database(tmp_path / "state" / "lading.db")
-    FileAssociations(database)
-    FileVerifiedFiles(database)
-    FileAssociations(database).list()
+    associations = FileAssociations(database)
+    assert associations.get(NOBLE.target) == Success(None)
+    assert list(associations.list()) == []
+    assert FileVerifiedFiles(database).digest(Fingerprint(1, 2, 3, 4, 5), "sha256") == Success(None)
     database.close()
     assert list(tmp_path.iterdir()) == []
+    assert associations.put(NOBLE) == Success(None)
+    assert associations.get(NOBLE.target) == Success(NOBLE)
 
 
 def test_only_its_owner_may_read_what_it_makes(tmp_path: Path) -> None:
@@ -103,6 +108,7 @@ def test_a_relative_path_stays_what_it_was(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_it_writes_ahead_and_through_to_the_disk(database: Database) -> None:
+    database.change()
     assert database.rows("PRAGMA journal_mode") == [(b"wal",)]
     assert database.rows("PRAGMA synchronous") == [(2,)]  # FULL
 
@@ -143,6 +149,7 @@ def test_an_older_one_is_brought_up_to_date_with_all_that_it_holds(path: Path, m
 
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(Database(path)) as database:
+        database.change()
         before = database.rows("SELECT * FROM sqlite_master")
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("CREATE TABLE notes (note TEXT)", "no SQL")))
@@ -263,6 +270,7 @@ def test_a_full_disk_is_told_and_loses_nothing(associations: FileAssociations, d
 
 
 def test_what_may_not_be_written_is_told(associations: FileAssociations, database: Database) -> None:
+    database.change()
     database.rows("PRAGMA query_only = TRUE")
     assert str(associations.put(NOBLE).failure()) == (
         f"the database {database.path} can't be used: attempt to write a readonly database: let this user write the"
@@ -270,8 +278,11 @@ def test_what_may_not_be_written_is_told(associations: FileAssociations, databas
     )
 
 
-def test_one_that_stays_locked_is_told(associations: FileAssociations, database: Database) -> None:
-    database.rows("PRAGMA busy_timeout = 0")  # rather than a minute
+def test_one_that_stays_locked_is_told(
+    associations: FileAssociations, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.change()
+    monkeypatch.setattr(schema, "BUSY_SECONDS", 0)  # rather than a minute
     with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert str(associations.put(NOBLE).failure()) == (
@@ -279,6 +290,29 @@ def test_one_that_stays_locked_is_told(associations: FileAssociations, database:
             " (fuser names it) and try again"
         )
         assert associations.get(NOBLE.target) == Success(None)
+    assert associations.put(NOBLE) == Success(None)
+
+
+class Interrupted(Exception):
+    """What a signal's handler raises."""
+
+
+def test_a_signal_is_heard_while_another_process_writes(associations: FileAssociations, database: Database) -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise Interrupted
+
+    database.change()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            started = time.monotonic()
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with pytest.raises(Interrupted):
+                associations.put(NOBLE)
+            assert time.monotonic() - started < schema.BUSY_SECONDS / 10
+    finally:
+        signal.signal(signal.SIGALRM, before)
     assert associations.put(NOBLE) == Success(None)
 
 
@@ -357,6 +391,7 @@ def test_when_a_copy_is_restored_in_its_place_that_one_is_used(path: Path, assoc
 def test_every_page_of_a_list_comes_from_an_index_in_order(
     database: Database, handler: str | None, image_id: str | None, after: str | None, index: str
 ) -> None:
+    database.change()
     sql, parameters = listing(handler, image_id, after)
     plan = " ".join(str(row[3]) for row in database.rows(f"EXPLAIN QUERY PLAN {sql}", parameters))
     assert "TEMP B-TREE" not in plan

@@ -137,5 +137,9 @@ def test_what_is_wrong_with_a_location_is_said_without_its_credentials() -> None
 
 
 def test_a_property_does_not_speak_for_what_is_unknown() -> None:
-    image = Image("a", properties={"size": 5, "direct_url": "file:///etc/shadow", "checksum": "ab"})
+    image = Image("a", properties={"size": 5, "direct_url": "file:///etc/shadow", "checksum": "ab", "location": "x"})
     assert read(image_to_document(image)) == Image("a")
+
+
+def test_a_location_of_glance_s_first_api_does_not_pass_for_a_property() -> None:
+    assert read({"id": "a", "location": "s3://key:hush@host/noble"}) == Image("a")

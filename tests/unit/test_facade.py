@@ -27,6 +27,7 @@ PROMISED = [
     "HandlerRefused",
     "Image",
     "ImageCatalog",
+    "ImageNotActive",
     "ImageNotFound",
     "LadingError",
     "Landing",

@@ -14,6 +14,7 @@ from lading import (
     Faulted,
     HandlerNotLoaded,
     HandlerRefused,
+    ImageNotActive,
     ImageNotFound,
     LadingError,
     Location,
@@ -39,6 +40,7 @@ FULL = Tried("download", None, TargetFailed("the disk is full"))
 FAILURES = [
     (ImageNotFound("noble", "Glance"), "no image 'noble' in Glance"),
     (AmbiguousImage("noble", ("1", "2")), "2 images are named 'noble', name one by its id: 1, 2"),
+    (ImageNotActive("1", "queued"), "image 1 is queued; only an active image can be fetched"),
     (CatalogUnavailable("Glance: HTTP 503"), "Glance: HTTP 503"),
     (StoreUnavailable("associations.db: disk I/O error"), "associations.db: disk I/O error"),
     (NotAssociated(TARGET), f"nothing is recorded for {TARGET}"),
@@ -109,6 +111,13 @@ def test_failures_are_equal_only_to_themselves() -> None:
 def test_no_failure_shows_a_secret(url: str, refusal: Refusal) -> None:
     failure = NoHandlerAvailable("noble", TARGET, (Tried("download", Location(url), refusal),))
     assert HUSH not in f"{failure} {failure!r} {failure.args}"
+
+
+def test_of_a_handler_that_goes_without_a_location_only_that_turn_is_told() -> None:
+    declined = Tried("file", Location("rbd://1"), Unsupported("needs no location"))
+    failure = NoHandlerAvailable("noble", TARGET, (declined, FORBIDDEN, OUTSIDE))
+    assert str(failure) == str(NoHandlerAvailable("noble", TARGET, (FORBIDDEN, OUTSIDE)))
+    assert failure.attempts == (declined, FORBIDDEN, OUTSIDE)
 
 
 # Refusals.

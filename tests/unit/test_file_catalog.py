@@ -128,6 +128,8 @@ BROKEN = {
     "a wrong type": b'{"id": "a", "size": "big"}',
     "nested too deeply": b'{"id": "a", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "a number of too many digits": b'{"id": "a", "size": ' + b"9" * 5000 + b"}",
+    "not a number": b'{"id": "a", "x": NaN}',
+    "an infinite number": b'{"id": "a", "x": [-Infinity]}',
     "too large": b'{"id": "a", "x": "' + b" " * (1 << 20) + b'"}',
 }
 

@@ -48,6 +48,13 @@ def test_names_give_handlers_or_reasons(names: list[str], loaded: list[str], ski
     assert ([each.name for each in outcome.handlers], list(outcome.skipped)) == (loaded, skipped)
 
 
+def test_a_handler_that_goes_by_the_name_of_another_is_skipped() -> None:
+    available = {"file": builds("file"), "alias": builds("file")}
+    outcome = load_handlers(["file", "alias"], available)
+    assert [each.name for each in outcome.handlers] == ["file"]
+    assert outcome.skipped == (Skipped("alias", "it goes by the name file, which is taken"),)
+
+
 def test_when_nothing_is_available_the_reason_says_so() -> None:
     assert load_handlers(["file"], {}) == Loaded((), (Skipped("file", "unknown; known are none"),))
 

@@ -88,12 +88,16 @@ class TestImageHandler:
         assert porter.remove_image(NOVA, "noble", META, "/vm")
         assert hooks.calls == [("disassociate", porter, "/vm")]
 
-    def test_a_move_disassociates_the_source_and_then_associates_the_destination(
+    def test_a_move_associates_the_destination_and_then_disassociates_the_source(
         self, porter: Porter, hooks: Hooks
     ) -> None:
         porter.does = lambda _: not hooks.calls
         assert porter.move_image(NOVA, "noble", META, "/vm", "/vm2", location=PLACE)
-        assert hooks.calls == [("disassociate", porter, "/vm"), ("associate", porter, "/vm2", PLACE, META)]
+        assert hooks.calls == [("associate", porter, "/vm2", PLACE, META), ("disassociate", porter, "/vm")]
+
+    def test_a_move_to_where_it_is_stays_associated(self, porter: Porter, hooks: Hooks) -> None:
+        assert porter.move_image(NOVA, "noble", META, "/vm", " /vm", location=PLACE)
+        assert hooks.calls == [("associate", porter, "/vm", PLACE, META)]
 
     def test_what_is_not_done_calls_no_hook(self, porter: Porter, hooks: Hooks) -> None:
         porter.does = never
@@ -111,7 +115,7 @@ class TestImageHandler:
 
     def test_hooks_get_the_path_stripped(self, porter: Porter, hooks: Hooks) -> None:
         porter.move_image(NOVA, "noble", META, " /vm", "/vm2 \n")
-        assert [call[2] for call in hooks.calls] == ["/vm", "/vm2"]
+        assert [call[2] for call in hooks.calls] == ["/vm2", "/vm"]
 
     def test_a_hook_that_raises_is_a_warning_and_no_failure(self, caplog: pytest.LogCaptureFixture) -> None:
         porter = Porter("driver", associate_fn=raising, disassociate_fn=raising)

@@ -44,6 +44,8 @@ verify = false
 inspect = false
 """
 
+HTTP = {"connections": 4, "connect_seconds": 10.0, "stall_seconds": 30.0, "ca_file": None}
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -82,6 +84,7 @@ def test_a_full_file_says_it_all(tmp_path: Path) -> None:
     assert settings.handlers.order == ("rbd", "file")
     assert settings.handlers.tables == {
         "file": {"allowed_folders": (Path("/srv/images"), tmp_path / "pool")},
+        "http": HTTP,
         "download": {},
         "rbd": {"pools": ["gold"]},
     }
@@ -93,8 +96,8 @@ def test_without_a_file_everything_has_a_default(home: Path) -> None:
     settings = load_settings(None, {"HOME": str(home)})
     assert settings.catalog == FileCatalogSettings(folder=home / ".local/share/lading/catalog")
     assert settings.associations == FileAssociationsSettings(path=home / ".local/share/lading/associations.sqlite")
-    assert settings.handlers.order == ("file", "download")
-    assert settings.handlers.tables == {"file": {"allowed_folders": ()}, "download": {}}
+    assert settings.handlers.order == ("file", "http", "download")
+    assert settings.handlers.tables == {"file": {"allowed_folders": ()}, "http": HTTP, "download": {}}
     assert settings.landing == LandingSettings(verify=True, inspect=True)
     assert settings.source == "the defaults"
 
@@ -123,13 +126,13 @@ def test_the_memory_kinds_have_nothing_to_set() -> None:
 
 def test_a_third_partys_options_are_handed_on_as_they_are() -> None:
     options = {"cloud": "mine", "retries": 3, "tls": {"verify": False}, "regions": ["a", {"b": 1}]}
-    settings = read_settings({"catalog": {"kind": "glance", **options}}, {"HOME": "/home/me"})
-    assert settings.catalog == ThirdPartySettings("glance", options)
+    settings = read_settings({"catalog": {"kind": "elsewhere", **options}}, {"HOME": "/home/me"})
+    assert settings.catalog == ThirdPartySettings("elsewhere", options)
     assert list(settings.catalog.options) == list(options)
 
 
 def test_settings_can_be_copied_and_pickled_and_do_not_change() -> None:
-    settings = read_settings({"catalog": {"kind": "glance", "tls": {"ca": "x"}}}, {"HOME": "/home/me"})
+    settings = read_settings({"catalog": {"kind": "elsewhere", "tls": {"ca": "x"}}}, {"HOME": "/home/me"})
     assert copy.deepcopy(settings) == pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 - our own
     with pytest.raises(FrozenInstanceError):
         settings.landing.verify = False  # type: ignore[misc]  # that is the point
@@ -288,12 +291,12 @@ def test_a_variable_for_a_third_party_is_a_toml_value_or_else_a_text(said: str, 
 
 def test_a_variable_reaches_into_a_third_partys_tables() -> None:
     settings = settings_of(
-        {"catalog": {"kind": "glance", "tls": {"ca": "/ca", "verify": True}}},
+        {"catalog": {"kind": "elsewhere", "tls": {"ca": "/ca", "verify": True}}},
         LADING_CATALOG__TLS__VERIFY="false",
         LADING_CATALOG__RETRY__DELAYS__FIRST="0.5",
     )
     assert settings.catalog == ThirdPartySettings(
-        "glance", {"tls": {"ca": "/ca", "verify": False}, "retry": {"delays": {"first": 0.5}}}
+        "elsewhere", {"tls": {"ca": "/ca", "verify": False}, "retry": {"delays": {"first": 0.5}}}
     )
 
 
@@ -303,19 +306,21 @@ def test_a_dash_in_a_name_is_an_underscore_in_a_variables() -> None:
 
 
 def test_reading_changes_nothing_of_the_document() -> None:
-    document = {"handlers": {"rbd": {"tls": {"verify": True}}}, "catalog": {"kind": "glance", "x": 1}}
+    document = {"handlers": {"rbd": {"tls": {"verify": True}}}, "catalog": {"kind": "elsewhere", "x": 1}}
     before = copy.deepcopy(document)
     settings_of(document, LADING_HANDLERS__RBD__TLS__VERIFY="false", LADING_CATALOG__KIND="memory")
     assert document == before
 
 
 def test_another_kind_in_a_variable_sets_the_files_options_aside() -> None:
-    document = {"catalog": {"kind": "glance", "cloud": "mine", "folder": "/glance"}}
+    document = {"catalog": {"kind": "elsewhere", "cloud": "mine", "folder": "/glance"}}
     assert settings_of(document, LADING_CATALOG__KIND="memory").catalog == MemorySettings()
     settings = settings_of(document, LADING_CATALOG__KIND="file", LADING_CATALOG__FOLDER="/mine")
     assert settings.catalog == FileCatalogSettings(folder=Path("/mine"))
-    settings = settings_of({"catalog": {"folder": "/x"}}, LADING_CATALOG__KIND="glance", LADING_CATALOG__CLOUD="mine")
-    assert settings.catalog == ThirdPartySettings("glance", {"cloud": "mine"})
+    settings = settings_of(
+        {"catalog": {"folder": "/x"}}, LADING_CATALOG__KIND="elsewhere", LADING_CATALOG__CLOUD="mine"
+    )
+    assert settings.catalog == ThirdPartySettings("elsewhere", {"cloud": "mine"})
 
 
 def test_the_same_kind_in_a_variable_keeps_the_files_options() -> None:
@@ -374,7 +379,10 @@ def test_other_programs_variables_are_none_of_our_business() -> None:
         ({"associations": {"path": ["/x"]}}, "associations.path: expected a path, got a list"),
         ({"handlers": {"order": "file"}}, "handlers.order: expected a list, got 'file'"),
         ({"handlers": {"order": ["file", 5]}}, "handlers.order[1]: expected a text, got 5"),
-        ({"handlers": {"ordr": []}}, "handlers.ordr: unknown key, did you mean order? (known: download, file, order)"),
+        (
+            {"handlers": {"ordr": []}},
+            "handlers.ordr: unknown key, did you mean order? (known: download, file, http, order)",
+        ),
         ({"handlers": {"file": 5}}, "handlers.file: expected a table, got 5"),
         ({"handlers": {"file": {"a b": 5}}}, "handlers.file.'a b': unknown key (known: allowed_folders)"),
         ({"handlers": {"download": {"x": 5}}}, "handlers.download.x: unknown key (known: none)"),

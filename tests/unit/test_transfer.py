@@ -1,5 +1,6 @@
 """How bytes land: whole and audited, or not at all."""
 
+import errno
 import hashlib
 import io
 import os
@@ -25,8 +26,10 @@ from lading import (
     Unsupported,
     Work,
 )
+from lading.adapters.transfer import relocation
 from lading.adapters.transfer.opening import open_regular
 from lading.adapters.transfer.sources import FileSource, Source, StreamSource
+from lading.adapters.transfer.standing import is_intact
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 
@@ -206,9 +209,25 @@ def test_a_target_without_its_folder_is_refused_by_name(
     assert str(folder / "missing") in refused.reason
 
 
-@pytest.mark.parametrize("target", ["", "nul\0byte", "x" * 300])
-def test_a_target_that_is_no_path_is_refused(folder: Path, transfer: Transfer, target: str) -> None:
-    assert isinstance(transfer.land(Work(target, image_of(DATA)), "copy", unopened).failure(), TargetFailed)
+@pytest.mark.parametrize("target", ["", "vm", "./vm", "rbd:pool/vm"])
+def test_a_target_that_is_no_absolute_path_is_refused_by_every_verb(transfer: Transfer, target: str) -> None:
+    work = Work(target, image_of(DATA))
+    assert isinstance(transfer.land(work, "copy", unopened).failure(), Unsupported)
+    assert isinstance(transfer.remove(work).failure(), Unsupported)
+    assert isinstance(transfer.move(work, "/vm").failure(), Unsupported)
+
+
+@pytest.mark.parametrize("name", ["nul\0byte", "x" * 300])
+def test_a_target_that_is_no_path_is_refused(folder: Path, transfer: Transfer, name: str) -> None:
+    assert isinstance(transfer.land(Work(f"{folder}/{name}", image_of(DATA)), "copy", unopened).failure(), TargetFailed)
+
+
+def test_a_folder_that_cannot_be_written_is_seen_before_the_source_is_opened(
+    folder: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    refused = transfer.land(Work(str(folder / "vm"), image_of(DATA)), "copy", unopened).failure()
+    assert refused == TargetFailed(f"the folder {folder} can't be written")
 
 
 class Broken(io.RawIOBase):
@@ -287,21 +306,24 @@ def test_removing_removes_the_file_and_one_that_is_gone_is_no_failure(folder: Pa
 
 
 def test_a_folder_is_not_removed(folder: Path, transfer: Transfer) -> None:
-    assert isinstance(transfer.remove(Work(str(folder))).failure(), TargetFailed)
+    assert isinstance(transfer.remove(Work(str(folder))).failure(), TargetOccupied)
 
 
-@pytest.fixture(params=["same file system", "other file system"])
+@pytest.fixture(params=["same file system", "no renameat2", "other file system"])
 def elsewhere(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to move to. That a link can't be made is what another file system answers (link(2), EXDEV)."""
+    """A folder to move to, by each way of getting there."""
     if request.param == "other file system":
 
-        def refuse(source: str, *_: object, **given: object) -> None:
-            if str(source).startswith("/proc/") or "lading" in str(source):
-                return link(source, *_, **given)  # type: ignore[arg-type]  # passed on as it came
-            raise OSError(18, "Invalid cross-device link")
+        def refuse(source: str, destination: str) -> None:
+            raise OSError(errno.EXDEV, "Invalid cross-device link", source)
 
-        link = os.link
-        monkeypatch.setattr(os, "link", refuse)
+        monkeypatch.setattr(relocation, "_rename", refuse)
+    elif request.param == "no renameat2":
+
+        def lacking(source: str, destination: str) -> None:
+            raise OSError(errno.ENOSYS, "Function not implemented", source)
+
+        monkeypatch.setattr(relocation, "_rename_exclusively", lacking)
     (tmp_path / "elsewhere").mkdir()
     return tmp_path / "elsewhere"
 
@@ -327,3 +349,120 @@ def test_what_is_gone_cannot_be_moved(folder: Path, elsewhere: Path, transfer: T
     refused = transfer.move(Work(str(folder / "vm")), str(elsewhere / "vm")).failure()
     assert isinstance(refused, TargetFailed)
     assert os.listdir(elsewhere) == []
+
+
+def landed(transfer: Transfer, target: Path) -> Association:
+    source = StreamSource(io.BytesIO(DATA), len(DATA))
+    image = image_of(DATA)
+    return associated(target, transfer.land(Work(str(target), image), "copy", lambda: Success(source)).unwrap(), image)
+
+
+def test_what_was_changed_before_it_was_moved_is_not_intact_after_it(
+    folder: Path, elsewhere: Path, transfer: Transfer
+) -> None:
+    for name, change in (("intact", None), ("changed", b"a guest wrote here")):
+        association = landed(transfer, folder / name)
+        if change:
+            with (folder / name).open("r+b") as disk:
+                disk.write(change)
+        work = Work(str(folder / name), association=association)
+        moved = transfer.move(work, str(elsewhere / name)).unwrap()
+        recorded = replace(association, target=str(elsewhere / name), fingerprint=moved.fingerprint)
+        assert is_intact(recorded, os.stat(elsewhere / name)) == (change is None)
+        assert transfer.remove(Work(recorded.target, association=recorded)) == Success(None)
+
+
+def test_another_file_than_was_fetched_is_neither_removed_nor_moved(
+    folder: Path, elsewhere: Path, transfer: Transfer
+) -> None:
+    association = landed(transfer, folder / "vm")
+    (folder / "vm").rename(folder / "kept")
+    (folder / "vm").write_bytes(b"precious")
+    work = Work(str(folder / "vm"), association=association)
+    assert isinstance(transfer.remove(work).failure(), TargetOccupied)
+    assert isinstance(transfer.move(work, str(elsewhere / "vm")).failure(), TargetOccupied)
+    assert (folder / "vm").read_bytes() == b"precious"
+    assert transfer.remove(replace(work, force=True)) == Success(None)
+
+
+def test_a_symlink_in_its_place_is_neither_removed_nor_followed(
+    folder: Path, elsewhere: Path, transfer: Transfer
+) -> None:
+    association = landed(transfer, folder / "vm")
+    (folder / "vm").rename(folder / "kept")
+    (folder / "vm").symlink_to("kept")
+    work = Work(str(folder / "vm"), association=association)
+    assert isinstance(transfer.remove(work).failure(), TargetOccupied)
+    assert isinstance(transfer.move(work, str(elsewhere / "vm")).failure(), TargetOccupied)
+    assert (folder / "vm").is_symlink()
+
+
+def test_a_disk_that_is_written_to_while_it_is_copied_away_stays(
+    folder: Path, tmp_path: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "vm").write_bytes(DATA)
+
+    def refuse(source: str, destination: str) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link", source)
+
+    class Guest:
+        def progress(self, done: int, total: int | None) -> None:
+            with (folder / "vm").open("r+b") as disk:
+                disk.write(b"a guest wrote here")
+
+    monkeypatch.setattr(relocation, "_rename", refuse)
+    refused = transfer.move(Work(str(folder / "vm"), observer=Guest()), str(tmp_path / "vm")).failure()
+    assert isinstance(refused, TargetFailed)
+    assert (folder / "vm").exists()
+    assert not (tmp_path / "vm").exists()
+
+
+def test_a_source_that_cannot_be_let_go_is_not_moved(
+    folder: Path, elsewhere: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "vm").write_bytes(DATA)
+    unlink = os.unlink
+
+    def refuse(path: str, **given: int) -> None:
+        if str(path) == str(folder / "vm"):
+            raise PermissionError(errno.EPERM, "Operation not permitted", path)
+        unlink(path, **given)
+
+    def rename(source: str, destination: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", source)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    if relocation._rename_exclusively.__module__ == relocation.__name__:  # noqa: SLF001 - the system's, which asks no unlink
+        monkeypatch.setattr(relocation, "_rename_exclusively", rename)
+    refused = transfer.move(Work(str(folder / "vm")), str(elsewhere / "vm")).failure()
+    assert isinstance(refused, TargetFailed)
+    assert (folder / "vm").read_bytes() == DATA
+    assert os.listdir(elsewhere) == []
+
+
+def test_a_move_to_another_file_system_keeps_the_mode(folder: Path, elsewhere: Path, transfer: Transfer) -> None:
+    (folder / "vm").write_bytes(DATA)
+    (folder / "vm").chmod(0o640)
+    transfer.move(Work(str(folder / "vm")), str(elsewhere / "vm")).unwrap()
+    assert (elsewhere / "vm").stat().st_mode & 0o7777 == 0o640
+
+
+class Watch:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+
+    def progress(self, done: int, total: int | None) -> None:
+        self.told.append(done)
+
+
+def test_progress_never_goes_backwards_and_ends_with_the_whole(
+    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lading.adapters.transfer.sparse._MOST_AT_ONCE", 1 << 20)
+    watch = Watch()
+    transfer.land(Work(str(folder / "vm"), image_of(DATA), observer=watch), "copy", opening(DATA)).unwrap()
+    assert len(watch.told) > 2
+    assert watch.told == sorted(watch.told)
+    assert watch.told[-1] == len(DATA)

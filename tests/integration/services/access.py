@@ -8,18 +8,11 @@ from typing import Final
 from tests.integration.services.asking import AGENT
 
 # One line per request, tab-separated, `-` for what is absent; the columns are those of Access, in its order.
-GUNICORN: Final = "\t".join(
-    (
-        "%(m)s", "%({raw_uri}e)s", "%(s)s", "%(B)s", "%({range}i)s", "%({authorization}i)s", "%({x-auth-token}i)s",
-        "%(a)s",
-    )
-)  # fmt: skip
-NGINX: Final = "\t".join(
-    (
-        "$request_method", "$request_uri", "$status", "$body_bytes_sent", "$http_range", "$http_authorization",
-        "$http_x_auth_token", "$http_user_agent",
-    )
-)  # fmt: skip
+GUNICORN: Final = "%(m)s\t%({raw_uri}e)s\t%(s)s\t%(B)s\t%({range}i)s\t%({authorization}i)s\t%({x-auth-token}i)s\t%(a)s"
+NGINX: Final = (
+    "$request_method\t$request_uri\t$status\t$body_bytes_sent"
+    "\t$http_range\t$http_authorization\t$http_x_auth_token\t$http_user_agent"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,14 +74,15 @@ def environment(kept: Cache) -> Path:
 
 def _install(folder: Path) -> None:
     pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [*pip, "install", "--quiet", "--require-hashes", "--requirement", str(REQUIREMENTS)],
-    ):
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode != 0:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit code {done.returncode}"]
-            raise Unbuildable(f"{' '.join(command[1:4])}: {said[-1]}")
+    _run("venv", [sys.executable, "-m", "venv", str(folder)])
+    _run("pip", [*pip, "install", "--quiet", "--require-hashes", "--requirement", str(REQUIREMENTS)])
+
+
+def _run(what: str, command: list[str]) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit code {done.returncode}"]
+        raise Unbuildable(f"{what}: {said[-1]}")
 
 
 @contextmanager

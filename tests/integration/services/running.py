@@ -44,6 +44,8 @@ class Process:
     command: Sequence[str]
     folder: Path
     """Where it runs, and its home."""
+    ports: Sequence[int]
+    """Those of loopback on which it listens."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Beside PATH, HOME and LC_ALL: nothing else of whoever runs the tests."""
     running: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -82,18 +84,19 @@ class Process:
     def stop(self) -> None:
         """Ask it to end, and see to it. What doesn't run is no error."""
         if self.running is not None:
-            with suppress(ProcessLookupError):
-                self.running.terminate()
-                self.running.send_signal(signal.SIGCONT)
+            self._signal(signal.SIGCONT)
+            self.running.send_signal(signal.SIGINT)  # for gunicorn as for nginx: at once, but in order
             with suppress(subprocess.TimeoutExpired):
                 self.running.wait(10)
             self.kill()
 
     def kill(self) -> None:
-        """End it and its children at once, as a crash does."""
+        """End it and its children at once, as a crash does. Afterwards its ports are free."""
         if self.running is not None:
             self._signal(signal.SIGKILL)
             self.running.wait()
+            while any(map(_is_listened_on, self.ports)):  # its children hold them for some milliseconds
+                time.sleep(0.005)
             self.running = None
 
     def freeze(self) -> None:
@@ -107,6 +110,11 @@ class Process:
         if self.running is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.running.pid, number)
+
+
+def _is_listened_on(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def _mortal() -> list[str]:

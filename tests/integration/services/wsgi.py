@@ -14,6 +14,7 @@ from tests.integration.services.running import LOOPBACK, Process, free_port
 
 PLUGGED: Final = Path(__file__).parent / "plugged"
 """Modules that run inside a service."""
+QUIET: Final = {"PYTHONWARNINGS": "ignore", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @dataclass(slots=True)
@@ -49,7 +50,8 @@ class WsgiServer:
         self.process = Process(
             [str(self.environment / "bin" / "python"), "-m", "gunicorn"],
             self.folder,
-            {"PYTHONPATH": str(PLUGGED), "PYTHONWARNINGS": "ignore", **self.variables},
+            [self.port],
+            {**QUIET, "PYTHONPATH": str(PLUGGED), **self.variables},
         )
 
     @property
@@ -81,7 +83,7 @@ def _shown(value: object) -> str:
 def manage(environment: Path, module: str, *arguments: str) -> None:
     """Run a service's command for its administrator. Raises RuntimeError with what it wrote when it fails."""
     program = f"import sys; from {module} import main; sys.exit(main())"
-    command = [str(environment / "bin" / "python"), "-W", "ignore", "-c", program, *arguments]
+    command = [str(environment / "bin" / "python"), "-I", "-W", "ignore", "-c", program, *arguments]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{module} {' '.join(arguments)}: {done.stdout}{done.stderr}")

@@ -1,0 +1,234 @@
+"""Images in an OpenStack Glance.
+
+https://docs.openstack.org/api-ref/image/v2/
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.catalogs.cloud import connect_cloud, get_patiently, tls_context, vendor_errors
+from lading.adapters.catalogs.lookup import by_id_or_name
+from lading.adapters.documents import image_from_document
+from lading.adapters.settings import GlanceCatalogSettings
+from lading.adapters.transfer.http import HttpOptions, HttpRefused, Origin
+from lading.adapters.transfer.mirrors import Mirrors
+from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.remote import RemoteStream
+from lading.ports.catalog import ByteStream
+from lading.ports.context import NOBODY, Context
+from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound
+from lading.ports.image import Image
+from lading.ports.location import Location
+
+if TYPE_CHECKING:
+    from keystoneauth1.adapter import Adapter
+    from keystoneauth1.session import Session
+    from requests import Response
+
+__all__ = ["GlanceCatalog"]
+
+_HREF: Final = re.compile(r"(https?://[^\s?#]+)/v2/images/([^/\s?#]+)/?", re.IGNORECASE)
+_OK: Final = 200
+_UNAUTHORIZED: Final = 401
+_FORBIDDEN: Final = 403
+_ABSENT: Final = frozenset({400, 404, 410})
+"""What Glance answers for an id that it doesn't have, or can't have."""
+_DATA_WORDS: Final = {
+    204: "it has no data",
+    401: "the credentials are not taken",
+    403: "its data may not be read: it is deactivated, or the policy forbids it",
+    404: "it is gone, or not this project's",
+    409: "its data can't be read in the state that it is in",
+}
+
+
+class _Place(NamedTuple):
+    """One image of one Glance."""
+
+    endpoint: str
+    """Without the version."""
+    id: str
+
+    @property
+    def url(self) -> str:
+        return f"{self.endpoint}/v2/images/{quote(self.id, safe='')}"
+
+
+class GlanceCatalog:
+    """A Glance, by id, name or href: ImageCatalog, ImageData and ImageListing.
+
+    A request's own token (`Context.token`, a string) is used for that request, else the credentials of the cloud or
+    session it is made from. Hrefs name other Glances, which must be among `hosts` (`host` or `host:port`): they are
+    sent the token.
+    """
+
+    def __init__(
+        self, connect: Callable[[], "Adapter"], hosts: Sequence[str] = (), *, options: HttpOptions | None = None
+    ) -> None:
+        self._connect = connect
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._options = options
+        self._lock = threading.Lock()
+        self._adapter: Adapter | None = None
+        self._without_locations: set[tuple[str, str | None]] = set()
+
+    @classmethod
+    def from_settings(cls, settings: GlanceCatalogSettings) -> Self:
+        return cls(lambda: connect_cloud(settings.cloud), settings.hosts)
+
+    @classmethod
+    def from_session(cls, session: "Session", hosts: Sequence[str] = (), **endpoint: Any) -> Self:  # noqa: ANN401 - keystoneauth's own
+        """For a service that has its own keystoneauth session; `endpoint` as keystoneauth's Adapter takes it."""
+        from keystoneauth1.adapter import Adapter  # noqa: PLC0415 - loaded with the session, if at all
+
+        return cls(lambda: Adapter(session, **{"service_type": "image", **endpoint}), hosts)
+
+    def find(self, reference: str, context: Context) -> Result[Image, CatalogFailure]:
+        try:
+            place = self._place(reference)
+            document = self._get(place.url, context, absent=True)
+            if document is not None:
+                return _image(place, document)
+            if place.id != reference:
+                return Failure(ImageNotFound(reference, place.endpoint))
+            named = list(self._list(context, name=reference))
+            return by_id_or_name(reference, None, lambda: iter(named), f"the Glance {place.endpoint}")
+        except CatalogUnavailable as failure:
+            return Failure(failure)
+
+    def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
+        """By the locations API (v2.17, for services), else as the image shows them, else none."""
+        try:
+            place = self._place_of(image)
+            if (place.endpoint, context.user_id) not in self._without_locations:
+                listed = self._get(f"{place.url}/locations", context, absent=True, forbidden=True)
+                if isinstance(listed, list):
+                    document = {"id": image.id, "locations": listed}
+                    return image_from_document(document).map(_locations).alt(CatalogUnavailable)
+                self._without_locations.add((place.endpoint, context.user_id))
+        except CatalogUnavailable as failure:
+            return Failure(failure)
+        if image.locations:
+            return Success(image.locations)
+        # What associations keep of an image has none.
+        return self.find(image.id, context).map(_locations)
+
+    def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
+        try:
+            place = self._place_of(image)
+            mirrors = Mirrors(
+                [self._origin(place, context)],
+                self._http_options(),
+                renew=None if _token(context) else lambda: self._origin(place, context, fresh=True),
+            )
+            stream = RemoteStream(mirrors, offset)
+            stream.open()
+        except HttpRefused as refused:
+            words = _DATA_WORDS.get(refused.status, "Glance can't give its data")
+            return Failure(CatalogUnavailable(f"image {image.id}: {words} ({refused})"))
+        except SourceBroken as broken:
+            return Failure(CatalogUnavailable(f"image {image.id}: {broken}"))
+        except CatalogUnavailable as failure:
+            return Failure(failure)
+        return Success(stream)
+
+    def images(self) -> Iterator[Image]:
+        yield from self._list(NOBODY)
+
+    def _place(self, reference: str) -> _Place:
+        href = _HREF.fullmatch(reference)
+        if href is None:
+            return _Place(self._endpoint(), reference)
+        endpoint = href[1]
+        parts, own = urlsplit(endpoint), urlsplit(self._endpoint())
+        if parts.netloc.lower() != own.netloc.lower() and not {parts.netloc.lower(), parts.hostname} & self._hosts:
+            raise CatalogUnavailable(f"{parts.hostname} is no Glance that may be named; [catalog] hosts lists those")
+        return _Place(endpoint, href[2])
+
+    def _place_of(self, image: Image) -> _Place:
+        """Where it was found: the document's `self` is absolute for an image of another Glance."""
+        own = image.properties.get("self")
+        return self._place(own if isinstance(own, str) and _HREF.fullmatch(own) else image.id)
+
+    def _client(self) -> "Adapter":
+        with self._lock:
+            if self._adapter is None:
+                self._adapter = self._connect()
+            return self._adapter
+
+    def _endpoint(self) -> str:
+        with vendor_errors("Glance can't be found"):
+            endpoint: str | None = self._client().get_endpoint()
+        if not endpoint:
+            raise CatalogUnavailable("the cloud's service catalog has no image endpoint for this region and interface")
+        return re.sub(r"/v2(\.\d+)?/?$", "", endpoint).rstrip("/")
+
+    def _origin(self, place: _Place, context: Context, *, fresh: bool = False) -> Origin:
+        client = self._client()
+        with vendor_errors("the token can't be had"):
+            if fresh:
+                client.invalidate()
+            headers = _headers(context) or client.session.get_auth_headers(client.auth) or {}
+        return Origin(f"{place.url}/file", dict(headers))
+
+    def _http_options(self) -> HttpOptions:
+        if self._options is None:
+            self._options = HttpOptions(tls=tls_context(self._client().session))
+        return self._options
+
+    def _list(self, context: Context, **filters: str) -> Iterator[Image]:
+        endpoint = self._endpoint()
+        url: str | None = f"{endpoint}/v2/images?{urlencode({**filters, 'sort': 'name:asc,id:asc'})}"
+        while url:
+            page = self._get(url, context)
+            for document in page["images"]:
+                match _image(_Place(endpoint, document.get("id", "")), document):
+                    case Success(Image() as image):
+                        yield image
+            url = urljoin(f"{endpoint}/", page["next"]) if page.get("next") else None
+
+    def _get(self, url: str, context: Context, *, absent: bool = False, forbidden: bool = False) -> Any:  # noqa: ANN401 - JSON
+        """What the API answers; None for what isn't there, or is forbidden, where that may be.
+
+        Raises CatalogUnavailable.
+        """
+        response = self._patiently(url, context)
+        status = response.status_code
+        if (absent and status in _ABSENT) or (forbidden and status == _FORBIDDEN):
+            return None
+        if status != _OK:
+            hint = "; are the credentials right?" if status in {_UNAUTHORIZED, _FORBIDDEN} else ""
+            raise CatalogUnavailable(f"Glance answers {urlsplit(url).path} with HTTP {status} {response.reason}{hint}")
+        try:
+            return response.json()
+        except ValueError as error:
+            raise CatalogUnavailable(f"Glance answers {urlsplit(url).path} with what is no JSON") from error
+
+    def _patiently(self, url: str, context: Context) -> "Response":
+        headers = _headers(context)
+        return get_patiently(self._client(), url, headers=headers, authenticated=not headers)
+
+
+def _image(place: _Place, document: Mapping[str, object]) -> Result[Image, CatalogFailure]:
+    if not isinstance(document.get("self"), str) or not str(document.get("self")).startswith("http"):
+        document = {**document, "self": place.url}
+    return image_from_document(document).alt(lambda reason: CatalogUnavailable(f"Glance's image {place.id}: {reason}"))
+
+
+def _locations(image: Image) -> Sequence[Location]:
+    return image.locations
+
+
+def _token(context: Context) -> str | None:
+    return context.token if isinstance(context.token, str) and context.token else None
+
+
+def _headers(context: Context) -> dict[str, str]:
+    """The request's own credentials, if it has some."""
+    token = _token(context)
+    return {"X-Auth-Token": token} if token else {}

@@ -1,0 +1,48 @@
+"""What is given to the commands: how it is read, and how the shell completes it."""
+
+import logging
+import os
+import re
+from typing import Final
+
+import click
+
+from lading.ports.catalog import ImageListing
+
+__all__ = ["PATH", "complete_images", "local_target"]
+
+PATH: Final = click.Path(readable=False)
+"""Completed as a path; whether anything is there, and who may read it, is found out when it is used."""
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+
+
+def local_target(text: str) -> str:
+    """A target as associations know it: a path of this host made absolute, `scheme:…` as it is.
+
+    >>> local_target("rbd:vms/disk"), local_target("/vms/../vms/1")
+    ('rbd:vms/disk', '/vms/1')
+    """
+    text = text.strip()
+    if not text:
+        raise click.BadParameter("a target must not be blank")
+    return text if _SCHEME.match(text) else os.path.abspath(text)  # noqa: PTH100 - pathlib would resolve symlinks
+
+
+def complete_images(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The names and ids that begin like this. Nothing is said, whatever goes wrong: somebody is typing."""
+    logging.disable()
+    try:
+        from lading.adapters.container import open_container  # noqa: PLC0415 - nothing else that is completed needs it
+        from lading.adapters.settings import load_settings  # noqa: PLC0415 - likewise
+
+        catalog = open_container(load_settings(context.params.get("config"))).catalog()
+        images = catalog.images() if isinstance(catalog, ImageListing) else iter(())
+        words = dict.fromkeys(word for image in images for word in (image.name, image.id) if word)
+    except Exception:  # noqa: BLE001 - see above
+        return []
+    return [word for word in words if word.startswith(incomplete) and _is_one_word(word)]
+
+
+def _is_one_word(text: str) -> bool:
+    """Whether shells take it as it is: they split what completes at white space, and show the rest on a terminal."""
+    return text.isprintable() and " " not in text

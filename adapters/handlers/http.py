@@ -1,0 +1,85 @@
+"""Images on web servers, mirrors of each other where there are several."""
+
+import ssl
+from collections.abc import Sequence
+from typing import Self
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.settings import HttpHandlerSettings, read_table
+from lading.adapters.transfer.http import HttpOptions, Origin
+from lading.adapters.transfer.mirrors import Mirrors
+from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.remote import RemoteSource
+from lading.adapters.transfer.transfer import Transfer
+from lading.domain.handler import Landing, Work
+from lading.domain.refusals import Refusal, Unavailable, Unsupported
+from lading.ports.location import Location
+
+__all__ = ["HttpHandler"]
+
+
+class HttpHandler:
+    """Takes `http://` and `https://`: plain and signed URLs, credentials in the URL, TLS verified.
+
+    The image's other http locations are its mirrors: where one breaks off or stalls, the next goes on.
+    """
+
+    name = "http"
+    schemes = frozenset({"http", "https"})
+    is_local = True
+
+    def __init__(
+        self, options: HttpOptions, transfer: Transfer, *, connections: int = 4, first_wait: float = 0.5
+    ) -> None:
+        self._options = options
+        self._transfer = transfer
+        self._connections = connections
+        self._first_wait = first_wait
+
+    @classmethod
+    def from_setup(cls, setup: HandlerSetup) -> Self:
+        settings = read_table(HttpHandlerSettings, setup.settings, "handlers.http")
+        tls = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
+        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, tls)
+        return cls(options, setup.transfer, connections=settings.connections)
+
+    def fetch(self, work: Work) -> Result[Landing, Refusal]:
+        return self._transfer.land(work, self.name, lambda: self._open(work))
+
+    def foresee(self, work: Work) -> Result[str, Refusal]:
+        return self._transfer.foresee(work, lambda: self._open(work), lambda size: f"downloads {size or 'some'} bytes")
+
+    def remove(self, work: Work) -> Result[None, Refusal]:
+        return self._transfer.remove(work)
+
+    def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
+        return self._transfer.move(work, destination)
+
+    def _open(self, work: Work) -> Result[RemoteSource, Refusal]:
+        if work.location is None:
+            return Failure(Unsupported("needs a location"))
+        promised = work.image.size if work.image else None
+        try:
+            mirrors = Mirrors(self._origins(work, work.location), self._options, first_wait=self._first_wait)
+        except ValueError as error:
+            return Failure(Unsupported(str(error)))
+        source = RemoteSource(mirrors, promised, connections=self._connections)
+        try:
+            source.open()
+        except SourceBroken as broken:
+            source.close()
+            return Failure(Unavailable(str(broken)))
+        return Success(source)
+
+    def _origins(self, work: Work, first: Location) -> Sequence[Origin]:
+        """The location at hand, and the image's others that can be read. Raises ValueError when it is none itself."""
+        origins = [Origin.of(first.url)]
+        for location in work.image.locations if work.image else ():
+            if location.scheme in self.schemes and location != first:
+                try:
+                    origins.append(Origin.of(location.url))
+                except ValueError:
+                    continue  # its own turn will tell
+        return origins

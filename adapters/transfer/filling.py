@@ -1,0 +1,76 @@
+"""Bytes on their way from one source into one new file."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+from lading.adapters.transfer import pipeline
+from lading.adapters.transfer.audit import Audit
+from lading.adapters.transfer.pipeline import Chunk
+from lading.adapters.transfer.sources import FileSource, Source
+from lading.adapters.transfer.sparse import copy_extent, extents, write_sparsely
+from lading.ports.observer import Observer
+
+__all__ = ["Filling"]
+
+
+class Filling:
+    """Fills the file at a descriptor, in one of several ways, and audits what is in it."""
+
+    def __init__(self, source: Source, descriptor: int, audit: Audit, observer: Observer) -> None:
+        self.source, self.descriptor, self.audit, self._observer = source, descriptor, audit, observer
+
+    def progress(self, done: int) -> None:
+        self._observer.progress(done, self.source.size)
+
+    def stream(self) -> int:
+        """Read, audit and write, each on a thread of its own; how many bytes there were."""
+        size = pipeline.run(self.source, (self.audit.take, self._write), self.progress)
+        os.ftruncate(self.descriptor, size)
+        return size
+
+    def copy(self, source: FileSource) -> int:
+        """Copy within the kernel where it can, hole for hole; how many bytes that makes."""
+        os.ftruncate(self.descriptor, source.size)
+        with _on_the_side(self.audit.prepare):
+            for extent in extents(source.descriptor, source.size):
+                if not extent.is_hole:
+                    copy_extent(source.descriptor, self.descriptor, extent, self.progress)
+                self.progress(extent.offset + extent.length)
+        return source.size
+
+    def inspect(self) -> None:
+        """Look at the format of what is in the file now, which is not what may have become of the source since."""
+        with closing(FileSource(os.dup(self.descriptor))) as filled:
+            self.audit.inspect(filled)
+
+    def read_back(self) -> int:
+        """Audit all that is in the file now."""
+        with closing(FileSource(os.dup(self.descriptor))) as filled:
+            return pipeline.run(filled, (self.audit.take,), self.progress)
+
+    def _write(self, chunk: Chunk) -> None:
+        if chunk.buffer is not None:
+            write_sparsely(self.descriptor, chunk.buffer, chunk.length, chunk.offset)
+
+
+@contextmanager
+def _on_the_side(work: Callable[[], None]) -> Iterator[None]:
+    """Do the work on another thread while the block runs; what it raises is raised at the block's end."""
+    faults: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as fault:  # noqa: BLE001 - raised again below
+            faults.append(fault)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    if faults:
+        raise faults[0]

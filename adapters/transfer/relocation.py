@@ -1,0 +1,141 @@
+"""Removing and moving what was landed: the very file, and nothing that came in its place."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import sys
+from contextlib import closing
+from typing import Final
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.transfer.audit import Audit
+from lading.adapters.transfer.errors import answering, flush_folder
+from lading.adapters.transfer.filling import Filling
+from lading.adapters.transfer.new_file import NewFile
+from lading.adapters.transfer.opening import fingerprint, open_regular
+from lading.adapters.transfer.sources import FileSource
+from lading.adapters.transfer.standing import is_intact, objection, status_of
+from lading.domain.handler import Landing, Work
+from lading.domain.refusals import Refusal, TargetFailed, Unsupported
+from lading.ports.association import Fingerprint
+
+__all__ = ["move", "remove"]
+
+_RENAME_NOREPLACE: Final = 1
+_AT_FDCWD: Final = -100
+# renameat2(2): a kernel, C library or file system that can't; link(2): no hard links here.
+_CANNOT: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOTSUP})
+
+
+def remove(work: Work) -> Result[None, Refusal]:
+    """Remove the file at the target; that there is none is a success."""
+
+    def unlink() -> Result[None, Refusal]:
+        if (why_not := objection(work)) is not None:
+            return Failure(why_not)
+        try:
+            os.unlink(work.target)
+        except (FileNotFoundError, NotADirectoryError):
+            return Success(None)
+        flush_folder(work.target)
+        return Success(None)
+
+    return answering(work.target, "removed", unlink)
+
+
+def move(work: Work, destination: str) -> Result[Landing, Refusal]:
+    """Move the file at the target to `destination`, to another file system too; nothing there is overwritten."""
+
+    def relocate() -> Result[Landing, Refusal]:
+        if (why_not := objection(work)) is not None:
+            return Failure(why_not)
+        if not os.path.isabs(destination):
+            return Failure(Unsupported(f"{destination} is no absolute path of this host"))
+        status = status_of(work.target)
+        if status is None:
+            return Failure(TargetFailed(f"{work.target} is gone"))
+        if status_of(os.path.dirname(destination)) is None:
+            return Failure(TargetFailed(f"the folder {os.path.dirname(destination)} does not exist"))
+        was_intact = work.association is None or is_intact(work.association, status)
+        return _relocate(work, destination).map(
+            lambda moved: Landing(fingerprint=moved if was_intact else _changed(moved))
+        )
+
+    return answering(destination, "written", relocate)
+
+
+def _changed(file: Fingerprint) -> Fingerprint:
+    """The file's, as one that will never match: what had changed before it was moved is not intact after it."""
+    return file._replace(ctime_ns=0)
+
+
+def _relocate(work: Work, destination: str) -> Result[Fingerprint, Refusal]:
+    try:
+        _rename(work.target, destination)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            return _copy_away(work, destination)
+        raise
+    flush_folder(destination)
+    flush_folder(work.target)
+    # Taken last: a change of name shows in the ctime.
+    return Success(fingerprint(os.lstat(destination)))
+
+
+def _rename(source: str, destination: str) -> None:
+    """Rename in one step, overwriting nothing; where the system can't, by a second name, and back if that fails."""
+    try:
+        _rename_exclusively(source, destination)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+        os.link(source, destination, follow_symlinks=False)
+        try:
+            os.unlink(source)
+        except BaseException:
+            os.unlink(destination)
+            raise
+
+
+def _rename_exclusively(source: str, destination: str) -> None:
+    if sys.platform != "linux":
+        raise OSError(errno.ENOSYS, "no renameat2")
+    libc = ctypes.CDLL(None, use_errno=True)
+    arguments = (_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(destination), ctypes.c_uint(_RENAME_NOREPLACE))
+    if not hasattr(libc, "renameat2"):
+        raise OSError(errno.ENOSYS, "no renameat2")
+    if libc.renameat2(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), source, None, destination)
+
+
+def _copy_away(work: Work, destination: str) -> Result[Fingerprint, Refusal]:
+    """Copy to the other file system, mode and owner too, and let go of the source when the copy is safe there."""
+
+    def copy(descriptor: int) -> Result[Fingerprint, Refusal]:
+        with closing(FileSource(descriptor)) as source, NewFile(destination) as new:
+            Filling(source, new.descriptor, Audit.none(), work.observer).copy(source)
+            status = os.fstat(descriptor)
+            with contextlib.suppress(PermissionError):  # only root gives files away
+                os.fchown(new.descriptor, status.st_uid, status.st_gid)
+            os.fchmod(new.descriptor, status.st_mode & 0o7777)
+            if not source.is_unchanged:
+                return Failure(TargetFailed(f"{work.target} was written to while it was copied"))
+            published = new.publish(replace=False)
+        return _let_go(work.target, destination).map(lambda _: published)
+
+    opened: Result[int, Refusal] = open_regular(work.target).alt(TargetFailed)
+    return opened.bind(copy)
+
+
+def _let_go(source: str, destination: str) -> Result[None, Refusal]:
+    try:
+        os.unlink(source)
+    except OSError as error:
+        os.unlink(destination)
+        flush_folder(destination)
+        return Failure(TargetFailed(f"{source} can't be removed from its folder: {error.strerror}"))
+    flush_folder(source)
+    return Success(None)

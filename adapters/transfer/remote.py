@@ -1,0 +1,188 @@
+"""Servers as a source: one stream while that is fast, several connections by range where that is faster."""
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from lading.adapters.transfer.mirrors import Mirrors, RangeReader
+from lading.adapters.transfer.pipeline import CHUNK, Chunk, SourceBroken
+
+__all__ = ["RemoteSource", "RemoteStream"]
+
+_FAST: Final = 150 << 20
+"""Bytes a second beyond which hashing, not the connection, is the limit."""
+_TRIAL: Final = 8 << 20
+"""Bytes, or else `_TRIAL_SECONDS`, by which a way of reading is judged."""
+_TRIAL_SECONDS: Final = 2.0
+_SEGMENT: Final = 4
+"""Buffers that one connection fills by one request."""
+
+
+class RemoteStream:
+    """A ByteStream over servers, from an offset to the end, that goes on where an answer broke off."""
+
+    def __init__(self, mirrors: Mirrors, offset: int = 0) -> None:
+        self._reader = RangeReader(mirrors)
+        self._offset = offset
+
+    def open(self) -> None:
+        """Ask for it. Raises SourceBroken when it can't be had."""
+        self._reader.open(self._offset)
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        count = self._reader.readinto(buffer, self._offset)
+        self._offset += count
+        return count
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class RemoteSource:
+    """An image on servers, read in order.
+
+    It begins with one connection. Where that is slow and the servers take ranges, several are tried for the rest, and
+    kept if they are faster together.
+    """
+
+    def __init__(self, mirrors: Mirrors, size: int | None, *, connections: int = 4) -> None:
+        self._mirrors = mirrors
+        self._promised = size
+        self._connections = connections
+        self._reader = RangeReader(mirrors)
+        self._rate = 0.0
+
+    def open(self) -> None:
+        """Ask for it. Raises SourceBroken when it can't be had."""
+        self._reader.open()
+
+    @property
+    def size(self) -> int | None:
+        return self._mirrors.total if self._mirrors.total is not None else self._promised
+
+    def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
+        offset = 0
+        for chunk in self._by_one(0, free, trial=self._connections > 1):
+            offset = chunk.offset + chunk.length
+            yield chunk
+        total = self._mirrors.total
+        if total is None or offset >= total or (self._promised is not None and offset > self._promised):
+            return
+        for chunk in self._by_several(offset, total, free):
+            offset = chunk.offset + chunk.length
+            yield chunk
+        yield from self._by_one(offset, free, trial=False)
+
+    def _by_one(self, offset: int, free: Callable[[], bytearray], *, trial: bool) -> Iterator[Chunk]:
+        """All the rest; or only what tells how fast one connection is, where several might be faster."""
+        started, since = time.monotonic(), offset
+        while self._promised is None or offset <= self._promised:
+            buffer = free()
+            length = self._fill(buffer, offset)
+            if length == 0:
+                return
+            yield Chunk(offset, length, buffer)
+            offset += length
+            seconds = time.monotonic() - started
+            if trial and (offset - since >= _TRIAL or seconds >= _TRIAL_SECONDS):
+                self._rate = (offset - since) / max(seconds, 1e-9)
+                left = (self._mirrors.total or 0) - offset
+                if self._rate < _FAST and self._mirrors.takes_ranges and left > _TRIAL:
+                    return
+                trial = False
+
+    def _fill(self, buffer: bytearray, offset: int) -> int:
+        view, length = memoryview(buffer), 0
+        while length < len(buffer) and (count := self._reader.readinto(view[length:], offset + length)):
+            length += count
+        return length
+
+    def _by_several(self, offset: int, total: int, free: Callable[[], bytearray]) -> Iterator[Chunk]:
+        """The rest by ranges; or only some of it, when that turns out to be no faster."""
+        self._reader.close()
+        self._reader = RangeReader(self._mirrors)
+        started, since = time.monotonic(), offset
+        with _crew(self._mirrors, self._connections) as orders:
+            ahead: deque[_Segment] = deque()
+            next_offset, faster = offset, True
+            while ahead or (faster and next_offset < total):
+                while faster and next_offset < total and len(ahead) < self._connections:
+                    segment = _Segment(next_offset, total, free)
+                    orders.put(segment)
+                    ahead.append(segment)
+                    next_offset = segment.stop
+                yield from ahead.popleft().chunks()
+                seconds = time.monotonic() - started
+                if seconds >= _TRIAL_SECONDS and next_offset - since >= 2 * _TRIAL:
+                    faster = (next_offset - since) / seconds > 1.1 * self._rate
+                    started, since = time.monotonic(), next_offset
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class _Segment:
+    """A run of bytes that one connection is to fill into buffers."""
+
+    def __init__(self, offset: int, total: int, free: Callable[[], bytearray]) -> None:
+        self.offset = offset
+        self.stop = min(offset + _SEGMENT * CHUNK, total)
+        self._lengths = [min(CHUNK, self.stop - at) for at in range(offset, self.stop, CHUNK)]
+        # Given out in the order in which they are handed on, so that nobody ever waits for a later one.
+        self._buffers = [free() for _ in self._lengths]
+        self._done = threading.Event()
+        self._failure: SourceBroken | None = None
+
+    def fill(self, reader: RangeReader) -> None:
+        try:
+            position = self.offset
+            for buffer, length in zip(self._buffers, self._lengths, strict=True):
+                view, end = memoryview(buffer), position + length
+                while position < end:
+                    start = length - (end - position)
+                    count = reader.readinto(view[start:length], position, self.stop)
+                    if count == 0:
+                        raise SourceBroken(f"it ended at byte {position} of {self.stop}")  # noqa: TRY301 - caught below
+                    position += count
+        except SourceBroken as failure:
+            self._failure = failure
+        finally:
+            self._done.set()
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Its bytes, as soon as they are there. Raises SourceBroken."""
+        self._done.wait()
+        if self._failure is not None:
+            raise self._failure
+        offset = self.offset
+        for buffer, length in zip(self._buffers, self._lengths, strict=True):
+            yield Chunk(offset, length, buffer)
+            offset += length
+
+
+@contextmanager
+def _crew(mirrors: Mirrors, count: int) -> "Iterator[queue.SimpleQueue[_Segment | None]]":
+    """Threads that fill segments, each over a connection of its own; none is left when the block ends."""
+    orders: queue.SimpleQueue[_Segment | None] = queue.SimpleQueue()
+    readers = [RangeReader(mirrors, position) for position in range(count)]
+
+    def work(reader: RangeReader) -> None:
+        while (segment := orders.get()) is not None:
+            segment.fill(reader)
+
+    threads = [threading.Thread(target=work, args=(reader,), daemon=True) for reader in readers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield orders
+    finally:
+        for reader in readers:
+            orders.put(None)
+            reader.abort()
+        for thread, reader in zip(threads, readers, strict=True):
+            thread.join()
+            reader.close()

@@ -1,0 +1,102 @@
+"""The services as fixtures. What the machine lacks is a skip that says so; a service that doesn't start is an error.
+
+The session's instances are shared: a test makes images of its own, and stops or freezes only what it started itself.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Protocol
+
+import pytest
+from tests.integration.services.cache import Cache, Unbuildable, cache, environment
+from tests.integration.services.glance import Glance, glance
+from tests.integration.services.keystone import Keystone, keystone
+from tests.integration.services.nginx import PACKAGE, Nginx, binary, nginx
+
+
+class StartGlance(Protocol):
+    """Starts one more Glance, which ends with the test."""
+
+    def __call__(
+        self, *, locations: bool = True, direct_url: bool = True, keystone: Keystone | None = None
+    ) -> Glance: ...
+
+
+class StartKeystone(Protocol):
+    """Starts one more Keystone, which ends with the test; `expiration` is in seconds."""
+
+    def __call__(self, *, expiration: int = 3600) -> Keystone: ...
+
+
+@pytest.fixture(scope="session")
+def services() -> Cache:
+    """The cache, with the services' virtual environment in it."""
+    kept = cache()
+    try:
+        environment(kept)
+    except Unbuildable as reason:
+        pytest.skip(f"no environment for the services: {reason}")
+    return kept
+
+
+@pytest.fixture(scope="session")
+def glance_open(services: Cache, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glance]:
+    """Shows locations and the direct URL, and believes any token that `token` makes."""
+    with glance(tmp_path_factory.mktemp("glance-open"), services, locations=True, direct_url=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def glance_hidden(services: Cache, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glance]:
+    """As Glance is by default: neither locations nor the direct URL in an image. Believes any token."""
+    with glance(tmp_path_factory.mktemp("glance-hidden"), services, locations=False, direct_url=False) as running:
+        yield running
+
+
+@pytest.fixture(name="keystone", scope="session")
+def keystone_(services: Cache, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
+    """Its catalog names no image service before `glance_keystone` is asked for."""
+    with keystone(tmp_path_factory.mktemp("keystone"), services) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def glance_keystone(services: Cache, keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glance]:
+    """With real authentication; neither locations nor the direct URL in an image."""
+    folder = tmp_path_factory.mktemp("glance-keystone")
+    with glance(folder, services, locations=False, direct_url=False, keystone=keystone) as running:
+        yield running
+
+
+@pytest.fixture
+def start_glance(services: Cache, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGlance]:
+    """For a Glance of the test's own, to stop, kill or freeze."""
+    with ExitStack() as started:
+
+        def start(*, locations: bool = True, direct_url: bool = True, keystone: Keystone | None = None) -> Glance:
+            folder = tmp_path_factory.mktemp("glance")
+            ours = glance(folder, services, locations=locations, direct_url=direct_url, keystone=keystone)
+            return started.enter_context(ours)
+
+        yield start
+
+
+@pytest.fixture
+def start_keystone(services: Cache, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartKeystone]:
+    """For a Keystone of the test's own, for example with tokens that expire while one looks."""
+    with ExitStack() as started:
+
+        def start(*, expiration: int = 3600) -> Keystone:
+            folder = tmp_path_factory.mktemp("keystone")
+            return started.enter_context(keystone(folder, services, expiration=expiration))
+
+        yield start
+
+
+@pytest.fixture(name="nginx", scope="session")
+def nginx_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    """Serves `nginx.folder`, into which a test puts files of its own."""
+    if binary() is None:
+        pytest.skip(f"needs nginx (Debian: {PACKAGE})")
+    with nginx(tmp_path_factory.mktemp("nginx")) as running:
+        yield running

@@ -1,0 +1,375 @@
+"""The Glance catalog, and the dispatch with it, against real Glances and a real Keystone."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from returns.result import Failure, Result, Success
+from tests.integration.services.fixtures import StartGlance, StartKeystone
+from tests.integration.services.glance import Glance, token
+from tests.integration.services.keystone import DEMO, NOVA, Keystone
+from tests.integration.services.nginx import Nginx
+
+from lading import (
+    AmbiguousImage,
+    CatalogUnavailable,
+    Context,
+    Dispatcher,
+    FetchRequest,
+    Handler,
+    ImageNotActive,
+    ImageNotFound,
+    Staged,
+)
+from lading.adapters.associations.memory import MemoryAssociations
+from lading.adapters.catalogs.cloud import connect_cloud
+from lading.adapters.catalogs.glance import GlanceCatalog
+from lading.adapters.handlers.download import DownloadHandler
+from lading.adapters.handlers.file import FileHandler
+from lading.adapters.handlers.http import HttpHandler
+from lading.adapters.transfer.http import HttpOptions
+from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.ports.context import NOBODY
+from lading.ports.failures import LadingError
+
+# keystoneauth's connection pools are closed when they are collected, and not before.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+DATA = os.urandom(2_000_003)
+MEMBER = token("member", "reader")
+SERVICE = token("service", "reader", "member")
+
+
+@pytest.fixture(autouse=True)
+def _no_cloud_of_the_tester(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("OS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+
+
+def catalog_of(glance: Glance, given: str | None = MEMBER, *hosts: str) -> GlanceCatalog:
+    """One whose session has this token, as `auth_type: admin_token` gives it; or none at all."""
+    from keystoneauth1 import noauth, session, token_endpoint  # noqa: PLC0415 - slow to load
+
+    auth = token_endpoint.Token(glance.url, given) if given else noauth.NoAuth(endpoint=glance.url)
+    return GlanceCatalog.from_session(session.Session(auth), hosts)
+
+
+def dispatcher(catalog: GlanceCatalog, *allowed: Path) -> Dispatcher:
+    transfer = Transfer(MemoryVerifiedFiles())
+    handlers: list[Handler] = [
+        FileHandler(allowed, transfer),
+        HttpHandler(HttpOptions(), transfer, first_wait=0.01),
+        DownloadHandler(catalog, transfer),
+    ]
+    return Dispatcher(handlers, catalog, MemoryAssociations())
+
+
+def fetch(catalog: GlanceCatalog, image: str, target: Path, *allowed: Path) -> Result[Staged, LadingError]:
+    return dispatcher(catalog, *allowed).fetch(FetchRequest(image, str(target)))
+
+
+def downloads(glance: Glance, image: str) -> int:
+    return sum(access.target.endswith("/file") for access in glance.accesses(image))
+
+
+# The catalog.
+
+
+def test_an_image_is_found_by_id_and_by_name_as_glance_describes_it(glance_open: Glance) -> None:
+    made = glance_open.create(DATA, name="described by name", os_distro="ubuntu")
+    catalog = catalog_of(glance_open)
+    image = catalog.find(made["id"], NOBODY).unwrap()
+    assert catalog.find("described by name", NOBODY) == Success(image)
+    assert (image.size, image.disk_format, image.status) == (len(DATA), "raw", "active")
+    assert image.digest is not None
+    assert (image.digest.algorithm, image.digest.value) == ("sha512", hashlib.sha512(DATA).hexdigest())
+    assert image.properties["os_distro"] == "ubuntu"
+
+
+def test_an_ambiguous_name_lists_the_ids_and_an_unknown_one_is_not_found(glance_open: Glance) -> None:
+    made = {glance_open.create(DATA, name="twins")["id"] for _ in range(2)}
+    failure = catalog_of(glance_open).find("twins", NOBODY).failure()
+    assert isinstance(failure, AmbiguousImage)
+    assert set(failure.ids) == made
+    for reference in ("nobody", "no/body?", "x" * 300, "155d900f-4e14-4e4c-a73d-069cbf4541e6"):
+        assert isinstance(catalog_of(glance_open).find(reference, NOBODY).failure(), ImageNotFound)
+
+
+def test_an_href_means_the_glance_that_it_names_if_that_may_be_named(
+    glance_open: Glance, glance_hidden: Glance
+) -> None:
+    made = glance_hidden.create(DATA, name="elsewhere")
+    href = f"{glance_hidden.url}/v2/images/{made['id']}"
+    host = f"127.0.0.1:{glance_hidden.url.rpartition(':')[2]}"
+    assert isinstance(catalog_of(glance_open).find(href, NOBODY).failure(), CatalogUnavailable)
+    catalog = catalog_of(glance_open, MEMBER, host)
+    image = catalog.find(href, NOBODY).unwrap()
+    assert image.id == made["id"]
+    stream = catalog.read(image, 0, NOBODY).unwrap()
+    assert stream.readinto(memoryview(bytearray(10))) == 10
+    stream.close()
+
+
+def test_locations_come_by_the_api_for_services_where_they_are_hidden_from_the_image(glance_hidden: Glance) -> None:
+    made = glance_hidden.create(DATA)
+    catalog = catalog_of(glance_hidden, SERVICE)
+    image = catalog.find(made["id"], NOBODY).unwrap()
+    (location,) = catalog.locations(image, NOBODY).unwrap()
+    assert (location.scheme, location.metadata) == ("file", {"store": "first"})
+
+
+def test_that_no_locations_are_visible_is_normal_and_asked_once(glance_hidden: Glance) -> None:
+    catalog = catalog_of(glance_hidden, MEMBER)
+    for _ in range(2):
+        image = catalog.find(glance_hidden.create(DATA)["id"], NOBODY).unwrap()
+        assert catalog.locations(image, NOBODY) == Success(())
+    assert sum("/locations" in access.target for access in glance_hidden.accesses() if access.token == MEMBER) == 1
+
+
+def test_without_the_api_the_image_s_own_locations_count_then_its_direct_url(
+    glance_open: Glance, start_glance: StartGlance
+) -> None:
+    for glance in (glance_open, start_glance(locations=False, direct_url=True)):
+        catalog = catalog_of(glance, MEMBER)
+        image = catalog.find(glance.create(DATA)["id"], NOBODY).unwrap()
+        (location,) = catalog.locations(image, NOBODY).unwrap()
+        assert location.url == f"file://{glance.stored(image.id)}"
+
+
+def test_the_data_is_read_from_an_offset(glance_open: Glance) -> None:
+    catalog = catalog_of(glance_open)
+    image = catalog.find(glance_open.create(DATA)["id"], NOBODY).unwrap()
+    for offset in (0, 1, len(DATA) - 1, len(DATA)):
+        stream = catalog.read(image, offset, NOBODY).unwrap()
+        found, buffer = bytearray(), memoryview(bytearray(1 << 20))
+        while count := stream.readinto(buffer):
+            found += buffer[:count]
+        stream.close()
+        assert bytes(found) == DATA[offset:]
+
+
+def test_a_store_that_cannot_seek_is_read_from_its_start(glance_open: Glance, nginx: Nginx) -> None:
+    (nginx.folder / "unseekable").write_bytes(DATA)
+    made = glance_open.create(None, name="unseekable")
+    glance_open.add_location(made["id"], nginx.url("unseekable"))
+    catalog = catalog_of(glance_open)
+    image = catalog.find(made["id"], NOBODY).unwrap()
+    stream = catalog.read(image, 1_000_000, NOBODY).unwrap()
+    buffer = memoryview(bytearray(100))
+    count = stream.readinto(buffer)
+    stream.close()
+    assert count
+    assert buffer[:count] == DATA[1_000_000 : 1_000_000 + count]
+
+
+def test_all_images_are_listed_page_by_page(glance_hidden: Glance) -> None:
+    made = {glance_hidden.create(DATA[:10], name=f"page {number}")["id"] for number in range(30)}
+    listed = [image.id for image in catalog_of(glance_hidden).images()]
+    assert made <= set(listed)
+    assert len(listed) == len(set(listed))
+
+
+def queued(glance: Glance) -> str:
+    return str(glance.create(None)["id"])
+
+
+def deactivated(glance: Glance) -> str:
+    made = glance.create(DATA)["id"]
+    glance.deactivate(made)
+    return str(made)
+
+
+@pytest.mark.parametrize(("make", "state"), [(queued, "queued"), (deactivated, "deactivated")])
+def test_an_image_that_is_not_active_is_a_refusal_that_says_its_state(
+    glance_open: Glance, tmp_path: Path, make: Callable[[Glance], str], state: str
+) -> None:
+    failure = fetch(catalog_of(glance_open), make(glance_open), tmp_path / "vm").failure()
+    assert isinstance(failure, ImageNotActive)
+    assert failure.status == state
+
+
+@pytest.mark.parametrize(("spoil", "words"), [("lose", "204"), ("delete", "404"), ("deactivate", "403")])
+def test_data_that_cannot_be_read_is_a_failure_that_says_why(glance_open: Glance, spoil: str, words: str) -> None:
+    catalog = catalog_of(glance_open)
+    image = catalog.find(glance_open.create(DATA)["id"], NOBODY).unwrap()
+    if spoil == "lose":
+        glance_open.stored(image.id).unlink()
+    else:
+        getattr(glance_open, spoil)(image.id)
+    assert words in str(catalog.read(image, 0, NOBODY).failure())
+
+
+def test_a_request_s_own_token_is_the_one_that_is_used(glance_open: Glance) -> None:
+    made = glance_open.create(DATA, visibility="private", owner="theirs")["id"]
+    theirs = Context(token=token("member", "reader", project="theirs"))
+    catalog = catalog_of(glance_open, token("member", "reader", project="ours"))
+    assert isinstance(catalog.find(made, NOBODY).failure(), ImageNotFound)
+    image = catalog.find(made, theirs).unwrap()
+    catalog.read(image, 0, theirs).unwrap().close()
+    assert isinstance(catalog.read(image, 0, NOBODY), Failure)
+
+
+def test_a_glance_that_is_not_there_is_a_failure_that_says_so(start_glance: StartGlance) -> None:
+    glance = start_glance()
+    catalog = catalog_of(glance)
+    glance.stop()
+    failure = catalog.find("noble", NOBODY).failure()
+    assert isinstance(failure, CatalogUnavailable)
+    assert "connection" in str(failure)
+
+
+# The dispatch.
+
+
+def test_a_file_location_within_reach_is_copied_and_no_data_comes_through_glance(
+    glance_open: Glance, tmp_path: Path
+) -> None:
+    made = glance_open.create(DATA)["id"]
+    staged = fetch(catalog_of(glance_open), made, tmp_path / "vm", glance_open.stored(made).parent).unwrap()
+    assert (staged.handler, staged.landing.verified) == ("file", True)
+    assert (tmp_path / "vm").read_bytes() == DATA
+    assert downloads(glance_open, made) == 0
+
+
+def test_a_file_location_out_of_reach_is_downloaded(glance_open: Glance, tmp_path: Path) -> None:
+    made = glance_open.create(DATA)["id"]
+    staged = fetch(catalog_of(glance_open), made, tmp_path / "vm").unwrap()
+    assert (staged.handler, staged.landing.verified) == ("download", True)
+    assert (tmp_path / "vm").read_bytes() == DATA
+
+
+def test_an_image_whose_locations_are_hidden_is_downloaded(glance_hidden: Glance, tmp_path: Path) -> None:
+    made = glance_hidden.create(DATA)["id"]
+    staged = fetch(catalog_of(glance_hidden), made, tmp_path / "vm").unwrap()
+    assert [tried.handler for tried in staged.attempts] == ["download"]
+
+
+def test_wrong_bytes_at_the_first_location_lead_to_the_next_and_never_show(glance_open: Glance, tmp_path: Path) -> None:
+    made = glance_open.create(DATA)["id"]
+    first = glance_open.stored(made)
+    second = tmp_path / "second"
+    second.write_bytes(DATA)
+    glance_open.plant_location(made, f"file://{second}")
+    glance_open.corrupt(made)
+    staged = fetch(catalog_of(glance_open), made, tmp_path / "vm", first.parent, tmp_path).unwrap()
+    assert [(tried.location and tried.location.url, tried.refusal is None) for tried in staged.attempts] == [
+        (f"file://{first}", False),
+        (f"file://{second}", True),
+    ]
+    assert (tmp_path / "vm").read_bytes() == DATA
+
+
+def test_an_image_without_a_hash_lands_and_is_called_unverified(glance_open: Glance, tmp_path: Path) -> None:
+    made = glance_open.create(DATA)["id"]
+    glance_open.forget_hashes(made)
+    staged = fetch(catalog_of(glance_open), made, tmp_path / "vm").unwrap()
+    assert not staged.landing.verified
+
+
+def test_a_download_goes_on_after_glance_crashed(start_glance: StartGlance, tmp_path: Path) -> None:
+    glance = start_glance()
+    big = DATA * 40
+    made = glance.create(big)["id"]
+    crashed: list[int] = []
+
+    class Crash:
+        def progress(self, done: int, total: int | None) -> None:
+            if not crashed:
+                crashed.append(done)
+                glance.kill()
+                glance.start()
+
+    request = FetchRequest(made, str(tmp_path / "vm"), observer=Crash())
+    assert isinstance(dispatcher(catalog_of(glance)).fetch(request), Success)
+    assert (tmp_path / "vm").read_bytes() == big
+    assert any(access.range for access in glance.accesses(made))
+
+
+# Keystone.
+
+
+def environment(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> GlanceCatalog:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return GlanceCatalog(lambda: connect_cloud(None))
+
+
+def test_a_password_gets_a_token_and_the_endpoint(
+    glance_keystone: Glance, keystone: Keystone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = glance_keystone.create(DATA)["id"]
+    catalog = environment(monkeypatch, keystone.variables(DEMO))
+    assert fetch(catalog, made, tmp_path / "vm").unwrap().handler == "download"
+
+
+def test_an_application_credential_does_too(
+    glance_keystone: Glance, keystone: Keystone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = glance_keystone.create(DATA)["id"]
+    catalog = environment(monkeypatch, keystone.application_variables())
+    assert isinstance(fetch(catalog, made, tmp_path / "vm"), Success)
+
+
+def test_a_cloud_is_found_by_its_name_in_clouds_yaml(
+    glance_keystone: Glance, keystone: Keystone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = glance_keystone.create(DATA)["id"]
+    variables = keystone.variables(DEMO)
+    names = {
+        "OS_AUTH_URL",
+        "OS_USERNAME",
+        "OS_PASSWORD",
+        "OS_PROJECT_NAME",
+        "OS_USER_DOMAIN_ID",
+        "OS_PROJECT_DOMAIN_ID",
+    }
+    auth = "\n".join(
+        f"      {name.removeprefix('OS_').lower()}: {value}" for name, value in variables.items() if name in names
+    )
+    region = variables.get("OS_REGION_NAME", "RegionOne")
+    (tmp_path / "clouds.yaml").write_text(f"clouds:\n  gold:\n    region_name: {region}\n    auth:\n{auth}\n")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    catalog = GlanceCatalog(lambda: connect_cloud("gold"))
+    assert isinstance(fetch(catalog, made, tmp_path / "vm"), Success)
+    unknown = GlanceCatalog(lambda: connect_cloud("silver"))
+    assert "silver" in str(unknown.find(made, NOBODY).failure())
+
+
+def test_a_wrong_password_is_a_failure_that_says_so(
+    keystone: Keystone, glance_keystone: Glance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = environment(monkeypatch, keystone.variables(DEMO) | {"OS_PASSWORD": "hunter2"})
+    failure = catalog.find("noble", NOBODY).failure()
+    assert "credentials" in str(failure)
+    assert "hunter2" not in str(failure)
+
+
+def test_a_token_that_expires_on_the_way_is_renewed(
+    start_keystone: StartKeystone, start_glance: StartGlance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keystone = start_keystone(expiration=8)
+    glance = start_glance(locations=False, direct_url=False, keystone=keystone)
+    keystone.point_image_endpoint(glance.url)
+    made = glance.create(DATA)["id"]
+    catalog = environment(monkeypatch, keystone.variables(DEMO))
+    image = catalog.find(made, NOBODY).unwrap()
+    time.sleep(9)
+    stream = catalog.read(image, 0, NOBODY).unwrap()
+    assert stream.readinto(memoryview(bytearray(10)))
+    stream.close()
+    assert replace(image, properties={}) == replace(catalog.find(made, NOBODY).unwrap(), properties={})
+
+
+def test_a_service_s_own_role_shows_it_the_locations(
+    glance_keystone: Glance, keystone: Keystone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = glance_keystone.create(DATA)["id"]
+    catalog = environment(monkeypatch, keystone.variables(NOVA))
+    image = catalog.find(made, NOBODY).unwrap()
+    assert [location.scheme for location in catalog.locations(image, NOBODY).unwrap()] == ["file"]
