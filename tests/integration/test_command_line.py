@@ -586,3 +586,20 @@ main()
     assert not done.stdout or json.loads(done.stdout)["error"] == "internal_error"
     assert bool(done.stdout) == ("--json" in arguments)
     assert ("Traceback" in done.stderr) == ("-vv" in arguments)
+
+
+def test_rm_refuses_another_file_that_came_in_its_place_unless_forced(lading: Lading, noble: Path, host: Path) -> None:
+    lading("fetch", "noble", "vms/1")
+    (host / "vms" / "1").rename(host / "vms" / "kept")
+    (host / "vms" / "1").write_bytes(b"precious")
+    assert lading("rm", "vms/1").returncode == 5
+    assert (host / "vms" / "1").read_bytes() == b"precious"
+    assert lading("rm", "--force", "vms/1").returncode == 0
+    assert os.listdir(host / "vms") == ["kept"]
+
+
+def test_a_cloud_that_is_not_configured_is_an_error_that_names_it(lading: Lading) -> None:
+    failed = lading("fetch", "noble", "vms/1", "--os-cloud", "gold")
+    assert failed.returncode == 7
+    assert "gold" in failed.stderr
+    assert "Traceback" not in failed.stderr

@@ -1,7 +1,10 @@
 """The Glance catalog, and the dispatch with it, against real Glances and a real Keystone."""
 
 import hashlib
+import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -373,3 +376,26 @@ def test_a_service_s_own_role_shows_it_the_locations(
     catalog = environment(monkeypatch, keystone.variables(NOVA))
     image = catalog.find(made, NOBODY).unwrap()
     assert [location.scheme for location in catalog.locations(image, NOBODY).unwrap()] == ["file"]
+
+
+# The command.
+
+
+def test_the_command_fetches_from_a_cloud_by_its_name(glance_open: Glance, tmp_path: Path) -> None:
+    made = glance_open.create(DATA, name="by command")
+    auth = f"endpoint: {glance_open.url}, token: '{MEMBER}'"
+    clouds = f"clouds: {{gold: {{auth_type: admin_token, auth: {{{auth}}}}}}}"
+    (tmp_path / "clouds.yaml").write_text(clouds)
+    named = {"OS_CLIENT_CONFIG_FILE": str(tmp_path / "clouds.yaml")}
+    variables = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], **named}
+    done = subprocess.run(
+        [sys.executable, "-m", "lading", "fetch", "--os-cloud", "gold", "by command", str(tmp_path / "vm"), "--json"],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    told = json.loads(done.stdout)
+    assert (told["image"], told["handler"], told["verified"]) == (made["id"], "download", True)
+    assert (tmp_path / "vm").read_bytes() == DATA
