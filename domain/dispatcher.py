@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, TypeVar, final
 
 from returns.result import Failure, Result, Success
 
+from lading.domain.asking import ask
+from lading.domain.attempts import Attempt, FetchRequest, Staged
 from lading.domain.failures import (
     FetchFailure,
     HandlerNotLoaded,
@@ -19,7 +21,7 @@ from lading.domain.failures import (
 )
 from lading.domain.handler import Handler, Landing, Work
 from lading.domain.matcher import LocationMatcher
-from lading.domain.refusals import Faulted, Refusal, Scope, Unavailable, Unsettled, Unsupported
+from lading.domain.refusals import Refusal, Scope, Unavailable, Unsupported
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
@@ -35,9 +37,8 @@ from lading.ports.failures import (
 )
 from lading.ports.image import Image
 from lading.ports.location import Location
-from lading.ports.observer import Observer, Silence
 
-__all__ = ["Attempt", "Dispatcher", "FetchRequest", "Staged"]
+__all__ = ["Dispatcher"]
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
@@ -45,79 +46,6 @@ _Nothing: Final = type(None)
 _FETCH_FAILURES: Final = (
     NoHandlerAvailable, ImageNotFound, AmbiguousImage, ImageNotActive, CatalogUnavailable, StoreUnavailable,
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
-    """An image, and where it shall be.
-
-    `image_id` is an id, a name or an href, as far as the catalog takes them. Both are stripped. Without an image the
-    catalog is not asked; without a target nothing is looked up and nothing recorded.
-    """
-
-    image_id: str | None = None
-    target: str = ""
-    context: Context = NOBODY
-    force: bool = False
-    """Whether what is at the target may be replaced."""
-    observer: Observer = field(default_factory=Silence, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "image_id", (self.image_id or "").strip() or None)
-        object.__setattr__(self, "target", (self.target or "").strip())
-
-
-@final
-class Attempt:
-    """One handler's turn at one location. Nothing behind it has happened yet; who drives it settles it."""
-
-    __slots__ = ("_record", "handler", "landing", "refusal", "work")
-
-    def __init__(self, handler: Handler, work: Work, record: Callable[[Handler, Work, Landing], None]) -> None:
-        self.handler = handler
-        self.work = work
-        self.landing: Landing | None = None
-        self.refusal: Refusal | None = Unsettled()
-        """None once it is settled as handled."""
-        self._record = record
-
-    @property
-    def location(self) -> Location | None:
-        return self.work.location
-
-    @property
-    def tried(self) -> Tried:
-        """What is told of it when all is over."""
-        return Tried(self.handler.name, self.location, self.refusal)
-
-    def settle(self, outcome: Result[Landing | None, Refusal]) -> None:
-        """Say how it went. A Landing is recorded; a success without one (a removal, say) ends the search unrecorded.
-
-        Raises StoreUnavailable when it can't be recorded; what landed is removed again.
-        """
-        match outcome:
-            case Success(landing):
-                if landing is not None:
-                    self._record(self.handler, self.work, landing)
-                self.landing, self.refusal = landing, None
-            case Failure(refusal):
-                self.refusal = refusal
-
-    def __repr__(self) -> str:
-        return f"Attempt({self.tried})"
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """An image that is where it was wanted."""
-
-    image: Image | None
-    target: str
-    handler: str
-    location: Location | None
-    landing: Landing
-    attempts: tuple[Tried, ...]
-    """Every attempt in order; the last one handled."""
 
 
 class _Held(NamedTuple):
@@ -299,7 +227,7 @@ class Dispatcher:
         """Take back what could not be recorded, unless it has replaced something: then it is all there is."""
         reason = "it replaced what was there" if work.force else None
         if reason is None:
-            undone = _ask(handler, work, _Nothing, handler.remove, work)
+            undone = ask(handler, work, _Nothing, handler.remove, work)
             reason = undone.failure().reason if isinstance(undone, Failure) else None
         if reason is not None:
             _log.error("%s is there, but recorded nowhere: %s", work.target, reason)
@@ -323,7 +251,7 @@ class Dispatcher:
 
     def _move_back(self, held: _Held, destination: str, failure: StoreUnavailable) -> StoreUnavailable:
         source = held.association.target
-        undone = _ask(
+        undone = ask(
             held.handler, held.work, Landing, held.handler.move, replace(held.work, target=destination), source
         )
         if isinstance(undone, Failure):
@@ -353,46 +281,15 @@ def _active(image: Image) -> Result[Image, CatalogFailure]:
 def _carry(handler: Handler, work: Work) -> Result[Landing, Refusal]:
     if work.location is not None and work.location.is_withheld:
         return Failure(Unavailable("its credentials are not recorded, and the catalog has it no longer"))
-    return _ask(handler, work, Landing, handler.fetch, work)
+    return ask(handler, work, Landing, handler.fetch, work)
 
 
 def _answer(
     held: _Held, given: type[_Done], verb: Callable[..., Result[_Done, Refusal]], *arguments: object
 ) -> Result[_Done, TargetFailure]:
-    return _ask(held.handler, held.work, given, verb, *arguments).alt(
+    return ask(held.handler, held.work, given, verb, *arguments).alt(
         lambda refusal: HandlerRefused(held.association.target, held.handler.name, refusal)
     )
-
-
-def _ask(
-    handler: Handler, work: Work, given: type[_Done], verb: Callable[..., Result[_Done, Refusal]], *arguments: object
-) -> Result[_Done, Refusal]:
-    """A handler's answer; a fault where it raises, or answers what it must not: bugs of one mustn't stop the others."""
-    try:
-        answer = verb(*arguments)
-    except Exception as error:  # noqa: BLE001 - see above
-        _log.debug("handler %s raised", handler.name, exc_info=True)
-        return Failure(Faulted(f"raised {_told(error, work)}"))
-    match answer:
-        case Success(value) if isinstance(value, given):
-            return answer
-        case Failure(refusal) if isinstance(refusal, Refusal):
-            return answer
-    # Of what type only: what it is may hold anything, credentials too.
-    inner = answer._inner_value if isinstance(answer, Result) else answer  # noqa: SLF001 - returns has no other way
-    return Failure(Faulted(f"answered a {type(inner).__name__}, which is no {given.__name__} and no refusal"))
-
-
-def _told(error: Exception, work: Work) -> str:
-    """What an exception says; its type alone where the work holds credentials, which it may repeat in any form."""
-    locations = (work.location, *(work.image.locations if work.image else ()))
-    name = type(error).__name__
-    if any(location is not None and str(location) != location.url for location in locations):
-        return f"{name}; the debug log has more"
-    try:
-        return f"{name}: {error}"
-    except Exception:  # noqa: BLE001 - an exception that can't even be shown
-        return name
 
 
 def _value_or_raise(outcome: Result[_Done, LadingError]) -> _Done:

@@ -12,7 +12,7 @@ from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.output import as_json, attempt_records, say, size_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
-from lading.domain.dispatcher import Attempt, FetchRequest, Staged
+from lading.domain.attempts import Attempt, FetchRequest, Staged
 from lading.domain.failures import NoHandlerAvailable, Tried
 from lading.domain.handler import Foresighted
 from lading.domain.refusals import Faulted, Refusal, Scope, Unavailable

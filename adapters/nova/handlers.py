@@ -21,7 +21,8 @@ from lading.adapters.nova.plain import (
     recordable_image,
     recordable_location,
 )
-from lading.domain.dispatcher import Attempt, Dispatcher, FetchRequest
+from lading.domain.attempts import Attempt, FetchRequest
+from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import NoHandlerAvailable, Tried
 from lading.domain.handler import Handler
 from lading.domain.loading import load_handlers, prepare_handlers

@@ -5,7 +5,8 @@ Hashing, reading and writing release the GIL, so that they overlap; the buffers 
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self
 
@@ -102,11 +103,21 @@ def run(source: Chunks, stages: Sequence[Callable[[Chunk], None]], read: Callabl
     read so far. Raises what the source or a stage raises; when this returns or raises, no thread is left.
     """
     total = 0
-    with _Line(stages) as line:
-        for chunk in source.chunks(line.free):
+    with _Line(stages) as line, _ended(source.chunks(line.free)) as chunks:
+        for chunk in chunks:
             total = chunk.offset + chunk.length
             line.put(chunk)
             if line.stop.is_set():
                 break
             read(total)
     return total
+
+
+@contextmanager
+def _ended(chunks: Iterator[Chunk]) -> Iterator[Iterator[Chunk]]:
+    """Have a source that is not read to its end let go of what it holds now, not when it is collected."""
+    try:
+        yield chunks
+    finally:
+        if isinstance(chunks, Generator):
+            chunks.close()

@@ -1,6 +1,7 @@
 """Brings VM disk images to a host by the cheapest way, and remembers which way it was."""
 
-from lading.domain.dispatcher import Attempt, Dispatcher, FetchRequest, Staged
+from lading.domain.attempts import Attempt, FetchRequest, Staged
+from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import HandlerNotLoaded, HandlerRefused, NoHandlerAvailable, NotAssociated, Tried
 from lading.domain.handler import Handler, Landing, Work
 from lading.domain.matcher import LocationMatcher

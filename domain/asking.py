@@ -1,0 +1,46 @@
+"""Asking a handler: whatever it does, what comes of it is a Result that means something."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from returns.result import Failure, Result, Success
+
+from lading.domain.handler import Handler, Work
+from lading.domain.refusals import Faulted, Refusal
+
+__all__ = ["ask"]
+
+_log = logging.getLogger(__name__)
+_Done = TypeVar("_Done")
+
+
+def ask(
+    handler: Handler, work: Work, given: type[_Done], verb: Callable[..., Result[_Done, Refusal]], *arguments: object
+) -> Result[_Done, Refusal]:
+    """A handler's answer; a fault where it raises, or answers what it must not: bugs of one mustn't stop the others."""
+    try:
+        answer = verb(*arguments)
+    except Exception as error:  # noqa: BLE001 - see above
+        _log.debug("handler %s raised", handler.name, exc_info=True)
+        return Failure(Faulted(f"raised {_told(error, work)}"))
+    match answer:
+        case Success(value) if isinstance(value, given):
+            return answer
+        case Failure(refusal) if isinstance(refusal, Refusal):
+            return answer
+    # Of what type only: what it is may hold anything, credentials too.
+    inner = answer._inner_value if isinstance(answer, Result) else answer  # noqa: SLF001 - returns has no other way
+    return Failure(Faulted(f"answered a {type(inner).__name__}, which is no {given.__name__} and no refusal"))
+
+
+def _told(error: Exception, work: Work) -> str:
+    """What an exception says; its type alone where the work holds credentials, which it may repeat in any form."""
+    locations = (work.location, *(work.image.locations if work.image else ()))
+    name = type(error).__name__
+    if any(location is not None and str(location) != location.url for location in locations):
+        return f"{name}; the debug log has more"
+    try:
+        return f"{name}: {error}"
+    except Exception:  # noqa: BLE001 - an exception that can't even be shown
+        return name
