@@ -15,9 +15,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where LADING_NO_SKIPS is set, as it is for what lands, a skipped test is a failed one."""
+    """Where TESTS_NO_SKIPS is set, as it is for what lands, a skipped test is a failed one."""
     report = yield
-    if report.skipped and os.environ.get("LADING_NO_SKIPS"):
+    if report.skipped and os.environ.get("TESTS_NO_SKIPS"):
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be skipped: {report.longrepr}"
     return report
