@@ -23,7 +23,7 @@ from typing import NamedTuple
 MEBIBYTE = 1 << 20
 LADING = [sys.executable, "-m", "lading"]
 # Says when the source's first byte is asked for, counted from the start of the process.
-FIRST_BYTE = """
+FIRST_BYTE = r"""
 import os, sys, time
 def told(call):
     def tell(*arguments):
@@ -132,7 +132,9 @@ class Bench:
     def first_byte(self) -> float:
         variables = os.environ | self.variables | {"STARTED": str(time.time()), "LADING_LANDING__VERIFY": "false"}
         command = [sys.executable, "-c", FIRST_BYTE, "fetch", "big", str(self.folder / "target")]
-        told = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+        told = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        if told.returncode != 0:
+            sys.exit(told.stderr)
         return float(told.stderr.split()[0])
 
 

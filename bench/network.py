@@ -1,0 +1,383 @@
+"""`lading fetch` over the network, verified, beside what people use today, as whole processes in one run.
+
+A random image of 1 GiB from a Glance and an nginx of its own on loopback, started as the integration tests start them,
+to memory and to disk; each way in turn, several rounds, medians. Then what memory it takes, and what becomes of zeros.
+A peer that isn't there is left out, and its row says so; for those in Python: `--peers` names a virtual environment
+with python-openstackclient and pooch. aria2 and curl are the machine's.
+
+lading flushes what it publishes, and of the peers none does: a row without a goal has `curl` and then `sync FILE`.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.integration.services.cache import cache
+from tests.integration.services.glance import Glance, glance, token
+from tests.integration.services.nginx import Nginx, nginx
+
+MEBIBYTE: Final = 1 << 20
+GIBIBYTE: Final = 1 << 30
+TOKEN: Final = token("member", "reader")
+HASH: Final = "import hashlib, sys; hashlib.file_digest(open(sys.argv[1], 'rb'), 'sha512')"
+# Given an output, the SDK writes and verifies by itself; without one, the caller writes, and nobody verifies.
+SDK: Final = """
+import sys, openstack
+cloud = openstack.connect(cloud="bench")
+cloud.image.download_image(sys.argv[1], stream=True, output=sys.argv[2], chunk_size=1 << 20)
+"""
+SDK_LOOP: Final = """
+import sys, openstack
+answer = openstack.connect(cloud="bench").image.download_image(sys.argv[1], stream=True, chunk_size=1 << 20)
+with open(sys.argv[2], "wb") as target:
+    for piece in answer.iter_content(1 << 20):
+        target.write(piece)
+"""
+POOCH: Final = """
+import pathlib, sys, pooch
+target = pathlib.Path(sys.argv[3])
+pooch.retrieve(sys.argv[1], f"sha512:{sys.argv[2]}", fname=target.name, path=target.parent)
+"""
+
+
+class Goal(NamedTuple):
+    """What lading shall take at most, as a share of the slowest of these peers."""
+
+    name: str
+    lading: str
+    peers: tuple[str, ...]
+    most: float | None
+    """None: no goal, but good to know."""
+
+
+GOALS: Final = (
+    Goal("Glance: the larger of curl and sha512", "lading, Glance", ("curl, Glance", "sha512"), 1.15),
+    Goal("Glance: openstacksdk, verified", "lading, Glance", ("SDK, verified",), 0.5),
+    Goal("Glance: openstacksdk, own loop, unverified", "lading, Glance", ("SDK, own loop",), None),
+    Goal("Glance: openstack image save", "lading, Glance", ("image save",), 0.2),
+    Goal("nginx: the larger of curl and sha512", "lading, nginx", ("curl, nginx", "sha512"), 1.15),
+    Goal("nginx: curl, then sync FILE", "lading, nginx", ("curl and sync, nginx",), None),
+    Goal("nginx: aria2c -x4, sha-512", "lading, nginx", ("aria2c",), 1.0),
+    Goal("nginx: pooch, sha512", "lading, nginx", ("pooch",), 0.7),
+)
+MOST_MEMORY: Final = 128
+"""MiB."""
+MOST_BLOCKS: Final = 1.02
+
+
+class Run(NamedTuple):
+    seconds: float
+    peak: int
+    """Bytes."""
+
+
+def run(command: Sequence[str], variables: Mapping[str, str]) -> Run:
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None  # noqa: S101 - for the type checker
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.stderr.close()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed:\n{said}")
+    return Run(seconds, usage.ru_maxrss * 1024)
+
+
+class Disk(NamedTuple):
+    """An image as nginx serves it and the file catalog knows it."""
+
+    name: str
+    path: Path
+    digest: str
+    data: int
+    """Bytes that are no hole."""
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+
+def make_disk(path: Path, size: int, data: int) -> Disk:
+    """Data in 64 pieces, at the most, that begin at a block; holes between them."""
+    pieces = min(64, data // 4096)
+    with path.open("w+b") as file:
+        file.truncate(size)
+        for number in range(pieces):
+            file.seek(number * (size // pieces))
+            # In small steps: a process starts with its parent's memory on its account (getrusage(2)).
+            for start in range(0, data // pieces, MEBIBYTE):
+                file.write(os.urandom(min(MEBIBYTE, data // pieces - start)))
+        os.fsync(file.fileno())
+        file.seek(0)
+        return Disk(path.stem, path, hashlib.file_digest(file, "sha512").hexdigest(), data)
+
+
+class Peers(NamedTuple):
+    """Commands that may not be there."""
+
+    openstack: str | None
+    pooch: str | None
+    """A Python that can import it."""
+    aria2c: str | None
+
+    @classmethod
+    def found(cls, venv: Path | None) -> "Peers":
+        openstack, aria2c = shutil.which("openstack"), shutil.which("aria2c")
+        if venv is None:
+            return cls(openstack, sys.executable if importlib.util.find_spec("pooch") else None, aria2c)
+        python, own = venv / "bin" / "python", venv / "bin" / "openstack"
+        has_pooch = subprocess.run([python, "-c", "import pooch"], stderr=subprocess.DEVNULL, check=False)
+        return cls(str(own) if own.exists() else openstack, None if has_pooch.returncode else str(python), aria2c)
+
+
+class Bench:
+    """The services, the images on them, and the ways to fetch those."""
+
+    def __init__(self, folder: Path, glance: Glance, nginx: Nginx, peers: Peers) -> None:
+        self.folder, self.glance, self.nginx, self.peers = folder, glance, nginx, peers
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "LC_ALL": "C.UTF-8",
+            "OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml"),
+            "LADING_HANDLERS__FILE__ALLOWED_FOLDERS": "",
+            "LADING_HANDLERS__ORDER": "http,download",
+        }
+        self.with_glance = {"LADING_CATALOG__KIND": "glance", "LADING_CATALOG__CLOUD": "bench"}
+        self.with_folder = {"LADING_CATALOG__KIND": "file", "LADING_CATALOG__FOLDER": str(folder / "catalog")}
+        cloud = {
+            "auth_type": "admin_token",
+            "auth": {"endpoint": glance.url, "token": TOKEN},
+            # Or else the SDK, given a token and no Keystone, takes the list of versions for the data.
+            "image_endpoint_override": glance.url,
+        }
+        # JSON is YAML.
+        (folder / "clouds.yaml").write_text(json.dumps({"clouds": {"bench": cloud}}))
+        (folder / "catalog").mkdir()
+
+    def serve(self, name: str, size: int, data: int) -> Disk:
+        """Make an image, and have it on nginx and in the file catalog."""
+        disk = make_disk(self.nginx.folder / f"{name}.img", size, data)
+        document = {
+            "id": name, "size": size, "disk_format": "raw", "container_format": "bare", "status": "active",
+            "os_hash_algo": "sha512", "os_hash_value": disk.digest, "locations": [{"url": self.url(disk)}],
+        }  # fmt: skip
+        (self.folder / "catalog" / f"{name}.json").write_text(json.dumps(document))
+        return disk
+
+    def upload(self, disk: Disk) -> str:
+        """Have it in Glance too; its id there."""
+        made: str = self.glance.create()["id"]
+        headers = [f"-HX-Auth-Token: {self.glance.administrator}", "-HContent-Type: application/octet-stream"]
+        command = ["curl", "-sSf", "-T", str(disk.path), *headers, self.data_url(made)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return made
+
+    def url(self, disk: Disk) -> str:
+        return self.nginx.url(disk.path.name)
+
+    def data_url(self, image_id: str) -> str:
+        return f"{self.glance.url}/v2/images/{image_id}/file"
+
+    def ways(self, disk: Disk, image_id: str, target: str) -> dict[str, Sequence[str]]:
+        """What brings the image to the target, other than lading; `sha512` alone brings nothing."""
+        curl = ["curl", "-sSf", "-o", target]
+        checksum, folder, name = f"--checksum=sha-512={disk.digest}", os.path.dirname(target), os.path.basename(target)  # noqa: PTH119, PTH120
+        ways: dict[str, Sequence[str]] = {
+            "sha512": [sys.executable, "-c", HASH, str(disk.path)],
+            "curl, Glance": [*curl, "-H", f"X-Auth-Token: {TOKEN}", self.data_url(image_id)],
+            "curl, nginx": [*curl, self.url(disk)],
+            "SDK, verified": [sys.executable, "-c", SDK, image_id, target],
+            "SDK, own loop": [sys.executable, "-c", SDK_LOOP, image_id, target],
+        }
+        ways["curl and sync, nginx"] = ["sh", "-c", f"{' '.join(ways['curl, nginx'])} && sync {target}"]
+        if self.peers.openstack:
+            ways["image save"] = [
+                self.peers.openstack, "--os-cloud", "bench", "image", "save", "--file", target, image_id,
+            ]  # fmt: skip
+        if self.peers.aria2c:
+            # Its default fills the file with zeros first.
+            options = ["-q", "-x4", "--file-allocation=none", checksum]
+            ways["aria2c"] = [self.peers.aria2c, *options, "-d", folder, "-o", name, self.url(disk)]
+        if self.peers.pooch:
+            ways["pooch"] = [self.peers.pooch, "-c", POOCH, self.url(disk), disk.digest, target]
+        return ways
+
+    def carry(self, command: Sequence[str], target: Path, size: int) -> Run:
+        """A peer's turn."""
+        os.sync()
+        done = run(command, self.environment)
+        if target.exists():
+            self._clear(target, size)
+        return done
+
+    def fetch(self, image_id: str, catalog: Mapping[str, str], target: Path, size: int) -> tuple[Run, int]:
+        """lading's turn, and the bytes that the target takes."""
+        os.sync()
+        # Each with a database of its own, which has to be made: as on a new host.
+        with tempfile.TemporaryDirectory(dir=self.folder) as data:
+            variables = {**self.environment, **catalog, "XDG_DATA_HOME": data}
+            done = run([sys.executable, "-m", "lading", "fetch", image_id, str(target)], variables)
+        blocks = target.stat().st_blocks * 512
+        self._clear(target, size)
+        return done, blocks
+
+    def _clear(self, target: Path, size: int) -> None:
+        if target.stat().st_size != size:
+            sys.exit(f"{target} has {target.stat().st_size} bytes instead of {size}")
+        target.unlink()
+
+    def race(self, disk: Disk, small: Disk, target: Path, rounds: int) -> dict[str, list[Run]]:
+        """All ways in turn, several times."""
+        image_id, small_id = self.upload(disk), self.upload(small)
+        ways = self.ways(disk, image_id, str(target))
+        runs: dict[str, list[Run]] = {}
+        for _ in range(rounds):
+            for way, command in ways.items():
+                runs.setdefault(way, []).append(self.carry(command, target, disk.size))
+            for way, reference, catalog, size in (
+                ("lading, Glance", image_id, self.with_glance, disk.size),
+                ("lading, nginx", disk.name, self.with_folder, disk.size),
+                ("lading, Glance, 4 KiB", small_id, self.with_glance, small.size),
+                ("lading, nginx, 4 KiB", small.name, self.with_folder, small.size),
+            ):
+                runs.setdefault(way, []).append(self.fetch(reference, catalog, target, size)[0])
+        self.glance.delete(image_id)
+        return runs
+
+
+@contextlib.contextmanager
+def bench(peers: Peers) -> Iterator[Bench]:
+    with contextlib.ExitStack() as stack:
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lading-bench-"))) for _ in range(3)]
+        running = stack.enter_context(glance(folders[1], cache(), locations=False, direct_url=False))
+        yield Bench(folders[0], running, stack.enter_context(nginx(folders[2])), peers)
+
+
+def places(asked: Sequence[str]) -> dict[str, str | None]:
+    """Where targets can be: the folder in which to make one, None for the usual."""
+    places: dict[str, str | None] = {}
+    if "shm" in asked and Path("/dev/shm").is_dir():  # noqa: S108 - the place for it
+        places["shm"] = "/dev/shm"  # noqa: S108
+    if "disk" in asked:
+        places["disk"] = None
+    return places
+
+
+def judged(runs: Mapping[str, Sequence[Run]]) -> list[dict[str, object]]:
+    """The goals' table."""
+    medians = {way: statistics.median(each.seconds for each in done) for way, done in runs.items()}
+    rows: list[dict[str, object]] = []
+    for goal in GOALS:
+        row: dict[str, object] = {"against": goal.name, "lading": medians[goal.lading], "goal": goal.most}
+        if all(peer in medians for peer in goal.peers):
+            row["peer"] = max(medians[peer] for peer in goal.peers)
+            row["ratio"] = medians[goal.lading] / max(medians[peer] for peer in goal.peers)
+        rows.append(row)
+    return rows
+
+
+def show(rows: Sequence[Mapping[str, object]]) -> None:
+    print(f"  {'against':<44}{'lading, s':>10}{'peer, s':>10}{'ratio':>8}{'goal':>8}")
+    for row in rows:
+        print(f"  {row['against']:<44}{row['lading']:>10.2f}", end="")
+        if "ratio" not in row:
+            print("   not measured: there is no such peer here")
+            continue
+        most, ratio = row["goal"], row["ratio"]
+        assert isinstance(ratio, float)  # noqa: S101 - for the type checker
+        print(f"{row['peer']:>10.2f}{ratio:>8.2f}", end="")
+        if isinstance(most, float):
+            print(f"{most:>8.2f}  {'met' if ratio <= most else 'MISSED'}")
+        else:
+            print(f"{'–':>8}")
+
+
+def memory(runs: Mapping[str, Sequence[Run]]) -> dict[str, float]:
+    """The most that lading took for each image, in MiB."""
+    return {way: max(each.peak for each in done) / MEBIBYTE for way, done in runs.items() if way.startswith("lading")}
+
+
+def measure_large(bench: Bench, target: Path) -> dict[str, float]:
+    """The memory for an image of 8 GiB, all of them zeros, in MiB."""
+    disk = bench.serve("large", 8 * GIBIBYTE, 0)
+    done, _ = bench.fetch(disk.name, bench.with_folder, target, disk.size)
+    disk.path.unlink()
+    return {"lading, nginx, 8 GiB": done.peak / MEBIBYTE}
+
+
+def measure_zeros(bench: Bench, target: Path) -> float:
+    """The target's blocks for 4 GiB, of which 3.5 GiB are zeros, as a share of the data."""
+    disk = bench.serve("zeros", 4 * GIBIBYTE, GIBIBYTE // 2)
+    _, blocks = bench.fetch(disk.name, bench.with_folder, target, disk.size)
+    disk.path.unlink()
+    return blocks / disk.data
+
+
+def machine() -> dict[str, object]:
+    cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    model = next((line.partition(":")[2].strip() for line in cpu.splitlines() if line.startswith("model name")), "?")
+    versions = {"python": platform.python_version(), "kernel": platform.release()}
+    return {"cpu": model, "cores": os.cpu_count(), "load": os.getloadavg(), **versions}
+
+
+def measure(bench: Bench, disks: tuple[Disk, Disk], target: Path, options: argparse.Namespace) -> dict[str, object]:
+    """One place, printed."""
+    print(f"\n{target.parent}, 1 GiB, {options.rounds} rounds")
+    runs = bench.race(*disks, target, options.rounds)
+    rows = judged(runs)
+    show(rows)
+    medians = {way: statistics.median(each.seconds for each in done) for way, done in runs.items()}
+    for way, seconds in medians.items():
+        print(f"  {way:<44}{seconds:>10.2f} s")
+    peaks = memory(runs) | (measure_large(bench, target) if options.large else {})
+    for way, peak in peaks.items():
+        print(f"  peak, {way:<38}{peak:>10.1f} MiB{told(peak <= MOST_MEMORY)}")
+    share = measure_zeros(bench, target)
+    print(f"  {'4 GiB, 3.5 GiB of zeros: blocks / data':<44}{share:>10.3f}{told(share <= MOST_BLOCKS)}")
+    spread = {way: [each.seconds for each in done] for way, done in runs.items()}
+    return {"rows": rows, "medians": medians, "seconds": spread, "peaks_mebibytes": peaks, "blocks_of_data": share}
+
+
+def told(is_met: bool) -> str:  # noqa: FBT001 - its one argument
+    return "  met" if is_met else "  MISSED"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument("--on", nargs="+", default=["shm", "disk"], choices=["shm", "disk"], help="where targets are")
+    parser.add_argument("--peers", type=Path, metavar="VENV", help="with python-openstackclient and pooch")
+    parser.add_argument("--large", action="store_true", help="also the memory for 8 GiB, which are hashed twice")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    figures: dict[str, object] = {"machine": machine(), "rounds": options.rounds}
+    print(", ".join(f"{name}: {value}" for name, value in machine().items()))
+    with bench(Peers.found(options.peers)) as there:
+        disk, small = there.serve("image", GIBIBYTE, GIBIBYTE), there.serve("small", 4096, 4096)
+        for place, top in places(options.on).items():
+            with tempfile.TemporaryDirectory(prefix="lading-bench-", dir=top) as folder:
+                figures[place] = measure(there, (disk, small), Path(folder) / "target", options)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
