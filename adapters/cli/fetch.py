@@ -63,11 +63,16 @@ def _tell(staged: Staged, seconds: float) -> None:
     landing = staged.landing
     source = f" from {staged.location}" if staged.location else ""
     if landing.present:
-        say(f"{staged.target} is there already, as {staged.handler} put it there{source}")
+        say(f"{staged.target} is there already: {_named(staged)}, as {staged.handler} put it there{source}")
         return
     verified = f"verified {landing.digest.algorithm}" if landing.verified and landing.digest else "unverified"
-    how = f"{staged.handler} ({landing.method})" if landing.method else staged.handler
+    how = f"{staged.handler} ({landing.method})" if landing.method not in {None, staged.handler} else staged.handler
     say(f"{staged.target}: {size_text(landing.size)} by {how}{source}, {verified}, {seconds:.1f} s")
+
+
+def _named(staged: Staged) -> str:
+    image = staged.image
+    return f"{image.id} {image.name or ''}".rstrip() if image else "no image that has a name"
 
 
 @click.command(short_help="Show what fetch would try, and why.")

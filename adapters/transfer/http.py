@@ -49,8 +49,12 @@ class Origin:
     @classmethod
     def of(cls, url: str) -> Self:
         """Raises ValueError for what is no http or https URL."""
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # whose words may repeat credentials
+            is_usable = False
+        if not is_usable:
             raise ValueError("it is no http or https URL with a host")
         if "@" not in parts.netloc:
             return cls(url)

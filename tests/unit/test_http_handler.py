@@ -272,9 +272,13 @@ def test_no_refusal_shows_credentials(server: Faults, target: Path) -> None:
         assert "hunter2" not in str(fetch(target, url))
 
 
-@pytest.mark.parametrize("url", ["http:///x", "http://[::1/x", "https://"])
+@pytest.mark.parametrize(
+    "url", ["http:///x", "http://[::1/x", "https://", "http://user:hunter2@host:port/x", "http://hunter2\u2100@host/x"]
+)
 def test_what_is_no_url_is_refused(target: Path, url: str) -> None:
-    assert isinstance(fetch(target, url).failure(), Unsupported)
+    refused = fetch(target, url).failure()
+    assert isinstance(refused, Unsupported)
+    assert "hunter2" not in refused.reason
 
 
 def test_it_foresees_what_it_would_do(server: Faults, target: Path) -> None:

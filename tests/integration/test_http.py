@@ -1,0 +1,97 @@
+"""The http handler against a real nginx."""
+
+import hashlib
+import os
+import ssl
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from returns.result import Result, Success
+from tests.integration.services.nginx import Nginx
+
+from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Work
+from lading.adapters.handlers.http import HttpHandler
+from lading.adapters.transfer import remote
+from lading.adapters.transfer.http import HttpOptions
+from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.verifications.memory import MemoryVerifiedFiles
+
+DATA = os.urandom((3 << 20) + 5)
+IMAGE = Image("id", size=len(DATA), disk_format="raw", digest=Digest("sha512", hashlib.sha512(DATA).hexdigest()))
+
+
+@pytest.fixture
+def name(nginx: Nginx, request: pytest.FixtureRequest) -> str:
+    """A file of the test's own that nginx serves."""
+    name = f"{abs(hash(request.node.name))}.img"
+    (nginx.folder / name).write_bytes(DATA)
+    return name
+
+
+def fetch(
+    target: Path, *urls: str, tls: ssl.SSLContext | None = None, connections: int = 1
+) -> Result[Landing, Refusal]:
+    handler = HttpHandler(
+        HttpOptions(5, 5, tls), Transfer(MemoryVerifiedFiles()), connections=connections, first_wait=0.01
+    )
+    locations = [Location(url) for url in urls]
+    return handler.fetch(Work(str(target), replace(IMAGE, locations=locations), locations[0]))
+
+
+def test_a_plain_url_is_fetched_over_one_connection(nginx: Nginx, name: str, tmp_path: Path) -> None:
+    assert fetch(tmp_path / "vm", nginx.url(name)).unwrap().verified
+    assert (tmp_path / "vm").read_bytes() == DATA
+    assert len(nginx.accesses(name, at_least=1)) == 1
+
+
+def test_tls_is_verified_and_a_certificate_of_one_s_own_is_trusted_when_that_is_said(
+    nginx: Nginx, name: str, tmp_path: Path
+) -> None:
+    url = nginx.url(name, tls=True)
+    refused = fetch(tmp_path / "vm", url).failure()
+    assert isinstance(refused, Unavailable)
+    assert "certificate" in refused.reason.lower()
+    ours = ssl.create_default_context(cafile=str(nginx.certificates.authority))
+    assert isinstance(fetch(tmp_path / "vm", url, tls=ours), Success)
+
+
+def test_a_redirect_from_https_to_http_is_not_followed(nginx: Nginx, name: str, tmp_path: Path) -> None:
+    ours = ssl.create_default_context(cafile=str(nginx.certificates.authority))
+    refused = fetch(tmp_path / "vm", nginx.url(f"elsewhere/{name}", tls=True), tls=ours)
+    assert "https to http" in str(refused)
+
+
+def test_credentials_in_the_url_open_what_is_private(nginx: Nginx, name: str, tmp_path: Path) -> None:
+    user, password = nginx.credentials
+    assert isinstance(fetch(tmp_path / "vm", nginx.url(f"private/{name}")).failure(), Unavailable)
+    assert isinstance(fetch(tmp_path / "vm", nginx.url(f"private/{name}", userinfo=f"{user}:{password}")), Success)
+
+
+@pytest.mark.parametrize("prefix", ["moved", "elsewhere", "whole"])
+def test_redirects_and_servers_without_ranges_are_no_obstacle(
+    nginx: Nginx, name: str, tmp_path: Path, prefix: str
+) -> None:
+    assert isinstance(fetch(tmp_path / "vm", nginx.url(f"{prefix}/{name}")), Success)
+    assert (tmp_path / "vm").read_bytes() == DATA
+
+
+def test_a_loop_of_redirects_is_a_refusal(nginx: Nginx, name: str, tmp_path: Path) -> None:
+    assert "redirects" in fetch(tmp_path / "vm", nginx.url(f"looping/{name}")).failure().reason
+
+
+def test_a_server_that_gives_each_connection_little_is_asked_by_several(
+    nginx: Nginx, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "_TRIAL", 1 << 18)
+    monkeypatch.setattr(remote, "_TRIAL_SECONDS", 0.5)
+    monkeypatch.setattr(remote, "CHUNK", 1 << 17)
+    monkeypatch.setattr("lading.adapters.transfer.pipeline.CHUNK", 1 << 17)
+    big = DATA[: 3 << 20]
+    (nginx.folder / name).write_bytes(big)
+    image = replace(IMAGE, size=len(big), digest=Digest("sha512", hashlib.sha512(big).hexdigest()))
+    handler = HttpHandler(HttpOptions(5, 10), Transfer(MemoryVerifiedFiles()), connections=8)
+    work = Work(str(tmp_path / "vm"), image, Location(nginx.url(f"slow/{name}")))
+    assert isinstance(handler.fetch(work), Success)
+    assert (tmp_path / "vm").read_bytes() == big
+    assert len([access for access in nginx.accesses(name, at_least=2) if access.range]) > 1
