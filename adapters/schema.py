@@ -87,7 +87,8 @@ def connect(path: Path) -> sqlite3.Connection:
     )
     try:
         connection.text_factory = bytes
-        connection.execute("PRAGMA synchronous = FULL")
+        # The first statement of all may find the log being recovered by another process: it is patient too.
+        patiently(lambda: connection.execute("PRAGMA synchronous = FULL"))
         patiently(lambda: _bring_up_to_date(connection, path))
     except BaseException:
         connection.close()
