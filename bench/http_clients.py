@@ -73,7 +73,17 @@ def with_httpx(host: str, port: int) -> object:
     return Copied(answer.iter_raw(1 << 20))
 
 
+def with_lading(host: str, port: int) -> object:
+    """http.client too, but each piece as it comes: its own readinto waits until a buffer is full."""
+    from lading.adapters.transfer.http import HttpOptions, Origin  # noqa: PLC0415
+    from lading.adapters.transfer.mirrors import Mirrors  # noqa: PLC0415
+    from lading.adapters.transfer.remote import RemoteStream  # noqa: PLC0415
+
+    return RemoteStream(Mirrors([Origin(f"http://{host}:{port}/image")], HttpOptions()))
+
+
 CLIENTS: dict[str, Callable[[str, int], object]] = {
+    "lading": with_lading,
     "http.client": with_http_client,
     "urllib3": with_urllib3,
     "requests": with_requests,
