@@ -399,3 +399,18 @@ def test_the_command_fetches_from_a_cloud_by_its_name(glance_open: Glance, tmp_p
     told = json.loads(done.stdout)
     assert (told["image"], told["handler"], told["verified"]) == (made["id"], "download", True)
     assert (tmp_path / "vm").read_bytes() == DATA
+
+
+def test_a_cloud_without_authentication_is_asked_without_credentials(
+    glance_open: Glance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auth_type: none`. This Glance wants one, and says so: a failure that says it too."""
+    made = glance_open.create(DATA)["id"]
+    (tmp_path / "clouds.yaml").write_text(
+        f"clouds: {{open: {{auth_type: none, auth: {{endpoint: {glance_open.url}}}}}}}"
+    )
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    failure = GlanceCatalog(lambda: connect_cloud("open")).find(made, NOBODY).failure()
+    assert "401" in str(failure)
+    # What keystoneauth sends in a token's place.
+    assert [access.token for access in glance_open.accesses(made, at_least=1)] == ["notused"]
