@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self
 
-__all__ = ["CHUNK", "Chunk", "Chunks", "SourceBroken", "run"]
+__all__ = ["BUFFERS", "CHUNK", "Chunk", "Chunks", "SourceBroken", "run"]
 
 CHUNK: Final = 1 << 20
 """Bytes in a buffer."""
-_BUFFERS: Final = 24
+BUFFERS: Final = 24
+"""As many go round: a source may hold so many at a time, and no more."""
 
 
 class Chunk(NamedTuple):
@@ -41,7 +42,7 @@ class _Stage:
     """A thread that takes chunks in order, works on them, hands them on. After a fault it only hands them on."""
 
     def __init__(self, work: Callable[[Chunk], None], hand_on: Callable[[Chunk], None], stop: threading.Event) -> None:
-        self.inbox: queue.Queue[Chunk | None] = queue.Queue(_BUFFERS)
+        self.inbox: queue.Queue[Chunk | None] = queue.Queue(BUFFERS)
         self.fault: BaseException | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
         self._work, self._hand_on, self._stop = work, hand_on, stop
@@ -63,7 +64,7 @@ class _Line:
     def __init__(self, works: Sequence[Callable[[Chunk], None]]) -> None:
         self.stop = threading.Event()
         self._buffers: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
-        for _ in range(_BUFFERS):
+        for _ in range(BUFFERS):
             self._buffers.put(bytearray(CHUNK))
         self.free = self._buffers.get
         self.put: Callable[[Chunk], None] = self._give_back

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from lading.adapters.transfer.mirrors import Mirrors, RangeReader
-from lading.adapters.transfer.pipeline import CHUNK, Chunk, SourceBroken
+from lading.adapters.transfer.pipeline import BUFFERS, CHUNK, Chunk, SourceBroken
 
 __all__ = ["RemoteSource", "RemoteStream"]
 
@@ -106,11 +106,13 @@ class RemoteSource:
         self._reader.close()
         self._reader = RangeReader(self._mirrors)
         started, since = time.monotonic(), offset
-        with _crew(self._mirrors, self._connections) as orders:
+        # Buffers are given out before the first is handed on: so many connections that one segment's worth stays free.
+        width = min(self._connections, BUFFERS // _SEGMENT - 1)
+        with _crew(self._mirrors, width) as orders:
             ahead: deque[_Segment] = deque()
             next_offset, faster = offset, True
             while ahead or (faster and next_offset < total):
-                while faster and next_offset < total and len(ahead) < self._connections:
+                while faster and next_offset < total and len(ahead) < width:
                     segment = _Segment(next_offset, total, free)
                     orders.put(segment)
                     ahead.append(segment)

@@ -207,13 +207,17 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 BIG = DATA * 8
+HUGE = DATA * 16
+HUGE_IMAGE = replace(IMAGE, size=len(HUGE), digest=Digest("sha256", hashlib.sha256(HUGE).hexdigest()))
 BIG_IMAGE = replace(IMAGE, size=len(BIG), digest=Digest("sha256", hashlib.sha256(BIG).hexdigest()))
 
 
 @pytest.mark.usefixtures("slow")
-def test_where_one_connection_is_slow_several_read_ranges(server: Faults, target: Path) -> None:
-    assert isinstance(fetch(target, server.answer("/x", Reply(BIG)), image=BIG_IMAGE, connections=4), Success)
-    assert target.read_bytes() == BIG
+@pytest.mark.parametrize("connections", [2, 4, 7, 16])
+def test_where_one_connection_is_slow_several_read_ranges(server: Faults, target: Path, connections: int) -> None:
+    url = server.answer("/x", Reply(HUGE))
+    assert isinstance(fetch(target, url, image=HUGE_IMAGE, connections=connections), Success)
+    assert target.read_bytes() == HUGE
     assert len({request.connection for request in server.requests if request.range}) > 1
 
 
