@@ -21,10 +21,7 @@ class ImageCatalog(Protocol):
         ...
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
-        """The image's locations in the catalog's order. That none are visible is normal: an empty sequence.
-
-        The image may come from an association, which keeps it without its locations; `ImageData.read` likewise.
-        """
+        """The locations, in the catalog's order, of an image that it has found. That none are visible is normal."""
         ...
 
 
@@ -46,7 +43,10 @@ class ImageData(Protocol):
     """Gives an image's bytes itself."""
 
     def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
-        """The image's bytes from `offset` (in bytes, not negative) to the end."""
+        """The image's bytes from `offset` (in bytes, not negative) to the end.
+
+        The image may come from an association, which keeps it without its locations.
+        """
         ...
 
 

@@ -5,7 +5,7 @@ https://docs.openstack.org/api-ref/image/v2/
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
@@ -91,7 +91,8 @@ class GlanceCatalog:
     def find(self, reference: str, context: Context) -> Result[Image, CatalogFailure]:
         try:
             place = self._place(reference)
-            document = self._get(place.url, context, absent=True)
+            # These two are no ids, and no names of resources either: a client resolves them.
+            document = None if place.id in {".", ".."} else self._get(place.url, context, absent=True)
             if document is not None:
                 return _image(place, document)
             if place.id != reference:
@@ -105,18 +106,18 @@ class GlanceCatalog:
         """By the locations API (v2.17, for services), else as the image shows them, else none."""
         try:
             place = self._place_of(image)
-            if (place.endpoint, context.user_id) not in self._without_locations:
+            asker = (place.endpoint, context.user_id)
+            if asker not in self._without_locations:
                 listed = self._get(f"{place.url}/locations", context, absent=True, forbidden=True)
                 if isinstance(listed, list):
                     document = {"id": image.id, "locations": listed}
                     return image_from_document(document).map(_locations).alt(CatalogUnavailable)
-                self._without_locations.add((place.endpoint, context.user_id))
+                # It depends on the asker's roles. Of a token without a user nobody knows whose the next one is.
+                if context.user_id or not _token(context):
+                    self._without_locations.add(asker)
         except CatalogUnavailable as failure:
             return Failure(failure)
-        if image.locations:
-            return Success(image.locations)
-        # What associations keep of an image has none.
-        return self.find(image.id, context).map(_locations)
+        return Success(image.locations)
 
     def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
         try:
@@ -145,8 +146,9 @@ class GlanceCatalog:
         if href is None:
             return _Place(self._endpoint(), reference)
         endpoint = href[1]
-        parts, own = urlsplit(endpoint), urlsplit(self._endpoint())
-        if parts.netloc.lower() != own.netloc.lower() and not {parts.netloc.lower(), parts.hostname} & self._hosts:
+        parts, own = urlsplit(endpoint.lower()), urlsplit(self._endpoint().lower())
+        # The scheme counts: a token for https is not to be told over http.
+        if parts[:2] != own[:2] and not {parts.netloc, parts.hostname} & self._hosts:
             raise CatalogUnavailable(f"{parts.hostname} is no Glance that may be named; [catalog] hosts lists those")
         return _Place(endpoint, href[2])
 
@@ -162,8 +164,9 @@ class GlanceCatalog:
             return self._adapter
 
     def _endpoint(self) -> str:
+        client = self._client()
         with vendor_errors("Glance can't be found"):
-            endpoint: str | None = self._client().get_endpoint()
+            endpoint: str | None = client.get_endpoint()
         if not endpoint:
             raise CatalogUnavailable("the cloud's service catalog has no image endpoint for this region and interface")
         return re.sub(r"/v2(\.\d+)?/?$", "", endpoint).rstrip("/")
@@ -186,11 +189,15 @@ class GlanceCatalog:
         url: str | None = f"{endpoint}/v2/images?{urlencode({**filters, 'sort': 'name:asc,id:asc'})}"
         while url:
             page = self._get(url, context)
+            if not isinstance(page, dict) or not isinstance(page.get("images"), list):
+                raise CatalogUnavailable(f"{endpoint} answers with no list of images: is it a Glance?")
             for document in page["images"]:
-                match _image(_Place(endpoint, document.get("id", "")), document):
+                match _image(_Place(endpoint, ""), document):
                     case Success(Image() as image):
                         yield image
-            url = urljoin(f"{endpoint}/", page["next"]) if page.get("next") else None
+            url = urljoin(f"{endpoint}/", str(page["next"])) if page.get("next") else None
+            if url and not url.startswith(f"{endpoint}/"):
+                raise CatalogUnavailable(f"{endpoint} says that its list goes on elsewhere, where no token is sent")
 
     def _get(self, url: str, context: Context, *, absent: bool = False, forbidden: bool = False) -> Any:  # noqa: ANN401 - JSON
         """What the API answers; None for what isn't there, or is forbidden, where that may be.
@@ -214,10 +221,14 @@ class GlanceCatalog:
         return get_patiently(self._client(), url, headers=headers, authenticated=not headers)
 
 
-def _image(place: _Place, document: Mapping[str, object]) -> Result[Image, CatalogFailure]:
-    if not isinstance(document.get("self"), str) or not str(document.get("self")).startswith("http"):
-        document = {**document, "self": place.url}
-    return image_from_document(document).alt(lambda reason: CatalogUnavailable(f"Glance's image {place.id}: {reason}"))
+def _image(place: _Place, document: object) -> Result[Image, CatalogFailure]:
+    if not isinstance(document, dict):
+        return Failure(CatalogUnavailable(f"{place.endpoint} answers with no image: is it a Glance?"))
+    # Absolute, so that what is remembered of the image says which Glance has it.
+    own = place._replace(id=str(document.get("id"))).url
+    return image_from_document({**document, "self": own}).alt(
+        lambda reason: CatalogUnavailable(f"Glance's image {place.id}: {reason}")
+    )
 
 
 def _locations(image: Image) -> Sequence[Location]:

@@ -33,8 +33,7 @@ class MemoryCatalog:
         return by_id_or_name(reference, self._images.get(reference), self.images, "the memory catalog")
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
-        # What associations keep of an image has none.
-        return Success(image.locations or self._images.get(image.id, image).locations)
+        return Success(image.locations)
 
     def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
         data = self._data.get(image.id)

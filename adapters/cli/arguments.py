@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from lading.ports.catalog import ImageListing
+from lading.ports.catalog import ImageListing, ImageRegistry
 
 __all__ = ["PATH", "complete_images", "local_target"]
 
@@ -36,7 +36,8 @@ def complete_images(context: click.Context, _parameter: click.Parameter, incompl
         from lading.adapters.settings import load_settings  # noqa: PLC0415 - likewise
 
         catalog = open_container(load_settings(context.params.get("config"))).catalog()
-        images = catalog.images() if isinstance(catalog, ImageListing) else iter(())
+        # Of the host's own catalog only: a cloud may take its time, and be asked again and again.
+        images = catalog.images() if isinstance(catalog, ImageListing) and isinstance(catalog, ImageRegistry) else ()
         words = dict.fromkeys(word for image in images for word in (image.name, image.id) if word)
     except Exception:  # noqa: BLE001 - see above
         return []

@@ -55,7 +55,7 @@ class Session:
         return open_container(settings)
 
     def value(self, outcome: Result[_Value, LadingError]) -> _Value:
-        """What came out, or the end of the command: here, and nowhere else, a Result is unwrapped."""
+        """What came out, or the end of the command."""
         if isinstance(outcome, Failure):
             self.fail(outcome.failure())
         return outcome.unwrap()

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Self
 
 from returns.result import Failure, Result, Success
@@ -40,6 +41,8 @@ class HttpHandler:
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
+        if find_spec("tenacity") is None:  # better now, in words, than at the first broken connection
+            raise ModuleNotFoundError("tenacity is not installed: pip install 'lading[http]'")
         settings = read_table(HttpHandlerSettings, setup.settings, "handlers.http")
         tls = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
         options = HttpOptions(settings.connect_seconds, settings.stall_seconds, tls)

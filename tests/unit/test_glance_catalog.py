@@ -1,0 +1,93 @@
+"""The Glance catalog against a server that is no Glance, or a bad one. The good ones are in tests/integration."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from keystoneauth1 import session, token_endpoint
+from returns.result import Success
+from tests.faults import Faults, Reply
+
+from lading import CatalogUnavailable, Context, Image, ImageNotFound
+from lading.adapters.catalogs.glance import GlanceCatalog
+from lading.ports.context import NOBODY
+
+# keystoneauth's connection pools are closed when they are collected, and not before.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+BY_NAME = "/v2/images?name=noble&sort=name%3Aasc%2Cid%3Aasc"
+
+
+@pytest.fixture
+def server() -> Iterator[Faults]:
+    with Faults() as running:
+        yield running
+
+
+@pytest.fixture
+def catalog(server: Faults) -> GlanceCatalog:
+    return GlanceCatalog.from_session(session.Session(token_endpoint.Token(server.url(""), "secret")))
+
+
+def answering(document: object) -> Reply:
+    return Reply(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("document", [[], "image", 5, {}, {"id": 5}, {"id": "noble", "size": "big"}])
+def test_what_is_no_image_is_a_failure_and_no_exception(
+    server: Faults, catalog: GlanceCatalog, document: object
+) -> None:
+    server.answer("/v2/images/noble", answering(document))
+    assert isinstance(catalog.find("noble", NOBODY).failure(), CatalogUnavailable)
+
+
+@pytest.mark.parametrize("page", [[], {}, {"images": None}, "images", {"images": [], "next": "http://127.0.0.1:1/v2"}])
+def test_what_is_no_list_is_a_failure_and_no_token_is_sent_elsewhere(
+    server: Faults, catalog: GlanceCatalog, page: object
+) -> None:
+    server.answer(BY_NAME, answering(page))
+    assert isinstance(catalog.find("noble", NOBODY).failure(), CatalogUnavailable)
+    assert len(server.requests) == 2
+
+
+def test_what_is_no_json_is_a_failure(server: Faults, catalog: GlanceCatalog) -> None:
+    server.answer("/v2/images/noble", Reply(b"<html>"))
+    assert "no JSON" in str(catalog.find("noble", NOBODY).failure())
+
+
+@pytest.mark.parametrize("reference", [".", "..", "../../v3/users"])
+def test_a_reference_does_not_lead_out_of_the_images(server: Faults, catalog: GlanceCatalog, reference: str) -> None:
+    catalog.find(reference, NOBODY)
+    assert server.requests
+    assert all(request.path.startswith("/v2/images") for request in server.requests)
+
+
+def test_an_unknown_image_is_not_found(server: Faults, catalog: GlanceCatalog) -> None:
+    server.answer(BY_NAME, answering({"images": []}))
+    assert isinstance(catalog.find("noble", NOBODY).failure(), ImageNotFound)
+
+
+@pytest.mark.parametrize(
+    "href", ["https://{}/v2/images/1", "http://{}@127.0.0.1:1/v2/images/1", "http://{}.evil/v2/images/1"]
+)
+def test_an_href_of_another_origin_is_refused_before_anything_is_sent(
+    server: Faults, catalog: GlanceCatalog, href: str
+) -> None:
+    own = server.url("").removeprefix("http://").rstrip("/")
+    assert "hosts" in str(catalog.find(href.format(own), NOBODY).failure())
+    assert server.requests == []
+
+
+def test_a_found_image_without_locations_is_not_looked_up_again(server: Faults, catalog: GlanceCatalog) -> None:
+    server.answer("/v2/images/1", answering({"id": "1"}))
+    image = catalog.find("1", NOBODY).unwrap()
+    for _ in range(2):
+        assert catalog.locations(image, NOBODY) == Success(())
+    assert [request.path for request in server.requests] == ["/v2/images/1", "/v2/images/1/locations"]
+
+
+def test_that_one_token_sees_no_locations_says_nothing_of_the_next(server: Faults, catalog: GlanceCatalog) -> None:
+    shown = [{"url": "file:///noble", "metadata": {}}]
+    server.answer("/v2/images/1/locations", Reply(b"", status=403), answering(shown))
+    image = Image("1")
+    assert catalog.locations(image, Context(token="a user's")) == Success(())
+    assert len(catalog.locations(image, Context(token="a service's")).unwrap()) == 1
