@@ -9,7 +9,7 @@ from typing_extensions import override
 from lading.adapters.nova import ImageHandler, RequestContext
 from lading.adapters.nova.handlers import Turn
 
-NOVA = RequestContext(user_id="ada", project_id="mill", auth_token="token")  # noqa: S106 - a test's
+NOVA = RequestContext(user_id="ada", project_id="mill", auth_token="token")
 
 
 class Asked(NamedTuple):

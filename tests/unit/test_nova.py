@@ -326,7 +326,7 @@ class TestHandleImage:
     ) -> None:
         next(handlers.handle_image(NOVA, "noble", user_id="bob"))
         next(handlers.handle_image(object(), "noble"))
-        next(handlers.handle_image(Context("eve", token="t"), "noble", project_id="farm"))  # noqa: S106 - a test's
+        next(handlers.handle_image(Context("eve", token="t"), "noble", project_id="farm"))
         askers = [asker for _, asker in catalog.asked]
         assert askers == [Context("bob", "mill", "token"), Context(), Context("eve", "farm", "t")]
 
