@@ -52,6 +52,16 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TABLE intents (
+            target TEXT NOT NULL PRIMARY KEY,
+            destination TEXT,
+            document TEXT NOT NULL,
+            notes TEXT NOT NULL
+        )
+        """,
+    ),
 )
 """What leads from each schema version to the next. Only ever appended to: some database is at each of them."""
 

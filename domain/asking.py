@@ -8,15 +8,20 @@ from returns.result import Failure, Result, Success
 
 from lading.domain.handler import Handler, Work
 from lading.domain.refusals import Faulted, Refusal
+from lading.ports.failures import LadingError
 
-__all__ = ["ask"]
+__all__ = ["ask", "value_or_raise"]
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
 
 
 def ask(
-    handler: Handler, work: Work, given: type[_Done], verb: Callable[..., Result[_Done, Refusal]], *arguments: object
+    handler: Handler,
+    work: Work,
+    given: type[_Done] | tuple[type[_Done], ...],
+    verb: Callable[..., Result[_Done, Refusal]],
+    *arguments: object,
 ) -> Result[_Done, Refusal]:
     """A handler's answer; a fault where it raises, or answers what it must not: bugs of one mustn't stop the others."""
     try:
@@ -31,7 +36,16 @@ def ask(
             return answer
     # Of what type only: what it is may hold anything, credentials too.
     inner = answer._inner_value if isinstance(answer, Result) else answer  # noqa: SLF001 - returns has no other way
-    return Failure(Faulted(f"answered a {type(inner).__name__}, which is no {given.__name__} and no refusal"))
+    names = " or ".join(each.__name__ for each in (given if isinstance(given, tuple) else (given,)))
+    return Failure(Faulted(f"answered a {type(inner).__name__}, which is no {names} and no refusal"))
+
+
+def value_or_raise(outcome: Result[_Done, LadingError]) -> _Done:
+    """For generators, whose callers see failures as exceptions."""
+    match outcome:
+        case Failure(failure):
+            raise failure
+    return outcome.unwrap()
 
 
 def _told(error: Exception, work: Work) -> str:

@@ -4,24 +4,18 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final, NamedTuple, TypeVar, final
+from typing import Final, final
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.asking import ask
+from lading.domain.asking import ask, value_or_raise
 from lading.domain.attempts import Attempt, FetchRequest, Staged
-from lading.domain.failures import (
-    FetchFailure,
-    HandlerNotLoaded,
-    HandlerRefused,
-    NoHandlerAvailable,
-    NotAssociated,
-    TargetFailure,
-    Tried,
-)
-from lading.domain.handler import Handler, Landing, Work
+from lading.domain.failures import FetchFailure, HandlerNotLoaded, NoHandlerAvailable, TargetFailure, Tried
+from lading.domain.handler import Handler, Kept, Landing, Recoverable, Work
 from lading.domain.matcher import LocationMatcher
-from lading.domain.refusals import Refusal, Scope, Unavailable, Unsupported
+from lading.domain.recovery import Ledger, Recovered, Recovery, alone
+from lading.domain.refusals import Refusal, Scope, Unavailable
+from lading.domain.targets import Targets
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
@@ -36,24 +30,16 @@ from lading.ports.failures import (
     StoreUnavailable,
 )
 from lading.ports.image import Image
+from lading.ports.journal import Intent, Journal, Unwritten, Verb
 from lading.ports.location import Location
+from lading.ports.locks import Locks, Unlocked
 
 __all__ = ["Dispatcher"]
 
 _log = logging.getLogger(__name__)
-_Done = TypeVar("_Done")
-_Nothing: Final = type(None)
 _FETCH_FAILURES: Final = (
     NoHandlerAvailable, ImageNotFound, AmbiguousImage, ImageNotActive, CatalogUnavailable, StoreUnavailable,
 )  # fmt: skip
-
-
-class _Held(NamedTuple):
-    """A target that is recorded, and what is needed to do something about it."""
-
-    handler: Handler
-    work: Work
-    association: Association
 
 
 def _now() -> datetime:
@@ -70,16 +56,20 @@ class Dispatcher:
         catalog: ImageCatalog,
         associations: AssociationStore,
         *,
+        journal: Journal | None = None,
+        locks: Locks | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
+        """Without `journal` nothing that is cut off is found again; without `locks` the caller keeps requests apart."""
         self.handlers = tuple(handlers)
         self._by_name = {handler.name: handler for handler in self.handlers}
         if len(self._by_name) < len(self.handlers):
             raise ValueError(f"handlers share a name: {', '.join(handler.name for handler in self.handlers)}")
         self._matcher = LocationMatcher(self.handlers)
         self._catalog = catalog
-        self._associations = associations
-        self._clock = clock
+        self._ledger = Ledger(associations, journal or Unwritten(), locks or Unlocked(), clock)
+        self._recovery = Recovery(self._by_name, self._ledger)
+        self._targets = Targets(self._by_name, self._ledger, self._recovery)
 
     def fetch(self, request: FetchRequest) -> Result[Staged, FetchFailure]:
         """Bring the image to the target by the first handler that can."""
@@ -100,21 +90,63 @@ class Dispatcher:
 
         Raises NoHandlerAvailable when none was, and the catalog's and the store's failures when it is their turn.
         """
+        with alone(self._ledger.locks, [request.target]):
+            self._recovery.of(request.target, keep=True)
+            yield from self._driven(request)
+
+    def _driven(self, request: FetchRequest) -> Iterator[Attempt]:
         tried: list[Tried] = []
         ruled_out: set[str] = set()
-        for attempt in self._in_order(request):
-            if attempt.handler.name in ruled_out:
-                continue
-            yield attempt
-            _log.info("%s", attempt.tried)
-            if attempt.refusal is None:
-                return
-            tried.append(attempt.tried)
-            if attempt.refusal.scope is Scope.HANDLER:
-                ruled_out.add(attempt.handler.name)
-            elif attempt.refusal.scope is Scope.REQUEST:
-                break
-        raise NoHandlerAvailable(request.image_id, request.target, tuple(tried))
+        keeping: Attempt | None = None
+        try:
+            for attempt in self._in_order(request):
+                if attempt.handler.name in ruled_out:
+                    continue
+                self._begin(attempt)
+                yield attempt
+                _log.info("%s", attempt.tried)
+                if attempt.refusal is None:
+                    self._end(attempt, keeping)
+                    return
+                tried.append(attempt.tried)
+                if isinstance(attempt.refusal, Unavailable) and attempt.refusal.kept:
+                    keeping = attempt
+                if attempt.refusal.scope is Scope.HANDLER:
+                    ruled_out.add(attempt.handler.name)
+                elif attempt.refusal.scope is Scope.REQUEST:
+                    break
+            raise NoHandlerAvailable(request.image_id, request.target, tuple(tried))
+        except LadingError:
+            self._give_up(request.target, keeping)
+            raise
+
+    def _begin(self, attempt: Attempt) -> None:
+        """Write down what is about to be tried, with the notes of what was tried before."""
+        work = attempt.work
+        if not work.target:
+            return
+        pending = value_or_raise(self._ledger.journal.pending(work.target))
+        notes = pending.notes if pending is not None and pending.verb is Verb.FETCH else {}
+        image = replace(work.image, locations=()) if work.image else None
+        location = work.location.withheld() if work.location else None
+        name, force = attempt.handler.name, work.force
+        intent = Intent(work.target, Verb.FETCH, name, self._ledger.clock(), image, location, force=force, notes=notes)
+        attempt.work = value_or_raise(self._ledger.begin(work, intent))
+
+    def _end(self, attempt: Attempt, keeping: Attempt | None) -> None:
+        """Write down that it has come to its end; what another handler kept of its own try is of no use any more."""
+        if keeping is not None and keeping.handler is not attempt.handler and isinstance(keeping.handler, Recoverable):
+            verb = keeping.handler.recover
+            ask(keeping.handler, keeping.work, (Landing, Kept), lambda: verb(keeping.work, keep=False))
+        if attempt.work.intent is not None:
+            self._targets.settle(attempt.work.target)
+
+    def _give_up(self, target: str, keeping: Attempt | None) -> None:
+        """Nothing is under way any more; what was kept of it stays written down, under the handler that keeps it."""
+        if keeping is not None:
+            self._begin(keeping)
+        elif target:
+            self._targets.settle(target)
 
     def plan(self, request: FetchRequest) -> tuple[Attempt, ...]:
         """All attempts in order, none of them made. Raises the catalog's and the store's failures."""
@@ -127,48 +159,35 @@ class Dispatcher:
 
         `force` removes what is there even when it is another thing than was put there.
         """
-
-        def release(held: _Held) -> Result[Association, TargetFailure]:
-            return (
-                _answer(held, _Nothing, held.handler.remove, replace(held.work, force=force))
-                .bind(lambda _: self._associations.remove(held.association.target))
-                .map(lambda _: held.association)
-            )
-
-        return self._held(target, context).bind(release)
+        return self._targets.remove(target.strip(), context, force=force)
 
     def move(self, source: str, destination: str, context: Context = NOBODY) -> Result[Association, TargetFailure]:
         """Have the associated handler move the source to the destination. Gives what is recorded there now."""
-        destination = destination.strip()
+        return self._targets.move(source.strip(), destination.strip(), context)
 
-        def relocate(held: _Held) -> Result[Association, TargetFailure]:
-            if not destination or destination == held.association.target:
-                reason = "the destination is the source" if destination else "the destination is blank"
-                return Failure(HandlerRefused(held.association.target, held.handler.name, Unsupported(reason)))
-            return _answer(held, Landing, held.handler.move, held.work, destination).bind(
-                lambda landing: record(held, landing)
-            )
+    def verify(self, target: str, context: Context = NOBODY) -> Result[Association, TargetFailure]:
+        """Have the associated handler read what is at the target, all of it. Gives what is recorded of it now.
 
-        def record(held: _Held, landing: Landing) -> Result[Association, TargetFailure]:
-            moved = replace(held.association, target=destination, fingerprint=landing.fingerprint)
-            return (
-                self._associations.put(moved)
-                .alt(lambda failure: self._move_back(held, destination, failure))
-                .bind(lambda _: self._associations.remove(held.association.target))
-                .map(lambda _: moved)
-            )
+        HandlerRefused with a Mismatched names what changed.
+        """
+        return self._targets.verify(target.strip(), context)
 
-        return self._held(source, context).bind(relocate)
+    def recover(self, *, keep: bool = True) -> Iterator[Recovered]:
+        """See to each operation that was cut off, in this process or another: finish it, or take it back.
+
+        What a fetch can go on from is kept, if `keep`. Raises StoreUnavailable.
+        """
+        return self._recovery.all(keep=keep)
 
     def _in_order(self, request: FetchRequest) -> Iterator[Attempt]:
         """The order that is a law, lazily: nothing is looked up before it is its turn."""
-        association = _value_or_raise(self._associations.get(request.target)) if request.target else None
+        association = value_or_raise(self._ledger.associations.get(request.target)) if request.target else None
         work = Work(request.target, None, None, request.context, association, request.force, request.observer)
 
         if association is not None and _leads(association, request):
             yield from self._by_association(association, work, request)
 
-        image = _value_or_raise(self._look_up(request))
+        image = value_or_raise(self._look_up(request))
         work = replace(work, image=image)
         for handler, location in self._matcher.pairs(image.locations if image else ()):
             yield Attempt(handler, replace(work, location=location), self._record)
@@ -211,10 +230,10 @@ class Dispatcher:
             return
         image = replace(work.image, locations=()) if work.image else None
         location = work.location.withheld() if work.location else None
-        association = Association(work.target, handler.name, image, location, self._clock())
+        association = Association(work.target, handler.name, image, location, self._ledger.clock())
         recorded: Result[None, StoreUnavailable] | None = None
         try:
-            recorded = self._associations.put(landing.recorded_in(association))
+            recorded = self._ledger.associations.put(landing.recorded_in(association))
         finally:
             # Also when it was interrupted: what nobody knows of must not stay.
             if not isinstance(recorded, Success):
@@ -227,36 +246,10 @@ class Dispatcher:
         """Take back what could not be recorded, unless it has replaced something: then it is all there is."""
         reason = "it replaced what was there" if work.force else None
         if reason is None:
-            undone = ask(handler, work, _Nothing, handler.remove, work)
+            undone = ask(handler, work, type(None), handler.remove, work)
             reason = undone.failure().reason if isinstance(undone, Failure) else None
         if reason is not None:
             _log.error("%s is there, but recorded nowhere: %s", work.target, reason)
-
-    def _held(self, target: str, context: Context) -> Result[_Held, TargetFailure]:
-        target = target.strip()
-
-        def hold(association: Association | None) -> Result[_Held, TargetFailure]:
-            if association is None:
-                return Failure(NotAssociated(target))
-            handler = self._by_name.get(association.handler)
-            if handler is None:
-                return Failure(HandlerNotLoaded(target, association.handler, tuple(self._by_name)))
-            work = Work(target, association.image, association.location, context, association)
-            return Success(_Held(handler, work, association))
-
-        recalled: Result[Association | None, TargetFailure] = (
-            self._associations.get(target) if target else Success(None)
-        )
-        return recalled.bind(hold)
-
-    def _move_back(self, held: _Held, destination: str, failure: StoreUnavailable) -> StoreUnavailable:
-        source = held.association.target
-        undone = ask(
-            held.handler, held.work, Landing, held.handler.move, replace(held.work, target=destination), source
-        )
-        if isinstance(undone, Failure):
-            _log.error("%s is at %s now, but recorded nowhere: %s", source, destination, undone.failure().reason)
-        return failure
 
 
 def _staged(attempt: Attempt, landing: Landing, tried: list[Tried]) -> Staged:
@@ -282,19 +275,3 @@ def _carry(handler: Handler, work: Work) -> Result[Landing, Refusal]:
     if work.location is not None and work.location.is_withheld:
         return Failure(Unavailable("its credentials are not recorded, and the catalog has it no longer"))
     return ask(handler, work, Landing, handler.fetch, work)
-
-
-def _answer(
-    held: _Held, given: type[_Done], verb: Callable[..., Result[_Done, Refusal]], *arguments: object
-) -> Result[_Done, TargetFailure]:
-    return ask(held.handler, held.work, given, verb, *arguments).alt(
-        lambda refusal: HandlerRefused(held.association.target, held.handler.name, refusal)
-    )
-
-
-def _value_or_raise(outcome: Result[_Done, LadingError]) -> _Done:
-    """For generators, whose callers see failures as exceptions."""
-    match outcome:
-        case Failure(failure):
-            raise failure
-    return outcome.unwrap()

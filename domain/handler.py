@@ -10,10 +10,11 @@ from lading.domain.refusals import Refusal
 from lading.ports.association import Association, Fingerprint
 from lading.ports.context import NOBODY, Context
 from lading.ports.image import Digest, Image
+from lading.ports.journal import Intent
 from lading.ports.location import Location
 from lading.ports.observer import Observer, Silence
 
-__all__ = ["Foresighted", "Handler", "Landing", "Preparable", "Work"]
+__all__ = ["Foresighted", "Handler", "Kept", "Landing", "Preparable", "Recoverable", "Verifiable", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Work:
     force: bool = False
     """Whether something at the target may be replaced."""
     observer: Observer = field(default_factory=Silence, repr=False, compare=False)
+    intent: Intent | None = None
+    """What the journal has of this, with the notes of an earlier one that was cut off; None when it has nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,10 @@ class Landing:
     """Of the target, when it is a file on this host."""
     present: bool = False
     """Whether the very image was there already, so that nothing was moved and what is recorded stays."""
+    inspected_by: str | None = None
+    """What found its format safe, with its version; None when nothing looked."""
+    resumed: int = 0
+    """Bytes that were there from a fetch that was cut off, and were not brought again."""
 
     def recorded_in(self, association: Association) -> Association:
         """The association, with what is known of the landing."""
@@ -59,7 +66,16 @@ class Landing:
             digest=self.digest,
             verified=self.verified,
             fingerprint=self.fingerprint,
+            inspected_by=self.inspected_by,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is left of a fetch that was cut off, and that it can go on from."""
+
+    size: int = 0
+    """Bytes; 0 when nothing is left."""
 
 
 class Handler(Protocol):
@@ -114,4 +130,29 @@ class Foresighted(Protocol):
 
     def foresee(self, work: Work) -> Result[str, Refusal]:
         """How it would do it, or the refusal that `fetch` would end in, as far as can be seen. Changes nothing."""
+        ...
+
+
+@runtime_checkable
+class Recoverable(Protocol):
+    """A handler that can find out how far something came that was cut off.
+
+    One that can't is asked to remove what it may have fetched, or to move again.
+    """
+
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
+        """What became of `work.intent`, a fetch or a move, of which nobody heard the end.
+
+        The Landing when it had come to its end, whole. Else nothing of it is left behind, but what a fetch can go on
+        from where it shall `keep` that.
+        """
+        ...
+
+
+@runtime_checkable
+class Verifiable(Protocol):
+    """A handler that can tell whether what it fetched is still that."""
+
+    def verify(self, work: Work) -> Result[Landing, Refusal]:
+        """Read all that is at `work.target` and compare it with `work.association`: how it is now, or what changed."""
         ...

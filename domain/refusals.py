@@ -42,6 +42,8 @@ class Unavailable:
     """The location can't be read, or not now, or not from here."""
 
     reason: str
+    kept: int = 0
+    """Bytes that had come and are kept, so that the next fetch to that target can go on from there."""
     scope: ClassVar[Scope] = Scope.LOCATION
 
 

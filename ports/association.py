@@ -47,6 +47,8 @@ class Association:
     """Whether `digest` was compared with the catalog's and agreed."""
     fingerprint: Fingerprint | None = None
     """Of the target when it was published; None when it is not a file on this host."""
+    inspected_by: str | None = None
+    """What found its format safe, with its version; None when nothing looked."""
 
     def is_of(self, reference: str) -> bool:
         """Whether it may be about the image with this id, name or href: what named no image could be any."""

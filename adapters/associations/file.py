@@ -1,19 +1,25 @@
 """Associations in the host's database."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-from returns.result import Failure, Success, safe
+from returns.result import safe
 
 from lading.adapters.database import Database, Row, Step, as_text, from_text
-from lading.adapters.documents import image_from_document, image_to_document
+from lading.adapters.records import (
+    NONSENSE,
+    decoded,
+    encoded,
+    image_from_record,
+    image_to_record,
+    location_from_record,
+    location_to_record,
+)
 from lading.ports.association import Association, Fingerprint
 from lading.ports.failures import StoreUnavailable
-from lading.ports.image import Digest, Image
-from lading.ports.location import Location
+from lading.ports.image import Digest
 
 __all__ = ["FileAssociations", "listing", "recording"]
 
@@ -28,8 +34,6 @@ SET handler = excluded.handler, image_id = excluded.image_id, document = exclude
 """
 _GET: Final = f"SELECT {_COLUMNS} FROM associations WHERE target = CAST(? AS TEXT)"  # noqa: S608 - constants
 _REMOVE: Final = "DELETE FROM associations WHERE target = CAST(? AS TEXT)"
-_NONSENSE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What comes of encoding what JSON doesn't know, and of decoding what was not encoded here."""
 
 
 class FileAssociations:
@@ -66,7 +70,7 @@ class FileAssociations:
     def _recalled(self, row: Row) -> Association:
         try:
             return _association(row)
-        except _NONSENSE as error:
+        except NONSENSE as error:
             target = row[0].decode(errors="replace") if isinstance(row[0], bytes) else row[0]
             reason = f"what it holds for {target} makes no sense ({type(error).__name__}: {error})"
             advice = "delete that row of the table associations"
@@ -79,7 +83,7 @@ def recording(association: Association) -> Step:
     try:
         document = _document(association)
         changed = _difference(association, _association((target, handler, document)))
-    except _NONSENSE as error:
+    except NONSENSE as error:
         raise StoreUnavailable(f"the association of {association.target} can't be written down: {error}") from error
     if changed is not None:
         raise StoreUnavailable(
@@ -110,7 +114,6 @@ def listing(handler: str | None, image_id: str | None, after: str | None) -> Ste
 
 
 def _document(association: Association) -> bytes:
-    image, location = association.image, association.location
     document = {
         "landed_at": association.landed_at.astimezone(UTC).isoformat(),
         "method": association.method,
@@ -118,49 +121,30 @@ def _document(association: Association) -> bytes:
         "digest": [association.digest.algorithm, association.digest.value] if association.digest else None,
         "verified": association.verified,
         "fingerprint": association.fingerprint,
-        "location": {"url": location.url, "metadata": dict(location.metadata)} if location else None,
-        **_image_document(image),
+        "inspected_by": association.inspected_by,
+        "location": location_to_record(association.location),
+        **image_to_record(association.image),
     }
-    return as_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
-
-
-def _image_document(image: Image | None) -> dict[str, object]:
-    if image is None:
-        return {"image": None}
-    document = image_to_document(image)
-    if image_from_document(document) == Success(image):
-        return {"image": document}
-    # A property goes by a name that means something else in an image's document: `size`, `direct_url`, …
-    return {"image": image_to_document(replace(image, properties={})), "properties": dict(image.properties)}
+    return encoded(document)
 
 
 def _association(row: Row) -> Association:
-    """Raises one of _NONSENSE when the row makes none."""
+    """Raises one of NONSENSE when the row makes none."""
     target, handler, document = row
-    known: dict[str, Any] = json.loads(from_text(document))
-    location = known["location"]
+    known = decoded(document)
     return Association(
         target=from_text(target),
         handler=from_text(handler),
-        image=_image(known["image"], known.get("properties")),
-        location=Location(location["url"], location["metadata"]) if location else None,
+        image=image_from_record(known),
+        location=location_from_record(known["location"]),
         landed_at=datetime.fromisoformat(known["landed_at"]),
         method=known["method"],
         size=known["size"],
         digest=Digest(*known["digest"]) if known["digest"] else None,
         verified=known["verified"],
         fingerprint=Fingerprint(*known["fingerprint"]) if known["fingerprint"] else None,
+        inspected_by=known.get("inspected_by"),
     )
-
-
-def _image(document: dict[str, object] | None, properties: dict[str, object] | None) -> Image | None:
-    if document is None:
-        return None
-    outcome = image_from_document(document)
-    if isinstance(outcome, Failure):
-        raise ValueError(f"the image's {outcome.failure()}")  # noqa: TRY004 - the value is wrong, not its type
-    image = outcome.unwrap()
-    return image if properties is None else replace(image, properties=properties)
 
 
 def _difference(one: Association, other: Association) -> str | None:

@@ -1,0 +1,1 @@
+"""Who remembers what is under way."""
