@@ -1,5 +1,6 @@
 """The wiring. Only entry points import it: dependency-injector takes a tenth of a second to load."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -13,14 +14,19 @@ from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.database import Database
+from lading.adapters.journals.file import FileJournal
+from lading.adapters.journals.memory import MemoryJournal
+from lading.adapters.locks.file import FileLocks
+from lading.adapters.locks.memory import MemoryLocks
 from lading.adapters.settings import (
     AssociationsSettings,
     CatalogSettings,
+    LocksSettings,
     Settings,
     ThirdPartySettings,
     load_settings,
 )
-from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.transfer.transfer import Rules, Transfer
 from lading.adapters.verifications.file import FileVerifiedFiles
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 from lading.domain.dispatcher import Dispatcher
@@ -28,10 +34,14 @@ from lading.domain.handler import Handler
 from lading.domain.loading import Loaded, load_handlers, prepare_handlers
 from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
+from lading.ports.failures import StoreUnavailable
+from lading.ports.journal import Journal
+from lading.ports.locks import Locks
 from lading.ports.verified_files import VerifiedFiles
 
 __all__ = ["Container", "open_container"]
 
+_log = logging.getLogger(__name__)
 _Kind = TypeVar("_Kind")
 
 
@@ -63,39 +73,76 @@ class Container(DeclarativeContainer):
     file_verified: Provider[VerifiedFiles] = Singleton(FileVerifiedFiles, database)
     verified: Selector[VerifiedFiles] = Selector(_options.associations.kind, memory=memory_verified, file=file_verified)
 
+    # What is under way
+    memory_journal: Provider[Journal] = Singleton(MemoryJournal)
+    file_journal: Provider[Journal] = Singleton(FileJournal, Singleton(Database, _options.journal.path))
+    journal: Selector[Journal] = Selector(_options.journal.kind, memory=memory_journal, file=file_journal)
+    memory_locks: Provider[Locks] = Singleton(MemoryLocks)
+    file_locks: Provider[Locks] = Singleton(FileLocks, _options.locks.folder)
+    locks: Selector[Locks] = Selector(_options.locks.kind, memory=memory_locks, file=file_locks)
+
     # Handlers
     transfer: Provider[Transfer] = Singleton(
-        Transfer, verified, verify=_options.landing.verify, inspect=_options.landing.inspect
+        Transfer,
+        verified,
+        Singleton(
+            Rules,
+            verify=_options.landing.verify,
+            inspect=_options.landing.inspect,
+            allow_unverified=_options.landing.allow_unverified,
+            mode=_options.landing.bits,
+        ),
+        journal=journal,
+        locks=locks,
+        associations=associations,
     )
     available_handlers: Provider[Mapping[str, Callable[[], Handler]]] = Singleton(
-        plugins.available_handlers, settings=settings, transfer=transfer, catalog=catalog
+        plugins.available_handlers, settings=settings, transfer=transfer, catalog=catalog, journal=journal
     )
     loaded: Provider[Loaded] = Singleton(load_handlers, _options.handlers.order, available_handlers)
     handlers: Provider[Sequence[Handler]] = Singleton(prepare_handlers, loaded.provided.handlers, associations)
 
     # Dispatcher
     dispatcher: Provider[Dispatcher] = Singleton(
-        Dispatcher, handlers=handlers, catalog=catalog, associations=associations
+        Dispatcher, handlers=handlers, catalog=catalog, associations=associations, journal=journal, locks=locks
     )
 
 
-def open_container(settings: Settings | None = None) -> Container:
+def open_container(settings: Settings | None = None, *, recover: bool = True) -> Container:
     """The container of these settings, or of those that are found (see `load_settings`).
 
-    Raises SettingsError.
+    What was cut off earlier is seen to first, unless not to `recover`: what can be finished at once is, what can't is
+    taken back, what can be gone on with is kept. Raises SettingsError.
     """
     settings = settings or load_settings()
     plugins.require_inspection(settings)
+    plugins.require_locks(settings)
     container = Container(settings=Object(settings))
     _admit(container.catalog, plugins.CATALOGS, settings.catalog, f"{settings.source}: catalog.kind")
     _admit(container.associations, plugins.ASSOCIATIONS, settings.associations, f"{settings.source}: associations.kind")
     container.verified.set_providers(
         **{settings.associations.kind: container.memory_verified, **container.verified.providers}
     )
+    _admit(container.locks, plugins.LOCKS, settings.locks, f"{settings.source}: locks.kind")
+    if recover:
+        _recover(container)
     return container
 
 
-def _admit(kinds: Selector[_Kind], group: str, settings: CatalogSettings | AssociationsSettings, place: str) -> None:
+def _recover(container: Container) -> None:
+    try:
+        # Handlers are built for it only where there is something to do.
+        if next(container.journal().list(), None) is not None:
+            for _ in container.dispatcher().recover():
+                pass
+    except StoreUnavailable as failure:
+        # Whoever needs the store will be told.
+        _log.warning("what was cut off earlier is not seen to: %s", failure)
+
+
+def _admit(
+    kinds: Selector[_Kind], group: str, settings: CatalogSettings | AssociationsSettings | LocksSettings, place: str
+) -> None:
     """Let a third party's adapter be selected too."""
     if isinstance(settings, ThirdPartySettings):
         factory = plugins.third_party(group, settings.kind, tuple(kinds.providers), place)

@@ -11,15 +11,18 @@ from lading.adapters.settings import Settings, SettingsError
 from lading.adapters.transfer.transfer import Transfer
 from lading.domain.handler import Handler
 from lading.ports.catalog import ImageCatalog
+from lading.ports.journal import Journal
 
 __all__ = [
     "ASSOCIATIONS",
     "CATALOGS",
     "HANDLERS",
+    "LOCKS",
     "available_handlers",
     "discover",
     "origin",
     "require_inspection",
+    "require_locks",
     "third_party",
 ]
 
@@ -27,6 +30,7 @@ _log = logging.getLogger(__name__)
 HANDLERS: Final = "lading.handlers"
 CATALOGS: Final = "lading.catalogs"
 ASSOCIATIONS: Final = "lading.associations"
+LOCKS: Final = "lading.locks"
 
 
 def discover(group: str) -> Mapping[str, EntryPoint]:
@@ -45,7 +49,7 @@ def origin(entry: EntryPoint) -> str:
 
 
 def available_handlers(
-    settings: Settings, transfer: Transfer, catalog: ImageCatalog
+    settings: Settings, transfer: Transfer, catalog: ImageCatalog, journal: Journal
 ) -> Mapping[str, Callable[[], Handler]]:
     """Every handler that could be loaded, by name; nothing of it is imported before it is built."""
     found = discover(HANDLERS)
@@ -56,7 +60,7 @@ def available_handlers(
 
     def building(name: str, entry: EntryPoint) -> Callable[[], Handler]:
         def build() -> Handler:
-            handler: Handler = entry.load()(HandlerSetup(tables.get(name, {}), transfer, catalog))
+            handler: Handler = entry.load()(HandlerSetup(tables.get(name, {}), transfer, catalog, journal))
             _log.info("handler %s is loaded, from %s", name, origin(entry))
             return handler
 
@@ -84,4 +88,13 @@ def require_inspection(settings: Settings) -> None:
         raise SettingsError(
             f"{settings.source}: landing.inspect needs oslo.utils and cryptography: pip install 'lading[inspect]', "
             "or set landing.inspect = false and trust what the catalog says of formats"
+        )
+
+
+def require_locks(settings: Settings) -> None:
+    """Raises SettingsError when processes shall keep out of each other's way and what sees to that is missing."""
+    if settings.locks.kind == "file" and find_spec("filelock") is None:
+        raise SettingsError(
+            f"{settings.source}: locks.kind = \"file\" needs filelock: pip install 'lading[locks]', "
+            'or set locks.kind = "memory" where one process does everything'
         )

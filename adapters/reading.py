@@ -76,7 +76,7 @@ def read_table(cls: type[_Read], table: Mapping[str, object], where: str) -> _Re
 
     >>> from lading.adapters.settings import LandingSettings
     >>> read_table(LandingSettings, {"verify": False}, "landing")
-    LandingSettings(verify=False, inspect=True)
+    LandingSettings(verify=False, inspect=True, allow_unverified=True, mode='0600')
     """
     table = table if isinstance(table, Table) else Table(table)
     known = {field.name: field for field in fields(cls) if field.init}  # type: ignore[arg-type]  # it is a dataclass

@@ -6,6 +6,12 @@
     [associations]
     kind = "file"                                   # memory, file, or a third party's
     path = "/var/lib/lading/associations.sqlite"
+    [journal]
+    kind = "file"                                   # memory or file
+    path = "/var/lib/lading/associations.sqlite"    # where the associations are, if they are in a file
+    [locks]
+    kind = "file"                                   # memory (threads only), file, or a third party's
+    folder = "/var/lib/lading/locks"                # beside the journal
     [handlers]
     order = ["file", "download"]
     [handlers.file]
@@ -13,12 +19,15 @@
     [landing]
     verify = true
     inspect = true
+    allow_unverified = true
+    mode = "0600"
 
 `LADING_HANDLERS__FILE__ALLOWED_FOLDERS=/srv/images,/img` sets `handlers.file.allowed_folders`. Relative paths are
 relative to the file's folder, and in a variable to the current one.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -35,10 +44,14 @@ __all__ = [
     "FileAssociationsSettings",
     "FileCatalogSettings",
     "FileHandlerSettings",
+    "FileJournalSettings",
+    "FileLocksSettings",
     "GlanceCatalogSettings",
     "HandlersSettings",
     "HttpHandlerSettings",
+    "JournalSettings",
     "LandingSettings",
+    "LocksSettings",
     "MemorySettings",
     "Settings",
     "SettingsError",
@@ -51,7 +64,7 @@ __all__ = [
 _Kind = TypeVar("_Kind")
 _Kinds = Mapping[str, type[_Kind]]
 _DEFAULT_KIND: Final = "file"
-_SECTIONS: Final = ("catalog", "associations", "handlers", "landing")
+_SECTIONS: Final = ("catalog", "associations", "journal", "locks", "handlers", "landing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,18 @@ class GlanceCatalogSettings:
 @dataclass(frozen=True, slots=True)
 class FileAssociationsSettings:
     path: Path
+    kind: Literal["file"] = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class FileJournalSettings:
+    path: Path
+    kind: Literal["file"] = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class FileLocksSettings:
+    folder: Path
     kind: Literal["file"] = "file"
 
 
@@ -127,6 +152,10 @@ _ASSOCIATIONS: Final[_Kinds[MemorySettings | FileAssociationsSettings]] = {
     "memory": MemorySettings,
     "file": FileAssociationsSettings,
 }
+JournalSettings = MemorySettings | FileJournalSettings
+_JOURNALS: Final[_Kinds[JournalSettings]] = {"memory": MemorySettings, "file": FileJournalSettings}
+LocksSettings = MemorySettings | FileLocksSettings | ThirdPartySettings
+_LOCKS: Final[_Kinds[MemorySettings | FileLocksSettings]] = {"memory": MemorySettings, "file": FileLocksSettings}
 _HANDLERS: Final[_Kinds[FileHandlerSettings | HttpHandlerSettings | DownloadHandlerSettings]] = {
     "file": FileHandlerSettings,
     "http": HttpHandlerSettings,
@@ -147,6 +176,19 @@ class LandingSettings:
     """Whether the bytes are compared with the catalog's hash."""
     inspect: bool = True
     """Whether the format found in the bytes must be the one that the catalog declares."""
+    allow_unverified: bool = True
+    """Whether an image may land of which the catalog has no digest."""
+    mode: str = "0600"
+    """Of the files that are made, in octal digits."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"(0o?)?[0-7]{3}", self.mode):
+            raise ValueError("mode: expected three octal digits, 0600 say")
+
+    @property
+    def bits(self) -> int:
+        """The mode as chmod(2) takes it."""
+        return int(self.mode, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +197,8 @@ class Settings:
     associations: AssociationsSettings
     handlers: HandlersSettings
     landing: LandingSettings
+    journal: JournalSettings
+    locks: LocksSettings
     source: str
     """What was read, in words."""
 
@@ -205,9 +249,22 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] = o
         if key not in _SECTIONS:
             raise root.unknown(key, "", _SECTIONS)
     data = _home(environ, "XDG_DATA_HOME", ".local/share")
+    database = data and data / "associations.sqlite"
+    associations = _read_kind(root, "associations", _ASSOCIATIONS, {"path": database})
+    if isinstance(associations, FileAssociationsSettings):
+        database = associations.path
+    # What this host's processes share lies together, and is in memory where the associations are.
+    kind = "memory" if isinstance(associations, MemorySettings) else _DEFAULT_KIND
+    journal = _read_kind(root, "journal", _JOURNALS, {"path": database}, kind)
+    if isinstance(journal, ThirdPartySettings):
+        raise _section(root, "journal").given("kind", "journal").misfit("one of file, memory")
+    if isinstance(journal, FileJournalSettings):
+        database = journal.path
     return Settings(
         catalog=_read_kind(root, "catalog", _CATALOGS, {"folder": data and data / "catalog"}),
-        associations=_read_kind(root, "associations", _ASSOCIATIONS, {"path": data and data / "associations.sqlite"}),
+        associations=associations,
+        journal=journal,
+        locks=_read_kind(root, "locks", _LOCKS, {"folder": database and database.parent / "locks"}, kind),
         handlers=_read_handlers(_section(root, "handlers")),
         landing=read_table(LandingSettings, _section(root, "landing"), "landing"),
         source=", ".join((root.source or "the defaults", *(variable.name for variable in variables))),
@@ -215,10 +272,11 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] = o
 
 
 def _read_kind(
-    root: Table, section: str, kinds: _Kinds[_Kind], files: Mapping[str, Path | None]
+    root: Table, section: str, kinds: _Kinds[_Kind], files: Mapping[str, Path | None], default: str = _DEFAULT_KIND
 ) -> _Kind | ThirdPartySettings:
     """The section as its kind wants it; `files` are defaults for the kind `file`, where there is a home for them."""
     table = _section(root, section)
+    table.setdefault("kind", default)
     kind = read_table(_Kinded, table.only(["kind"]), section).kind
     if kind not in kinds:
         return ThirdPartySettings(kind, table.only(key for key in table if key != "kind"))

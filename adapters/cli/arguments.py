@@ -35,7 +35,7 @@ def complete_images(context: click.Context, _parameter: click.Parameter, incompl
         from lading.adapters.container import open_container  # noqa: PLC0415 - nothing else that is completed needs it
         from lading.adapters.settings import load_settings  # noqa: PLC0415 - likewise
 
-        catalog = open_container(load_settings(context.params.get("config"))).catalog()
+        catalog = open_container(load_settings(context.params.get("config")), recover=False).catalog()
         # Of the host's own catalog only: a cloud may take its time, and be asked again and again.
         images = catalog.images() if isinstance(catalog, ImageListing) and isinstance(catalog, ImageRegistry) else ()
         words = dict.fromkeys(word for image in images for word in (image.name, image.id) if word)

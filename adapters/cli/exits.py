@@ -26,6 +26,8 @@ class Exit(IntEnum):
     """Nothing is recorded for the target."""
     FAILED = 7
     """A catalog, a store or a handler could not do its part."""
+    CHANGED = 8
+    """`verify` found a target that is not what was put there any more."""
     PIPE_CLOSED = 141
     INTERRUPTED = 130
     TERMINATED = 143

@@ -9,7 +9,7 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.cli.arguments import PATH, complete_images, local_target
 from lading.adapters.cli.exits import exit_code
-from lading.adapters.cli.output import as_json, attempt_records, say, size_text
+from lading.adapters.cli.output import as_json, attempt_records, say, size_text, verified_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
 from lading.domain.attempts import Attempt, FetchRequest, Staged
@@ -54,6 +54,7 @@ def _staged_record(staged: Staged, seconds: float) -> dict[str, object]:
         "size": landing.size,
         "digest": str(landing.digest) if landing.digest else None,
         "verified": landing.verified,
+        "resumed": landing.resumed,
         "seconds": round(seconds, 3),
         "attempts": attempt_records(staged.attempts),
     }
@@ -65,9 +66,10 @@ def _tell(staged: Staged, seconds: float) -> None:
     if landing.present:
         say(f"{staged.target} is there already: {_named(staged)}, as {staged.handler} put it there{source}")
         return
-    verified = f"verified {landing.digest.algorithm}" if landing.verified and landing.digest else "unverified"
+    resumed = f", {size_text(landing.resumed)} of it there already" if landing.resumed else ""
     how = f"{staged.handler} ({landing.method})" if landing.method not in {None, staged.handler} else staged.handler
-    say(f"{staged.target}: {size_text(landing.size)} by {how}{source}, {verified}, {seconds:.1f} s")
+    told = f"{size_text(landing.size)} by {how}{source}{resumed}, {verified_text(landing)}, {seconds:.1f} s"
+    say(f"{staged.target}: {told}")
 
 
 def _named(staged: Staged) -> str:

@@ -17,6 +17,7 @@ from lading.adapters.cli.handlers import handlers
 from lading.adapters.cli.output import as_json, complain, printable
 from lading.adapters.cli.streams import OutputLost, let_go, take_over
 from lading.adapters.cli.targets import ls, mv, rm, show
+from lading.adapters.cli.upkeep import recover, verify
 
 __all__ = ["cli", "main"]
 
@@ -27,7 +28,7 @@ def cli() -> None:
     """Bring VM disk images to this host by the cheapest way, and remember which way it was."""
 
 
-for command in (fetch, explain, rm, mv, ls, show, handlers, catalog):
+for command in (fetch, explain, rm, mv, ls, show, verify, recover, handlers, catalog):
     cli.add_command(command)
 
 
@@ -53,9 +54,11 @@ def _run() -> int:
     except click.ClickException as error:
         code = _misused(error)
     except (KeyboardInterrupt, click.Abort):
-        code = _ended("interrupted", "interrupted; what was not finished is gone", Exit.INTERRUPTED)
+        code = _ended(
+            "interrupted", "interrupted; what can be gone on with is kept, the rest is gone", Exit.INTERRUPTED
+        )
     except _Terminated as ended:
-        told = f"ended by {ended.signal.name}; what was not finished is gone"
+        told = f"ended by {ended.signal.name}; what can be gone on with is kept, the rest is gone"
         code = _ended("interrupted", told, 128 + ended.signal)
     except OutputLost as lost:
         code = _unheard(lost)

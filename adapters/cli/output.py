@@ -11,6 +11,7 @@ import click
 
 from lading.adapters.documents import image_to_document
 from lading.domain.failures import NoHandlerAvailable, Tried
+from lading.domain.handler import Landing
 from lading.ports.association import Association
 from lading.ports.failures import LadingError
 from lading.ports.image import Image
@@ -27,6 +28,7 @@ __all__ = [
     "say_row",
     "size_text",
     "time_text",
+    "verified_text",
 ]
 
 
@@ -93,6 +95,13 @@ def time_text(moment: datetime) -> str:
     return moment.astimezone().isoformat(sep=" ", timespec="seconds")
 
 
+def verified_text(found: Landing | Association) -> str:
+    """What its bytes were compared with. Anybody can make two files of one MD5 (RFC 6151)."""
+    if not found.verified or found.digest is None:
+        return "unverified"
+    return f"verified {found.digest.algorithm}{' (weak)' if found.digest.algorithm == 'md5' else ''}"
+
+
 def attempt_records(attempts: Sequence[Tried]) -> list[dict[str, object]]:
     """The attempts as `--json` shows them."""
     return [
@@ -119,6 +128,7 @@ def association_record(association: Association) -> dict[str, object]:
         "size": association.size,
         "digest": str(association.digest) if association.digest else None,
         "verified": association.verified,
+        "inspected_by": association.inspected_by,
         "landed_at": association.landed_at.isoformat(),
     }
 

@@ -41,6 +41,8 @@ class Session:
         self._config = config
         self._cloud = cloud
         self.json = json
+        self.recovers = True
+        """Whether what was cut off earlier is seen to before the command begins."""
 
     @functools.cached_property
     def container(self) -> "Container":
@@ -52,7 +54,7 @@ class Session:
         named = {"LADING_CATALOG__KIND": "glance", "LADING_CATALOG__CLOUD": self._cloud} if self._cloud else {}
         settings = load_settings(self._config, {**os.environ, **named})
         _log.info("settings: %s", settings.source)
-        return open_container(settings)
+        return open_container(settings, recover=self.recovers)
 
     def value(self, outcome: Result[_Value, LadingError]) -> _Value:
         """What came out, or the end of the command."""

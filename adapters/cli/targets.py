@@ -6,7 +6,7 @@ from typing import Final
 import click
 
 from lading.adapters.cli.arguments import PATH, local_target
-from lading.adapters.cli.output import as_json, association_record, say, say_row, size_text, time_text
+from lading.adapters.cli.output import as_json, association_record, say, say_row, size_text, time_text, verified_text
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.transfer.standing import is_intact, status_of
 from lading.domain.failures import NotAssociated
@@ -91,7 +91,7 @@ def _state(association: Association) -> str:
 
 def _tell(association: Association, state: str) -> None:
     image = association.image
-    digest = f"{association.digest} ({'verified' if association.verified else 'unverified'})"
+    digest = f"{association.digest} ({verified_text(association)})"
     rows = {
         "target": association.target,
         "image": f"{image.id} {image.name or ''}".rstrip() if image else "not named",
@@ -100,7 +100,8 @@ def _tell(association: Association, state: str) -> None:
         "landed": time_text(association.landed_at),
         "size": size_text(association.size),
         "digest": digest if association.digest else "unverified",
+        "inspected": f"by {association.inspected_by}" if association.inspected_by else "no",
         "state": state,
     }
     for name, value in rows.items():
-        say(f"{name + ':':<10}{value}")
+        say(f"{name + ':':<11}{value}")

@@ -5,9 +5,10 @@ from typing import Self
 from returns.result import Failure, Result
 
 from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.transfer.partial import Start
 from lading.adapters.transfer.sources import Source, source_from
 from lading.adapters.transfer.transfer import Transfer
-from lading.domain.handler import Landing, Work
+from lading.domain.handler import Kept, Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
 from lading.ports.catalog import ImageCatalog, ImageData
 
@@ -34,10 +35,10 @@ class DownloadHandler:
         return cls(setup.catalog, setup.transfer)
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
-        return self._transfer.land(work, self.name, lambda: self._open(work))
+        return self._transfer.land(work, self.name, lambda start: self._open(work, start), once=True)
 
     def foresee(self, work: Work) -> Result[str, Refusal]:
-        return self._transfer.foresee(work, lambda: self._open(work), lambda _: "reads from the catalog")
+        return self._transfer.foresee(work, lambda start: self._open(work, start), lambda _: "reads from the catalog")
 
     def remove(self, work: Work) -> Result[None, Refusal]:
         return self._transfer.remove(work)
@@ -45,7 +46,13 @@ class DownloadHandler:
     def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
         return self._transfer.move(work, destination)
 
-    def _open(self, work: Work) -> Result[Source, Refusal]:
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
+        return self._transfer.recover(work, keep=keep)
+
+    def verify(self, work: Work) -> Result[Landing, Refusal]:
+        return self._transfer.verify(work)
+
+    def _open(self, work: Work, start: Start) -> Result[Source, Refusal]:
         if work.location is not None:
             return Failure(Unsupported("reads from the catalog, not from a location"))
         if work.image is None:
@@ -54,7 +61,7 @@ class DownloadHandler:
             return Failure(Unconfigured("this catalog gives no data"))
         size = work.image.size
         return (
-            self._catalog.read(work.image, 0, work.context)
+            self._catalog.read(work.image, start.offset, work.context)
             .alt(lambda failure: Unavailable(str(failure)))
-            .map(lambda stream: source_from(stream, size))
+            .map(lambda stream: source_from(stream, size, start.offset))
         )

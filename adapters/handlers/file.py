@@ -11,7 +11,7 @@ from lading.adapters.settings import FileHandlerSettings, read_table
 from lading.adapters.transfer.opening import local_path, open_beneath
 from lading.adapters.transfer.sources import FileSource
 from lading.adapters.transfer.transfer import Transfer
-from lading.domain.handler import Landing, Work
+from lading.domain.handler import Kept, Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
 
 __all__ = ["FileHandler"]
@@ -34,16 +34,22 @@ class FileHandler:
         return cls(settings.allowed_folders, setup.transfer)
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
-        return self._transfer.land(work, "copy", lambda: self._open(work))
+        return self._transfer.land(work, "copy", lambda _: self._open(work))
 
     def foresee(self, work: Work) -> Result[str, Refusal]:
-        return self._transfer.foresee(work, lambda: self._open(work), lambda size: f"clones or copies {size} bytes")
+        return self._transfer.foresee(work, lambda _: self._open(work), lambda size: f"clones or copies {size} bytes")
 
     def remove(self, work: Work) -> Result[None, Refusal]:
         return self._transfer.remove(work)
 
     def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
         return self._transfer.move(work, destination)
+
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
+        return self._transfer.recover(work, keep=keep)
+
+    def verify(self, work: Work) -> Result[Landing, Refusal]:
+        return self._transfer.verify(work)
 
     def _open(self, work: Work) -> Result[FileSource, Refusal]:
         if not self._allowed_folders:

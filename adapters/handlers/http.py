@@ -11,10 +11,11 @@ from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.settings import HttpHandlerSettings, read_table
 from lading.adapters.transfer.http import HttpOptions, Origin
 from lading.adapters.transfer.mirrors import Mirrors
+from lading.adapters.transfer.partial import Start
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.remote import RemoteSource
 from lading.adapters.transfer.transfer import Transfer
-from lading.domain.handler import Landing, Work
+from lading.domain.handler import Kept, Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unsupported
 from lading.ports.location import Location
 
@@ -49,10 +50,12 @@ class HttpHandler:
         return cls(options, setup.transfer, connections=settings.connections)
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
-        return self._transfer.land(work, self.name, lambda: self._open(work))
+        return self._transfer.land(work, self.name, lambda start: self._open(work, start), once=True)
 
     def foresee(self, work: Work) -> Result[str, Refusal]:
-        return self._transfer.foresee(work, lambda: self._open(work), lambda size: f"downloads {size or 'some'} bytes")
+        return self._transfer.foresee(
+            work, lambda start: self._open(work, start), lambda size: f"downloads {size or 'some'} bytes"
+        )
 
     def remove(self, work: Work) -> Result[None, Refusal]:
         return self._transfer.remove(work)
@@ -60,7 +63,13 @@ class HttpHandler:
     def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
         return self._transfer.move(work, destination)
 
-    def _open(self, work: Work) -> Result[RemoteSource, Refusal]:
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
+        return self._transfer.recover(work, keep=keep)
+
+    def verify(self, work: Work) -> Result[Landing, Refusal]:
+        return self._transfer.verify(work)
+
+    def _open(self, work: Work, start: Start) -> Result[RemoteSource, Refusal]:
         if work.location is None:
             return Failure(Unsupported("needs a location"))
         promised = work.image.size if work.image else None
@@ -70,7 +79,7 @@ class HttpHandler:
             return Failure(Unsupported(str(error)))
         source = RemoteSource(mirrors, promised, connections=self._connections)
         try:
-            source.open()
+            source.open(start)
         except SourceBroken as broken:
             source.close()
             return Failure(Unavailable(str(broken)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lading.adapters.transfer.transfer import Transfer
 from lading.ports.catalog import ImageCatalog
+from lading.ports.journal import Journal
 
 __all__ = ["HandlerSetup"]
 
@@ -16,3 +17,5 @@ class HandlerSetup:
     settings: Mapping[str, object]
     transfer: Transfer
     catalog: ImageCatalog
+    journal: Journal
+    """For notes on `Work.intent`, of handlers that don't leave that to the transfer."""

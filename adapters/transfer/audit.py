@@ -22,6 +22,7 @@ class Audited(NamedTuple):
     size: int
     digest: Digest | None
     verified: bool
+    inspected_by: str | None = None
 
 
 class Audit:
@@ -36,9 +37,14 @@ class Audit:
         self._inspection = inspection
 
     @classmethod
-    def of(cls, image: Image | None, *, verify: bool, inspect: bool) -> "Result[Audit, Refusal]":
-        """An audit against what the catalog promises of the image; a refusal when it promises what can't be checked."""
-        promised = image.promised if image and verify else None
+    def of(
+        cls, image: Image | None, *, verify: bool, inspect: bool, digest: Digest | None = None
+    ) -> "Result[Audit, Refusal]":
+        """An audit against what the catalog promises of the image; a refusal when it promises what can't be checked.
+
+        `digest` is another promise, to be kept instead of the image's own.
+        """
+        promised = digest or (image.promised if image and verify else None)
         if promised and not can_hash(promised.algorithm):
             return Failure(Unsupported(f"the catalog's digest is a {promised.algorithm}, which can't be computed here"))
         # Inside another container (ova, docker, compressed) the disk format is not seen.

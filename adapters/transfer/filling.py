@@ -25,8 +25,11 @@ class Filling:
         self._observer.progress(done, self.source.size)
 
     def stream(self) -> int:
-        """Read, audit and write, each on a thread of its own; how many bytes there were."""
-        size = pipeline.run(self.source, (self.audit.take, self._write), self.progress)
+        """Read, audit and write, each on a thread of its own; how many bytes there were.
+
+        What is in the file already, up to where the source begins, is read from there.
+        """
+        size = pipeline.run(self, (self.audit.take, self._write), self.progress)
         os.ftruncate(self.descriptor, size)
         return size
 
@@ -50,8 +53,15 @@ class Filling:
         with closing(FileSource(os.dup(self.descriptor))) as filled:
             return pipeline.run(filled, (self.audit.take,), self.progress)
 
+    def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
+        """What is there, and then what comes."""
+        if self.source.start:
+            with closing(FileSource(os.dup(self.descriptor))) as there:
+                yield from there.chunks(free)
+        yield from self.source.chunks(free)
+
     def _write(self, chunk: Chunk) -> None:
-        if chunk.buffer is not None:
+        if chunk.buffer is not None and chunk.offset >= self.source.start:
             write_sparsely(self.descriptor, chunk.buffer, chunk.length, chunk.offset)
 
 

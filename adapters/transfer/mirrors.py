@@ -12,7 +12,7 @@ from lading.adapters.transfer.pipeline import SourceBroken
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-__all__ = ["Mirrors", "RangeReader"]
+__all__ = ["Changed", "Mirrors", "RangeReader"]
 
 _log = logging.getLogger(__name__)
 _RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -57,11 +57,27 @@ class Mirrors:
         with self._lock:
             validator = answer.validator
             if validator is not None and self._validators.setdefault(origin.url, validator) != validator:
-                raise _Changed("it was changed while it was read")
+                raise Changed("it was changed while it was read")
             if answer.total is not None:
                 if self.total not in {None, answer.total}:
-                    raise _Changed(f"it has {answer.total} bytes, and had {self.total}")
+                    raise Changed(f"it has {answer.total} bytes, and had {self.total}")
                 self.total = answer.total
+
+    def expect(self, origin: Origin, validator: str) -> None:
+        """This is what the server said of the whole at an earlier time."""
+        with self._lock:
+            self._validators[origin.url] = validator
+
+    def forget(self) -> None:
+        """Let anything be said of the whole."""
+        with self._lock:
+            self._validators.clear()
+            self.total = None
+
+    def validator(self, origin: Origin) -> str | None:
+        """What the server has said of the whole."""
+        with self._lock:
+            return self._validators.get(origin.url)
 
     def drop(self, origin: Origin, failure: SourceBroken) -> bool:
         """Let nobody read from it again, if there is another one; whether there is."""
@@ -82,7 +98,7 @@ class Mirrors:
         return True
 
 
-class _Changed(SourceBroken):
+class Changed(SourceBroken):
     """Not the same bytes any more: asking again can't help."""
 
 
@@ -98,9 +114,17 @@ class RangeReader:
         self._aborted = threading.Event()
         self._at_once = False
 
-    def open(self, offset: int = 0) -> None:
-        """Ask for the bytes from there, so that a server that hasn't them is known before anything else is done."""
-        self._patiently(lambda: int(self._answer_at(offset, None) is None))
+    def open(self, offset: int = 0, *, skip: bool = True) -> int:
+        """Ask for the bytes from there, so that a server that hasn't them is known before anything else is done.
+
+        Where they begin: further ahead from a server that ignores ranges, unless what is before is to be skipped.
+        """
+
+        def ask() -> int:
+            answer = self._answer_at(offset, None, skip=skip)
+            return answer.position if answer else offset
+
+        return self._patiently(ask)
 
     def readinto(self, view: memoryview, offset: int, stop: int | None = None) -> int:
         """Some bytes from `offset`, before `stop`; 0 only at the end of the whole. Raises SourceBroken."""
@@ -167,7 +191,7 @@ class RangeReader:
         # Full jitter: clients that failed together don't come back together.
         return wait_random_exponential(multiplier=self._mirrors.first_wait, max=_LONGEST_WAIT)(state)
 
-    def _answer_at(self, offset: int, stop: int | None) -> Answer | None:
+    def _answer_at(self, offset: int, stop: int | None, *, skip: bool = True) -> Answer | None:
         """An answer that goes on at `offset`; None at the end of the whole."""
         if self._answer is not None and self._answer.position == offset and not self._answer.is_done:
             return self._answer
@@ -180,7 +204,8 @@ class RangeReader:
         self._mirrors.vouch(self._origin, answer)
         if answer.position < offset:
             self._mirrors.takes_ranges = False
-            _skip(answer, offset)
+            if skip:
+                _skip(answer, offset)
         elif not answer.takes_ranges:
             self._mirrors.takes_ranges = False
         return answer
@@ -212,7 +237,7 @@ def _may_pass(failure: SourceBroken) -> bool:
     """Whether the same server may give the bytes the next time."""
     if isinstance(failure, HttpRefused):
         return failure.status in _RETRIED
-    return not isinstance(failure, _Changed)
+    return not isinstance(failure, Changed)
 
 
 def _skip(answer: Answer, offset: int) -> None:

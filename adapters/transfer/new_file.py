@@ -1,62 +1,91 @@
 """A file that nobody sees until it is whole."""
 
+import contextlib
 import errno
 import os
-import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from lading.adapters.transfer.opening import fingerprint
+from lading.adapters.transfer.partial import open_part, part_path
 from lading.ports.association import Fingerprint
 
-__all__ = ["NewFile"]
+__all__ = ["PRIVATE", "NewFile"]
 
-_MODE: Final = 0o600
+PRIVATE: Final = 0o600
+"""Nobody but the owner reads or writes it."""
 # What file systems without O_TMPFILE answer (open(2)); a kernel that doesn't know it sees a folder opened to write.
 _NO_TMPFILE: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOTSUP})
 
 
 class NewFile:
-    """A file on the target's file system, written under no name, or under a temporary one where that can't be had.
+    """A file on the target's file system, written under no name, or under the target's temporary one.
 
     `publish` gives it the target's name in one atomic step, after its bytes have reached the disk. Leaving the `with`
-    block without publishing leaves nothing behind. Raises OSError throughout.
+    block without publishing leaves nothing behind, unless it was told to `keep`. Raises OSError throughout.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, mode: int = PRIVATE, named: bool = False, start: int = 0) -> None:
+        """`named`: with a name, so that it can be kept. `start`: bytes to go on from, of one that was kept."""
         folder, self._name = os.path.split(target)
-        self._folder = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._part = os.path.basename(part_path(target))
+        self._target = target
+        self._mode = mode
         self._temporary: str | None = None
+        self._folder = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self.descriptor = self._open()
+            self.descriptor = self._go_on(start) if start else self._open(named=named)
         except BaseException:
             os.close(self._folder)
             raise
 
-    def _open(self) -> int:
+    def _go_on(self, start: int) -> int:
+        descriptor = open_part(self._target)
+        try:
+            os.ftruncate(descriptor, start)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._temporary = self._part
+        return descriptor
+
+    def _open(self, *, named: bool) -> int:
+        # What is kept of an earlier one is of no use to this one.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._part, dir_fd=self._folder)
         # An anonymous file gets its name by way of /proc (open(2), O_TMPFILE).
-        if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").exists():
+        if not named and hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").exists():
             try:
-                return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, _MODE, dir_fd=self._folder)
+                return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, PRIVATE, dir_fd=self._folder)
             except OSError as error:
                 if error.errno not in _NO_TMPFILE:
                     raise
-        self._temporary = self._temporary_name()
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
-        return os.open(self._temporary, flags, _MODE, dir_fd=self._folder)
+        descriptor = os.open(self._part, flags, PRIVATE, dir_fd=self._folder)
+        self._temporary = self._part
+        return descriptor
+
+    def finish(self) -> Fingerprint:
+        """Give it its mode, and have its bytes reach the disk; what it is, but for its ctime."""
+        if self._mode != PRIVATE:
+            os.fchmod(self.descriptor, self._mode)
+        os.fsync(self.descriptor)
+        return fingerprint(os.fstat(self.descriptor))
+
+    def keep(self) -> None:
+        """Leave it where it is, under its temporary name."""
+        self._temporary = None
 
     def publish(self, *, replace: bool) -> Fingerprint:
-        """Flush it, and let it appear at the target; what it is from now on.
+        """Let it appear at the target, after `finish`; what it is from now on.
 
         Raises FileExistsError when something is there, unless `replace`.
         """
-        os.fsync(self.descriptor)
         if replace:
             if self._temporary is None:
-                temporary = self._temporary_name()
-                self._link(temporary)
-                self._temporary = temporary
+                self._link(self._part)
+                self._temporary = self._part
             os.replace(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             self._temporary = None
         else:
@@ -69,11 +98,6 @@ class NewFile:
         source = self._temporary or f"/proc/self/fd/{self.descriptor}"
         # Given folder descriptors, os.link calls linkat, which can follow /proc's link to the anonymous file.
         os.link(source, name, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=not self._temporary)
-
-    def _temporary_name(self) -> str:
-        # File names end at 255 bytes (NAME_MAX); a long target's name is cut, whole characters at a time.
-        stem = self._name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
-        return f".{stem}.{secrets.token_hex(8)}.lading"
 
     def _drop_temporary(self) -> None:
         if self._temporary is not None:

@@ -51,10 +51,10 @@ def local_path(location: Location) -> Result[str, str]:
     return Success(path)
 
 
-def open_regular(path: str) -> Result[int, str]:
-    """A descriptor for reading the regular file at a path that the operator named; symlinks are followed."""
+def open_regular(path: str, *, follow: bool = True) -> Result[int, str]:
+    """A descriptor for reading the regular file at a path that the operator named; symlinks are followed, if so."""
     try:
-        return _checked(os.open(path, _READ), path)
+        return _checked(os.open(path, _READ if follow else _READ | os.O_NOFOLLOW), path)
     except (OSError, ValueError) as error:
         return Failure(f"{path} can't be opened: {_words(error)}")
 

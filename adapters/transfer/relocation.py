@@ -14,6 +14,7 @@ from lading.adapters.transfer.audit import Audit
 from lading.adapters.transfer.errors import answering, flush_folder
 from lading.adapters.transfer.filling import Filling
 from lading.adapters.transfer.new_file import NewFile
+from lading.adapters.transfer.notes import Notes
 from lading.adapters.transfer.opening import fingerprint, open_regular
 from lading.adapters.transfer.sources import FileSource
 from lading.adapters.transfer.standing import is_intact, objection, status_of
@@ -21,7 +22,7 @@ from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, TargetFailed, Unsupported
 from lading.ports.association import Fingerprint
 
-__all__ = ["move", "remove"]
+__all__ = ["changed", "move", "remove"]
 
 _RENAME_NOREPLACE: Final = 1
 _AT_FDCWD: Final = -100
@@ -45,7 +46,7 @@ def remove(work: Work) -> Result[None, Refusal]:
     return answering(work.target, "removed", unlink)
 
 
-def move(work: Work, destination: str) -> Result[Landing, Refusal]:
+def move(work: Work, destination: str, notes: Notes) -> Result[Landing, Refusal]:
     """Move the file at the target to `destination`, to another file system too; nothing there is overwritten."""
 
     def relocate() -> Result[Landing, Refusal]:
@@ -59,24 +60,26 @@ def move(work: Work, destination: str) -> Result[Landing, Refusal]:
         if status_of(os.path.dirname(destination)) is None:
             return Failure(TargetFailed(f"the folder {os.path.dirname(destination)} does not exist"))
         was_intact = work.association is None or is_intact(work.association, status)
-        return _relocate(work, destination).map(
-            lambda moved: Landing(fingerprint=moved if was_intact else _changed(moved))
+        return (
+            notes.moving(fingerprint(status), intact=was_intact)
+            .bind(lambda _: _relocate(work, destination, notes))
+            .map(lambda moved: Landing(fingerprint=moved if was_intact else changed(moved)))
         )
 
     return answering(destination, "written", relocate)
 
 
-def _changed(file: Fingerprint) -> Fingerprint:
+def changed(file: Fingerprint) -> Fingerprint:
     """The file's, as one that will never match: what had changed before it was moved is not intact after it."""
     return file._replace(ctime_ns=0)
 
 
-def _relocate(work: Work, destination: str) -> Result[Fingerprint, Refusal]:
+def _relocate(work: Work, destination: str, notes: Notes) -> Result[Fingerprint, Refusal]:
     try:
         _rename(work.target, destination)
     except OSError as error:
         if error.errno == errno.EXDEV:
-            return _copy_away(work, destination)
+            return _copy_away(work, destination, notes)
         raise
     flush_folder(destination)
     flush_folder(work.target)
@@ -111,18 +114,21 @@ def _rename_exclusively(source: str, destination: str) -> None:
         raise OSError(number, os.strerror(number), source, None, destination)
 
 
-def _copy_away(work: Work, destination: str) -> Result[Fingerprint, Refusal]:
+def _copy_away(work: Work, destination: str, notes: Notes) -> Result[Fingerprint, Refusal]:
     """Copy to the other file system, mode and owner too, and let go of the source when the copy is safe there."""
 
     def copy(descriptor: int) -> Result[Fingerprint, Refusal]:
-        with closing(FileSource(descriptor)) as source, NewFile(destination) as new:
+        mode = os.fstat(descriptor).st_mode & 0o7777
+        with closing(FileSource(descriptor)) as source, NewFile(destination, mode=mode) as new:
             Filling(source, new.descriptor, Audit.none(), work.observer).copy(source)
             status = os.fstat(descriptor)
             with contextlib.suppress(PermissionError):  # only root gives files away
                 os.fchown(new.descriptor, status.st_uid, status.st_gid)
-            os.fchmod(new.descriptor, status.st_mode & 0o7777)
             if not source.is_unchanged:
                 return Failure(TargetFailed(f"{work.target} was written to while it was copied"))
+            noted = notes.copied(new.finish())
+            if isinstance(noted, Failure):
+                return noted
             published = new.publish(replace=False)
         return _let_go(work.target, destination).map(lambda _: published)
 

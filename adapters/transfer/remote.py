@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from lading.adapters.transfer.mirrors import Mirrors, RangeReader
+from lading.adapters.transfer.mirrors import Changed, Mirrors, RangeReader
+from lading.adapters.transfer.partial import FROM_THE_START, Start
 from lading.adapters.transfer.pipeline import BUFFERS, CHUNK, Chunk, SourceBroken
 
 __all__ = ["RemoteSource", "RemoteStream"]
@@ -54,19 +55,33 @@ class RemoteSource:
         self._promised = size
         self._connections = connections
         self._reader = RangeReader(mirrors)
+        self._first = mirrors.origin(0)
         self._rate = 0.0
+        self.start = 0
 
-    def open(self) -> None:
-        """Ask for it. Raises SourceBroken when it can't be had."""
-        self._reader.open()
+    def open(self, start: Start = FROM_THE_START) -> None:
+        """Ask for it, from there where it still is what it was. Raises SourceBroken when it can't be had."""
+        if start.validator is not None:
+            self._mirrors.expect(self._first, start.validator)
+        try:
+            self.start = self._reader.open(start.offset, skip=False)
+        except Changed:
+            if not start.offset:
+                raise
+            self._mirrors.forget()
+            self.start = self._reader.open()
+
+    @property
+    def validator(self) -> str | None:
+        return self._mirrors.validator(self._first)
 
     @property
     def size(self) -> int | None:
         return self._mirrors.total if self._mirrors.total is not None else self._promised
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
-        offset = 0
-        for chunk in self._by_one(0, free, trial=self._connections > 1):
+        offset = self.start
+        for chunk in self._by_one(offset, free, trial=self._connections > 1):
             offset = chunk.offset + chunk.length
             yield chunk
         total = self._mirrors.total

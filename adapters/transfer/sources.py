@@ -22,6 +22,16 @@ class Source(Chunks, Protocol):
     """Something that holds an image's bytes. `chunks` raises SourceBroken when it can't go on."""
 
     @property
+    def start(self) -> int:
+        """Where its chunks begin: bytes that are there already, of a transfer that was cut off."""
+        ...
+
+    @property
+    def validator(self) -> str | None:
+        """What its origin says of the whole, to tell it from a later state; None when it says nothing."""
+        ...
+
+    @property
     def size(self) -> int | None:
         """Bytes, when it is known beforehand."""
         ...
@@ -32,10 +42,18 @@ class Source(Chunks, Protocol):
 class FileSource:
     """A regular file on this host, by its descriptor, of which it takes charge."""
 
+    start: Final = 0
+    validator: Final = None
+
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.fingerprint = fingerprint(os.fstat(descriptor))
         self.size = self.fingerprint.size
+
+    @property
+    def allocated(self) -> int:
+        """Bytes that it takes on its disk: fewer than its size where it has holes."""
+        return min(os.fstat(self.descriptor).st_blocks * 512, self.size)  # stat(2): blocks are of 512 bytes
 
     @property
     def is_unchanged(self) -> bool:
@@ -66,23 +84,31 @@ class FileSource:
         os.close(self.descriptor)
 
 
-def source_from(stream: ByteStream, size: int | None) -> Source:
+def source_from(stream: ByteStream, size: int | None, start: int = 0) -> Source:
     """The source that a stream is. One that reads a regular file is that file, which may be cloned and has holes."""
-    if isinstance(stream, io.FileIO) and stat.S_ISREG(os.fstat(stream.fileno()).st_mode) and stream.tell() == 0:
+    if (
+        start == 0
+        and isinstance(stream, io.FileIO)
+        and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+        and stream.tell() == 0
+    ):
         with closing(stream):
             return FileSource(os.dup(stream.fileno()))
-    return StreamSource(stream, size)
+    return StreamSource(stream, size, start)
 
 
 class StreamSource:
-    """Bytes that come one after the other."""
+    """Bytes that come one after the other, from `start` on."""
 
-    def __init__(self, stream: ByteStream, size: int | None) -> None:
+    validator: Final = None
+
+    def __init__(self, stream: ByteStream, size: int | None, start: int = 0) -> None:
         self._stream = stream
         self.size = size
+        self.start = start
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
-        offset = 0
+        offset = self.start
         # One that goes on beyond what was promised need not be read to its end, if it has one.
         while self.size is None or offset <= self.size:
             buffer = free()

@@ -3,55 +3,95 @@
 import os
 import time
 from collections.abc import Callable
-from contextlib import closing
-from typing import Final
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.transfer import relocation
+from lading.adapters.transfer import recovery, relocation
 from lading.adapters.transfer.audit import Audit, Audited
 from lading.adapters.transfer.errors import answering
 from lading.adapters.transfer.filling import Filling
-from lading.adapters.transfer.new_file import NewFile
+from lading.adapters.transfer.new_file import PRIVATE, NewFile
+from lading.adapters.transfer.notes import Notes
+from lading.adapters.transfer.partial import FROM_THE_START, Start, kept_bytes, start_from
+from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.room import room_for
+from lading.adapters.transfer.siblings import Siblings
 from lading.adapters.transfer.sources import FileSource, Source
 from lading.adapters.transfer.sparse import clone
 from lading.adapters.transfer.standing import standing
-from lading.domain.handler import Landing, Work
-from lading.domain.refusals import Mismatched, Refusal
+from lading.adapters.transfer.verification import verify
+from lading.domain.handler import Kept, Landing, Work
+from lading.domain.refusals import Mismatched, Refusal, Unavailable, Unsupported
 from lading.ports.association import Fingerprint
+from lading.ports.association_store import AssociationStore
+from lading.ports.failures import StoreUnavailable
+from lading.ports.journal import Journal, Unwritten
+from lading.ports.locks import Locks, Unlocked
 from lading.ports.verified_files import VerifiedFiles
 
-__all__ = ["Opening", "Transfer"]
+__all__ = ["Opening", "Rules", "Transfer"]
 
-Opening = Callable[[], Result[Source, Refusal]]
-"""Opens a source, when and if it is needed."""
+Opening = Callable[[Start], Result[Source, Refusal]]
+"""Opens a source, when and if it is needed; from its beginning, if it can't from there."""
 _SETTLED_NS: Final = 2_000_000_000
 """A file changed less than this long ago could change again within one tick of its clock, unseen (git's racy index)."""
+
+
+class Rules(NamedTuple):
+    """What must be so of everything that lands."""
+
+    verify: bool = True
+    """Digests are compared with the catalog's."""
+    inspect: bool = True
+    """Formats are compared with the catalog's, which needs lading[inspect]."""
+    allow_unverified: bool = True
+    """What the catalog has no digest of may land."""
+    mode: int = PRIVATE
+    """Of the files that are made."""
+
+
+ALL: Final = Rules()
 
 
 class Transfer:
     """The one way in which bytes come to a target that is a file on this host."""
 
-    def __init__(self, verified: VerifiedFiles, *, verify: bool = True, inspect: bool = True) -> None:
-        """`verify`: compare digests with the catalog's. `inspect`: compare formats, which needs lading[inspect]."""
+    def __init__(
+        self,
+        verified: VerifiedFiles,
+        rules: Rules = ALL,
+        *,
+        journal: Journal | None = None,
+        locks: Locks | None = None,
+        associations: AssociationStore | None = None,
+    ) -> None:
+        """`journal`, `locks` and `associations` are those of the Dispatcher, or none where it has none."""
         self._verified = verified
-        self._verify = verify
-        self._inspect = inspect
+        self._rules = rules
+        self._journal = journal or Unwritten()
+        self._locks = locks or Unlocked()
+        self._siblings = Siblings(associations) if associations is not None else None
 
-    def land(self, work: Work, method: str, open_source: Opening) -> Result[Landing, Refusal]:
+    def land(self, work: Work, method: str, open_source: Opening, *, once: bool = False) -> Result[Landing, Refusal]:
         """Bring a source's bytes to `work.target`: whole and audited, or not at all.
 
-        The source is closed here. `method` is what the association says, unless the bytes could be cloned.
+        The source is closed here. `method` is what the association says, unless the bytes could be cloned. `once`: they
+        come from afar, so that only one of those on this host who want them brings them, and the others copy from it.
         """
 
-        def fill(source: Source) -> Result[Landing, Refusal]:
-            with closing(source):
-                return self._audit(work, source).bind(
-                    lambda audit: answering(work.target, "written", lambda: self._carry(work, source, method, audit))
-                )
+        def bring() -> Result[Landing, Refusal]:
+            start = start_from(work, verify=self._rules.verify)
+            landed = self._bring(work, method, open_source, start, once=once)
+            if start.offset and isinstance(landed, Failure) and isinstance(landed.failure(), Mismatched):
+                # It may be what was kept that is wrong.
+                landed = self._bring(work, method, open_source, FROM_THE_START, once=once)
+            return landed
 
         def unless_there(present: Landing | None) -> Result[Landing, Refusal]:
-            return open_source().bind(fill) if present is None else Success(present)
+            return bring() if present is None else Success(present)
 
         return standing(work).bind(unless_there)
 
@@ -63,7 +103,7 @@ class Transfer:
                 return self._audit(work, source).map(lambda _: words(source.size))
 
         def unless_there(present: Landing | None) -> Result[str, Refusal]:
-            return open_source().bind(look) if present is None else Success("is there already")
+            return open_source(FROM_THE_START).bind(look) if present is None else Success("is there already")
 
         return standing(work).bind(unless_there)
 
@@ -73,30 +113,92 @@ class Transfer:
 
     def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
         """Move the file at the target to `destination`, to another file system too; nothing there is overwritten."""
-        return relocation.move(work, destination)
+        return relocation.move(work, destination, Notes(self._journal, work))
+
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
+        """Find out how far `work.intent` came; see `Recoverable`."""
+        return recovery.recover(work, keep=keep, verify=self._rules.verify)
+
+    def verify(self, work: Work) -> Result[Landing, Refusal]:
+        """Read all of the file at the target, and compare it with what is recorded; see `Verifiable`."""
+        return verify(work, inspect=self._rules.inspect)
+
+    def _bring(
+        self, work: Work, method: str, open_source: Opening, start: Start, *, once: bool
+    ) -> Result[Landing, Refusal]:
+        """From this host, if it has the image already and it is to come once; else from where the source opens."""
+        turn = ExitStack()
+
+        def from_afar() -> Result[Landing, Refusal]:
+            opened = open_source(start)
+            if isinstance(opened.value_or(None), FileSource):
+                turn.close()  # nobody need wait for what is here
+            return opened.bind(lambda source: self._fill(work, source, method))
+
+        promised = work.image.promised if work.image else None
+        if work.image is None or promised is None or not once:
+            return from_afar()
+        name = f"image {work.image.id} {promised}"
+        try:
+            with turn:
+                turn.enter_context(self._locks.hold(name))
+                sibling = self._siblings.open(work) if self._siblings else None
+                if sibling is None:
+                    return from_afar()
+            copied = self._fill(work, sibling, "copy")
+            if not isinstance(copied, Failure) or not isinstance(copied.failure(), Mismatched | Unavailable):
+                return copied
+            # A guest wrote to it meanwhile.
+            with turn:
+                turn.enter_context(self._locks.hold(name))
+                return from_afar()
+        except StoreUnavailable as failure:
+            return Failure(Unavailable(str(failure)))
+
+    def _fill(self, work: Work, source: Source, method: str) -> Result[Landing, Refusal]:
+        with closing(source):
+            return self._audit(work, source).bind(
+                lambda audit: answering(work.target, "written", lambda: self._carry(work, source, method, audit))
+            )
 
     def _audit(self, work: Work, source: Source) -> Result[Audit, Refusal]:
         promised = work.image.size if work.image else None
         if promised is not None and source.size not in {None, promised}:
             return Failure(Mismatched(f"it has {source.size} bytes, the catalog promises {promised}"))
-        return Audit.of(work.image, verify=self._verify, inspect=self._inspect)
+        return Audit.of(work.image, verify=self._rules.verify, inspect=self._rules.inspect)
 
     def _carry(self, work: Work, source: Source, method: str, audit: Audit) -> Result[Landing, Refusal]:
-        with NewFile(work.target) as new:
+        if not self._rules.allow_unverified and audit.promised is None:
+            return Failure(Unsupported("the catalog has no digest of it, and landing.allow_unverified is false"))
+        notes = Notes(self._journal, work)
+        is_local = isinstance(source, FileSource)
+        if not is_local:
+            roomy = room_for(None if source.size is None else source.size - source.start, work.target)
+            ready = roomy.bind(lambda _: notes.begun(source.validator))
+            if isinstance(ready, Failure):
+                return ready
+        named = notes.are_kept and not is_local
+        with NewFile(work.target, mode=self._rules.mode, named=named, start=source.start) as new:
             filling = Filling(source, new.descriptor, audit, work.observer)
+            filled: Result[int, Refusal]
             if isinstance(source, FileSource) and clone(source.descriptor, new.descriptor):
-                method, size = "reflink", self._check_clone(source, filling)
-            elif isinstance(source, FileSource) and not audit.is_hashing:
-                size = filling.copy(source)
-                filling.inspect()
+                method, filled = "reflink", Success(self._check_clone(source, filling))
+            elif isinstance(source, FileSource):
+                filled = room_for(source.allocated, work.target).map(lambda _: _copy(source, filling))
             else:
-                size = filling.stream()
+                filled = _stream(new, filling, keepable=named and (audit.promised or source.validator) is not None)
 
-            def publish(audited: Audited) -> Landing:
-                published = new.publish(replace=work.force)
-                return Landing(method, audited.size, audited.digest, audited.verified, published)
+            def publish(audited: Audited) -> Result[Landing, Refusal]:
+                file = new.finish()
+                landing = Landing(
+                    method, audited.size, audited.digest, audited.verified, resumed=source.start,
+                    inspected_by=audited.inspected_by,
+                )  # fmt: skip
+                return notes.landed(landing, file).map(
+                    lambda _: replace(landing, fingerprint=new.publish(replace=work.force))
+                )
 
-            return audit.verdict(size).map(publish)
+            return filled.bind(audit.verdict).bind(publish)
 
     def _check_clone(self, source: FileSource, filling: Filling) -> int:
         """Hash the clone, unless the file that it was made from was hashed before; its bytes."""
@@ -112,6 +214,29 @@ class Transfer:
         filling.inspect()
         filling.progress(source.size)
         return os.fstat(filling.descriptor).st_size
+
+
+def _copy(source: FileSource, filling: Filling) -> int:
+    if filling.audit.is_hashing:
+        return filling.stream()
+    size = filling.copy(source)
+    filling.inspect()
+    return size
+
+
+def _stream(new: NewFile, filling: Filling, *, keepable: bool) -> Result[int, Refusal]:
+    """Fill it from afar; what has come by the time it is cut off is kept, if it can be gone on with."""
+    try:
+        return Success(filling.stream())
+    except SourceBroken as broken:
+        kept = kept_bytes(new.descriptor) if keepable else 0
+        if kept:
+            new.keep()
+        return Failure(Unavailable(str(broken), kept))
+    except (KeyboardInterrupt, SystemExit):
+        if keepable and kept_bytes(new.descriptor):
+            new.keep()
+        raise
 
 
 def _is_settled(file: Fingerprint) -> bool:

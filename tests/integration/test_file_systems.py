@@ -15,7 +15,7 @@ from returns.result import Success
 
 from lading import Digest, Image, Landing, Location, Mismatched, TargetFailed, Work
 from lading.adapters.handlers.file import FileHandler
-from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.transfer.transfer import Rules, Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 
 MEBIBYTE = 1 << 20
@@ -118,7 +118,9 @@ def test_a_file_that_was_verified_is_cloned_without_being_read_until_it_changes(
 def test_a_copy_has_no_more_blocks_than_its_source(tmp_path: Path, verify: bool) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     image = sparse_disk(source)
-    landing = fetch(FileHandler([tmp_path], Transfer(MemoryVerifiedFiles(), verify=verify)), image, source, target)
+    landing = fetch(
+        FileHandler([tmp_path], Transfer(MemoryVerifiedFiles(), Rules(verify=verify))), image, source, target
+    )
     assert landing.method == "copy"
     assert target.read_bytes() == source.read_bytes()
     assert target.stat().st_blocks <= source.stat().st_blocks
@@ -128,7 +130,7 @@ def test_a_copy_has_no_more_blocks_than_its_source(tmp_path: Path, verify: bool)
 def test_a_full_disk_ends_the_request_and_nothing_is_left_on_it(small_disk: Path, tmp_path: Path, verify: bool) -> None:
     source = tmp_path / "source"
     source.write_bytes(os.urandom(12 * MEBIBYTE))
-    handler = FileHandler([tmp_path], Transfer(MemoryVerifiedFiles(), verify=verify))
+    handler = FileHandler([tmp_path], Transfer(MemoryVerifiedFiles(), Rules(verify=verify)))
     image = Image("id", checksum="0" * 32)
     refused = handler.fetch(Work(str(small_disk / "vm"), image, Location(f"file://{source}"))).failure()
     assert isinstance(refused, TargetFailed)

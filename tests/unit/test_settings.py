@@ -350,7 +350,7 @@ def test_an_option_of_another_kind_in_a_variable_is_an_error() -> None:
 def test_a_variable_that_names_nothing_is_an_error_that_lists_what_is_known(name: str) -> None:
     assert error({}, **{name: "x"}) == (
         f"{name}: names no setting (known: LADING_CONFIG, LADING_CATALOG__…, LADING_ASSOCIATIONS__…, "
-        "LADING_HANDLERS__…, LADING_LANDING__…)"
+        "LADING_JOURNAL__…, LADING_LOCKS__…, LADING_HANDLERS__…, LADING_LANDING__…)"
     )
 
 
@@ -367,8 +367,12 @@ def test_other_programs_variables_are_none_of_our_business() -> None:
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ({"x": {}}, "x: unknown key (known: associations, catalog, handlers, landing)"),
-        ({"land": {}}, "land: unknown key, did you mean landing? (known: associations, catalog, handlers, landing)"),
+        ({"x": {}}, "x: unknown key (known: associations, catalog, handlers, journal, landing, locks)"),
+        (
+            {"land": {}},
+            "land: unknown key, did you mean landing?"
+            " (known: associations, catalog, handlers, journal, landing, locks)",
+        ),
         ({"catalog": {"foldr": "/x"}}, "catalog.foldr: unknown key, did you mean folder? (known: folder, kind)"),
         ({"catalog": {"kind": "memory", "q": 1}}, "catalog.q: unknown key (known: kind)"),
         ({"catalog": 5}, "catalog: expected a table, got 5"),
@@ -391,7 +395,7 @@ def test_other_programs_variables_are_none_of_our_business() -> None:
         ({"landing": {"verify": {}}}, "landing.verify: expected true or false, got a table"),
         ({"landing": {"verify": "x" * 1000}}, f"landing.verify: expected true or false, got '{'x' * 59}…"),
         ({"landing": 1 << 100_000}, "landing: expected a table, got a number of more digits than can be shown"),
-        ({"landing": {"\x1b[31m\n": 1}}, "landing.'\\x1b[31m\\n': unknown key (known: inspect, verify)"),
+        ({"landing": {"\x1b[31m\n": 1}}, "landing.'\\x1b[31m\\n': unknown key (known: allow_unverified, inspect, mode, verify)"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_key_what_was_expected_and_what_was_got(document: Mapping[str, object], told: str) -> None:

@@ -61,7 +61,7 @@ def test_a_landed_file_has_the_source_s_bytes_and_no_more_blocks(
     landed = Transfer(MemoryVerifiedFiles()).land(
         Work(str(folder / "target"), image),
         "copy",
-        lambda: open_regular(str(folder / "source")).map(FileSource).alt(Unavailable),
+        lambda _: open_regular(str(folder / "source")).map(FileSource).alt(Unavailable),
     )
     assert isinstance(landed, Success)
     assert (folder / "target").read_bytes() == data

@@ -28,9 +28,10 @@ from lading import (
 )
 from lading.adapters.transfer import relocation
 from lading.adapters.transfer.opening import open_regular
+from lading.adapters.transfer.partial import Start
 from lading.adapters.transfer.sources import FileSource, Source, StreamSource
 from lading.adapters.transfer.standing import is_intact
-from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.transfer.transfer import Rules, Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 
 DATA = b"\xeb\x63\x90" + os.urandom(3 << 20) + bytes(1 << 20) + os.urandom(1000)
@@ -41,7 +42,7 @@ def image_of(data: bytes, **described: object) -> Image:
     return replace(known, **described)  # type: ignore[arg-type]  # fields by name
 
 
-Opener = Callable[[], Result[Source, Refusal]]
+Opener = Callable[[Start], Result[Source, Refusal]]
 
 
 @pytest.fixture(params=["anonymous", "named"])
@@ -57,17 +58,17 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[bytes], Opener]:
     def source(data: bytes) -> Opener:
         if request.param == "stream":
-            return lambda: Success(StreamSource(io.BytesIO(data), len(data)))
+            return lambda _: Success(StreamSource(io.BytesIO(data), len(data)))
         path = tmp_path / "source"
         path.write_bytes(data)
-        return lambda: open_regular(str(path)).map(FileSource).alt(Unavailable)
+        return lambda _: open_regular(str(path)).map(FileSource).alt(Unavailable)
 
     return source
 
 
 @pytest.fixture(params=[True, False], ids=["verifying", "unverifying"])
 def transfer(request: pytest.FixtureRequest) -> Transfer:
-    return Transfer(MemoryVerifiedFiles(), verify=request.param)
+    return Transfer(MemoryVerifiedFiles(), Rules(verify=request.param))
 
 
 def associated(target: Path, landing: Landing, image: Image | None) -> Association:
@@ -101,7 +102,7 @@ def test_what_was_compared_with_the_catalog_is_called_verified_and_nothing_else(
         ]
     ):
         work = Work(str(folder / str(position)), image)
-        landing = Transfer(MemoryVerifiedFiles(), verify=verify).land(work, "copy", opening(DATA)).unwrap()
+        landing = Transfer(MemoryVerifiedFiles(), Rules(verify=verify)).land(work, "copy", opening(DATA)).unwrap()
         assert (landing.verified, landing.digest) == (digest is not None, digest)
 
 
@@ -157,14 +158,14 @@ def test_a_folder_or_device_is_not_replaced_even_when_forced(folder: Path, trans
         assert isinstance(refused.failure(), TargetOccupied)
 
 
-def unopened() -> Result[Source, Refusal]:
+def unopened(_: Start) -> Result[Source, Refusal]:
     raise AssertionError("the source must not be opened")
 
 
 def test_a_file_that_appears_meanwhile_is_not_overwritten(folder: Path, transfer: Transfer) -> None:
     target = folder / "vm"
 
-    def open_late() -> Result[Source, Refusal]:
+    def open_late(_: Start) -> Result[Source, Refusal]:
         target.write_bytes(b"first")
         return Success(StreamSource(io.BytesIO(DATA), len(DATA)))
 
@@ -246,7 +247,7 @@ class Broken(io.RawIOBase):
 
 def test_a_source_that_breaks_off_is_refused_and_nothing_is_left(folder: Path, transfer: Transfer) -> None:
     work = Work(str(folder / "vm"), image_of(DATA))
-    refused = transfer.land(work, "copy", lambda: Success(StreamSource(Broken(3 << 20), None))).failure()
+    refused = transfer.land(work, "copy", lambda _: Success(StreamSource(Broken(3 << 20), None))).failure()
     assert isinstance(refused, Unavailable)
     assert "reset by peer" in refused.reason
     assert os.listdir(folder) == []
@@ -265,7 +266,7 @@ class Endless(io.RawIOBase):
 def test_a_source_without_end_is_read_no_further_than_promised(folder: Path, transfer: Transfer) -> None:
     stream = Endless()
     refused = transfer.land(
-        Work(str(folder / "vm"), image_of(DATA)), "copy", lambda: Success(StreamSource(stream, len(DATA)))
+        Work(str(folder / "vm"), image_of(DATA)), "copy", lambda _: Success(StreamSource(stream, len(DATA)))
     )
     assert isinstance(refused.failure(), Mismatched)
     assert stream.read_so_far < len(DATA) + (4 << 20)
@@ -294,7 +295,7 @@ def test_an_interrupted_transfer_leaves_no_file_and_no_thread(
 def test_the_source_is_closed_however_it_ends(folder: Path, transfer: Transfer, good: int, algorithm: str) -> None:
     stream = Broken(good)
     image = image_of(DATA, digest=Digest(algorithm, "0"))
-    transfer.land(Work(str(folder / "vm"), image), "copy", lambda: Success(StreamSource(stream, None)))
+    transfer.land(Work(str(folder / "vm"), image), "copy", lambda _: Success(StreamSource(stream, None)))
     assert stream.closed
 
 
@@ -354,7 +355,9 @@ def test_what_is_gone_cannot_be_moved(folder: Path, elsewhere: Path, transfer: T
 def landed(transfer: Transfer, target: Path) -> Association:
     source = StreamSource(io.BytesIO(DATA), len(DATA))
     image = image_of(DATA)
-    return associated(target, transfer.land(Work(str(target), image), "copy", lambda: Success(source)).unwrap(), image)
+    return associated(
+        target, transfer.land(Work(str(target), image), "copy", lambda _: Success(source)).unwrap(), image
+    )
 
 
 def test_what_was_changed_before_it_was_moved_is_not_intact_after_it(

@@ -1,0 +1,126 @@
+"""`lading recover` and `lading verify`: what was cut off, and what has changed since."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import click
+from returns.result import Failure, Success
+
+from lading.adapters.cli.arguments import PATH, local_target
+from lading.adapters.cli.exits import Exit
+from lading.adapters.cli.output import as_json, say, size_text
+from lading.adapters.cli.progress import watching
+from lading.adapters.cli.session import Session, command_options
+from lading.domain.attempts import FetchRequest
+from lading.domain.dispatcher import Dispatcher
+from lading.domain.failures import HandlerRefused
+from lading.domain.recovery import Outcome, Recovered
+from lading.domain.refusals import Mismatched
+from lading.ports.association import Association
+from lading.ports.failures import StoreUnavailable
+
+__all__ = ["recover", "verify"]
+
+_SETTLED: Final = frozenset({Outcome.FINISHED, Outcome.UNDONE, Outcome.UNDER_WAY})
+
+
+@click.command(short_help="Finish or take back what was cut off.")
+@click.option("--discard", is_flag=True, help="Go on with no fetch: remove what had come of it.")
+@command_options
+def recover(session: Session, *, discard: bool) -> None:
+    """See to each fetch, removal and move that was cut off, by a crash say.
+
+    What had come to its end is recorded, a fetch goes on from what had come, the rest is taken back.
+    """
+    session.recovers = False  # it is this command that tells what becomes of what
+    dispatcher = session.container.dispatcher()
+    unresolved = False
+    for found in dispatcher.recover(keep=not discard):
+        seen_to = _go_on(dispatcher, found) if found.outcome is Outcome.KEPT else found
+        unresolved = unresolved or seen_to.outcome not in _SETTLED
+        _tell(session, seen_to)
+    if unresolved:
+        sys.exit(Exit.FAILED)
+
+
+def _go_on(dispatcher: Dispatcher, found: Recovered) -> Recovered:
+    """Fetch the rest; what can't be had is taken back."""
+    intent = found.intent
+    image = intent.image.id if intent.image else None
+    with watching(image or intent.target) as observer:
+        outcome = dispatcher.fetch(FetchRequest(image, intent.target, force=intent.force, observer=observer))
+    if isinstance(outcome, Success):
+        return Recovered(intent, Outcome.FINISHED, kept=outcome.unwrap().landing.resumed)
+    dropped = [each for each in dispatcher.recover(keep=False) if each.intent.target == intent.target]
+    return Recovered(intent, dropped[0].outcome if dropped else Outcome.UNDONE, str(outcome.failure()))
+
+
+def _tell(session: Session, found: Recovered) -> None:
+    intent = found.intent
+    if session.json:
+        as_json(
+            {
+                "target": intent.target,
+                "verb": intent.verb,
+                "destination": intent.destination,
+                "image": intent.image.id if intent.image else None,
+                "handler": intent.handler,
+                "outcome": found.outcome,
+                "resumed": found.kept,
+                "reason": found.reason,
+            }
+        )
+        return
+    where = f" to {intent.destination}" if intent.destination else ""
+    more = f", {size_text(found.kept)} of it had come" if found.kept else ""
+    why = f": {found.reason}" if found.reason else ""
+    say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{more}{why}")
+
+
+@click.command(short_help="Check that targets are still what was fetched.")
+@click.argument("targets", type=PATH, nargs=-1, metavar="[TARGET]...")
+@click.option("--all", "everything", is_flag=True, help="Every target that is recorded.")
+@command_options
+def verify(session: Session, targets: tuple[str, ...], *, everything: bool) -> None:
+    """Read each TARGET and compare it with the digest that is recorded; inspect its format again.
+
+    Exits with 8 when one has changed or is gone. A guest that runs from its target changes it.
+    """
+    if everything == bool(targets):
+        raise click.UsageError("name the targets, or --all")
+    code = Exit.DONE
+    for target in _recorded(session) if everything else map(local_target, targets):
+        code = max(code, _verify(session, target))
+    if code is not Exit.DONE:
+        sys.exit(code)
+
+
+def _recorded(session: Session) -> Iterator[str]:
+    associations: Iterable[Association] = session.container.associations().list()
+    return (association.target for association in associations)
+
+
+def _verify(session: Session, target: str) -> Exit:
+    outcome = session.container.dispatcher().verify(target)
+    if isinstance(outcome, Failure):
+        failure = outcome.failure()
+        if isinstance(failure, StoreUnavailable):
+            session.fail(failure)
+        has_changed = isinstance(failure, HandlerRefused) and isinstance(failure.refusal, Mismatched)
+        reason = failure.refusal.reason if isinstance(failure, HandlerRefused) else str(failure)
+        _report(session, target, "changed" if has_changed else "unknown", None, reason)
+        return Exit.CHANGED if has_changed else Exit.FAILED
+    association = outcome.unwrap()
+    state = "intact" if association.digest else "unverified"
+    _report(session, target, state, association, None if association.digest else "no digest of it is known")
+    return Exit.DONE
+
+
+def _report(session: Session, target: str, state: str, association: Association | None, reason: str | None) -> None:
+    digest = str(association.digest) if association and association.digest else None
+    if session.json:
+        inspected_by = association.inspected_by if association else None
+        as_json({"target": target, "state": state, "digest": digest, "inspected_by": inspected_by, "reason": reason})
+    else:
+        say(f"{target}: {state}{f', {digest}' if digest else ''}{f': {reason}' if reason else ''}")

@@ -1,0 +1,60 @@
+"""Whether what was landed is still that: all of it read again."""
+
+import os
+from contextlib import closing
+
+from returns.result import Failure, Result
+
+from lading.adapters.transfer import pipeline
+from lading.adapters.transfer.audit import Audit
+from lading.adapters.transfer.errors import answering
+from lading.adapters.transfer.opening import fingerprint, open_regular
+from lading.adapters.transfer.sources import FileSource
+from lading.adapters.transfer.standing import objection, status_of
+from lading.domain.handler import Landing, Work
+from lading.domain.refusals import Mismatched, Refusal, TargetFailed, Unsupported
+from lading.ports.association import Association
+
+__all__ = ["verify"]
+
+
+def verify(work: Work, *, inspect: bool) -> Result[Landing, Refusal]:
+    """What is at the target now, if it is what was put there; else what changed."""
+    recorded = work.association
+    if recorded is None:
+        return Failure(Unsupported("nothing says what was put there"))
+
+    def look() -> Result[Landing, Refusal]:
+        if (why_not := objection(work)) is not None:
+            return Failure(Mismatched(why_not.reason))
+        if status_of(work.target) is None:
+            return Failure(Mismatched(f"{work.target} is gone"))
+        opened: Result[int, Refusal] = open_regular(work.target, follow=False).alt(TargetFailed)
+        return opened.map(FileSource).bind(read)
+
+    def read(source: FileSource) -> Result[Landing, Refusal]:
+        with closing(source):
+            return _read(work, recorded, source, inspect=inspect)
+
+    return answering(work.target, "read", look)
+
+
+def _read(work: Work, recorded: Association, source: FileSource, *, inspect: bool) -> Result[Landing, Refusal]:
+    if recorded.size is not None and source.size != recorded.size:
+        return Failure(Mismatched(f"it has {source.size} bytes, and had {recorded.size}"))
+
+    def compare(audit: Audit) -> Result[Landing, Refusal]:
+        size = pipeline.run(source, (audit.take,), lambda done: work.observer.progress(done, source.size))
+        digest = audit.digest
+        if recorded.digest is not None and digest != recorded.digest:
+            return Failure(Mismatched(f"its digest is {digest}, and was {recorded.digest}"))
+        if not source.is_unchanged:
+            return Failure(Mismatched("it was written to while it was read"))
+        file = fingerprint(os.fstat(source.descriptor))
+        return audit.verdict(size).map(
+            lambda audited: Landing(
+                recorded.method, size, digest, recorded.verified, file, inspected_by=audited.inspected_by
+            )
+        )
+
+    return Audit.of(recorded.image, verify=True, inspect=inspect, digest=recorded.digest).bind(compare)
