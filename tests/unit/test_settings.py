@@ -363,16 +363,14 @@ def test_other_programs_variables_are_none_of_our_business() -> None:
 
 # What is wrong with it.
 
+SECTIONS = "known: associations, catalog, handlers, journal, landing, locks"
+
 
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ({"x": {}}, "x: unknown key (known: associations, catalog, handlers, journal, landing, locks)"),
-        (
-            {"land": {}},
-            "land: unknown key, did you mean landing?"
-            " (known: associations, catalog, handlers, journal, landing, locks)",
-        ),
+        ({"x": {}}, f"x: unknown key ({SECTIONS})"),
+        ({"land": {}}, f"land: unknown key, did you mean landing? ({SECTIONS})"),
         ({"catalog": {"foldr": "/x"}}, "catalog.foldr: unknown key, did you mean folder? (known: folder, kind)"),
         ({"catalog": {"kind": "memory", "q": 1}}, "catalog.q: unknown key (known: kind)"),
         ({"catalog": 5}, "catalog: expected a table, got 5"),
@@ -395,7 +393,8 @@ def test_other_programs_variables_are_none_of_our_business() -> None:
         ({"landing": {"verify": {}}}, "landing.verify: expected true or false, got a table"),
         ({"landing": {"verify": "x" * 1000}}, f"landing.verify: expected true or false, got '{'x' * 59}…"),
         ({"landing": 1 << 100_000}, "landing: expected a table, got a number of more digits than can be shown"),
-        ({"landing": {"\x1b[31m\n": 1}}, "landing.'\\x1b[31m\\n': unknown key (known: allow_unverified, inspect, mode, verify)"),
+        ({"landing": {"\x1b[31m\n": 1}},
+         "landing.'\\x1b[31m\\n': unknown key (known: allow_unverified, inspect, mode, verify)"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_key_what_was_expected_and_what_was_got(document: Mapping[str, object], told: str) -> None:
