@@ -2,15 +2,18 @@
 
 import logging
 import os
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from lading.adapters.transfer.opening import open_regular
+from lading.adapters.transfer.notes import noted_landing
+from lading.adapters.transfer.opening import fingerprint, open_regular
 from lading.adapters.transfer.sources import FileSource
-from lading.adapters.transfer.standing import is_intact
 from lading.domain.handler import Work
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import StoreUnavailable
+from lading.ports.image import Image
+from lading.ports.journal import Journal, Verb
 
 __all__ = ["Siblings"]
 
@@ -22,8 +25,9 @@ _MOST: Final = 1000
 class Siblings:
     """Finds, among what was fetched, a file that still is the very image."""
 
-    def __init__(self, associations: AssociationStore) -> None:
+    def __init__(self, associations: AssociationStore, journal: Journal) -> None:
         self._associations = associations
+        self._journal = journal
 
     def open(self, work: Work) -> FileSource | None:
         """A file with the image's bytes; None when none is known, or the image has no digest to know it by.
@@ -33,16 +37,29 @@ class Siblings:
         if work.image is None or work.image.promised is None:
             return None
         try:
-            for each in islice(self._associations.list(image_id=work.image.id), _MOST):
-                if each.image is None or each.image.promised != work.image.promised or each.target == work.target:
-                    continue
-                opened = open_regular(each.target, follow=False).value_or(None) if each.fingerprint else None
+            for target, file in self._known(work.image):
+                opened = open_regular(target, follow=False).value_or(None) if target != work.target else None
                 if opened is None:
                     continue
-                if is_intact(each, os.fstat(opened)):
-                    _log.info("%s holds the image already", each.target)
+                if fingerprint(os.fstat(opened))[1 : len(file)] == file[1:]:
+                    _log.info("%s holds the image already", target)
                     return FileSource(opened)
                 os.close(opened)
         except StoreUnavailable as failure:
             _log.info("whether the host has the image already is not known: %s", failure)
         return None
+
+    def _known(self, image: Image) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """The files that held it when they were landed, with what they were then, as far as that is known."""
+        # First what is landed and about to be recorded, then what is recorded: so that none is missed between the two.
+        for intent in self._journal.list():
+            landed = noted_landing(intent.notes) if intent.verb is Verb.FETCH else None
+            if landed is not None and _is_same(intent.image, image):
+                yield intent.target, landed[1][:4]  # its ctime told nothing yet
+        for each in islice(self._associations.list(image_id=image.id), _MOST):
+            if each.fingerprint is not None and _is_same(each.image, image):
+                yield each.target, each.fingerprint
+
+
+def _is_same(one: Image | None, other: Image) -> bool:
+    return one is not None and (one.id, one.promised) == (other.id, other.promised)

@@ -73,7 +73,7 @@ class Transfer:
         self._rules = rules
         self._journal = journal or Unwritten()
         self._locks = locks or Unlocked()
-        self._siblings = Siblings(associations) if associations is not None else None
+        self._siblings = Siblings(associations, self._journal) if associations is not None else None
 
     def land(self, work: Work, method: str, open_source: Opening, *, once: bool = False) -> Result[Landing, Refusal]:
         """Bring a source's bytes to `work.target`: whole and audited, or not at all.
