@@ -88,10 +88,15 @@ class NewFile:
                 self._temporary = self._part
             os.replace(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             self._temporary = None
+            os.fsync(self._folder)
         else:
             self._link(self._name)
-            self._drop_temporary()
-        os.fsync(self._folder)
+            try:
+                self._drop_temporary()
+                os.fsync(self._folder)
+            except BaseException:
+                os.unlink(self._name, dir_fd=self._folder)
+                raise
         return fingerprint(os.fstat(self.descriptor))
 
     def _link(self, name: str) -> None:

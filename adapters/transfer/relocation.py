@@ -81,8 +81,12 @@ def _relocate(work: Work, destination: str, notes: Notes) -> Result[Fingerprint,
         if error.errno == errno.EXDEV:
             return _copy_away(work, destination, notes)
         raise
-    flush_folder(destination)
-    flush_folder(work.target)
+    try:
+        flush_folder(destination)
+        flush_folder(work.target)
+    except BaseException:
+        _rename(destination, work.target)
+        raise
     # Taken last: a change of name shows in the ctime.
     return Success(fingerprint(os.lstat(destination)))
 

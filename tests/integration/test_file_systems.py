@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import io
 import os
 import struct
 import time
@@ -11,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from returns.result import Success
+from returns.result import Result, Success
 
-from lading import Digest, Image, Landing, Location, Mismatched, TargetFailed, Work
+from lading import Digest, Image, Landing, Location, Mismatched, Refusal, TargetFailed, Work
 from lading.adapters.handlers.file import FileHandler
+from lading.adapters.transfer.partial import Start
+from lading.adapters.transfer.sources import Source, StreamSource
 from lading.adapters.transfer.transfer import Rules, Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 
@@ -133,6 +136,16 @@ def test_a_full_disk_ends_the_request_and_nothing_is_left_on_it(small_disk: Path
     handler = FileHandler([tmp_path], Transfer(MemoryVerifiedFiles(), Rules(verify=verify)))
     image = Image("id", checksum="0" * 32)
     refused = handler.fetch(Work(str(small_disk / "vm"), image, Location(f"file://{source}"))).failure()
+    assert isinstance(refused, TargetFailed)
+    assert f"needs {12 * MEBIBYTE} bytes" in refused.reason
+    assert os.listdir(small_disk) == []
+
+
+def test_a_disk_that_becomes_full_ends_the_request_and_nothing_is_left_on_it(small_disk: Path) -> None:
+    def endless(_: Start) -> Result[Source, Refusal]:
+        return Success(StreamSource(io.BytesIO(os.urandom(12 * MEBIBYTE)), None))
+
+    refused = Transfer(MemoryVerifiedFiles()).land(Work(str(small_disk / "vm"), Image("id")), "x", endless).failure()
     assert isinstance(refused, TargetFailed)
     assert "No space left" in refused.reason
     assert os.listdir(small_disk) == []
