@@ -130,6 +130,8 @@ def open_container(settings: Settings | None = None, *, recover: bool = True) ->
 
 
 def _recover(container: Container) -> None:
+    if isinstance(locks := container.locks(), FileLocks):
+        locks.sweep()
     try:
         # Handlers are built for it only where there is something to do.
         if next(container.journal().list(), None) is not None:

@@ -97,12 +97,14 @@ class Dispatcher:
     def _driven(self, request: FetchRequest) -> Iterator[Attempt]:
         tried: list[Tried] = []
         ruled_out: set[str] = set()
+        last: Attempt | None = None
         keeping: Attempt | None = None
         try:
             for attempt in self._in_order(request):
                 if attempt.handler.name in ruled_out:
                     continue
                 self._begin(attempt)
+                last = attempt
                 yield attempt
                 _log.info("%s", attempt.tried)
                 if attempt.refusal is None:
@@ -117,7 +119,7 @@ class Dispatcher:
                     break
             raise NoHandlerAvailable(request.image_id, request.target, tuple(tried))
         except LadingError:
-            self._give_up(request.target, keeping)
+            self._give_up(last, keeping)
             raise
 
     def _begin(self, attempt: Attempt) -> None:
@@ -141,12 +143,22 @@ class Dispatcher:
         if attempt.work.intent is not None:
             self._targets.settle(attempt.work.target)
 
-    def _give_up(self, target: str, keeping: Attempt | None) -> None:
-        """Nothing is under way any more; what was kept of it stays written down, under the handler that keeps it."""
-        if keeping is not None:
-            self._begin(keeping)
-        elif target:
-            self._targets.settle(target)
+    def _give_up(self, last: Attempt | None, keeping: Attempt | None) -> None:
+        """Nothing is under way any more: what was kept stays written down, under the handler that keeps it.
+
+        What a broken disk has left of the last attempt is seen to as after a crash.
+        """
+        if last is None or last.work.intent is None:
+            return
+        try:
+            if keeping is not None:
+                self._begin(keeping)
+            if isinstance((keeping or last).handler, Recoverable):
+                self._recovery.of(last.work.target, keep=True)
+            else:
+                self._targets.settle(last.work.target)
+        except StoreUnavailable as failure:
+            _log.warning("%s: what was tried is not seen to yet: %s", last.work.target, failure)
 
     def plan(self, request: FetchRequest) -> tuple[Attempt, ...]:
         """All attempts in order, none of them made. Raises the catalog's and the store's failures."""

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from lading.ports.failures import StoreUnavailable
 __all__ = ["FileLocks"]
 
 _log = logging.getLogger(__name__)
+_SUFFIX: Final = ".lock"
 _PAUSE_SECONDS: Final = 0.02
 """Between two looks at whether a lock is free."""
 
@@ -27,35 +29,43 @@ class FileLocks:
         self._folder = folder
         self._holding = Holding()
 
+    def sweep(self) -> None:
+        """Remove the files whose holders died. Nothing goes by them: they only lie there."""
+        try:
+            left = [path for path in self._folder.iterdir() if path.suffix == _SUFFIX]
+        except OSError:
+            return
+        for path in left:
+            with suppress(StoreUnavailable), self._holding.hold(str(path), partial(self._take, path, wait=False)):
+                pass
+
     def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
-        def acquire() -> Callable[[], None] | None:
-            from filelock import FileLock, Timeout  # noqa: PLC0415 - see the class
+        path = self._folder / (hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:32] + _SUFFIX)
+        return self._holding.hold(name, lambda: self._take(path, wait=wait, name=name))
 
-            path = self._folder / f"{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:32]}.lock"
+    def _take(self, path: Path, *, wait: bool, name: str = "") -> Callable[[], None] | None:
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - see the class
+
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = FileLock(path, mode=0o600, thread_local=False, poll_interval=_PAUSE_SECONDS, fallback_to_soft=False)
             try:
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                lock = FileLock(
-                    path, mode=0o600, thread_local=False, poll_interval=_PAUSE_SECONDS, fallback_to_soft=False
-                )
-                try:
-                    lock.acquire(blocking=False)
-                except Timeout:
-                    if not wait:
-                        return None
-                    _log.info("waiting for %s", name)
-                    lock.acquire()
-            except (OSError, NotImplementedError) as error:
-                words = getattr(error, "strerror", None) or str(error)
-                raise StoreUnavailable(
-                    f"the lock {path} can't be taken: {words}: let this user write its folder, or configure [locks]"
-                ) from error
+                lock.acquire(blocking=False)
+            except Timeout:
+                if not wait:
+                    return None
+                _log.info("waiting for somebody else to be done with %s", name)
+                lock.acquire()
+        except (OSError, NotImplementedError) as error:
+            words = getattr(error, "strerror", None) or str(error)
+            raise StoreUnavailable(
+                f"the lock {path} can't be taken: {words}: let this user write its folder, or configure [locks]"
+            ) from error
 
-            def release() -> None:
-                # While it is still held: whoever opened it meanwhile finds that it has lost its name, and looks again.
-                with suppress(OSError):
-                    path.unlink()
-                lock.release()
+        def release() -> None:
+            # While it is still held: whoever opened it meanwhile finds that it has lost its name, and looks again.
+            with suppress(OSError):
+                path.unlink()
+            lock.release()
 
-            return release
-
-        return self._holding.hold(name, acquire)
+        return release

@@ -53,7 +53,7 @@ def test_an_image_goes_from_the_catalog_to_a_target_and_away_again(lading: Ladin
     target, moved = str(host / "vms" / "1"), str(host / "vms" / "2")
     fetched = record(lading("fetch", "noble", "vms/1", "--json"))
     assert fetched.keys() == {
-        "image", "target", "handler", "location", "method", "present", "size", "digest", "verified", "seconds",
+        "image", "target", "handler", "location", "method", "present", "size", "digest", "verified", "resumed", "seconds",
         "attempts",
     }  # fmt: skip
     assert (fetched["target"], fetched["handler"], fetched["verified"]) == (target, "file", True)
@@ -344,7 +344,7 @@ def test_an_interrupted_fetch_leaves_nothing_behind(
     fetching.send_signal(number)
     stdout, stderr = fetching.communicate(timeout=30)
     assert fetching.returncode == 128 + number
-    assert "what was not finished is gone" in stderr
+    assert "the rest is gone" in stderr
     assert "Traceback" not in stderr
     assert json.loads(stdout)["error"] == "interrupted"
     assert os.listdir(host / "vms") == []
@@ -575,7 +575,7 @@ def test_a_bug_is_told_in_one_line_and_where_it_is_with_vv(host: Path, arguments
     program = f"""
 import sys
 import lading.adapters.container as container
-container.open_container = lambda settings: 1 / 0
+container.open_container = lambda settings, recover: 1 / 0
 sys.argv = ["lading", *{arguments}]
 from lading.adapters.cli.main import main
 main()
