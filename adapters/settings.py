@@ -36,6 +36,7 @@ from typing import Final, Literal, TypeVar
 
 from lading.adapters.reading import read_file, read_table, read_variables
 from lading.adapters.tables import SettingsError, Table
+from lading.adapters.transfer.guard import Guard
 
 __all__ = [
     "AssociationsSettings",
@@ -127,12 +128,21 @@ class HttpHandlerSettings:
     """A server that sends next to nothing for so long is given up."""
     ca_file: Path | None = None
     """Certificates to trust instead of the system's."""
+    # These hold for redirects too. The ports are those of Glance's import_filtering_opts.
+    allowed_schemes: tuple[Literal["http", "https"], ...] = ("http", "https")
+    allowed_ports: tuple[int, ...] = (80, 443)
+    """Empty: any."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names; `.images.example` is that domain and all beneath it. Empty: any."""
+    allowed_networks: tuple[str, ...] = ()
+    """CIDRs and addresses that may be reached, beside all that are public."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.connections <= 16:  # noqa: PLR2004 - more is an attack on the server
             raise ValueError("connections: expected 1 to 16")
         if min(self.connect_seconds, self.stall_seconds) <= 0:
             raise ValueError("connect_seconds, stall_seconds: expected more than 0")
+        Guard.of(self.allowed_schemes, self.allowed_ports, self.allowed_hosts, self.allowed_networks)
 
 
 @dataclass(frozen=True, slots=True)

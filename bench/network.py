@@ -159,6 +159,8 @@ class Bench:
             "OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml"),
             "LADING_HANDLERS__FILE__ALLOWED_FOLDERS": "",
             "LADING_HANDLERS__ORDER": "http,download",
+            "LADING_HANDLERS__HTTP__ALLOWED_NETWORKS": "127.0.0.0/8",
+            "LADING_HANDLERS__HTTP__ALLOWED_PORTS": "",
         }
         self.with_glance = {"LADING_CATALOG__KIND": "glance", "LADING_CATALOG__CLOUD": "bench"}
         self.with_folder = {"LADING_CATALOG__KIND": "file", "LADING_CATALOG__FOLDER": str(folder / "catalog")}

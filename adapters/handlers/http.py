@@ -9,6 +9,7 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.settings import HttpHandlerSettings, read_table
+from lading.adapters.transfer.guard import Guard
 from lading.adapters.transfer.http import HttpOptions, Origin
 from lading.adapters.transfer.mirrors import Mirrors
 from lading.adapters.transfer.partial import Start
@@ -25,7 +26,8 @@ __all__ = ["HttpHandler"]
 class HttpHandler:
     """Takes `http://` and `https://`: plain and signed URLs, credentials in the URL, TLS verified.
 
-    The image's other http locations are its mirrors: where one breaks off or stalls, the next goes on.
+    The image's other http locations are its mirrors: where one breaks off or stalls, the next goes on. A guard
+    among the options, which settings always give, looks at every address that is about to be connected to.
     """
 
     name = "http"
@@ -46,7 +48,10 @@ class HttpHandler:
             raise ModuleNotFoundError("tenacity is not installed: pip install 'lading[http]'")
         settings = read_table(HttpHandlerSettings, setup.settings, "handlers.http")
         tls = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
-        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, tls)
+        guard = Guard.of(
+            settings.allowed_schemes, settings.allowed_ports, settings.allowed_hosts, settings.allowed_networks
+        )
+        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, tls, guard)
         return cls(options, setup.transfer, connections=settings.connections)
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:

@@ -14,9 +14,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Self
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
+from lading.adapters.transfer.dialing import Barred, dial
+from lading.adapters.transfer.guard import Guard
 from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.urls import PORTS, joined, web_url
 
 __all__ = ["Answer", "HttpConnection", "HttpOptions", "HttpRefused", "Origin"]
 
@@ -31,12 +34,14 @@ _LEAST_RATE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """How long to wait, and whom to trust. Seconds."""
+    """How long to wait, whom to trust, and where to go. Seconds."""
 
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0
     tls: ssl.SSLContext | None = None
     """None: the system's certificates, verified."""
+    guard: Guard | None = None
+    """Where URLs and redirects may lead; None: anywhere, because the operator chose it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +53,12 @@ class Origin:
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """Raises ValueError for what is no http or https URL."""
-        try:
-            parts = urlsplit(url)
-            is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # whose words may repeat credentials
-            is_usable = False
-        if not is_usable:
-            raise ValueError("it is no http or https URL with a host")
-        if "@" not in parts.netloc:
-            return cls(url)
-        userinfo, _, host = parts.netloc.rpartition("@")
+        """Raises ValueError for what is no http or https URL, in words without credentials."""
+        parts, userinfo = web_url(url)
+        if not userinfo:
+            return cls(parts.geturl())
         credentials = base64.b64encode(unquote(userinfo).encode()).decode()
-        return cls(urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {credentials}"})
+        return cls(parts.geturl(), {"Authorization": f"Basic {credentials}"})
 
 
 class HttpRefused(SourceBroken):
@@ -168,8 +166,11 @@ class HttpConnection:
 
     def _follow(self, origin: Origin, headers: Mapping[str, str]) -> http.client.HTTPResponse:
         parts = urlsplit(origin.url)
-        for _ in range(_MOST_HOPS + 1):
-            response = self._ask(parts, headers)
+        for hop in range(_MOST_HOPS + 1):
+            try:
+                response = self._ask(parts, headers)
+            except Barred as barred:
+                raise Barred(f"it redirects to where it may not: {barred}") if hop else barred from None
             target = response.headers.get("Location")
             if response.status not in _REDIRECTS or target is None:
                 return response
@@ -182,6 +183,9 @@ class HttpConnection:
         raise SourceBroken(f"it redirects more than {_MOST_HOPS} times")
 
     def _ask(self, parts: SplitResult, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+        guard = self._options.guard
+        if guard is not None and (objection := guard.against(parts.scheme, parts.hostname or "", _port(parts))):
+            raise Barred(objection)
         fresh = not self._is_reusable(parts)
         try:
             return self._request(parts, headers, fresh=fresh)
@@ -197,7 +201,7 @@ class HttpConnection:
             self.close()
             self._connect(parts)
         assert self._connection is not None  # noqa: S101 - connected just now, or reusable
-        path = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+        path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
         # Each byte of an answer's head may come in time, and its end never.
         watchdog = threading.Timer(2 * self._options.stall_seconds, self.abort)
         watchdog.start()
@@ -209,16 +213,22 @@ class HttpConnection:
             watchdog.cancel()
 
     def _connect(self, parts: SplitResult) -> None:
-        host, seconds = parts.hostname or "", self._options.connect_seconds
-        if parts.scheme == "https":
-            context = self._options.tls or ssl.create_default_context()
-            self._connection = http.client.HTTPSConnection(host, parts.port, timeout=seconds, context=context)
-        else:
-            self._connection = http.client.HTTPConnection(host, parts.port, timeout=seconds)
+        host, port, seconds = parts.hostname or "", _port(parts), self._options.connect_seconds
+        wire = dial(host, port, seconds, self._options.guard)
+        try:
+            if parts.scheme == "https":
+                context = self._options.tls or ssl.create_default_context()
+                self._connection = http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
+                wire = context.wrap_socket(wire, server_hostname=host)
+            else:
+                self._connection = http.client.HTTPConnection(host, port, timeout=seconds)
+        except BaseException:
+            wire.close()
+            raise
+        self._connection.auto_open = 0  # it never connects by itself, where nobody looks
+        self._connection.sock = self._wire = wire
         self._peer = _peer(parts)
-        self._connection.connect()
-        self._wire = self._connection.sock
-        self._wire.settimeout(self._options.stall_seconds)
+        wire.settimeout(self._options.stall_seconds)
 
     def _is_reusable(self, parts: SplitResult) -> bool:
         return (
@@ -246,21 +256,21 @@ class HttpConnection:
 def _onward(parts: SplitResult, target: str) -> SplitResult:
     """Where a redirect leads, if it may be followed."""
     try:
-        onward = urlsplit(urljoin(urlunsplit(parts), target))
-        is_usable = onward.scheme in {"http", "https"} and bool(onward.hostname) and onward.port != 0
+        onward = joined(parts, target).parts
     except ValueError:
-        is_usable = False
-    if not is_usable:
-        raise SourceBroken("it redirects to what is no http or https URL")
+        raise Barred("it redirects to what is no http or https URL") from None
     if parts.scheme == "https" and onward.scheme == "http":
-        raise SourceBroken("it redirects from https to http")
-    return onward._replace(netloc=onward.netloc.rpartition("@")[2])
+        raise Barred("it redirects from https to http")
+    return onward
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or PORTS.get(parts.scheme, 80)
 
 
 def _peer(parts: SplitResult) -> tuple[str, str]:
     """What makes an origin (RFC 6454), the port as it is written or as the scheme has it."""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return parts.scheme, f"{parts.hostname}:{port}"
+    return parts.scheme, f"{parts.hostname}:{_port(parts)}"
 
 
 def _checked(response: http.client.HTTPResponse, start: int, stop: int | None) -> Range:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from lading.adapters.transfer.dialing import Barred
 from lading.adapters.transfer.http import Answer, HttpConnection, HttpOptions, HttpRefused, Origin
 from lading.adapters.transfer.pipeline import SourceBroken
 
@@ -237,7 +238,7 @@ def _may_pass(failure: SourceBroken) -> bool:
     """Whether the same server may give the bytes the next time."""
     if isinstance(failure, HttpRefused):
         return failure.status in _RETRIED
-    return not isinstance(failure, Changed)
+    return not isinstance(failure, Changed | Barred)
 
 
 def _skip(answer: Answer, offset: int) -> None:

@@ -39,6 +39,8 @@ class OfEveryType:
     maybe: int | None = None
     texts: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
+    wholes: tuple[int, ...] = ()
+    choices: tuple[Literal["a", "b"], ...] = ()
 
 
 def keys() -> SearchStrategy[str]:

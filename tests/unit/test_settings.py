@@ -16,6 +16,7 @@ from lading.adapters.settings import (
     FileAssociationsSettings,
     FileCatalogSettings,
     FileHandlerSettings,
+    HttpHandlerSettings,
     LandingSettings,
     MemorySettings,
     Settings,
@@ -44,7 +45,16 @@ verify = false
 inspect = false
 """
 
-HTTP = {"connections": 4, "connect_seconds": 10.0, "stall_seconds": 30.0, "ca_file": None}
+HTTP = {
+    "connections": 4,
+    "connect_seconds": 10.0,
+    "stall_seconds": 30.0,
+    "ca_file": None,
+    "allowed_schemes": ("http", "https"),
+    "allowed_ports": (80, 443),
+    "allowed_hosts": (),
+    "allowed_networks": (),
+}
 
 
 @pytest.fixture
@@ -388,6 +398,31 @@ SECTIONS = "known: associations, catalog, handlers, journal, landing, locks"
         ({"handlers": {"file": 5}}, "handlers.file: expected a table, got 5"),
         ({"handlers": {"file": {"a b": 5}}}, "handlers.file.'a b': unknown key (known: allowed_folders)"),
         ({"handlers": {"download": {"x": 5}}}, "handlers.download.x: unknown key (known: none)"),
+        (
+            {"handlers": {"http": {"allowed_schemes": []}}},
+            "handlers.http: allowed_schemes: expected http, https or both",
+        ),
+        (
+            {"handlers": {"http": {"allowed_schemes": ["ftp"]}}},
+            "handlers.http.allowed_schemes[0]: expected 'http' or 'https', got 'ftp'",
+        ),
+        (
+            {"handlers": {"http": {"allowed_ports": ["80"]}}},
+            "handlers.http.allowed_ports[0]: expected a whole number, got '80'",
+        ),
+        ({"handlers": {"http": {"allowed_ports": [65536]}}}, "handlers.http: allowed_ports: expected 1 to 65535"),
+        (
+            {"handlers": {"http": {"allowed_hosts": ["http://me:hush@host/"]}}},
+            "handlers.http: allowed_hosts: expected names like images.example or .images.example",
+        ),
+        (
+            {"handlers": {"http": {"allowed_networks": ["10.0.0.5/8"]}}},
+            "handlers.http: allowed_networks: 10.0.0.5/8 is an address in a network, did you mean 10.0.0.0/8?",
+        ),
+        (
+            {"handlers": {"http": {"allowed_networks": ["the office"]}}},
+            "handlers.http: allowed_networks: expected networks like 10.0.0.0/8, or addresses",
+        ),
         ({"landing": {"verify": 1}}, "landing.verify: expected true or false, got 1"),
         ({"landing": {"verify": "true"}}, "landing.verify: expected true or false, got 'true'"),
         ({"landing": {"verify": {}}}, "landing.verify: expected true or false, got a table"),
@@ -509,6 +544,16 @@ def test_variables_of_a_handlers_own_table_are_read_as_what_it_expects(home: Pat
     )
     read = read_table(RbdSettings, settings.handlers.tables["rbd"], "handlers.rbd")
     assert read == RbdSettings("2024", "copy", 7, 2.0, home / "ca.pem", (1, 2))
+
+
+def test_what_http_may_reach_can_be_said_by_variables() -> None:
+    tables = settings_of(
+        {}, LADING_HANDLERS__HTTP__ALLOWED_PORTS="80,8080", LADING_HANDLERS__HTTP__ALLOWED_NETWORKS="10.0.0.0/8,::1"
+    ).handlers.tables
+    read = read_table(HttpHandlerSettings, tables["http"], "handlers.http")
+    assert (read.allowed_ports, read.allowed_networks) == ((80, 8080), ("10.0.0.0/8", "::1"))
+    tables = settings_of({}, LADING_HANDLERS__HTTP__ALLOWED_PORTS="").handlers.tables
+    assert read_table(HttpHandlerSettings, tables["http"], "handlers.http").allowed_ports == ()
 
 
 def test_a_blank_variable_is_none_where_there_may_be_nothing() -> None:

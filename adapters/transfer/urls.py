@@ -1,0 +1,85 @@
+"""Web addresses as strangers write them, read strictly: what two parsers could read differently is refused.
+
+urllib drops tabs and newlines within a URL, `inet_aton` reads `127.1`, and IDNA has two editions that disagree: each is
+a way past a check (OSSA-2026-004). RFC 3986 has a URL in ASCII, with everything else percent-encoded.
+"""
+
+import re
+from ipaddress import IPv6Address
+from typing import Final, NamedTuple
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+__all__ = ["PORTS", "WebUrl", "joined", "plain_host", "web_url"]
+
+PORTS: Final = {"http": 80, "https": 443}
+"""Each scheme's own."""
+_LONGEST: Final = 8192
+"""Characters; servers take no longer ones either (RFC 9110, section 4.1, asks for 8000)."""
+_TEXT: Final = re.compile(r"[!-\[\]-~]*")
+"""Visible ASCII without the backslash, which browsers read as a slash."""
+_AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]+))(?::([0-9]*))?")
+_NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+"""A host's (RFC 1123, section 2.1), and with the underscore that container networks use."""
+
+
+class WebUrl(NamedTuple):
+    parts: SplitResult
+    """Without userinfo; `hostname` and `port` never raise."""
+    userinfo: str
+
+
+def web_url(text: str) -> WebUrl:
+    """The http or https URL that the text is. Raises ValueError, in words that repeat nothing of it.
+
+    >>> web_url("HTTP://me:hush@Images.Example:8080/noble.img").parts.geturl()
+    'http://images.example:8080/noble.img'
+    >>> web_url("http://good.example\\\\@127.0.0.1/")
+    Traceback (most recent call last):
+    ValueError: its URL has characters that belong percent-encoded, or a host that isn't in its xn-- form
+    """
+    _check(text)
+    try:
+        return _read(urlsplit(text))
+    except ValueError:  # whose words may repeat credentials
+        raise ValueError("it is no http or https URL with a host") from None
+
+
+def joined(base: SplitResult, reference: str) -> WebUrl:
+    """Where a redirect leads. Raises ValueError, as `web_url` does."""
+    _check(reference)
+    return web_url(urljoin(base.geturl(), reference))
+
+
+def _check(text: str) -> None:
+    if len(text) > _LONGEST:
+        raise ValueError(f"its URL has more than {_LONGEST} characters")
+    if not _TEXT.fullmatch(text):
+        raise ValueError("its URL has characters that belong percent-encoded, or a host that isn't in its xn-- form")
+
+
+def _read(parts: SplitResult) -> WebUrl:
+    userinfo, _, authority = parts.netloc.rpartition("@")
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None or parts.scheme not in PORTS or not 0 < int(found[3] or PORTS[parts.scheme]) < 1 << 16:
+        raise ValueError(authority)
+    host = f"[{IPv6Address(found[1])}]" if found[1] else found[2].lower()
+    plain_host(host)
+    return WebUrl(parts._replace(netloc=f"{host}:{int(found[3])}" if found[3] else host), userinfo)
+
+
+def plain_host(text: str) -> str:
+    """A host's name or address in the one form in which it is compared: lower-case, no brackets, no final dot.
+
+    Raises ValueError for what is neither.
+
+    >>> plain_host("Images.Example.")
+    'images.example'
+    >>> plain_host("[2001:DB8::0:1]")
+    '2001:db8::1'
+    """
+    host = text.lower().removesuffix(".")
+    if ":" in host:
+        return str(IPv6Address(host.removeprefix("[").removesuffix("]")))
+    if not _NAME.fullmatch(host):
+        raise ValueError("it is no host")
+    return host
