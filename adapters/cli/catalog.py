@@ -13,7 +13,7 @@ from lading.adapters.cli.arguments import PATH, complete_images
 from lading.adapters.cli.output import as_json, image_record, say, say_row, size_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.transfer.inspection import agrees
+from lading.adapters.transfer.inspection import agrees, unsafe
 from lading.adapters.transfer.opening import open_regular
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.sources import FileSource
@@ -44,16 +44,19 @@ def catalog() -> None:
 def add(
     session: Session, file: str, name: str | None, image_id: str | None, disk_format: str | None, algorithm: str
 ) -> None:
-    """Hash FILE, detect its format, and register it where it lies."""
+    """Hash FILE, detect its format, see that it is safe, and register it where it lies."""
     registry = _registry(session)
     path = os.path.abspath(file)  # noqa: PTH100 - pathlib would resolve symlinks
     _check_algorithm(algorithm)
     survey = session.value(_survey(path, algorithm))
+    detected = _disk_format(survey, path, disk_format)
+    if survey.dangers and session.container.settings().landing.inspect:  # else `fetch` takes it as well
+        raise click.BadParameter(f"{path}: {unsafe(survey.dangers)}", param_hint="FILE")
     image = Image(
         id=image_id or _new_id(),
         name=name or Path(path).stem,
         size=survey.size,
-        disk_format=_disk_format(survey, path, disk_format),
+        disk_format=detected,
         container_format="bare",
         digest=survey.digest,
         locations=[Location(f"file://{quote(os.fsencode(path))}")],

@@ -96,6 +96,9 @@ def _log_to_stderr(verbosity: int) -> None:
     handler.setFormatter(_OneLine("lading: %(levelname)s: %(message)s"))
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    if not verbosity:
+        # What it says of an unsafe image, at length and in the image's words, the refusal says too.
+        logging.getLogger("oslo_utils.imageutils").setLevel(logging.CRITICAL)
 
 
 def command_options(command: Callable[_Given, None]) -> Callable[..., None]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.images import qcow2
 
 from lading import Association, Image, Location
 from lading.adapters.associations.file import FileAssociations
@@ -47,6 +48,22 @@ def test_the_main_job_works_with_no_settings_at_all(lading: Lading, noble: Path,
     assert (host / "vms" / "1").read_bytes() == noble.read_bytes()
     assert "by download" in fetched.stdout
     assert "verified sha512" in fetched.stdout
+
+
+def test_an_unsafe_image_is_refused_by_the_catalog_and_by_fetch_in_the_same_words(lading: Lading, host: Path) -> None:
+    hostile = host / "images" / "hostile.qcow2"
+    hostile.write_bytes(qcow2(backing=b"/etc/passwd"))
+    words = "it is unsafe: Image has a backing file (qcow2)"
+    refused = lading("catalog", "add", str(hostile))
+    assert (refused.returncode, f"{hostile}: {words}" in refused.stderr) == (2, True)
+    assert "Safety check" not in refused.stderr
+    assert lading("catalog", "ls").stdout == ""
+
+    assert lading("catalog", "add", str(hostile), LADING_LANDING__INSPECT="false").returncode == 0
+    refused = lading("fetch", "hostile", "vms/1")
+    assert (refused.returncode, words in refused.stderr) == (4, True)
+    assert "Safety check" not in refused.stderr
+    assert os.listdir(host / "vms") == []
 
 
 def test_an_image_goes_from_the_catalog_to_a_target_and_away_again(lading: Lading, noble: Path, host: Path) -> None:
