@@ -49,7 +49,7 @@ class Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class Mismatched:
-    """What lies there isn't what the catalog promises: another size, digest or format."""
+    """What lies there isn't what the catalog promises: another size, digest or format, or something unsafe to open."""
 
     reason: str
     scope: ClassVar[Scope] = Scope.LOCATION

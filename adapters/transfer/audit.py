@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Self
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.transfer.inspection import Inspection, agrees
+from lading.adapters.transfer.inspection import Inspection, agrees, inspected_by, unsafe
 from lading.adapters.transfer.pipeline import CHUNK, Chunk, Chunks
 from lading.domain.refusals import Mismatched, Refusal, Unsupported
 from lading.ports.image import Digest, Image
@@ -22,7 +22,8 @@ class Audited(NamedTuple):
     size: int
     digest: Digest | None
     verified: bool
-    inspected_by: str | None = None
+    inspected_by: str | None
+    """What looked at its format and found it safe, with its version; None when nothing did."""
 
 
 class Audit:
@@ -47,9 +48,7 @@ class Audit:
         promised = digest or (image.promised if image and verify else None)
         if promised and not can_hash(promised.algorithm):
             return Failure(Unsupported(f"the catalog's digest is a {promised.algorithm}, which can't be computed here"))
-        # Inside another container (ova, docker, compressed) the disk format is not seen.
-        is_seen = image is not None and image.disk_format is not None and image.container_format in {None, "bare"}
-        return Success(cls(image, promised, Inspection() if inspect and is_seen else None))
+        return Success(cls(image, promised, Inspection() if inspect else None))
 
     @classmethod
     def none(cls) -> Self:
@@ -66,7 +65,7 @@ class Audit:
             if self._hash is not None:
                 self._hash.update(piece)
             if self._inspection is not None and not self._inspection.is_decided:
-                self._inspection.feed(bytes(piece))
+                self._inspection.feed(piece)
 
     def trust(self, digest: Digest) -> None:
         """These very bytes were hashed before, and this came out."""
@@ -75,12 +74,7 @@ class Audit:
     def prepare(self) -> None:
         """Load what inspects, ahead of the first bytes."""
         if self._inspection is not None:
-            self._inspection.feed(b"")
-
-    @property
-    def formats(self) -> frozenset[str]:
-        """The formats found, after the last byte; none when that wasn't asked for."""
-        return self._inspection.formats() if self._inspection is not None else frozenset()
+            self._inspection.prepare()
 
     def inspect(self, source: Chunks) -> None:
         """Look at as much of the source as the inspection needs, and no more."""
@@ -89,7 +83,7 @@ class Audit:
         buffer = bytearray(CHUNK)
         for chunk in source.chunks(lambda: buffer):
             for piece in _pieces(chunk):
-                self._inspection.feed(bytes(piece))
+                self._inspection.feed(piece)
                 if self._inspection.is_decided:
                     return
 
@@ -107,12 +101,16 @@ class Audit:
         digest = self.digest
         if self.promised and digest != self.promised:
             return Failure(Mismatched(f"its digest is {digest}, the catalog promises {self.promised}"))
-        if self._inspection is not None and self._image:
-            found = self.formats
-            if not agrees(self._image.disk_format, found):
+        if self._inspection is not None:
+            declared, found = _declared(self._image), self._inspection.formats()
+            if not agrees(declared, found):
                 names = " and ".join(sorted(found))
-                return Failure(Mismatched(f"its format is {names}, the catalog promises {self._image.disk_format}"))
-        return Success(Audited(size, digest, verified=self.promised is not None))
+                return Failure(Mismatched(f"its format is {names}, the catalog promises {declared}"))
+            # Also where it is said to be something else, or nothing: whoever opens it next may well look for itself.
+            if dangers := self._inspection.dangers():
+                return Failure(Mismatched(unsafe(dangers)))
+        inspector = inspected_by() if self._inspection is not None else None
+        return Success(Audited(size, digest, verified=self.promised is not None, inspected_by=inspector))
 
 
 def can_hash(algorithm: str) -> bool:
@@ -121,6 +119,11 @@ def can_hash(algorithm: str) -> bool:
         return hashlib.new(algorithm, usedforsecurity=False).digest_size > 0  # the SHAKEs have no size of their own
     except ValueError:
         return False
+
+
+def _declared(image: Image | None) -> str | None:
+    """The format that the bytes themselves should have; inside another container (ova, compressed) it isn't seen."""
+    return image.disk_format if image is not None and image.container_format in {None, "bare"} else None
 
 
 def _pieces(chunk: Chunk) -> Iterator[memoryview]:

@@ -1,55 +1,127 @@
-"""Which disk format bytes have, whatever they are said to be."""
+"""Which disk format bytes have, whatever they are said to be, and whether that is safe to open."""
 
-from typing import IO, TYPE_CHECKING, Final, cast
+from functools import cache
+from typing import Final
 
-if TYPE_CHECKING:
-    from oslo_utils.imageutils.format_inspector import InspectWrapper
+from lading.adapters.transfer.headers import NOTHING_FOUND, Findings, examine
+from lading.adapters.transfer.inspector import Inspector
+from lading.adapters.transfer.pipeline import CHUNK
 
-__all__ = ["Inspection", "agrees"]
+__all__ = ["Inspection", "agrees", "inspected_by", "unsafe"]
 
 # Formats without a signature: what is in them is raw bytes, a partition table perhaps.
 _RAW_LIKE: Final = frozenset({"raw", "ami", "ari", "aki"})
 _IN_RAW: Final = frozenset({"raw", "gpt"})
 _IN_ISO: Final = frozenset({"iso", "gpt"})
+_BLOCK: Final = CHUNK
+"""Bytes that inspectors are given at once, however the image comes: what they make of it depends on that.
+
+VMDK's longest descriptor fits in: its inspector looks for the kind of a text descriptor in the first block only.
+"""
 
 
 class Inspection:
-    """Looks at an image's bytes as they come by, until it knows their format.
+    """Looks at an image's bytes as they come by, as long as an inspector needs more.
 
-    By oslo.utils' format_inspector, which reads no more than the structures it has captured. It is imported with the
-    first bytes, on the thread that brings them: it takes a tenth of a second.
+    By oslo.utils' format_inspector, which keeps no more than the structures it has captured (64 KiB each, a VMDK's
+    descriptor 1 MiB), and by `headers`. It is imported with the first bytes, on the thread that brings them: it takes a
+    tenth of a second.
     """
 
     def __init__(self) -> None:
-        self._wrapper: InspectWrapper | None = None
-        self._chunk = b""
+        self._inspectors: list[Inspector] | None = None
+        self._block = bytearray()
+        self._findings: Findings | None = None
         self.is_decided = False
 
-    def feed(self, chunk: bytes) -> None:
-        """The next bytes. Once `is_decided`, more are not needed."""
-        if self._wrapper is None:
-            from oslo_utils.imageutils.format_inspector import InspectWrapper  # noqa: PLC0415 - see the class
+    def prepare(self) -> None:
+        """Load what inspects, ahead of the first bytes."""
+        if self._inspectors is None:
+            from oslo_utils.imageutils.format_inspector import ALL_FORMATS  # noqa: PLC0415 - see the class
 
-            self._wrapper = InspectWrapper(cast("IO[bytes]", self))
-        self._chunk = chunk
-        self._wrapper.read(len(chunk))
-        self.is_decided = self._wrapper.formats is not None
+            self._inspectors = [Inspector(name, each()) for name, each in ALL_FORMATS.items() if name != "raw"]
 
-    def read(self, size: int) -> bytes:
-        """What the wrapper reads from: the chunk at hand."""
-        return self._chunk
+    def feed(self, chunk: bytes | memoryview) -> None:
+        """The next bytes. Once `is_decided`, more are not needed: no inspector is waiting for any."""
+        if not self.is_decided:
+            self._block += chunk
+        while len(self._block) >= _BLOCK and not self.is_decided:
+            block = bytes(self._block[:_BLOCK])
+            del self._block[:_BLOCK]
+            self._look(block)
 
     def formats(self) -> frozenset[str]:
         """The formats' names, after the last byte; `raw` when it is nothing in particular.
 
         More than one where structures of several are there, as in a bootable ISO.
         """
-        if self._wrapper is None:
-            self.feed(b"")
-        assert self._wrapper is not None  # noqa: S101 - feed has just seen to it
+        found = {each.name for each in self._finished() if each.is_match} | (self._findings or NOTHING_FOUND).formats
+        return frozenset(found or {"raw"})
+
+    def dangers(self) -> tuple[str, ...]:
+        """Why it is not safe to open, after the last byte; nothing when it is.
+
+        That is what QEMU and its like would act upon: other files that they open (CVE-2022-47951, CVE-2024-32498),
+        features that nobody knows, structures that are broken or cut short.
+        """
+        found, findings = self.formats(), self._findings or NOTHING_FOUND
+        dangers = [
+            f"{danger} ({each.name})"
+            for each in self._finished()
+            if (each.is_match and not (each.name == "gpt" and _is_excused(found, findings))) or each.has_failed
+            for danger in each.dangers()
+        ]
+        if len(found) > 1 and not found <= _IN_ISO:
+            dangers.append(f"{' and '.join(sorted(found))} at once")
+        return (*dangers, *findings.dangers)
+
+    def _look(self, block: bytes) -> None:
+        self.prepare()
+        if self._findings is None:
+            self._findings = examine(block)
+        waiting = [each for each in self._inspectors or () if not each.is_done]
+        for each in waiting:
+            each.eat(block)
+        self.is_decided = all(each.is_done for each in waiting)
+
+    def _finished(self) -> list[Inspector]:
         if not self.is_decided:
-            self._wrapper.close()
-        return frozenset(map(str, self._wrapper.formats or ()))
+            self._look(bytes(self._block))
+            for each in self._inspectors or ():
+                each.finish()
+            self.is_decided = True
+        self._block.clear()
+        return self._inspectors or []
+
+
+def _is_excused(found: frozenset[str], findings: Findings) -> bool:
+    """Whether what looks like a broken partition table is none, or doesn't matter.
+
+    The inspector takes every boot sector for a partition table: of NTFS, of a boot loader, and one in 65536 of random
+    bytes; such bytes are raw. Only one that says that a GPT follows has to be in order. An ISO's is for memory sticks,
+    and mkisofs writes what is out of order for a disk.
+    """
+    return "iso" in found or not findings.has_protective_mbr
+
+
+@cache
+def inspected_by() -> str:
+    """What inspects, and its version: `oslo.utils 10.2.0`."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - asked for after a transfer only
+
+    try:
+        return f"oslo.utils {version('oslo.utils')}"
+    except PackageNotFoundError:  # it came some other way
+        return "oslo.utils"
+
+
+def unsafe(dangers: tuple[str, ...]) -> str:
+    """The dangers as one reason.
+
+    >>> unsafe(("Image has a backing file (qcow2)", "Image has data_file set (qcow2)"))
+    'it is unsafe: Image has a backing file (qcow2), Image has data_file set (qcow2)'
+    """
+    return f"it is unsafe: {', '.join(dangers)}"
 
 
 def agrees(declared: str | None, found: frozenset[str]) -> bool:

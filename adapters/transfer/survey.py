@@ -19,6 +19,8 @@ class Survey(NamedTuple):
     digest: Digest
     formats: frozenset[str]
     """As `Inspection.formats` gives them."""
+    dangers: tuple[str, ...]
+    """As `Inspection.dangers` gives them."""
 
 
 def survey(source: FileSource, algorithm: str, read: Callable[[int], None]) -> Survey:
@@ -26,7 +28,8 @@ def survey(source: FileSource, algorithm: str, read: Callable[[int], None]) -> S
 
     Raises SourceBroken when it can't be read to its end, ValueError when there is no such hash.
     """
-    audit = Audit(None, Digest(algorithm, ""), Inspection())
+    inspection = Inspection()
+    audit = Audit(None, Digest(algorithm, ""), inspection)
     size = pipeline.run(source, (audit.take,), read)
     assert audit.digest is not None  # noqa: S101 - an algorithm was named
-    return Survey(size, audit.digest, audit.formats)
+    return Survey(size, audit.digest, inspection.formats(), inspection.dangers())

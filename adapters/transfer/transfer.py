@@ -46,7 +46,7 @@ class Rules(NamedTuple):
     verify: bool = True
     """Digests are compared with the catalog's."""
     inspect: bool = True
-    """Formats are compared with the catalog's, which needs lading[inspect]."""
+    """Formats are compared with the catalog's, and what is unsafe is refused, which needs lading[inspect]."""
     allow_unverified: bool = True
     """What the catalog has no digest of may land."""
     mode: int = PRIVATE

@@ -1,0 +1,72 @@
+"""One of oslo.utils' format inspectors at work on hostile bytes."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from oslo_utils.imageutils.format_inspector import FileInspector
+
+__all__ = ["Inspector"]
+
+
+class Inspector:
+    """Whatever the inspector raises is a finding about the bytes, and it is given no more of them than it needs."""
+
+    def __init__(self, name: str, inspector: "FileInspector") -> None:
+        self.name = name
+        self._inspector = inspector
+        self._fault: str | None = None
+        self.has_failed = False
+        """Whether it can't say: only an ImageFormatError is its way of saying that this isn't its format."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has all that its safety checks look at."""
+        return self._fault is not None or self._inspector.complete
+
+    @property
+    def is_match(self) -> bool:
+        """Whether it is this format, also when it is broken."""
+        try:
+            return self._inspector.format_match
+        except Exception as error:  # noqa: BLE001 - hostile bytes
+            # VMDK's lacks an attribute at a text that isn't ASCII; `headers` knows what descriptors look like.
+            if not (self.name == "vmdk" and isinstance(error, AttributeError)):
+                self._note(error)
+            return False
+
+    def eat(self, block: bytes) -> None:
+        try:
+            self._inspector.eat_chunk(block)
+        except Exception as error:  # noqa: BLE001 - hostile bytes; of another format, as a rule
+            self._note(error)
+
+    def finish(self) -> None:
+        self._inspector.finish()
+
+    def dangers(self) -> Iterator[str]:
+        """What its safety checks find, in their words."""
+        from oslo_utils.imageutils.format_inspector import ImageFormatError, SafetyCheckFailed  # noqa: PLC0415 - likewise
+
+        if self._fault is not None:
+            yield self._fault
+            return
+        try:
+            self._inspector.safety_check()
+        except SafetyCheckFailed as failed:
+            yield from map(str, failed.failures.values())
+        except ImageFormatError as error:
+            yield str(error)
+        except Exception as error:  # noqa: BLE001 - hostile bytes
+            yield _unchecked(error)
+
+    def _note(self, error: Exception) -> None:
+        """Its words only: the error itself would keep the block in memory."""
+        from oslo_utils.imageutils.format_inspector import ImageFormatError  # noqa: PLC0415 - see Inspection
+
+        self.has_failed = not isinstance(error, ImageFormatError)
+        self._fault = _unchecked(error) if self.has_failed else "Its structures are broken"
+
+
+def _unchecked(error: Exception) -> str:
+    return f"It can't be checked: {type(error).__name__}"

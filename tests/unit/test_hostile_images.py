@@ -1,0 +1,298 @@
+"""Hostile images stay harmless: each is refused by every way of landing, and nothing of it stays."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from returns.result import Failure, Success
+from tests.images import (
+    AT_END,
+    HARMLESS,
+    KIB,
+    MIB,
+    OWN_EXTENT,
+    gpt,
+    iso,
+    luks,
+    mbr,
+    parallels,
+    partition,
+    placed,
+    qcow2,
+    qed,
+    stream_optimized,
+    vdi,
+    vhd,
+    vhdx,
+    vmdk,
+    vmdk_descriptor,
+)
+
+from lading import Digest, Image, Location, Mismatched, Work
+from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.handlers.download import DownloadHandler
+from lading.adapters.handlers.file import FileHandler
+from lading.adapters.transfer import pipeline
+from lading.adapters.transfer.transfer import Rules, Transfer
+from lading.adapters.verifications.memory import MemoryVerifiedFiles
+
+
+class Case(NamedTuple):
+    """An image, what the catalog says it is, and a word of why it is refused; None when it lands."""
+
+    name: str
+    data: bytes
+    declared: str | None
+    word: str | None
+    container: str | None = "bare"
+
+
+def flat(*names: str) -> list[str]:
+    return [f'RW 2048 FLAT "{name}" 0' for name in names]
+
+
+QCOW2 = [
+    Case("qcow2, version 3", qcow2(), "qcow2", None),
+    Case("qcow2, version 2", qcow2(version=2), "qcow2", None),
+    Case("qcow2 encrypted by LUKS", qcow2(encryption=2), "qcow2", None),
+    Case("qcow2 that was not shut down and is compressed by zstd", qcow2(incompatible=0b1001), "qcow2", None),
+    Case("qcow2 with a compatible feature that nobody knows", qcow2(compatible=1 << 40), "qcow2", None),
+    Case("qcow2 with an autoclear feature that nobody knows", qcow2(autoclear=1 << 40), "qcow2", None),
+    Case("qcow2 on /etc/passwd", qcow2(backing=b"/etc/passwd"), "qcow2", "backing file"),
+    Case("qcow2, version 2, on /etc/passwd", qcow2(version=2, backing=b"/etc/passwd"), "qcow2", "backing file"),
+    Case("qcow2 on json:", qcow2(backing=b'json:{"driver":"file"}'), "qcow2", "backing file"),
+    Case("qcow2 on nbd:", qcow2(backing=b"nbd://10.0.0.1/secret"), "qcow2", "backing file"),
+    Case("qcow2 on a backing file without a name", qcow2(backing_offset=1), "qcow2", "backing file"),
+    Case("qcow2 on a file named far behind", qcow2(backing=b"/etc/shadow", backing_offset=2 * MIB, size=2 * MIB + 11),
+         "qcow2", "backing file"),
+    Case("qcow2 on a file named beyond its end", qcow2(backing=b"/x", backing_offset=1 << 62), "qcow2", "backing file"),
+    Case("qcow2 with a data file", qcow2(incompatible=0b100), "qcow2", "data_file"),
+    Case("qcow2 with extended L2 entries", qcow2(incompatible=1 << 4), "qcow2", "Unknown QCOW2 features"),
+    Case("qcow2 with a feature that nobody knows", qcow2(incompatible=1 << 63), "qcow2", "Unknown QCOW2 features"),
+    Case("qcow, version 1", qcow2(version=1), "qcow2", "Unsupported qcow2 version"),
+    Case("qcow2, version 0", qcow2(version=0), "qcow2", "Unsupported qcow2 version"),
+    Case("qcow2, version 4", qcow2(version=4), "qcow2", "Unsupported qcow2 version"),
+    Case("qcow2, version 0xffffffff", qcow2(version=0xFFFFFFFF), "qcow2", "Unsupported qcow2 version"),
+    Case("qcow2 with a huge header", qcow2(header_length=0xFFFFFFFF), "qcow2", "no possible length"),
+    Case("qcow2 with a header longer than a cluster", qcow2(header_length=64 * KIB + 8), "qcow2", "no possible length"),
+    Case("qcow2 with a tiny header", qcow2(header_length=8), "qcow2", "no possible length"),
+    Case("qcow2 with a header as long as a cluster", qcow2(header_length=64 * KIB), "qcow2", None),
+    Case("qcow2 with clusters of a byte", qcow2(cluster_bits=0), "qcow2", "no possible size"),
+    Case("qcow2 with clusters of 2**255 bytes", qcow2(cluster_bits=255), "qcow2", "no possible size"),
+    Case("qcow2 cut within its header", qcow2()[:511], "qcow2", "cut short"),
+    Case("qcow2 cut behind its magic", qcow2()[:4], "qcow2", "cut short"),
+    Case("qcow2 of 200 bytes that names a backing file", qcow2(backing=b"/etc/passwd", size=200), "qcow2", "cut short"),
+    Case("qcow2 of 200 bytes declared raw", qcow2(backing=b"/etc/passwd", size=200), "raw", "format is qcow2"),
+    Case("qcow2 declared raw", qcow2(), "raw", "format is qcow2"),
+    Case("qcow2 declared ami", qcow2(), "ami", "format is qcow2"),
+    Case("qcow2 declared vmdk", qcow2(), "vmdk", "format is qcow2"),
+    Case("qcow2 on /etc/passwd declared raw", qcow2(backing=b"/etc/passwd"), "raw", "format is qcow2"),
+    Case("raw declared qcow2", HARMLESS["raw"], "qcow2", "format is raw"),
+    Case("qcow2 that no format is declared of", qcow2(), None, None),
+    Case("qcow2 on /etc/passwd that no format is declared of", qcow2(backing=b"/etc/passwd"), None, "backing file"),
+    Case("qcow2 on /etc/passwd said to be in an OVA", qcow2(backing=b"/etc/passwd"), "qcow2", "backing file", "ova"),
+    Case("qcow2 on /etc/passwd said to be compressed", qcow2(backing=b"/etc/x"), "raw", "backing file", "compressed"),
+    Case("qcow2 said to be in an OVA", qcow2(), "vmdk", None, "ova"),
+]  # fmt: skip
+
+VMDK = [
+    Case("vmdk, monolithicSparse", vmdk(), "vmdk", None),
+    Case("vmdk, version 3", vmdk(version=3), "vmdk", None),
+    Case("vmdk, streamOptimized", vmdk("streamOptimized"), "vmdk", None),
+    Case("vmdk of a read-only extent", vmdk("streamOptimized", extents=['RDONLY 8 SPARSE "a.vmdk"']), "vmdk", None),
+    Case("vmdk with a footer", stream_optimized(), "vmdk", None),
+    Case("vmdk with a footer, a mebibyte later", stream_optimized(body=MIB), "vmdk", None),
+    Case("vmdk with CRLF", vmdk(descriptor=vmdk_descriptor("monolithicSparse").replace("\n", "\r\n")), "vmdk", None),
+    *(
+        Case(f"vmdk, {kind}", vmdk(kind), "vmdk", "Unsupported subformat")
+        for kind in (
+            "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "fullDevice", "partitionedDevice", "vmfs",
+            "vmfsSparse", "vmfsRaw", "seSparse", "custom", "", "x" * 100,
+        )
+    ),
+    Case("vmdk, flat, of /etc/passwd", vmdk("monolithicFlat", extents=flat("/etc/passwd")), "vmdk", "subformat"),
+    Case("vmdk, sparse, of /etc/passwd", vmdk(extents=flat("/etc/passwd")), "vmdk", "Invalid extent filenames"),
+    Case("vmdk, sparse, of the next image", vmdk(extents=flat("secret.img")), "vmdk", "other extents"),
+    Case("vmdk of a raw device", vmdk(extents=['RW 8 FLAT "/dev/sda" 0']), "vmdk", "Invalid extent filenames"),
+    Case("vmdk of its own and another extent", vmdk(extents=[OWN_EXTENT, *flat("a.img")]), "vmdk", "other extents"),
+    Case("vmdk of several sparse extents", vmdk(extents=[OWN_EXTENT, OWN_EXTENT]), "vmdk", "other extents"),
+    Case("vmdk without extents", vmdk(extents=[]), "vmdk", "No extents"),
+    Case("vmdk with a parent", vmdk(extra='parentFileNameHint="/etc/passwd"'), "vmdk", "parent disk"),
+    Case("vmdk with a parent named in a comment", vmdk(extra='# parentFileNameHint="/etc/x"'), "vmdk", "parent disk"),
+    Case(
+        "vmdk with a parent named behind what the header says is the descriptor",
+        vmdk(extra="# " + "x" * 1024 + '\nparentFileNameHint="/etc/passwd"', descriptor_sectors=1),
+        "vmdk", "parent disk",
+    ),
+    Case("vmdk without a createType", vmdk(descriptor=f"version=1\n{OWN_EXTENT}\n"), "vmdk", "Unsupported subformat"),
+    Case("vmdk with two createTypes", vmdk(extra='createType="monolithicFlat"'), "vmdk", "several subformats"),
+    Case(
+        "vmdk that QEMU reads otherwise than the inspector",
+        vmdk(capacity=0, descriptor='createtype="monolithicSparse"\ncreateType="monolithicFlat"\n' + flat("a.img")[0]),
+        "vmdk", "several subformats",
+    ),
+    Case("vmdk with words that nobody knows", vmdk(extra="include everything"), "vmdk", "Invalid VMDK descriptor"),
+    Case("vmdk whose descriptor isn't ASCII", vmdk(extra="# \xe9"), "vmdk", "No descriptor"),
+    Case("vmdk whose descriptor is empty", vmdk(descriptor=""), "vmdk", "No descriptor"),
+    Case("vmdk whose descriptor has no size", vmdk(descriptor_sectors=0), "vmdk", "No descriptor"),
+    Case("vmdk whose descriptor is huge", vmdk(descriptor_sectors=1 << 62), "vmdk", "Incomplete"),
+    Case("vmdk whose descriptor is elsewhere", vmdk(descriptor_sector=4), "vmdk", "broken"),
+    Case("vmdk without an embedded descriptor", vmdk(descriptor_sector=0, descriptor_sectors=0), "vmdk", "broken"),
+    Case("vmdk, version 4", vmdk(version=4), "vmdk", "broken"),
+    Case("vmdk cut within its header", vmdk()[:60], "vmdk", "Incomplete"),
+    Case("vmdk cut within its descriptor", vmdk()[:700], "vmdk", "Incomplete"),
+    Case("vmdk whose footer is missing", vmdk(directory=AT_END), "vmdk", "signature"),
+    Case("vmdk whose footer is cut", stream_optimized(cut=1), "vmdk", "signature"),
+    Case("vmdk whose footer has another descriptor", stream_optimized(sectors=40), "vmdk", "different descriptor"),
+    Case("vmdk whose footer names another", stream_optimized(directory=AT_END), "vmdk", "another footer"),
+    Case("vmdk whose footer is no footer", stream_optimized(marker=1), "vmdk", "Footer marker is invalid"),
+    Case("vmdk whose stream doesn't end", stream_optimized(end=1), "vmdk", "End-of-stream marker"),
+    Case("vmdk of an ESX server, which may have a parent", b"COWD" + bytes(2044), "vmdk", "Unsupported subformat"),
+    Case("vmdk of an ESX server declared raw", b"COWD" + bytes(2044), "raw", "format is vmdk"),
+    Case("vmdk declared raw", vmdk(), "raw", "format is vmdk"),
+    Case("vmdk of /etc/passwd said to be in an OVA", vmdk(extents=flat("/etc/x")), "vmdk", "extent filenames", "ova"),
+]  # fmt: skip
+
+ALONE = vmdk_descriptor("monolithicFlat", extents=flat("/etc/passwd")).encode()
+DESCRIPTORS = [
+    Case("descriptor alone", ALONE, "vmdk", "file of its own"),
+    Case("descriptor alone declared raw", ALONE, "raw", "format is vmdk"),
+    Case("descriptor alone that no format is declared of", ALONE, None, "file of its own"),
+    Case("descriptor alone, shorter than a sector", b'version=1\ncreateType="vmfs"\n', "raw", "format is vmdk"),
+    Case("descriptor alone, sparse", vmdk_descriptor("monolithicSparse").encode(), "vmdk", "file of its own"),
+    Case("descriptor alone, zeros behind it", ALONE.ljust(2048, b"\0"), "raw", "format is vmdk"),
+    Case("descriptor alone whose comment isn't ASCII", b"# \x80\r\n \r\n" + ALONE, "raw", "format is vmdk"),
+    Case(
+        "descriptor alone that tells its kind late",
+        ALONE.replace(b"createType", b"#" * 5000 + b"\ncreateType"),
+        "raw", "format is vmdk",
+    ),
+    Case(
+        "descriptor alone that doesn't begin as QEMU expects",
+        b"CID=1\n" + ALONE.replace(b"version=1\n", b'createtype="monolithicSparse"\n').replace(b"/etc/", b""),
+        "vmdk", "file of its own",
+    ),
+    Case("text that is no descriptor", b"a text of some length\n" * 40, "raw", None),
+    Case("text that is no descriptor and not ASCII", b"a text of some length\n" * 40 + b"caf\xc3\xa9", "raw", None),
+]  # fmt: skip
+
+OTHERS = [
+    Case("vhd", vhd(), "vhd", None),
+    Case("vhd declared raw", vhd(), "raw", "format is vhd"),
+    Case("vhd cut within its header", vhd()[:100], "vhd", "Incomplete"),
+    Case("vhdx", vhdx(), "vhdx", None),
+    Case("vhdx declared raw", vhdx(), "raw", "format is vhdx"),
+    Case("vhdx without a region table", vhdx(signature=b"oops"), "vhdx", "broken"),
+    Case("vhdx with too many regions", vhdx(regions=5000), "vhdx", "broken"),
+    Case("vhdx whose metadata aren't", vhdx(metadata=b"nonsense"), "vhdx", "broken"),
+    Case("vhdx whose metadata are beyond its end", vhdx(metadata_at=1 << 62), "vhdx", "Incomplete"),
+    Case("vhdx cut before its region table", vhdx()[: 128 * KIB], "vhdx", "Incomplete"),
+    Case("vhdx cut within its region table", vhdx()[: 200 * KIB], "vhdx", "Incomplete"),
+    Case("vhdx cut before its metadata", vhdx()[:MIB], "vhdx", "Incomplete"),
+    Case("vdi", vdi(), "vdi", None),
+    Case("vdi declared raw", vdi(), "raw", "format is vdi"),
+    Case("vdi cut within its header", vdi()[:100], "vdi", "cut short"),
+    Case("qed", qed(), "qed", "not allowed"),
+    Case("qed declared raw", qed(), "raw", "format is qed"),
+    Case("qed that no format is declared of", qed(), None, "not allowed"),
+    Case("qed cut within its header", qed()[:72], None, "cut short"),
+    Case("luks", luks(), "luks", None),
+    Case("luks declared raw", luks(), "raw", "format is luks"),
+    Case("luks, version 2", luks(version=2), "luks", "LUKS version 2"),
+    Case("luks cut within its header", luks(size=591), "luks", "Incomplete"),
+    Case("luks cut within its first words", luks(size=10), "luks", "Incomplete"),
+    Case("parallels, which the inspector doesn't know", parallels(), "ploop", None),
+    Case("a format that nobody knows", HARMLESS["raw"], "frob", "format is raw"),
+]
+
+WINDOWS = mbr(b"\x8b\xd8\x0f\x84" * 16, front=b"\xeb\x52\x90NTFS    ")
+RAW = [
+    Case("raw", HARMLESS["raw"], "raw", None),
+    Case("raw that no format is declared of", HARMLESS["raw"], None, None),
+    Case("kernel", b"MZ" + HARMLESS["raw"], "aki", None),
+    Case("nothing", b"", "raw", None),
+    Case("nothing declared qcow2", b"", "qcow2", "format is raw"),
+    Case("one byte", b"Q", "raw", None),
+    Case("511 bytes", b"\x01" * 511, "raw", None),
+    Case("511 bytes declared vmdk", b"\x01" * 511, "vmdk", "format is raw"),
+    Case("zeros", bytes(4096), "raw", None),
+    Case("disk with an MBR", mbr(partition(0x83, boot=0x80), partition(0x82)), "raw", None),
+    Case("disk with a GPT", gpt(), "raw", None),
+    Case("disk with a GPT that no format is declared of", gpt(), None, None),
+    Case("file system with a boot sector", WINDOWS, "raw", None),
+    Case("boot loader without partitions", mbr(front=b"\xeb\x63\x90"), "raw", None),
+    Case("disk with an MBR declared qcow2", mbr(partition(0x83)), "qcow2", "format is gpt"),
+    Case("GPT with a second partition in the MBR", gpt(partition(0xEE), partition(0x83)), "raw", "extra partitions"),
+    Case("GPT protected from elsewhere", gpt(partition(0xEE, start=7)), "raw", "start LBA"),
+    Case("GPT protected from another cylinder", gpt(partition(0xEE, chs=b"\1\2\3")), "raw", "start CHS"),
+    Case("GPT protected by nonsense", gpt(partition(0xEE, boot=0x7F)), "raw", "boot flag"),
+    Case("GPT protected by nonsense that no format is declared of", gpt(partition(0xEE, start=7)), None, "start LBA"),
+]
+
+POLYGLOTS = [
+    Case("iso", iso(), "iso", None),
+    Case("iso by UDF", iso(identifier=b"NSR02"), "iso", None),
+    Case("iso to boot from a stick", iso(gpt()), "iso", None),
+    Case("iso to boot from a stick that no format is declared of", iso(gpt()), None, None),
+    Case("iso as mkisofs makes it bootable", iso(gpt(partition(0xEF), partition(0xEE, start=0))), "iso", None),
+    Case("iso declared raw", iso(), "raw", "format is iso"),
+    Case("iso to boot from a stick declared raw", iso(gpt()), "raw", "format is gpt and iso"),
+    Case("iso cut within its first descriptor", iso()[: 33 * KIB], "iso", "format is raw"),
+    Case("iso that is a qcow2", iso(qcow2()), "iso", "format is iso and qcow2"),
+    Case("qcow2 that is an iso", iso(qcow2()), "qcow2", "format is iso and qcow2"),
+    Case("qcow2 that is an iso, and no format is declared", iso(qcow2()), None, "iso and qcow2 at once"),
+    Case("iso that is a vmdk", iso(vmdk()), "iso", "format is iso and vmdk"),
+    Case("iso that is a vmdk, said to be in an OVA", iso(vmdk()), "iso", "iso and vmdk at once", "ova"),
+    Case("iso that is a descriptor", iso(ALONE), "iso", "format is iso and vmdk"),
+    Case("qcow2 with a boot sector", placed((0, qcow2()), (510, b"\x55\xaa")), "qcow2", "format is gpt and qcow2"),
+    Case("iso that is a luks", iso(luks()), None, "iso and luks at once"),
+]
+
+CASES = [*QCOW2, *VMDK, *DESCRIPTORS, *OTHERS, *RAW, *POLYGLOTS]
+
+
+@pytest.fixture(params=["streamed and hashed", "copied unseen"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Audited as it comes by, or looked at in the new file once it is there."""
+    monkeypatch.setattr(pipeline, "BUFFERS", 2)  # to make 24 takes longer than all the rest
+    way: str = request.param
+    return way
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_an_image_lands_or_is_refused_in_words_and_leaves_nothing(case: Case, way: str, tmp_path: Path) -> None:
+    digest = Digest("sha256", hashlib.sha256(case.data).hexdigest())
+    image = Image("id", None, len(case.data), case.declared, case.container, digest)
+    folder = tmp_path / "vms"
+    folder.mkdir()
+    target = folder / "1"
+    if way == "copied unseen":
+        source = tmp_path / "image"
+        source.write_bytes(case.data)
+        work = Work(str(target), image, Location(f"file://{source}"))
+        outcome = FileHandler([tmp_path], Transfer(MemoryVerifiedFiles(), Rules(verify=False))).fetch(work)
+    else:
+        catalog = MemoryCatalog([image], data={"id": case.data})
+        outcome = DownloadHandler(catalog, Transfer(MemoryVerifiedFiles())).fetch(Work(str(target), image))
+    if case.word is None:
+        assert isinstance(outcome, Success)
+        assert target.read_bytes() == case.data
+    else:
+        assert isinstance(outcome, Failure)
+        assert isinstance(refused := outcome.failure(), Mismatched)
+        assert case.word in refused.reason
+        assert os.listdir(folder) == []
+
+
+def test_the_names_of_the_cases_are_different() -> None:
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_an_unsafe_image_lands_where_nothing_is_inspected(tmp_path: Path) -> None:
+    data = qcow2(backing=b"/etc/passwd")
+    image = Image("id", size=len(data), disk_format="qcow2")
+    transfer = Transfer(MemoryVerifiedFiles(), Rules(inspect=False))
+    handler = DownloadHandler(MemoryCatalog([image], data={"id": data}), transfer)
+    assert isinstance(handler.fetch(Work(str(tmp_path / "1"), image)), Success)
