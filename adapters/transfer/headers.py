@@ -1,6 +1,7 @@
 """What oslo.utils' inspectors let pass and QEMU opens, by an image's first mebibyte.
 
-Each rule here was seen at work: QEMU 7.2 opens the other file, oslo.utils 10.2 says "raw", or "safe".
+A parent's name, a second createType, a late or odd descriptor in a VMDK, and a short qcow2 were seen at work: QEMU 7.2
+opened the other file, and oslo.utils 10.2 said "raw", or "safe". The other rules are from reading QEMU's sources.
 """
 
 import re
