@@ -92,7 +92,15 @@ def _as_recorded(work: Work, status: os.stat_result) -> Result[Landing | None, R
         held = recorded.image.id if recorded.image else "another image"
         return Failure(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
     return Success(
-        Landing(recorded.method, recorded.size, recorded.digest, recorded.verified, recorded.fingerprint, present=True)
+        Landing(
+            recorded.method,
+            recorded.size,
+            recorded.digest,
+            recorded.verified,
+            recorded.fingerprint,
+            present=True,
+            inspected_by=recorded.inspected_by,
+        )  # fmt: skip
     )
 
 

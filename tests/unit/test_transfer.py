@@ -72,10 +72,7 @@ def transfer(request: pytest.FixtureRequest) -> Transfer:
 
 
 def associated(target: Path, landing: Landing, image: Image | None) -> Association:
-    return Association(
-        str(target), "file", image, None, datetime.now(UTC), landing.method, landing.size, landing.digest,
-        landing.verified, landing.fingerprint,
-    )  # fmt: skip
+    return landing.recorded_in(Association(str(target), "file", image, None, datetime.now(UTC)))
 
 
 def test_the_target_holds_the_very_bytes_and_only_its_owner_reads_them(
