@@ -100,7 +100,7 @@ def _as_recorded(work: Work, status: os.stat_result) -> Result[Landing | None, R
             recorded.fingerprint,
             present=True,
             inspected_by=recorded.inspected_by,
-        )  # fmt: skip
+        )
     )
 
 
