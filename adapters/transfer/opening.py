@@ -20,6 +20,8 @@ __all__ = ["fingerprint", "local_path", "open_beneath", "open_regular"]
 
 # Opening a FIFO must not wait for its writer.
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_LONGEST: Final = 8192
+"""Characters of a URL, all of which a refusal would repeat."""
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", 0)
 
 
@@ -39,6 +41,8 @@ def local_path(location: Location) -> Result[str, str]:
     >>> local_path(Location("file://elsewhere/srv/noble.img"))
     <Failure: file://elsewhere/srv/noble.img names a file of another host>
     """
+    if len(location.url) > _LONGEST:
+        return Failure(f"its URL has more than {_LONGEST} characters")
     try:
         parts = urlsplit(location.url.strip())
     except ValueError as error:
