@@ -20,16 +20,17 @@ from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.journals.memory import MemoryJournal
 from lading.adapters.transfer.guard import Guard
 from lading.adapters.transfer.http import HttpOptions
 from lading.adapters.transfer.opening import open_beneath
-from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.transfer.transfer import Rules, Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 
 PUBLIC = "93.184.215.14"
 LONG = "a" * 9000
 BYTES = b"noble"
-TRANSFER = Transfer(MemoryVerifiedFiles(), inspect=False)
+TRANSFER = Transfer(MemoryVerifiedFiles(), Rules(inspect=False))
 
 
 class Network:
@@ -298,7 +299,7 @@ def test_settings_that_say_nothing_keep_a_server_of_this_host_out_of_reach(
     network: Network, server: Faults, target: Path
 ) -> None:
     def handler(**settings: object) -> HttpHandler:
-        return HttpHandler.from_setup(HandlerSetup(settings, TRANSFER, MemoryCatalog()))
+        return HttpHandler.from_setup(HandlerSetup(settings, TRANSFER, MemoryCatalog(), MemoryJournal()))
 
     assert "allowed_ports" in str(network.fetch(handler(), target, server.url("/x")))
     assert "allowed_networks" in str(network.fetch(handler(allowed_ports=[]), target, server.url("/x")))
