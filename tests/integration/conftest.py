@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.disk.forking import Forks
 
 MEBIBYTE = 1 << 20
 
@@ -91,3 +93,10 @@ def lading(host: Path, environment: dict[str, str]) -> Lading:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def forks(faulty_library: Path) -> Iterator[Sequence[Forks]]:
+    """The command without its start, once for each of a few processors."""
+    with ExitStack() as running:
+        yield [running.enter_context(Forks(faulty_library)) for _ in range(min(os.cpu_count() or 1, 4))]
