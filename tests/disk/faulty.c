@@ -8,13 +8,14 @@
  *   FAULTY_DISK_LOG         a file; each counted call appends `number call path` to it before it happens
  *   FAULTY_DISK_KILL_AT     N: SIGKILL just before the Nth call
  *   FAULTY_DISK_KILL_AFTER  N: SIGKILL just after it
- *   FAULTY_DISK_FAIL        errno:calls:first:last[:path], for example `5:write,pwrite*:2:2` or `28:*:7::*.sqlite*`: of the
- *                           calls whose name matches one of the comma-separated patterns and whose path matches `path`
- *                           (fnmatch(3), in which * takes slashes too), those from the first to the last do nothing and
- *                           return -1; no last: all further ones
+ *   FAULTY_DISK_FAIL        errno:calls:first:last[:path], as in `5:write,pwrite*:2:2` or `28:*:7::*.sqlite*`: of the
+ *                           calls whose name matches one of the patterns (with commas between them) and whose path
+ *                           matches `path` (fnmatch(3), in which * takes slashes too), those from the first to the last
+ *                           do nothing and return -1; no last: all further ones
  *
- * A call goes by the name of the function that was called, less its 64. Of two paths the counted one is told, and of two
- * that count the new one. A file under no name (O_TMPFILE) is opened at its folder and written at `folder/#inode (deleted)`.
+ * A call goes by the name of the function that was called, less its 64. Of two paths the counted one is told, of two that
+ * count the new one. A file under no name (O_TMPFILE) is opened at its folder, and written at
+ * `folder/#inode (deleted)`.
  *
  * Not seen: memory maps (of SQLite's files the -shm), stdio, a raw syscall(2), and changes of times, of extended
  * attributes, and by fchmodat or mknod. The effects are raw system calls, for machines of 64 bits.
@@ -139,7 +140,8 @@ static bool at_descriptor(char *path, int descriptor)
     char link[64];
     struct stat status;
     int kept = errno;
-    bool is_file = folder_count && !fstat(descriptor, &status) && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode));
+    bool is_file =
+        folder_count && !fstat(descriptor, &status) && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode));
     snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
     ssize_t length = is_file ? readlink(link, path, PATH_MAX - 1) : -1;
     path[length > 0 ? length : 0] = 0;
@@ -147,7 +149,7 @@ static bool at_descriptor(char *path, int descriptor)
     return length > 0 && is_beneath(path);
 }
 
-/* Whether a name counts, and its path, in which only the folder's symlinks are followed, or with `all` the name's too. */
+/* Whether a name counts, and its path, in which the folder's symlinks are followed, and with `all` the name's too. */
 static bool at_name(char *path, int folder, const char *name, bool all)
 {
     char whole[PATH_MAX], within[PATH_MAX], resolved[PATH_MAX];
