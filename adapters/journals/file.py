@@ -45,7 +45,7 @@ class FileJournal:
     def begin(self, intent: Intent) -> None:
         destination = as_text(intent.destination) if intent.destination is not None else None
         try:
-            row = (as_text(intent.target), destination, _document(intent), encoded(intent.notes))
+            row = (as_text(intent.target), destination, _document(intent), encoded(dict(intent.notes)))
             changed = _difference(intent, _intent(row))
         except NONSENSE as error:
             raise StoreUnavailable(f"what is to be done to {intent.target} can't be written down: {error}") from error
@@ -57,7 +57,14 @@ class FileJournal:
 
     @safe(exceptions=(StoreUnavailable,))
     def note(self, target: str, notes: Mapping[str, object]) -> None:
-        self._database.change((_NOTE, (encoded(notes), as_text(target))))
+        try:
+            written = encoded(dict(notes))
+            is_kept = decoded(written) == notes
+        except NONSENSE as error:
+            raise StoreUnavailable(f"what is done to {target} can't be written down: {error}") from error
+        if not is_kept:
+            raise StoreUnavailable(f"what is done to {target} can't be written down: it would come back changed")
+        self._database.change((_NOTE, (written, as_text(target))))
 
     @safe(exceptions=(StoreUnavailable,))
     def settle(self, target: str) -> None:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from returns.result import Success
+from tests.strategies import any_images, any_locations, any_targets, any_texts
 
 from lading.adapters.associations.file import FileAssociations
 from lading.adapters.associations.memory import MemoryAssociations
@@ -51,43 +52,6 @@ def association(target: str = "/vms/1/disk", handler: str = "file", image: Image
 # What they range over: whatever the values' own descriptions allow.
 
 
-def texts(min_size: int = 0) -> SearchStrategy[str]:
-    """With lone surrogates, and pairs of them that are not one character; with NUL, and all else."""
-    return st.text(st.characters(exclude_categories=()), min_size=min_size)
-
-
-def targets() -> SearchStrategy[str]:
-    """Paths of bytes, as the system has them, and of any text."""
-    return st.one_of(st.binary().map(os.fsdecode), texts()).map("/vms/{}/disk".format)
-
-
-def json_objects() -> SearchStrategy[dict[str, object]]:
-    plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts()
-    nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(texts(), inner), max_leaves=5)
-    # Among them what an image's document calls its own.
-    return st.dictionaries(st.sampled_from(["size", "id", "locations", "direct_url", "os_distro"]) | texts(), nested)
-
-
-def locations() -> SearchStrategy[Location]:
-    return st.builds(Location, texts(), json_objects())
-
-
-def images() -> SearchStrategy[Image]:
-    return st.builds(
-        Image,
-        id=texts().map("id-{}".format),
-        name=st.none() | texts(),
-        size=st.none() | st.integers(min_value=0),
-        disk_format=st.none() | texts(),
-        container_format=st.none() | texts(),
-        digest=st.none() | st.builds(Digest, texts(min_size=1), texts(min_size=1)),
-        checksum=st.none() | texts(),
-        status=texts(min_size=1),
-        locations=st.lists(locations(), max_size=2),
-        properties=json_objects(),
-    )
-
-
 def fingerprints() -> SearchStrategy[Fingerprint]:
     unsigned, signed = st.integers(0, 2**64 - 1), st.integers(-(2**64), 2**64)
     return st.builds(Fingerprint, unsigned, unsigned, unsigned, signed, signed)
@@ -96,14 +60,14 @@ def fingerprints() -> SearchStrategy[Fingerprint]:
 def associations() -> SearchStrategy[Association]:
     return st.builds(
         Association,
-        target=targets(),
-        handler=texts(),
-        image=st.none() | images(),
-        location=st.none() | locations(),
+        target=any_targets(),
+        handler=any_texts(),
+        image=st.none() | any_images(),
+        location=st.none() | any_locations(),
         landed_at=st.datetimes(timezones=st.just(UTC)),
-        method=st.none() | texts(),
+        method=st.none() | any_texts(),
         size=st.none() | st.integers(min_value=0),
-        digest=st.none() | st.builds(Digest, texts(), texts()),
+        digest=st.none() | st.builds(Digest, any_texts(), any_texts()),
         verified=st.booleans(),
         fingerprint=st.none() | fingerprints(),
     )
@@ -148,7 +112,7 @@ def test_removing_what_is_not_recorded_is_no_failure(store: AssociationStore) ->
 
 
 @one_store_for_all
-@given(st.lists(targets(), unique=True))
+@given(st.lists(any_targets(), unique=True))
 def test_different_targets_are_different_however_alike(store: AssociationStore, different: list[str]) -> None:
     for known in list(store.list()):
         store.remove(known.target)
