@@ -124,14 +124,14 @@ def open_container(settings: Settings | None = None, *, recover: bool = True) ->
         **{settings.associations.kind: container.memory_verified, **container.verified.providers}
     )
     _admit(container.locks, plugins.LOCKS, settings.locks, f"{settings.source}: locks.kind")
+    if isinstance(locks := container.locks(), FileLocks):
+        locks.sweep()
     if recover:
         _recover(container)
     return container
 
 
 def _recover(container: Container) -> None:
-    if isinstance(locks := container.locks(), FileLocks):
-        locks.sweep()
     try:
         # Handlers are built for it only where there is something to do.
         if next(container.journal().list(), None) is not None:

@@ -197,5 +197,7 @@ def _unavailable(path: Path, error: sqlite3.Error | OSError) -> StoreUnavailable
         code, text = _AS_SQLITE.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN), error.strerror
     else:
         # An extended code holds the primary one in its low byte (sqlite.org/rescode.html).
-        code, text = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF, str(error)
+        code, text = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR), str(error)
+        # The index of the log couldn't grow: sqlite.org/rescode.html#ioerr_shmsize
+        code = sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR_SHMSIZE else code & 0xFF
     return StoreUnavailable(f"the database {path} can't be used: {text}: {_ADVICE.get(code, 'see what it holds')}")

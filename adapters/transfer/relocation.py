@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import errno
+import logging
 import os
 import sys
 from contextlib import closing
@@ -24,6 +25,7 @@ from lading.ports.association import Fingerprint
 
 __all__ = ["changed", "move", "remove"]
 
+_log = logging.getLogger(__name__)
 _RENAME_NOREPLACE: Final = 1
 _AT_FDCWD: Final = -100
 # renameat2(2): a kernel, C library or file system that can't; link(2): no hard links here.
@@ -147,5 +149,9 @@ def _let_go(source: str, destination: str) -> Result[None, Refusal]:
         os.unlink(destination)
         flush_folder(destination)
         return Failure(TargetFailed(f"{source} can't be removed from its folder: {error.strerror}"))
-    flush_folder(source)
+    try:
+        flush_folder(source)
+    except OSError as error:
+        # The copy is safe; a power failure could bring the source back, beside it.
+        _log.warning("%s is moved, but its old folder can't be flushed: %s", source, error.strerror)
     return Success(None)

@@ -9,7 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.disk.bench import DATA, SCENES, Bench
+from tests.disk.faulty import FaultyDisk
 from tests.disk.forking import Forks
+from tests.faults import Faults, Reply
 
 MEBIBYTE = 1 << 20
 
@@ -100,3 +103,26 @@ def forks(faulty_library: Path) -> Iterator[Sequence[Forks]]:
     """The command without its start, once for each of a few processors."""
     with ExitStack() as running:
         yield [running.enter_context(Forks(faulty_library)) for _ in range(min(os.cpu_count() or 1, 4))]
+
+
+@pytest.fixture
+def benches(
+    faulty_disk: Callable[..., FaultyDisk],
+    forks: Sequence[Forks],
+    tmp_path: Path,
+    faults: Faults,
+    request: pytest.FixtureRequest,
+) -> Sequence[Bench]:
+    """As many as run at a time, for the scene of that name."""
+    catalog = tmp_path / "catalog"
+    catalog.mkdir()
+    (catalog / "noble.img").write_bytes(DATA)
+    scene = SCENES[request.getfixturevalue("name")]
+    other: Path | None = request.getfixturevalue("small_disk") if "other/2" in scene.command else None
+    made = []
+    for number, running in enumerate(forks):
+        top, elsewhere = tmp_path / f"host-{number}", other and other / str(number)
+        disk = faulty_disk(top, *([elsewhere] if elsewhere else []))
+        made.append(Bench(top, catalog, elsewhere, running, disk))
+    made[0].add(faults.answer("/noble.img", Reply(DATA)))
+    return made

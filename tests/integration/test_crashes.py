@@ -1,0 +1,80 @@
+"""Commands killed at every call that changes the disk, and recovered: all or nothing, and nothing forgotten."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from queue import SimpleQueue
+
+import pytest
+from tests.disk.bench import SCENES, Bench, Scene, State
+from tests.disk.faulty import Call
+
+KILLED = -9
+
+
+def recovered(bench: Bench) -> str:
+    """What is wrong with how recovery ends; nothing, if nothing is."""
+    done = bench.forks.run("recover", folder=bench.top, variables=bench.variables("file,http,download"))
+    left = [*bench.top.rglob("*.lock")]
+    return f"recover: {done.stderr}" if done.returncode or done.stderr else f"locks are left: {left}" if left else ""
+
+
+def wrong(bench: Bench, scene: Scene, call: Call, before: State, after: State) -> Iterator[str]:
+    """What is not as it should be after a command was killed at that call."""
+    bench.prepare(scene)
+    killed = bench.run(scene, bench.disk.kill_at(call.number))
+    if killed.returncode != KILLED:
+        yield f"it was not killed: {killed.returncode}, {killed.stderr}"
+    state = bench.state()
+    for path, data in state.files.items():
+        if not path.endswith(".lading-part") and data not in (before.files.get(path), after.files.get(path)):
+            yield f"{path} is torn: {len(data)} bytes"
+    # Recovery itself is cut off first, sometimes.
+    orders = bench.disk.kill_at(1 + call.number % 17)
+    bench.forks.run("recover", folder=bench.top, variables={**bench.variables("file,http,download"), **orders})
+    if told := recovered(bench):
+        yield told
+    state = bench.state()
+    if state not in (before, after):
+        yield f"neither done nor undone: {[*state.files]}, recorded {state.recorded}, {state.integrity}"
+    again = bench.run(scene, {})
+    if state == before and again.returncode != 0:
+        yield f"tried again: {again.returncode}, {again.stderr}"
+    if bench.state() != after:
+        yield f"tried again: {[*bench.state().files]}, recorded {bench.state().recorded}"
+
+
+def every(calls: Sequence[Call]) -> Iterator[Call]:
+    """Which calls to be killed at: of a row of like ones, for a database's pages, the first and the last."""
+    for _, row in groupby(calls, key=lambda call: call[1:]):
+        alike = list(row)
+        yield from alike if os.environ.get("LADING_TORTURE") else dict.fromkeys((alike[0], alike[-1]))
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_whatever_call_it_is_killed_at_recovery_finishes_it_or_takes_it_back(
+    benches: Sequence[Bench], name: str
+) -> None:
+    scene, bench = SCENES[name], benches[0]
+    bench.prepare(scene)
+    before = bench.state()
+    bench.disk.calls()
+    assert bench.run(scene, bench.disk.counted()).returncode == 0
+    calls, after = bench.disk.calls(), bench.state()
+    assert len(calls) > 10
+    free: SimpleQueue[Bench] = SimpleQueue()
+    for each in benches:
+        free.put(each)
+
+    def attempt(call: Call) -> list[tuple[str, str]]:
+        bench = free.get()
+        try:
+            where = f"{call.number} {call.name} {bench.relative(call.path)}"
+            return [(where, each) for each in wrong(bench, scene, call, before, after)]
+        finally:
+            free.put(bench)
+
+    with ThreadPoolExecutor(len(benches)) as pool:
+        found = [each for some in pool.map(attempt, every(calls)) for each in some]
+    assert found == []
