@@ -139,7 +139,7 @@ def _recover(container: Container) -> None:
                 pass
     except StoreUnavailable as failure:
         # Whoever needs the store will be told.
-        _log.warning("what was cut off earlier is not seen to: %s", failure)
+        _log.info("what was cut off earlier is not seen to: %s", failure)
 
 
 def _admit(

@@ -29,8 +29,9 @@ def wrong_now(state: State, before: State, after: State, done: Done) -> Iterator
     if done.returncode not in {0, *REFUSED}:
         yield f"exit code {done.returncode}: {done.stderr}"
     lines = done.stderr.splitlines()
-    if len(lines) > 2 or not all(line.startswith("lading: ") for line in lines) or bool(lines) != bool(done.returncode):
-        yield f"exit code {done.returncode} is not said in a line or two: {done.stderr!r}"
+    said = [line for line in lines if not line.startswith(("lading: WARNING", "lading: ERROR"))]
+    if len(lines) > 3 or not all(line.startswith("lading: ") for line in lines) or len(said) != bool(done.returncode):
+        yield f"exit code {done.returncode} is not said in a line: {done.stderr!r}"
     if done.returncode == 0 and state != after:
         yield f"it said that all is well, and there is {[*state.files]}, recorded {state.recorded}"
     if state.integrity != "ok":

@@ -53,7 +53,7 @@ def test_a_fetch_to_a_full_disk_is_refused_and_works_when_there_is_room(
 ) -> None:
     filler = fill(small_disk, but=room)
     for _ in range(2):  # what the first left would be in the second's way
-        assert refusal(lading("fetch", "noble", "small/1"), 4, "small/1 can't be written: No space left on device")
+        assert refusal(lading("fetch", "noble", "small/1"), 4, "small/1 needs 2097152 bytes, and the disk of")
     assert os.listdir(small_disk) == [filler.name]
     assert lading("ls").stdout == ""
     filler.unlink()
@@ -64,7 +64,7 @@ def test_a_fetch_to_a_full_disk_is_refused_and_works_when_there_is_room(
 def test_a_forced_fetch_to_a_full_disk_leaves_what_was_there(lading: Lading, noble: Path, small_disk: Path) -> None:
     (small_disk / "1").write_bytes(b"precious")
     filler = fill(small_disk, but=MEBIBYTE)
-    assert refusal(lading("fetch", "noble", "small/1", "--force"), 4, "No space left on device")
+    assert refusal(lading("fetch", "noble", "small/1", "--force"), 4, "small/1 needs 2097152 bytes, and the disk of")
     assert (small_disk / "1").read_bytes() == b"precious"
     filler.unlink()
     assert lading("fetch", "noble", "small/1", "--force").returncode == 0
@@ -102,13 +102,7 @@ def test_a_fetch_that_cannot_be_recorded_is_undone_and_works_when_there_is_room(
     assert (host / "vms" / "1").read_bytes() == noble.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("room", "words"),
-    [
-        (0, "state.sqlite can't be used"),  # not yet with the advice: SQLite calls it an I/O error
-        (40 * KIBIBYTE, ADVICE),
-    ],
-)
+@pytest.mark.parametrize("room", [0, 40 * KIBIBYTE])
 @pytest.mark.parametrize("command", [["fetch", "noble", "vms/2"], ["mv", "vms/1", "vms/2"], ["rm", "vms/1"]])
 def test_what_a_full_database_cannot_record_works_when_there_is_room(
     lading: Lading,
@@ -118,12 +112,11 @@ def test_what_a_full_database_cannot_record_works_when_there_is_room(
     environment: dict[str, str],
     command: list[str],
     room: int,
-    words: str,
 ) -> None:
     environment["LADING_ASSOCIATIONS__PATH"] = str(small_disk / "state.sqlite")
     assert lading("fetch", "noble", "vms/1").returncode == 0
     filler = fill(small_disk, but=room)
-    assert refusal(lading(*command), 7, words)
-    assert os.listdir(host / "vms") == (["1"] if room == 0 or command[0] != "rm" else [])
+    assert refusal(lading(*command), 7, ADVICE)
+    assert os.listdir(host / "vms") == ["1"]
     filler.unlink()
     assert lading(*command).returncode == 0
