@@ -6,7 +6,9 @@ READY := $(VENV)/.ready
 # Profiles are in tests/conftest.py.
 export HYPOTHESIS_PROFILE ?= dev
 
-.PHONY: demo test check format bench clean
+KILLS ?= 400
+
+.PHONY: demo test torture check format bench clean
 
 $(READY): pyproject.toml requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lading needs Python 3.11 or newer: make PYTHON=python3.x")'
@@ -22,6 +24,9 @@ demo: $(READY)  ## the main job on real input
 test: $(READY)  ## all tests
 	@$(BIN)/pytest --cov --cov-report=
 	@$(BIN)/coverage report --include='*/domain/*,*/ports/*' --fail-under=100
+
+torture: $(READY)  ## what `make test` does shortly, at length: KILLS at random moments, every crash point, a busy store
+	@LADING_TORTURE=$(KILLS) $(BIN)/pytest tests/integration/test_kills.py tests/integration/test_crashes.py tests/integration/test_association_store_processes.py
 
 check: $(READY)  ## everything that needs no run: style, types, imports, doctests
 	@$(BIN)/ruff check

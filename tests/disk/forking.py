@@ -9,9 +9,11 @@ import gc
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +29,8 @@ class Order(TypedDict):
     arguments: list[str]
     folder: str
     variables: dict[str, str]
+    seconds: float | None
+    """After which it is killed (SIGKILL), if it has not come to its end."""
 
 
 class Forks:
@@ -42,11 +46,13 @@ class Forks:
             text=True,
         )
 
-    def run(self, *arguments: str, folder: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        """As `subprocess.run` would; the disk's orders are among the variables."""
+    def run(
+        self, *arguments: str, folder: Path, variables: Mapping[str, str], seconds: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """As `subprocess.run` would; the disk's orders are among the variables. After so many seconds it is killed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        order = Order(arguments=list(arguments), folder=str(folder), variables=dict(variables))
+        order = Order(arguments=list(arguments), folder=str(folder), variables=dict(variables), seconds=seconds)
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         code, out, err = json.loads(self._process.stdout.readline())
@@ -65,16 +71,30 @@ def serve() -> None:
     """Carry out each order in a child. What that had to load, the next ones have."""
     answers = os.dup(1)
     for line in sys.stdin:
+        order: Order = json.loads(line)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as loaded:
             gc.freeze()  # so that a child's collection doesn't copy what it shares with this process
             child = os.fork()
             if child == 0:
-                _carry_out(json.loads(line), out, err, loaded)
-            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+                _carry_out(order, out, err, loaded)
+            code = os.waitstatus_to_exitcode(_ended(child, order["seconds"]))
             os.write(answers, json.dumps([code, _all_of(out), _all_of(err)]).encode() + b"\n")
             for name in _all_of(loaded).split():
                 with suppress(ImportError):
                     importlib.import_module(name)
+
+
+def _ended(child: int, seconds: float | None) -> int:
+    """How it ended (wait(2)), by itself or killed."""
+    if seconds is not None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found, status = os.waitpid(child, os.WNOHANG)
+            if found:
+                return status
+            time.sleep(0.0005)
+        os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
 
 
 def _carry_out(order: Order, out: BinaryIO, err: BinaryIO, loaded: BinaryIO) -> NoReturn:
