@@ -40,7 +40,7 @@ class FileLocks:
                 pass
 
     def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
-        path = self._folder / (hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:32] + _SUFFIX)
+        path = self._folder / (hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:32] + _SUFFIX)
         return self._holding.hold(name, lambda: self._take(path, wait=wait, name=name))
 
     def _take(self, path: Path, *, wait: bool, name: str = "") -> Callable[[], None] | None:
