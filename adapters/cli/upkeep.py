@@ -8,7 +8,7 @@ import click
 from returns.result import Failure, Success
 
 from lading.adapters.cli.arguments import PATH, local_target
-from lading.adapters.cli.exits import Exit
+from lading.adapters.cli.exits import Exit, exit_code
 from lading.adapters.cli.output import as_json, say, size_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
@@ -110,7 +110,7 @@ def _verify(session: Session, target: str) -> Exit:
         has_changed = isinstance(failure, HandlerRefused) and isinstance(failure.refusal, Mismatched)
         reason = failure.refusal.reason if isinstance(failure, HandlerRefused) else str(failure)
         _report(session, target, "changed" if has_changed else "unknown", None, reason)
-        return Exit.CHANGED if has_changed else Exit.FAILED
+        return Exit.CHANGED if has_changed else exit_code(failure)
     association = outcome.unwrap()
     state = "intact" if association.digest else "unverified"
     _report(session, target, state, association, None if association.digest else "no digest of it is known")

@@ -78,3 +78,27 @@ def test_whatever_call_it_is_killed_at_recovery_finishes_it_or_takes_it_back(
     with ThreadPoolExecutor(len(benches)) as pool:
         found = [each for some in pool.map(attempt, every(calls)) for each in some]
     assert found == []
+
+
+@pytest.mark.parametrize("name", ["fetch", "fetch by http", "fetch, resumed", "mv to another file system"])
+def test_bytes_and_name_reach_the_disk_before_they_are_recorded(benches: Sequence[Bench], name: str) -> None:
+    bench, scene = benches[0], SCENES[name]
+    bench.prepare(scene)
+    bench.disk.calls()
+    assert bench.run(scene, bench.disk.counted()).returncode == 0
+    calls = [(call.name, bench.relative(call.path)) for call in bench.disk.calls()]
+    target = scene.command[2]
+    folder = os.path.dirname(target)
+    published = next(at for at, (call, path) in enumerate(calls) if call == "linkat" and path == target)
+    written = max(
+        at for at, (call, path) in enumerate(calls) if call in {"pwrite", "ftruncate"} and path.startswith(folder)
+    )
+    flushes = [at for at, (call, _) in enumerate(calls) if call in {"fsync", "fdatasync"}]
+    noted = [at for at, (call, path) in enumerate(calls) if call == "fdatasync" and path.endswith("-wal")]
+    flushed = next(at for at in flushes if at > written and calls[at][1].startswith(f"{folder}/"))
+    named = next(at for at in flushes if at > published and calls[at][1] == folder)
+    assert written < flushed < published < named
+    # Which file is about to appear is written down between, and that it is there afterwards.
+    assert any(flushed < at < published for at in noted)
+    assert not any(published < at < named for at in noted)
+    assert any(named < at for at in noted)

@@ -1,0 +1,175 @@
+"""`lading recover` and `lading verify` as their users run them, and what the settings say of landing."""
+
+import hashlib
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.faults import STALL, Faults, Reply
+
+Lading = Callable[..., subprocess.CompletedProcess[str]]
+MEBIBYTE = 1 << 20
+DATA = os.urandom(3 * MEBIBYTE + 12345)
+
+
+def records(done: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def register(host: Path, name: str, **described: object) -> None:
+    folder = host / "home" / ".local" / "share" / "lading" / "catalog"
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {"id": name, "name": name, "disk_format": "raw", "container_format": "bare", **described}
+    (folder / f"{name}.json").write_text(json.dumps(document))
+
+
+@pytest.fixture
+def noble(host: Path) -> Path:
+    """An image in a folder."""
+    path = host / "images" / "noble.img"
+    path.write_bytes(DATA)
+    digest = hashlib.sha256(DATA).hexdigest()
+    register(host, "noble", os_hash_algo="sha256", os_hash_value=digest, locations=[{"url": f"file://{path}"}])
+    return path
+
+
+@pytest.fixture
+def cut_off(host: Path, environment: dict[str, str], faults: Faults) -> Faults:
+    """A host on which a download was killed after two mebibytes and some; its server has become well since."""
+    environment["LADING_HANDLERS__HTTP__ALLOWED_NETWORKS"] = "127.0.0.1"
+    environment["LADING_HANDLERS__HTTP__ALLOWED_PORTS"] = "[]"
+    url = faults.answer("/jammy", Reply(DATA, after=2 * MEBIBYTE + 100_000, then=STALL), Reply(DATA))
+    digest = hashlib.sha256(DATA).hexdigest()
+    register(host, "jammy", size=len(DATA), os_hash_algo="sha256", os_hash_value=digest, locations=[{"url": url}])
+    fetching = subprocess.Popen([sys.executable, "-m", "lading", "fetch", "jammy", "vms/1"], cwd=host, env=environment)
+    faults.wait_stalled()
+    part = host / "vms" / ".1.lading-part"
+    while not part.exists() or part.stat().st_size < 2 * MEBIBYTE:
+        assert fetching.poll() is None
+    fetching.kill()
+    assert fetching.wait() == -signal.SIGKILL
+    return faults
+
+
+def test_the_next_fetch_goes_on_where_one_was_killed(lading: Lading, host: Path, cut_off: Faults) -> None:
+    told = records(lading("fetch", "jammy", "vms/1", "--json"))
+    assert (told[0]["resumed"], told[0]["verified"]) == (2 * MEBIBYTE, True)
+    assert cut_off.requests[-1].range == f"bytes={2 * MEBIBYTE}-"
+    assert (host / "vms" / "1").read_bytes() == DATA
+    assert os.listdir(host / "vms") == ["1"]
+
+
+def test_what_was_resumed_is_told(lading: Lading, cut_off: Faults) -> None:
+    assert "2.0 MiB of it there already" in lading("fetch", "jammy", "vms/1").stdout
+
+
+def test_recover_goes_on_with_a_download_that_was_killed(lading: Lading, host: Path, cut_off: Faults) -> None:
+    told = records(lading("recover", "--json"))
+    assert [(each["verb"], each["outcome"], each["resumed"]) for each in told] == [("fetch", "finished", 2 * MEBIBYTE)]
+    assert (host / "vms" / "1").read_bytes() == DATA
+    assert os.listdir(host / "vms") == ["1"]
+    assert lading("recover").stdout == ""
+
+
+def test_recover_can_be_told_to_remove_what_had_come(lading: Lading, host: Path, cut_off: Faults) -> None:
+    done = lading("recover", "--discard")
+    assert (done.returncode, "undone" in done.stdout) == (0, True)
+    assert os.listdir(host / "vms") == []
+    assert len(cut_off.requests) == 1
+
+
+def test_recover_takes_back_what_cannot_be_gone_on_with(lading: Lading, host: Path, cut_off: Faults) -> None:
+    cut_off.answer("/jammy", Reply(b"gone", status=404))
+    done = lading("recover")
+    assert (done.returncode, "undone" in done.stdout, "404" in done.stdout) == (0, True, True)
+    assert os.listdir(host / "vms") == []
+
+
+def test_other_commands_keep_what_had_come(lading: Lading, host: Path, cut_off: Faults) -> None:
+    assert lading("ls").stdout == ""
+    assert os.listdir(host / "vms") == [".1.lading-part"]
+
+
+def test_what_only_a_handler_that_is_gone_could_tell_stays_unresolved(
+    lading: Lading, host: Path, cut_off: Faults
+) -> None:
+    done = lading("recover", LADING_HANDLERS__ORDER="file")
+    assert (done.returncode, "unresolved" in done.stdout, "'http' is not loaded" in done.stdout) == (7, True, True)
+    assert lading("recover").returncode == 0
+    assert (host / "vms" / "1").read_bytes() == DATA
+
+
+def test_verify_reads_targets_again_and_names_what_changed(lading: Lading, noble: Path, host: Path) -> None:
+    for name in "1234":
+        lading("fetch", "noble", f"vms/{name}")
+    assert "intact, sha256:" in lading("verify", "vms/1").stdout
+    with (host / "vms" / "2").open("r+b") as disk:
+        disk.write(b"a guest")
+    (host / "vms" / "3").unlink()
+    with (host / "vms" / "4").open("ab") as disk:
+        disk.write(b"more")
+    done = lading("verify", "--all", "--json")
+    assert done.returncode == 8
+    told = {str(each["target"])[-1]: (each["state"], str(each["reason"])) for each in records(done)}
+    assert told["1"] == ("intact", "None")
+    assert told["2"][0] == told["3"][0] == told["4"][0] == "changed"
+    assert "its digest is" in told["2"][1]
+    assert "is gone" in told["3"][1]
+    assert f"it has {len(DATA) + 4} bytes, and had {len(DATA)}" in told["4"][1]
+
+
+def test_a_target_whose_bytes_are_the_same_is_intact_again_once_it_is_verified(
+    lading: Lading, noble: Path, host: Path
+) -> None:
+    lading("fetch", "noble", "vms/1")
+    with (host / "vms" / "1").open("r+b") as disk:
+        disk.write(DATA[:10])
+    assert records(lading("show", "vms/1", "--json"))[0]["state"] == "changed"
+    assert lading("verify", "vms/1").returncode == 0
+    assert records(lading("show", "vms/1", "--json"))[0]["state"] == "intact"
+
+
+def test_verify_says_which_inspector_looked(lading: Lading, noble: Path) -> None:
+    lading("fetch", "noble", "vms/1", LADING_LANDING__INSPECT="false")
+    assert records(lading("show", "vms/1", "--json"))[0]["inspected_by"] is None
+    assert "oslo.utils" in str(records(lading("verify", "vms/1", "--json"))[0]["inspected_by"])
+    assert "oslo.utils" in lading("show", "vms/1").stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["vms/1", "--all"]])
+def test_verify_wants_targets_or_all(lading: Lading, arguments: list[str]) -> None:
+    done = lading("verify", *arguments)
+    assert (done.returncode, "name the targets, or --all" in done.stderr) == (2, True)
+
+
+def test_verify_of_what_is_not_recorded_says_so(lading: Lading, noble: Path) -> None:
+    done = lading("verify", "vms/1")
+    assert (done.returncode, "nothing is recorded" in done.stdout) == (6, True)
+
+
+def test_md5_is_called_weak_and_no_digest_unverified_which_can_be_forbidden(
+    lading: Lading, noble: Path, host: Path
+) -> None:
+    places = [{"url": f"file://{noble}"}]
+    weak = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
+    register(host, "weak", checksum=weak, locations=places)
+    register(host, "unknown", locations=places)
+    assert "verified md5 (weak)" in lading("fetch", "weak", "vms/1").stdout
+    assert "unverified" in lading("fetch", "unknown", "vms/2").stdout
+    assert "unverified: no digest of it is known" in lading("verify", "vms/2").stdout
+    refused = lading("fetch", "unknown", "vms/3", LADING_LANDING__ALLOW_UNVERIFIED="false")
+    assert (refused.returncode, "landing.allow_unverified is false" in refused.stderr) == (4, True)
+    assert sorted(os.listdir(host / "vms")) == ["1", "2"]
+
+
+def test_targets_have_the_mode_that_is_configured(lading: Lading, noble: Path, host: Path) -> None:
+    lading("fetch", "noble", "vms/1")
+    lading("fetch", "noble", "vms/2", LADING_LANDING__MODE="0640")
+    modes = [stat.S_IMODE((host / "vms" / name).stat().st_mode) for name in "12"]
+    assert modes == [0o600, 0o640]
