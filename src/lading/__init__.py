@@ -3,8 +3,9 @@
 from lading.domain.attempts import Attempt, FetchRequest, Staged
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import HandlerNotLoaded, HandlerRefused, NoHandlerAvailable, NotAssociated, Tried
-from lading.domain.handler import Handler, Landing, Work
+from lading.domain.handler import Handler, Kept, Landing, Work
 from lading.domain.matcher import LocationMatcher
+from lading.domain.recovery import Outcome, Recovered
 from lading.domain.refusals import (
     Faulted,
     Mismatched,
@@ -30,7 +31,9 @@ from lading.ports.failures import (
     StoreUnavailable,
 )
 from lading.ports.image import Digest, Image
+from lading.ports.journal import Intent, Journal
 from lading.ports.location import Location
+from lading.ports.locks import Locks
 
 __all__ = [
     "AmbiguousImage",
@@ -51,13 +54,19 @@ __all__ = [
     "ImageCatalog",
     "ImageNotActive",
     "ImageNotFound",
+    "Intent",
+    "Journal",
+    "Kept",
     "LadingError",
     "Landing",
     "Location",
     "LocationMatcher",
+    "Locks",
     "Mismatched",
     "NoHandlerAvailable",
     "NotAssociated",
+    "Outcome",
+    "Recovered",
     "Refusal",
     "Scope",
     "Staged",
