@@ -11,9 +11,9 @@ from returns.result import Failure, Result, Success
 from lading.domain.asking import ask, value_or_raise
 from lading.domain.attempts import Attempt, FetchRequest, Staged
 from lading.domain.failures import FetchFailure, HandlerNotLoaded, NoHandlerAvailable, TargetFailure, Tried
-from lading.domain.handler import Handler, Kept, Landing, Recoverable, Work
+from lading.domain.handler import Handler, Landing, Recoverable, Work
 from lading.domain.matcher import LocationMatcher
-from lading.domain.recovery import Ledger, Recovered, Recovery, alone
+from lading.domain.recovery import Ledger, Outcome, Recovered, Recovery
 from lading.domain.refusals import Refusal, Scope, Unavailable
 from lading.domain.targets import Targets
 from lading.ports.association import Association
@@ -90,15 +90,15 @@ class Dispatcher:
 
         Raises NoHandlerAvailable when none was, and the catalog's and the store's failures when it is their turn.
         """
-        with alone(self._ledger.locks, [request.target]):
-            self._recovery.of(request.target, keep=True)
-            yield from self._driven(request)
+        with self._recovery.alone([request.target], keep=True) as found:
+            kept = (each.intent for each in found if each.outcome is Outcome.KEPT)
+            yield from self._driven(request, next((each for each in kept if each.target == request.target), None))
 
-    def _driven(self, request: FetchRequest) -> Iterator[Attempt]:
+    def _driven(self, request: FetchRequest, kept: Intent | None) -> Iterator[Attempt]:
+        """`kept` is the intent of an earlier fetch to the target that this one may go on from."""
         tried: list[Tried] = []
         ruled_out: set[str] = set()
         last: Attempt | None = None
-        keeping: Attempt | None = None
         try:
             for attempt in self._in_order(request):
                 if attempt.handler.name in ruled_out:
@@ -108,26 +108,29 @@ class Dispatcher:
                 yield attempt
                 _log.info("%s", attempt.tried)
                 if attempt.refusal is None:
-                    self._end(attempt, keeping)
+                    self._end(attempt, kept)
                     return
                 tried.append(attempt.tried)
                 if isinstance(attempt.refusal, Unavailable) and attempt.refusal.kept:
-                    keeping = attempt
+                    kept = self._written(request.target)
                 if attempt.refusal.scope is Scope.HANDLER:
                     ruled_out.add(attempt.handler.name)
                 elif attempt.refusal.scope is Scope.REQUEST:
                     break
             raise NoHandlerAvailable(request.image_id, request.target, tuple(tried))
         except LadingError:
-            self._give_up(last, keeping)
+            self._give_up(last, kept)
             raise
+
+    def _written(self, target: str) -> Intent | None:
+        return value_or_raise(self._ledger.journal.pending(target)) if target else None
 
     def _begin(self, attempt: Attempt) -> None:
         """Write down what is about to be tried, with the notes of what was tried before."""
         work = attempt.work
         if not work.target:
             return
-        pending = value_or_raise(self._ledger.journal.pending(work.target))
+        pending = self._written(work.target)
         notes = pending.notes if pending is not None and pending.verb is Verb.FETCH else {}
         image = replace(work.image, locations=()) if work.image else None
         location = work.location.withheld() if work.location else None
@@ -135,15 +138,14 @@ class Dispatcher:
         intent = Intent(work.target, Verb.FETCH, name, self._ledger.clock(), image, location, force=force, notes=notes)
         attempt.work = value_or_raise(self._ledger.begin(work, intent))
 
-    def _end(self, attempt: Attempt, keeping: Attempt | None) -> None:
+    def _end(self, attempt: Attempt, kept: Intent | None) -> None:
         """Write down that it has come to its end; what another handler kept of its own try is of no use any more."""
-        if keeping is not None and keeping.handler is not attempt.handler and isinstance(keeping.handler, Recoverable):
-            verb = keeping.handler.recover
-            ask(keeping.handler, keeping.work, (Landing, Kept), lambda: verb(keeping.work, keep=False))
+        if kept is not None and kept.handler != attempt.handler.name:
+            self._recovery.drop(kept)
         if attempt.work.intent is not None:
             self._targets.settle(attempt.work.target)
 
-    def _give_up(self, last: Attempt | None, keeping: Attempt | None) -> None:
+    def _give_up(self, last: Attempt | None, kept: Intent | None) -> None:
         """Nothing is under way any more: what was kept stays written down, under the handler that keeps it.
 
         What a broken disk has left of the last attempt is seen to as after a crash.
@@ -151,9 +153,9 @@ class Dispatcher:
         if last is None or last.work.intent is None:
             return
         try:
-            if keeping is not None:
-                self._begin(keeping)
-            if isinstance((keeping or last).handler, Recoverable):
+            if kept is not None:
+                value_or_raise(self._ledger.journal.begin(kept))
+            if isinstance(self._by_name[kept.handler] if kept else last.handler, Recoverable):
                 self._recovery.of(last.work.target, keep=True)
             else:
                 self._targets.settle(last.work.target)
@@ -184,12 +186,13 @@ class Dispatcher:
         """
         return self._targets.verify(target.strip(), context)
 
-    def recover(self, *, keep: bool = True) -> Iterator[Recovered]:
-        """See to each operation that was cut off, in this process or another: finish it, or take it back.
+    def recover(self, target: str | None = None, *, keep: bool = True) -> Iterator[Recovered]:
+        """See to each operation that was cut off, or to that on the target: finish it, or take it back.
 
-        What a fetch can go on from is kept, if `keep`. Raises StoreUnavailable.
+        It doesn't matter in which process it was. What a fetch can go on from is kept, if `keep`. Raises
+        StoreUnavailable.
         """
-        return self._recovery.all(keep=keep)
+        return self._recovery.all(target, keep=keep)
 
     def _in_order(self, request: FetchRequest) -> Iterator[Attempt]:
         """The order that is a law, lazily: nothing is looked up before it is its turn."""

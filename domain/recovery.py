@@ -90,29 +90,54 @@ class Recovery:
         self._handlers = handlers
         self._associations, self._journal, self._locks, self._clock = ledger
 
-    def all(self, *, keep: bool) -> Iterator[Recovered]:
-        """Every operation that was cut off. Raises StoreUnavailable."""
-        for intent in tuple(self._journal.list()):
-            with alone(self._locks, _targets(intent), wait=False) as held:
-                if not held:
-                    yield Recovered(intent, Outcome.UNDER_WAY)
-                    continue
-                # Read again: whoever was at it may have come to its end meanwhile.
-                found = self.of(intent.target, keep=keep)
+    def all(self, target: str | None = None, *, keep: bool) -> Iterator[Recovered]:
+        """Every operation that was cut off, or the one on that target. Raises StoreUnavailable."""
+        for intent in tuple(each for each in self._journal.list() if target in {None, each.target}):
+            with alone(self._locks, _ends(intent), wait=False) as held:
+                found = self._again(intent, keep=keep) if held else Recovered(intent, Outcome.UNDER_WAY)
             if found is not None:
                 yield found
 
-    def of(self, target: str, *, keep: bool) -> Recovered | None:
-        """The operation on this target that was cut off, if there is one. The caller holds the target's lock.
+    @contextmanager
+    def alone(self, targets: Iterable[str], *, keep: bool) -> Iterator[list[Recovered]]:
+        """Be alone at these targets while the block runs, with what was cut off there seen to: what became of it.
 
         Raises StoreUnavailable.
         """
-        pending = value_or_raise(self._journal.pending(target)) if target else None
-        if pending is None:
+        names = {each for each in targets if each}
+        while True:
+            with alone(self._locks, names):
+                found = (value_or_raise(self._journal.pending(each)) for each in sorted(names))
+                pending = {each.target: each for each in found if each is not None}
+                ends = {end for each in pending.values() for end in _ends(each)}
+                if ends <= names:
+                    yield [self._see_to(each, keep=keep) for each in pending.values()]
+                    return
+            # A move has two ends: whoever sees to it must be alone at both, or two could do so at a time.
+            names |= ends
+
+    def of(self, target: str, *, keep: bool) -> None:
+        """See to the operation on this target; by whom is alone at it. Raises StoreUnavailable."""
+        if (pending := value_or_raise(self._journal.pending(target))) is not None:
+            self._see_to(pending, keep=keep)
+
+    def drop(self, intent: Intent) -> None:
+        """Have what is kept of this fetch removed: it is of no use any more."""
+        handler = self._handlers[intent.handler]
+        if isinstance(handler, Recoverable):
+            _asked(handler, _work(intent, None), keep=False)
+
+    def _again(self, intent: Intent, *, keep: bool) -> Recovered | None:
+        """See to it, as it is now: whoever was at it may have come to its end meanwhile, and begun something else."""
+        pending = value_or_raise(self._journal.pending(intent.target))
+        if pending is None or not {*_ends(pending)} <= {*_ends(intent)}:
             return None
-        recovered = self._recover(pending, keep=keep)
+        return self._see_to(pending, keep=keep)
+
+    def _see_to(self, intent: Intent, *, keep: bool) -> Recovered:
+        recovered = self._recover(intent, keep=keep)
         if recovered.outcome in {Outcome.FINISHED, Outcome.UNDONE}:
-            value_or_raise(self._journal.settle(pending.target))
+            value_or_raise(self._journal.settle(intent.target))
         _log.log(logging.WARNING if recovered.outcome is Outcome.UNRESOLVED else logging.INFO, "%s", recovered)
         return recovered
 
@@ -121,16 +146,12 @@ class Recovery:
         if handler is None:
             return Recovered(intent, Outcome.UNRESOLVED, f"the handler {intent.handler!r} is not loaded")
         association = value_or_raise(self._associations.get(intent.target))
-        work = Work(
-            intent.target, intent.image, intent.location, association=association, force=intent.force, intent=intent
-        )
-        match intent.verb:
-            case Verb.FETCH:
-                return self._fetched(handler, work, intent, keep=keep)
-            case Verb.MOVE:
-                return self._moved(handler, work, intent)
-            case Verb.REMOVE:
-                return self._removed(handler, work, intent)
+        work = _work(intent, association)
+        if intent.verb is Verb.FETCH:
+            return self._fetched(handler, work, intent, keep=keep)
+        if intent.verb is Verb.MOVE:
+            return self._moved(handler, work, intent)
+        return self._removed(handler, work, intent)
 
     def _fetched(self, handler: Handler, work: Work, intent: Intent, *, keep: bool) -> Recovered:
         if not isinstance(handler, Recoverable):
@@ -178,8 +199,14 @@ class Recovery:
         return _told(intent, answer, Outcome.FINISHED)
 
 
-def _targets(intent: Intent) -> tuple[str, ...]:
+def _ends(intent: Intent) -> tuple[str, ...]:
     return (intent.target, intent.destination) if intent.destination else (intent.target,)
+
+
+def _work(intent: Intent, association: Association | None) -> Work:
+    return Work(
+        intent.target, intent.image, intent.location, association=association, force=intent.force, intent=intent
+    )
 
 
 def _asked(handler: Handler, work: Work, *, keep: bool) -> Result[object, Refusal]:

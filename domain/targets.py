@@ -10,7 +10,7 @@ from returns.result import Failure, Result, Success
 from lading.domain.asking import ask
 from lading.domain.failures import HandlerNotLoaded, HandlerRefused, NotAssociated, TargetFailure
 from lading.domain.handler import Handler, Landing, Verifiable, Work
-from lading.domain.recovery import Ledger, Recovery, alone, moved
+from lading.domain.recovery import Ledger, Recovery, moved
 from lading.domain.refusals import Refusal, Unsupported
 from lading.ports.association import Association
 from lading.ports.context import Context
@@ -92,8 +92,7 @@ class Targets:
             return outcome.map(lambda _: found)
 
         try:
-            with alone(self._ledger.locks, [target]):
-                self._recovery.of(target, keep=True)
+            with self._recovery.alone([target], keep=True):
                 return self._held(target, context).bind(look)
         except StoreUnavailable as failure:
             return Failure(failure)
@@ -121,9 +120,7 @@ class Targets:
             return outcome
 
         try:
-            with alone(self._ledger.locks, [target, destination or ""]):
-                for each in filter(None, (target, destination)):
-                    self._recovery.of(each, keep=False)
+            with self._recovery.alone([target, destination or ""], keep=False):
                 return self._held(target, context).bind(write)
         except StoreUnavailable as failure:
             return Failure(failure)

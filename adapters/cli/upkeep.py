@@ -52,8 +52,8 @@ def _go_on(dispatcher: Dispatcher, found: Recovered) -> Recovered:
         outcome = dispatcher.fetch(FetchRequest(image, intent.target, force=intent.force, observer=observer))
     if isinstance(outcome, Success):
         return Recovered(intent, Outcome.FINISHED, kept=outcome.unwrap().landing.resumed)
-    dropped = [each for each in dispatcher.recover(keep=False) if each.intent.target == intent.target]
-    return Recovered(intent, dropped[0].outcome if dropped else Outcome.UNDONE, str(outcome.failure()))
+    dropped = next(dispatcher.recover(intent.target, keep=False), None)
+    return Recovered(intent, dropped.outcome if dropped else Outcome.UNDONE, str(outcome.failure()))
 
 
 def _tell(session: Session, found: Recovered) -> None:
