@@ -139,8 +139,9 @@ class Dispatcher:
         attempt.work = value_or_raise(self._ledger.begin(work, intent))
 
     def _end(self, attempt: Attempt, kept: Intent | None) -> None:
-        """Write down that it has come to its end; what another handler kept of its own try is of no use any more."""
-        if kept is not None and kept.handler != attempt.handler.name:
+        """Write down that it has come to its end; what was kept and not gone on from is of no use any more."""
+        has_gone_on = attempt.landing is not None and not attempt.landing.present
+        if kept is not None and not (has_gone_on and kept.handler == attempt.handler.name):
             self._recovery.drop(kept)
         if attempt.work.intent is not None:
             self._targets.settle(attempt.work.target)

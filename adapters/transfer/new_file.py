@@ -1,6 +1,5 @@
 """A file that nobody sees until it is whole."""
 
-import contextlib
 import errno
 import os
 from pathlib import Path
@@ -8,7 +7,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from lading.adapters.transfer.opening import fingerprint
-from lading.adapters.transfer.partial import open_part, part_path
+from lading.adapters.transfer.partial import create_part, drop_part, open_part, part_path
 from lading.ports.association import Fingerprint
 
 __all__ = ["PRIVATE", "NewFile"]
@@ -52,8 +51,7 @@ class NewFile:
 
     def _open(self, *, named: bool) -> int:
         # What is kept of an earlier one is of no use to this one.
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._part, dir_fd=self._folder)
+        drop_part(self._target)
         # An anonymous file gets its name by way of /proc (open(2), O_TMPFILE).
         if not named and hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").exists():
             try:
@@ -61,8 +59,7 @@ class NewFile:
             except OSError as error:
                 if error.errno not in _NO_TMPFILE:
                     raise
-        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
-        descriptor = os.open(self._part, flags, PRIVATE, dir_fd=self._folder)
+        descriptor = create_part(self._target, PRIVATE)
         self._temporary = self._part
         return descriptor
 
@@ -100,9 +97,12 @@ class NewFile:
         return fingerprint(os.fstat(self.descriptor))
 
     def _link(self, name: str) -> None:
-        source = self._temporary or f"/proc/self/fd/{self.descriptor}"
-        # Given folder descriptors, os.link calls linkat, which can follow /proc's link to the anonymous file.
-        os.link(source, name, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=not self._temporary)
+        # By its descriptor, where it can be: no other file that has come to its temporary name. Given folder
+        # descriptors, os.link calls linkat, which can follow /proc's link (open(2), O_TMPFILE).
+        by_descriptor = f"/proc/self/fd/{self.descriptor}"
+        source = by_descriptor if os.path.exists(by_descriptor) else self._temporary or ""
+        follow = source == by_descriptor
+        os.link(source, name, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=follow)
 
     def _drop_temporary(self) -> None:
         if self._temporary is not None:

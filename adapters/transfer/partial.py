@@ -1,5 +1,7 @@
 """What has come of an image whose transfer was cut off, and whether one can go on from there."""
 
+import errno
+import fcntl
 import hashlib
 import os
 import stat
@@ -11,10 +13,22 @@ from typing import Final, NamedTuple
 from lading.adapters.transfer.pipeline import CHUNK
 from lading.domain.handler import Work
 
-__all__ = ["FROM_THE_START", "Start", "facts", "kept_bytes", "open_part", "part_path", "start_from"]
+__all__ = [
+    "FROM_THE_START",
+    "Start",
+    "create_part",
+    "drop_part",
+    "facts",
+    "kept_bytes",
+    "open_part",
+    "part_path",
+    "start_from",
+]
 
 _NAME_MAX: Final = 255
 _SUFFIX: Final = ".lading-part"
+# flock(2) on file systems that have none.
+_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 
 
 class Start(NamedTuple):
@@ -47,8 +61,48 @@ def open_part(target: str) -> int:
     # In a folder that others write to, it could be another name of a file that they may not touch.
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid != os.geteuid():
         os.close(descriptor)
-        raise PermissionError(f"{part_path(target)} is not a file of this user's own")
+        raise PermissionError(errno.EPERM, f"{part_path(target)} is not a file of this user's own")
+    _claim(descriptor)
     return descriptor
+
+
+def create_part(target: str, mode: int) -> int:
+    """A descriptor of a new file at `part_path`, where there is none. Raises OSError."""
+    descriptor = os.open(part_path(target), os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
+    _claim(descriptor)
+    return descriptor
+
+
+def drop_part(target: str) -> bool:
+    """Remove what is kept of the target, whatever it is; whether there was something.
+
+    Raises OSError, also when somebody is at it.
+    """
+    try:
+        os.close(open_part(target))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise
+    os.unlink(part_path(target))
+    return True
+
+
+def _claim(descriptor: int) -> None:
+    """Have nobody else take it for one that was left: a target may go by two names, or by two journals.
+
+    Raises OSError when somebody is at it.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise OSError(errno.EBUSY, "somebody else is fetching to it") from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            os.close(descriptor)
+            raise
 
 
 def kept_bytes(descriptor: int) -> int:

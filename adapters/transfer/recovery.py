@@ -9,7 +9,7 @@ from returns.result import Failure, Result, Success
 from lading.adapters.transfer.errors import answering, flush_folder
 from lading.adapters.transfer.notes import noted_file, noted_landing
 from lading.adapters.transfer.opening import fingerprint
-from lading.adapters.transfer.partial import part_path, start_from
+from lading.adapters.transfer.partial import drop_part, start_from
 from lading.adapters.transfer.relocation import changed
 from lading.adapters.transfer.standing import status_of
 from lading.domain.handler import Kept, Landing, Work
@@ -39,12 +39,12 @@ def _of_fetch(work: Work, intent: Intent, *, keep: bool, verify: bool) -> Landin
     status = status_of(intent.target)
     if noted is not None and status is not None and _is(noted[1], status):
         # It had appeared at the target, and so was whole; that its name reached the disk, nobody knows.
-        _drop(part_path(intent.target))
+        _drop(intent.target)
         flush_folder(intent.target)
         return _with(noted[0], fingerprint(os.lstat(intent.target)))
     if keep and (kept := start_from(work, verify=verify).offset):
         return Kept(kept)
-    _drop(part_path(intent.target))
+    _drop(intent.target)
     return Kept()
 
 
@@ -60,9 +60,9 @@ def _of_move(intent: Intent) -> Landing | Kept:
     there, here = status_of(destination), status_of(source)
     arrived = copied or moving
     if moving is None or arrived is None or there is None or not _is(arrived, there):
-        _drop(part_path(destination))
+        _drop(destination)
         return Kept()
-    _drop(part_path(destination))
+    _drop(destination)
     flush_folder(destination)
     if here is not None and _is(moving, here):
         os.unlink(source)
@@ -81,9 +81,6 @@ def _is(file: Fingerprint, status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and file[1:4] == fingerprint(status)[1:4]
 
 
-def _drop(path: str) -> None:
-    try:
-        os.unlink(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    flush_folder(path)
+def _drop(target: str) -> None:
+    if drop_part(target):
+        flush_folder(target)

@@ -39,6 +39,18 @@ def noble(host: Path) -> Path:
     return path
 
 
+def killed_at_a_stall(host: Path, environment: dict[str, str], faults: Faults, *options: str) -> None:
+    fetching = subprocess.Popen(
+        [sys.executable, "-m", "lading", "fetch", "jammy", "vms/1", *options], cwd=host, env=environment
+    )
+    faults.wait_stalled()
+    part = host / "vms" / ".1.lading-part"
+    while not part.exists() or part.stat().st_size < 2 * MEBIBYTE:
+        assert fetching.poll() is None
+    fetching.kill()
+    assert fetching.wait() == -signal.SIGKILL
+
+
 @pytest.fixture
 def cut_off(host: Path, environment: dict[str, str], faults: Faults) -> Faults:
     """A host on which a download was killed after two mebibytes and some; its server has become well since."""
@@ -47,13 +59,7 @@ def cut_off(host: Path, environment: dict[str, str], faults: Faults) -> Faults:
     url = faults.answer("/jammy", Reply(DATA, after=2 * MEBIBYTE + 100_000, then=STALL), Reply(DATA))
     digest = hashlib.sha256(DATA).hexdigest()
     register(host, "jammy", size=len(DATA), os_hash_algo="sha256", os_hash_value=digest, locations=[{"url": url}])
-    fetching = subprocess.Popen([sys.executable, "-m", "lading", "fetch", "jammy", "vms/1"], cwd=host, env=environment)
-    faults.wait_stalled()
-    part = host / "vms" / ".1.lading-part"
-    while not part.exists() or part.stat().st_size < 2 * MEBIBYTE:
-        assert fetching.poll() is None
-    fetching.kill()
-    assert fetching.wait() == -signal.SIGKILL
+    killed_at_a_stall(host, environment, faults)
     return faults
 
 
@@ -89,6 +95,18 @@ def test_recover_takes_back_what_cannot_be_gone_on_with(lading: Lading, host: Pa
     done = lading("recover")
     assert (done.returncode, "undone" in done.stdout, "404" in done.stdout) == (0, True, True)
     assert os.listdir(host / "vms") == []
+
+
+def test_what_was_kept_goes_when_the_image_turns_out_to_be_there(
+    lading: Lading, host: Path, environment: dict[str, str], cut_off: Faults
+) -> None:
+    assert lading("fetch", "jammy", "vms/1").returncode == 0
+    cut_off.answer("/jammy", Reply(DATA, after=2 * MEBIBYTE + 100_000, then=STALL), Reply(DATA))
+    killed_at_a_stall(host, environment, cut_off, "--force")
+    assert sorted(os.listdir(host / "vms")) == [".1.lading-part", "1"]
+    assert "is there already" in lading("fetch", "jammy", "vms/1").stdout
+    assert os.listdir(host / "vms") == ["1"]
+    assert lading("recover").stdout == ""
 
 
 def test_other_commands_keep_what_had_come(lading: Lading, host: Path, cut_off: Faults) -> None:
