@@ -6,19 +6,24 @@ import signal
 import stat
 import tempfile
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from random import Random
 from typing import Final
 
 import pytest
 from returns.result import Failure, Success
+from tests.crowd import COUNTERS, Plan, acknowledged, counter, fresh_counters, take_part
 
 from lading.adapters.associations.file import FileAssociations
 from lading.adapters.database import Database
@@ -29,6 +34,8 @@ spawning: Final = multiprocessing.get_context("spawn")
 PROCESSES: Final = 3
 PATIENCE: Final = 60.0
 """Seconds until a process is thought to hang. Nothing is measured by it."""
+TORTURE: Final = bool(os.environ.pop("LADING_TORTURE", ""))
+"""Whether to do many more operations, for minutes. Popped, because lading refuses variables that it doesn't know."""
 NOBODY: Final = 65534
 NOBLE = Association("/vms/1/disk", "file", Image("155d900f"), None, datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -44,10 +51,10 @@ def started(work: Callable[..., None], *arguments: object) -> SpawnProcess:
     return process
 
 
-def finished(*processes: SpawnProcess) -> list[int | None]:
+def finished(*processes: SpawnProcess, patience: float = PATIENCE) -> list[int | None]:
     """Their exit codes: 0 unless something was raised."""
     for process in processes:
-        process.join(PATIENCE)
+        process.join(patience)
     return [process.exitcode for process in processes]
 
 
@@ -59,25 +66,63 @@ def integrity(path: Path) -> list[object]:
 # Neighbours.
 
 
-def put_and_remove(path: str, me: int, together: Barrier) -> None:
-    associations = FileAssociations(Database(path))
-    together.wait(PATIENCE)
-    for number in range(60):
-        associations.put(replace(NOBLE, target=f"/{me}/{number}")).unwrap()
-        associations.put(replace(NOBLE, target="/everyone's", handler=f"{me}", size=number)).unwrap()
-        associations.remove(f"/{me}/{number - 1}" if number % 2 else "/nothing").unwrap()
+@pytest.fixture
+def crowded(tmp_path: Path) -> Iterator[Path]:
+    """Where the crowd's database is: on a disk for the torture, in memory for the short run, where that can be had."""
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
+    if TORTURE or not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
 
 
-def test_nothing_that_one_of_many_processes_wrote_is_lost(path: Path) -> None:
-    together = spawning.Barrier(PROCESSES)
-    writers = [started(put_and_remove, str(path), me, together) for me in range(PROCESSES)]
-    assert finished(*writers) == [0] * PROCESSES
+def killed_now_and_then(plan: Plan, path: Path, folder: Path, kills: int) -> int:
+    """Have them all take part until all is done, and kill some; who is killed starts again. How many were killed."""
+    random = Random(plan.seed)  # noqa: S311 - it is to be repeatable
+    crowd = [started(take_part, plan, me, str(path), str(folder)) for me in range(plan.processes)]
+    killed = 0
+    for moment in sorted(random.sample(range(plan.processes * plan.operations), kills)):
+        while sum(acknowledged(folder, me) for me in range(plan.processes)) < moment:
+            assert {process.exitcode for process in crowd} <= {None, 0}
+            time.sleep(0.002)
+        me = random.randrange(plan.processes)
+        crowd[me].kill()
+        (ended,) = finished(crowd[me])
+        if ended != 0:
+            assert ended == -signal.SIGKILL
+            killed += 1
+            crowd[me] = started(take_part, plan, me, str(path), str(folder))
+    assert finished(*crowd, patience=PATIENCE * 60) == [0] * plan.processes
+    return killed
+
+
+@pytest.mark.parametrize("kills", [0, 160 if TORTURE else 4])
+def test_nothing_that_one_of_many_processes_did_is_lost_also_when_some_are_killed(
+    crowded: Path, kills: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = Plan(seed=kills, processes=16, operations=10_000) if TORTURE else Plan(kills, processes=6, operations=400)
+    path, began = crowded / "lading.db", time.monotonic()
+    with closing(Database(path)) as database:
+        fresh_counters(FileAssociations(database))
+    killed = killed_now_and_then(plan, path, crowded, kills)
+    took = time.monotonic() - began
     with closing(Database(path)) as database:
         found = {each.target: each for each in FileAssociations(database).list()}
-    last = found.pop("/everyone's")
-    assert (last.handler in map(str, range(PROCESSES)), last.size) == (True, 59)
-    assert sorted(found) == sorted(f"/{me}/{number}" for me in range(PROCESSES) for number in range(1, 60, 2))
+    everybody = range(plan.processes)
+    counted = Counter(chain.from_iterable(plan.counted(me, plan.operations) for me in everybody))
+    sizes = {target: found.pop(target).size or 0 for target in map(counter, range(COUNTERS))}
+    # A kill after a counter was written, and before that was noted, has it counted once more: that, and no less.
+    assert [target for target in sizes if sizes[target] < counted[target]] == []
+    assert sum(sizes.values()) - counted.total() <= killed
+    last = [plan.last_of_shared(me, plan.operations) for me in everybody]
+    for target in set().union(*last):
+        assert found.pop(target, None) in [each[target] for each in last if target in each]
+    assert found == {target: each for me in everybody for target, each in plan.own(me, plan.operations).items()}
     assert integrity(path) == [b"ok"]
+    if TORTURE:
+        with capsys.disabled():
+            print(f"\n{plan.processes} × {plan.operations} operations, {killed} killed: {took:.0f} s")  # noqa: T201
 
 
 ROUNDS: Final = 40
