@@ -19,6 +19,7 @@ __all__ = [
     "create_part",
     "drop_part",
     "facts",
+    "is_strong",
     "kept_bytes",
     "open_part",
     "part_path",
@@ -138,9 +139,8 @@ def start_from(work: Work, *, verify: bool) -> Start:
     is_same_origin = known.get("location") == now["location"]
     validator = known.get("validator") if is_same_origin else None
     is_vouched_for = verify and now["promised"] is not None
-    # A weak ETag is no word on bytes (RFC 9110, section 13.1.5).
-    is_strong = isinstance(validator, str) and not validator.startswith("W/")
-    if not is_same or not (is_vouched_for or (is_strong and known.get("boot") == now["boot"])):
+    is_same_here = is_strong(validator) and known.get("boot") == now["boot"]
+    if not is_same or not (is_vouched_for or is_same_here):
         return FROM_THE_START
     try:
         descriptor = open_part(work.target)
@@ -154,6 +154,11 @@ def start_from(work: Work, *, verify: bool) -> Start:
         # Something is left to ask for, so that the origin tells whether it still has the same.
         offset = min(offset, max(work.image.size - 1, 0) // CHUNK * CHUNK)
     return Start(offset, validator if isinstance(validator, str) else None)
+
+
+def is_strong(validator: object) -> bool:
+    """Whether it tells any two states apart, byte by byte: a weak ETag or a date doesn't (RFC 9110, section 8.8)."""
+    return isinstance(validator, str) and validator.startswith('"')
 
 
 def _promised(work: Work) -> str | None:

@@ -86,8 +86,7 @@ class _Line:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None:
-            self.stop.set()
+        # What was read before an error is seen to all the same: it may be kept.
         for stage in self._stages:
             stage.inbox.put(None)
             stage.thread.join()
@@ -101,7 +100,8 @@ def run(source: Chunks, stages: Sequence[Callable[[Chunk], None]], read: Callabl
     """Take everything from the source through the stages; how many bytes that were.
 
     Each stage sees the chunks in order and is done with one before the next stage gets it. `read` is told the bytes
-    read so far. Raises what the source or a stage raises; when this returns or raises, no thread is left.
+    read so far. Raises what the source or a stage raises; when this returns or raises, no thread is left, and unless a
+    stage raised, all that was read has been through all of them.
     """
     total = 0
     with _Line(stages) as line, _ended(source.chunks(line.free)) as chunks:

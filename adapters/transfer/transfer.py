@@ -15,7 +15,7 @@ from lading.adapters.transfer.errors import answering
 from lading.adapters.transfer.filling import Filling
 from lading.adapters.transfer.new_file import PRIVATE, NewFile
 from lading.adapters.transfer.notes import Notes
-from lading.adapters.transfer.partial import FROM_THE_START, Start, kept_bytes, start_from
+from lading.adapters.transfer.partial import FROM_THE_START, Start, is_strong, kept_bytes, start_from
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.room import room_for
 from lading.adapters.transfer.siblings import Siblings
@@ -186,7 +186,8 @@ class Transfer:
             elif isinstance(source, FileSource):
                 filled = room_for(source.allocated, work.target).map(lambda _: _copy(source, filling))
             else:
-                filled = _stream(new, filling, keepable=named and (audit.promised or source.validator) is not None)
+                is_known_again = audit.promised is not None or is_strong(source.validator)
+                filled = _stream(new, filling, keepable=named and is_known_again)
 
             def publish(audited: Audited) -> Result[Landing, Refusal]:
                 file = new.finish()
