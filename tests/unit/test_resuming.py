@@ -1,0 +1,634 @@
+"""What came before a fetch was cut off is not brought again, if it can be trusted; nor what the host has already."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from returns.result import Result, Success
+from tests.faults import CUT, Faults, Reply
+
+from lading import (
+    Association,
+    Context,
+    Digest,
+    Dispatcher,
+    FetchRequest,
+    Image,
+    Landing,
+    Location,
+    Mismatched,
+    NoHandlerAvailable,
+    Staged,
+    TargetFailed,
+    Unavailable,
+    Unsupported,
+    Work,
+)
+from lading.adapters.associations.file import FileAssociations
+from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.database import Database
+from lading.adapters.handlers.download import DownloadHandler
+from lading.adapters.handlers.http import HttpHandler
+from lading.adapters.journals.file import FileJournal
+from lading.adapters.locks.memory import MemoryLocks
+from lading.adapters.transfer import partial
+from lading.adapters.transfer.http import HttpOptions, Origin
+from lading.adapters.transfer.mirrors import Mirrors
+from lading.adapters.transfer.partial import part_path
+from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.remote import RemoteStream
+from lading.adapters.transfer.transfer import Rules, Transfer
+from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.domain.failures import FetchFailure
+from lading.domain.recovery import Outcome
+from lading.ports.catalog import ByteStream
+from lading.ports.failures import CatalogFailure, CatalogUnavailable
+from lading.ports.journal import Intent, Verb
+from lading.ports.observer import Observer, Silence
+
+MEBIBYTE = 1 << 20
+DATA = os.urandom(3 * MEBIBYTE + 17)
+IMAGE = Image("id", size=len(DATA), disk_format="raw", digest=Digest("sha256", hashlib.sha256(DATA).hexdigest()))
+PROMISING_NOTHING = replace(IMAGE, digest=None)
+WHOLE = Reply(DATA)
+GONE = Reply(b"", status=404)
+KEPT = 2 * MEBIBYTE
+BREAKING_OFF = Reply(DATA, after=KEPT + 5, then=CUT)
+ON_FROM_THERE = f"bytes={KEPT}-"
+GUARD = 30.0
+"""Seconds after which something hangs."""
+
+
+class ServedCatalog(MemoryCatalog):
+    """Gives the image's data from a server, as Glance does."""
+
+    def __init__(self, image: Image, url: str) -> None:
+        super().__init__([image])
+        self._url = url
+
+    def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
+        stream = RemoteStream(Mirrors([Origin(self._url)], HttpOptions(), first_wait=0.001), offset)
+        try:
+            stream.open()
+        except SourceBroken as broken:
+            return Result.from_failure(CatalogUnavailable(str(broken)))
+        return Success(stream)
+
+
+@dataclass
+class Host:
+    """A host: its database, its folder of targets, a server that has the image; each fetch is by a new process."""
+
+    folder: Path
+    server: Faults
+    database: Database
+    url: str
+    image: Image = IMAGE
+    handler: str = "http"
+    rules: Rules = field(default_factory=Rules)
+    seen: int = 0
+    """Requests that `asked` has told of."""
+
+    def __post_init__(self) -> None:
+        self.journal, self.associations = FileJournal(self.database), FileAssociations(self.database)
+
+    @property
+    def target(self) -> Path:
+        return self.folder / "vm"
+
+    @property
+    def part(self) -> Path:
+        return Path(part_path(str(self.target)))
+
+    @property
+    def transfer(self) -> Transfer:
+        return Transfer(
+            MemoryVerifiedFiles(),
+            self.rules,
+            journal=self.journal,
+            locks=MemoryLocks(),
+            associations=self.associations,
+        )
+
+    @property
+    def http(self) -> HttpHandler:
+        return HttpHandler(HttpOptions(5, 5), self.transfer, connections=1, first_wait=0.001)
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        image = replace(self.image, locations=[Location(self.url)] if self.handler == "http" else [])
+        catalog = ServedCatalog(image, self.url)
+        handler = self.http if self.handler == "http" else DownloadHandler(catalog, self.transfer)
+        return Dispatcher([handler], catalog, self.associations, journal=self.journal, locks=MemoryLocks())
+
+    def fetch(
+        self, target: Path | None = None, observer: Observer | None = None, *, force: bool = False
+    ) -> Result[Staged, FetchFailure]:
+        request = FetchRequest(self.image.id, str(target or self.target), force=force, observer=observer or Silence())
+        return self.dispatcher.fetch(request)
+
+    def cut_off(self) -> None:
+        """A fetch that the server breaks off for good, after a bit more than KEPT."""
+        self.server.answer("/noble", BREAKING_OFF, GONE)
+        failure = self.fetch().failure()
+        assert isinstance(failure, NoHandlerAvailable)
+        refusal = failure.attempts[-1].refusal
+        assert isinstance(refusal, Unavailable)
+        assert refusal.kept == KEPT
+        assert self.part.stat().st_size >= KEPT
+        self.server.answer("/noble", WHOLE)
+        self.asked()
+
+    def asked(self) -> list[str | None]:
+        """The ranges of the requests since this was last asked."""
+        requests = self.server.requests
+        new, self.seen = requests[self.seen :], len(requests)
+        return [each.range for each in new]
+
+    def assert_landed(self, *, resumed: int, outcome: Result[Staged, FetchFailure] | None = None) -> None:
+        staged = (outcome or self.fetch()).unwrap()
+        assert (staged.landing.resumed, staged.landing.size) == (resumed, len(DATA))
+        assert self.target.read_bytes() == DATA
+        self.assert_nothing_is_left()
+
+    def assert_nothing_is_left(self) -> None:
+        assert list(self.journal.list()) == []
+        assert not os.path.lexists(self.part)
+
+
+@pytest.fixture
+def host(tmp_path: Path, faults: Faults) -> Iterator[Host]:
+    (tmp_path / "vms").mkdir()
+    with closing(Database(tmp_path / "lading.db")) as database:
+        yield Host(tmp_path / "vms", faults, database, faults.answer("/noble", WHOLE))
+
+
+@pytest.fixture(params=["http", "download"])
+def either(request: pytest.FixtureRequest, host: Host) -> Host:
+    """By either handler that brings images from afar."""
+    host.handler = request.param
+    return host
+
+
+class Interrupt:
+    """An observer that presses Ctrl-C when as much has come as is to be kept."""
+
+    def progress(self, done: int, total: int | None) -> None:
+        if done >= KEPT:
+            raise KeyboardInterrupt
+
+
+# Going on.
+
+
+def test_what_the_server_broke_off_goes_on_from_what_is_kept(either: Host) -> None:
+    either.cut_off()
+    assert either.part.stat().st_mode & 0o7777 == 0o600
+    assert not either.target.exists()
+    either.assert_landed(resumed=KEPT)
+    assert either.asked() == [ON_FROM_THERE]
+
+
+def test_what_was_interrupted_goes_on_from_what_is_kept(either: Host) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        either.fetch(observer=Interrupt())
+    assert either.asked() == [None]
+    assert [each.verb for each in either.journal.list()] == [Verb.FETCH]
+    either.assert_landed(resumed=KEPT)
+    assert either.asked() == [ON_FROM_THERE]
+
+
+def test_it_may_be_cut_off_again_and_again(either: Host) -> None:
+    either.server.answer("/noble", Reply(DATA, after=MEBIBYTE + 5, then=CUT), GONE)
+    either.fetch().failure()
+    either.asked()
+    either.server.answer("/noble", Reply(DATA, after=MEBIBYTE + 5, then=CUT), GONE)
+    either.fetch().failure()
+    assert either.asked()[0] == f"bytes={MEBIBYTE}-"
+    either.server.answer("/noble", WHOLE)
+    either.assert_landed(resumed=KEPT)
+    assert either.asked() == [ON_FROM_THERE]
+
+
+def test_a_try_in_vain_leaves_what_is_kept(either: Host) -> None:
+    either.cut_off()
+    either.server.answer("/noble", GONE)
+    either.fetch().failure()
+    either.server.answer("/noble", WHOLE)
+    either.asked()
+    either.assert_landed(resumed=KEPT)
+    assert either.asked() == [ON_FROM_THERE]
+
+
+def test_what_one_handler_kept_another_goes_on_from(host: Host) -> None:
+    host.cut_off()
+    host.handler = "download"
+    # The Dispatcher has http no longer, so that nobody can tell what became of it; the notes tell enough.
+    host.assert_landed(resumed=KEPT)
+
+
+def test_what_was_forced_goes_on_forced(either: Host) -> None:
+    either.target.write_bytes(b"precious")
+    either.server.answer("/noble", BREAKING_OFF, GONE)
+    either.fetch(force=True).failure()
+    assert either.target.read_bytes() == b"precious"
+    either.server.answer("/noble", WHOLE)
+    either.assert_landed(resumed=KEPT, outcome=either.fetch(force=True))
+
+
+def test_recovery_that_is_not_to_keep_it_removes_it(either: Host) -> None:
+    either.cut_off()
+    [found] = either.dispatcher.recover(keep=True)
+    assert (found.outcome, found.kept) == (Outcome.KEPT, KEPT)
+    assert either.part.exists()
+    [found] = either.dispatcher.recover(keep=False)
+    assert found.outcome is Outcome.UNDONE
+    assert os.listdir(either.folder) == []
+    either.assert_nothing_is_left()
+
+
+def test_removing_the_target_removes_what_is_kept(either: Host) -> None:
+    either.cut_off()
+    either.dispatcher.remove(str(either.target)).failure()
+    assert os.listdir(either.folder) == []
+
+
+def test_too_little_to_keep_is_not_kept(either: Host) -> None:
+    either.server.answer("/noble", Reply(DATA, after=MEBIBYTE - 1, then=CUT), GONE)
+    failure = either.fetch().failure()
+    assert isinstance(failure, NoHandlerAvailable)
+    assert [each.refusal.kept for each in failure.attempts if isinstance(each.refusal, Unavailable)][-1:] == [0]
+    assert os.listdir(either.folder) == []
+    either.assert_nothing_is_left()
+
+
+def test_something_is_always_left_to_ask_for(host: Host) -> None:
+    """So that the server tells whether it still has the same."""
+    data = DATA[:KEPT]
+    host.image = replace(IMAGE, size=KEPT, digest=Digest("sha256", hashlib.sha256(data).hexdigest()))
+    host.server.answer("/noble", Reply(data))
+    with pytest.raises(KeyboardInterrupt):
+        host.fetch(observer=Interrupt())
+    host.asked()
+    assert host.fetch().unwrap().landing.resumed == MEBIBYTE
+    assert host.asked() == [f"bytes={MEBIBYTE}-"]
+    assert host.target.read_bytes() == data
+
+
+# Starting over.
+
+
+def test_a_server_that_has_another_image_now_is_read_from_the_start(host: Host) -> None:
+    host.cut_off()
+    host.server.answer("/noble", Reply(DATA, etag='"2"'))
+    host.assert_landed(resumed=0)
+
+
+def test_a_server_that_ignores_ranges_is_read_from_the_start(host: Host) -> None:
+    host.cut_off()
+    host.server.answer("/noble", Reply(DATA, ranges=False))
+    host.assert_landed(resumed=0)
+    assert host.asked() == [ON_FROM_THERE]
+
+
+def test_a_server_that_refuses_ranges_is_read_from_the_start(host: Host) -> None:
+    host.cut_off()
+    host.server.answer("/noble", Reply(b"no", status=416), WHOLE)
+    host.assert_landed(resumed=0)
+    assert host.asked() == [ON_FROM_THERE, None]
+
+
+def test_when_what_is_kept_is_wrong_it_starts_over_once(either: Host) -> None:
+    either.cut_off()
+    with either.part.open("r+b") as part:
+        part.write(bytes([DATA[0] ^ 1]))
+    either.assert_landed(resumed=0)
+    assert either.asked() == [ON_FROM_THERE, None]
+
+
+def test_when_the_server_s_bytes_are_wrong_too_it_is_refused_and_nothing_is_left(either: Host) -> None:
+    either.cut_off()
+    either.server.answer("/noble", Reply(bytes(len(DATA))))
+    failure = either.fetch().failure()
+    assert isinstance(failure, NoHandlerAvailable)
+    assert isinstance(failure.attempts[-1].refusal, Mismatched)
+    assert either.asked() == [ON_FROM_THERE, None]
+    assert os.listdir(either.folder) == []
+    either.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: replace(image, id="another"),
+        lambda image: replace(image, digest=Digest("sha512", hashlib.sha512(DATA).hexdigest())),
+    ],
+    ids=["id", "digest"],
+)
+def test_another_image_is_fetched_from_the_start(either: Host, change: Callable[[Image], Image]) -> None:
+    either.cut_off()
+    either.image = change(IMAGE)
+    either.assert_landed(resumed=0)
+    assert either.asked() == [None]
+
+
+def test_an_image_that_is_smaller_than_what_is_kept_is_fetched_from_the_start(host: Host) -> None:
+    host.image = replace(PROMISING_NOTHING, size=None)
+    host.cut_off()
+    host.image = replace(PROMISING_NOTHING, size=MEBIBYTE + 5)
+    host.server.answer("/noble", Reply(DATA[: MEBIBYTE + 5], etag='"2"'))
+    staged = host.fetch().unwrap()
+    assert (staged.landing.resumed, host.target.read_bytes()) == (0, DATA[: MEBIBYTE + 5])
+    host.assert_nothing_is_left()
+
+
+# What nobody promises a digest of.
+
+
+@pytest.fixture
+def unpromised(host: Host) -> Host:
+    host.image = PROMISING_NOTHING
+    host.cut_off()
+    return host
+
+
+def test_without_a_digest_the_word_of_the_same_server_is_enough(unpromised: Host) -> None:
+    unpromised.assert_landed(resumed=KEPT)
+    assert unpromised.asked() == [ON_FROM_THERE]
+
+
+def test_without_a_digest_another_state_of_it_starts_over(unpromised: Host) -> None:
+    unpromised.server.answer("/noble", Reply(DATA, etag='"2"'))
+    unpromised.assert_landed(resumed=0)
+
+
+def test_without_a_digest_another_location_starts_over(unpromised: Host) -> None:
+    unpromised.url = unpromised.server.answer("/other", WHOLE)
+    unpromised.assert_landed(resumed=0)
+    assert unpromised.asked() == [None]
+
+
+def test_with_a_digest_another_location_goes_on(host: Host) -> None:
+    host.cut_off()
+    host.url = host.server.answer("/other", Reply(DATA, etag='"2"'))
+    host.assert_landed(resumed=KEPT)
+    assert host.asked() == [ON_FROM_THERE]
+
+
+def test_without_a_digest_another_start_of_the_host_starts_over(
+    unpromised: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partial, "_boot", lambda: "another")
+    unpromised.assert_landed(resumed=0)
+    assert unpromised.asked() == [None]
+
+
+def test_with_a_digest_another_start_of_the_host_goes_on(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.cut_off()
+    monkeypatch.setattr(partial, "_boot", lambda: "another")
+    host.assert_landed(resumed=KEPT)
+
+
+@pytest.mark.parametrize("etag", ['W/"1"', None], ids=["weak", "date"])
+@pytest.mark.parametrize("image", [PROMISING_NOTHING, IMAGE], ids=["no digest", "digest"])
+def test_without_a_digest_a_weak_word_is_not_enough_to_keep_anything(
+    host: Host, image: Image, etag: str | None
+) -> None:
+    """An ETag that says it is weak, and a date, which tells no two states within one second apart (RFC 9110, 8.8)."""
+    host.image = image
+    host.server.answer("/noble", replace(BREAKING_OFF, etag=etag), GONE)
+    failure = host.fetch().failure()
+    assert isinstance(failure, NoHandlerAvailable)
+    kept = KEPT if image.digest else 0
+    assert [each.refusal.kept for each in failure.attempts if isinstance(each.refusal, Unavailable)] == [kept]
+    assert host.part.exists() == bool(kept)
+    host.server.answer("/noble", replace(WHOLE, etag=etag))
+    host.assert_landed(resumed=kept)
+
+
+def test_what_is_not_to_be_verified_needs_the_server_s_word_though_there_is_a_digest(host: Host) -> None:
+    host.rules = Rules(verify=False)
+    host.cut_off()
+    host.server.answer("/noble", Reply(DATA, etag='"2"'))
+    host.assert_landed(resumed=0)
+
+
+def test_without_a_digest_the_catalog_s_own_data_is_fetched_from_the_start(host: Host) -> None:
+    """The catalog says nothing of the whole."""
+    host.image, host.handler = PROMISING_NOTHING, "download"
+    host.server.answer("/noble", BREAKING_OFF, GONE)
+    host.fetch().failure()
+    assert os.listdir(host.folder) == []
+    host.server.answer("/noble", WHOLE)
+    host.assert_landed(resumed=0)
+
+
+# Files in the place of what is kept.
+
+
+def a_symlink(part: Path, victim: Path) -> None:
+    part.symlink_to(victim)
+
+
+def a_hard_link(part: Path, victim: Path) -> None:
+    part.hardlink_to(victim)
+
+
+def a_fifo(part: Path, victim: Path) -> None:
+    os.mkfifo(part)
+
+
+@pytest.mark.parametrize("put", [a_symlink, a_hard_link, a_fifo])
+def test_what_somebody_put_in_its_place_is_neither_read_nor_written(
+    either: Host, tmp_path: Path, put: Callable[[Path, Path], None]
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(bytes(KEPT))
+    either.cut_off()
+    either.part.unlink()
+    put(either.part, victim)
+    either.assert_landed(resumed=0)
+    assert either.asked() == [None]
+    assert victim.read_bytes() == bytes(KEPT)
+    assert victim.stat().st_nlink == 1
+
+
+def test_another_user_s_file_is_not_gone_on_with(either: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    either.cut_off()
+    monkeypatch.setattr(os, "geteuid", lambda: either.part.parent.stat().st_uid + 1)
+    either.assert_landed(resumed=0)
+    assert either.asked() == [None]
+
+
+def test_a_folder_in_its_place_is_refused_in_words_and_stays(either: Host) -> None:
+    either.cut_off()
+    either.part.unlink()
+    (either.part / "precious").mkdir(parents=True)
+    failure = either.fetch().failure()
+    assert isinstance(failure, NoHandlerAvailable)
+    assert isinstance(failure.attempts[-1].refusal, TargetFailed)
+    assert str(failure).endswith("Is a directory")
+    assert (either.part / "precious").exists()
+    assert not either.target.exists()
+
+
+def test_a_file_that_is_not_noted_is_not_gone_on_with(either: Host) -> None:
+    """Of another program, or of who knows when."""
+    either.part.write_bytes(DATA[:KEPT])
+    either.assert_landed(resumed=0)
+    assert either.asked() == [None]
+
+
+# Verifying.
+
+
+@pytest.fixture
+def fetched(host: Host) -> Host:
+    host.fetch().unwrap()
+    return host
+
+
+def test_what_is_intact_is_found_so(fetched: Host) -> None:
+    [recorded] = fetched.associations.list()
+    assert fetched.dispatcher.verify(str(fetched.target)) == Success(recorded)
+
+
+def test_what_was_only_touched_is_intact_and_recorded_as_it_is_now(fetched: Host) -> None:
+    os.utime(fetched.target, (1, 1))
+    verified = fetched.dispatcher.verify(str(fetched.target)).unwrap()
+    assert verified.fingerprint is not None
+    assert verified.fingerprint.mtime_ns == 10**9
+    assert list(fetched.associations.list()) == [verified]
+    assert fetched.fetch().unwrap().landing.present
+
+
+def a_changed_byte(target: Path) -> None:
+    with target.open("r+b") as disk:
+        disk.seek(MEBIBYTE)
+        disk.write(bytes([DATA[MEBIBYTE] ^ 1]))
+
+
+def a_byte_more(target: Path) -> None:
+    with target.open("ab") as disk:
+        disk.write(b"x")
+
+
+def replaced(target: Path) -> None:
+    target.rename(target.with_name("kept"))
+    target.write_bytes(DATA)
+
+
+def a_symlink_there(target: Path) -> None:
+    target.rename(target.with_name("kept"))
+    target.symlink_to("kept")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (a_changed_byte, "its digest is sha256:"),
+        (a_byte_more, f"it has {len(DATA) + 1} bytes, and had {len(DATA)}"),
+        (Path.unlink, "is gone"),
+        (replaced, "is another file than the one that was fetched"),
+        (a_symlink_there, "is not a file any more"),
+    ],
+    ids=["byte", "size", "gone", "replaced", "symlink"],
+)
+def test_what_has_changed_is_told(fetched: Host, change: Callable[[Path], None], words: str) -> None:
+    [recorded] = fetched.associations.list()
+    change(fetched.target)
+    refusal = fetched.transfer.verify(Work(str(fetched.target), association=recorded)).failure()
+    assert isinstance(refusal, Mismatched)
+    assert words in refusal.reason
+    assert list(fetched.associations.list()) == [recorded]
+
+
+def test_without_a_digest_what_can_be_told_is_told(host: Host) -> None:
+    host.image = PROMISING_NOTHING
+    host.fetch().unwrap()
+    assert host.dispatcher.verify(str(host.target)).unwrap().digest is None
+    a_changed_byte(host.target)
+    assert host.dispatcher.verify(str(host.target)).unwrap().digest is None
+    a_byte_more(host.target)
+    assert "bytes, and had" in str(host.dispatcher.verify(str(host.target)).failure())
+
+
+def test_what_landed_unverified_is_verified_now(host: Host) -> None:
+    host.rules = Rules(verify=False)
+    assert host.fetch().unwrap().landing.digest is None
+    assert host.dispatcher.verify(str(host.target)).unwrap().digest == IMAGE.digest
+
+
+def test_what_nothing_is_recorded_of_cannot_be_verified(host: Host) -> None:
+    assert isinstance(host.transfer.verify(Work(str(host.target))).failure(), Unsupported)
+
+
+# What the host has already.
+
+
+def test_a_second_target_is_copied_from_the_first(fetched: Host) -> None:
+    staged = fetched.fetch(fetched.folder / "second").unwrap()
+    assert staged.landing.method in {"copy", "reflink"}
+    assert staged.landing.verified
+    assert (fetched.folder / "second").read_bytes() == DATA
+    assert fetched.asked() == [None]
+
+
+@pytest.mark.parametrize("change", [a_changed_byte, a_byte_more, Path.unlink, replaced, a_symlink_there])
+def test_a_second_target_is_not_copied_from_what_has_changed(fetched: Host, change: Callable[[Path], None]) -> None:
+    change(fetched.target)
+    fetched.fetch(fetched.folder / "second").unwrap()
+    assert (fetched.folder / "second").read_bytes() == DATA
+    assert fetched.asked() == [None, None]
+
+
+def test_a_second_target_is_not_copied_from_what_no_digest_tells(host: Host) -> None:
+    host.image = PROMISING_NOTHING
+    for name in ("first", "second"):
+        host.fetch(host.folder / name).unwrap()
+    assert host.asked() == [None, None]
+
+
+def test_a_second_target_is_not_copied_from_another_image_of_the_same_name(fetched: Host) -> None:
+    """Ids may be given again (OSSN-0075), and digests be of another kind."""
+    fetched.image = replace(IMAGE, digest=Digest("sha512", hashlib.sha512(DATA).hexdigest()))
+    fetched.fetch(fetched.folder / "second").unwrap()
+    assert fetched.asked() == [None, None]
+
+
+def test_a_second_target_is_copied_from_a_first_that_is_not_recorded_yet(host: Host) -> None:
+    image = replace(IMAGE, locations=[Location(host.url)])
+    begun = Intent(str(host.target), Verb.FETCH, "http", datetime.now(UTC), IMAGE, Location(host.url))
+    host.journal.begin(begun)
+    host.http.fetch(Work(str(host.target), image, Location(host.url), intent=begun)).unwrap()
+    assert list(host.associations.list()) == []
+    host.fetch(host.folder / "second").unwrap()
+    assert host.asked() == [None]
+
+
+def test_what_landed_and_was_not_recorded_is_found_and_recorded_by_the_next_fetch(host: Host) -> None:
+    test_a_second_target_is_copied_from_a_first_that_is_not_recorded_yet(host)
+    assert host.fetch().unwrap().landing.present
+    recorded = host.associations.get(str(host.target)).unwrap()
+    assert isinstance(recorded, Association)
+    assert (recorded.digest, recorded.verified, recorded.image) == (IMAGE.digest, True, IMAGE)
+    assert host.asked() == []
+
+
+def test_of_several_that_want_it_at_once_one_brings_it(host: Host) -> None:
+    dispatcher = host.dispatcher
+
+    def fetch(number: int) -> Landing:
+        return dispatcher.fetch(FetchRequest("id", str(host.folder / str(number)))).unwrap().landing
+
+    with ThreadPoolExecutor(4) as threads:
+        landings = list(threads.map(fetch, range(4), timeout=GUARD))
+    assert sorted(landing.method == "http" for landing in landings) == [False, False, False, True]
+    assert {(host.folder / str(number)).read_bytes() for number in range(4)} == {DATA}
+    assert host.asked() == [None]
