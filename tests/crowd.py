@@ -50,7 +50,7 @@ class Plan(NamedTuple):
     """Of each process."""
 
     def step(self, me: int, number: int) -> Step:
-        random = Random(f"{self.seed}/{me}/{number}")  # noqa: S311 - it is to be repeatable
+        random = Random(f"{self.seed}/{me}/{number}")
         (kind,) = random.choices(list(KINDS), list(KINDS.values()))
         if kind == "count":
             return Step(kind, counter(random.randrange(COUNTERS)))

@@ -79,7 +79,7 @@ def crowded(tmp_path: Path) -> Iterator[Path]:
 
 def killed_now_and_then(plan: Plan, path: Path, folder: Path, kills: int) -> int:
     """Have them all take part until all is done, and kill some; who is killed starts again. How many were killed."""
-    random = Random(plan.seed)  # noqa: S311 - it is to be repeatable
+    random = Random(plan.seed)
     crowd = [started(take_part, plan, me, str(path), str(folder)) for me in range(plan.processes)]
     killed = 0
     for moment in sorted(random.sample(range(plan.processes * plan.operations), kills)):
