@@ -541,6 +541,13 @@ def test_a_success_of_the_keeper_itself_drops_nothing(host: Host) -> None:
     assert host.under_way == []
 
 
+def test_what_is_kept_is_dropped_by_the_keeper_itself_when_the_image_is_there(host: Host) -> None:
+    keeper = CarefulPool("keeper", answers(Landing(present=True)), recovers=answers(Kept(5)))
+    assert host.cut_off(KEPT_EARLIER).dispatcher(keeper).fetch(REQUEST).unwrap().landing.present
+    assert (keeper.verbs, keeper.kept) == (["recover", "fetch", "recover"], [True, False])
+    assert host.under_way == []
+
+
 def test_who_cannot_recover_keeps_nothing(host: Host) -> None:
     pools = Pool("keeper", broke_off), Pool("other")
     host.dispatcher(*pools).fetch(REQUEST).unwrap()
