@@ -13,7 +13,7 @@ from typing import Final
 from lading.adapters.schema import connect, create_file, patiently
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["Database", "Row", "Step", "Value", "as_text", "from_text"]
+__all__ = ["Database", "Row", "Step", "Value", "as_text", "at_rest", "code_of", "from_text", "unavailable"]
 
 Value = bytes | str | int | float | None
 """What goes into a statement and comes out of a row."""
@@ -23,9 +23,10 @@ Step = tuple[str, Sequence[Value]]
 """A statement, and what its question marks stand for."""
 
 _ACCESS: Final = "let this user write the file and its folder, or configure another path"
+_REBUILD: Final = "`lading recover --rebuild` sets it aside and rebuilds it from what can be verified"
 _ADVICE: Final = {
-    sqlite3.SQLITE_NOTADB: "move it away, and a new one is made, or configure another path",
-    sqlite3.SQLITE_CORRUPT: "move it and its -wal and -shm away, and restore a copy or start with a new one",
+    sqlite3.SQLITE_NOTADB: _REBUILD,
+    sqlite3.SQLITE_CORRUPT: _REBUILD,
     sqlite3.SQLITE_READONLY: _ACCESS,
     sqlite3.SQLITE_PERM: _ACCESS,
     sqlite3.SQLITE_CANTOPEN: "see that it is a file, in a folder, and that this user may write both",
@@ -86,16 +87,24 @@ _seating: Final = threading.RLock()
 _stilled: Final = contextlib.ExitStack()
 
 
+@contextlib.contextmanager
+def at_rest() -> Iterator[None]:
+    """Every connection of this process is closed, and none is opened meanwhile."""
+    with contextlib.ExitStack() as stilled:
+        stilled.enter_context(_seating)
+        for seat in tuple(_seats):
+            stilled.enter_context(seat.lock)
+            seat.close()
+        yield
+
+
 def _before_fork() -> None:
     """Close what is open, and let nobody open anything until the fork is done.
 
     A child doesn't inherit its parent's locks, yet SQLite within it goes by them: even on a connection of its own the
     child would write to a log that others take for abandoned and delete (sqlite.org/howtocorrupt.html, section 2.6).
     """
-    _stilled.enter_context(_seating)
-    for seat in tuple(_seats):
-        _stilled.enter_context(seat.lock)
-        seat.close()
+    _stilled.enter_context(at_rest())
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_stilled.close, after_in_child=_stilled.close)
@@ -142,7 +151,7 @@ class Database:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise _unavailable(self.path, error) from error
+            raise unavailable(self.path, error) from error
         return True
 
     @contextlib.contextmanager
@@ -152,8 +161,8 @@ class Database:
         with seat.lock:
             try:
                 yield self._opened(seat)
-            except (sqlite3.Error, OSError) as error:
-                raise _unavailable(self.path, error) from error
+            except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+                raise unavailable(self.path, error) from error
 
     def _seat(self) -> _Seat:
         # Each time through the gate: past it, busy threads would have a fork wait for a long while.
@@ -191,13 +200,25 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _unavailable(path: Path, error: sqlite3.Error | OSError) -> StoreUnavailable:
+def unavailable(path: Path, error: sqlite3.Error | OSError | UnicodeDecodeError) -> StoreUnavailable:
     """What an error of SQLite's or the system's means to an operator."""
+    code, text = code_of(error), str(error)
     if isinstance(error, OSError):
-        code, text = _AS_SQLITE.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN), error.strerror
-    else:
-        # An extended code holds the primary one in its low byte (sqlite.org/rescode.html).
-        code, text = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR), str(error)
-        # The index of the log couldn't grow: sqlite.org/rescode.html#ioerr_shmsize
-        code = sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR_SHMSIZE else code & 0xFF
+        text = error.strerror or text
+    elif isinstance(error, UnicodeDecodeError):
+        text = "database disk image is malformed"
     return StoreUnavailable(f"the database {path} can't be used: {text}: {_ADVICE.get(code, 'see what it holds')}")
+
+
+def code_of(error: sqlite3.Error | OSError | UnicodeDecodeError) -> int:
+    """SQLite's word for it. An extended one holds the primary one in its low byte (sqlite.org/rescode.html)."""
+    match error:
+        case OSError():
+            return _AS_SQLITE.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN)
+        case UnicodeDecodeError():
+            # The module can't even say what SQLite says, because that quotes what is no text any more.
+            return sqlite3.SQLITE_CORRUPT
+        case _:
+            code = int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR))
+            # The index of the log couldn't grow (sqlite.org/rescode.html#ioerr_shmsize).
+            return sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR_SHMSIZE else code & 0xFF

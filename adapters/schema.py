@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["BUSY_SECONDS", "MIGRATIONS", "connect", "create_file", "patiently"]
+__all__ = ["APPLICATION_ID", "BUSY_SECONDS", "MIGRATIONS", "connect", "create_file", "foreign", "newer", "patiently"]
 
 _Given = TypeVar("_Given")
 BUSY_SECONDS: Final = 60.0
@@ -21,12 +21,12 @@ _DEAF_SECONDS: Final = 0.2
 """How long SQLite waits by itself, during which no Ctrl-C is heard."""
 _PAUSE_SECONDS: Final = 0.01
 """Between two tries, for where SQLite refuses without waiting."""
-_APPLICATION_ID: Final = 0x6C616467
+APPLICATION_ID: Final = 0x6C616467
 """`ladg`: tells this file from any other program's (sqlite.org/pragma.html#pragma_application_id)."""
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
-        f"PRAGMA application_id = {_APPLICATION_ID}",
+        f"PRAGMA application_id = {APPLICATION_ID}",
         """
         CREATE TABLE associations (
             target TEXT NOT NULL PRIMARY KEY,
@@ -145,11 +145,21 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
         "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
         " FROM pragma_application_id, pragma_user_version"
     ).fetchone()
-    if application != _APPLICATION_ID and (version or tables):
-        raise StoreUnavailable(f"the database {path} is another program's: configure another path")
+    if application != APPLICATION_ID and (version or tables):
+        raise foreign(path)
     if version > len(MIGRATIONS):
-        raise StoreUnavailable(
-            f"the database {path} has schema version {version}, and this lading knows none above {len(MIGRATIONS)}:"
-            " use the lading that wrote it or a later one, or configure another path"
-        )
+        raise newer(path, version)
     return int(version)
+
+
+def foreign(path: Path) -> StoreUnavailable:
+    """What is said of another program's database."""
+    return StoreUnavailable(f"the database {path} is another program's: configure another path")
+
+
+def newer(path: Path, version: int) -> StoreUnavailable:
+    """What is said of one that a later lading wrote."""
+    return StoreUnavailable(
+        f"the database {path} has schema version {version}, and this lading knows none above {len(MIGRATIONS)}:"
+        " use the lading that wrote it or a later one, or configure another path"
+    )

@@ -2,34 +2,27 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
-from datetime import UTC, datetime
 from typing import Final
 
 from returns.result import safe
 
-from lading.adapters.database import Database, Row, Step, as_text, from_text
-from lading.adapters.records import (
-    NONSENSE,
-    decoded,
-    encoded,
-    image_from_record,
-    image_to_record,
-    location_from_record,
-    location_to_record,
-)
-from lading.ports.association import Association, Fingerprint
+from lading.adapters.associations.rows import association_of, document_of
+from lading.adapters.database import Database, Row, Step, as_text
+from lading.adapters.records import NONSENSE
+from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
-from lading.ports.image import Digest
 
 __all__ = ["FileAssociations", "listing", "recording"]
 
 _PAGE: Final = 256
 """Rows that a list holds in memory at a time."""
 _COLUMNS: Final = "target, handler, document"
-_RECORD: Final = """
+_ADD: Final = """
 INSERT INTO associations (target, handler, image_id, document)
 VALUES (CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT))
-ON CONFLICT (target) DO UPDATE
+ON CONFLICT (target) DO
+"""
+_RECORD: Final = f"""{_ADD} UPDATE
 SET handler = excluded.handler, image_id = excluded.image_id, document = excluded.document
 """
 _GET: Final = f"SELECT {_COLUMNS} FROM associations WHERE target = CAST(? AS TEXT)"  # noqa: S608 - constants
@@ -69,7 +62,7 @@ class FileAssociations:
 
     def _recalled(self, row: Row) -> Association:
         try:
-            return _association(row)
+            return association_of(row)
         except NONSENSE as error:
             target = row[0].decode(errors="replace") if isinstance(row[0], bytes) else row[0]
             reason = f"what it holds for {target} makes no sense ({type(error).__name__}: {error})"
@@ -77,12 +70,15 @@ class FileAssociations:
             raise StoreUnavailable(f"the database {self._database.path} can't be used: {reason}: {advice}") from error
 
 
-def recording(association: Association) -> Step:
-    """What records it. Raises StoreUnavailable when it can't be written down so that it comes back as it is."""
+def recording(association: Association, *, replacing: bool = True) -> Step:
+    """What records it, unless, without `replacing`, something is recorded for its target already.
+
+    Raises StoreUnavailable when it can't be written down so that it comes back as it is.
+    """
     target, handler = as_text(association.target), as_text(association.handler)
     try:
-        document = _document(association)
-        changed = _difference(association, _association((target, handler, document)))
+        document = document_of(association)
+        changed = _difference(association, association_of((target, handler, document)))
     except NONSENSE as error:
         raise StoreUnavailable(f"the association of {association.target} can't be written down: {error}") from error
     if changed is not None:
@@ -90,7 +86,8 @@ def recording(association: Association) -> Step:
             f"the association of {association.target} can't be written down: its {changed} would come back changed;"
             " properties and metadata may hold what JSON does (strings, numbers, lists, string-keyed dicts, …)"
         )
-    return _RECORD, (target, handler, as_text(association.image.id) if association.image else None, document)
+    sql = _RECORD if replacing else f"{_ADD} NOTHING"
+    return sql, (target, handler, as_text(association.image.id) if association.image else None, document)
 
 
 def listing(handler: str | None, image_id: str | None, after: str | None) -> Step:
@@ -111,40 +108,6 @@ def listing(handler: str | None, image_id: str | None, after: str | None) -> Ste
     where = " AND ".join(["TRUE", *(condition for condition, _ in wanted)])
     sql = f"SELECT {_COLUMNS} FROM associations WHERE {where} ORDER BY target LIMIT {_PAGE}"  # noqa: S608 - constants
     return sql, [value for _, value in wanted]
-
-
-def _document(association: Association) -> bytes:
-    document = {
-        "landed_at": association.landed_at.astimezone(UTC).isoformat(),
-        "method": association.method,
-        "size": association.size,
-        "digest": [association.digest.algorithm, association.digest.value] if association.digest else None,
-        "verified": association.verified,
-        "fingerprint": association.fingerprint,
-        "inspected_by": association.inspected_by,
-        "location": location_to_record(association.location),
-        **image_to_record(association.image),
-    }
-    return encoded(document)
-
-
-def _association(row: Row) -> Association:
-    """Raises one of NONSENSE when the row makes none."""
-    target, handler, document = row
-    known = decoded(document)
-    return Association(
-        target=from_text(target),
-        handler=from_text(handler),
-        image=image_from_record(known),
-        location=location_from_record(known["location"]),
-        landed_at=datetime.fromisoformat(known["landed_at"]),
-        method=known["method"],
-        size=known["size"],
-        digest=Digest(*known["digest"]) if known["digest"] else None,
-        verified=known["verified"],
-        fingerprint=Fingerprint(*known["fingerprint"]) if known["fingerprint"] else None,
-        inspected_by=known.get("inspected_by"),
-    )
 
 
 def _difference(one: Association, other: Association) -> str | None:

@@ -12,9 +12,12 @@ from lading.adapters.cli.exits import Exit, exit_code
 from lading.adapters.cli.output import as_json, say, size_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.settings import FileAssociationsSettings
+from lading.domain.asking import ask
 from lading.domain.attempts import FetchRequest
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import HandlerRefused
+from lading.domain.handler import Handler, Landing, Verifiable, Work
 from lading.domain.recovery import Outcome, Recovered
 from lading.domain.refusals import Mismatched
 from lading.ports.association import Association
@@ -27,13 +30,17 @@ _SETTLED: Final = frozenset({Outcome.FINISHED, Outcome.UNDONE, Outcome.UNDER_WAY
 
 @click.command(short_help="Finish or take back what was cut off.")
 @click.option("--discard", is_flag=True, help="Go on with no fetch: remove what had come of it.")
+@click.option("--rebuild", is_flag=True, help="Set a damaged database aside; record anew what can be verified.")
 @command_options
-def recover(session: Session, *, discard: bool) -> None:
+def recover(session: Session, *, discard: bool, rebuild: bool) -> None:
     """See to each fetch, removal and move that was cut off, by a crash say.
 
     What had come to its end is recorded, a fetch goes on from what had come, the rest is taken back.
     """
     session.recovers = False  # it is this command that tells what becomes of what
+    if rebuild:
+        _rebuild(session)
+        return
     dispatcher = session.container.dispatcher()
     unresolved = False
     for found in dispatcher.recover(keep=not discard):
@@ -42,6 +49,37 @@ def recover(session: Session, *, discard: bool) -> None:
         _tell(session, seen_to)
     if unresolved:
         sys.exit(Exit.FAILED)
+
+
+def _rebuild(session: Session) -> None:
+    from lading.adapters.salvage.rebuilding import rebuild  # noqa: PLC0415 - seldom needed
+
+    settings = session.container.settings().associations
+    if not isinstance(settings, FileAssociationsSettings):
+        session.fail(StoreUnavailable('only the database of [associations] kind = "file" can be rebuilt'))
+    handlers = {handler.name: handler for handler in session.container.loaded().handlers}
+    done = session.value(
+        rebuild(settings.path, lambda association: _proven(handlers.get(association.handler), association))
+    )
+    if session.json:
+        dropped = [{"target": each.target, "reason": each.why} for each in done.dropped]
+        as_json({"aside": str(done.aside), "kept": [each.target for each in done.kept], "dropped": dropped})
+        return
+    for each in done.dropped:
+        say(f"{each.target}: is recorded no more: {each.why}")
+    say(f"{len(done.kept)} targets are recorded anew; the damaged database is {done.aside}")
+
+
+def _proven(handler: Handler | None, association: Association) -> Association | None:
+    """The association, if what is at its target still is what was put there: by its digest, or its being untouched."""
+    if not isinstance(handler, Verifiable):
+        return None
+    verify = handler.verify
+    work = Work(association.target, association.image, association.location, association=association)
+    landing = ask(handler, work, Landing, lambda: verify(work)).value_or(None)
+    if landing is None or (landing.digest is None and landing.fingerprint != association.fingerprint):
+        return None
+    return landing.recorded_in(association)
 
 
 def _go_on(dispatcher: Dispatcher, found: Recovered) -> Recovered:

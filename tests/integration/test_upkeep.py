@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.faults import STALL, Faults, Reply
@@ -18,7 +19,7 @@ MEBIBYTE = 1 << 20
 DATA = os.urandom(3 * MEBIBYTE + 12345)
 
 
-def records(done: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
+def records(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -191,3 +192,20 @@ def test_targets_have_the_mode_that_is_configured(lading: Lading, noble: Path, h
     lading("fetch", "noble", "vms/2", LADING_LANDING__MODE="0640")
     modes = [stat.S_IMODE((host / "vms" / name).stat().st_mode) for name in "12"]
     assert modes == [0o600, 0o640]
+
+
+def test_a_damaged_database_is_rebuilt_from_what_can_be_verified(lading: Lading, noble: Path, host: Path) -> None:
+    for name in "12":
+        lading("fetch", "noble", f"vms/{name}")
+    with (host / "vms" / "2").open("r+b") as disk:
+        disk.write(b"a guest")
+    database = host / "home" / ".local" / "share" / "lading" / "associations.sqlite"
+    database.write_bytes(bytes(4096) + database.read_bytes()[4096:])
+    refused = lading("show", "vms/1")
+    assert (refused.returncode, "`lading recover --rebuild`" in refused.stderr) == (7, True)
+    (told,) = records(lading("recover", "--rebuild", "--json"))
+    assert told["kept"] == [str(host / "vms" / "1")]
+    assert [each["target"] for each in told["dropped"]] == [str(host / "vms" / "2")]
+    assert Path(str(told["aside"])).exists()
+    assert records(lading("show", "vms/1", "--json"))[0]["state"] == "intact"
+    assert lading("recover", "--rebuild").returncode == 7

@@ -206,6 +206,12 @@ def damage(path: Path) -> None:
         file.write(b"\xff" * (path.stat().st_size - 4096))
 
 
+def damage_the_schema(path: Path) -> None:
+    with closing(Database(path)) as database:
+        FileAssociations(database).put(NOBLE)
+    path.write_bytes(path.read_bytes().replace(b"indexassociations", b"index\x80ssociations"))
+
+
 def folder(path: Path) -> None:
     path.mkdir()
 
@@ -218,13 +224,14 @@ def dangling_link(path: Path) -> None:
     path.symlink_to("nowhere")
 
 
-GARBAGE = "file is not a database: move it away, and a new one is made, or configure another path"
+REBUILD = "`lading recover --rebuild` sets it aside and rebuilds it from what can be verified"
+GARBAGE = f"file is not a database: {REBUILD}"
 NO_FILE = "see that it is a file, in a folder, and that this user may write both"
 NOT_WHOLE: dict[Callable[[Path], None], str] = {
     short_garbage: GARBAGE,
     long_garbage: GARBAGE,
-    damage: "database disk image is malformed:"
-    " move it and its -wal and -shm away, and restore a copy or start with a new one",
+    damage: f"database disk image is malformed: {REBUILD}",
+    damage_the_schema: f"database disk image is malformed: {REBUILD}",
     folder: f"unable to open database file: {NO_FILE}",
     dangling_link: f"unable to open database file: {NO_FILE}",
     loop: f"Too many levels of symbolic links: {NO_FILE}",
