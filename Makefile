@@ -7,8 +7,10 @@ READY := $(VENV)/.ready
 export HYPOTHESIS_PROFILE ?= dev
 
 KILLS ?= 400
+SECONDS ?= 60
+TARGET ?= urls documents settings journal
 
-.PHONY: demo test torture check format bench clean
+.PHONY: demo test torture fuzz check format bench clean
 
 $(READY): pyproject.toml requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lading needs Python 3.11 or newer: make PYTHON=python3.x")'
@@ -27,6 +29,10 @@ test: $(READY)  ## all tests
 
 torture: $(READY)  ## what `make test` does shortly, at length: KILLS at random moments, every crash point, a busy store
 	@LADING_TORTURE=$(KILLS) $(BIN)/pytest tests/integration/test_kills.py tests/integration/test_crashes.py tests/integration/test_association_store_processes.py
+
+fuzz: $(READY)  ## strangers' bytes, driven by coverage: make fuzz SECONDS=600 TARGET=urls
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements/fuzz.txt
+	@for each in $(TARGET); do echo "== $$each"; $(BIN)/python -m tests.fuzz.run $$each $(SECONDS) || exit 1; done
 
 check: $(READY)  ## everything that needs no run: style, types, imports, doctests
 	@$(BIN)/ruff check

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
 
+from lading.adapters.folders import make_private
 from lading.ports.failures import StoreUnavailable
 
 __all__ = ["APPLICATION_ID", "BUSY_SECONDS", "MIGRATIONS", "connect", "create_file", "foreign", "newer", "patiently"]
@@ -77,7 +78,7 @@ def create_file(path: Path) -> None:
         try:
             _create(path)
         except FileNotFoundError:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(path.parent)
             _create(path)
 
 

@@ -6,6 +6,7 @@ https://docs.openstack.org/api-ref/image/v2/
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from http.client import responses
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
@@ -210,7 +211,9 @@ class GlanceCatalog:
             return None
         if status != _OK:
             hint = "; are the credentials right?" if status in {_UNAUTHORIZED, _FORBIDDEN} else ""
-            raise CatalogUnavailable(f"Glance answers {urlsplit(url).path} with HTTP {status} {response.reason}{hint}")
+            raise CatalogUnavailable(
+                f"Glance answers {urlsplit(url).path} with HTTP {status} {responses.get(status, '')}{hint}"
+            )
         try:
             return response.json()
         except ValueError as error:

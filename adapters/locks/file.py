@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from lading.adapters.folders import make_private
 from lading.adapters.locks.holding import Holding
 from lading.ports.failures import StoreUnavailable
 
@@ -47,7 +48,7 @@ class FileLocks:
         from filelock import FileLock, Timeout  # noqa: PLC0415 - see the class
 
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._folder)
             lock = FileLock(path, mode=0o600, thread_local=False, poll_interval=_PAUSE_SECONDS, fallback_to_soft=False)
             try:
                 lock.acquire(blocking=False)

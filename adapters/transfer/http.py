@@ -64,8 +64,9 @@ class Origin:
 class HttpRefused(SourceBroken):
     """The server answered, but not with the bytes."""
 
-    def __init__(self, status: int, reason: str, retry_after: float | None = None) -> None:
-        super().__init__(f"HTTP {status} {reason}".strip())
+    def __init__(self, status: int, retry_after: float | None = None) -> None:
+        # Not in the server's own words, which may repeat what it was asked with.
+        super().__init__(f"HTTP {status} {http.client.responses.get(status, '')}".strip())
         self.status = status
         self.retry_after = retry_after
         """Seconds that the server asked to wait."""
@@ -276,7 +277,7 @@ def _peer(parts: SplitResult) -> tuple[str, str]:
 def _checked(response: http.client.HTTPResponse, start: int, stop: int | None) -> Range:
     """Which bytes the answer has, by its own account. Raises when it is none, or makes no sense."""
     if response.status not in {http.client.OK, http.client.PARTIAL_CONTENT}:
-        raise HttpRefused(response.status, response.reason, _retry_after(response))
+        raise HttpRefused(response.status, _retry_after(response))
     if response.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
         raise SourceBroken(f"it comes encoded as {response.headers['Content-Encoding']}, which was not asked for")
     length = response.length

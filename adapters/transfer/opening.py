@@ -49,7 +49,10 @@ def local_path(location: Location) -> Result[str, str]:
         return Failure(f"{location} is no URL: {error}")
     if parts.netloc not in {"", "localhost"}:
         return Failure(f"{location} names a file of another host")
-    path = os.fsdecode(unquote_to_bytes(parts.path))
+    try:
+        path = os.fsdecode(unquote_to_bytes(os.fsencode(parts.path)))
+    except UnicodeEncodeError:
+        return Failure(f"{location} names no path: it holds half a character")
     if not path.startswith("/") or "\0" in path:
         return Failure(f"{location} names no absolute path")
     return Success(path)

@@ -1,0 +1,85 @@
+"""What strangers hand to lading, as bytes: each target takes any, and lets fly what is not documented."""
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+from lading import Location, StoreUnavailable
+from lading.adapters.database import Database
+from lading.adapters.documents import image_from_document, image_to_document, unnested
+from lading.adapters.journals.file import FileJournal
+from lading.adapters.reading import read_file
+from lading.adapters.settings import SettingsError, read_settings
+from lading.adapters.transfer.http import Origin
+from lading.adapters.transfer.notes import noted_file, noted_landing
+from lading.adapters.transfer.opening import local_path
+
+__all__ = ["TARGETS"]
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def urls(data: bytes) -> None:
+    """Location hides the same again; a URL that http can't be asked by is a ValueError in words."""
+    location = Location(_text(data))
+    shown = str(location)
+    assert str(location.withheld()) == shown
+    assert repr(location)
+    assert location.scheme == location.scheme.lower()
+    local_path(location)
+    with suppress(ValueError):
+        Origin.of(location.url)
+
+
+def documents(data: bytes) -> None:
+    """A document makes an image or says what is wrong; an image's document makes the same image."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(document, dict):
+        image = image_from_document(unnested(document)).value_or(None)
+        if image is not None:
+            json.dumps(image_to_document(image))
+
+
+def settings(data: bytes) -> None:
+    """A settings file is read, or a SettingsError of one line that can be printed."""
+    with tempfile.NamedTemporaryFile(suffix=".toml") as file:
+        file.write(data)
+        file.flush()
+        try:
+            table = read_file(Path(file.name))
+            read_settings(table or {}, {"HOME": "/nowhere"})
+        except SettingsError as error:
+            told = str(error)
+        else:
+            told = ""
+        assert not told or told.isprintable()
+
+
+def journal(data: bytes) -> None:
+    """A row of the journal is an intent, or StoreUnavailable; an intent's notes mean something, or nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.sqlite"
+        with closing(Database(path)) as database:
+            FileJournal(database).settle("nothing").unwrap()
+            document, _, notes = data.partition(b"\0")
+            with closing(sqlite3.connect(path)) as connection, connection:
+                insert = "INSERT INTO intents VALUES (CAST(? AS TEXT), NULL, CAST(? AS TEXT), CAST(? AS TEXT))"
+                connection.execute(insert, (b"/vms/1", document, notes))
+            with suppress(StoreUnavailable):
+                for intent in FileJournal(database).list():
+                    noted_landing(intent.notes)
+                    noted_file(intent.notes, "moving")
+
+
+TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
+    each.__name__: each for each in (urls, documents, settings, journal)
+}

@@ -1,0 +1,180 @@
+"""Credentials are in nothing that lading says or writes: every command and many a failure, run with marked ones."""
+
+import base64
+import hashlib
+import json
+import os
+import stat
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import pytest
+from tests.disk.forking import Forks
+from tests.faults import Faults, Reply, redirect
+
+USER: Final = "us3rM4RK"
+PASSWORD: Final = "p4ssM4RK/w?th#0dd@s1gns"  # noqa: S105 - it opens nothing
+SIGNATURE: Final = "s1gnatureM4RK"
+MARKS: Final = (
+    "M4RK", "w?th#0dd", "s1gns", quote(PASSWORD, safe=""),
+    base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(), base64.b64encode(PASSWORD.encode()).decode(),
+)  # fmt: skip
+DATA: Final = os.urandom(3_000_000)
+VERBOSITIES: Final = ((), ("-vv",), ("--json", "-vv"))
+
+
+def marks_in(said: bytes) -> list[str]:
+    return [mark for mark in MARKS if mark.encode() in said]
+
+
+class Marked:
+    """A host whose catalog is full of credentials."""
+
+    def __init__(self, top: Path, forks: Forks, origin: Faults) -> None:
+        self.top, self._forks, self._origin = top, forks, origin
+        for folder in ("vms", "catalog", "state"):
+            (top / folder).mkdir(exist_ok=True)
+        authority = f"127.0.0.1:{origin.port}"
+        userinfo = f"{USER}:{quote(PASSWORD, safe='')}"
+        origin.answer(f"/good?sig={SIGNATURE}", Reply(DATA))
+        origin.answer("/cut", Reply(DATA, after=2_500_000))
+        origin.answer("/wrong", Reply(b"x" * len(DATA)))
+        origin.answer("/refused", Reply(f"{USER}:{PASSWORD}".encode(), status=403))
+        origin.answer("/moved", redirect(f"http://{userinfo}@{authority}/nowhere?sig={SIGNATURE}"))
+        origin.answer("/away", redirect(f"http://{userinfo}@169.254.169.254/?sig={SIGNATURE}"))
+        origin.answer("/nonsense", f"HTTP/1.1 999 {USER} {PASSWORD}\r\n\r\n".encode())
+        self.image("good", f"http://{userinfo}@{authority}/good?sig={SIGNATURE}#{SIGNATURE}")
+        for name in ("cut", "wrong", "refused", "moved", "away", "nonsense"):
+            self.image(name, f"http://{userinfo}@{authority}/{name}")
+        self.image("port", f"http://{userinfo}@127.0.0.1:none/x")
+        self.image("bracket", f"http://{userinfo}@[::1/x")
+        self.image("unknown", f"http://{userinfo}@nobody.invalid/x")
+        self.image("closed", f"http://{userinfo}@127.0.0.1:1/x")
+        self.image("s3", f"s3://{USER}:{PASSWORD}@host/bucket/key")
+        self.image("swift", f"swift+https://account:{USER}:{PASSWORD}@auth/v3/container/object")
+        self.image("rbd", f"rbd:pool/image:id={USER}:key={PASSWORD}")
+
+    def image(self, name: str, url: str) -> None:
+        document = {
+            "id": name, "name": name, "size": len(DATA), "disk_format": "raw", "container_format": "bare",
+            "os_hash_algo": "sha256", "os_hash_value": hashlib.sha256(DATA).hexdigest(), "locations": [{"url": url}],
+        }  # fmt: skip
+        (self.top / "catalog" / f"{name}.json").write_text(json.dumps(document))
+
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        known = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.top),
+            "LADING_CATALOG__FOLDER": str(self.top / "catalog"),
+            "LADING_ASSOCIATIONS__PATH": str(self.top / "state" / "associations.sqlite"),
+            "LADING_HANDLERS__ORDER": "http,file,download",
+            "LADING_HANDLERS__HTTP__ALLOWED_NETWORKS": "127.0.0.1",
+            "LADING_HANDLERS__HTTP__ALLOWED_PORTS": "[]",
+            "OS_PASSWORD": PASSWORD,
+            "OS_TOKEN": USER,
+        }
+        return self._forks.run(*arguments, folder=self.top, variables={**known, **variables})
+
+    def leaks(self, done: subprocess.CompletedProcess[str]) -> Iterator[tuple[str, str]]:
+        """Each place where a mark is: what was said, and whatever was written."""
+        for place, said in (("stdout", done.stdout), ("stderr", done.stderr)):
+            yield from ((place, mark) for mark in marks_in(said.encode(errors="surrogateescape")))
+        for path in self.top.rglob("*"):
+            if path.is_file() and path.parent.name != "catalog":
+                yield from ((path.name, mark) for mark in marks_in(path.read_bytes()))
+
+
+@pytest.fixture
+def marked(host: Path, forks: Sequence[Forks], faults: Faults) -> Marked:
+    return Marked(host, forks[0], faults)
+
+
+def every_command() -> list[tuple[str, ...]]:
+    failing = (
+        "cut",
+        "wrong",
+        "refused",
+        "moved",
+        "away",
+        "nonsense",
+        "port",
+        "bracket",
+        "closed",
+        "s3",
+        "swift",
+        "rbd",
+    )
+    return [
+        *((verb, name, f"vms/{name}") for name in failing for verb in ("explain", "fetch")),
+        ("explain", "good", "vms/1"),
+        ("fetch", "good", "vms/1"),
+        ("fetch", "good", "vms/1"),
+        ("show", "vms/1"),
+        ("ls",),
+        ("verify", "--all"),
+        ("mv", "vms/1", "vms/2"),
+        ("fetch", "good", "vms/2", "--force"),
+        ("rm", "vms/2"),
+        ("recover",),
+        ("handlers",),
+        ("catalog", "ls"),
+        ("catalog", "show", "good"),
+        ("catalog", "show", "s3"),
+    ]
+
+
+@pytest.mark.parametrize("options", VERBOSITIES, ids=" ".join)
+def test_no_command_says_or_writes_a_credential(marked: Marked, options: tuple[str, ...]) -> None:
+    found = []
+    for command in every_command():
+        done = marked.run(*command, *options)
+        found += [(command, *leak) for leak in marked.leaks(done)]
+        assert "internal error" not in done.stderr
+    assert found == []
+
+
+def test_the_search_finds_what_is_there(marked: Marked) -> None:
+    (marked.top / "vms" / "leak").write_text(f"http://{USER}@host/")
+    done = subprocess.CompletedProcess([], 0, f"said {PASSWORD}", "")
+    assert {place for place, _ in marked.leaks(done)} == {"stdout", "leak"}
+
+
+def test_what_is_written_about_a_fetch_that_was_killed_holds_no_credential(
+    marked: Marked, forks: Sequence[Forks], faults: Faults
+) -> None:
+    marked.run("fetch", "cut", "vms/1")
+    for options in VERBOSITIES:
+        done = marked.run("recover", *options)
+        assert [*marked.leaks(done)] == []
+
+
+def test_settings_that_are_wrong_are_told_without_their_secrets(marked: Marked) -> None:
+    for name, value in (("CATALOG__PASSWORD", PASSWORD), ("HANDLERS__HTTP__TOKEN", PASSWORD), ("CATALOG__KIND", "x")):
+        done = marked.run("ls", **{f"LADING_{name}": value})
+        assert (done.returncode, [*marked.leaks(done)]) == (2, [])
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077])
+def test_files_are_for_their_owners_eyes_only_whatever_the_mask(
+    marked: Marked, mask: int, lading: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    before = os.umask(mask)
+    try:
+        environment = {
+            "LADING_HANDLERS__HTTP__ALLOWED_NETWORKS": "127.0.0.1",
+            "LADING_HANDLERS__HTTP__ALLOWED_PORTS": "[]",
+        }
+        done = lading(
+            "fetch", "good", "vms/1", LADING_CATALOG__FOLDER=str(marked.top / "catalog"),
+            LADING_ASSOCIATIONS__PATH=str(marked.top / "deep" / "state" / "a.sqlite"), **environment,
+        )  # fmt: skip
+    finally:
+        os.umask(before)
+    assert (done.returncode, done.stderr) == (0, "")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (marked.top / "deep").rglob("*")}
+    modes["1"] = stat.S_IMODE((marked.top / "vms" / "1").stat().st_mode)
+    assert {mode & 0o077 for mode in modes.values()} == {0}
+    assert modes["1"] == 0o600

@@ -1,0 +1,31 @@
+"""What `make fuzz` drives by coverage, driven by chance: whatever bytes come, only what is documented comes out."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.fuzz.targets import TARGETS
+
+INTENT = {
+    "verb": "fetch", "handler": "http", "began_at": "2026-01-01T00:00:00+00:00", "force": False, "location": None,
+    "image": None,
+}  # fmt: skip
+LANDED = {"file": [1, 2, 3, 4, 5], "method": "x", "digest": ["md5", "0"], "verified": True, "inspected_by": None}
+NOTES = {"landed": LANDED, "moving": [1, 2, 3, 4, 5]}
+SEEDS = {
+    "urls": [b"http://user:p%40ss@host:80/noble.img?sig=1#x", b"s3://KEY:sec/ret@host/bucket/key", b"file:///%2e%2e/x"],
+    "documents": [json.dumps({"id": "a", "size": 1, "locations": [{"url": "file:///x", "metadata": {}}]}).encode()],
+    "settings": [b'[catalog]\nkind = "file"\nfolder = "x"\n[handlers.http]\nallowed_ports = [80]\n'],
+    "journal": [json.dumps(INTENT).encode() + b"\0" + json.dumps(NOTES).encode()],
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@given(data=st.data())
+def test_only_what_is_documented_comes_out(name: str, data: st.DataObject) -> None:
+    seed = data.draw(st.sampled_from(SEEDS[name]))
+    start = data.draw(st.integers(0, len(seed)))
+    stop = data.draw(st.integers(start, len(seed)))
+    mutated = seed[:start] + data.draw(st.binary(max_size=8)) + seed[stop:]
+    TARGETS[name](data.draw(st.one_of(st.binary(max_size=200), st.just(mutated))))
