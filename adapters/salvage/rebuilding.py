@@ -83,5 +83,5 @@ def _restored(path: Path, aside: Path, prove: Prove) -> Rebuilt:
             database.change(*(recording(association, replacing=False) for association in proven))
             kept += proven
             missing = {each.target for each in batch} - {each.target for each in proven}
-            dropped += [Dropped(target, "what is there is not what was recorded") for target in missing]
+            dropped += [Dropped(target, "what is there can't be proven to be what was recorded") for target in missing]
     return Rebuilt(aside, tuple(sorted(kept, key=lambda each: each.target)), tuple(sorted(dropped)))

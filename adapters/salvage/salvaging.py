@@ -133,10 +133,10 @@ def _is_others(row: Row) -> bool:
 
 
 def _named(rows: tuple[Row, ...]) -> Iterator[str]:
-    """The target that the index of targets has there, with its row's id."""
+    """The target that an index by handler or image has there: that of intents' targets looks like that of targets."""
     for row in rows:
         match row:
-            case (bytes(target), int()):
+            case (bytes() | None, bytes(target), int()):
                 with suppress(ValueError):
                     yield from_text(target)
 
