@@ -104,8 +104,9 @@ class Container(DeclarativeContainer):
 
     # Dispatcher
     dispatcher: Provider[Dispatcher] = Singleton(
-        Dispatcher, handlers=handlers, catalog=catalog, associations=associations, journal=journal, locks=locks
-    )
+        Dispatcher, handlers=handlers, catalog=catalog, associations=associations, journal=journal, locks=locks,
+        by_cost=_options.handlers.by_cost,
+    )  # fmt: skip
 
 
 def open_container(settings: Settings | None = None, *, recover: bool = True) -> Container:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.settings import Settings, SettingsError
+from lading.adapters.settings import BUILT_IN_HANDLERS, Settings, SettingsError
 from lading.adapters.transfer.transfer import Transfer
 from lading.domain.handler import Handler
 from lading.ports.catalog import ImageCatalog
@@ -66,7 +66,8 @@ def available_handlers(
 
         return build
 
-    return {name: building(name, entry) for name, entry in found.items()}
+    names = sorted(found, key=lambda name: BUILT_IN_HANDLERS.index(name) if name in BUILT_IN_HANDLERS else len(found))
+    return {name: building(name, found[name]) for name in names}
 
 
 def third_party(group: str, kind: str, built_in: Sequence[str], place: str) -> Callable[..., object]:

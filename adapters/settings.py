@@ -13,7 +13,7 @@
     kind = "file"                                   # memory (threads only), file, or a third party's
     folder = "/var/lib/lading/locks"                # beside the journal
     [handlers]
-    order = ["file", "download"]
+    order = ["file", "download"]                    # these, in this order; without it all there are, the cheapest first
     [handlers.file]
     allowed_folders = ["/srv/images"]
     [landing]
@@ -30,17 +30,20 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from lading.adapters.reading import read_file, read_table, read_variables
 from lading.adapters.tables import SettingsError, Table
 from lading.adapters.transfer.guard import Guard
+from lading.adapters.transfer.urls import web_url
 
 __all__ = [
+    "BUILT_IN_HANDLERS",
     "AssociationsSettings",
     "CatalogSettings",
+    "CinderHandlerSettings",
     "DownloadHandlerSettings",
     "FileAssociationsSettings",
     "FileCatalogSettings",
@@ -54,8 +57,11 @@ __all__ = [
     "LandingSettings",
     "LocksSettings",
     "MemorySettings",
+    "RbdHandlerSettings",
+    "S3HandlerSettings",
     "Settings",
     "SettingsError",
+    "SwiftHandlerSettings",
     "ThirdPartySettings",
     "load_settings",
     "read_settings",
@@ -138,16 +144,99 @@ class HttpHandlerSettings:
     """CIDRs and addresses that may be reached, beside all that are public."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.connections <= 16:  # noqa: PLR2004 - more is an attack on the server
-            raise ValueError("connections: expected 1 to 16")
-        if min(self.connect_seconds, self.stall_seconds) <= 0:
-            raise ValueError("connect_seconds, stall_seconds: expected more than 0")
+        _check_reading(self.connections, self.connect_seconds, self.stall_seconds)
         Guard.of(self.allowed_schemes, self.allowed_ports, self.allowed_hosts, self.allowed_networks)
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadHandlerSettings:
     """Nothing to set."""
+
+
+@dataclass(frozen=True, slots=True)
+class RbdHandlerSettings:
+    ceph_conf: Path | None = None
+    """None: where Ceph's own programs look, `$CEPH_CONF` and `/etc/ceph/ceph.conf` first."""
+    user: str = "admin"
+    """Without `client.` before it."""
+    connect_timeout: float = 10.0
+    """Seconds within which the cluster must answer, at first and ever after."""
+
+    def __post_init__(self) -> None:
+        if self.connect_timeout <= 0:
+            raise ValueError("connect_timeout: expected more than 0 seconds")
+        if not self.user.strip() or self.user.startswith("client."):
+            raise ValueError("user: expected a name without client. before it, admin say")
+
+
+@dataclass(frozen=True, slots=True)
+class S3HandlerSettings:
+    endpoint: str | None = None
+    """`https://s3.example.org`; None: the host that each location names, which must be public."""
+    access_key: str | None = None
+    """None: those in each location's URL, for the host that it names."""
+    secret_key: str | None = field(default=None, repr=False)
+    region: str = "us-east-1"
+    connections: int = 4
+    connect_seconds: float = 10.0
+    stall_seconds: float = 30.0
+    ca_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        _check_reading(self.connections, self.connect_seconds, self.stall_seconds)
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key, secret_key: expected both, or neither")
+        if self.access_key is not None and self.endpoint is None:
+            raise ValueError("endpoint: expected, for whom the access_key is: no key is sent to whomever a URL names")
+        if self.endpoint is not None:
+            _check_endpoint(self.endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class SwiftHandlerSettings:
+    cloud: str | None = None
+    """Whose Swift, and whose credentials: its name in clouds.yaml. None: as `OS_*` says, if it does."""
+    hosts: tuple[str, ...] = ()
+    """Other Keystones and Swifts that a location may name, `host` or `host:port`. They are sent its credentials."""
+    connections: int = 4
+    connect_seconds: float = 10.0
+    stall_seconds: float = 30.0
+    ca_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        _check_reading(self.connections, self.connect_seconds, self.stall_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class CinderHandlerSettings:
+    cloud: str | None = None
+    """Whose Cinder, and whose credentials: its name in clouds.yaml. None: as `OS_*` says."""
+    host: str | None = None
+    """What this host is called in attachments; None: its own name."""
+    ceph_conf: Path | None = None
+    """For volumes that lie in a Ceph; None: `/etc/ceph/ceph.conf`."""
+    timeout: float = 60.0
+    """Seconds within which a volume must have become what it was asked to become."""
+
+    def __post_init__(self) -> None:
+        if self.timeout <= 0:
+            raise ValueError("timeout: expected more than 0 seconds")
+
+
+def _check_reading(connections: int, connect_seconds: float, stall_seconds: float) -> None:
+    if not 1 <= connections <= 16:  # noqa: PLR2004 - more is an attack on the server
+        raise ValueError("connections: expected 1 to 16")
+    if min(connect_seconds, stall_seconds) <= 0:
+        raise ValueError("connect_seconds, stall_seconds: expected more than 0")
+
+
+def _check_endpoint(url: str) -> None:
+    try:
+        _, userinfo = web_url(url)
+    except ValueError:
+        userinfo = "?"
+    if userinfo:
+        raise ValueError("endpoint: expected a URL like https://s3.example.org, without credentials")
 
 
 # A new kind, or handler: its dataclass above, and its name here.
@@ -166,18 +255,31 @@ JournalSettings = MemorySettings | FileJournalSettings
 _JOURNALS: Final[_Kinds[JournalSettings]] = {"memory": MemorySettings, "file": FileJournalSettings}
 LocksSettings = MemorySettings | FileLocksSettings | ThirdPartySettings
 _LOCKS: Final[_Kinds[MemorySettings | FileLocksSettings]] = {"memory": MemorySettings, "file": FileLocksSettings}
-_HANDLERS: Final[_Kinds[FileHandlerSettings | HttpHandlerSettings | DownloadHandlerSettings]] = {
+_HANDLERS: Final[Mapping[str, type]] = {
     "file": FileHandlerSettings,
+    "rbd": RbdHandlerSettings,
+    "s3": S3HandlerSettings,
+    "swift": SwiftHandlerSettings,
+    "cinder": CinderHandlerSettings,
     "http": HttpHandlerSettings,
     "download": DownloadHandlerSettings,
 }
 
 
+BUILT_IN_HANDLERS: Final = tuple(_HANDLERS)
+"""In the order in which those that cost the same are tried, where none is configured."""
+
+
 @dataclass(frozen=True, slots=True)
 class HandlersSettings:
-    order: tuple[str, ...]
+    order: tuple[str, ...] | None
+    """None: all that there are, for each target the cheapest first."""
     tables: Mapping[str, Mapping[str, object]]
     """By handler. The built-in ones are checked and all there; the others are as they are configured."""
+
+    @property
+    def by_cost(self) -> bool:
+        return self.order is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +322,7 @@ class _Kinded:
 
 @dataclass(frozen=True, slots=True)
 class _Ordered:
-    order: tuple[str, ...] = ("file", "http", "download")
+    order: tuple[str, ...] | None = None
 
 
 def load_settings(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:

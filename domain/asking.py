@@ -6,11 +6,11 @@ from typing import TypeVar
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.handler import Handler, Work
-from lading.domain.refusals import Faulted, Refusal
+from lading.domain.handler import Handler, Resizing, Work
+from lading.domain.refusals import Faulted, Refusal, Unavailable, Unsupported
 from lading.ports.failures import LadingError
 
-__all__ = ["ask", "value_or_raise"]
+__all__ = ["ask", "out_of_reach", "value_or_raise"]
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
@@ -38,6 +38,15 @@ def ask(
     inner = answer._inner_value if isinstance(answer, Result) else answer  # noqa: SLF001 - returns has no other way
     names = " or ".join(each.__name__ for each in (given if isinstance(given, tuple) else (given,)))
     return Failure(Faulted(f"answered a {type(inner).__name__}, which is no {names} and no refusal"))
+
+
+def out_of_reach(handler: Handler, work: Work) -> Refusal | None:
+    """Why a handler need not even be asked to fetch; None when it may be."""
+    if work.location is not None and work.location.is_withheld:
+        return Unavailable("its credentials are not recorded, and the catalog has it no longer")
+    if work.size is not None and not isinstance(handler, Resizing):
+        return Unsupported("this handler gives a target no other size than its image's")
+    return None
 
 
 def value_or_raise(outcome: Result[_Done, LadingError]) -> _Done:

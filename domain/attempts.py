@@ -31,6 +31,8 @@ class FetchRequest:
     force: bool = False
     """Whether what is at the target may be replaced."""
     observer: Observer = field(default_factory=Silence, repr=False, compare=False)
+    size: int | None = None
+    """Bytes that the target shall have, not fewer than the image; None: as many as the image."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_id", (self.image_id or "").strip() or None)

@@ -8,7 +8,7 @@ from typing import Final, final
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.asking import ask, value_or_raise
+from lading.domain.asking import ask, out_of_reach, value_or_raise
 from lading.domain.attempts import Attempt, FetchRequest, Staged
 from lading.domain.failures import FetchFailure, HandlerNotLoaded, NoHandlerAvailable, TargetFailure, Tried
 from lading.domain.handler import Handler, Landing, Recoverable, Work
@@ -58,14 +58,18 @@ class Dispatcher:
         *,
         journal: Journal | None = None,
         locks: Locks | None = None,
+        by_cost: bool = False,
         clock: Callable[[], datetime] = _now,
     ) -> None:
-        """Without `journal` nothing that is cut off is found again; without `locks` the caller keeps requests apart."""
+        """Without `journal` nothing that is cut off is found again; without `locks` the caller keeps requests apart.
+
+        `by_cost`: the handlers' order is not a configured one, so that for each target the cheapest goes first.
+        """
         self.handlers = tuple(handlers)
         self._by_name = {handler.name: handler for handler in self.handlers}
         if len(self._by_name) < len(self.handlers):
             raise ValueError(f"handlers share a name: {', '.join(handler.name for handler in self.handlers)}")
-        self._matcher = LocationMatcher(self.handlers)
+        self._matcher = LocationMatcher(self.handlers, by_cost=by_cost)
         self._catalog = catalog
         self._ledger = Ledger(associations, journal or Unwritten(), locks or Unlocked(), clock)
         self._recovery = Recovery(self._by_name, self._ledger)
@@ -198,16 +202,18 @@ class Dispatcher:
     def _in_order(self, request: FetchRequest) -> Iterator[Attempt]:
         """The order that is a law, lazily: nothing is looked up before it is its turn."""
         association = value_or_raise(self._ledger.associations.get(request.target)) if request.target else None
-        work = Work(request.target, None, None, request.context, association, request.force, request.observer)
+        work = Work(
+            request.target, None, None, request.context, association, request.force, request.observer, size=request.size
+        )
 
         if association is not None and _leads(association, request):
             yield from self._by_association(association, work, request)
 
         image = value_or_raise(self._look_up(request))
         work = replace(work, image=image)
-        for handler, location in self._matcher.pairs(image.locations if image else ()):
+        for handler, location in self._matcher.pairs(image.locations if image else (), request.target):
             yield Attempt(handler, replace(work, location=location), self._record)
-        for handler in self._matcher.independent:
+        for handler in self._matcher.independent(request.target):
             yield Attempt(handler, work, self._record)
 
     def _by_association(self, association: Association, work: Work, request: FetchRequest) -> Iterator[Attempt]:
@@ -288,6 +294,6 @@ def _active(image: Image) -> Result[Image, CatalogFailure]:
 
 
 def _carry(handler: Handler, work: Work) -> Result[Landing, Refusal]:
-    if work.location is not None and work.location.is_withheld:
-        return Failure(Unavailable("its credentials are not recorded, and the catalog has it no longer"))
+    if (why_not := out_of_reach(handler, work)) is not None:
+        return Failure(why_not)
     return ask(handler, work, Landing, handler.fetch, work)

@@ -1,7 +1,8 @@
 """The Handler strategy: one way of carrying images, and the words in which it is spoken to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from returns.result import Result
@@ -14,7 +15,20 @@ from lading.ports.journal import Intent
 from lading.ports.location import Location
 from lading.ports.observer import Observer, Silence
 
-__all__ = ["Foresighted", "Handler", "Kept", "Landing", "Preparable", "Recoverable", "Verifiable", "Work"]
+__all__ = [
+    "Foresighted",
+    "Handler",
+    "Kept",
+    "Landing",
+    "Preparable",
+    "Recoverable",
+    "Report",
+    "Reporting",
+    "Resizing",
+    "State",
+    "Verifiable",
+    "Work",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,8 @@ class Work:
     observer: Observer = field(default_factory=Silence, repr=False, compare=False)
     intent: Intent | None = None
     """What the journal has of this, with the notes of an earlier one that was cut off; None when it has nothing."""
+    size: int | None = None
+    """Bytes that the target shall have in the end, for a handler that is `Resizing`; None: as many as the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +66,8 @@ class Landing:
     """Whether the digest was compared with the catalog's, and agreed."""
     fingerprint: Fingerprint | None = None
     """Of the target, when it is a file on this host."""
+    identity: str | None = None
+    """What the handler knows the target by, when it is no file: a volume's or a clone's id."""
     present: bool = False
     """Whether the very image was there already, so that nothing was moved and what is recorded stays."""
     inspected_by: str | None = None
@@ -66,6 +84,7 @@ class Landing:
             digest=self.digest,
             verified=self.verified,
             fingerprint=self.fingerprint,
+            identity=self.identity,
             inspected_by=self.inspected_by,
         )
 
@@ -96,7 +115,7 @@ class Handler(Protocol):
 
     @property
     def is_local(self) -> bool:
-        """Whether what it fetches is a file on this host."""
+        """Whether all that it fetches is a file on this host."""
         ...
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
@@ -155,4 +174,38 @@ class Verifiable(Protocol):
 
     def verify(self, work: Work) -> Result[Landing, Refusal]:
         """Read all that is at `work.target` and compare it with `work.association`: how it is now, or what changed."""
+        ...
+
+
+@runtime_checkable
+class Resizing(Protocol):
+    """A handler that can make a target larger than its image. Others are not asked where a size is wished for."""
+
+    resizes: bool
+
+
+class State(StrEnum):
+    """Whether a target still is what was put there."""
+
+    INTACT = "intact"
+    CHANGED = "changed"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a target is now, as far as can be told without reading it."""
+
+    state: State
+    details: Mapping[str, str] = field(default_factory=dict)
+    """What else there is to know, in words, by name: `device`, `parent`, …"""
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A handler that can tell how a target is that is no file on this host."""
+
+    def report(self, work: Work) -> Result[Report, Refusal]:
+        """How what it fetched to `work.target` is now; changes nothing. A refusal when it can't find out."""
         ...

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from lading.domain.cost import cheapest_first
 from lading.domain.handler import Handler, Preparable
 from lading.ports.association_store import AssociationStore
 
@@ -18,6 +19,8 @@ class Skipped:
 
     name: str
     reason: str
+    lacks_package: bool = False
+    """Whether a package that it needs is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,37 +31,47 @@ class Loaded:
     skipped: tuple[Skipped, ...] = ()
 
 
-def load_handlers(names: Iterable[str], available: Mapping[str, Callable[[], Handler]]) -> Loaded:
-    """Build the named handlers, in order, each once.
+def load_handlers(names: Iterable[str] | None, available: Mapping[str, Callable[[], Handler]]) -> Loaded:
+    """Build the named handlers, in order, each once; without names all that are available, the cheapest first.
 
     Blanks are ignored and names stripped. A name that is a duplicate, that nothing is available for, or whose handler
-    can't be imported or built is skipped with a warning that names it.
+    can't be imported or built is skipped with a warning that names it. That a package isn't installed for a handler
+    that nobody named is worth no warning.
     """
+    if names is None:
+        loaded = _load(available, available, quietly=True)
+        return replace(loaded, handlers=tuple(sorted(loaded.handlers, key=lambda each: cheapest_first(each, ""))))
+    return _load(names, available, quietly=False)
+
+
+def _load(names: Iterable[str], available: Mapping[str, Callable[[], Handler]], *, quietly: bool) -> Loaded:
     handlers: dict[str, Handler] = {}
     skipped: list[Skipped] = []
     seen: set[str] = set()
     for name in filter(None, map(str.strip, names)):
-        built = "named twice" if name in seen else _built(name, available)
+        built = Skipped(name, "named twice") if name in seen else _built(name, available)
         seen.add(name)
-        if not isinstance(built, str) and built.name in handlers:
-            built = f"it goes by the name {built.name}, which is taken"
-        if isinstance(built, str):
-            _log.warning("handler %s is skipped: %s", name, built)
-            skipped.append(Skipped(name, built))
+        if not isinstance(built, Skipped) and built.name in handlers:
+            built = Skipped(name, f"it goes by the name {built.name}, which is taken")
+        if isinstance(built, Skipped):
+            level = logging.INFO if quietly and built.lacks_package else logging.WARNING
+            _log.log(level, "handler %s is skipped: %s", name, built.reason)
+            skipped.append(built)
         else:
             handlers[built.name] = built
     return Loaded(tuple(handlers.values()), tuple(skipped))
 
 
-def _built(name: str, available: Mapping[str, Callable[[], Handler]]) -> Handler | str:
-    """The handler, or why not."""
+def _built(name: str, available: Mapping[str, Callable[[], Handler]]) -> Handler | Skipped:
     if name not in available:
-        return f"unknown; known are {', '.join(sorted(available)) or 'none'}"
+        return Skipped(name, f"unknown; known are {', '.join(sorted(available)) or 'none'}")
     try:
         return available[name]()
+    except ModuleNotFoundError as error:
+        return Skipped(name, str(error), lacks_package=True)
     except Exception as error:  # noqa: BLE001 - whatever a third party's import or constructor raises
         _log.debug("handler %s could not be built", name, exc_info=True)
-        return f"could not be built: {type(error).__name__}: {error}"
+        return Skipped(name, f"could not be built: {type(error).__name__}: {error}")
 
 
 def prepare_handlers(handlers: Sequence[Handler], associations: AssociationStore) -> Sequence[Handler]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from lading.domain.cost import cheapest_first
 from lading.domain.handler import Handler
 from lading.ports.location import Location
 
@@ -9,26 +10,33 @@ __all__ = ["LocationMatcher", "matching"]
 
 
 class LocationMatcher:
-    """Pairs handlers, in configured order, with the locations they take, in the catalog's order.
+    """Pairs handlers, in configured order or the cheapest first, with the locations they take, in the catalog's order.
 
     A location is matched by its scheme. The locations are sorted by scheme once, so that pairing H handlers with L
     locations costs O(H + L + pairs), where comparing each with each costs O(H × L).
     """
 
-    def __init__(self, handlers: Iterable[Handler]) -> None:
+    def __init__(self, handlers: Iterable[Handler], *, by_cost: bool = False) -> None:
+        """`by_cost`: for each target the cheapest handler first; those that cost the same keep their order."""
         # Schemes are read once: the order of a dispatch is fixed when its parts are put together.
         self._handlers = tuple((handler, _lowered(handler.schemes)) for handler in handlers)
-        self.independent: tuple[Handler, ...] = tuple(
-            handler for handler, schemes in self._handlers if schemes is not None and not schemes
-        )
-        """The handlers that need no location, in configured order."""
+        self._by_cost = by_cost
 
-    def pairs(self, locations: Sequence[Location]) -> Iterator[tuple[Handler, Location]]:
+    def independent(self, target: str = "") -> tuple[Handler, ...]:
+        """The handlers that need no location, in order."""
+        return tuple(handler for handler, schemes in self._in_order(target) if schemes is not None and not schemes)
+
+    def pairs(self, locations: Sequence[Location], target: str = "") -> Iterator[tuple[Handler, Location]]:
         """Every handler with every location that it takes, lazily."""
         by_scheme = _by_scheme(locations)
-        for handler, schemes in self._handlers:
+        for handler, schemes in self._in_order(target):
             for location in _taken(locations, by_scheme, schemes):
                 yield handler, location
+
+    def _in_order(self, target: str) -> Sequence[tuple[Handler, frozenset[str] | None]]:
+        if not self._by_cost:
+            return self._handlers
+        return sorted(self._handlers, key=lambda each: cheapest_first(each[0], target))
 
 
 def matching(locations: Sequence[Location], schemes: Collection[str] | None) -> list[Location]:

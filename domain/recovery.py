@@ -80,7 +80,7 @@ def alone(locks: Locks, targets: Iterable[str], *, wait: bool = True) -> Iterato
 
 def moved(association: Association, destination: str, landing: Landing) -> Association:
     """What is recorded after a move."""
-    return replace(association, target=destination, fingerprint=landing.fingerprint)
+    return replace(association, target=destination, fingerprint=landing.fingerprint, identity=landing.identity)
 
 
 class Recovery:

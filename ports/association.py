@@ -49,6 +49,8 @@ class Association:
     """Of the target when it was published; None when it is not a file on this host."""
     inspected_by: str | None = None
     """What found its format safe, with its version; None when nothing looked."""
+    identity: str | None = None
+    """What the handler knows the target by, when it is no file on this host: a volume's or a clone's id."""
 
     def is_of(self, reference: str) -> bool:
         """Whether it may be about the image with this id, name or href: what named no image could be any."""

@@ -6,7 +6,12 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.disk.faulty", "tests.faults", "tests.integration.services.fixtures"]
+pytest_plugins = [
+    "tests.disk.faulty",
+    "tests.faults",
+    "tests.integration.services.fixtures",
+    "tests.benches.local",
+]
 
 settings.register_profile("dev", max_examples=30, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=False, print_blob=True)

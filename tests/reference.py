@@ -4,7 +4,7 @@ The model is the origin's algorithm: a double loop with urlparse on each locatio
 nouns only the world below speaks.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 from urllib.parse import urlparse, urlsplit
@@ -14,6 +14,7 @@ from returns.result import Failure, Result, Success
 from lading import (
     Association,
     Context,
+    Cost,
     Dispatcher,
     FetchRequest,
     Image,
@@ -241,6 +242,14 @@ class ScriptedHandler:
     def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
         self._events.append(("move", self.name, work.target, destination))
         return Success(Landing())
+
+
+class PricedHandler(ScriptedHandler):
+    """One that declines everything, and tells what it costs."""
+
+    def __init__(self, spec: Spec, price: Callable[[str], Cost]) -> None:
+        super().__init__(spec, [], iter(()))
+        self.cost = price
 
 
 class RecordingCatalog:

@@ -33,6 +33,7 @@ def document_of(association: Association) -> bytes:
         "verified": association.verified,
         "fingerprint": association.fingerprint,
         "inspected_by": association.inspected_by,
+        "identity": association.identity,
         "location": location_to_record(association.location),
         **image_to_record(association.image),
     }
@@ -55,6 +56,7 @@ def association_of(row: Row) -> Association:
         verified=known["verified"],
         fingerprint=Fingerprint(*known["fingerprint"]) if known["fingerprint"] else None,
         inspected_by=known.get("inspected_by"),
+        identity=known.get("identity"),
     )
 
 

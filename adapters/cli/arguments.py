@@ -6,14 +6,32 @@ import re
 from typing import Final
 
 import click
+from typing_extensions import override
 
 from lading.ports.catalog import ImageListing, ImageRegistry
 
-__all__ = ["PATH", "complete_images", "local_target"]
+__all__ = ["PATH", "SIZE", "complete_images", "local_target"]
 
 PATH: Final = click.Path(readable=False)
 """Completed as a path; whether anything is there, and who may read it, is found out when it is used."""
+_BYTES: Final = re.compile(r"([1-9][0-9]{0,18})([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+
+
+class _Size(click.ParamType[int]):
+    """Bytes, or KiB, MiB, GiB, TiB by their first letter, as qemu-img and rbd have them."""
+
+    name = "bytes"
+
+    @override
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = _BYTES.fullmatch(str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is no size; expected bytes, or a number and K, M, G or T: 20G", param, ctx)
+        return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
+
+
+SIZE: Final = _Size()
 
 
 def local_target(text: str) -> str:

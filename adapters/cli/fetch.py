@@ -7,15 +7,17 @@ import time
 import click
 from returns.result import Failure, Result, Success
 
-from lading.adapters.cli.arguments import PATH, complete_images, local_target
+from lading.adapters.cli.arguments import PATH, SIZE, complete_images, local_target
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.output import as_json, attempt_records, say, size_text, verified_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
+from lading.domain.asking import out_of_reach
 from lading.domain.attempts import Attempt, FetchRequest, Staged
+from lading.domain.cost import cost_of
 from lading.domain.failures import NoHandlerAvailable, Tried
 from lading.domain.handler import Foresighted
-from lading.domain.refusals import Faulted, Refusal, Scope, Unavailable
+from lading.domain.refusals import Faulted, Refusal, Scope
 
 __all__ = ["explain", "fetch"]
 
@@ -26,14 +28,15 @@ _log = logging.getLogger(__name__)
 @click.argument("image", shell_complete=complete_images)
 @click.argument("target", type=PATH)
 @click.option("--force", is_flag=True, help="Replace what is at the target.")
+@click.option("--size", type=SIZE, help="Make the target that large (20G, say), by a handler that can: rbd, cinder.")
 @command_options
-def fetch(session: Session, image: str, target: str, *, force: bool) -> None:
+def fetch(session: Session, image: str, target: str, *, force: bool, size: int | None) -> None:
     """Bring IMAGE (an id or a name) to TARGET by the cheapest handler that can."""
     target = local_target(target)
     started = time.monotonic()
     dispatcher = session.container.dispatcher()
     with watching(image) as observer:
-        outcome = dispatcher.fetch(FetchRequest(image, target, force=force, observer=observer))
+        outcome = dispatcher.fetch(FetchRequest(image, target, force=force, observer=observer, size=size))
     staged = session.value(outcome)
     seconds = time.monotonic() - started
     if session.json:
@@ -81,14 +84,15 @@ def _named(staged: Staged) -> str:
 @click.argument("image", shell_complete=complete_images)
 @click.argument("target", type=PATH)
 @click.option("--force", is_flag=True, help="As if fetch were told to replace what is at the target.")
+@click.option("--size", type=SIZE, help="As if fetch were told to make the target that large.")
 @command_options
-def explain(session: Session, image: str, target: str, *, force: bool) -> None:
+def explain(session: Session, image: str, target: str, *, force: bool, size: int | None) -> None:
     """Show the attempts that fetching IMAGE to TARGET would make, in order, and why each would or would not do.
 
     Touches nothing. Exits as fetch would when none would do.
     """
     target = local_target(target)
-    plan = session.container.dispatcher().plan(FetchRequest(image, target, force=force))
+    plan = session.container.dispatcher().plan(FetchRequest(image, target, force=force, size=size))
     foreseen = _foresee(plan)
     chosen = next((attempt for attempt, outlook in foreseen if isinstance(outlook, Success)), None)
     if session.json:
@@ -131,8 +135,8 @@ def _foresee(plan: tuple[Attempt, ...]) -> list[tuple[Attempt, _Outlook]]:
 
 def _outlook(attempt: Attempt) -> _Outlook:
     location = attempt.location
-    if location is not None and location.is_withheld:
-        return Failure(Unavailable("its credentials are not recorded, and the catalog has it no longer"))
+    if (why_not := out_of_reach(attempt.handler, attempt.work)) is not None:
+        return Failure(why_not)
     if not isinstance(attempt.handler, Foresighted):
         return Success("would be tried; this handler can't tell beforehand")
     try:
@@ -147,6 +151,7 @@ def _outlook_record(attempt: Attempt, outlook: _Outlook) -> dict[str, object]:
     return {
         "handler": attempt.handler.name,
         "location": str(attempt.location) if attempt.location else None,
+        "cost": cost_of(attempt.handler, attempt.work.target),
         "would": isinstance(outlook, Success),
         "reason": _words(outlook),
     }
@@ -163,6 +168,7 @@ def _draw(title: str, foreseen: list[tuple[Attempt, _Outlook]], chosen: Attempt 
         mark = "✓" if isinstance(outlook, Success) else "✗"
         where = f" {attempt.location}" if attempt.location else ""
         say(f"{branch} {mark} {attempt.handler.name}{where}{'  ← this one' if attempt is chosen else ''}")
-        say(f"{trunk}    {_words(outlook)}", dim=True)
+        cost = cost_of(attempt.handler, attempt.work.target)
+        say(f"{trunk}    {f'[{cost}] ' if cost else ''}{_words(outlook)}", dim=True)
     if not foreseen:
         say("└─ no handler takes any of its locations, and none goes without")

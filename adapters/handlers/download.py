@@ -8,6 +8,7 @@ from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.transfer.partial import Start
 from lading.adapters.transfer.sources import Source, source_from
 from lading.adapters.transfer.transfer import Transfer
+from lading.domain.cost import Cost
 from lading.domain.handler import Kept, Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
 from lading.ports.catalog import ImageCatalog, ImageData
@@ -33,6 +34,9 @@ class DownloadHandler:
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
         return cls(setup.catalog, setup.transfer)
+
+    def cost(self, target: str) -> Cost:
+        return Cost.DOWNLOAD
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
         return self._transfer.land(work, self.name, lambda start: self._open(work, start), once=True)

@@ -11,6 +11,7 @@ from lading.adapters.settings import FileHandlerSettings, read_table
 from lading.adapters.transfer.opening import local_path, open_beneath
 from lading.adapters.transfer.sources import FileSource
 from lading.adapters.transfer.transfer import Transfer
+from lading.domain.cost import Cost
 from lading.domain.handler import Kept, Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
 
@@ -32,6 +33,9 @@ class FileHandler:
     def from_setup(cls, setup: HandlerSetup) -> Self:
         settings = read_table(FileHandlerSettings, setup.settings, "handlers.file")
         return cls(settings.allowed_folders, setup.transfer)
+
+    def cost(self, target: str) -> Cost:
+        return Cost.LOCAL_COPY
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
         return self._transfer.land(work, "copy", lambda _: self._open(work))

@@ -16,6 +16,7 @@ from lading.adapters.transfer.partial import Start
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.remote import RemoteSource
 from lading.adapters.transfer.transfer import Transfer
+from lading.domain.cost import Cost
 from lading.domain.handler import Kept, Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unsupported
 from lading.ports.location import Location
@@ -53,6 +54,9 @@ class HttpHandler:
         )
         options = HttpOptions(settings.connect_seconds, settings.stall_seconds, tls, guard)
         return cls(options, setup.transfer, connections=settings.connections)
+
+    def cost(self, target: str) -> Cost:
+        return Cost.HTTP
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
         return self._transfer.land(work, self.name, lambda start: self._open(work, start), once=True)

@@ -63,8 +63,8 @@ def _now() -> datetime:
 class ImageHandlers:
     """Handlers by name, and what the original API's functions did with them.
 
-    `available` are lading's own handlers, `order` the names to load when none are given. Safe to share between
-    threads; loading again replaces the handlers for the requests that start afterwards.
+    `available` are lading's own handlers, `order` the names to load when none are given (None: all, the cheapest
+    first). Safe to share between threads; loading again replaces the handlers for the requests that start afterwards.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class ImageHandlers:
         catalog: ImageCatalog,
         associations: AssociationStore,
         available: Mapping[str, Callable[[], Handler]] | None = None,
-        order: Iterable[str] = (),
+        order: Iterable[str] | None = (),
         *,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self._catalog = catalog
         self._associations = associations
         self._available = dict(available or {})
-        self._order = tuple(order)
+        self._order = None if order is None else tuple(order)
         self._clock = clock
         self._loaded = _Loaded(Dispatcher((), catalog, associations), {})
 
@@ -91,10 +91,11 @@ class ImageHandlers:
     def load_image_handlers(self, driver: object, names: Iterable[str] | None = None) -> None:
         """Load the named handlers in place of those loaded before. What is associated stays associated."""
         legacy = {entry.name: partial(self._legacy, entry, driver) for entry in entry_points(group=GROUP)}
-        handlers = load_handlers(self._order if names is None else names, {**self._available, **legacy}).handlers
+        wanted = self._order if names is None else tuple(names)
+        handlers = load_handlers(wanted, {**self._available, **legacy}).handlers
         prepare_handlers(handlers, self._associations)
         self._loaded = _Loaded(
-            Dispatcher(handlers, self._catalog, self._associations),
+            Dispatcher(handlers, self._catalog, self._associations, by_cost=wanted is None),
             {
                 handler.name: handler.handler
                 if isinstance(handler, LegacyHandler) and handler.name in legacy

@@ -75,6 +75,10 @@ class Transfer:
         self._locks = locks or Unlocked()
         self._siblings = Siblings(associations, self._journal) if associations is not None else None
 
+    @property
+    def rules(self) -> Rules:
+        return self._rules
+
     def land(self, work: Work, method: str, open_source: Opening, *, once: bool = False) -> Result[Landing, Refusal]:
         """Bring a source's bytes to `work.target`: whole and audited, or not at all.
 

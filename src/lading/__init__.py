@@ -1,9 +1,10 @@
 """Brings VM disk images to a host by the cheapest way, and remembers which way it was."""
 
 from lading.domain.attempts import Attempt, FetchRequest, Staged
+from lading.domain.cost import Cost
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import HandlerNotLoaded, HandlerRefused, NoHandlerAvailable, NotAssociated, Tried
-from lading.domain.handler import Handler, Kept, Landing, Work
+from lading.domain.handler import Handler, Kept, Landing, Report, State, Work
 from lading.domain.matcher import LocationMatcher
 from lading.domain.recovery import Outcome, Recovered
 from lading.domain.refusals import (
@@ -42,6 +43,7 @@ __all__ = [
     "Attempt",
     "CatalogUnavailable",
     "Context",
+    "Cost",
     "Digest",
     "Dispatcher",
     "Faulted",
@@ -68,8 +70,10 @@ __all__ = [
     "Outcome",
     "Recovered",
     "Refusal",
+    "Report",
     "Scope",
     "Staged",
+    "State",
     "StoreUnavailable",
     "TargetFailed",
     "TargetOccupied",

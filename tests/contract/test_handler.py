@@ -1,124 +1,109 @@
-"""The Handler contract, over every built-in handler."""
+"""The Handler contract, over every built-in handler, at a place of its own."""
 
-import hashlib
-import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from returns.result import Failure, Success
+from tests.benches.bench import DATA, Bench
 
-from lading import Association, Digest, Handler, Image, Location, Scope, TargetOccupied, Work
+from lading import Association, Image, Location, Scope, TargetOccupied, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.domain.cost import cost_of
 from lading.domain.handler import Foresighted
 
-DATA = os.urandom(100_000)
 NOW = datetime.now(UTC)
 
 
-@dataclass
-class Bench:
-    """A handler, a piece of work that it can do, and what takes its source away."""
-
-    handler: Handler
-    work: Work
-    source: Path
-
-    @property
-    def target(self) -> Path:
-        return Path(self.work.target)
-
-
-@pytest.fixture(params=["file", "download"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
-    source = tmp_path / "images" / "noble.img"
-    source.parent.mkdir()
-    source.write_bytes(DATA)
-    (tmp_path / "vms").mkdir()
-    digest = Digest("sha256", hashlib.sha256(DATA).hexdigest())
-    image = Image("id", size=len(DATA), disk_format="raw", digest=digest)
-    work = Work(str(tmp_path / "vms" / "1"), image)
-    transfer = Transfer(MemoryVerifiedFiles())
-    if request.param == "file":
-        return Bench(
-            FileHandler([source.parent], transfer), replace(work, location=Location(f"file://{source}")), source
-        )
-    catalog = MemoryCatalog()
-    catalog.add(image, data=str(source))
-    return Bench(DownloadHandler(catalog, transfer), work, source)
+@pytest.fixture(params=["file", "download", "http"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    found: Bench = request.getfixturevalue(f"{request.param.replace('-', '_')}_bench")
+    return found
 
 
 def test_it_fetches_the_image_to_the_target(bench: Bench) -> None:
     landing = bench.handler.fetch(bench.work).unwrap()
-    assert bench.target.read_bytes() == DATA
-    assert (landing.size, landing.verified) == (len(DATA), True)
+    assert bench.place.content("1") == DATA
+    assert (landing.size, landing.verified) == (len(DATA), bench.verifies)
+    assert bench.place.names() == ["1"]
 
 
 def test_after_a_refusal_nothing_is_left_behind(bench: Bench) -> None:
-    bench.source.unlink()
+    bench.lose_source()
     assert isinstance(bench.handler.fetch(bench.work), Failure)
-    assert os.listdir(bench.target.parent) == []
+    assert bench.place.names() == []
 
 
 def test_a_source_that_is_gone_is_a_refusal_of_the_location(bench: Bench) -> None:
-    bench.source.unlink()
+    bench.lose_source()
     assert bench.handler.fetch(bench.work).failure().scope is Scope.LOCATION
 
 
 def test_what_is_at_the_target_stays_unless_forced(bench: Bench) -> None:
-    bench.target.write_bytes(b"precious")
+    bench.place.occupy("1", b"precious")
     assert isinstance(bench.handler.fetch(bench.work).failure(), TargetOccupied)
-    assert bench.target.read_bytes() == b"precious"
+    assert bench.place.content("1") == b"precious"
     assert isinstance(bench.handler.fetch(replace(bench.work, force=True)), Success)
-    assert bench.target.read_bytes() == DATA
+    assert bench.place.content("1") == DATA
+    assert bench.place.names() == ["1"]
 
 
 def test_it_removes_what_it_fetched_and_what_is_gone_is_a_success(bench: Bench) -> None:
-    bench.handler.fetch(bench.work)
-    assert bench.handler.remove(bench.work) == Success(None)
-    assert not bench.target.exists()
-    assert bench.handler.remove(bench.work) == Success(None)
+    recorded = fetched(bench)
+    assert bench.handler.remove(recorded) == Success(None)
+    assert bench.place.names() == []
+    assert bench.handler.remove(recorded) == Success(None)
 
 
 def test_it_moves_what_it_fetched(bench: Bench) -> None:
-    bench.handler.fetch(bench.work)
-    assert isinstance(bench.handler.move(bench.work, f"{bench.target}-moved"), Success)
-    assert os.listdir(bench.target.parent) == ["1-moved"]
+    recorded = fetched(bench)
+    assert isinstance(bench.handler.move(recorded, bench.place.target("2")), Success)
+    assert bench.place.names() == ["2"]
+    assert bench.place.content("2") == DATA
 
 
 def test_it_moves_nothing_onto_something_else(bench: Bench) -> None:
-    bench.handler.fetch(bench.work)
-    taken = bench.target.with_name("taken")
-    taken.write_bytes(b"precious")
-    assert isinstance(bench.handler.move(bench.work, str(taken)), Failure)
-    assert taken.read_bytes() == b"precious"
-    assert bench.target.read_bytes() == DATA
+    recorded = fetched(bench)
+    bench.place.occupy("taken", b"precious")
+    assert isinstance(bench.handler.move(recorded, bench.place.target("taken")), Failure)
+    assert bench.place.content("taken") == b"precious"
+    assert bench.place.content("1") == DATA
 
 
 def test_what_it_foresees_is_what_comes_to_pass(bench: Bench) -> None:
     assert isinstance(bench.handler, Foresighted)
     assert isinstance(bench.handler.foresee(bench.work), Success)
-    assert os.listdir(bench.target.parent) == []
-    bench.target.write_bytes(b"precious")
+    assert bench.place.names() == []
+    bench.place.occupy("1", b"precious")
     assert bench.handler.foresee(bench.work).failure() == bench.handler.fetch(bench.work).failure()
-    bench.target.unlink()
-    bench.source.unlink()
+    bench.place.clear("1")
+    bench.lose_source()
     assert bench.handler.foresee(bench.work).failure() == bench.handler.fetch(bench.work).failure()
 
 
 def test_it_foresees_that_the_image_is_there_already(bench: Bench) -> None:
-    landing = bench.handler.fetch(bench.work).unwrap()
-    recorded = Association(
-        bench.work.target, bench.handler.name, bench.work.image, bench.work.location, NOW, landing.method,
-        landing.size, landing.digest, landing.verified, landing.fingerprint,
-    )  # fmt: skip
     assert isinstance(bench.handler, Foresighted)
-    assert bench.handler.foresee(replace(bench.work, association=recorded)) == Success("is there already")
+    assert bench.handler.foresee(fetched(bench)) == Success("is there already")
+
+
+def test_fetching_again_what_is_there_moves_nothing(bench: Bench) -> None:
+    assert bench.handler.fetch(fetched(bench)).unwrap().present
+
+
+def test_it_tells_what_it_costs(bench: Bench) -> None:
+    assert cost_of(bench.handler, bench.work.target) is not None
+
+
+def fetched(bench: Bench) -> Work:
+    """The work, done and recorded."""
+    landing = bench.handler.fetch(bench.work).unwrap()
+    blank = Association(bench.work.target, bench.handler.name, bench.work.image, bench.work.location, NOW)
+    return replace(bench.work, association=landing.recorded_in(blank))
 
 
 def test_a_work_that_names_no_target_is_refused(bench: Bench) -> None:

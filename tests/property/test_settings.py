@@ -23,7 +23,7 @@ from lading.adapters.settings import (
 
 _Read = TypeVar("_Read")
 SECTIONS = ("catalog", "associations", "handlers", "landing")
-KEYS = ("kind", "folder", "path", "order", "file", "download", "rbd", "allowed_folders", "verify", "inspect")
+KEYS = ("kind", "folder", "path", "order", "file", "download", "nfs", "allowed_folders", "verify", "inspect")
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ def paths() -> SearchStrategy[str]:
 def good_documents() -> SearchStrategy[dict[str, object]]:
     """What an operator would write."""
     memory, third_party = st.just({"kind": "memory"}), tables().map(lambda table: {**table, "kind": "glance"})
-    order = st.lists(st.sampled_from(["file", "download", "rbd", ""]), max_size=3)
+    order = st.lists(st.sampled_from(["file", "download", "nfs", ""]), max_size=3)
     file = st.fixed_dictionaries({}, optional={"allowed_folders": st.lists(paths(), max_size=2)})
     return st.fixed_dictionaries(
         {},
         optional={
             "catalog": memory | third_party | st.fixed_dictionaries({}, optional={"folder": paths()}),
             "associations": memory | third_party | st.fixed_dictionaries({"kind": st.just("file"), "path": paths()}),
-            "handlers": st.fixed_dictionaries({}, optional={"order": order, "file": file, "rbd": tables()}),
+            "handlers": st.fixed_dictionaries({}, optional={"order": order, "file": file, "nfs": tables()}),
             "landing": st.dictionaries(st.sampled_from(["verify", "inspect"]), st.booleans()),
         },
     )
@@ -161,7 +161,7 @@ def test_settings_are_of_the_types_that_they_promise(document: dict[str, object]
             assert settings.catalog.folder.is_absolute()
         assert isinstance(settings.catalog.kind, str)
         assert isinstance(settings.associations.kind, str)
-        assert all(isinstance(name, str) for name in settings.handlers.order)
+        assert all(isinstance(name, str) for name in settings.handlers.order or ())
         assert {type(settings.landing.verify), type(settings.landing.inspect)} == {bool}
         read = read_table(FileHandlerSettings, settings.handlers.tables["file"], "handlers.file")
         assert all(folder.is_absolute() for folder in read.allowed_folders)

@@ -4,20 +4,21 @@ import logging
 from collections.abc import Callable, Iterable
 
 import pytest
-from tests.reference import ScriptedHandler, Spec
+from tests.reference import PricedHandler, ScriptedHandler, Spec
 from tests.strategies import IMAGE, LANDED_AT
 
-from lading import Association, Handler
+from lading import Association, Cost, Handler
 from lading.adapters.associations.memory import MemoryAssociations
 from lading.domain.loading import Loaded, Skipped, load_handlers, prepare_handlers
 
 
-def handler(name: str) -> Handler:
-    return ScriptedHandler(Spec(name, frozenset()), [], iter(()))
+def handler(name: str, cost: Cost | None = None) -> Handler:
+    spec = Spec(name, frozenset())
+    return PricedHandler(spec, lambda _: cost) if cost else ScriptedHandler(spec, [], iter(()))
 
 
-def builds(name: str) -> Callable[[], Handler]:
-    return lambda: handler(name)
+def builds(name: str, cost: Cost | None = None) -> Callable[[], Handler]:
+    return lambda: handler(name, cost)
 
 
 def lacks_a_package() -> Handler:
@@ -46,6 +47,34 @@ AVAILABLE = {"file": builds("file"), "download": builds("download"), "rbd": lack
 def test_names_give_handlers_or_reasons(names: list[str], loaded: list[str], skipped: list[Skipped]) -> None:
     outcome = load_handlers(names, AVAILABLE)
     assert ([each.name for each in outcome.handlers], list(outcome.skipped)) == (loaded, skipped)
+
+
+def test_without_names_all_that_can_be_built_are_loaded_the_cheapest_first() -> None:
+    available = {
+        "download": builds("download", Cost.DOWNLOAD),
+        "silent": builds("silent"),
+        "file": builds("file", Cost.LOCAL_COPY),
+        "pool": builds("pool", Cost.CLONE),
+    }
+    assert [each.name for each in load_handlers(None, available).handlers] == ["pool", "file", "silent", "download"]
+
+
+def test_that_a_package_is_missing_for_a_handler_that_nobody_named_is_no_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def lacks_bindings() -> Handler:
+        raise ModuleNotFoundError("python3-rbd is not installed")
+
+    for names, levels in ((None, []), (["rbd"], ["WARNING"])):
+        caplog.clear()
+        outcome = load_handlers(names, {"rbd": lacks_bindings})
+        assert outcome.skipped == (Skipped("rbd", "python3-rbd is not installed", lacks_package=True),)
+        assert [each.levelname for each in caplog.records if each.levelno >= logging.WARNING] == levels
+
+
+def test_a_handler_that_nobody_named_and_that_is_broken_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    load_handlers(None, {"s3": is_misconfigured})
+    assert [each.levelname for each in caplog.records] == ["WARNING"]
 
 
 def test_a_handler_that_goes_by_the_name_of_another_is_skipped() -> None:

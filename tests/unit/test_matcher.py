@@ -67,7 +67,7 @@ def test_the_independent_are_those_with_no_schemes_in_order() -> None:
         handler("rbd", frozenset({"rbd"})),
         handler("a", frozenset()),
     ]
-    assert [each.name for each in LocationMatcher(handlers).independent] == ["b", "a"]
+    assert [each.name for each in LocationMatcher(handlers).independent()] == ["b", "a"]
 
 
 def test_schemes_are_read_when_the_matcher_is_built_and_not_again() -> None:

@@ -35,10 +35,10 @@ folder = "/srv/lading/catalog"
 kind = "file"
 path = "/var/lib/lading/associations.sqlite"
 [handlers]
-order = ["rbd", "file"]
+order = ["nfs", "file"]
 [handlers.file]
 allowed_folders = ["/srv/images", "pool"]
-[handlers.rbd]
+[handlers.nfs]
 pools = ["gold"]
 [landing]
 verify = false
@@ -54,6 +54,16 @@ HTTP = {
     "allowed_ports": (80, 443),
     "allowed_hosts": (),
     "allowed_networks": (),
+}
+READING = {"connections": 4, "connect_seconds": 10.0, "stall_seconds": 30.0, "ca_file": None}
+BUILT_IN: dict[str, object] = {
+    "file": {"allowed_folders": ()},
+    "http": HTTP,
+    "download": {},
+    "rbd": {"ceph_conf": None, "user": "admin", "connect_timeout": 10.0},
+    "s3": {"endpoint": None, "access_key": None, "secret_key": None, "region": "us-east-1", **READING},
+    "swift": {"cloud": None, "hosts": (), **READING},
+    "cinder": {"cloud": None, "host": None, "ceph_conf": None, "timeout": 60.0},
 }
 
 
@@ -91,12 +101,11 @@ def test_a_full_file_says_it_all(tmp_path: Path) -> None:
     settings = load_settings(str(write(tmp_path / "lading.toml", FULL)), {})
     assert settings.catalog == FileCatalogSettings(folder=Path("/srv/lading/catalog"))
     assert settings.associations == FileAssociationsSettings(path=Path("/var/lib/lading/associations.sqlite"))
-    assert settings.handlers.order == ("rbd", "file")
+    assert settings.handlers.order == ("nfs", "file")
     assert settings.handlers.tables == {
+        **BUILT_IN,
         "file": {"allowed_folders": (Path("/srv/images"), tmp_path / "pool")},
-        "http": HTTP,
-        "download": {},
-        "rbd": {"pools": ["gold"]},
+        "nfs": {"pools": ["gold"]},
     }
     assert settings.landing == LandingSettings(verify=False, inspect=False)
     assert settings.source == str(tmp_path / "lading.toml")
@@ -106,8 +115,8 @@ def test_without_a_file_everything_has_a_default(home: Path) -> None:
     settings = load_settings(None, {"HOME": str(home)})
     assert settings.catalog == FileCatalogSettings(folder=home / ".local/share/lading/catalog")
     assert settings.associations == FileAssociationsSettings(path=home / ".local/share/lading/associations.sqlite")
-    assert settings.handlers.order == ("file", "http", "download")
-    assert settings.handlers.tables == {"file": {"allowed_folders": ()}, "http": HTTP, "download": {}}
+    assert settings.handlers.order is None
+    assert settings.handlers.tables == BUILT_IN
     assert settings.landing == LandingSettings(verify=True, inspect=True)
     assert settings.source == "the defaults"
 
@@ -249,7 +258,7 @@ def settings_of(document: Mapping[str, object], **environ: str) -> Settings:
 
 def test_a_variable_goes_over_the_file() -> None:
     settings = settings_of(
-        {"landing": {"verify": True, "inspect": False}, "handlers": {"order": ["rbd"]}},
+        {"landing": {"verify": True, "inspect": False}, "handlers": {"order": ["nfs"]}},
         LADING_LANDING__VERIFY="false",
         LADING_HANDLERS__ORDER="file, download,",
     )
@@ -295,8 +304,8 @@ def test_a_flag_in_a_variable_may_be_said_in_several_ways(said: str, *, meant: b
     ],
 )
 def test_a_variable_for_a_third_party_is_a_toml_value_or_else_a_text(said: str, meant: object) -> None:
-    settings = settings_of({"handlers": {"rbd": {"old": 1}}}, LADING_HANDLERS__RBD__NEW=said)
-    assert settings.handlers.tables["rbd"] == {"old": 1, "new": meant}
+    settings = settings_of({"handlers": {"nfs": {"old": 1}}}, LADING_HANDLERS__NFS__NEW=said)
+    assert settings.handlers.tables["nfs"] == {"old": 1, "new": meant}
 
 
 def test_a_variable_reaches_into_a_third_partys_tables() -> None:
@@ -316,9 +325,9 @@ def test_a_dash_in_a_name_is_an_underscore_in_a_variables() -> None:
 
 
 def test_reading_changes_nothing_of_the_document() -> None:
-    document = {"handlers": {"rbd": {"tls": {"verify": True}}}, "catalog": {"kind": "elsewhere", "x": 1}}
+    document = {"handlers": {"nfs": {"tls": {"verify": True}}}, "catalog": {"kind": "elsewhere", "x": 1}}
     before = copy.deepcopy(document)
-    settings_of(document, LADING_HANDLERS__RBD__TLS__VERIFY="false", LADING_CATALOG__KIND="memory")
+    settings_of(document, LADING_HANDLERS__NFS__TLS__VERIFY="false", LADING_CATALOG__KIND="memory")
     assert document == before
 
 
@@ -393,7 +402,10 @@ SECTIONS = "known: associations, catalog, handlers, journal, landing, locks"
         ({"handlers": {"order": ["file", 5]}}, "handlers.order[1]: expected a text, got 5"),
         (
             {"handlers": {"ordr": []}},
-            "handlers.ordr: unknown key, did you mean order? (known: download, file, http, order)",
+            (
+                "handlers.ordr: unknown key, did you mean order?"
+                " (known: cinder, download, file, http, order, rbd, s3, swift)"
+            ),
         ),
         ({"handlers": {"file": 5}}, "handlers.file: expected a table, got 5"),
         ({"handlers": {"file": {"a b": 5}}}, "handlers.file.'a b': unknown key (known: allowed_folders)"),
@@ -461,8 +473,8 @@ def test_a_table_that_only_variables_make_is_told_of_by_the_variable() -> None:
 
 
 def test_a_variable_can_not_reach_into_a_value() -> None:
-    told = error({"handlers": {"rbd": {"pools": ["gold"]}}}, LADING_HANDLERS__RBD__POOLS__FIRST="gold")
-    assert told == "LADING_HANDLERS__RBD__POOLS__FIRST: handlers.rbd.pools is a value, no table"
+    told = error({"handlers": {"nfs": {"pools": ["gold"]}}}, LADING_HANDLERS__NFS__POOLS__FIRST="gold")
+    assert told == "LADING_HANDLERS__NFS__POOLS__FIRST: handlers.nfs.pools is a value, no table"
 
 
 def test_without_a_home_the_file_kinds_want_to_be_told_where() -> None:
@@ -502,7 +514,7 @@ def test_a_url_is_not_shown_for_it_may_hold_a_password() -> None:
 
 
 @dataclass(frozen=True)
-class RbdSettings:
+class NfsSettings:
     pool: str
     mode: Literal["clone", "copy"] = "clone"
     retries: int = 3
@@ -517,10 +529,10 @@ class RbdSettings:
 
 def test_a_handlers_own_table_is_read_into_its_own_dataclass() -> None:
     table = {"pool": "gold", "mode": "copy", "retries": 0, "timeout": 5, "ca": "/ca.pem", "numbers": [1, 2]}
-    read = read_table(RbdSettings, table, "handlers.rbd")
-    assert read == RbdSettings("gold", "copy", 0, 5.0, Path("/ca.pem"), (1, 2))
+    read = read_table(NfsSettings, table, "handlers.nfs")
+    assert read == NfsSettings("gold", "copy", 0, 5.0, Path("/ca.pem"), (1, 2))
     assert isinstance(read.timeout, float)
-    assert read_table(RbdSettings, {"pool": "gold"}, "handlers.rbd") == RbdSettings("gold")
+    assert read_table(NfsSettings, {"pool": "gold"}, "handlers.nfs") == NfsSettings("gold")
 
 
 def test_what_was_read_can_be_read_again() -> None:
@@ -531,19 +543,19 @@ def test_what_was_read_can_be_read_again() -> None:
 
 
 def test_variables_of_a_handlers_own_table_are_read_as_what_it_expects(home: Path) -> None:
-    document = write(home / "lading.toml", '[handlers.rbd]\nca = "ca.pem"\npool = "old"\n')
+    document = write(home / "lading.toml", '[handlers.nfs]\nca = "ca.pem"\npool = "old"\n')
     settings = load_settings(
         str(document),
         {
-            "LADING_HANDLERS__RBD__POOL": "2024",
-            "LADING_HANDLERS__RBD__RETRIES": "7",
-            "LADING_HANDLERS__RBD__TIMEOUT": "2",
-            "LADING_HANDLERS__RBD__MODE": "copy",
-            "LADING_HANDLERS__RBD__NUMBERS": "1,2",
+            "LADING_HANDLERS__NFS__POOL": "2024",
+            "LADING_HANDLERS__NFS__RETRIES": "7",
+            "LADING_HANDLERS__NFS__TIMEOUT": "2",
+            "LADING_HANDLERS__NFS__MODE": "copy",
+            "LADING_HANDLERS__NFS__NUMBERS": "1,2",
         },
     )
-    read = read_table(RbdSettings, settings.handlers.tables["rbd"], "handlers.rbd")
-    assert read == RbdSettings("2024", "copy", 7, 2.0, home / "ca.pem", (1, 2))
+    read = read_table(NfsSettings, settings.handlers.tables["nfs"], "handlers.nfs")
+    assert read == NfsSettings("2024", "copy", 7, 2.0, home / "ca.pem", (1, 2))
 
 
 def test_what_http_may_reach_can_be_said_by_variables() -> None:
@@ -557,32 +569,32 @@ def test_what_http_may_reach_can_be_said_by_variables() -> None:
 
 
 def test_a_blank_variable_is_none_where_there_may_be_nothing() -> None:
-    settings = settings_of({"handlers": {"rbd": {"pool": "a", "ca": "/ca"}}}, LADING_HANDLERS__RBD__CA="")
-    assert read_table(RbdSettings, settings.handlers.tables["rbd"], "handlers.rbd").ca is None
+    settings = settings_of({"handlers": {"nfs": {"pool": "a", "ca": "/ca"}}}, LADING_HANDLERS__NFS__CA="")
+    assert read_table(NfsSettings, settings.handlers.tables["nfs"], "handlers.nfs").ca is None
 
 
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        ({}, "handlers.rbd.pool: missing, expected a text"),
-        ({"pool": None}, "handlers.rbd.pool: expected a text, got None"),
-        ({"pool": "a", "mode": "move"}, "handlers.rbd.mode: expected 'clone' or 'copy', got 'move'"),
-        ({"pool": "a", "mode": []}, "handlers.rbd.mode: expected 'clone' or 'copy', got a list"),
-        ({"pool": "a", "retries": True}, "handlers.rbd.retries: expected a whole number, got true"),
-        ({"pool": "a", "retries": 1.0}, "handlers.rbd.retries: expected a whole number, got 1.0"),
-        ({"pool": "a", "retries": -1}, "handlers.rbd: retries can't be negative"),
-        ({"pool": "a", "timeout": "5"}, "handlers.rbd.timeout: expected a number, got '5'"),
-        ({"pool": "a", "timeout": False}, "handlers.rbd.timeout: expected a number, got false"),
-        ({"pool": "a", "timeout": float("inf")}, "handlers.rbd.timeout: expected a number, got inf"),
-        ({"pool": "a", "timeout": 10**400}, "handlers.rbd.timeout: expected a number, got 1" + "0" * 59 + "…"),
-        ({"pool": "a", "bad": 1}, "handlers.rbd.bad: unknown key (known: ca, mode, numbers, pool, retries, timeout)"),
-        ({"pool": "a", "ca": 5}, "handlers.rbd.ca: expected a path, got 5"),
-        ({"pool": "a", "numbers": [1, "2"]}, "handlers.rbd.numbers[1]: expected a whole number, got '2'"),
+        ({}, "handlers.nfs.pool: missing, expected a text"),
+        ({"pool": None}, "handlers.nfs.pool: expected a text, got None"),
+        ({"pool": "a", "mode": "move"}, "handlers.nfs.mode: expected 'clone' or 'copy', got 'move'"),
+        ({"pool": "a", "mode": []}, "handlers.nfs.mode: expected 'clone' or 'copy', got a list"),
+        ({"pool": "a", "retries": True}, "handlers.nfs.retries: expected a whole number, got true"),
+        ({"pool": "a", "retries": 1.0}, "handlers.nfs.retries: expected a whole number, got 1.0"),
+        ({"pool": "a", "retries": -1}, "handlers.nfs: retries can't be negative"),
+        ({"pool": "a", "timeout": "5"}, "handlers.nfs.timeout: expected a number, got '5'"),
+        ({"pool": "a", "timeout": False}, "handlers.nfs.timeout: expected a number, got false"),
+        ({"pool": "a", "timeout": float("inf")}, "handlers.nfs.timeout: expected a number, got inf"),
+        ({"pool": "a", "timeout": 10**400}, "handlers.nfs.timeout: expected a number, got 1" + "0" * 59 + "…"),
+        ({"pool": "a", "bad": 1}, "handlers.nfs.bad: unknown key (known: ca, mode, numbers, pool, retries, timeout)"),
+        ({"pool": "a", "ca": 5}, "handlers.nfs.ca: expected a path, got 5"),
+        ({"pool": "a", "numbers": [1, "2"]}, "handlers.nfs.numbers[1]: expected a whole number, got '2'"),
     ],
 )
 def test_what_is_wrong_with_a_handlers_own_table_is_said(table: Mapping[str, object], told: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        read_table(RbdSettings, table, "handlers.rbd")
+        read_table(NfsSettings, table, "handlers.nfs")
     assert str(raised.value) == told
 
 
@@ -594,12 +606,12 @@ def test_what_may_be_none_is_missing_all_the_same_where_it_has_no_default() -> N
 
 
 def test_what_is_wrong_with_a_handlers_own_table_is_said_with_the_file_or_the_variable(tmp_path: Path) -> None:
-    path = write(tmp_path / "lading.toml", '[handlers.rbd]\npool = "gold"\nretries = "x"')
-    for environ, source in (({}, str(path)), ({"LADING_HANDLERS__RBD__RETRIES": "x"}, "LADING_HANDLERS__RBD__RETRIES")):
+    path = write(tmp_path / "lading.toml", '[handlers.nfs]\npool = "gold"\nretries = "x"')
+    for environ, source in (({}, str(path)), ({"LADING_HANDLERS__NFS__RETRIES": "x"}, "LADING_HANDLERS__NFS__RETRIES")):
         settings = load_settings(str(path), environ)
         with pytest.raises(SettingsError) as raised:
-            read_table(RbdSettings, settings.handlers.tables["rbd"], "handlers.rbd")
-        assert str(raised.value) == f"{source}: handlers.rbd.retries: expected a whole number, got 'x'"
+            read_table(NfsSettings, settings.handlers.tables["nfs"], "handlers.nfs")
+        assert str(raised.value) == f"{source}: handlers.nfs.retries: expected a whole number, got 'x'"
 
 
 def test_nothing_is_imported_to_parse_when_there_is_nothing_to_parse(tmp_path: Path) -> None:
