@@ -3,12 +3,14 @@
 The session's instances are shared: a test makes images of its own, and stops or freezes only what it started itself.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Protocol
 
 import pytest
 from tests.integration.services.cache import Cache, Unbuildable, cache, environment
+from tests.integration.services.ceph import GIBIBYTE, Ceph, ceph, lacking, link_modules
 from tests.integration.services.glance import Glance, glance
 from tests.integration.services.keystone import Keystone, keystone
 from tests.integration.services.nginx import PACKAGE, Nginx, binary, nginx
@@ -26,6 +28,12 @@ class StartKeystone(Protocol):
     """Starts one more Keystone, which ends with the test; `expiration` is in seconds."""
 
     def __call__(self, *, expiration: int = 3600) -> Keystone: ...
+
+
+class StartCeph(Protocol):
+    """Starts one more Ceph, which ends with the test."""
+
+    def __call__(self, *, auth: bool = False, size: int = 8 * GIBIBYTE) -> Ceph: ...
 
 
 @pytest.fixture(scope="session")
@@ -100,3 +108,31 @@ def nginx_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
         pytest.skip(f"needs nginx (Debian: {PACKAGE})")
     with nginx(tmp_path_factory.mktemp("nginx")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def ceph_modules(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """From here on this process imports `rados` and `rbd`."""
+    if reason := lacking():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("ceph-modules") / "python"
+    link_modules(folder)
+    sys.path.append(str(folder))
+
+
+@pytest.fixture(name="ceph", scope="session")
+def ceph_(ceph_modules: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
+    """Takes any client."""
+    with ceph(tmp_path_factory.mktemp("ceph")) as running:
+        yield running
+
+
+@pytest.fixture
+def start_ceph(ceph_modules: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartCeph]:
+    """For a Ceph of the test's own, to stop, kill or freeze, or to give keys."""
+    with ExitStack() as started:
+
+        def start(*, auth: bool = False, size: int = 8 * GIBIBYTE) -> Ceph:
+            return started.enter_context(ceph(tmp_path_factory.mktemp("ceph"), auth=auth, size=size))
+
+        yield start
