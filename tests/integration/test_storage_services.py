@@ -2,12 +2,19 @@
 
 import importlib
 import os
+import socket
 import subprocess
+import uuid
 from typing import Any
 
 import pytest
+from tests.integration.services.asking import ask
+from tests.integration.services.cache import Cache, environment
 from tests.integration.services.ceph import POOLS, Ceph, CephError
-from tests.integration.services.fixtures import StartCeph
+from tests.integration.services.fixtures import StartCeph, StartRgw
+from tests.integration.services.keystone import DEMO, Keystone
+from tests.integration.services.rgw import KEY, Rgw, S3Key
+from tests.integration.services.running import LOOPBACK
 
 DATA = os.urandom(100_000)
 
@@ -23,6 +30,20 @@ def read(ceph: Ceph, pool: str, image: str, snap: str, user: str = "admin") -> b
     ):
         found: bytes = opened.read(0, opened.size())
         return found
+
+
+S3 = """
+import sys, boto3
+endpoint, access, secret, bucket, key = sys.argv[1:]
+client = boto3.client("s3", endpoint_url=endpoint, aws_access_key_id=access, aws_secret_access_key=secret)
+sys.stdout.buffer.write(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+"""
+
+
+def s3(rgw: Rgw, services: Cache, credentials: S3Key, bucket: str, key: str) -> bytes:
+    """What a stranger's S3 client gets; CalledProcessError when it is turned away."""
+    command = [str(environment(services) / "bin" / "python"), "-c", S3, rgw.url, *credentials, bucket, key]
+    return subprocess.run(command, check=True, capture_output=True, timeout=30).stdout
 
 
 # Ceph
@@ -81,3 +102,74 @@ def test_ceph_with_keys_turns_away_whose_key_is_revoked(start_ceph: StartCeph) -
     ceph.revoke("tenant")
     with pytest.raises(Exception, match=r"(?i)permi"):
         read(ceph, "vms", "disk", "snap", "tenant")
+
+
+# Its object gateway
+
+
+def test_what_swift_puts_s3_gets_until_the_key_is_revoked(rgw: Rgw, services: Cache) -> None:
+    bucket, key = rgw.bucket(f"test-{uuid.uuid4()}"), rgw.add_key(S3Key("FURTHER", "a/secret"))
+    location = rgw.put(bucket, "a folder/noble.img", DATA)
+    assert location == f"s3://{rgw.host}/{bucket}/a folder/noble.img"
+    assert rgw.objects(bucket) == ["a folder/noble.img"]
+    assert s3(rgw, services, KEY, bucket, "a folder/noble.img") == DATA
+    assert s3(rgw, services, key, bucket, "a folder/noble.img") == DATA
+    rgw.revoke(key)
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        s3(rgw, services, key, bucket, "a folder/noble.img")
+    assert b"InvalidAccessKeyId" in refused.value.stderr
+    rgw.corrupt(bucket, "a folder/noble.img")
+    corrupt = s3(rgw, services, KEY, bucket, "a folder/noble.img")
+    assert len(corrupt) == len(DATA)
+    assert corrupt != DATA
+    rgw.delete(bucket, "a folder/noble.img")
+    assert not rgw.has(bucket, "a folder/noble.img")
+
+
+def test_large_objects_are_one_to_who_reads_them(rgw: Rgw) -> None:
+    bucket, parts = rgw.bucket(f"test-{uuid.uuid4()}"), [DATA[:40_000], DATA[40_000:80_000], DATA[80_000:]]
+    rgw.put_dynamic(bucket, "dynamic", parts)
+    rgw.put_static(bucket, "static", parts)
+    assert rgw.get(bucket, "dynamic") == rgw.get(bucket, "static") == DATA
+    ranged = {"Range": "bytes=39990-40009"}
+    for name in ("dynamic", "static"):
+        answer = rgw.ask("GET", f"{bucket}/{name}", headers=ranged).expect(206)
+        assert answer.body == DATA[39_990:40_010]
+
+
+def test_the_gateway_takes_keystones_tokens_and_its_own(rgw: Rgw, keystone: Keystone) -> None:
+    token = keystone.token(DEMO)
+    catalog = keystone.ask("GET", "/auth/catalog", token=token).json()["catalog"]
+    (account,) = {
+        endpoint["url"] for each in catalog if each["type"] == "object-store" for endpoint in each["endpoints"]
+    }
+    container, known = f"{account}/test-{uuid.uuid4()}", {"X-Auth-Token": token, "User-Agent": "a client"}
+    ask("PUT", container, headers=known).expect(201)
+    ask("PUT", f"{container}/noble.img", DATA, known).expect(201)
+    rgw.accesses(container.rpartition("/")[2], at_least=2)
+    since = rgw.log.mark()
+    ranged = {**known, "Range": "bytes=0-9"}
+    assert ask("GET", f"{container}/noble.img", headers=ranged).expect(206).body == DATA[:10]
+    ask("GET", f"{container}/noble.img", headers={"X-Auth-Token": "no token", "User-Agent": "a client"}).expect(401)
+    seen = [(each.method, each.status, each.range) for each in rgw.accesses("noble.img", since=since, at_least=2)]
+    assert seen == [("GET", 206, "bytes=0-9"), ("GET", 401, None)]
+
+
+def test_a_gateway_is_frozen_killed_and_started(start_rgw: StartRgw) -> None:
+    rgw = start_rgw()
+    bucket = rgw.bucket(f"test-{uuid.uuid4()}", public=True)
+    rgw.put(bucket, "noble.img", DATA)
+    url = f"{rgw.url}/{bucket}/noble.img"
+    assert ask("GET", url).expect(200).body == DATA
+    rgw.freeze()
+    with socket.create_connection((LOOPBACK, rgw.port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        connection.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+    rgw.thaw()
+    rgw.kill()
+    with pytest.raises(ConnectionRefusedError):
+        ask("GET", url)
+    rgw.start()
+    assert ask("GET", url).expect(200).body == DATA

@@ -75,6 +75,10 @@ class Ceph:
         """What `ceph` wrote. Without arguments, `data` has a command a line."""
         return self._run("ceph", arguments, data).decode()
 
+    def command(self, command: str, *arguments: str) -> str:
+        """What another of Ceph's commands wrote, for example `rados`."""
+        return self._run(command, arguments).decode()
+
     def _run(self, command: str, arguments: tuple[str, ...], data: bytes | None = None) -> bytes:
         variables = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
         line = [command, "--conf", str(self.conf), *arguments]
@@ -225,9 +229,9 @@ def _first_start(running: Ceph, port: int) -> None:
     top, storage_id = running.folder, str(uuid.uuid4())
     address = f"[v2:{LOOPBACK}:{port}]"
     known = ("--create", "--addv", "a", address, "--fsid", running.fsid, str(top / "monmap"))
-    running._run("monmaptool", known)  # noqa: SLF001
-    running._run("ceph-mon", ("-i", "a", "--mkfs", "--monmap", f"{top}/monmap", "--keyring", f"{top}/keyring"))  # noqa: SLF001
-    running._run("ceph-osd", ("-i", "0", "--mkfs", "--no-mon-config", "--osd-uuid", storage_id))  # noqa: SLF001
+    running.command("monmaptool", *known)
+    running.command("ceph-mon", "-i", "a", "--mkfs", "--monmap", f"{top}/monmap", "--keyring", f"{top}/keyring")
+    running.command("ceph-osd", "-i", "0", "--mkfs", "--no-mon-config", "--osd-uuid", storage_id)
     _start_monitor(running)
     pools = [f"osd pool create {each} 8" for each in POOLS]
     running.ceph(data="\n".join([f"osd new {storage_id} 0", *pools, ""]).encode())

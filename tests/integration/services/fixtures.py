@@ -14,6 +14,7 @@ from tests.integration.services.ceph import GIBIBYTE, Ceph, ceph, lacking, link_
 from tests.integration.services.glance import Glance, glance
 from tests.integration.services.keystone import Keystone, keystone
 from tests.integration.services.nginx import PACKAGE, Nginx, binary, nginx
+from tests.integration.services.rgw import Rgw, lacking_gateway, rgw
 
 
 class StartGlance(Protocol):
@@ -34,6 +35,12 @@ class StartCeph(Protocol):
     """Starts one more Ceph, which ends with the test."""
 
     def __call__(self, *, auth: bool = False, size: int = 8 * GIBIBYTE) -> Ceph: ...
+
+
+class StartRgw(Protocol):
+    """Starts one more gateway to the session's Ceph, which ends with the test."""
+
+    def __call__(self, *, keystone: Keystone | None = None) -> Rgw: ...
 
 
 @pytest.fixture(scope="session")
@@ -134,5 +141,27 @@ def start_ceph(ceph_modules: None, tmp_path_factory: pytest.TempPathFactory) -> 
 
         def start(*, auth: bool = False, size: int = 8 * GIBIBYTE) -> Ceph:
             return started.enter_context(ceph(tmp_path_factory.mktemp("ceph"), auth=auth, size=size))
+
+        yield start
+
+
+@pytest.fixture(name="rgw", scope="session")
+def rgw_(ceph: Ceph, keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rgw]:
+    """The gateway that the session's Keystone names."""
+    if reason := lacking_gateway():
+        pytest.skip(reason)
+    with rgw(tmp_path_factory.mktemp("rgw"), ceph, keystone=keystone) as running:
+        yield running
+
+
+@pytest.fixture
+def start_rgw(ceph: Ceph, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartRgw]:
+    """For a gateway of the test's own, to stop, kill or freeze."""
+    if reason := lacking_gateway():
+        pytest.skip(reason)
+    with ExitStack() as started:
+
+        def start(*, keystone: Keystone | None = None) -> Rgw:
+            return started.enter_context(rgw(tmp_path_factory.mktemp("rgw"), ceph, keystone=keystone))
 
         yield start

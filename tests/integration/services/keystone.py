@@ -35,9 +35,16 @@ DEMO: Final = User("demo", "demo-password", "demo", ("member", "reader"))
 NOVA: Final = User("nova", "nova-password", SERVICE, ("service", "reader"))
 """A service, which may ask for locations."""
 GLANCE: Final = User("glance", "glance-password", SERVICE, ("service", "admin"))
+CINDER: Final = User("cinder", "cinder-password", SERVICE, ("service", "admin"))
+RGW: Final = User("rgw", "rgw-password", SERVICE, ("service", "admin"))
+"""Ceph's object gateway, which asks whose token it was given."""
 APPLICATION: Final = ("demo-application", "demo-application-secret")
 """The name and the secret of demo's application credential; its id is `Keystone.application_id`."""
 INTERFACES: Final = ("public", "internal", "admin")
+SERVICES: Final = {"glance": "image", "cinder": "block-storage", "swift": "object-store"}
+"""Their types by their names."""
+NOWHERE: Final = "http://127.0.0.1:1"
+"""Where the catalog says that a service is which isn't anywhere."""
 
 
 @dataclass(slots=True)
@@ -123,6 +130,14 @@ class Keystone:
         """From now on the catalog says that the image service is there."""
         self._point("image", url)
 
+    def point_volume_endpoint(self, url: str) -> None:
+        """From now on the catalog says that the volume service is there."""
+        self._point("block-storage", url)
+
+    def point_object_endpoint(self, url: str) -> None:
+        """From now on the catalog says that the object store is there; it replaces `%(project_id)s`."""
+        self._point("object-store", url)
+
     def start(self) -> None:
         """Again, on the same port."""
         self.server.start()
@@ -145,7 +160,7 @@ class Keystone:
 def keystone(folder: Path, kept: Cache, *, expiration: int = 3600) -> Iterator[Keystone]:
     """A Keystone in this new folder, whose tokens live for `expiration` seconds.
 
-    Its catalog names an image service at a place where none is, until it is pointed to one.
+    Its catalog names services at a place where none is, until it is pointed to one.
     """
     venv = environment(kept)
     template = kept.folder(f"keystone-{recipe(__file__)}", lambda part: _prepare(part, venv))
@@ -189,7 +204,7 @@ def _prepare(folder: Path, venv: Path) -> None:
         manage(venv, "keystone.cmd.manage", f"--config-file={folder}/keystone.conf", *command)
     try:
         preparing.start()
-        _populate(preparing, (DEMO, NOVA, GLANCE))
+        _populate(preparing, (DEMO, NOVA, GLANCE, CINDER, RGW))
     finally:
         preparing.stop()
     for name in ("access.log", "output.log", "keystone.conf", "gunicorn.conf.py"):
@@ -210,9 +225,10 @@ def _populate(keystone: Keystone, users: Sequence[User]) -> None:
         for role in each.roles:
             path = f"/projects/{projects[each.project]}/users/{ids[each]}/roles/{roles[role]}"
             keystone.ask("PUT", path).expect(204)
-    image = made("service", name="glance", type="image")
-    for interface in INTERFACES:
-        made("endpoint", service_id=image, interface=interface, region_id=REGION, url="http://127.0.0.1:1")
+    for name, kind in SERVICES.items():
+        service = made("service", name=name, type=kind)
+        for interface in INTERFACES:
+            made("endpoint", service_id=service, interface=interface, region_id=REGION, url=NOWHERE)
     credential = {"application_credential": dict(zip(("name", "secret"), APPLICATION, strict=True))}
     path = f"/users/{ids[DEMO]}/application_credentials"
     keystone.ask("POST", path, credential, token=keystone.token(DEMO)).expect(201)

@@ -70,13 +70,14 @@ def ini(sections: Mapping[str, Mapping[str, object]]) -> str:
     """The text of an oslo.config or PasteDeploy file."""
     parser = configparser.ConfigParser(interpolation=None, default_section="")
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # documented for keeping the case
-    parser.read_dict({name: {key: _shown(value) for key, value in each.items()} for name, each in sections.items()})
+    parser.read_dict({name: {key: shown(value) for key, value in each.items()} for name, each in sections.items()})
     text = io.StringIO()
     parser.write(text)
     return text.getvalue()
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value as configuration files have it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
