@@ -11,6 +11,7 @@ import pytest
 from tests.integration.services.asking import ask
 from tests.integration.services.cache import Cache, environment
 from tests.integration.services.ceph import POOLS, Ceph, CephError
+from tests.integration.services.cinder import POOL, Cinder
 from tests.integration.services.fixtures import StartCeph, StartRgw
 from tests.integration.services.keystone import DEMO, Keystone
 from tests.integration.services.rgw import KEY, Rgw, S3Key
@@ -173,3 +174,20 @@ def test_a_gateway_is_frozen_killed_and_started(start_rgw: StartRgw) -> None:
         ask("GET", url)
     rgw.start()
     assert ask("GET", url).expect(200).body == DATA
+
+
+# Cinder
+
+
+def test_cinder_keeps_volumes_in_the_pool(cinder: Cinder) -> None:
+    volume = cinder.create(DATA)
+    assert cinder.stored(volume["id"]) in cinder.ceph.images(POOL)
+    assert cinder.ceph.command("rados", "-p", POOL, "ls")
+    assert cinder.attachments(volume["id"]) == []
+    cinder.reset(volume["id"], "error")
+    assert cinder.show(volume["id"])["status"] == "error"
+    cinder.reset(volume["id"])
+    copy = cinder.create(snapshot_id=cinder.snapshot(volume["id"]))
+    assert cinder.read(copy["id"])[: len(DATA)] == DATA
+    cinder.delete(copy["id"])
+    assert cinder.stored(copy["id"]) not in cinder.ceph.images(POOL)

@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 from tests.integration.services.cache import Cache, Unbuildable, cache, environment
 from tests.integration.services.ceph import GIBIBYTE, Ceph, ceph, lacking, link_modules
+from tests.integration.services.cinder import Cinder, cinder
 from tests.integration.services.glance import Glance, glance
 from tests.integration.services.keystone import Keystone, keystone
 from tests.integration.services.nginx import PACKAGE, Nginx, binary, nginx
@@ -41,6 +42,12 @@ class StartRgw(Protocol):
     """Starts one more gateway to the session's Ceph, which ends with the test."""
 
     def __call__(self, *, keystone: Keystone | None = None) -> Rgw: ...
+
+
+class StartCinder(Protocol):
+    """Starts one more Cinder in the session's Ceph, which ends with the test."""
+
+    def __call__(self, keystone: Keystone) -> Cinder: ...
 
 
 @pytest.fixture(scope="session")
@@ -163,5 +170,25 @@ def start_rgw(ceph: Ceph, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
         def start(*, keystone: Keystone | None = None) -> Rgw:
             return started.enter_context(rgw(tmp_path_factory.mktemp("rgw"), ceph, keystone=keystone))
+
+        yield start
+
+
+@pytest.fixture(name="cinder", scope="session")
+def cinder_(
+    services: Cache, ceph: Ceph, keystone: Keystone, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cinder]:
+    """The Cinder that the session's Keystone names."""
+    with cinder(tmp_path_factory.mktemp("cinder"), services, ceph, keystone) as running:
+        yield running
+
+
+@pytest.fixture
+def start_cinder(services: Cache, ceph: Ceph, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartCinder]:
+    """For a Cinder of the test's own, to stop, kill or freeze; its Keystone must be the test's own too."""
+    with ExitStack() as started:
+
+        def start(keystone: Keystone) -> Cinder:
+            return started.enter_context(cinder(tmp_path_factory.mktemp("cinder"), services, ceph, keystone))
 
         yield start

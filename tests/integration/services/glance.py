@@ -15,7 +15,7 @@ from typing import Any, Final
 from tests.integration.services.access import Access
 from tests.integration.services.asking import Answer, ask
 from tests.integration.services.cache import Cache, environment, recipe
-from tests.integration.services.keystone import GLANCE, REGION, SERVICE, Keystone
+from tests.integration.services.keystone import GLANCE, Keystone, middleware
 from tests.integration.services.running import LOOPBACK
 from tests.integration.services.wsgi import WsgiServer, ini, manage
 
@@ -243,23 +243,7 @@ def _settings(
         },
         "paste_deploy": {"flavor": flavor, "config_file": folder / "paste.ini"},
         "oslo_concurrency": {"lock_path": folder / "locks"},
-        "keystone_authtoken": {} if keystone is None else _middleware(keystone),
-    }
-
-
-def _middleware(keystone: Keystone) -> dict[str, object]:
-    return {
-        "www_authenticate_uri": f"{keystone.url}/v3",
-        "auth_url": f"{keystone.url}/v3",
-        "auth_type": "password",
-        "username": GLANCE.name,
-        "password": GLANCE.password,
-        "project_name": SERVICE,
-        "user_domain_id": "default",
-        "project_domain_id": "default",
-        "region_name": REGION,
-        "service_token_roles": "service",
-        "service_token_roles_required": True,
+        "keystone_authtoken": {} if keystone is None else middleware(keystone, GLANCE),
     }
 
 

@@ -174,6 +174,23 @@ def keystone(folder: Path, kept: Cache, *, expiration: int = 3600) -> Iterator[K
         running.server.process.kill()
 
 
+def middleware(keystone: Keystone, user: User) -> dict[str, object]:
+    """How a service knows Keystone: as this user."""
+    return {
+        "www_authenticate_uri": f"{keystone.url}/v3",
+        "auth_url": f"{keystone.url}/v3",
+        "auth_type": "password",
+        "username": user.name,
+        "password": user.password,
+        "project_name": user.project,
+        "user_domain_id": "default",
+        "project_domain_id": "default",
+        "region_name": REGION,
+        "service_token_roles": "service",
+        "service_token_roles_required": True,
+    }
+
+
 def _configured(folder: Path, venv: Path, expiration: int) -> Keystone:
     settings: dict[str, dict[str, object]] = {
         "DEFAULT": {"use_stderr": True, "max_token_size": 255},
