@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.faults",
     "tests.integration.services.fixtures",
     "tests.benches.local",
+    "tests.benches.rbd",
 ]
 
 settings.register_profile("dev", max_examples=30, deadline=None)

@@ -253,8 +253,8 @@ def _start_monitor(running: Ceph) -> None:
 
 def _settings(running: Ceph, monitor: str, *, auth: bool, size: int) -> dict[str, dict[str, object]]:
     top, method = running.folder, "cephx" if auth else "none"
-    # Without keys, clients can't speak to the monitor in the secure mode that is the default.
-    unsecured: dict[str, object] = {} if auth else {"ms_mon_client_mode": "crc"}
+    # The default is a secure mode, which without keys there isn't; clients may know no more than the address.
+    unsecured = {} if auth else {f"ms_mon_{each}_mode": "crc" for each in ("client", "service", "cluster")}
     return {
         "global": {
             "fsid": running.fsid,
@@ -271,6 +271,7 @@ def _settings(running: Ceph, monitor: str, *, auth: bool, size: int) -> dict[str
             "osd_pool_default_pg_num": 8,
             "osd_pool_default_pg_autoscale_mode": "off",
             "mon_allow_pool_size_one": True,
+            "mon_allow_pool_delete": True,
             "mon_max_pg_per_osd": 500,
             "osd_crush_chooseleaf_type": 0,
             "osd_objectstore": "memstore",

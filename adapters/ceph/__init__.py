@@ -1,0 +1,1 @@
+"""Ceph: its clusters, and the images in their pools."""

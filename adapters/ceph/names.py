@@ -1,0 +1,89 @@
+"""What images in Ceph are called: in locations, and as targets."""
+
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+from returns.result import Failure, Result, Success
+from typing_extensions import override
+
+from lading.domain.refusals import Refusal, Unsupported
+from lading.ports.location import Location
+
+__all__ = ["PoolImage", "Snapshot", "is_pool_target", "pool_target", "snapshot_of"]
+
+_TARGET: Final = "rbd:"
+_PARTS: Final = 4
+
+
+class Snapshot(NamedTuple):
+    """A snapshot of an image, in a cluster that is known by its fsid."""
+
+    fsid: str
+    pool: str
+    image: str
+    name: str
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.pool}/{self.image}@{self.name}"
+
+
+class PoolImage(NamedTuple):
+    """An image in a pool of the configured cluster."""
+
+    pool: str
+    namespace: str
+    """Empty for the pool's default one."""
+    name: str
+
+    @property
+    def part(self) -> "PoolImage":
+        """What it is called while it isn't whole."""
+        return self._replace(name=f"{self.name}.lading-part")
+
+    @override
+    def __str__(self) -> str:
+        return "/".join(filter(None, self))
+
+
+def is_pool_target(target: str) -> bool:
+    """Whether that names an image in a pool, not a file."""
+    return target.startswith(_TARGET)
+
+
+def pool_target(target: str) -> Result[PoolImage, Refusal]:
+    """The image that a target such as `rbd:POOL/IMAGE` or `rbd:POOL/NAMESPACE/IMAGE` names.
+
+    >>> pool_target("rbd:vms/disk")
+    <Success: PoolImage(pool='vms', namespace='', name='disk')>
+    >>> pool_target("rbd:vms/blue/disk").unwrap().namespace
+    'blue'
+    >>> pool_target("rbd:disk").failure().reason
+    'rbd:disk names no image in a pool; expected rbd:POOL/IMAGE'
+    """
+    match target.removeprefix(_TARGET).split("/"):
+        case [pool, name] if is_pool_target(target) and pool and _is_name(name):
+            return Success(PoolImage(pool, "", name))
+        case [pool, namespace, name] if is_pool_target(target) and pool and namespace and _is_name(name):
+            return Success(PoolImage(pool, namespace, name))
+    return Failure(Unsupported(f"{target} names no image in a pool; expected rbd:POOL/IMAGE"))
+
+
+def _is_name(text: str) -> bool:
+    # Ceph's own programs would take it for an image and a snapshot.
+    return bool(text) and "@" not in text
+
+
+def snapshot_of(location: Location) -> Result[Snapshot, Refusal]:
+    """The snapshot that a location names, as Glance's rbd store writes it: each part percent-quoted.
+
+    >>> snapshot_of(Location("rbd://f5/images/noble%20arm/snap")).map(str)
+    <Success: images/noble arm@snap>
+    >>> snapshot_of(Location("rbd://noble")).failure().reason
+    'the location names neither a cluster nor a snapshot; expected rbd://FSID/POOL/IMAGE/SNAPSHOT'
+    """
+    parts = [unquote(each) for each in location.url.strip().partition("://")[2].split("/")]
+    if len(parts) != _PARTS or not all(parts):
+        missing = "neither a cluster nor a snapshot" if len(parts) == 1 else "no snapshot in a pool of a cluster"
+        return Failure(Unsupported(f"the location names {missing}; expected rbd://FSID/POOL/IMAGE/SNAPSHOT"))
+    return Success(Snapshot(*parts))

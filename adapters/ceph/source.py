@@ -1,0 +1,167 @@
+"""An image in a Ceph pool as a source: what is allocated is read, several objects at a time; the rest is holes."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, Final
+
+from lading.adapters.ceph.cluster import Cluster, words
+from lading.adapters.ceph.names import PoolImage
+from lading.adapters.transfer.pipeline import CHUNK, Chunk, SourceBroken
+from lading.adapters.transfer.sparse import Extent
+
+__all__ = ["RbdSource"]
+
+_READ: Final = 4 << 20
+"""Bytes of one read: an object's, as they are by default."""
+_AHEAD: Final = 4
+"""Reads under way at a time. More are no faster where 1 GiB was measured, and each holds its bytes."""
+_QUEUE: Final = 16
+"""Reads and holes among them."""
+_WINDOW: Final = 1 << 30
+"""Bytes whose extents are asked for at a time: each object of theirs is asked about."""
+_HOLE_STEP: Final = 64 << 20
+"""Bytes of a hole in one chunk, so that progress is seen and Ctrl-C is heard."""
+
+
+class RbdSource:
+    """An image, or a snapshot of one. It takes charge of `held`, which holds the connection."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        held: ExitStack,
+        where: PoolImage,
+        snapshot: str | None = None,
+        *,
+        start: int = 0,
+        size: int | None = None,
+    ) -> None:
+        """Without a snapshot it is read as it is just now. `size`: only so many bytes of it. Raises Absent."""
+        self._held = held
+        self._image = held.enter_context(cluster.image(where, snapshot))
+        self.size: int = self._image.size() if size is None else min(size, self._image.size())
+        self.start = min(start, self.size)
+        # A snapshot never changes, and no other one of the image ever gets its number.
+        numbers = [each["id"] for each in self._image.list_snaps() if each["name"] == snapshot]
+        identity = f"{cluster.fsid}/{where.pool}/{self._image.id()}"
+        self.validator = f'"{identity}@{numbers[0]}"' if numbers else None
+
+    @property
+    def image(self) -> Any:  # noqa: ANN401 - the bindings have no types
+        """The bindings' Image, open for as long as this is."""
+        return self._image
+
+    def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
+        ahead: deque[Chunk | _Read] = deque()
+        pieces = self._pieces()
+        try:
+            while True:
+                while len(ahead) < _QUEUE and sum(isinstance(each, _Read) for each in ahead) < _AHEAD:
+                    piece = next(pieces, None)
+                    if piece is None:
+                        break
+                    ahead.append(_hole(piece) if piece.is_hole else _Read(self._image, piece))
+                if not ahead:
+                    return
+                first = ahead.popleft()
+                if isinstance(first, Chunk):
+                    yield first
+                else:
+                    yield from first.chunks(free)
+        finally:
+            # Nothing is closed under the hands of what still reads from it.
+            for each in ahead:
+                if isinstance(each, _Read):
+                    each.wait()
+
+    def _pieces(self) -> Iterator[Extent]:
+        """From `start` to the end, in order: holes, and data in pieces that end where objects do."""
+        for extent in self._extents():
+            step = _HOLE_STEP if extent.is_hole else _READ
+            offset, end = extent.offset, extent.offset + extent.length
+            while offset < end:
+                stop = min(end, (offset // step + 1) * step)
+                yield Extent(offset, stop - offset, extent.is_hole)
+                offset = stop
+
+    def _extents(self) -> Iterator[Extent]:
+        import rbd  # noqa: PLC0415 - the distribution's package, needed by whoever comes here only
+
+        offset = self.start
+        while offset < self.size:
+            end = min(self.size, (offset // _WINDOW + 1) * _WINDOW)
+            found: list[tuple[int, int]] = []
+
+            def note(at: int, length: int, exists: bool, found: list[tuple[int, int]] = found) -> None:  # noqa: FBT001 - as librbd calls it
+                if exists:
+                    found.append((at, length))
+
+            try:
+                # From no snapshot to this state: whatever is there. What a parent holds is there too.
+                self._image.diff_iterate(offset, end - offset, None, note)
+            except rbd.Error as error:
+                raise SourceBroken(f"its extents can't be told: {words(error)}") from error
+            yield from _with_holes(found, offset, end)
+            offset = end
+
+    def close(self) -> None:
+        self._held.close()
+
+
+class _Read:
+    """A read under way."""
+
+    def __init__(self, image: Any, extent: Extent) -> None:  # noqa: ANN401 - see above
+        import rbd  # noqa: PLC0415 - see above
+
+        self._extent = extent
+        self._data: bytes | None = None
+        self._done = threading.Event()
+        try:
+            self._completion = image.aio_read(extent.offset, extent.length, self._take)
+        except rbd.Error as error:
+            raise SourceBroken(f"it can't be read: {words(error)}") from error
+
+    def _take(self, _completion: object, data: bytes | None) -> None:
+        self._data = data
+        self._done.set()
+
+    def wait(self) -> None:
+        self._done.wait()
+
+    def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
+        self._done.wait()
+        if self._data is None or len(self._data) != self._extent.length:
+            raise SourceBroken(_why_not(self._completion, self._extent))
+        data = memoryview(self._data)
+        for start in range(0, len(data), CHUNK):
+            piece, buffer = data[start : start + CHUNK], free()
+            buffer[: len(piece)] = piece
+            yield Chunk(self._extent.offset + start, len(piece), buffer)
+
+
+def _why_not(completion: Any, extent: Extent) -> str:  # noqa: ANN401 - see above
+    import errno  # noqa: PLC0415 - only a failure needs it
+    import os  # noqa: PLC0415 - likewise
+
+    number = -min(completion.get_return_value(), 0)
+    if number == errno.ETIMEDOUT:
+        return f"the cluster stopped answering at byte {extent.offset}"
+    return f"it can't be read at byte {extent.offset}: {os.strerror(number) if number else 'it ended there'}"
+
+
+def _hole(extent: Extent) -> Chunk:
+    return Chunk(extent.offset, extent.length, None)
+
+
+def _with_holes(data: list[tuple[int, int]], offset: int, end: int) -> Iterator[Extent]:
+    """The runs of data, in order, and the holes between them."""
+    for at, length in sorted(data):
+        if at > offset:
+            yield Extent(offset, at - offset, is_hole=True)
+        yield Extent(at, length, is_hole=False)
+        offset = at + length
+    if offset < end:
+        yield Extent(offset, end - offset, is_hole=True)
