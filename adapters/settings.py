@@ -174,9 +174,10 @@ class S3HandlerSettings:
     endpoint: str | None = None
     """`https://s3.example.org`; None: the host that each location names, which must be public."""
     access_key: str | None = None
-    """None: those in each location's URL, for the host that it names."""
+    """None: those in each location's URL, for the endpoint, or else the host that it names."""
     secret_key: str | None = field(default=None, repr=False)
-    region: str = "us-east-1"
+    region: str | None = None
+    """None: the one that is in AWS's own host names, else `us-east-1`, which most other servers take."""
     connections: int = 4
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0

@@ -1,4 +1,4 @@
-"""The OpenStack client libraries, as far as the Glance catalog needs them. They are loaded when they are first used."""
+"""The OpenStack client libraries, as far as they are needed here. They are loaded when they are first used."""
 
 import random
 import ssl
@@ -20,26 +20,28 @@ _RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
 _TRIES: Final = 5
 _LONGEST_WAIT: Final = 60.0
 """Seconds."""
-_SERVICE: Final = "image"
 
 
-def connect_cloud(cloud: str | None) -> "Adapter":
-    """A client of the cloud's Glance: of that name in clouds.yaml, or as `OS_*` says. Raises CatalogUnavailable."""
+def connect_cloud(cloud: str | None, service: str = "image", *, extra: str = "glance") -> "Adapter":
+    """A client of the cloud's service of that type: of the cloud of that name in clouds.yaml, or as `OS_*` says.
+
+    Raises CatalogUnavailable; `extra` is lading's that brings what is needed.
+    """
     try:
         from keystoneauth1.adapter import Adapter  # noqa: PLC0415
         from openstack.config import OpenStackConfig  # noqa: PLC0415
         from openstack.exceptions import ConfigException  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise CatalogUnavailable(f"{error.name} is not installed: pip install 'lading[glance]'") from error
+        raise CatalogUnavailable(f"{error.name} is not installed: pip install 'lading[{extra}]'") from error
     try:
         region = OpenStackConfig(app_name="lading").get_one(cloud=cloud)
         with vendor_errors("the cloud's settings don't do"):
             return Adapter(
                 region.get_session(),
-                service_type=_SERVICE,
-                interface=region.get_interface(_SERVICE),
-                region_name=region.get_region_name(_SERVICE),
-                endpoint_override=region.get_endpoint(_SERVICE),
+                service_type=service,
+                interface=region.get_interface(service),
+                region_name=region.get_region_name(service),
+                endpoint_override=region.get_endpoint(service),
             )
     except ConfigException as error:
         raise CatalogUnavailable(f"the cloud's settings don't do: {_single_line(error)}") from error

@@ -4,19 +4,20 @@ from typing import Self
 
 from returns.result import Failure, Result
 
+from lading.adapters.handlers.landing import LandingHandler
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.transfer.partial import Start
 from lading.adapters.transfer.sources import Source, source_from
 from lading.adapters.transfer.transfer import Transfer
 from lading.domain.cost import Cost
-from lading.domain.handler import Kept, Landing, Work
+from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
 from lading.ports.catalog import ImageCatalog, ImageData
 
 __all__ = ["DownloadHandler"]
 
 
-class DownloadHandler:
+class DownloadHandler(LandingHandler):
     """Reads the image's data from the catalog.
 
     Being location-independent it is offered every location too, and declines: its turn is the last, so that it is the
@@ -29,7 +30,7 @@ class DownloadHandler:
 
     def __init__(self, catalog: ImageCatalog, transfer: Transfer) -> None:
         self._catalog = catalog
-        self._transfer = transfer
+        super().__init__(transfer)
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
@@ -43,18 +44,6 @@ class DownloadHandler:
 
     def foresee(self, work: Work) -> Result[str, Refusal]:
         return self._transfer.foresee(work, lambda start: self._open(work, start), lambda _: "reads from the catalog")
-
-    def remove(self, work: Work) -> Result[None, Refusal]:
-        return self._transfer.remove(work)
-
-    def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
-        return self._transfer.move(work, destination)
-
-    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
-        return self._transfer.recover(work, keep=keep)
-
-    def verify(self, work: Work) -> Result[Landing, Refusal]:
-        return self._transfer.verify(work)
 
     def _open(self, work: Work, start: Start) -> Result[Source, Refusal]:
         if work.location is not None:

@@ -6,19 +6,20 @@ from typing import Self
 
 from returns.result import Failure, Result
 
+from lading.adapters.handlers.landing import LandingHandler
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.settings import FileHandlerSettings, read_table
 from lading.adapters.transfer.opening import local_path, open_beneath
 from lading.adapters.transfer.sources import FileSource
 from lading.adapters.transfer.transfer import Transfer
 from lading.domain.cost import Cost
-from lading.domain.handler import Kept, Landing, Work
+from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
 
 __all__ = ["FileHandler"]
 
 
-class FileHandler:
+class FileHandler(LandingHandler):
     """Takes `file://` and `filesystem://`, two names of one thing, beneath the allowed folders only."""
 
     name = "file"
@@ -27,7 +28,7 @@ class FileHandler:
 
     def __init__(self, allowed_folders: Sequence[Path], transfer: Transfer) -> None:
         self._allowed_folders = tuple(allowed_folders)
-        self._transfer = transfer
+        super().__init__(transfer)
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
@@ -42,18 +43,6 @@ class FileHandler:
 
     def foresee(self, work: Work) -> Result[str, Refusal]:
         return self._transfer.foresee(work, lambda _: self._open(work), lambda size: f"clones or copies {size} bytes")
-
-    def remove(self, work: Work) -> Result[None, Refusal]:
-        return self._transfer.remove(work)
-
-    def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
-        return self._transfer.move(work, destination)
-
-    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
-        return self._transfer.recover(work, keep=keep)
-
-    def verify(self, work: Work) -> Result[Landing, Refusal]:
-        return self._transfer.verify(work)
 
     def _open(self, work: Work) -> Result[FileSource, Refusal]:
         if not self._allowed_folders:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Self
 
-from lading.adapters.transfer.urls import PORTS, plain_host
+from lading.adapters.transfer.urls import PORTS, plain_host, web_url
 
 __all__ = ["Guard"]
 
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
-_SETTING: Final = "[handlers.http]"
+_EVERYTHING: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 _METADATA: Final = frozenset(
     map(
         ip_address,
@@ -51,6 +51,16 @@ class Guard:
     """Names in plain form; `.example.org` is that domain and all beneath it. Empty: any."""
     networks: tuple[_Network, ...] = ()
     """May be reached though they aren't public."""
+    instead: str | None = None
+    """What to say of settings, for a handler that hasn't those of http's: what an operator can do about it."""
+
+    @classmethod
+    def only(cls, url: str, instead: str) -> Self:
+        """The server of a URL that the operator chose, wherever it is, and nothing else. Raises ValueError."""
+        parts = web_url(url).parts
+        port = parts.port or PORTS[parts.scheme]
+        host = plain_host(parts.hostname or "")
+        return cls(frozenset({parts.scheme}), frozenset({port}), (host,), _EVERYTHING, instead)
 
     @classmethod
     def of(cls, schemes: Iterable[str], ports: Iterable[int], hosts: Iterable[str], networks: Iterable[str]) -> Self:
@@ -65,12 +75,12 @@ class Guard:
     def against(self, scheme: str, host: str, port: int) -> str | None:
         """Why that may not be asked, before its name is looked up; None: it may."""
         if scheme not in self.schemes:
-            return f"{host} is to be asked by {scheme}; {_SETTING} allowed_schemes lists what may be used"
+            return f"{host} is to be asked by {scheme}; {self._setting('allowed_schemes lists what may be used')}"
         if self.ports and port not in self.ports:
-            return f"port {port} of {host} may not be asked; {_SETTING} allowed_ports lists those that may"
+            return f"port {port} of {host} may not be asked; {self._setting('allowed_ports lists those that may')}"
         name = host.lower().removesuffix(".")
         if self.hosts and not any(_covers(each, name) for each in self.hosts):
-            return f"{host} may not be asked; {_SETTING} allowed_hosts lists those that may"
+            return f"{host} may not be asked; {self._setting('allowed_hosts lists those that may')}"
         return None
 
     def against_address(self, host: str, address: str) -> str | None:
@@ -83,7 +93,10 @@ class Guard:
         if kind is None:
             return None
         named = f"{host} is" if host == address else f"{host} resolves to {address},"
-        return f"{named} {kind}; {_SETTING} allowed_networks lists those that may be reached"
+        return f"{named} {kind}; {self._setting('allowed_networks lists those that may be reached')}"
+
+    def _setting(self, words: str) -> str:
+        return self.instead or f"[handlers.http] {words}"
 
     def _lists(self, address: _Address) -> bool:
         return any(address in network for network in self.networks)

@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Self
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -50,6 +50,8 @@ class Origin:
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    sign: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False, compare=False)
+    """Makes the headers that are good for one request only, when it is about to be asked."""
 
     @classmethod
     def of(cls, url: str) -> Self:
@@ -153,10 +155,11 @@ class HttpConnection:
 
         Raises HttpRefused and SourceBroken.
         """
-        headers = {"Accept-Encoding": "identity", "User-Agent": "lading", **origin.headers}
+        own = {**origin.headers, **(origin.sign() if origin.sign else {})}
+        headers = {"Accept-Encoding": "identity", "User-Agent": "lading"}
         if start or stop is not None:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        response = self._follow(origin, headers)
+        response = self._follow(origin.url, headers, own)
         try:
             given = _checked(response, start, stop)
         except SourceBroken:
@@ -165,11 +168,12 @@ class HttpConnection:
         self._answer = Answer(response, given, self._options.stall_seconds)
         return self._answer
 
-    def _follow(self, origin: Origin, headers: Mapping[str, str]) -> http.client.HTTPResponse:
-        parts = urlsplit(origin.url)
+    def _follow(self, url: str, headers: Mapping[str, str], own: Mapping[str, str]) -> http.client.HTTPResponse:
+        """What it answers, or whom it redirects to; `own` are the headers that are for it alone."""
+        parts = urlsplit(url)
         for hop in range(_MOST_HOPS + 1):
             try:
-                response = self._ask(parts, headers)
+                response = self._ask(parts, {**headers, **own})
             except Barred as barred:
                 raise Barred(f"it redirects to where it may not: {barred}") if hop else barred from None
             target = response.headers.get("Location")
@@ -178,8 +182,7 @@ class HttpConnection:
             self.close()
             onward = _onward(parts, target)
             if _peer(onward) != _peer(parts):
-                # What was meant for one origin is not told to another.
-                headers = {name: value for name, value in headers.items() if name not in origin.headers}
+                own = {}  # what was meant for one origin is not told to another
             parts = onward
         raise SourceBroken(f"it redirects more than {_MOST_HOPS} times")
 

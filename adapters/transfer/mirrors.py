@@ -90,12 +90,13 @@ class Mirrors:
                 self._origins.remove(origin)
             return True
 
-    def renew(self, failure: SourceBroken) -> bool:
-        """After a 401, ask for fresh credentials; whether there are some."""
+    def renew(self, origin: Origin, failure: SourceBroken) -> bool:
+        """After a 401, ask for fresh credentials, once for all threads; whether there are some."""
         if self._renew is None or not isinstance(failure, HttpRefused) or failure.status != HTTPStatus.UNAUTHORIZED:
             return False
         with self._lock:
-            self._origins = [self._renew()]
+            if origin in self._origins:
+                self._origins = [self._renew()]
         return True
 
 
@@ -165,7 +166,7 @@ class RangeReader:
                 return False
             self._at_once = self._mirrors.drop(self._origin, failure)
             if not self._at_once and not renewed:
-                renewed = self._at_once = self._mirrors.renew(failure)
+                renewed = self._at_once = self._mirrors.renew(self._origin, failure)
             return self._at_once or _may_pass(failure)
 
         retrying = Retrying(

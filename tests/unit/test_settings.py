@@ -61,7 +61,7 @@ BUILT_IN: dict[str, object] = {
     "http": HTTP,
     "download": {},
     "rbd": {"ceph_conf": None, "user": "admin", "connect_timeout": 10.0},
-    "s3": {"endpoint": None, "access_key": None, "secret_key": None, "region": "us-east-1", **READING},
+    "s3": {"endpoint": None, "access_key": None, "secret_key": None, "region": None, **READING},
     "swift": {"cloud": None, "hosts": (), **READING},
     "cinder": {"cloud": None, "host": None, "ceph_conf": None, "timeout": 60.0},
 }

@@ -1,0 +1,162 @@
+"""Images in S3, and in what speaks its language: Ceph's gateway, MinIO.
+
+Requests are signed in their headers, each anew (Signature Version 4), so that no URL is worth anything to whoever reads
+it in a log, and none expires. https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
+"""
+
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from importlib.util import find_spec
+from typing import Final, Self
+from urllib.parse import quote, urlsplit
+
+from lading.adapters.handlers.landing import RemoteHandler
+from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.settings import S3HandlerSettings, read_table
+from lading.adapters.transfer.guard import Guard
+from lading.adapters.transfer.http import HttpOptions, HttpRefused, Origin
+from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.transfer.urls import web_url
+from lading.domain.cost import Cost
+from lading.ports.location import Location
+
+__all__ = ["S3Handler", "S3Key", "S3Object", "sign"]
+
+_URL: Final = re.compile(r"\s*s3(?:\+(https?))?://(?:([^@].*)@)?([^@/?#]+)/([^@?#]+)", re.IGNORECASE | re.DOTALL)
+"""A secret is not quoted and may have a `/`, so that what is before the last `@` is the credentials."""
+_CREDENTIALS: Final = re.compile(r"([!-.0-9;-~]+):([!-~]+)")
+_REGION: Final = re.compile(r"(?:.+\.)?s3[.-](?:dualstack\.)?([a-z]+(?:-[a-z]+)+-\d+)\.amazonaws\.com(?:\.cn)?")
+_DEFAULT_REGION: Final = "us-east-1"
+_SETTING: Final = "[handlers.s3] endpoint names the server that may be asked"
+_HINTS: Final = {
+    HTTPStatus.MOVED_PERMANENTLY: "the bucket is in another region: [handlers.s3] endpoint and region tell which",
+    HTTPStatus.BAD_REQUEST: "is [handlers.s3] region the bucket's?",
+    HTTPStatus.FORBIDDEN: "the key isn't taken or may not read it, or this host's clock is wrong",
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class S3Key:
+    access_key: str
+    secret_key: str
+    token: None = None
+    """As botocore asks for it: there are none of a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Object:
+    """What a location names."""
+
+    server: str
+    """A URL."""
+    path: str
+    """The bucket and the key, as they are: not quoted."""
+    key: S3Key | None
+
+    @classmethod
+    def of(cls, location: Location) -> Self:
+        """As glance_store writes them. Raises ValueError, in words without credentials.
+
+        >>> S3Object.of(Location("s3+http://AK:se/cr+t@store.example:8080/images/noble")).server
+        'http://store.example:8080'
+        >>> S3Object.of(Location("s3://store.example/images/noble")).path
+        'images/noble'
+        """
+        found = _URL.fullmatch(location.url)
+        path = found[4].strip("/") if found else ""
+        if found is None or "/" not in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
+            raise ValueError("it is no s3://[ACCESS:SECRET@]host/bucket/key")
+        credentials = _CREDENTIALS.fullmatch(found[2]) if found[2] else None
+        if found[2] and credentials is None:
+            raise ValueError("its credentials are no ACCESS:SECRET")
+        server = web_url(f"{(found[1] or 'https').lower()}://{found[3]}").parts.geturl()
+        return cls(server, path, S3Key(credentials[1], credentials[2]) if credentials else None)
+
+
+class S3Handler(RemoteHandler):
+    """Takes `s3://`, `s3+https://` (both mean https) and `s3+http://`, with the credentials in the URL or without.
+
+    An `endpoint` is asked instead of what locations name, and a `key` instead of theirs. Without either, a location's
+    own host is asked, with its own credentials or none.
+    """
+
+    name = "s3"
+    schemes = frozenset({"s3", "s3+http", "s3+https"})
+    is_local = True
+
+    def __init__(
+        self,
+        options: HttpOptions,
+        transfer: Transfer,
+        *,
+        endpoint: str | None = None,
+        key: S3Key | None = None,
+        region: str | None = None,
+        connections: int = 4,
+        first_wait: float = 0.5,
+    ) -> None:
+        if key is not None and endpoint is None:
+            raise ValueError("a key goes to its endpoint only")
+        super().__init__(options, transfer, connections=connections, first_wait=first_wait)
+        self._endpoint = endpoint.rstrip("/") if endpoint is not None else None
+        self._key = key
+        self._region = region
+
+    @classmethod
+    def from_setup(cls, setup: HandlerSetup) -> Self:
+        for package in ("botocore", "tenacity"):
+            if find_spec(package) is None:
+                raise ModuleNotFoundError(f"{package} is not installed: pip install 'lading[s3]'")
+        settings = read_table(S3HandlerSettings, setup.settings, "handlers.s3")
+        tls = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
+        guard = Guard(instead=_SETTING)
+        if settings.endpoint is not None:
+            guard = Guard.only(settings.endpoint, _SETTING)
+        key = None
+        if settings.access_key is not None and settings.secret_key is not None:
+            key = S3Key(settings.access_key, settings.secret_key)
+        return cls(
+            HttpOptions(settings.connect_seconds, settings.stall_seconds, tls, guard),
+            setup.transfer,
+            endpoint=settings.endpoint,
+            key=key,
+            region=settings.region,
+            connections=settings.connections,
+        )
+
+    def cost(self, target: str) -> Cost:
+        return Cost.STORAGE_NETWORK
+
+    def _origin(self, location: Location) -> Origin:
+        named = S3Object.of(location)
+        server, path, key = self._endpoint or named.server, named.path, self._key or named.key
+        prefix = urlsplit(server).path.strip("/")
+        if prefix:
+            path = path.removeprefix(f"{prefix}/")  # glance_store writes all of its endpoint
+        url = web_url(f"{server}/{quote(path)}").parts.geturl()
+        return Origin(url, sign=partial(sign, url, key, self._region or _region_of(url)) if key else None)
+
+    def _words(self, broken: SourceBroken) -> str:
+        hint = _HINTS.get(HTTPStatus(broken.status)) if isinstance(broken, HttpRefused) else None
+        return f"{broken}: {hint}" if hint else str(broken)
+
+
+def sign(url: str, key: S3Key, region: str) -> Mapping[str, str]:
+    """The headers by which a GET of the URL, now, is the key's."""
+    # Of all of botocore only what signs: its clients take half a second to load, and read their own configuration.
+    from botocore.auth import S3SigV4Auth  # type: ignore[import-untyped] # noqa: PLC0415
+    from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped] # noqa: PLC0415
+
+    request = AWSRequest(method="GET", url=url)
+    S3SigV4Auth(key, "s3", region).add_auth(request)
+    return dict(request.headers.items())
+
+
+def _region_of(url: str) -> str:
+    found = _REGION.fullmatch(urlsplit(url).hostname or "")
+    return found[1] if found else _DEFAULT_REGION
