@@ -34,8 +34,8 @@ def connect_cloud(cloud: str | None, service: str = "image", *, extra: str = "gl
     except ModuleNotFoundError as error:
         raise CatalogUnavailable(f"{error.name} is not installed: pip install 'lading[{extra}]'") from error
     try:
-        region = OpenStackConfig(app_name="lading").get_one(cloud=cloud)
         with vendor_errors("the cloud's settings don't do"):
+            region = OpenStackConfig(app_name="lading").get_one(cloud=cloud)
             return Adapter(
                 region.get_session(),
                 service_type=service,

@@ -81,53 +81,33 @@ class S3Object:
 class S3Handler(RemoteHandler):
     """Takes `s3://`, `s3+https://` (both mean https) and `s3+http://`, with the credentials in the URL or without.
 
-    An `endpoint` is asked instead of what locations name, and a `key` instead of theirs. Without either, a location's
-    own host is asked, with its own credentials or none.
+    The settings' endpoint is asked instead of the hosts that locations name, and with the settings' key instead of
+    theirs. Without, a location's own host is asked, if it is public, with its own credentials or none.
     """
 
     name = "s3"
     schemes = frozenset({"s3", "s3+http", "s3+https"})
     is_local = True
 
-    def __init__(
-        self,
-        options: HttpOptions,
-        transfer: Transfer,
-        *,
-        endpoint: str | None = None,
-        key: S3Key | None = None,
-        region: str | None = None,
-        connections: int = 4,
-        first_wait: float = 0.5,
-    ) -> None:
-        if key is not None and endpoint is None:
-            raise ValueError("a key goes to its endpoint only")
-        super().__init__(options, transfer, connections=connections, first_wait=first_wait)
-        self._endpoint = endpoint.rstrip("/") if endpoint is not None else None
-        self._key = key
-        self._region = region
+    def __init__(self, settings: S3HandlerSettings, transfer: Transfer, *, first_wait: float = 0.5) -> None:
+        tls = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
+        guard = Guard(instead=_SETTING)
+        if settings.endpoint is not None:
+            guard = Guard.only(settings.endpoint, _SETTING)
+        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, tls, guard)
+        super().__init__(options, transfer, connections=settings.connections, first_wait=first_wait)
+        self._endpoint = settings.endpoint and settings.endpoint.rstrip("/")
+        self._region = settings.region
+        self._key = None
+        if settings.access_key is not None and settings.secret_key is not None:
+            self._key = S3Key(settings.access_key, settings.secret_key)
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
         for package in ("botocore", "tenacity"):
             if find_spec(package) is None:
                 raise ModuleNotFoundError(f"{package} is not installed: pip install 'lading[s3]'")
-        settings = read_table(S3HandlerSettings, setup.settings, "handlers.s3")
-        tls = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
-        guard = Guard(instead=_SETTING)
-        if settings.endpoint is not None:
-            guard = Guard.only(settings.endpoint, _SETTING)
-        key = None
-        if settings.access_key is not None and settings.secret_key is not None:
-            key = S3Key(settings.access_key, settings.secret_key)
-        return cls(
-            HttpOptions(settings.connect_seconds, settings.stall_seconds, tls, guard),
-            setup.transfer,
-            endpoint=settings.endpoint,
-            key=key,
-            region=settings.region,
-            connections=settings.connections,
-        )
+        return cls(read_table(S3HandlerSettings, setup.settings, "handlers.s3"), setup.transfer)
 
     def cost(self, target: str) -> Cost:
         return Cost.STORAGE_NETWORK

@@ -1,0 +1,183 @@
+"""Images in OpenStack's object store, and in what speaks its language: Ceph's gateway."""
+
+import re
+import ssl
+import threading
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import quote, unquote, urlsplit
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.handlers.landing import RemoteHandler
+from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.settings import SwiftHandlerSettings, read_table
+from lading.adapters.transfer.guard import Guard
+from lading.adapters.transfer.http import HttpOptions, Origin
+from lading.adapters.transfer.mirrors import Mirrors
+from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.transfer.urls import PORTS, web_url
+from lading.domain.cost import Cost
+from lading.domain.handler import Work
+from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
+from lading.ports.failures import CatalogUnavailable
+from lading.ports.location import Location
+
+if TYPE_CHECKING:
+    from lading.adapters.handlers.swift_account import SwiftAccount
+
+__all__ = ["SwiftHandler", "SwiftObject"]
+
+_URL: Final = re.compile(
+    r"\s*swift(?:\+(https?))?://(?:([^@].*)@)?([^@/?#]+)/(?:([^@?#]*)/)?([^@/?#]+)/([^@/?#]+)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Quoting leaves a key's `/` as it is: what is before the last `@` is the credentials."""
+_HOSTS: Final = "[handlers.swift] hosts lists those that may be named"
+
+
+@dataclass(frozen=True, slots=True)
+class SwiftObject:
+    """What a location names."""
+
+    server: str
+    """The URL of an account, or where one signs in if there are credentials."""
+    container: str
+    name: str
+    credentials: tuple[str, str] | None = field(default=None, repr=False)
+    """The user, of a Keystone `project:user`; and the key."""
+
+    @classmethod
+    def of(cls, location: Location) -> Self:
+        """As glance_store writes them. Raises ValueError, in words without credentials.
+
+        >>> SwiftObject.of(Location("swift+https://store.example/v1/AUTH_x/images/noble"))
+        SwiftObject(server='https://store.example/v1/AUTH_x', container='images', name='noble')
+        >>> SwiftObject.of(Location("swift://account%3Auser:k%3Aey@auth.example:5000/v3/images/noble")).server
+        'https://auth.example:5000/v3'
+        """
+        found = _URL.fullmatch(location.url)
+        if found is None or not {".", ".."}.isdisjoint(found[0].split("/")):
+            raise ValueError("it is no swift://account:user:key@host/v3/container/object or swift://host/v1/…")
+        user, colon, key = map(unquote, (found[2] or "").rpartition(":"))  # their own colons are quoted
+        if found[2] and not (colon and user and key and user.isprintable() and key.isprintable()):
+            raise ValueError("its credentials are no account:user:key")
+        path = quote(found[4] or "", safe="/%:")
+        server = web_url(f"{(found[1] or 'https').lower()}://{found[3]}/{path}").parts.geturl()
+        return cls(server.rstrip("/"), found[5], found[6], (user, key) if found[2] else None)
+
+    @property
+    def path(self) -> str:
+        return f"{quote(self.container, safe='')}/{quote(self.name, safe='')}"
+
+
+class SwiftHandler(RemoteHandler):
+    """Takes `swift://`, `swift+https://` (both mean https) and `swift+http://`, of one tenant and of many.
+
+    A location with credentials is of one tenant: it names where to sign in. With a cloud in the settings, its
+    credentials and its object store are used instead. One without is the URL of an account, which is sent the request's
+    own token, or else the cloud's. Nothing is sent to anyone but the cloud's own servers and the settings' hosts.
+    Large objects are read as any other: it is their server that puts them together.
+    """
+
+    name = "swift"
+    schemes = frozenset({"swift", "swift+http", "swift+https", "swift+config"})
+    is_local = True
+
+    def __init__(self, settings: SwiftHandlerSettings, transfer: Transfer, *, first_wait: float = 0.5) -> None:
+        tls = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
+        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, tls)
+        super().__init__(options, transfer, connections=settings.connections, first_wait=first_wait)
+        self._settings = settings
+        self._hosts = frozenset(host.lower() for host in settings.hosts)
+        self._lock = threading.Lock()
+        self._known: SwiftAccount | None = None
+
+    @classmethod
+    def from_setup(cls, setup: HandlerSetup) -> Self:
+        for module, package in (("openstack", "openstacksdk"), ("keystoneauth1", "keystoneauth1"), ("tenacity",) * 2):
+            if find_spec(module) is None:
+                raise ModuleNotFoundError(f"{package} is not installed: pip install 'lading[swift]'")
+        return cls(read_table(SwiftHandlerSettings, setup.settings, "handlers.swift"), setup.transfer)
+
+    def cost(self, target: str) -> Cost:
+        return Cost.STORAGE_NETWORK
+
+    def _mirrors(self, work: Work, first: Location) -> Result[Mirrors, Refusal]:
+        """Only the location at hand: each signs in by itself."""
+        if first.scheme == "swift+config":
+            return Failure(Unsupported("only Glance's own configuration says where that is, and who may read it"))
+        token = work.context.token if isinstance(work.context.token, str) else None
+        try:
+            named = SwiftObject.of(first)
+            return Success(self._account(named) if named.credentials else self._bare(named, token or None))
+        except ValueError as error:
+            return Failure(Unsupported(str(error)))
+        except CatalogUnavailable as failure:
+            return Failure(Unconfigured(f"{failure}; [handlers.swift] cloud is its name in clouds.yaml"))
+        except SourceBroken as broken:
+            return Failure(Unavailable(str(broken)))
+
+    def _account(self, named: SwiftObject) -> Mirrors:
+        """In the account of whoever signs in. Raises CatalogUnavailable, ValueError and SourceBroken."""
+        if self._settings.cloud is not None:
+            account = self._cloud()
+        elif self._is_listed(named):
+            account = self._signed_in(named)
+        else:
+            raise SourceBroken(f"{urlsplit(named.server).hostname} is nowhere to sign in; {_HOSTS}")
+        return self._server(named, account.storage_url(), account)
+
+    def _bare(self, named: SwiftObject, token: str | None) -> Mirrors:
+        """In the account that it names. Raises CatalogUnavailable, ValueError and SourceBroken."""
+        if token and self._is_listed(named):
+            return self._server(named, named.server, None, token)
+        account = self._cloud()
+        if not self._is_listed(named) and _peer(account.storage_url()) != _peer(named.server):
+            raise SourceBroken(f"{urlsplit(named.server).hostname} is not the cloud's own Swift; {_HOSTS}")
+        return self._server(named, named.server, account, token)
+
+    def _server(
+        self, named: SwiftObject, storage: str, account: "SwiftAccount | None", token: str | None = None
+    ) -> Mirrors:
+        """By that token, or else by the account's, which can be renewed."""
+        url = f"{storage}/{named.path}"
+        guard = Guard.only(storage, "only the object store itself may be")
+        options = replace(self._options, guard=guard, tls=account.tls if account else self._options.tls)
+        if token is not None or account is None:
+            return Mirrors([Origin(url, {"X-Auth-Token": token or ""})], options, first_wait=self._first_wait)
+        return Mirrors(
+            [Origin(url, account.headers())],
+            options,
+            renew=lambda: Origin(url, account.headers(fresh=True)),
+            first_wait=self._first_wait,
+        )
+
+    def _is_listed(self, named: SwiftObject) -> bool:
+        parts = urlsplit(named.server)
+        return not self._hosts.isdisjoint({parts.netloc, parts.hostname or ""})
+
+    def _signed_in(self, named: SwiftObject) -> "SwiftAccount":
+        from lading.adapters.handlers.swift_account import sign_in  # noqa: PLC0415 - keystoneauth with it
+
+        assert named.credentials is not None  # noqa: S101 - asked for only then
+        user, key = named.credentials
+        return sign_in(named.server, user, key, seconds=self._settings.stall_seconds, ca_file=self._settings.ca_file)
+
+    def _cloud(self) -> "SwiftAccount":
+        """The one of the settings, or of `OS_*`."""
+        from lading.adapters.handlers.swift_account import of_cloud  # noqa: PLC0415 - keystoneauth with it
+
+        with self._lock:
+            if self._known is None:
+                self._known = of_cloud(
+                    self._settings.cloud, seconds=self._settings.stall_seconds, ca_file=self._settings.ca_file
+                )
+            return self._known
+
+
+def _peer(url: str) -> tuple[str, str | None, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme]

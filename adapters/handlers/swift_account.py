@@ -1,0 +1,135 @@
+"""Who one is to a Swift, by keystoneauth: loaded when the first location of one is read."""
+
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from keystoneauth1.adapter import Adapter
+from keystoneauth1.exceptions import ClientException, ConnectFailure, HttpError, SSLFailure, Unauthorized
+from keystoneauth1.identity import v2, v3
+from keystoneauth1.plugin import BaseAuthPlugin
+from keystoneauth1.session import Session
+from typing_extensions import override
+
+from lading.adapters.catalogs.cloud import connect_cloud, tls_context
+from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.urls import web_url
+
+__all__ = ["SwiftAccount", "of_cloud", "sign_in"]
+
+_OBJECT_STORE: Final = "object-store"
+"""What service catalogs call it."""
+_DOMAIN: Final = "default"
+"""The id of the domain of users and projects that are named without one, as glance_store has it by default."""
+
+
+class SwiftAccount:
+    """Someone's objects, as someone who may read them. Asks when it is asked, and raises SourceBroken."""
+
+    def __init__(self, client: Adapter) -> None:
+        self._client = client
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        return tls_context(self._client.session)
+
+    def storage_url(self) -> str:
+        with _answering("the object store can't be found"):
+            endpoint = self._client.get_endpoint()
+        try:
+            return web_url(endpoint or "").parts.geturl().rstrip("/")
+        except ValueError:
+            raise SourceBroken("the cloud names no object store for this region and interface") from None
+
+    def headers(self, *, fresh: bool = False) -> Mapping[str, str]:
+        with _answering("no token is to be had"):
+            if fresh:
+                self._client.invalidate()
+            return dict(self._client.session.get_auth_headers(self._client.auth) or {})
+
+
+def of_cloud(cloud: str | None, *, seconds: float, ca_file: Path | None) -> SwiftAccount:
+    """The account of a cloud in clouds.yaml, or of `OS_*`. Raises CatalogUnavailable."""
+    client = connect_cloud(cloud, _OBJECT_STORE, extra="swift")
+    session = client.session
+    session.timeout = session.timeout or seconds
+    if ca_file and session.verify is True:
+        session.verify = str(ca_file)
+    return SwiftAccount(client)
+
+
+def sign_in(auth_url: str, user: str, key: str, *, seconds: float, ca_file: Path | None) -> SwiftAccount:
+    """The account that these credentials are for. Raises ValueError.
+
+    The URL tells the way: `…/v1` and `…/v1.0` are Swift's own, `…/v2.0` and all others Keystone's.
+    """
+    version = auth_url.rpartition("/")[2]
+    auth: BaseAuthPlugin
+    project, colon, name = user.partition(":")
+    if version.startswith("v1"):
+        auth = _OwnAuth(auth_url, user, key)
+    elif not colon:
+        raise ValueError("its credentials are no account:user:key")
+    elif version.startswith("v2"):
+        auth = v2.Password(auth_url, name, key, tenant_name=project)
+    else:
+        auth = v3.Password(
+            auth_url, key, username=name, user_domain_id=_DOMAIN, project_name=project, project_domain_id=_DOMAIN
+        )
+    # Without redirects: whoever it leads to would be told the key.
+    session = Session(auth, verify=str(ca_file) if ca_file else True, timeout=seconds, redirect=False)
+    return SwiftAccount(Adapter(session, service_type=_OBJECT_STORE, interface="public"))
+
+
+@contextmanager
+def _answering(what: str) -> Iterator[None]:
+    """keystoneauth's exceptions as SourceBroken, never in the server's own words."""
+    try:
+        yield
+    except Unauthorized:
+        raise SourceBroken(f"{what}: the credentials are not taken") from None
+    except SSLFailure:
+        raise SourceBroken(f"{what}: its certificate is not to be trusted, or it speaks no TLS") from None
+    except ConnectFailure:
+        raise SourceBroken(f"{what}: there is no connection, or no answer") from None
+    except HttpError as error:
+        raise SourceBroken(f"{what}: HTTP {error.http_status}") from None
+    except ClientException as error:
+        raise SourceBroken(f"{what}: {type(error).__name__}") from None
+
+
+class _OwnAuth(BaseAuthPlugin):
+    """Swift's own way: a GET answered with the account's URL and a token.
+
+    https://docs.openstack.org/swift/latest/overview_auth.html
+    """
+
+    def __init__(self, url: str, user: str, key: str) -> None:
+        super().__init__()
+        self._url = url
+        self._headers = {"X-Auth-User": user.encode(), "X-Auth-Key": key.encode()}
+        self._lock = threading.Lock()
+        self._signed_in: tuple[str, str] | None = None
+
+    @override
+    def get_token(self, session: Session, **_: Any) -> str:
+        return self._answer(session)[0]
+
+    @override
+    def get_endpoint(self, session: Session, **_: Any) -> str:
+        return self._answer(session)[1]
+
+    @override
+    def invalidate(self) -> bool:
+        self._signed_in = None
+        return True
+
+    def _answer(self, session: Session) -> tuple[str, str]:
+        with self._lock:
+            if self._signed_in is None:
+                told = session.get(self._url, headers=self._headers, authenticated=False, redirect=False, log=False)
+                self._signed_in = told.headers.get("X-Auth-Token", ""), told.headers.get("X-Storage-Url", "")
+            return self._signed_in
