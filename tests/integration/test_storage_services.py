@@ -13,7 +13,8 @@ from tests.integration.services.cache import Cache, environment
 from tests.integration.services.ceph import POOLS, Ceph, CephError
 from tests.integration.services.cinder import POOL, Cinder
 from tests.integration.services.fixtures import StartCeph, StartRgw
-from tests.integration.services.keystone import DEMO, Keystone
+from tests.integration.services.glance import ELSEWHERE, STORES, Glance, Stores
+from tests.integration.services.keystone import ADMIN, DEMO, GLANCE, NOVA, SERVICE, Keystone
 from tests.integration.services.rgw import KEY, Rgw, S3Key
 from tests.integration.services.running import LOOPBACK
 
@@ -138,9 +139,9 @@ def test_large_objects_are_one_to_who_reads_them(rgw: Rgw) -> None:
         assert answer.body == DATA[39_990:40_010]
 
 
-def test_the_gateway_takes_keystones_tokens_and_its_own(rgw: Rgw, keystone: Keystone) -> None:
-    token = keystone.token(DEMO)
-    catalog = keystone.ask("GET", "/auth/catalog", token=token).json()["catalog"]
+def test_the_gateway_takes_keystones_tokens(rgw: Rgw, storage_keystone: Keystone) -> None:
+    token = storage_keystone.token(DEMO)
+    catalog = storage_keystone.ask("GET", "/auth/catalog", token=token).json()["catalog"]
     (account,) = {
         endpoint["url"] for each in catalog if each["type"] == "object-store" for endpoint in each["endpoints"]
     }
@@ -182,12 +183,45 @@ def test_a_gateway_is_frozen_killed_and_started(start_rgw: StartRgw) -> None:
 def test_cinder_keeps_volumes_in_the_pool(cinder: Cinder) -> None:
     volume = cinder.create(DATA)
     assert cinder.stored(volume["id"]) in cinder.ceph.images(POOL)
-    assert cinder.ceph.command("rados", "-p", POOL, "ls")
     assert cinder.attachments(volume["id"]) == []
     cinder.reset(volume["id"], "error")
     assert cinder.show(volume["id"])["status"] == "error"
     cinder.reset(volume["id"])
     copy = cinder.create(snapshot_id=cinder.snapshot(volume["id"]))
-    assert cinder.read(copy["id"])[: len(DATA)] == DATA
+    assert cinder.read(copy["id"], len(DATA)) == DATA
     cinder.delete(copy["id"])
     assert cinder.stored(copy["id"]) not in cinder.ceph.images(POOL)
+
+
+# Glance with all of its stores
+
+
+def test_an_image_is_copied_into_every_store_and_is_there(
+    glance_stores: Glance, stores: Stores, storage_keystone: Keystone, services: Cache
+) -> None:
+    image = glance_stores.create(DATA)
+    name, everywhere = image["id"], (*STORES, *ELSEWHERE)
+    copied = glance_stores.copy_to(name, *everywhere[1:])
+    located = glance_stores.locations(name, token=storage_keystone.token(NOVA))
+    assert set(copied["stores"].split(",")) == located.keys() == set(everywhere)
+    volume = located["cinder"].rpartition("/")[2]
+    account = f"{stores.rgw.url}/swift/v1/AUTH_{storage_keystone.project_id(ADMIN.project)}"
+    secret = f"{SERVICE}%3A{GLANCE.name}:{GLANCE.password}"
+    assert located == {
+        **{store: f"file://{glance_stores.stored(name, store)}" for store in STORES},
+        "rbd": stores.ceph.location("images", name),
+        "s3": stores.rgw.s3_location("glance-s3", name),
+        "swift": f"swift+config://ref1/glance/{name}",
+        "swift_user": f"swift+http://{secret}@{storage_keystone.url.removeprefix('http://')}/v3/glance-user/{name}",
+        "swift_tenant": f"{account.replace('http', 'swift+http', 1)}/tenant_{name}/{name}",
+        "cinder": f"cinder://cinder/{volume}",
+    }
+    known = {"X-Auth-Token": storage_keystone.token(ADMIN)}
+    assert read(stores.ceph, "images", name, "snap") == DATA
+    assert s3(stores.rgw, services, KEY, "glance-s3", name) == DATA
+    assert ask("GET", f"{account}/tenant_{name}/{name}", headers=known).expect(200).body == DATA
+    assert stores.cinder.read(volume, len(DATA)) == DATA
+    glance_stores.delete(name)
+    assert name not in stores.ceph.images("images")
+    assert not stores.rgw.has("glance-s3", name)
+    stores.cinder.wait_for_end(volume)

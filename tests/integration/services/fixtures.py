@@ -12,7 +12,7 @@ import pytest
 from tests.integration.services.cache import Cache, Unbuildable, cache, environment
 from tests.integration.services.ceph import GIBIBYTE, Ceph, ceph, lacking, link_modules
 from tests.integration.services.cinder import Cinder, cinder
-from tests.integration.services.glance import Glance, glance
+from tests.integration.services.glance import Glance, Stores, glance
 from tests.integration.services.keystone import Keystone, keystone
 from tests.integration.services.nginx import PACKAGE, Nginx, binary, nginx
 from tests.integration.services.rgw import Rgw, lacking_gateway, rgw
@@ -22,7 +22,12 @@ class StartGlance(Protocol):
     """Starts one more Glance, which ends with the test."""
 
     def __call__(
-        self, *, locations: bool = True, direct_url: bool = True, keystone: Keystone | None = None
+        self,
+        *,
+        locations: bool = True,
+        direct_url: bool = True,
+        keystone: Keystone | None = None,
+        stores: Stores | None = None,
     ) -> Glance: ...
 
 
@@ -95,9 +100,15 @@ def start_glance(services: Cache, tmp_path_factory: pytest.TempPathFactory) -> I
     """For a Glance of the test's own, to stop, kill or freeze."""
     with ExitStack() as started:
 
-        def start(*, locations: bool = True, direct_url: bool = True, keystone: Keystone | None = None) -> Glance:
-            folder = tmp_path_factory.mktemp("glance")
-            ours = glance(folder, services, locations=locations, direct_url=direct_url, keystone=keystone)
+        def start(
+            *,
+            locations: bool = True,
+            direct_url: bool = True,
+            keystone: Keystone | None = None,
+            stores: Stores | None = None,
+        ) -> Glance:
+            folder, shown = tmp_path_factory.mktemp("glance"), {"locations": locations, "direct_url": direct_url}
+            ours = glance(folder, services, keystone=keystone, stores=stores, **shown)
             return started.enter_context(ours)
 
         yield start
@@ -152,12 +163,19 @@ def start_ceph(ceph_modules: None, tmp_path_factory: pytest.TempPathFactory) -> 
         yield start
 
 
+@pytest.fixture(scope="session")
+def storage_keystone(services: Cache, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
+    """Another one: its catalog names `rgw`, `cinder` and `glance_stores` once they are asked for."""
+    with keystone(tmp_path_factory.mktemp("keystone"), services) as running:
+        yield running
+
+
 @pytest.fixture(name="rgw", scope="session")
-def rgw_(ceph: Ceph, keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rgw]:
-    """The gateway that the session's Keystone names."""
+def rgw_(ceph: Ceph, storage_keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rgw]:
+    """Also takes the tokens of `storage_keystone`."""
     if reason := lacking_gateway():
         pytest.skip(reason)
-    with rgw(tmp_path_factory.mktemp("rgw"), ceph, keystone=keystone) as running:
+    with rgw(tmp_path_factory.mktemp("rgw"), ceph, keystone=storage_keystone) as running:
         yield running
 
 
@@ -176,10 +194,26 @@ def start_rgw(ceph: Ceph, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(name="cinder", scope="session")
 def cinder_(
-    services: Cache, ceph: Ceph, keystone: Keystone, tmp_path_factory: pytest.TempPathFactory
+    services: Cache, ceph: Ceph, storage_keystone: Keystone, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cinder]:
-    """The Cinder that the session's Keystone names."""
-    with cinder(tmp_path_factory.mktemp("cinder"), services, ceph, keystone) as running:
+    """Its volumes are in `ceph`, its users in `storage_keystone`."""
+    with cinder(tmp_path_factory.mktemp("cinder"), services, ceph, storage_keystone) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stores(ceph: Ceph, rgw: Rgw, cinder: Cinder) -> Stores:
+    """For a Glance that has them all."""
+    return Stores(ceph, rgw, cinder)
+
+
+@pytest.fixture(scope="session")
+def glance_stores(
+    services: Cache, storage_keystone: Keystone, stores: Stores, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Glance]:
+    """With every store, and real authentication by `storage_keystone`; shows locations and the direct URL."""
+    folder, shown = tmp_path_factory.mktemp("glance-stores"), {"locations": True, "direct_url": True}
+    with glance(folder, services, keystone=storage_keystone, stores=stores, **shown) as running:
         yield running
 
 

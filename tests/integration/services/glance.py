@@ -1,4 +1,4 @@
-"""A real Glance, with two file stores and the http store, over a SQLite database."""
+"""A real Glance, with two file stores and the http store, over a SQLite database; with others where they are."""
 
 import configparser
 import json
@@ -15,12 +15,22 @@ from typing import Any, Final
 from tests.integration.services.access import Access
 from tests.integration.services.asking import Answer, ask
 from tests.integration.services.cache import Cache, environment, recipe
-from tests.integration.services.keystone import GLANCE, Keystone, middleware
+from tests.integration.services.ceph import Ceph
+from tests.integration.services.cinder import Cinder
+from tests.integration.services.keystone import CINDER, GLANCE, REGION, Keystone, middleware
+from tests.integration.services.rgw import KEY, Rgw
 from tests.integration.services.running import LOOPBACK
-from tests.integration.services.wsgi import WsgiServer, ini, manage
+from tests.integration.services.wsgi import PLUGGED, WsgiServer, ini, manage
 
 STORES: Final = ("first", "second")
 """The file stores, the default one first; the http store is `web`."""
+ELSEWHERE: Final = {
+    "rbd": "rbd", "s3": "s3", "swift": "swift", "swift_user": "swift", "swift_tenant": "swift", "cinder": "cinder",
+}  # fmt: skip
+"""The stores that need a service, with their kinds. Those of Swift differ in their locations: `swift` names an entry of
+a file of Glance's own, `swift_user` has a user and their password, `swift_tenant` the account of whoever uploaded."""
+PRIVSEP: Final = "from oslo_privsep.daemon import helper_main; helper_main()"
+"""The command privsep-helper, which the environment has for another folder."""
 Columns = dict[str, str | int | None]
 
 
@@ -30,6 +40,15 @@ def token(*roles: str, user: str = "someone", project: str = "somewhere") -> str
 
 
 ADMINISTRATOR: Final = token("admin", "member", "reader", user="administrator")
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where the stores `ELSEWHERE` keep images. All of them must know one Keystone."""
+
+    ceph: Ceph
+    rgw: Rgw
+    cinder: Cinder
 
 
 @dataclass(slots=True)
@@ -88,6 +107,22 @@ class Glance:
         """Give a queued image its bytes, in this store or the default one."""
         chosen = {} if store is None else {"X-Image-Meta-Store": store}
         self.ask("PUT", f"/v2/images/{image_id}/file", data, headers=chosen).expect(204)
+
+    def copy_to(self, image_id: str, *stores: str) -> dict[str, Any]:
+        """Copy an image into further stores: the image, once it is in each of them."""
+        asked = {"method": {"name": "copy-image"}, "stores": stores, "all_stores_must_succeed": True}
+        self.ask("POST", f"/v2/images/{image_id}/import", asked).expect(202)
+        give_up = time.monotonic() + 60
+        while not set(stores) <= set((image := self.show(image_id))["stores"].split(",")):
+            assert not image.get("os_glance_failed_import"), f"{image}\n{self.server.process.tail()}"
+            assert time.monotonic() < give_up, image
+            time.sleep(0.05)
+        return image
+
+    def locations(self, image_id: str, *, token: str | None = None) -> dict[str, str]:
+        """Each store's location, or the last of them, as an administrator or a service may see it."""
+        answer = self.ask("GET", f"/v2/images/{image_id}/locations", token=token).expect(200)
+        return {each["metadata"].get("store", ""): each["url"] for each in answer.json()}
 
     def add_location(self, image_id: str, url: str, **validation: str) -> None:
         """Add a location that Glance accepts: http on loopback, where it finds the size. The image becomes active.
@@ -181,9 +216,15 @@ class Glance:
 
 @contextmanager
 def glance(
-    folder: Path, kept: Cache, *, locations: bool, direct_url: bool, keystone: Keystone | None = None
+    folder: Path,
+    kept: Cache,
+    *,
+    locations: bool,
+    direct_url: bool,
+    keystone: Keystone | None = None,
+    stores: Stores | None = None,
 ) -> Iterator[Glance]:
-    """A Glance in this new folder. Without a Keystone it believes the tokens that `token` makes.
+    """A Glance in this new folder. Without a Keystone it believes the tokens that `token` makes; it needs one for `stores`.
 
     `locations` is Glance's `show_multiple_locations`, `direct_url` its `show_image_direct_url`.
     """
@@ -193,11 +234,19 @@ def glance(
     for name in (*STORES, "staging", "tasks"):
         (folder / name).mkdir()
     flavor = "fake" if keystone is None else "keystone"
-    server = WsgiServer(
-        "glance.wsgi.api:application", venv, folder, "/healthcheck", {"OS_GLANCE_CONFIG_DIR": str(folder)}
-    )
+    variables = {"OS_GLANCE_CONFIG_DIR": str(folder)}
+    if stores is not None:
+        variables["PYTHONPATH"] = f"{PLUGGED}:{stores.ceph.python_path}"
+    server = WsgiServer("glance.wsgi.api:application", venv, folder, "/healthcheck", variables)
     shown = {"show_multiple_locations": locations, "show_image_direct_url": direct_url}
-    (folder / "glance-api.conf").write_text(ini(_settings(folder, server.url, shown, flavor, keystone)))
+    settings = _settings(folder, server.url, shown, flavor, keystone)
+    if stores is not None:
+        assert keystone is not None, "Swift and Cinder need a Keystone"
+        settings["DEFAULT"]["enabled_backends"] = ",".join(
+            [str(settings["DEFAULT"]["enabled_backends"]), *(":".join(each) for each in ELSEWHERE.items())]
+        )
+        settings |= _elsewhere(folder, venv, keystone, stores)
+    (folder / "glance-api.conf").write_text(ini(settings))
     (folder / "paste.ini").write_text(_paste(venv))
     if keystone is not None:
         keystone.point_image_endpoint(server.url)
@@ -244,6 +293,61 @@ def _settings(
         "paste_deploy": {"flavor": flavor, "config_file": folder / "paste.ini"},
         "oslo_concurrency": {"lock_path": folder / "locks"},
         "keystone_authtoken": {} if keystone is None else middleware(keystone, GLANCE),
+    }
+
+
+def _elsewhere(folder: Path, venv: Path, keystone: Keystone, stores: Stores) -> dict[str, dict[str, object]]:
+    swift = {
+        "swift_store_container": "glance",
+        "swift_store_create_container_on_put": True,
+        "swift_store_region": REGION,
+        # In MiB: from what size on an image is several objects, and their size.
+        "swift_store_large_object_size": 4,
+        "swift_store_large_object_chunk_size": 1,
+    }
+    user = f"{GLANCE.project}:{GLANCE.name}"
+    referred = {"auth_version": 3, "auth_address": f"{keystone.url}/v3", "user": user, "key": GLANCE.password}
+    domains = {"project_domain_id": "default", "user_domain_id": "default"}
+    (folder / "swift.conf").write_text(ini({"ref1": {**referred, **domains}}))
+    return {
+        "rbd": {
+            "rbd_store_pool": "images",
+            "rbd_store_user": "admin",
+            "rbd_store_ceph_conf": stores.ceph.conf,
+            "rbd_store_chunk_size": 8,
+        },
+        "s3": {
+            "s3_store_host": stores.rgw.url,
+            "s3_store_access_key": KEY.access,
+            "s3_store_secret_key": KEY.secret,
+            "s3_store_bucket": "glance-s3",
+            "s3_store_create_bucket_on_put": True,
+            "s3_store_bucket_url_format": "path",
+            "s3_store_region_name": "default",  # as the gateway's zone is called
+        },
+        "swift": {**swift, "swift_store_config_file": folder / "swift.conf", "default_swift_reference": "ref1"},
+        "swift_user": {
+            **swift,
+            "swift_store_container": "glance-user",
+            "swift_store_auth_version": 3,
+            "swift_store_auth_address": f"{keystone.url}/v3",
+            "swift_store_user": user,
+            "swift_store_key": GLANCE.password,
+        },
+        "swift_tenant": {**swift, "swift_store_container": "tenant", "swift_store_multi_tenant": True},
+        "cinder": {
+            "cinder_catalog_info": "block-storage::publicURL",
+            "cinder_store_auth_address": f"{keystone.url}/v3",
+            "cinder_store_user_name": CINDER.name,
+            "cinder_store_password": CINDER.password,
+            "cinder_store_project_name": CINDER.project,
+            "cinder_os_region_name": REGION,
+            "cinder_use_multipath": False,
+            "rootwrap_config": venv / "etc" / "glance" / "rootwrap.conf",
+        },
+        "privsep_osbrick": {
+            "helper_command": f"{venv}/bin/python -c '{PRIVSEP}' --config-file {folder}/glance-api.conf"
+        },
     }
 
 

@@ -73,6 +73,11 @@ class Keystone:
             (found,) = database.execute("SELECT id FROM application_credential WHERE name = ?", APPLICATION[:1])
         return str(found[0])
 
+    def project_id(self, name: str) -> str:
+        """The id of a project in the domain `default`."""
+        (found,) = self.ask("GET", f"/projects?name={name}").expect(200).json()["projects"]
+        return str(found["id"])
+
     def ask(
         self,
         method: str,
@@ -149,6 +154,7 @@ class Keystone:
         statement = "UPDATE endpoint SET url = ? WHERE service_id = (SELECT id FROM service WHERE type = ?)"
         with self._database() as database:
             assert database.execute(statement, (url, service)).rowcount == len(INTERFACES)
+            database.execute("UPDATE service SET enabled = 1 WHERE type = ?", (service,))
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
@@ -160,7 +166,7 @@ class Keystone:
 def keystone(folder: Path, kept: Cache, *, expiration: int = 3600) -> Iterator[Keystone]:
     """A Keystone in this new folder, whose tokens live for `expiration` seconds.
 
-    Its catalog names services at a place where none is, until it is pointed to one.
+    Its catalog names an image service at a place where none is, and no other, until it is pointed to one.
     """
     venv = environment(kept)
     template = kept.folder(f"keystone-{recipe(__file__)}", lambda part: _prepare(part, venv))
@@ -243,7 +249,7 @@ def _populate(keystone: Keystone, users: Sequence[User]) -> None:
             path = f"/projects/{projects[each.project]}/users/{ids[each]}/roles/{roles[role]}"
             keystone.ask("PUT", path).expect(204)
     for name, kind in SERVICES.items():
-        service = made("service", name=name, type=kind)
+        service = made("service", name=name, type=kind, enabled=kind == "image")
         for interface in INTERFACES:
             made("endpoint", service_id=service, interface=interface, region_id=REGION, url=NOWHERE)
     credential = {"application_credential": dict(zip(("name", "secret"), APPLICATION, strict=True))}

@@ -206,6 +206,8 @@ def rgw(folder: Path, ceph: Ceph, *, keystone: Keystone | None = None) -> Iterat
         "rgw_frontends": f"beast endpoint={LOOPBACK}:{port}",
         "rgw_data": folder,
         "rgw_swift_account_in_url": True,
+        # Gateways that cache tell each other of changes, and wait half a minute for one that was killed or frozen.
+        "rgw_cache_enabled": False,
         # Nobody tidies up in the background.
         "rgw_enable_gc_threads": False,
         "rgw_enable_lc_threads": False,
