@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from keystoneauth1.adapter import Adapter
-from keystoneauth1.exceptions import ClientException, ConnectFailure, HttpError, SSLFailure, Unauthorized
+from keystoneauth1.exceptions import ClientException, HttpError, SSLError, Unauthorized
+from keystoneauth1.exceptions import ConnectionError as Disconnected
 from keystoneauth1.identity import v2, v3
 from keystoneauth1.plugin import BaseAuthPlugin
 from keystoneauth1.session import Session
@@ -91,9 +92,9 @@ def _answering(what: str) -> Iterator[None]:
         yield
     except Unauthorized:
         raise SourceBroken(f"{what}: the credentials are not taken") from None
-    except SSLFailure:
+    except SSLError:
         raise SourceBroken(f"{what}: its certificate is not to be trusted, or it speaks no TLS") from None
-    except ConnectFailure:
+    except Disconnected:
         raise SourceBroken(f"{what}: there is no connection, or no answer") from None
     except HttpError as error:
         raise SourceBroken(f"{what}: HTTP {error.http_status}") from None
