@@ -4,12 +4,15 @@ import logging
 from typing import Final
 
 import click
+from returns.result import Failure
 
 from lading.adapters.cli.arguments import PATH, local_target
 from lading.adapters.cli.output import as_json, association_record, say, say_row, size_text, time_text, verified_text
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.transfer.standing import is_intact, status_of
+from lading.domain.asking import ask
 from lading.domain.failures import NotAssociated
+from lading.domain.handler import Report, Reporting, State, Work
 from lading.ports.association import Association
 
 __all__ = ["ls", "mv", "rm", "show"]
@@ -68,28 +71,41 @@ def show(session: Session, target: str) -> None:
     association = session.value(session.container.associations().get(target))
     if association is None:
         session.fail(NotAssociated(target))
-    state = _state(association)
+    report = _report(session, association)
     if session.json:
-        as_json({**association_record(association), "state": state})
+        as_json({**association_record(association), "state": report.state, "details": dict(report.details)})
     else:
-        _tell(association, state)
+        _tell(association, report)
 
 
-def _state(association: Association) -> str:
-    """`intact`, `changed` or `missing`; `unknown` when it is not a file on this host, or can't be looked at."""
+def _report(session: Session, association: Association) -> Report:
+    """How the target is now: a file as it lies there; anything else as its handler tells, where it can."""
     if association.fingerprint is None:
-        return "unknown"
+        return _told(session, association)
     try:
         status = status_of(association.target)
     except OSError as error:
         _log.info("%s can't be looked at: %s", association.target, error.strerror)
-        return "unknown"
+        return Report(State.UNKNOWN)
     if status is None:
-        return "missing"
-    return "intact" if is_intact(association, status) else "changed"
+        return Report(State.MISSING)
+    return Report(State.INTACT if is_intact(association, status) else State.CHANGED)
 
 
-def _tell(association: Association, state: str) -> None:
+def _told(session: Session, association: Association) -> Report:
+    # Not prepared: that would re-establish what is lost before it is told that it was.
+    loaded = session.container.loaded().handlers
+    handler = next((each for each in loaded if each.name == association.handler), None)
+    if not isinstance(handler, Reporting):
+        return Report(State.UNKNOWN)
+    work = Work(association.target, association.image, association.location, association=association)
+    answer = ask(handler, work, Report, handler.report, work)
+    if isinstance(answer, Failure):
+        return Report(State.UNKNOWN, {"why": answer.failure().reason})
+    return answer.unwrap()
+
+
+def _tell(association: Association, report: Report) -> None:
     image = association.image
     digest = f"{association.digest} ({verified_text(association)})"
     rows = {
@@ -101,7 +117,9 @@ def _tell(association: Association, state: str) -> None:
         "size": size_text(association.size),
         "digest": digest if association.digest else "unverified",
         "inspected": f"by {association.inspected_by}" if association.inspected_by else "no",
-        "state": state,
+        "state": report.state,
+        **report.details,
     }
+    width = max(map(len, rows)) + 2
     for name, value in rows.items():
-        say(f"{name + ':':<11}{value}")
+        say(f"{name + ':':<{width}}{value}")
