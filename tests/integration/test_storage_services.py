@@ -13,7 +13,7 @@ from tests.integration.services.cache import Cache, environment
 from tests.integration.services.ceph import POOLS, Ceph, CephError
 from tests.integration.services.cinder import POOL, Cinder
 from tests.integration.services.fixtures import StartCeph, StartRgw
-from tests.integration.services.glance import ELSEWHERE, STORES, Glance, Stores
+from tests.integration.services.glance import ELSEWHERE, SEGMENT, STORES, Glance, Stores
 from tests.integration.services.keystone import ADMIN, DEMO, GLANCE, NOVA, SERVICE, Keystone
 from tests.integration.services.rgw import KEY, Rgw, S3Key
 from tests.integration.services.running import LOOPBACK
@@ -225,3 +225,16 @@ def test_an_image_is_copied_into_every_store_and_is_there(
     assert name not in stores.ceph.images("images")
     assert not stores.rgw.has("glance-s3", name)
     stores.cinder.wait_for_end(volume)
+
+
+def test_an_image_of_several_segments_is_in_swift_and_a_volume_is_made_of_it(
+    glance_stores: Glance, stores: Stores
+) -> None:
+    data = os.urandom(5 * SEGMENT)
+    image = glance_stores.create(data, store="swift")
+    assert list(glance_stores.locations(image["id"])) == ["swift"]
+    assert glance_stores.ask("GET", f"/v2/images/{image['id']}/file").expect(200).body == data
+    volume = stores.cinder.create(imageRef=image["id"])
+    assert stores.cinder.read(volume["id"], len(data)) == data
+    stores.cinder.delete(volume["id"])
+    glance_stores.delete(image["id"])

@@ -15,7 +15,7 @@ from tests.integration.services.cache import Cache, environment, recipe
 from tests.integration.services.ceph import Ceph
 from tests.integration.services.keystone import CINDER, Keystone, middleware
 from tests.integration.services.running import LOOPBACK, Process, free_port
-from tests.integration.services.wsgi import PLUGGED, QUIET, ini, manage
+from tests.integration.services.wsgi import PLUGGED, QUIET, ini, manage, privileged
 
 POOL: Final = "volumes"
 BACKEND: Final = "ceph"
@@ -198,6 +198,7 @@ def _prepare(folder: Path, venv: Path) -> None:
 
 
 def _settings(folder: Path, venv: Path, port: int, ceph: Ceph, keystone: Keystone) -> dict[str, dict[str, object]]:
+    become_root = privileged(venv, folder / "cinder.conf")
     return {
         "DEFAULT": {
             "transport_url": "fake:/",
@@ -227,6 +228,7 @@ def _settings(folder: Path, venv: Path, port: int, ceph: Ceph, keystone: Keyston
             "rbd_ceph_conf": ceph.conf,
             "rbd_secret_uuid": uuid.uuid4(),
         },
+        **{each: {"helper_command": become_root} for each in ("privsep_osbrick", "cinder_sys_admin")},
         "database": {"connection": f"sqlite:///{folder}/cinder.db"},
         "coordination": {"backend_url": f"file://{folder}/state"},
         "oslo_concurrency": {"lock_path": folder / "locks"},

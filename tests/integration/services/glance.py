@@ -20,7 +20,7 @@ from tests.integration.services.cinder import Cinder
 from tests.integration.services.keystone import CINDER, GLANCE, REGION, Keystone, middleware
 from tests.integration.services.rgw import KEY, Rgw
 from tests.integration.services.running import LOOPBACK
-from tests.integration.services.wsgi import PLUGGED, WsgiServer, ini, manage
+from tests.integration.services.wsgi import PLUGGED, WsgiServer, ini, manage, privileged
 
 STORES: Final = ("first", "second")
 """The file stores, the default one first; the http store is `web`."""
@@ -29,8 +29,9 @@ ELSEWHERE: Final = {
 }  # fmt: skip
 """The stores that need a service, with their kinds. Those of Swift differ in their locations: `swift` names an entry of
 a file of Glance's own, `swift_user` has a user and their password, `swift_tenant` the account of whoever uploaded."""
-PRIVSEP: Final = "from oslo_privsep.daemon import helper_main; helper_main()"
-"""The command privsep-helper, which the environment has for another folder."""
+SEGMENT: Final = 1_024_000
+"""Bytes of an object of Swift's. From four of them on, an image is several, and its size must be a multiple: Glance's
+store announces as many bytes for the last one, and the gateway waits for them."""
 Columns = dict[str, str | int | None]
 
 
@@ -224,7 +225,7 @@ def glance(
     keystone: Keystone | None = None,
     stores: Stores | None = None,
 ) -> Iterator[Glance]:
-    """A Glance in this new folder. Without a Keystone it believes the tokens that `token` makes; it needs one for `stores`.
+    """A Glance in this new folder. Without a Keystone it believes the tokens that `token` makes; `stores` need one.
 
     `locations` is Glance's `show_multiple_locations`, `direct_url` its `show_image_direct_url`.
     """
@@ -301,7 +302,7 @@ def _elsewhere(folder: Path, venv: Path, keystone: Keystone, stores: Stores) -> 
         "swift_store_container": "glance",
         "swift_store_create_container_on_put": True,
         "swift_store_region": REGION,
-        # In MiB: from what size on an image is several objects, and their size.
+        # In units of SEGMENT
         "swift_store_large_object_size": 4,
         "swift_store_large_object_chunk_size": 1,
     }
@@ -345,9 +346,7 @@ def _elsewhere(folder: Path, venv: Path, keystone: Keystone, stores: Stores) -> 
             "cinder_use_multipath": False,
             "rootwrap_config": venv / "etc" / "glance" / "rootwrap.conf",
         },
-        "privsep_osbrick": {
-            "helper_command": f"{venv}/bin/python -c '{PRIVSEP}' --config-file {folder}/glance-api.conf"
-        },
+        "privsep_osbrick": {"helper_command": privileged(venv, folder / "glance-api.conf")},
     }
 
 

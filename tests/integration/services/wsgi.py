@@ -88,3 +88,9 @@ def manage(environment: Path, module: str, *arguments: str) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{module} {' '.join(arguments)}: {done.stdout}{done.stderr}")
+
+
+def privileged(environment: Path, settings: Path) -> str:
+    """The command by which oslo.privsep becomes root, where it is root; the script for it names another folder."""
+    program = "from oslo_privsep.daemon import helper_main; helper_main()"
+    return f"{environment}/bin/python -c '{program}' --config-file {settings}"
