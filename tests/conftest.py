@@ -12,6 +12,8 @@ pytest_plugins = [
     "tests.integration.services.fixtures",
     "tests.benches.local",
     "tests.benches.rbd",
+    "tests.benches.s3",
+    "tests.benches.swift",
 ]
 
 settings.register_profile("dev", max_examples=30, deadline=None)

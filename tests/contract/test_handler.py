@@ -20,7 +20,7 @@ from lading.domain.handler import Foresighted
 NOW = datetime.now(UTC)
 
 
-@pytest.fixture(params=["file", "download", "http", "rbd", "rbd-pool"])
+@pytest.fixture(params=["file", "download", "http", "rbd", "rbd-pool", "s3", "swift"])
 def bench(request: pytest.FixtureRequest) -> Bench:
     found: Bench = request.getfixturevalue(f"{request.param.replace('-', '_')}_bench")
     return found
