@@ -232,6 +232,7 @@ def _settings(folder: Path, venv: Path, port: int, ceph: Ceph, keystone: Keyston
         "database": {"connection": f"sqlite:///{folder}/cinder.db"},
         "coordination": {"backend_url": f"file://{folder}/state"},
         "oslo_concurrency": {"lock_path": folder / "locks"},
-        "keystone_authtoken": middleware(keystone, CINDER),
+        # With each token comes the catalog, in which Glance may be somewhere else by now.
+        "keystone_authtoken": {**middleware(keystone, CINDER), "token_cache_time": -1},
         "service_user": {"send_service_user_token": True, **middleware(keystone, CINDER)},
     }
