@@ -129,6 +129,7 @@ def association_record(association: Association) -> dict[str, object]:
         "digest": str(association.digest) if association.digest else None,
         "verified": association.verified,
         "inspected_by": association.inspected_by,
+        "identity": association.identity,
         "landed_at": association.landed_at.isoformat(),
     }
 
