@@ -25,7 +25,7 @@ from lading.adapters.transfer.urls import web_url
 from lading.domain.cost import Cost
 from lading.ports.location import Location
 
-__all__ = ["S3Handler", "S3Key", "S3Object", "sign"]
+__all__ = ["S3Handler", "S3Key", "S3Object", "region_of", "sign"]
 
 _URL: Final = re.compile(r"\s*s3(?:\+(https?))?://(?:([^@].*)@)?([^@/?#]+)/([^@?#]+)", re.IGNORECASE | re.DOTALL)
 """A secret is not quoted and may have a `/`, so that what is before the last `@` is the credentials."""
@@ -33,7 +33,7 @@ _CREDENTIALS: Final = re.compile(r"([!-.0-9;-~]+):([!-~]+)")
 _REGION: Final = re.compile(r"(?:.+\.)?s3[.-](?:dualstack\.)?([a-z]+(?:-[a-z]+)+-\d+)\.amazonaws\.com(?:\.cn)?")
 _DEFAULT_REGION: Final = "us-east-1"
 _SETTING: Final = "[handlers.s3] endpoint names the server that may be asked"
-_HINTS: Final = {
+_HINTS: Final[Mapping[int, str]] = {
     HTTPStatus.MOVED_PERMANENTLY: "the bucket is in another region: [handlers.s3] endpoint and region tell which",
     HTTPStatus.BAD_REQUEST: "is [handlers.s3] region the bucket's?",
     HTTPStatus.FORBIDDEN: "the key isn't taken or may not read it, or this host's clock is wrong",
@@ -69,6 +69,8 @@ class S3Object:
         """
         found = _URL.fullmatch(location.url)
         path = found[4].strip("/") if found else ""
+        if not path.isprintable():
+            raise ValueError("its key has characters that can't be asked for")
         if found is None or "/" not in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
             raise ValueError("it is no s3://[ACCESS:SECRET@]host/bucket/key")
         credentials = _CREDENTIALS.fullmatch(found[2]) if found[2] else None
@@ -119,10 +121,10 @@ class S3Handler(RemoteHandler):
         if prefix:
             path = path.removeprefix(f"{prefix}/")  # glance_store writes all of its endpoint
         url = web_url(f"{server}/{quote(path)}").parts.geturl()
-        return Origin(url, sign=partial(sign, url, key, self._region or _region_of(url)) if key else None)
+        return Origin(url, sign=partial(sign, url, key, self._region or region_of(url)) if key else None)
 
     def _words(self, broken: SourceBroken) -> str:
-        hint = _HINTS.get(HTTPStatus(broken.status)) if isinstance(broken, HttpRefused) else None
+        hint = _HINTS.get(broken.status) if isinstance(broken, HttpRefused) else None
         return f"{broken}: {hint}" if hint else str(broken)
 
 
@@ -137,6 +139,6 @@ def sign(url: str, key: S3Key, region: str) -> Mapping[str, str]:
     return dict(request.headers.items())
 
 
-def _region_of(url: str) -> str:
+def region_of(url: str) -> str:
     found = _REGION.fullmatch(urlsplit(url).hostname or "")
     return found[1] if found else _DEFAULT_REGION
