@@ -4,6 +4,7 @@ Requests are signed in their headers, each anew (Signature Version 4), so that n
 it in a log, and none expires. https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
 """
 
+import logging
 import re
 import ssl
 from collections.abc import Mapping
@@ -131,12 +132,17 @@ class S3Handler(RemoteHandler):
 def sign(url: str, key: S3Key, region: str) -> Mapping[str, str]:
     """The headers by which a GET of the URL, now, is the key's."""
     # Of all of botocore only what signs: its clients take half a second to load, and read their own configuration.
-    from botocore.auth import S3SigV4Auth  # type: ignore[import-untyped] # noqa: PLC0415
+    from botocore import auth  # type: ignore[import-untyped] # noqa: PLC0415
     from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped] # noqa: PLC0415
 
+    auth.logger.addFilter(_is_no_signature)  # once, however often it is said
     request = AWSRequest(method="GET", url=url)
-    S3SigV4Auth(key, "s3", region).add_auth(request)
+    auth.S3SigV4Auth(key, "s3", region).add_auth(request)
     return dict(request.headers.items())
+
+
+def _is_no_signature(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Signature")
 
 
 def region_of(url: str) -> str:

@@ -118,6 +118,14 @@ def test_no_repr_shows_a_key() -> None:
     assert "hun" not in repr(S3HandlerSettings("http://x", "AK", SECRET))
 
 
+def test_no_signature_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    told = s3.sign("http://store.example/images/noble", S3Key("AK", SECRET), "us-east-1")["Authorization"]
+    assert "CanonicalRequest" in caplog.text
+    assert told.rpartition("=")[2] not in caplog.text
+    assert "hun" not in caplog.text
+
+
 # Which server is asked, and with which key.
 
 
