@@ -129,7 +129,7 @@ def _declared(image: Image | None) -> str | None:
 def _pieces(chunk: Chunk) -> Iterator[memoryview]:
     """The chunk's bytes, a hole's zeros included, at most a buffer's length at a time."""
     if chunk.buffer is not None:
-        yield memoryview(chunk.buffer)[: chunk.length]
+        yield chunk.view
         return
     for start in range(0, chunk.length, CHUNK):
         yield memoryview(_ZEROS)[: min(CHUNK, chunk.length - start)]

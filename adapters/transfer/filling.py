@@ -62,7 +62,7 @@ class Filling:
 
     def _write(self, chunk: Chunk) -> None:
         if chunk.buffer is not None and chunk.offset >= self.source.start:
-            write_sparsely(self.descriptor, chunk.buffer, chunk.length, chunk.offset)
+            write_sparsely(self.descriptor, chunk)
 
 
 @contextmanager

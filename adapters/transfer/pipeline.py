@@ -23,14 +23,22 @@ class Chunk(NamedTuple):
 
     offset: int
     length: int
-    buffer: bytearray | None
+    buffer: bytearray | bytes | None
+    """One that goes round, or bytes, which are the source's own."""
+    base: int = 0
+    """Where in the buffer it begins."""
+
+    @property
+    def view(self) -> memoryview:
+        """The bytes of one that is no hole."""
+        return memoryview(self.buffer or b"")[self.base : self.base + self.length]
 
 
 class Chunks(Protocol):
     """Something to read from."""
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
-        """The bytes in order, each in a buffer from `free`, which waits for one."""
+        """The bytes in order, each in a buffer from `free`, which waits for one, or in bytes of the source's own."""
         ...
 
 
@@ -75,7 +83,7 @@ class _Line:
             self.put = stage.inbox.put
 
     def _give_back(self, chunk: Chunk) -> None:
-        if chunk.buffer is not None:
+        if isinstance(chunk.buffer, bytearray):
             self._buffers.put(chunk.buffer)
 
     def __enter__(self) -> Self:

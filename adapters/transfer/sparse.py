@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.pipeline import Chunk, SourceBroken
 
 __all__ = ["BLOCK", "Extent", "clone", "copy_extent", "extents", "write_at", "write_sparsely"]
 
@@ -100,13 +100,14 @@ def write_at(descriptor: int, data: memoryview, offset: int) -> None:
         data, offset = data[count:], offset + count
 
 
-def write_sparsely(descriptor: int, buffer: bytearray, length: int, offset: int) -> None:
-    """Write the front of the buffer, leaving out its blocks of zeros: in a new file they are holes already."""
-    view = memoryview(buffer)[:length]
+def write_sparsely(descriptor: int, chunk: Chunk) -> None:
+    """Write the chunk, leaving out its blocks of zeros: in a new file they are holes already."""
+    buffer, base, length, offset = chunk.buffer or b"", chunk.base, chunk.length, chunk.offset
+    view = chunk.view
     start: int | None = None
     for position in range(0, length, BLOCK):
         # startswith compares in place, where slicing would copy.
-        if buffer.startswith(_ZEROS, position) and position + BLOCK <= length:
+        if buffer.startswith(_ZEROS, base + position) and position + BLOCK <= length:
             if start is not None:
                 write_at(descriptor, view[start:position], offset + start)
                 start = None

@@ -78,15 +78,19 @@ def blocks(path: Path) -> int:
         return os.fstat(file.fileno()).st_blocks
 
 
-@given(runs, st.integers(0, 3))
+@given(runs, st.integers(0, 3), st.sampled_from([bytearray, bytes]), st.integers(0, 2 * BLOCK))
 def test_zeros_are_not_written(
-    tmp_path_factory: pytest.TempPathFactory, layout: list[tuple[bool, int]], at: int
+    tmp_path_factory: pytest.TempPathFactory,
+    layout: list[tuple[bool, int]],
+    at: int,
+    kind: type[bytearray | bytes],
+    base: int,
 ) -> None:
     data = laid_out(layout)
     path = tmp_path_factory.mktemp("sparse") / "file"
-    buffer = bytearray(data) + b"old bytes beyond the length"
+    buffer = kind(b"x" * base + data + b"old bytes beyond the length")
     with path.open("w+b") as file:
-        sparse.write_sparsely(file.fileno(), buffer, len(data), at * BLOCK)
+        sparse.write_sparsely(file.fileno(), Chunk(at * BLOCK, len(data), buffer, base))
         file.truncate(at * BLOCK + len(data))
     assert path.read_bytes() == bytes(at * BLOCK) + data
     whole = [data[start : start + BLOCK] for start in range(0, len(data), BLOCK)]
