@@ -215,7 +215,10 @@ class CinderHandlerSettings:
     host: str | None = None
     """What this host is called in attachments; None: its own name."""
     ceph_conf: Path | None = None
-    """For volumes that lie in a Ceph; None: `/etc/ceph/ceph.conf`."""
+    """For volumes that lie in a Ceph; None: what Cinder says of it, with the keyrings where Ceph looks for them."""
+    root_helper: str | None = None
+    """What runs a command as root, `sudo` for one; None: nothing, for lading is root's."""
+    multipath: bool = False
     timeout: float = 60.0
     """Seconds within which a volume must have become what it was asked to become."""
 

@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.faults",
     "tests.integration.services.fixtures",
     "tests.benches.local",
+    "tests.benches.cinder",
     "tests.benches.rbd",
     "tests.benches.s3",
     "tests.benches.swift",

@@ -85,3 +85,5 @@ class Bench:
     """Take away what it would read from."""
     verifies: bool = True
     """Whether what it lands has been compared with the digest."""
+    size: int = len(DATA)
+    """Bytes that the target has then."""

@@ -20,7 +20,7 @@ from lading.domain.handler import Foresighted
 NOW = datetime.now(UTC)
 
 
-@pytest.fixture(params=["file", "download", "http", "rbd", "rbd-pool", "s3", "swift"])
+@pytest.fixture(params=["file", "download", "http", "rbd", "rbd-pool", "s3", "swift", "cinder", "cinder-volume"])
 def bench(request: pytest.FixtureRequest) -> Bench:
     found: Bench = request.getfixturevalue(f"{request.param.replace('-', '_')}_bench")
     return found
@@ -29,7 +29,7 @@ def bench(request: pytest.FixtureRequest) -> Bench:
 def test_it_fetches_the_image_to_the_target(bench: Bench) -> None:
     landing = bench.handler.fetch(bench.work).unwrap()
     assert bench.place.content("1") == DATA
-    assert (landing.size, landing.verified) == (len(DATA), bench.verifies)
+    assert (landing.size, landing.verified) == (bench.size, bench.verifies)
     assert bench.place.names() == ["1"]
 
 

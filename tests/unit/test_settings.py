@@ -63,7 +63,14 @@ BUILT_IN: dict[str, object] = {
     "rbd": {"ceph_conf": None, "user": "admin", "connect_timeout": 10.0},
     "s3": {"endpoint": None, "access_key": None, "secret_key": None, "region": None, **READING},
     "swift": {"cloud": None, "hosts": (), **READING},
-    "cinder": {"cloud": None, "host": None, "ceph_conf": None, "timeout": 60.0},
+    "cinder": {
+        "cloud": None,
+        "host": None,
+        "ceph_conf": None,
+        "root_helper": None,
+        "multipath": False,
+        "timeout": 60.0,
+    },
 }
 
 

@@ -1,0 +1,147 @@
+"""A volume as a source: attached for as long as it is read, or else a clone of it that is deleted afterwards."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from returns.result import Failure, Result
+from typing_extensions import override
+
+from lading.adapters.transfer.partial import Start
+from lading.adapters.transfer.sources import StreamSource
+from lading.adapters.volumes.attaching import Attaching
+from lading.adapters.volumes.bricks import Device
+from lading.adapters.volumes.cinder import GIBIBYTE, Busy, Cinder, Fault, Volume, answering, quietly
+from lading.adapters.volumes.names import HOST, READER, READS, is_left_over, reader, volume_of
+from lading.domain.handler import Work
+from lading.domain.refusals import Refusal, Unavailable, Unsupported
+from lading.ports.journal import Journal
+
+__all__ = ["VolumeSource", "Volumes", "check"]
+
+_NOTE = "reading"
+
+
+class VolumeSource(StreamSource):
+    """What is on a volume, as many bytes as its image has. It takes charge of `held`, which has it attached."""
+
+    def __init__(self, device: Device, held: ExitStack, size: int, start: int) -> None:
+        super().__init__(device.open(start, size), size, start)
+        self._held = held
+
+    @override
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._held.close()
+
+
+class Volumes:
+    """The volumes of images, to be read."""
+
+    def __init__(self, cinder: Cinder, attaching: Attaching, journal: Journal) -> None:
+        self._cinder, self._attaching, self._journal = cinder, attaching, journal
+
+    def open(self, work: Work, start: Start) -> Result[StreamSource, Refusal]:
+        """Attach it, and read on from the start."""
+        return self._named(work).bind(
+            lambda volume_id: answering(lambda: self._opened(work, self._rested(volume_id), start))
+        )
+
+    def foresee(self, work: Work) -> Result[StreamSource, Refusal]:
+        """What `open` would give, as far as its size; nothing is attached."""
+        return self._named(work).bind(
+            lambda volume_id: answering(lambda: StreamSource(io.BytesIO(), _size(work, self._rested(volume_id))))
+        )
+
+    def sweep(self, work: Work) -> Result[None, Refusal]:
+        """Let go of what was attached to bring this, and by whom nobody knows any more."""
+        notes = work.intent.notes if work.intent else {}
+        noted = notes.get(_NOTE)
+        known = [noted] if isinstance(noted, str) else []
+        return self._named(work).bind(lambda volume_id: answering(lambda: self._attaching.sweep(volume_id, known)))
+
+    def _named(self, work: Work) -> Result[str, Refusal]:
+        if work.location is None:
+            return Failure(Unsupported("needs a location"))
+        if work.size is not None:
+            return Failure(Unsupported("a file gets no other size than its image's; a target cinder:NAME can"))
+        return volume_of(work.location)
+
+    def _rested(self, volume_id: str) -> Volume:
+        """The volume, with nobody at it of whom it is known that they are gone."""
+        volume = check(self._cinder.settled(self._cinder.known(volume_id)))
+        if any(is_left_over(each.device, self._attaching.host) for each in volume.attachments):
+            self._attaching.sweep(volume_id)
+            volume = check(self._cinder.settled(self._cinder.known(volume_id)))
+        return volume
+
+    def _opened(self, work: Work, volume: Volume, start: Start) -> StreamSource:
+        size = _size(work, volume)
+        with ExitStack() as until_opened:
+            held = until_opened.enter_context(ExitStack())
+            device = held.enter_context(self._attached(volume, lambda attachment: self._note(work, attachment)))
+            source = VolumeSource(device, held, size, min(start.offset, size))
+            until_opened.pop_all()  # from here on the source closes it
+            return source
+
+    @contextmanager
+    def _attached(self, volume: Volume, note: Callable[[str], None]) -> Iterator[Device]:
+        with ExitStack() as held:
+            try:
+                device = held.enter_context(self._attaching.reading(volume, note))
+            except Busy:
+                busy = self._cinder.settled(self._cinder.known(volume.id))
+                clone = held.enter_context(self._cloned(busy))
+                try:
+                    device = held.enter_context(self._attaching.reading(clone, note))
+                except Busy:
+                    raise Fault(Unavailable(f"volume {clone.id}, a clone to be read, is {clone.held}")) from None
+            yield device
+
+    @contextmanager
+    def _cloned(self, volume: Volume) -> Iterator[Volume]:
+        """A clone of a volume that others have attached, while the block runs."""
+        host = self._attaching.host
+        marks = {HOST: host, READS: volume.id, READER: reader(host)}
+        clone: Volume | None = None
+        try:
+            try:
+                clone = self._cinder.clone(volume, f"lading-reads-{volume.id}", volume.size, marks)
+                clone = check(self._cinder.settled(clone))
+            except Fault as fault:
+                told = f"volume {volume.id} is {volume.held}, and can't be cloned to be read: {fault}"
+                raise Fault(Unavailable(told)) from None
+            yield clone
+        finally:
+            # Also what was asked for and of which nobody heard.
+            with quietly(f"a clone of volume {volume.id}, made to be read, may be left"):
+                for each in [clone] if clone else self._cinder.marked(**marks):
+                    self._cinder.delete(each)
+
+    def _note(self, work: Work, attachment: str) -> None:
+        """So that it is found again also when it is cut off before it is marked. What was noted before stays."""
+        if work.intent is not None:
+            noted = self._journal.note(work.target, {**work.intent.notes, _NOTE: attachment})
+            if isinstance(noted, Failure):
+                raise Fault(Unavailable(f"what is done can't be written down: {noted.failure()}"))
+
+
+def check(volume: Volume) -> Volume:
+    """The volume, if it can be read or cloned. Raises Fault."""
+    if volume.is_encrypted:
+        raise Fault(Unsupported(f"volume {volume.id} is encrypted, and its key is not for lading"))
+    if volume.status not in {"available", "in-use"}:
+        raise Fault(Unavailable(f"volume {volume.id} is {volume.held}; expected available, or in-use"))
+    return volume
+
+
+def _size(work: Work, volume: Volume) -> int:
+    """Bytes of the image, as the catalog says, or whoever wrote the volume; else all that there are."""
+    capacity = volume.size * GIBIBYTE
+    promised = work.image.size if work.image else None
+    if promised is None:
+        written = volume.metadata.get("image_size", "")
+        promised = int(written) if written.isdecimal() else capacity
+    return min(promised, capacity)
