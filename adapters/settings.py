@@ -278,8 +278,8 @@ BUILT_IN_HANDLERS: Final = tuple(_HANDLERS)
 class HandlersSettings:
     order: tuple[str, ...] | None
     """None: all that there are, for each target the cheapest first."""
-    tables: Mapping[str, Mapping[str, object]]
-    """By handler. The built-in ones are checked and all there; the others are as they are configured."""
+    tables: Mapping[str, Mapping[str, object]] = field(repr=False)
+    """By handler, with what secrets they have. The built-in ones are checked and all there; the others are as they are configured."""
 
     @property
     def by_cost(self) -> bool:

@@ -1,7 +1,7 @@
 """What a handler is built from: the one argument of every factory in the entry-point group `lading.handlers`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lading.adapters.transfer.transfer import Transfer
 from lading.ports.catalog import ImageCatalog
@@ -14,7 +14,7 @@ __all__ = ["HandlerSetup"]
 class HandlerSetup:
     """`settings` is the handler's own table, `[handlers.NAME]`; `lading.adapters.settings.read_table` checks it."""
 
-    settings: Mapping[str, object]
+    settings: Mapping[str, object] = field(repr=False)
     transfer: Transfer
     catalog: ImageCatalog
     journal: Journal

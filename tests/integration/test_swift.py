@@ -14,8 +14,9 @@ import pytest
 from returns.result import Result, Success
 from tests.integration.services.asking import ask
 from tests.integration.services.fixtures import StartRgw
-from tests.integration.services.keystone import ADMIN, DEMO, Keystone, User
-from tests.integration.services.rgw import SWIFT_KEY, Rgw
+from tests.integration.services.glance import Glance, Stores
+from tests.integration.services.keystone import ADMIN, DEMO, NOVA, Keystone, User
+from tests.integration.services.rgw import KEY, SWIFT_KEY, Rgw
 
 from lading import (
     Association,
@@ -30,8 +31,9 @@ from lading import (
     Unconfigured,
     Work,
 )
+from lading.adapters.handlers.s3 import S3Handler
 from lading.adapters.handlers.swift import SwiftHandler
-from lading.adapters.settings import SwiftHandlerSettings
+from lading.adapters.settings import S3HandlerSettings, SwiftHandlerSettings
 from lading.adapters.transfer import remote
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
@@ -226,3 +228,19 @@ def test_a_request_s_own_token_is_used_and_never_the_cloud_s_in_its_place(
             assert isinstance(refused, Unavailable)
             assert refused.reason.startswith("HTTP 40")
     assert fetch(settings(), target, url, token=storage_keystone.token(ADMIN)).unwrap().verified
+
+
+def test_what_glance_itself_wrote_is_read_by_its_locations(
+    glance_stores: Glance, stores: Stores, storage_keystone: Keystone, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = DATA[:100_000]
+    image = replace(IMAGE, size=len(data), digest=Digest("sha512", hashlib.sha512(data).hexdigest()))
+    made = glance_stores.create(data)["id"]
+    glance_stores.copy_to(made, "s3", "swift_user", "swift_tenant")
+    located = glance_stores.locations(made, token=storage_keystone.token(NOVA))
+    known = settings(storage_keystone.url.removeprefix("http://"))
+    sign_in_by_environment(monkeypatch, storage_keystone, ADMIN)
+    amazon = S3Handler(S3HandlerSettings(stores.rgw.url, KEY.access, KEY.secret), Transfer(MemoryVerifiedFiles()))
+    for carrier, store in ((handler(known), "swift_user"), (handler(known), "swift_tenant"), (amazon, "s3")):
+        assert carrier.fetch(Work(str(target), image, Location(located[store]))).unwrap().verified
+        target.unlink()

@@ -17,7 +17,7 @@ from lading.adapters.handlers import s3
 from lading.adapters.handlers.s3 import S3Handler, S3Key, S3Object
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.settings import S3HandlerSettings
+from lading.adapters.settings import S3HandlerSettings, read_settings
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 
@@ -116,6 +116,9 @@ def test_what_is_no_location_is_refused_without_showing_it(target: Path, url: st
 def test_no_repr_shows_a_key() -> None:
     assert "hun" not in repr(S3Object.of(Location(f"s3://AK:{SECRET}@host/bucket/key")))
     assert "hun" not in repr(S3HandlerSettings("http://x", "AK", SECRET))
+    table = {"endpoint": "http://x", "access_key": "AK", "secret_key": SECRET}
+    assert "hun" not in repr(read_settings({"handlers": {"s3": table}}, {"HOME": "/home/me"}))
+    assert "hun" not in repr(HandlerSetup(table, Transfer(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal()))
 
 
 def test_no_signature_is_logged(caplog: pytest.LogCaptureFixture) -> None:
