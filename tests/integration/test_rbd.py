@@ -367,8 +367,10 @@ def test_a_clone_is_verified_when_it_is_asked_for_and_what_a_guest_wrote_shows(c
     assert "its digest is" in reason_of(handler_of(ceph).verify(work))
 
 
-def test_a_clone_of_which_nothing_is_promised_is_found_unverified(ceph: Ceph, clone_work: Work) -> None:
-    work = recorded(handler_of(ceph), replace(clone_work, image=Image("id", disk_format="raw")))
+def test_a_clone_of_which_nothing_is_promised_as_of_nova_s_snapshots_is_found_unverified(
+    ceph: Ceph, clone_work: Work
+) -> None:
+    work = recorded(handler_of(ceph), replace(clone_work, image=Image("snapshot", size=0, disk_format="raw")))
     assert handler_of(ceph).verify(work).unwrap().digest is None
 
 
