@@ -279,7 +279,7 @@ class HandlersSettings:
     order: tuple[str, ...] | None
     """None: all that there are, for each target the cheapest first."""
     tables: Mapping[str, Mapping[str, object]] = field(repr=False)
-    """By handler, with what secrets they have. The built-in ones are checked and all there; the others are as they are configured."""
+    """By handler, with their secrets. The built-in ones are checked and all there; others are as configured."""
 
     @property
     def by_cost(self) -> bool:
