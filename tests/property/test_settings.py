@@ -196,7 +196,15 @@ def test_a_variable_says_what_the_file_would(landing: LandingSettings) -> None:
     assert read_settings({}, {"HOME": "/", **environ}).landing == landing
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters=',["'), min_size=1)))
+LISTED = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters=',["'), min_size=1)
+
+
+def test_an_empty_variable_is_no_order_and_an_empty_list_is_one_of_nobody() -> None:
+    assert read_settings({}, {"HOME": "/", "LADING_HANDLERS__ORDER": ""}).handlers.order is None
+    assert read_settings({"handlers": {"order": []}}, {"HOME": "/"}).handlers.order == ()
+
+
+@given(st.lists(LISTED, min_size=1))
 def test_a_list_with_commas_says_what_the_files_list_would(order: list[str]) -> None:
     by_file = read_settings({"handlers": {"order": order}}, {"HOME": "/"})
     by_variable = read_settings({}, {"HOME": "/", "LADING_HANDLERS__ORDER": ",".join(order)})
