@@ -47,12 +47,12 @@ class Device:
         source = self._found["path"]
         if isinstance(source, str):
             try:
-                source = open(source, "rb", buffering=0)  # noqa: SIM115, PTH123 - the reading closes it
-                source.seek(offset)
+                opened = open(source, "rb", buffering=0)  # noqa: SIM115, PTH123 - the reading closes it
             except OSError as error:
                 advice = "; lading must be run as root to read devices" if isinstance(error, PermissionError) else ""
                 raise Fault(Unconfigured(f"{self.path} can't be read: {error.strerror}{advice}")) from None
-            return _Reading(source, size - offset, own=True)
+            opened.seek(offset)
+            return _Reading(opened, size - offset, own=True)
         source.seek(offset)
         return _Reading(source, size - offset, own=False)
 

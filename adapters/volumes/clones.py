@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
@@ -263,9 +263,9 @@ class Clones:
         size = volume.size * GIBIBYTE
         image = work.image and replace(work.image, size=None)
         audit = _value(Audit.of(image, verify=False, inspect=True))
-        with self._attaching.looking(held) as device:
+        with self._attaching.looking(held) as device, closing(StreamSource(device.open(0, size), size)) as source:
             try:
-                audit.inspect(StreamSource(device.open(0, size), size))
+                audit.inspect(source)
             except SourceBroken as broken:
                 raise Fault(Unavailable(str(broken))) from None
         return _value(audit.verdict(size)).inspected_by
@@ -297,8 +297,7 @@ class Clones:
     def _read(self, work: Work, recorded: Association, volume: Volume, held: Held, audit: Audit) -> Landing:
         capacity = volume.size * GIBIBYTE
         size = min((recorded.image and recorded.image.size) or capacity, capacity)
-        with self._attaching.looking(held) as device:
-            source = StreamSource(device.open(0, size), size)
+        with self._attaching.looking(held) as device, closing(StreamSource(device.open(0, size), size)) as source:
             try:
                 if audit.is_hashing:
                     pipeline.run(source, (audit.take,), lambda done: work.observer.progress(done, size))
@@ -306,8 +305,6 @@ class Clones:
                     audit.inspect(source)
             except SourceBroken as broken:
                 raise Fault(Unavailable(str(broken))) from None
-            finally:
-                source.close()
         found = _value(audit.verdict(size))
         return Landing(
             recorded.method, capacity, found.digest, found.verified, identity=volume.id, inspected_by=found.inspected_by
