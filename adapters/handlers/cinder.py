@@ -21,7 +21,7 @@ from lading.domain.cost import Cost
 from lading.domain.handler import Kept, Landing, Report, Work
 from lading.domain.refusals import Refusal
 from lading.ports.association import Association
-from lading.ports.journal import Journal
+from lading.ports.journal import Journal, Verb
 
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
@@ -103,7 +103,7 @@ class CinderHandler:
         if is_volume_target(work.target):
             return self._clones.recover(work)
         found = self._transfer.recover(_as_meant(work), keep=keep)
-        if work.intent is None or work.location is None or work.intent.destination is not None:
+        if work.intent is None or work.intent.verb is not Verb.FETCH:
             return found
         swept = self._volumes.sweep(work)
         if isinstance(swept, Success):

@@ -49,7 +49,7 @@ class Attaching:
     @contextmanager
     def reading(self, volume: Volume, note: Callable[[str], None]) -> Iterator[Device]:
         """Attached, read-only, while the block runs; its attachment is noted before anything else is done."""
-        attachment = self._cinder.reserve(volume.id, "ro")
+        attachment = self._reserved(volume)
         with ExitStack() as held:
             held.callback(self._release, volume, attachment)
             note(attachment)
@@ -155,6 +155,20 @@ class Attaching:
                 raise Fault(TargetFailed(f"volume {volume.id} is about to be attached to server {server}"))
             self._let_go(attachment, volume.metadata.get(DEVICE))
         self._cinder.delete(volume)
+
+    def _reserved(self, volume: Volume) -> str:
+        try:
+            return self._cinder.reserve(volume.id, "ro")
+        except (Busy, Fault):
+            raise
+        except BaseException:
+            # Whether Cinder has made one nobody heard. One that is being made, and no server's, would be that.
+            with quietly(f"volume {volume.id} may stay reserved"):
+                complete = {each.id for each in volume.attachments}
+                found = [each for each, server in self._cinder.attachments(volume.id) if server is None]
+                for each in {*found} - complete if len(found) == 1 else ():
+                    self._cinder.release(each)
+            raise
 
     def _connect(self, attachment: str, mark: str, mode: str) -> Mapping[str, Any]:
         connector = self._bricks.connector(self.host, self._cinder.address())

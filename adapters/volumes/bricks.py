@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 _RBD: Final = "rbd"
 _NO_DEVICES: Final = frozenset({"glusterfs", "nfs", "quobyte", "scality", "smbfs", "vmdk", "vzstorage"})
 """Protocols whose volumes are files in a mount, or the business of another hypervisor."""
+_PREFIX: Final = "_HELPER_COMMAND_PREFIX"
+_SUDO: Final = ["sudo"]
+"""What oslo.privsep runs its helper by where nobody has said otherwise, and what it keeps that in."""
 _READ: Final = 4 << 20
 """Bytes of one read from Ceph: an object's, as they are by default."""
 
@@ -181,13 +184,23 @@ def _load(root_helper: str | None) -> None:
             raise Fault(Unconfigured(f"{error.name} is not installed: pip install 'lading[cinder]'")) from None
     if root_helper:
         priv_context.init(root_helper=shlex.split(root_helper))
-    else:
+    elif cfg.CONF.privsep_osbrick.helper_command is None and getattr(priv_context, _PREFIX, _SUDO) == _SUDO:
+        # Not so in a program that has set it up already. By itself it would ask for a password, by sudo.
         for context in (privileged.default, privileged.brick_privsep_hide_output):
             context.set_client_mode(False)
-    folder = Path("/run/lading") if os.geteuid() == 0 else Path(f"/run/user/{os.geteuid()}/lading")
-    with suppress(OSError):  # protocols that need locks say so
-        make_private(folder)
-        cfg.CONF.set_override("lock_path", str(folder), "os_brick")
+    if cfg.CONF.os_brick.lock_path is None:  # the program that lading is part of may have set it
+        with suppress(OSError, RuntimeError):  # protocols that need locks say so
+            folder = _run_folder()
+            make_private(folder)
+            cfg.CONF.set_override("lock_path", str(folder), "os_brick")
+
+
+def _run_folder() -> Path:
+    """Where os-brick's locks lie. Raises RuntimeError when the user has no home."""
+    if os.geteuid() == 0:
+        return Path("/run/lading")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return (Path(runtime) if runtime else Path.home() / ".local" / "state") / "lading"
 
 
 def _load_eventlet() -> None:

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from returns.result import Failure, Result
+from returns.result import Failure, Result, Success
 from typing_extensions import override
 
 from lading.adapters.transfer.partial import Start
@@ -57,10 +57,12 @@ class Volumes:
 
     def sweep(self, work: Work) -> Result[None, Refusal]:
         """Let go of what was attached to bring this, and by whom nobody knows any more."""
-        notes = work.intent.notes if work.intent else {}
-        noted = notes.get(_NOTE)
+        named = volume_of(work.location) if work.location is not None else None
+        if named is None or isinstance(named, Failure):
+            return Success(None)  # nothing can have been attached
+        noted = work.intent.notes.get(_NOTE) if work.intent else None
         known = [noted] if isinstance(noted, str) else []
-        return self._named(work).bind(lambda volume_id: answering(lambda: self._attaching.sweep(volume_id, known)))
+        return answering(lambda: self._attaching.sweep(named.unwrap(), known))
 
     def _named(self, work: Work) -> Result[str, Refusal]:
         if work.location is None:

@@ -398,7 +398,7 @@ def test_a_cinder_that_is_stopped_or_silent_is_a_refusal_in_time(
 ) -> None:
     keystone = start_keystone()
     cinder = start_cinder(keystone)
-    settings = CinderHandlerSettings(host=HOST, timeout=1)
+    settings = CinderHandlerSettings(host=HOST, timeout=0.5)
     handler = CinderHandler(settings, transfer, MemoryJournal(), connecting(keystone))
     location = Location(f"cinder://{uuid.uuid4()}")
     works = [Work(folder.target("1"), IMAGE, location), Work("cinder:vm", IMAGE, location)]
@@ -419,11 +419,11 @@ def test_a_cinder_that_is_stopped_or_silent_is_a_refusal_in_time(
 # The command, and Glance
 
 
-def test_what_glance_keeps_in_cinder_is_read_cloned_shown_moved_and_removed(
-    glance_stores: Glance, cinder: Cinder, storage_keystone: Keystone, volume_names: VolumeNames, tmp_path: Path
-) -> None:
-    image = glance_stores.create(DATA, store="cinder")
-    url = glance_stores.locations(image["id"])["cinder"]
+@pytest.fixture
+def command(
+    glance_stores: Glance, cinder: Cinder, storage_keystone: Keystone, tmp_path: Path
+) -> Callable[..., "subprocess.Popen[str]"]:
+    """Begins a command as an operator would."""
     variables = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -434,12 +434,31 @@ def test_what_glance_keeps_in_cinder_is_read_cloned_shown_moved_and_removed(
         **storage_keystone.variables(CINDER),
     }
 
-    def lading(*arguments: str) -> Any:  # noqa: ANN401 - JSON
-        command = [sys.executable, "-m", "lading", *arguments, "--json"]
-        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
-        assert (done.stderr, done.returncode) == ("", 0)
-        return json.loads(done.stdout)
+    def begin(*arguments: str) -> "subprocess.Popen[str]":
+        line = [sys.executable, "-m", "lading", *arguments, "--json"]
+        return subprocess.Popen(line, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
+    return begin
+
+
+@pytest.fixture
+def lading(command: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., Any]:
+    """What a command printed, which must have succeeded."""
+
+    def run(*arguments: str) -> Any:  # noqa: ANN401 - JSON
+        running = command(*arguments)
+        printed, complained = running.communicate(timeout=60)
+        assert (complained, running.returncode) == ("", 0)
+        return json.loads(printed)
+
+    return run
+
+
+def test_what_glance_keeps_in_cinder_is_read_cloned_shown_moved_and_removed(
+    glance_stores: Glance, cinder: Cinder, volume_names: VolumeNames, tmp_path: Path, lading: Callable[..., Any]
+) -> None:
+    image = glance_stores.create(DATA, store="cinder")
+    url = glance_stores.locations(image["id"])["cinder"]
     told = lading("fetch", image["id"], str(tmp_path / "vm"))
     assert (told["handler"], told["method"], told["verified"]) == ("cinder", "read", True)
     assert (tmp_path / "vm").read_bytes() == DATA
@@ -457,3 +476,27 @@ def test_what_glance_keeps_in_cinder_is_read_cloned_shown_moved_and_removed(
         lading("rm", each)
     assert volume_names.names() == []
     assert cinder.attachments(url.rpartition("/")[2]) == []
+
+
+@pytest.mark.parametrize("moment", ["cloned", "attached"])
+def test_a_clone_whose_fetch_was_killed_is_gone_after_the_next_start(
+    glance_stores: Glance,
+    cinder: Cinder,
+    volume_names: VolumeNames,
+    command: Callable[..., "subprocess.Popen[str]"],
+    lading: Callable[..., Any],
+    moment: str,
+) -> None:
+    image = glance_stores.create(DATA, store="cinder")
+    with command("fetch", image["id"], volume_names.target("1")) as running:
+        give_up = time.monotonic() + 30
+        while not (made := [each for each in cinder.volumes() if each["name"].startswith(volume_names.prefix)]) or (
+            moment == "attached" and not cinder.attachments(made[0]["id"])
+        ):
+            assert time.monotonic() < give_up
+            assert running.poll() is None
+        running.kill()
+    recovered = lading("recover")
+    is_whole = recovered["outcome"] == "finished"
+    assert is_whole or recovered["outcome"] == "undone"
+    assert volume_names.names() == (["1"] if is_whole else [])

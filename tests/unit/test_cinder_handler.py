@@ -1,5 +1,6 @@
 """The cinder handler beside a stand-in for Cinder: block devices, and answers that a real one gives seldom."""
 
+import hashlib
 import json
 import logging
 import os
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +24,7 @@ from keystoneauth1.token_endpoint import Token
 from returns.result import Success
 from tests.benches.bench import DATA, IMAGE
 
-from lading import Association, Location, Scope, Work
+from lading import Association, Digest, Location, Scope, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.handlers import cinder as cinder_module
 from lading.adapters.handlers.cinder import CinderHandler
@@ -33,11 +34,12 @@ from lading.adapters.settings import CinderHandlerSettings
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 from lading.adapters.volumes import attaching, bricks
-from lading.adapters.volumes.cinder import Fault
+from lading.adapters.volumes.cinder import Cinder, Fault
 from lading.adapters.volumes.names import holder, is_left_over, reader, volume_of, volume_target
 from lading.domain.cost import Cost
-from lading.domain.handler import State
+from lading.domain.handler import Kept, State
 from lading.domain.refusals import Mismatched, Unavailable, Unconfigured, Unsupported
+from lading.ports.journal import Intent, Verb
 
 NOW = datetime.now(UTC)
 HOST = "compute-1"
@@ -176,17 +178,22 @@ def cinder(tmp_path: Path) -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def handler(cinder: StandIn) -> Iterator[CinderHandler]:
+def connect(cinder: StandIn) -> Iterator[Callable[[], Adapter]]:
     sessions: list[Session] = []
 
-    def connect() -> Adapter:
+    def connected() -> Adapter:
         sessions.append(Session(auth=Token(cinder.url, "token")))
-        return Adapter(sessions[0], service_type="block-storage")
+        return Adapter(sessions[-1], service_type="block-storage")
 
-    settings = CinderHandlerSettings(host=HOST, timeout=2)
-    yield CinderHandler(settings, Transfer(MemoryVerifiedFiles()), MemoryJournal(), connect)
+    yield connected
     for each in sessions:
         each.session.close()
+
+
+@pytest.fixture
+def handler(connect: Callable[[], Adapter]) -> CinderHandler:
+    settings = CinderHandlerSettings(host=HOST, timeout=2)
+    return CinderHandler(settings, Transfer(MemoryVerifiedFiles()), MemoryJournal(), connect)
 
 
 @pytest.fixture
@@ -301,6 +308,55 @@ def test_what_takes_root_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch
         raise PermissionError
     assert isinstance(raised.value.refusal, Unconfigured)
     assert "run lading as root, or set [handlers.cinder] root_helper" in raised.value.refusal.reason
+
+
+def test_what_had_come_before_ctrl_c_is_gone_on_from(
+    cinder: StandIn, tmp_path: Path, handler: CinderHandler, connect: Callable[[], Adapter]
+) -> None:
+    data, journal = os.urandom(3 << 20), MemoryJournal()
+    image = replace(IMAGE, size=len(data), digest=Digest("sha256", hashlib.sha256(data).hexdigest()))
+    work = Work(str(tmp_path / "vm"), image, Location(f"cinder://{cinder.put(data)}"))
+    transfer = Transfer(MemoryVerifiedFiles(), journal=journal)
+    handler = CinderHandler(CinderHandlerSettings(host=HOST), transfer, journal, connect)
+
+    class Impatient:
+        def progress(self, done: int, total: int | None) -> None:
+            if done > 2 << 20:
+                raise KeyboardInterrupt
+
+    journal.begin(Intent(work.target, Verb.FETCH, "cinder", NOW, image, work.location))
+    intent = journal.pending(work.target).unwrap()
+    with pytest.raises(KeyboardInterrupt):
+        handler.fetch(replace(work, intent=intent, observer=Impatient()))
+    assert cinder.attachments == {}
+    kept = replace(work, intent=journal.pending(work.target).unwrap())
+    assert handler.recover(kept, keep=True).unwrap() == Kept(2 << 20)
+    landing = handler.fetch(kept).unwrap()
+    assert (landing.resumed, landing.verified) == (2 << 20, True)
+
+
+def test_ctrl_c_while_a_volume_is_reserved_leaves_nothing_reserved(
+    cinder: StandIn, handler: CinderHandler, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve = Cinder.reserve
+
+    def interrupted(self: Cinder, volume_id: str, mode: str) -> str:
+        reserve(self, volume_id, mode)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Cinder, "reserve", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        handler.fetch(work)
+    assert cinder.volumes[volume(work)]["status"] == "available"
+
+
+def test_a_clone_is_replaced_by_force(cinder: StandIn, handler: CinderHandler, cloning: Work) -> None:
+    work = recorded(handler, cloning)
+    assert work.association
+    landing = handler.fetch(replace(work, force=True)).unwrap()
+    assert landing.identity != work.association.identity
+    assert set(cinder.volumes) == {volume(work), landing.identity}
+    assert [each["volume_id"] for each in cinder.attachments.values()] == [landing.identity]
 
 
 # What Cinder says
