@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.benches.cinder",
     "tests.benches.rbd",
     "tests.benches.s3",
+    "tests.benches.shelf",
     "tests.benches.swift",
 ]
 

@@ -20,7 +20,21 @@ from lading.domain.handler import Foresighted
 NOW = datetime.now(UTC)
 
 
-@pytest.fixture(params=["file", "download", "http", "rbd", "rbd-pool", "s3", "swift", "cinder", "cinder-volume"])
+@pytest.fixture(
+    params=[
+        "file",
+        "download",
+        "http",
+        "rbd",
+        "rbd-pool",
+        "s3",
+        "swift",
+        "cinder",
+        "cinder-volume",
+        "shelf",
+        "shelf-clone",
+    ]
+)
 def bench(request: pytest.FixtureRequest) -> Bench:
     found: Bench = request.getfixturevalue(f"{request.param.replace('-', '_')}_bench")
     return found
