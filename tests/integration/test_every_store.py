@@ -156,7 +156,7 @@ def test_where_one_store_after_the_other_breaks_the_next_one_serves_and_is_recor
     served_by("s3", 3)
     stores.rgw.revoke(key)
     served_by("swift", 4)
-    stores.rgw.kill()
+    stores.rgw.stop()
     try:
         served_by("cinder", 5)
         stores.cinder.reset(volume, "error")
