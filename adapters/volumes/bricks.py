@@ -131,9 +131,6 @@ class Bricks:
             return  # what another process had open of it is closed with that
         with _vendor(f"os-brick can't disconnect it by {protocol}"):
             self._brick(protocol).disconnect_volume(dict(info), found or {}, force=True, ignore_errors=True)
-            if found is not None and not isinstance(path := found.get("path"), str) and path is not None:
-                # os-brick closes the image, and leaves the connection to the cluster.
-                path.rbd_image.client.disconnect()
 
     @property
     def _root_helper(self) -> str:

@@ -168,7 +168,8 @@ class Clones:
         if there and not work.force:
             return _as_recorded(work, there)
         for each in there:
-            if self._attaching.elsewhere(each):
+            is_free = each.status in {"available", "error"} or self._attaching.attached(each) is not None
+            if not is_free or self._attaching.elsewhere(each):
                 raise Fault(TargetOccupied(f"{work.target} is {each.held}, and can't be replaced"))
         source = check(self._cinder.settled(self._cinder.known(volume_of(work.location).unwrap())))
         promised = work.image.size if work.image else None

@@ -91,16 +91,24 @@ class Volumes:
     @contextmanager
     def _attached(self, volume: Volume, note: Callable[[str], None]) -> Iterator[Device]:
         with ExitStack() as held:
-            try:
-                device = held.enter_context(self._attaching.reading(volume, note))
-            except Busy:
-                busy = self._cinder.settled(self._cinder.known(volume.id))
-                clone = held.enter_context(self._cloned(busy))
-                try:
-                    device = held.enter_context(self._attaching.reading(clone, note))
-                except Busy:
-                    raise Fault(Unavailable(f"volume {clone.id}, a clone to be read, is {clone.held}")) from None
+            device = self._tried(volume, note, held)
+            if device is None:
+                # Who had it may be done by now.
+                volume = check(self._cinder.settled(self._cinder.known(volume.id)))
+                device = self._tried(volume, note, held) if volume.status == "available" else None
+            if device is None:
+                clone = held.enter_context(self._cloned(volume))
+                device = self._tried(clone, note, held)
+                if device is None:
+                    raise Fault(Unavailable(f"volume {clone.id}, a clone to be read, can't be attached"))
             yield device
+
+    def _tried(self, volume: Volume, note: Callable[[str], None], held: ExitStack) -> Device | None:
+        """It, attached; None when it can't be as it is now."""
+        try:
+            return held.enter_context(self._attaching.reading(volume, note))
+        except Busy:
+            return None
 
     @contextmanager
     def _cloned(self, volume: Volume) -> Iterator[Volume]:

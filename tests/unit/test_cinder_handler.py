@@ -38,7 +38,7 @@ from lading.adapters.volumes.cinder import Cinder, Fault
 from lading.adapters.volumes.names import holder, is_left_over, reader, volume_of, volume_target
 from lading.domain.cost import Cost
 from lading.domain.handler import Kept, State
-from lading.domain.refusals import Mismatched, Unavailable, Unconfigured, Unsupported
+from lading.domain.refusals import Mismatched, TargetOccupied, Unavailable, Unconfigured, Unsupported
 from lading.ports.journal import Intent, Verb
 
 NOW = datetime.now(UTC)
@@ -469,6 +469,33 @@ def test_one_that_cannot_and_of_which_there_is_no_clone_is_refused_with_who_has_
     refused = handler.fetch(work).failure()
     assert isinstance(refused, Unavailable)
     assert f"volume {volume(work)} is in-use, attached to server vm, and can't be cloned" in refused.reason
+
+
+def test_what_others_have_let_go_of_meanwhile_is_attached(
+    cinder: StandIn, handler: CinderHandler, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, late = cinder.answer, ["once"]
+
+    def answer_late(method: str, target: str, body: object) -> tuple[int, object]:
+        if late and (method, target) == ("POST", "/attachments"):
+            late.clear()
+            return 400, {}
+        return answer(method, target, body)
+
+    monkeypatch.setattr(cinder, "answer", answer_late)
+    assert handler.fetch(work).unwrap().verified
+    assert ("POST", "/volumes") not in cinder.asked
+
+
+@pytest.mark.parametrize("status", ["reserved", "in-use", "uploading"])
+def test_by_force_nothing_is_replaced_that_others_are_at(
+    cinder: StandIn, handler: CinderHandler, cloning: Work, status: str
+) -> None:
+    other = cinder.put(b"precious", name="vm-1", status=status)
+    refused = handler.fetch(replace(cloning, force=True)).failure()
+    assert isinstance(refused, TargetOccupied)
+    assert refused.reason == f"cinder:vm-1 is {status}, and can't be replaced"
+    assert set(cinder.volumes) == {volume(cloning), other}
 
 
 # What is not asked
