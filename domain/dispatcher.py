@@ -254,12 +254,13 @@ class Dispatcher:
         location = work.location.withheld() if work.location else None
         association = Association(work.target, handler.name, image, location, self._ledger.clock())
         recorded: Result[None, StoreUnavailable] | None = None
+        landed = landing.recorded_in(association)
         try:
-            recorded = self._ledger.associations.put(landing.recorded_in(association))
+            recorded = self._ledger.associations.put(landed)
         finally:
             # Also when it was interrupted: what nobody knows of must not stay.
             if not isinstance(recorded, Success):
-                self._undo(handler, work)
+                self._undo(handler, replace(work, association=landed))
         match recorded:
             case Failure(failure):
                 raise failure

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from returns.result import Result
 
@@ -74,6 +74,20 @@ class Landing:
     """What found its format safe, with its version; None when nothing looked."""
     resumed: int = 0
     """Bytes that were there from a fetch that was cut off, and were not brought again."""
+
+    @classmethod
+    def already(cls, association: Association) -> Self:
+        """That what is recorded is there already."""
+        return cls(
+            association.method,
+            association.size,
+            association.digest,
+            association.verified,
+            association.fingerprint,
+            association.identity,
+            present=True,
+            inspected_by=association.inspected_by,
+        )
 
     def recorded_in(self, association: Association) -> Association:
         """The association, with what is known of the landing."""
@@ -190,6 +204,8 @@ class State(StrEnum):
     INTACT = "intact"
     CHANGED = "changed"
     MISSING = "missing"
+    DETACHED = "detached"
+    """It is, but this host isn't connected to it any more."""
     UNKNOWN = "unknown"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from lading.domain.cost import cheapest_first
 from lading.domain.handler import Handler, Preparable
 from lading.ports.association_store import AssociationStore
+from lading.ports.failures import LadingError
 
 __all__ = ["Loaded", "Skipped", "load_handlers", "prepare_handlers"]
 
@@ -69,6 +70,8 @@ def _built(name: str, available: Mapping[str, Callable[[], Handler]]) -> Handler
         return available[name]()
     except ModuleNotFoundError as error:
         return Skipped(name, str(error), lacks_package=True)
+    except LadingError as error:  # its settings, say: in words that name the place
+        return Skipped(name, str(error))
     except Exception as error:  # noqa: BLE001 - whatever a third party's import or constructor raises
         _log.debug("handler %s could not be built", name, exc_info=True)
         return Skipped(name, f"could not be built: {type(error).__name__}: {error}")

@@ -52,6 +52,12 @@ class Association:
     identity: str | None = None
     """What the handler knows the target by, when it is no file on this host: a volume's or a clone's id."""
 
+    def holds(self, image: Image | None) -> bool:
+        """Whether that is the very image that is recorded: an id may come again, with other bytes (OSSN-0075)."""
+        if image is None or self.image is None:
+            return image is self.image
+        return (self.image.id, self.image.promised) == (image.id, image.promised)
+
     def is_of(self, reference: str) -> bool:
         """Whether it may be about the image with this id, name or href: what named no image could be any."""
         return self.image is None or reference in (self.image.id, self.image.name, self.image.properties.get("self"))

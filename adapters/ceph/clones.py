@@ -11,17 +11,13 @@ from lading.adapters.ceph import pool_images
 from lading.adapters.ceph.moving import of_move, relocate
 from lading.adapters.ceph.names import pool_target, snapshot_of
 from lading.adapters.ceph.parents import Parent, objection, parent_of
-from lading.adapters.ceph.site import Site, another, at, is_another, note
+from lading.adapters.ceph.site import Site, another, at, is_another
 from lading.adapters.ceph.source import RbdSource
+from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.settings import RbdHandlerSettings
-from lading.adapters.transfer import pipeline
-from lading.adapters.transfer.audit import Audit
-from lading.adapters.transfer.pipeline import SourceBroken
-from lading.adapters.transfer.standing import is_of
-from lading.adapters.transfer.transfer import Rules
 from lading.domain.handler import Kept, Landing, Report, State, Work
-from lading.domain.refusals import Mismatched, Refusal, TargetFailed, TargetOccupied, Unavailable, Unsupported
-from lading.ports.journal import Intent, Journal, Verb
+from lading.domain.refusals import Mismatched, Refusal, TargetFailed, TargetOccupied, Unsupported
+from lading.ports.journal import Intent, Verb
 
 __all__ = ["Clones"]
 
@@ -36,10 +32,9 @@ class Clones:
     the association, by the id that Ceph gives each image for good.
     """
 
-    def __init__(self, settings: RbdHandlerSettings, rules: Rules, journal: Journal) -> None:
+    def __init__(self, settings: RbdHandlerSettings, setup: HandlerSetup) -> None:
         self._settings = settings
-        self._rules = rules
-        self._journal = journal
+        self._setup = setup
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
         def fetch(site: Site) -> Result[Landing, Refusal]:
@@ -71,7 +66,7 @@ class Clones:
 
     def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
         def move(site: Site) -> Result[Landing, Refusal]:
-            return pool_target(destination).bind(lambda there: relocate(work, site, there, self._journal))
+            return pool_target(destination).bind(lambda there: relocate(work, site, there, self._setup))
 
         return at(self._settings, work.target, move)
 
@@ -102,11 +97,12 @@ class Clones:
             if is_another(recorded, found):
                 return Failure(Mismatched(another(work.target).reason))
             image = recorded.image and replace(recorded.image, size=recorded.image.size or None)  # 0: Nova's snapshots
-            return Audit.of(image, verify=True, inspect=self._rules.inspect).bind(
-                lambda audit: _read(work, site, audit).map(
-                    lambda landing: replace(landing, method=recorded.method, identity=found)
+            with ExitStack() as held:
+                source = RbdSource(site.cluster, held, site.where, size=image.size if image else None)
+                size = source.image.size()
+                return self._setup.audit(image, source, work.observer).map(
+                    lambda landing: replace(landing, method=recorded.method, size=size, identity=found)
                 )
-            )
 
         return at(self._settings, work.target, look, absent=Failure(gone))
 
@@ -122,7 +118,7 @@ class Clones:
         return at(self._settings, work.target, look, absent=Success(Report(State.MISSING)))
 
     def _if_cloneable(self, work: Work, act: Callable[[Site], Result[_Done, Refusal]]) -> Result[_Done, Refusal]:
-        why_not = objection(work, self._rules)
+        why_not = objection(work, self._setup.transfer.rules)
         return at(self._settings, work.target, act) if why_not is None else Failure(why_not)
 
     def _look(self, work: Work, site: Site) -> Result[Landing | Parent, Refusal]:
@@ -131,7 +127,7 @@ class Clones:
         there = pool_images.identity(site.ioctx, site.where)
         if there is not None and not work.force:
             return self._as_recorded(work, site, there)
-        return snapshot_of(work.location).bind(lambda snapshot: parent_of(work, site, snapshot, self._rules))
+        return snapshot_of(work.location).bind(lambda snapshot: parent_of(work, site, snapshot, self._setup))
 
     def _as_recorded(self, work: Work, site: Site, there: str) -> Result[Landing | Parent, Refusal]:
         recorded = work.association
@@ -140,24 +136,14 @@ class Clones:
         if recorded.identity != there:
             told = f"{work.target} is another image than the one that was fetched; only force replaces it"
             return Failure(TargetOccupied(told))
-        if not is_of(recorded, work):
+        if not recorded.holds(work.image):
             held = recorded.image.id if recorded.image else "another image"
             return Failure(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
         with site.cluster.image(site.where) as image:
             size = image.size()
         if work.size not in {None, size}:
             return Failure(TargetOccupied(f"{work.target} is there, with {size} bytes; remove it first, or force"))
-        return Success(
-            Landing(
-                recorded.method,
-                size,
-                recorded.digest,
-                recorded.verified,
-                identity=there,
-                present=True,
-                inspected_by=recorded.inspected_by,
-            )
-        )
+        return Success(Landing.already(recorded))
 
     def _clone(self, work: Work, site: Site, parent: Parent) -> Result[Landing, Refusal]:
         part = site.where.part
@@ -193,27 +179,7 @@ class Clones:
                 pool_images.forget(site.ioctx, replaced)
             return Success(landing)
 
-        return note(self._journal, work, notes).bind(lambda _: appear())
-
-
-def _read(work: Work, site: Site, audit: Audit) -> Result[Landing, Refusal]:
-    """Its bytes, against the promise; only their format where no digest is promised."""
-    image = work.association.image if work.association else None
-    with ExitStack() as held:
-        source = RbdSource(site.cluster, held, site.where, size=(image and image.size) or None)
-        size = source.image.size()
-        try:
-            if audit.is_hashing:
-                pipeline.run(source, (audit.take,), lambda done: work.observer.progress(done, source.size))
-            else:
-                audit.inspect(source)
-        except SourceBroken as broken:
-            return Failure(Unavailable(str(broken)))
-        return audit.verdict(source.size).map(
-            lambda found: Landing(
-                size=size, digest=found.digest, verified=found.verified, inspected_by=found.inspected_by
-            )
-        )
+        return self._setup.note(work, notes).bind(lambda _: appear())
 
 
 def _of_fetch(site: Site, intent: Intent) -> Landing | Kept:

@@ -7,15 +7,16 @@ from returns.result import Failure, Result, Success
 from lading.adapters.ceph import pool_images
 from lading.adapters.ceph.cluster import Absent
 from lading.adapters.ceph.names import PoolImage
-from lading.adapters.ceph.site import Site, another, is_another, note, taken
+from lading.adapters.ceph.site import Site, another, is_another, taken
+from lading.adapters.handlers.setup import HandlerSetup
 from lading.domain.handler import Kept, Landing, Work
 from lading.domain.refusals import Refusal, TargetFailed
-from lading.ports.journal import Intent, Journal
+from lading.ports.journal import Intent
 
 __all__ = ["of_move", "relocate"]
 
 
-def relocate(work: Work, site: Site, there: PoolImage, journal: Journal) -> Result[Landing, Refusal]:
+def relocate(work: Work, site: Site, there: PoolImage, setup: HandlerSetup) -> Result[Landing, Refusal]:
     """Rename it; to another pool it is copied, and let go of when the copy is there. Nothing there is overwritten."""
     found = pool_images.identity(site.ioctx, site.where)
     if found is None:
@@ -23,15 +24,15 @@ def relocate(work: Work, site: Site, there: PoolImage, journal: Journal) -> Resu
     if is_another(work.association, found):
         return Failure(another(work.target))
     if there[:2] == site.where[:2]:
-        return note(journal, work, {"moving": found}).bind(lambda _: _renamed(site, there, found))
+        return setup.note(work, {"moving": found}).bind(lambda _: _renamed(site, there, found))
     try:
         with site.cluster.pool(there.pool, there.namespace) as ioctx:
-            return _copy_away(work, site, Site(site.cluster, ioctx, there), found, journal)
+            return _copy_away(work, site, Site(site.cluster, ioctx, there), found, setup)
     except Absent as reason:
         return Failure(TargetFailed(str(reason)))
 
 
-def _copy_away(work: Work, site: Site, there: Site, moving: str, journal: Journal) -> Result[Landing, Refusal]:
+def _copy_away(work: Work, site: Site, there: Site, moving: str, setup: HandlerSetup) -> Result[Landing, Refusal]:
     """All of it, snapshots and parent too."""
     if pool_images.identity(there.ioctx, there.where) is not None:
         return Failure(taken(there.where))
@@ -39,13 +40,13 @@ def _copy_away(work: Work, site: Site, there: Site, moving: str, journal: Journa
     with site.cluster.image(site.where) as image:
         if pool_images.watchers(image):
             return Failure(TargetFailed(f"{work.target} is in use: it can be renamed, but leaves no pool"))
-        noted = note(journal, work, {"moving": moving})
+        noted = setup.note(work, {"moving": moving})
         if isinstance(noted, Failure):
             return noted
         pool_images.discard(there.ioctx, part.where)
         try:
             copied = pool_images.deep_copy(image, there.ioctx, part.where)
-            noted = note(journal, work, {"moving": moving, "copied": copied})
+            noted = setup.note(work, {"moving": moving, "copied": copied})
             appeared = noted.bind(lambda _: _renamed(part, there.where, copied))
         except BaseException:
             with suppress(*pool_images.errors()):

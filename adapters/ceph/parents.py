@@ -9,11 +9,10 @@ from returns.result import Failure, Result
 from lading.adapters.ceph.names import PoolImage, Snapshot, snapshot_of
 from lading.adapters.ceph.site import Site
 from lading.adapters.ceph.source import RbdSource
-from lading.adapters.transfer.audit import Audit
-from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.transfer.transfer import Rules
 from lading.domain.handler import Work
-from lading.domain.refusals import Mismatched, Refusal, Unavailable, Unsupported
+from lading.domain.refusals import Mismatched, Refusal, Unsupported
 
 __all__ = ["Parent", "objection", "parent_of"]
 
@@ -45,7 +44,7 @@ def objection(work: Work, rules: Rules) -> Refusal | None:
     return None
 
 
-def parent_of(work: Work, site: Site, snapshot: Snapshot, rules: Rules) -> Result[Parent, Refusal]:
+def parent_of(work: Work, site: Site, snapshot: Snapshot, setup: HandlerSetup) -> Result[Parent, Refusal]:
     """The snapshot, when it is what the catalog promises and can be cloned to the site. Raises Absent."""
     if (elsewhere := site.cluster.lacks(snapshot)) is not None:
         return Failure(elsewhere)
@@ -54,7 +53,9 @@ def parent_of(work: Work, site: Site, snapshot: Snapshot, rules: Rules) -> Resul
         why_not = _unlike(work, source, snapshot) or _uncloneable(site, source, snapshot)
         if why_not is not None:
             return Failure(why_not)
-        return _inspected(work, source, rules).map(lambda by: Parent(snapshot, source.size, by))
+        # Of what is cloned only the beginning is read: what tells its format.
+        image = work.image and replace(work.image, size=source.size)
+        return setup.inspect(image, source).map(lambda by: Parent(snapshot, source.size, by))
 
 
 def _unlike(work: Work, source: RbdSource, snapshot: Snapshot) -> Refusal | None:
@@ -78,17 +79,3 @@ def _uncloneable(site: Site, source: RbdSource, snapshot: Snapshot) -> Refusal |
         return None
     advice = "it would with clients of mimic and later only (ceph osd set-require-min-compat-client mimic)"
     return Unsupported(f"{needs_second}, and this cluster makes no such clones; {advice}")
-
-
-def _inspected(work: Work, source: RbdSource, rules: Rules) -> Result[str | None, Refusal]:
-    """What found the format safe: only the beginning is read."""
-
-    def inspect(audit: Audit) -> Result[str | None, Refusal]:
-        try:
-            audit.inspect(source)
-        except SourceBroken as broken:
-            return Failure(Unavailable(str(broken)))
-        return audit.verdict(source.size).map(lambda audited: audited.inspected_by)
-
-    image = work.image and replace(work.image, size=source.size)
-    return Audit.of(image, verify=False, inspect=rules.inspect).bind(inspect)

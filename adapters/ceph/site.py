@@ -4,17 +4,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, NamedTuple, TypeVar
 
-from returns.result import Failure, Result, Success
+from returns.result import Failure, Result
 
 from lading.adapters.ceph.cluster import Absent, Cluster, answering, connected
 from lading.adapters.ceph.names import PoolImage, pool_target
 from lading.adapters.settings import RbdHandlerSettings
-from lading.domain.handler import Work
 from lading.domain.refusals import Refusal, TargetFailed, TargetOccupied
 from lading.ports.association import Association
-from lading.ports.journal import Journal
 
-__all__ = ["Site", "another", "at", "is_another", "note", "taken"]
+__all__ = ["Site", "another", "at", "is_another", "taken"]
 
 _Done = TypeVar("_Done")
 
@@ -58,11 +56,3 @@ def another(target: str) -> TargetOccupied:
 
 def taken(where: PoolImage) -> TargetOccupied:
     return TargetOccupied(f"rbd:{where} exists; nothing is overwritten unasked")
-
-
-def note(journal: Journal, work: Work, notes: dict[str, object]) -> Result[None, Refusal]:
-    """Have the work's intent hold these notes, where it has one."""
-    if work.intent is None:
-        return Success(None)
-    written = journal.note(work.target, notes)
-    return written.alt(lambda failure: TargetFailed(f"what is done can't be written down: {failure}"))

@@ -14,11 +14,9 @@ from lading.adapters.ceph.source import RbdSource
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.settings import RbdHandlerSettings, read_table
 from lading.adapters.transfer.partial import Start
-from lading.adapters.transfer.transfer import Transfer
 from lading.domain.cost import Cost
 from lading.domain.handler import Kept, Landing, Report, Work
 from lading.domain.refusals import Refusal, Unsupported
-from lading.ports.journal import Journal
 
 __all__ = ["RbdHandler"]
 
@@ -34,17 +32,17 @@ class RbdHandler:
     is_local = False
     resizes = True
 
-    def __init__(self, settings: RbdHandlerSettings, transfer: Transfer, journal: Journal) -> None:
+    def __init__(self, settings: RbdHandlerSettings, setup: HandlerSetup) -> None:
         self._settings = settings
-        self._transfer = transfer
-        self._clones = Clones(settings, transfer.rules, journal)
+        self._transfer = setup.transfer
+        self._clones = Clones(settings, setup)
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
         if not all(map(find_spec, ("rados", "rbd"))):
             advice = "Debian and Ubuntu have them; a virtual environment sees them with --system-site-packages"
             raise ModuleNotFoundError(f"python3-rados and python3-rbd are not installed: {advice}")
-        return cls(read_table(RbdHandlerSettings, setup.settings, "handlers.rbd"), setup.transfer, setup.journal)
+        return cls(read_table(RbdHandlerSettings, setup.settings, "handlers.rbd"), setup)
 
     def cost(self, target: str) -> Cost:
         return Cost.CLONE if is_pool_target(target) else Cost.STORAGE_NETWORK

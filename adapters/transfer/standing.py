@@ -10,7 +10,7 @@ from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, TargetFailed, TargetOccupied, Unsupported
 from lading.ports.association import Association
 
-__all__ = ["is_intact", "is_of", "objection", "standing", "status_of"]
+__all__ = ["is_intact", "objection", "standing", "status_of"]
 
 
 def status_of(target: str) -> os.stat_result | None:
@@ -88,24 +88,7 @@ def _as_recorded(work: Work, status: os.stat_result) -> Result[Landing | None, R
         return Failure(TargetOccupied(f"{work.target} exists and is not lading's; only force replaces it"))
     if not is_intact(recorded, status):
         return Failure(TargetOccupied(f"{work.target} was changed since it was fetched; only force replaces it"))
-    if not is_of(recorded, work):
+    if not recorded.holds(work.image):
         held = recorded.image.id if recorded.image else "another image"
         return Failure(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
-    return Success(
-        Landing(
-            recorded.method,
-            recorded.size,
-            recorded.digest,
-            recorded.verified,
-            recorded.fingerprint,
-            present=True,
-            inspected_by=recorded.inspected_by,
-        )
-    )
-
-
-def is_of(recorded: Association, work: Work) -> bool:
-    """Whether what is recorded is the very image that is asked for."""
-    if work.image is None or recorded.image is None:
-        return work.image is recorded.image
-    return (recorded.image.id, recorded.image.promised) == (work.image.id, work.image.promised)
+    return Success(Landing.already(recorded))

@@ -12,7 +12,6 @@ from lading.adapters.transfer import pipeline
 from lading.adapters.transfer.audit import Audit
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.sources import StreamSource
-from lading.adapters.transfer.standing import is_of
 from lading.adapters.transfer.transfer import Rules
 from lading.adapters.volumes.attaching import Attaching, Held
 from lading.adapters.volumes.cinder import GIBIBYTE, Busy, Cinder, Fault, Volume, answering
@@ -373,7 +372,7 @@ def _as_recorded(work: Work, there: Sequence[Volume]) -> Landing:
     if volume is None:
         told = f"{work.target} is another volume than the one that was fetched; only force replaces it"
         raise Fault(TargetOccupied(told))
-    if not is_of(recorded, work):
+    if not recorded.holds(work.image):
         held = recorded.image.id if recorded.image else "another image"
         raise Fault(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
     size = volume.size * GIBIBYTE

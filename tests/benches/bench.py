@@ -9,9 +9,13 @@ from typing import Final, Protocol
 
 from typing_extensions import override
 
-from lading import Digest, Handler, Image, Work
+from lading import Digest, Handler, Image, Journal, Work
+from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.journals.memory import MemoryJournal
+from lading.adapters.transfer.transfer import Transfer
 
-__all__ = ["DATA", "IMAGE", "Bench", "Folder", "Place"]
+__all__ = ["DATA", "IMAGE", "Bench", "Folder", "Place", "setup_of"]
 
 DATA: Final = os.urandom(100_000)
 IMAGE: Final = Image(
@@ -87,3 +91,8 @@ class Bench:
     """Whether what it lands has been compared with the digest."""
     size: int = len(DATA)
     """Bytes that the target has then."""
+
+
+def setup_of(transfer: Transfer, journal: Journal | None = None) -> HandlerSetup:
+    """What a handler is built from that asks for no settings and no catalog."""
+    return HandlerSetup({}, transfer, MemoryCatalog(), journal or MemoryJournal())

@@ -5,12 +5,11 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from tests.benches.bench import DATA, IMAGE, Bench, Folder
+from tests.benches.bench import DATA, IMAGE, Bench, Folder, setup_of
 from tests.integration.services.ceph import Ceph, CephError
 
 from lading import Location, Work
 from lading.adapters.handlers.rbd import RbdHandler
-from lading.adapters.journals.memory import MemoryJournal
 from lading.adapters.settings import RbdHandlerSettings
 from lading.adapters.transfer.transfer import Transfer
 
@@ -56,7 +55,7 @@ def pool(ceph: Ceph) -> Iterator[Pool]:
 
 @pytest.fixture
 def rbd_handler(ceph: Ceph, transfer: Transfer) -> RbdHandler:
-    return RbdHandler(RbdHandlerSettings(ceph.conf, connect_timeout=3), transfer, MemoryJournal())
+    return RbdHandler(RbdHandlerSettings(ceph.conf, connect_timeout=3), setup_of(transfer))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from returns.result import Failure, Success
-from tests.benches.bench import DATA, IMAGE, Folder
+from tests.benches.bench import DATA, IMAGE, Folder, setup_of
 from tests.benches.rbd import Pool
 from tests.integration.services.ceph import Ceph
 from tests.integration.services.fixtures import StartCeph
@@ -51,7 +51,7 @@ OTHER_FSID = "00000000-0000-0000-0000-000000000000"
 
 def handler_of(ceph: Ceph, *, user: str = "admin", rules: Rules | None = None) -> RbdHandler:
     transfer = Transfer(MemoryVerifiedFiles(), rules) if rules else Transfer(MemoryVerifiedFiles())
-    return RbdHandler(RbdHandlerSettings(ceph.conf, user, connect_timeout=2), transfer, MemoryJournal())
+    return RbdHandler(RbdHandlerSettings(ceph.conf, user, connect_timeout=2), setup_of(transfer))
 
 
 def image_of(data: bytes) -> Image:
@@ -428,7 +428,9 @@ def test_an_interrupt_at_any_step_leaves_what_was_there_or_the_whole_clone(
     """As a program sees it that embeds the Dispatcher: it goes on, and finds out at the next operation."""
     pool.occupy("1", b"precious")
     journal, associations = MemoryJournal(), MemoryAssociations()
-    handler = RbdHandler(RbdHandlerSettings(ceph.conf, connect_timeout=2), Transfer(MemoryVerifiedFiles()), journal)
+    handler = RbdHandler(
+        RbdHandlerSettings(ceph.conf, connect_timeout=2), setup_of(Transfer(MemoryVerifiedFiles()), journal)
+    )
     catalog = MemoryCatalog([replace(IMAGE, locations=[Location(rbd_location)])])
     dispatcher = Dispatcher([handler], catalog, associations, journal=journal)
 
@@ -469,7 +471,7 @@ def test_a_cluster_that_stops_answering_is_a_refusal_of_everything_and_what_had_
     image = replace(image_of(data), locations=[location])
     journal, associations = MemoryJournal(), MemoryAssociations()
     settings = RbdHandlerSettings(ceph.conf, connect_timeout=1)
-    handler = RbdHandler(settings, Transfer(MemoryVerifiedFiles(), journal=journal), journal)
+    handler = RbdHandler(settings, setup_of(Transfer(MemoryVerifiedFiles(), journal=journal), journal))
     dispatcher = Dispatcher([handler], MemoryCatalog([image]), associations, journal=journal)
     there = dispatcher.fetch(FetchRequest(image.id, "rbd:vms/there")).unwrap()
     assert there.landing.method == "clone"
@@ -522,7 +524,7 @@ def test_a_key_that_the_cluster_does_not_take_is_a_refusal_that_names_the_user(
 
 def test_a_configuration_that_is_not_there_is_named(ceph: Ceph, tmp_path: Path, clone_work: Work) -> None:
     settings = RbdHandlerSettings(tmp_path / "ceph.conf")
-    handler = RbdHandler(settings, Transfer(MemoryVerifiedFiles()), MemoryJournal())
+    handler = RbdHandler(settings, setup_of(Transfer(MemoryVerifiedFiles())))
     refused = handler.fetch(clone_work).failure()
     assert isinstance(refused, Unconfigured)
     assert f"there is no {tmp_path}/ceph.conf; [handlers.rbd] ceph_conf" in refused.reason

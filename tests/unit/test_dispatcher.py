@@ -499,7 +499,18 @@ def test_what_can_not_be_recorded_is_removed_again_and_no_other_handler_tries() 
     failure = dispatcher(pool, other, associations=FailingStore("put")).fetch(REQUEST).failure()
     assert isinstance(failure, StoreUnavailable)
     assert (pool.verbs, other.verbs) == (["fetch", "remove"], [])
-    assert pool.asked[0][1] == pool.asked[1][1]
+    (_, fetching), (_, removing) = pool.asked
+    assert replace(removing, association=None) == fetching
+
+
+def test_what_can_not_be_recorded_is_removed_as_what_it_is_not_as_what_was_there_before() -> None:
+    pool = Pool(fetches=lambda _: Success(Landing(identity="new")))
+    before = replace(RECORDED, target=TARGET, identity="old")
+    outcome = dispatcher(pool, associations=FailingStore("put", before)).fetch(REQUEST)
+    assert isinstance(outcome.failure(), StoreUnavailable)
+    association = pool.asked[-1][1].association
+    assert association is not None
+    assert (pool.verbs[-1], association.identity) == ("remove", "new")
 
 
 @pytest.mark.parametrize(

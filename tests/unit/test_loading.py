@@ -9,6 +9,7 @@ from tests.strategies import IMAGE, LANDED_AT
 
 from lading import Association, Cost, Handler
 from lading.adapters.associations.memory import MemoryAssociations
+from lading.adapters.tables import SettingsError
 from lading.domain.loading import Loaded, Skipped, load_handlers, prepare_handlers
 
 
@@ -75,6 +76,14 @@ def test_that_a_package_is_missing_for_a_handler_that_nobody_named_is_no_warning
 def test_a_handler_that_nobody_named_and_that_is_broken_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     load_handlers(None, {"s3": is_misconfigured})
     assert [each.levelname for each in caplog.records] == ["WARNING"]
+
+
+def test_settings_that_a_handler_cannot_use_are_told_in_their_own_words() -> None:
+    def misread() -> Handler:
+        raise SettingsError("lading.toml: handlers.pool.pol: unknown key, did you mean pool?")
+
+    told = Skipped("pool", "lading.toml: handlers.pool.pol: unknown key, did you mean pool?")
+    assert load_handlers(["pool"], {"pool": misread}).skipped == (told,)
 
 
 def test_a_handler_that_goes_by_the_name_of_another_is_skipped() -> None:
