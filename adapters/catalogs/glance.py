@@ -12,9 +12,9 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.catalogs.cloud import connect_cloud, get_patiently, tls_context, vendor_errors
 from lading.adapters.catalogs.lookup import by_id_or_name
 from lading.adapters.documents import image_from_document
+from lading.adapters.openstack.cloud import connect_cloud, get_patiently, tls_context, vendor_errors
 from lading.adapters.settings import GlanceCatalogSettings
 from lading.adapters.transfer.http import HttpOptions, HttpRefused, Origin
 from lading.adapters.transfer.mirrors import Mirrors

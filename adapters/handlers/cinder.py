@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.catalogs.cloud import connect_cloud
 from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.openstack.cloud import connect_cloud
 from lading.adapters.settings import CinderHandlerSettings, read_table
-from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.volumes.attaching import Attaching
 from lading.adapters.volumes.cinder import Cinder
 from lading.adapters.volumes.clones import Clones
@@ -21,7 +20,7 @@ from lading.domain.cost import Cost
 from lading.domain.handler import Kept, Landing, Report, Work
 from lading.domain.refusals import Refusal
 from lading.ports.association import Association
-from lading.ports.journal import Journal, Verb
+from lading.ports.journal import Verb
 
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
@@ -45,18 +44,17 @@ class CinderHandler:
     def __init__(
         self,
         settings: CinderHandlerSettings,
-        transfer: Transfer,
-        journal: Journal,
+        setup: HandlerSetup,
         connect: "Callable[[], Adapter] | None" = None,
     ) -> None:
         """`connect` gives a client of Cinder; None: of the cloud in the settings, or as `OS_*` says."""
-        self._transfer = transfer
+        self._transfer = setup.transfer
         cinder = Cinder(
             connect or (lambda: connect_cloud(settings.cloud, "block-storage", extra="cinder")), settings.timeout
         )
         attaching = Attaching(cinder, settings)
-        self._volumes = Volumes(cinder, attaching, journal)
-        self._clones = Clones(cinder, attaching, transfer.rules, journal)
+        self._volumes = Volumes(cinder, attaching, setup)
+        self._clones = Clones(cinder, attaching, setup)
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
@@ -69,8 +67,7 @@ class CinderHandler:
         ]  # fmt: skip
         if lacking:
             raise ModuleNotFoundError(f"{' and '.join(lacking)} not installed: pip install 'lading[cinder]'")
-        settings = read_table(CinderHandlerSettings, setup.settings, "handlers.cinder")
-        return cls(settings, setup.transfer, setup.journal)
+        return cls(read_table(CinderHandlerSettings, setup.settings, "handlers.cinder"), setup)
 
     def cost(self, target: str) -> Cost:
         return Cost.CLONE if is_volume_target(target) else Cost.STORAGE_NETWORK

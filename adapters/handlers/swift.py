@@ -26,7 +26,7 @@ from lading.ports.failures import CatalogUnavailable
 from lading.ports.location import Location
 
 if TYPE_CHECKING:
-    from lading.adapters.handlers.swift_account import SwiftAccount
+    from lading.adapters.openstack.swift_account import SwiftAccount
 
 __all__ = ["SwiftHandler", "SwiftObject"]
 
@@ -160,7 +160,7 @@ class SwiftHandler(RemoteHandler):
         return not self._hosts.isdisjoint({parts.netloc, parts.hostname or ""})
 
     def _signed_in(self, named: SwiftObject) -> "SwiftAccount":
-        from lading.adapters.handlers.swift_account import sign_in  # noqa: PLC0415 - keystoneauth with it
+        from lading.adapters.openstack.swift_account import sign_in  # noqa: PLC0415 - keystoneauth with it
 
         assert named.credentials is not None  # noqa: S101 - asked for only then
         user, key = named.credentials
@@ -168,7 +168,7 @@ class SwiftHandler(RemoteHandler):
 
     def _cloud(self) -> "SwiftAccount":
         """The one of the settings, or of `OS_*`."""
-        from lading.adapters.handlers.swift_account import of_cloud  # noqa: PLC0415 - keystoneauth with it
+        from lading.adapters.openstack.swift_account import of_cloud  # noqa: PLC0415 - keystoneauth with it
 
         with self._lock:
             if self._known is None:

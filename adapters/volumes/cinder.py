@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.catalogs.cloud import vendor_errors
+from lading.adapters.openstack.cloud import vendor_errors
 from lading.domain.refusals import Refusal, TargetFailed, Unavailable, Unconfigured
 from lading.ports.failures import CatalogUnavailable
 

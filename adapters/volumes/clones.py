@@ -2,15 +2,13 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
 from returns.result import Failure, Result
 
-from lading.adapters.transfer import pipeline
-from lading.adapters.transfer.audit import Audit
-from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.transfer.sources import StreamSource
 from lading.adapters.transfer.transfer import Rules
 from lading.adapters.volumes.attaching import Attaching, Held
@@ -18,11 +16,11 @@ from lading.adapters.volumes.cinder import GIBIBYTE, Busy, Cinder, Fault, Volume
 from lading.adapters.volumes.names import DEVICE, HOST, PART, TARGET, is_volume_target, volume_of, volume_target
 from lading.adapters.volumes.reading import check
 from lading.domain.handler import Kept, Landing, Report, State, Work
-from lading.domain.refusals import Mismatched, Refusal, TargetFailed, TargetOccupied, Unavailable, Unsupported
+from lading.domain.refusals import Mismatched, Refusal, TargetFailed, TargetOccupied, Unsupported
 from lading.ports.association import Association
 from lading.ports.failures import CatalogUnavailable
 from lading.ports.image import Image
-from lading.ports.journal import Intent, Journal, Verb
+from lading.ports.journal import Intent, Verb
 
 __all__ = ["Clones"]
 
@@ -45,8 +43,8 @@ class Clones:
     Cinder lets several volumes have one name: which is which the notes tell, and the association, by its id.
     """
 
-    def __init__(self, cinder: Cinder, attaching: Attaching, rules: Rules, journal: Journal) -> None:
-        self._cinder, self._attaching, self._rules, self._journal = cinder, attaching, rules, journal
+    def __init__(self, cinder: Cinder, attaching: Attaching, setup: HandlerSetup) -> None:
+        self._cinder, self._attaching, self._setup = cinder, attaching, setup
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
         def fetch(name: str) -> Landing:
@@ -82,7 +80,7 @@ class Clones:
                 raise Fault(TargetFailed(f"{work.target} is gone"))
             if self._cinder.named(new):
                 raise Fault(TargetOccupied(f"{destination} exists; nothing is overwritten unasked"))
-            self._note(work, {"moving": volume.id})
+            _value(self._setup.note(work, {"moving": volume.id}))
             self._cinder.change(volume, name=new, **{TARGET: destination})
             return Landing(identity=volume.id)
 
@@ -111,8 +109,8 @@ class Clones:
             volume = self._recorded(recorded, name)
             if volume is None:
                 raise Fault(Mismatched(f"{work.target} is {self._instead(name)}"))
-            audit = _value(Audit.of(recorded.image, verify=True, inspect=self._rules.inspect))
-            return self._read(work, recorded, volume, self._attaching.ensure(volume), audit)
+            landing = self._read(work, recorded, volume, self._attaching.ensure(volume))
+            return replace(landing, method=recorded.method, size=volume.size * GIBIBYTE, identity=volume.id)
 
         return volume_target(work.target).bind(lambda name: answering(lambda: verify(name)))
 
@@ -156,7 +154,7 @@ class Clones:
         """The volume's name, if anything can be cloned to it, as far as can be told without Cinder."""
         if work.location is None:
             return Failure(Unsupported("needs a location"))
-        if (why_not := _objection(work, self._rules)) is not None:
+        if (why_not := _objection(work, self._setup.transfer.rules)) is not None:
             return Failure(why_not)
         return volume_of(work.location).bind(lambda _: volume_target(work.target))
 
@@ -226,7 +224,7 @@ class Clones:
             **({"device": volume.metadata[DEVICE]} if not attached.startswith("no") else {}),
             **({"also attached to": others} if others else {}),
         }
-        return Report(State.CHANGED if attached.startswith("no") else State.INTACT, details)
+        return Report(State.DETACHED if attached.startswith("no") else State.INTACT, details)
 
     # What is done
 
@@ -258,30 +256,21 @@ class Clones:
 
     def _inspected(self, work: Work, volume: Volume, held: Held) -> str | None:
         """What found the format safe: only the beginning is read."""
-        if not self._rules.inspect:
-            return None
         size = volume.size * GIBIBYTE
         image = work.image and replace(work.image, size=None)
-        audit = _value(Audit.of(image, verify=False, inspect=True))
-        with self._attaching.looking(held) as device, closing(StreamSource(device.open(0, size), size)) as source:
-            try:
-                audit.inspect(source)
-            except SourceBroken as broken:
-                raise Fault(Unavailable(str(broken))) from None
-        return _value(audit.verdict(size)).inspected_by
+        with self._attaching.looking(held) as device:
+            return _value(self._setup.inspect(image, StreamSource(device.open(0, size), size)))
 
     def _publish(self, work: Work, name: str, landing: Landing, replaces: Sequence[Volume]) -> None:
         volume = self._cinder.known(str(landing.identity))
         replaced = [each.id for each in replaces]
-        self._note(
-            work,
-            {
-                "clone": landing.identity,
-                "size": landing.size,
-                "inspected_by": landing.inspected_by,
-                "replaced": replaced,
-            },
-        )
+        notes = {
+            "clone": landing.identity,
+            "size": landing.size,
+            "inspected_by": landing.inspected_by,
+            "replaced": replaced,
+        }
+        _value(self._setup.note(work, notes))
         if not replaced and self._cinder.named(name):
             raise Fault(TargetOccupied(f"{work.target} exists; nothing is overwritten unasked"))
         self._cinder.change(volume, name=name)
@@ -294,21 +283,12 @@ class Clones:
             if self._is_ours(each, target):
                 self._attaching.delete(each)
 
-    def _read(self, work: Work, recorded: Association, volume: Volume, held: Held, audit: Audit) -> Landing:
-        capacity = volume.size * GIBIBYTE
-        size = min((recorded.image and recorded.image.size) or capacity, capacity)
-        with self._attaching.looking(held) as device, closing(StreamSource(device.open(0, size), size)) as source:
-            try:
-                if audit.is_hashing:
-                    pipeline.run(source, (audit.take,), lambda done: work.observer.progress(done, size))
-                else:
-                    audit.inspect(source)
-            except SourceBroken as broken:
-                raise Fault(Unavailable(str(broken))) from None
-        found = _value(audit.verdict(size))
-        return Landing(
-            recorded.method, capacity, found.digest, found.verified, identity=volume.id, inspected_by=found.inspected_by
-        )
+    def _read(self, work: Work, recorded: Association, volume: Volume, held: Held) -> Landing:
+        image, capacity = recorded.image, volume.size * GIBIBYTE
+        size = min((image and image.size) or capacity, capacity)
+        image = image and replace(image, size=image.size or None)  # one that was registered where it lies may have 0
+        with self._attaching.looking(held) as device:
+            return _value(self._setup.audit(image, StreamSource(device.open(0, size), size), work.observer))
 
     def _of_fetch(self, intent: Intent, name: str) -> Landing | Kept:
         noted = intent.notes
@@ -332,14 +312,6 @@ class Clones:
         volume = self._cinder.volume(moving) if isinstance(moving, str) else None
         new = volume_target(intent.destination or "").value_or(None)
         return Landing(identity=volume.id) if volume is not None and volume.name == new else Kept()
-
-    def _note(self, work: Work, notes: dict[str, object]) -> None:
-        if work.intent is not None:
-            _value(
-                self._journal.note(work.target, notes).alt(
-                    lambda failure: TargetFailed(f"what is done can't be written down: {failure}")
-                )
-            )
 
 
 def _objection(work: Work, rules: Rules) -> Refusal | None:
@@ -378,15 +350,7 @@ def _as_recorded(work: Work, there: Sequence[Volume]) -> Landing:
     size = volume.size * GIBIBYTE
     if work.size is not None and work.size > size:
         raise Fault(TargetOccupied(f"{work.target} is there, with {size} bytes; remove it first, or force"))
-    return Landing(
-        recorded.method,
-        size,
-        recorded.digest,
-        recorded.verified,
-        identity=volume.id,
-        present=True,
-        inspected_by=recorded.inspected_by,
-    )
+    return Landing.already(recorded)
 
 
 def _value(outcome: Result[_Done, Refusal]) -> _Done:

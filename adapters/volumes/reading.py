@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from returns.result import Failure, Result, Success
 from typing_extensions import override
 
+from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.transfer.partial import Start
 from lading.adapters.transfer.sources import StreamSource
 from lading.adapters.volumes.attaching import Attaching
@@ -15,7 +16,6 @@ from lading.adapters.volumes.cinder import GIBIBYTE, Busy, Cinder, Fault, Volume
 from lading.adapters.volumes.names import HOST, READER, READS, is_left_over, reader, volume_of
 from lading.domain.handler import Work
 from lading.domain.refusals import Refusal, Unavailable, Unsupported
-from lading.ports.journal import Journal
 
 __all__ = ["VolumeSource", "Volumes", "check"]
 
@@ -40,8 +40,8 @@ class VolumeSource(StreamSource):
 class Volumes:
     """The volumes of images, to be read."""
 
-    def __init__(self, cinder: Cinder, attaching: Attaching, journal: Journal) -> None:
-        self._cinder, self._attaching, self._journal = cinder, attaching, journal
+    def __init__(self, cinder: Cinder, attaching: Attaching, setup: HandlerSetup) -> None:
+        self._cinder, self._attaching, self._setup = cinder, attaching, setup
 
     def open(self, work: Work, start: Start) -> Result[StreamSource, Refusal]:
         """Attach it, and read on from the start."""
@@ -132,10 +132,10 @@ class Volumes:
 
     def _note(self, work: Work, attachment: str) -> None:
         """So that it is found again also when it is cut off before it is marked. What was noted before stays."""
-        if work.intent is not None:
-            noted = self._journal.note(work.target, {**work.intent.notes, _NOTE: attachment})
-            if isinstance(noted, Failure):
-                raise Fault(Unavailable(f"what is done can't be written down: {noted.failure()}"))
+        notes = work.intent.notes if work.intent else {}
+        noted = self._setup.note(work, {**notes, _NOTE: attachment})
+        if isinstance(noted, Failure):
+            raise Fault(noted.failure())
 
 
 def check(volume: Volume) -> Volume:

@@ -9,13 +9,12 @@ import pytest
 from keystoneauth1.adapter import Adapter
 from keystoneauth1.identity.v3 import Password
 from keystoneauth1.session import Session
-from tests.benches.bench import DATA, IMAGE, Bench, Folder
+from tests.benches.bench import DATA, IMAGE, Bench, Folder, setup_of
 from tests.integration.services.cinder import POOL, Cinder
 from tests.integration.services.keystone import CINDER, Keystone, User
 
 from lading import Location, Work
 from lading.adapters.handlers.cinder import CinderHandler
-from lading.adapters.journals.memory import MemoryJournal
 from lading.adapters.settings import CinderHandlerSettings
 from lading.adapters.transfer.transfer import Transfer
 
@@ -128,7 +127,7 @@ def volume_names(cinder: Cinder, storage_keystone: Keystone) -> Iterator[VolumeN
 @pytest.fixture
 def cinder_handler(cinder: Cinder, storage_keystone: Keystone, transfer: Transfer) -> CinderHandler:
     settings = CinderHandlerSettings(host=HOST, timeout=20)
-    return CinderHandler(settings, transfer, MemoryJournal(), connecting(storage_keystone))
+    return CinderHandler(settings, setup_of(transfer), connecting(storage_keystone))
 
 
 @pytest.fixture

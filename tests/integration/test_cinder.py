@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from returns.result import Failure, Success
-from tests.benches.bench import DATA, IMAGE, Bench, Folder
+from tests.benches.bench import DATA, IMAGE, Bench, Folder, setup_of
 from tests.benches.cinder import HOST, VolumeNames, connecting
 from tests.integration.services.cinder import Cinder
 from tests.integration.services.fixtures import StartCinder, StartKeystone
@@ -218,7 +218,7 @@ def test_what_was_detached_behind_its_back_is_told_and_attached_again_at_the_nex
     detach(cinder, identity(work))
     report = handler.report(work).unwrap()
     assert (report.state, report.details["attached"]) == (
-        State.CHANGED,
+        State.DETACHED,
         "no; lading attaches it again at its next start",
     )
     handler.prepare([work.association])
@@ -310,7 +310,7 @@ def test_a_quota_without_room_is_a_refusal_that_says_so(cinder_volume_bench: Ben
 
 def test_nothing_is_cloned_where_all_must_be_verified(cinder_volume_bench: Bench, storage_keystone: Keystone) -> None:
     transfer = Transfer(MemoryVerifiedFiles(), Rules(allow_unverified=False))
-    handler = CinderHandler(CinderHandlerSettings(host=HOST), transfer, MemoryJournal(), connecting(storage_keystone))
+    handler = CinderHandler(CinderHandlerSettings(host=HOST), setup_of(transfer), connecting(storage_keystone))
     assert isinstance(handler.fetch(cinder_volume_bench.work).failure(), Unsupported)
 
 
@@ -360,7 +360,7 @@ def test_a_clone_that_was_cut_off_is_recognised_or_gone(
 ) -> None:
     journal, work = MemoryJournal(), cinder_volume_bench.work
     settings = CinderHandlerSettings(host=HOST, timeout=20)
-    handler = CinderHandler(settings, transfer, journal, connecting(storage_keystone))
+    handler = CinderHandler(settings, setup_of(transfer, journal), connecting(storage_keystone))
     intent = Intent(work.target, Verb.FETCH, "cinder", NOW, work.image, work.location)
     journal.begin(intent)
     work = replace(work, intent=intent)
@@ -378,7 +378,7 @@ def test_a_move_that_was_cut_off_is_recognised_or_did_not_happen(
     cinder_volume_bench: Bench, storage_keystone: Keystone, transfer: Transfer, volume_names: VolumeNames
 ) -> None:
     journal = MemoryJournal()
-    handler = CinderHandler(CinderHandlerSettings(host=HOST), transfer, journal, connecting(storage_keystone))
+    handler = CinderHandler(CinderHandlerSettings(host=HOST), setup_of(transfer, journal), connecting(storage_keystone))
     work = fetched(replace(cinder_volume_bench, handler=handler))
     there = volume_names.target("2")
     intent = Intent(work.target, Verb.MOVE, "cinder", NOW, work.image, work.location, there)
@@ -399,7 +399,7 @@ def test_a_cinder_that_is_stopped_or_silent_is_a_refusal_in_time(
     keystone = start_keystone()
     cinder = start_cinder(keystone)
     settings = CinderHandlerSettings(host=HOST, timeout=0.5)
-    handler = CinderHandler(settings, transfer, MemoryJournal(), connecting(keystone))
+    handler = CinderHandler(settings, setup_of(transfer), connecting(keystone))
     location = Location(f"cinder://{uuid.uuid4()}")
     works = [Work(folder.target("1"), IMAGE, location), Work("cinder:vm", IMAGE, location)]
     blank = Association("cinder:vm", "cinder", IMAGE, location, NOW, identity=str(uuid.uuid4()))
@@ -467,7 +467,7 @@ def test_what_glance_keeps_in_cinder_is_read_cloned_shown_moved_and_removed(
     volume = lading("show", target)
     assert (volume["state"], volume["details"]["attached"]) == ("intact", HOST)
     detach(cinder, volume["details"]["volume"])
-    assert lading("show", target)["state"] == "changed"
+    assert lading("show", target)["state"] == "detached"
     lading("mv", target, there)  # a start, which attaches it again
     assert lading("show", there)["state"] == "intact"
     assert lading("fetch", image["id"], there)["present"]

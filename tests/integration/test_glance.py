@@ -29,11 +29,11 @@ from lading import (
     Staged,
 )
 from lading.adapters.associations.memory import MemoryAssociations
-from lading.adapters.catalogs.cloud import connect_cloud
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.handlers.http import HttpHandler
+from lading.adapters.openstack.cloud import connect_cloud
 from lading.adapters.transfer.http import HttpOptions
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles

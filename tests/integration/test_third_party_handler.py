@@ -221,7 +221,7 @@ def test_what_a_restart_has_lost_is_told_and_then_established_again(lading: Comm
     lading("fetch", "noble", "shelf:1")
     restart(shelf)
     shown = record(lading("show", "shelf:1", "--json"))
-    assert (shown["state"], shown["details"]["connected"][:3]) == ("intact", "no;")
+    assert (shown["state"], shown["details"]["connected"][:3]) == ("detached", "no;")
     assert lading("verify", "shelf:1").returncode == 0
     assert record(lading("show", "shelf:1", "--json"))["details"]["connected"] == "yes"
 

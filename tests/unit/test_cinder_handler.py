@@ -22,7 +22,7 @@ from keystoneauth1.adapter import Adapter
 from keystoneauth1.session import Session
 from keystoneauth1.token_endpoint import Token
 from returns.result import Success
-from tests.benches.bench import DATA, IMAGE
+from tests.benches.bench import DATA, IMAGE, setup_of
 
 from lading import Association, Digest, Location, Scope, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
@@ -193,7 +193,7 @@ def connect(cinder: StandIn) -> Iterator[Callable[[], Adapter]]:
 @pytest.fixture
 def handler(connect: Callable[[], Adapter]) -> CinderHandler:
     settings = CinderHandlerSettings(host=HOST, timeout=2)
-    return CinderHandler(settings, Transfer(MemoryVerifiedFiles()), MemoryJournal(), connect)
+    return CinderHandler(settings, setup_of(Transfer(MemoryVerifiedFiles())), connect)
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_a_device_is_connected_again_when_the_host_was_restarted(
     assert work.association
     monkeypatch.setattr(attaching, "boot", lambda: "another start")
     report = handler.report(work).unwrap()
-    assert report.state is State.CHANGED
+    assert report.state is State.DETACHED
     assert report.details["attached"].startswith("no, the host was restarted")
     before = dict(cinder.attachments)
     handler.prepare([work.association])
@@ -317,7 +317,7 @@ def test_what_had_come_before_ctrl_c_is_gone_on_from(
     image = replace(IMAGE, size=len(data), digest=Digest("sha256", hashlib.sha256(data).hexdigest()))
     work = Work(str(tmp_path / "vm"), image, Location(f"cinder://{cinder.put(data)}"))
     transfer = Transfer(MemoryVerifiedFiles(), journal=journal)
-    handler = CinderHandler(CinderHandlerSettings(host=HOST), transfer, journal, connect)
+    handler = CinderHandler(CinderHandlerSettings(host=HOST), setup_of(transfer, journal), connect)
 
     class Impatient:
         def progress(self, done: int, total: int | None) -> None:

@@ -3,6 +3,7 @@
 The session's instances are shared: a test makes images of its own, and stops or freezes only what it started itself.
 """
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -143,6 +144,9 @@ def ceph_modules(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("ceph-modules") / "python"
     link_modules(folder)
     sys.path.append(str(folder))
+    # os-brick looks for them once, when it is first imported.
+    if (brick := sys.modules.get("os_brick.initiator.linuxrbd")) is not None:
+        vars(brick).update(rados=importlib.import_module("rados"), rbd=importlib.import_module("rbd"))
 
 
 @pytest.fixture(name="ceph", scope="session")

@@ -15,7 +15,7 @@ from keystoneauth1.plugin import BaseAuthPlugin
 from keystoneauth1.session import Session
 from typing_extensions import override
 
-from lading.adapters.catalogs.cloud import connect_cloud, tls_context
+from lading.adapters.openstack.cloud import connect_cloud, tls_context
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.urls import web_url
 

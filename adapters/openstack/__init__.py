@@ -1,0 +1,1 @@
+"""OpenStack: its clouds, as far as more than one adapter needs them."""
