@@ -49,6 +49,11 @@ class RbdSource:
         self.validator = f'"{identity}@{numbers[0]}"' if numbers else None
 
     @property
+    def needs(self) -> int | None:
+        """As many as the objects that there are: only what has a map of them can tell at once."""
+        return sum(length for _, length in self._objects(self.start, self.size)) if self._is_mapped else None
+
+    @property
     def image(self) -> Any:  # noqa: ANN401 - the bindings have no types
         """The bindings' Image, open for as long as this is."""
         return self._image
@@ -87,24 +92,41 @@ class RbdSource:
                 offset = stop
 
     def _extents(self) -> Iterator[Extent]:
-        import rbd  # noqa: PLC0415 - the distribution's package, needed by whoever comes here only
-
         offset = self.start
         while offset < self.size:
             end = min(self.size, (offset // _WINDOW + 1) * _WINDOW)
-            found: list[tuple[int, int]] = []
-
-            def note(at: int, length: int, exists: bool, found: list[tuple[int, int]] = found) -> None:  # noqa: FBT001 - as librbd calls it
-                if exists:
-                    found.append((at, length))
-
-            try:
-                # From no snapshot to this state: whatever is there. What a parent holds is there too.
-                self._image.diff_iterate(offset, end - offset, None, note)
-            except rbd.Error as error:
-                raise SourceBroken(f"its extents can't be told: {words(error)}") from error
-            yield from _with_holes(found, offset, end)
+            runs = _joined(self._objects(offset, end)) if self._is_mapped else [(offset, end - offset)]
+            yield from _with_holes([each for run in runs for each in self._allocated(*run)], offset, end)
             offset = end
+
+    def _objects(self, offset: int, end: int) -> list[tuple[int, int]]:
+        """The objects that there are, by the image's map of them: none is asked about."""
+        return self._allocated(offset, end - offset, whole_object=True)
+
+    def _allocated(self, offset: int, length: int, *, whole_object: bool = False) -> list[tuple[int, int]]:
+        """Where there is something in that run, in order. What a parent holds is there too."""
+        import rbd  # noqa: PLC0415 - the distribution's package, needed by whoever comes here only
+
+        found: list[tuple[int, int]] = []
+
+        def note(at: int, length: int, exists: bool) -> None:  # noqa: FBT001 - as librbd calls it
+            if exists:
+                found.append((at, length))
+
+        try:
+            # From no snapshot to this state: all that there is.
+            self._image.diff_iterate(offset, length, None, note, whole_object=whole_object)
+        except rbd.Error as error:
+            raise SourceBroken(f"its extents can't be told: {words(error)}") from error
+        return sorted(found)
+
+    @property
+    def _is_mapped(self) -> bool:
+        """Whether it has a map of its objects that is good: then asking about those that there aren't is saved."""
+        import rbd  # noqa: PLC0415 - see `_allocated`
+
+        has_map = self._image.features() & rbd.RBD_FEATURE_FAST_DIFF
+        return bool(has_map) and not self._image.flags() & rbd.RBD_FLAG_FAST_DIFF_INVALID
 
     def close(self) -> None:
         self._held.close()
@@ -155,9 +177,23 @@ def _hole(extent: Extent) -> Chunk:
     return Chunk(extent.offset, extent.length, None)
 
 
+def _joined(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Runs that follow each other, as one.
+
+    >>> _joined([(0, 4), (4, 4), (12, 4)])
+    [(0, 8), (12, 4)]
+    """
+    joined: list[tuple[int, int]] = []
+    for at, length in runs:
+        if joined and sum(joined[-1]) == at:
+            at, length = joined[-1][0], joined.pop()[1] + length  # noqa: PLW2901 - it goes on
+        joined.append((at, length))
+    return joined
+
+
 def _with_holes(data: list[tuple[int, int]], offset: int, end: int) -> Iterator[Extent]:
     """The runs of data, in order, and the holes between them."""
-    for at, length in sorted(data):
+    for at, length in data:
         if at > offset:
             yield Extent(offset, at - offset, is_hole=True)
         yield Extent(at, length, is_hole=False)

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.output import as_json, complain, error_record, printable
-from lading.domain.failures import HandlerNotLoaded, NotAssociated
+from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated
 from lading.ports.catalog import ImageListing
 from lading.ports.failures import ImageNotFound, LadingError
 
@@ -73,6 +73,9 @@ class Session:
     def _hint(self, failure: LadingError) -> str | None:
         if isinstance(failure, ImageNotFound) and not isinstance(self.container.catalog(), ImageListing):
             return None
+        if isinstance(failure, NoHandlerAvailable):
+            names = ", ".join(each.name for each in self.container.loaded().skipped)
+            return f"not loaded: {names} (`lading handlers` says why)" if names else None
         return _HINTS.get(type(failure))
 
 

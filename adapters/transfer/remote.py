@@ -79,6 +79,10 @@ class RemoteSource:
     def size(self) -> int | None:
         return self._mirrors.total if self._mirrors.total is not None else self._promised
 
+    @property
+    def needs(self) -> int | None:
+        return None if self.size is None else self.size - self.start
+
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
         offset = self.start
         for chunk in self._by_one(offset, free, trial=self._connections > 1):

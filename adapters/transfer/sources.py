@@ -36,6 +36,11 @@ class Source(Chunks, Protocol):
         """Bytes, when it is known beforehand."""
         ...
 
+    @property
+    def needs(self) -> int | None:
+        """Bytes that what is to come of it takes on a disk, fewer where it has holes; None when nobody knows."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -51,8 +56,7 @@ class FileSource:
         self.size = self.fingerprint.size
 
     @property
-    def allocated(self) -> int:
-        """Bytes that it takes on its disk: fewer than its size where it has holes."""
+    def needs(self) -> int:
         return min(os.fstat(self.descriptor).st_blocks * 512, self.size)  # stat(2): blocks are of 512 bytes
 
     @property
@@ -106,6 +110,10 @@ class StreamSource:
         self._stream = stream
         self.size = size
         self.start = start
+
+    @property
+    def needs(self) -> int | None:
+        return None if self.size is None else self.size - self.start
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
         offset = self.start

@@ -177,8 +177,7 @@ class Transfer:
         notes = Notes(self._journal, work)
         is_local = isinstance(source, FileSource)
         if not is_local:
-            roomy = room_for(None if source.size is None else source.size - source.start, work.target)
-            ready = roomy.bind(lambda _: notes.begun(source.validator))
+            ready = room_for(source.needs, work.target).bind(lambda _: notes.begun(source.validator))
             if isinstance(ready, Failure):
                 return ready
         named = notes.are_kept and not is_local
@@ -188,7 +187,7 @@ class Transfer:
             if isinstance(source, FileSource) and clone(source.descriptor, new.descriptor):
                 method, filled = "reflink", Success(self._check_clone(source, filling))
             elif isinstance(source, FileSource):
-                filled = room_for(source.allocated, work.target).map(lambda _: _copy(source, filling))
+                filled = room_for(source.needs, work.target).map(lambda _: _copy(source, filling))
             else:
                 is_known_again = audit.promised is not None or is_strong(source.validator)
                 filled = _stream(new, filling, keepable=named and is_known_again)

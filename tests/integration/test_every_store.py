@@ -204,9 +204,13 @@ def test_an_image_in_rbd_is_cloned_for_a_target_in_a_pool_and_by_nobody_else(
     assert stores.ceph.images("vms") == []
 
 
-def test_without_ceph_s_bindings_the_handler_is_skipped_with_the_name_of_the_package(lading: Lading) -> None:
+def test_without_ceph_s_bindings_the_handler_is_skipped_with_the_name_of_the_package(
+    lading: Lading, image: Told
+) -> None:
     done = lading("handlers", PYTHONPATH="")
     assert "python3-rados and python3-rbd are not installed" in done.stdout
     assert done.stderr == ""
+    refused = lading("fetch", image["id"], "rbd:vms/1", PYTHONPATH="")
+    assert "not loaded: rbd (`lading handlers` says why)" in refused.stderr
     named = lading("handlers", PYTHONPATH="", LADING_HANDLERS__ORDER="rbd,file")
     assert "handler rbd is skipped: python3-rados and python3-rbd are not installed" in named.stderr

@@ -84,9 +84,11 @@ def clone_work(pool: Pool, rbd_location: str) -> Work:
 # Exports.
 
 
-def test_only_what_is_allocated_is_written_and_the_rest_stays_a_hole(ceph: Ceph, folder: Folder) -> None:
+@pytest.mark.parametrize("features", ["layering,exclusive-lock,object-map,fast-diff", "layering"])
+def test_only_what_is_allocated_is_written_and_the_rest_stays_a_hole(ceph: Ceph, folder: Folder, features: str) -> None:
+    """With a map of the image's objects, and without."""
     name = new_name()
-    ceph.rbd("create", "--size", "256M", f"images/{name}")
+    ceph.rbd("create", "--size", "256M", "--image-feature", features, f"images/{name}")
     data = os.urandom(MEBIBYTE)
     write_at(ceph, f"images/{name}", {5 * MEBIBYTE + 4096: data, 200 * MEBIBYTE: data})
     location = ceph.snap("images", name, "snap")
@@ -98,6 +100,18 @@ def test_only_what_is_allocated_is_written_and_the_rest_stays_a_hole(ceph: Ceph,
     assert (landing.size, landing.verified, landing.method) == (256 * MEBIBYTE, True, "export")
     assert os.stat(work.target).st_blocks * 512 <= 3 * MEBIBYTE
     assert Path(work.target).read_bytes() == bytes(whole)
+
+
+def test_a_disk_must_have_room_for_what_is_allocated_and_no_more(ceph: Ceph, small_disk: Path) -> None:
+    thin, thick = new_name(), new_name()
+    for name, amount in ((thin, 1), (thick, 9)):
+        ceph.rbd("create", "--size", "1G", f"images/{name}")
+        write_at(ceph, f"images/{name}", {number << 22: b"x" for number in range(amount)})
+    image = Image("id", size=1 << 30, disk_format="raw")
+    work = Work(str(small_disk / "1"), image, Location(ceph.snap("images", thick, "snap")))
+    assert "needs 37748736 bytes" in reason_of(handler_of(ceph).fetch(work))
+    work = replace(work, location=Location(ceph.snap("images", thin, "snap")))
+    assert handler_of(ceph).fetch(work).unwrap().size == 1 << 30
 
 
 def test_what_a_clone_has_of_its_parent_is_exported_too(ceph: Ceph, folder: Folder) -> None:
