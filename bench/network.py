@@ -10,31 +10,40 @@ lading flushes what it publishes, and of the peers none does: a row without a go
 
 import argparse
 import contextlib
-import hashlib
 import importlib.util
 import json
 import os
-import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.common.race import (
+    GIBIBYTE,
+    HASH,
+    MEBIBYTE,
+    Disk,
+    Goal,
+    Run,
+    judged,
+    machine,
+    make_disk,
+    medians,
+    places,
+    run,
+    show,
+    told,
+)
 from tests.integration.services.cache import cache
 from tests.integration.services.glance import Glance, glance, token
 from tests.integration.services.nginx import Nginx, nginx
 
-MEBIBYTE: Final = 1 << 20
-GIBIBYTE: Final = 1 << 30
 TOKEN: Final = token("member", "reader")
-HASH: Final = "import hashlib, sys; hashlib.file_digest(open(sys.argv[1], 'rb'), 'sha512')"
 # Given an output, the SDK writes and verifies by itself; without one, the caller writes, and nobody verifies.
 SDK: Final = """
 import sys, openstack
@@ -55,16 +64,6 @@ pooch.retrieve(sys.argv[1], f"sha512:{sys.argv[2]}", fname=target.name, path=tar
 """
 
 
-class Goal(NamedTuple):
-    """What lading shall take at most, as a share of the slowest of these peers."""
-
-    name: str
-    lading: str
-    peers: tuple[str, ...]
-    most: float | None
-    """None: no goal, but good to know."""
-
-
 GOALS: Final = (
     Goal("Glance: the larger of curl and sha512", "lading, Glance", ("curl, Glance", "sha512"), 1.15),
     Goal("Glance: openstacksdk, verified", "lading, Glance", ("SDK, verified",), 0.5),
@@ -78,55 +77,6 @@ GOALS: Final = (
 MOST_MEMORY: Final = 128
 """MiB."""
 MOST_BLOCKS: Final = 1.02
-
-
-class Run(NamedTuple):
-    seconds: float
-    peak: int
-    """Bytes."""
-
-
-def run(command: Sequence[str], variables: Mapping[str, str]) -> Run:
-    started = time.perf_counter()
-    process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None  # noqa: S101 - for the type checker
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.stderr.close()
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"{' '.join(command)} failed:\n{said}")
-    return Run(seconds, usage.ru_maxrss * 1024)
-
-
-class Disk(NamedTuple):
-    """An image as nginx serves it and the file catalog knows it."""
-
-    name: str
-    path: Path
-    digest: str
-    data: int
-    """Bytes that are no hole."""
-
-    @property
-    def size(self) -> int:
-        return self.path.stat().st_size
-
-
-def make_disk(path: Path, size: int, data: int) -> Disk:
-    """Data in 64 pieces, at the most, that begin at a block; holes between them."""
-    pieces = min(64, data // 4096)
-    with path.open("w+b") as file:
-        file.truncate(size)
-        for number in range(pieces):
-            file.seek(number * (size // pieces))
-            # In small steps: a process starts with its parent's memory on its account (getrusage(2)).
-            for start in range(0, data // pieces, MEBIBYTE):
-                file.write(os.urandom(min(MEBIBYTE, data // pieces - start)))
-        os.fsync(file.fileno())
-        file.seek(0)
-        return Disk(path.stem, path, hashlib.file_digest(file, "sha512").hexdigest(), data)
 
 
 class Peers(NamedTuple):
@@ -273,45 +223,6 @@ def bench(peers: Peers) -> Iterator[Bench]:
         yield Bench(folders[0], running, stack.enter_context(nginx(folders[2])), peers)
 
 
-def places(asked: Sequence[str]) -> dict[str, str | None]:
-    """Where targets can be: the folder in which to make one, None for the usual."""
-    places: dict[str, str | None] = {}
-    if "shm" in asked and Path("/dev/shm").is_dir():  # noqa: S108 - the place for it
-        places["shm"] = "/dev/shm"  # noqa: S108
-    if "disk" in asked:
-        places["disk"] = None
-    return places
-
-
-def judged(runs: Mapping[str, Sequence[Run]]) -> list[dict[str, object]]:
-    """The goals' table."""
-    medians = {way: statistics.median(each.seconds for each in done) for way, done in runs.items()}
-    rows: list[dict[str, object]] = []
-    for goal in GOALS:
-        row: dict[str, object] = {"against": goal.name, "lading": medians[goal.lading], "goal": goal.most}
-        if all(peer in medians for peer in goal.peers):
-            row["peer"] = max(medians[peer] for peer in goal.peers)
-            row["ratio"] = medians[goal.lading] / max(medians[peer] for peer in goal.peers)
-        rows.append(row)
-    return rows
-
-
-def show(rows: Sequence[Mapping[str, object]]) -> None:
-    print(f"  {'against':<44}{'lading, s':>10}{'peer, s':>10}{'ratio':>8}{'goal':>8}")
-    for row in rows:
-        print(f"  {row['against']:<44}{row['lading']:>10.2f}", end="")
-        if "ratio" not in row:
-            print("   not measured: there is no such peer here")
-            continue
-        most, ratio = row["goal"], row["ratio"]
-        assert isinstance(ratio, float)  # noqa: S101 - for the type checker
-        print(f"{row['peer']:>10.2f}{ratio:>8.2f}", end="")
-        if isinstance(most, float):
-            print(f"{most:>8.2f}  {'met' if ratio <= most else 'MISSED'}")
-        else:
-            print(f"{'–':>8}")
-
-
 def memory(runs: Mapping[str, Sequence[Run]]) -> dict[str, float]:
     """The most that lading took for each image, in MiB."""
     return {way: max(each.peak for each in done) / MEBIBYTE for way, done in runs.items() if way.startswith("lading")}
@@ -333,21 +244,14 @@ def measure_zeros(bench: Bench, target: Path) -> float:
     return blocks / disk.data
 
 
-def machine() -> dict[str, object]:
-    cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    model = next((line.partition(":")[2].strip() for line in cpu.splitlines() if line.startswith("model name")), "?")
-    versions = {"python": platform.python_version(), "kernel": platform.release()}
-    return {"cpu": model, "cores": os.cpu_count(), "load": os.getloadavg(), **versions}
-
-
 def measure(bench: Bench, disks: tuple[Disk, Disk], target: Path, options: argparse.Namespace) -> dict[str, object]:
     """One place, printed."""
     print(f"\n{target.parent}, 1 GiB, {options.rounds} rounds")
     runs = bench.race(*disks, target, options.rounds)
-    rows = judged(runs)
+    times = medians(runs)
+    rows = judged(GOALS, times)
     show(rows)
-    medians = {way: statistics.median(each.seconds for each in done) for way, done in runs.items()}
-    for way, seconds in medians.items():
+    for way, seconds in times.items():
         print(f"  {way:<44}{seconds:>10.2f} s")
     peaks = memory(runs) | (measure_large(bench, target) if options.large else {})
     for way, peak in peaks.items():
@@ -355,11 +259,7 @@ def measure(bench: Bench, disks: tuple[Disk, Disk], target: Path, options: argpa
     share = measure_zeros(bench, target)
     print(f"  {'4 GiB, 3.5 GiB of zeros: blocks / data':<44}{share:>10.3f}{told(share <= MOST_BLOCKS)}")
     spread = {way: [each.seconds for each in done] for way, done in runs.items()}
-    return {"rows": rows, "medians": medians, "seconds": spread, "peaks_mebibytes": peaks, "blocks_of_data": share}
-
-
-def told(is_met: bool) -> str:  # noqa: FBT001 - its one argument
-    return "  met" if is_met else "  MISSED"
+    return {"rows": rows, "medians": times, "seconds": spread, "peaks_mebibytes": peaks, "blocks_of_data": share}
 
 
 def main() -> None:
