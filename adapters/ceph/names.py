@@ -62,16 +62,16 @@ def pool_target(target: str) -> Result[PoolImage, Refusal]:
     'rbd:disk names no image in a pool; expected rbd:POOL/IMAGE'
     """
     match target.removeprefix(_TARGET).split("/"):
-        case [pool, name] if is_pool_target(target) and pool and _is_name(name):
+        case [pool, name] if is_pool_target(target) and _are_names(pool, name):
             return Success(PoolImage(pool, "", name))
-        case [pool, namespace, name] if is_pool_target(target) and pool and namespace and _is_name(name):
+        case [pool, namespace, name] if is_pool_target(target) and _are_names(pool, namespace, name):
             return Success(PoolImage(pool, namespace, name))
     return Failure(Unsupported(f"{target} names no image in a pool; expected rbd:POOL/IMAGE"))
 
 
-def _is_name(text: str) -> bool:
-    # Ceph's own programs would take it for an image and a snapshot.
-    return bool(text) and "@" not in text
+def _are_names(*texts: str) -> bool:
+    # With an `@`, Ceph's own programs would take it for an image and a snapshot.
+    return all(text and text.isprintable() and "@" not in text for text in texts)
 
 
 def snapshot_of(location: Location) -> Result[Snapshot, Refusal]:
@@ -83,7 +83,7 @@ def snapshot_of(location: Location) -> Result[Snapshot, Refusal]:
     'the location names neither a cluster nor a snapshot; expected rbd://FSID/POOL/IMAGE/SNAPSHOT'
     """
     parts = [unquote(each) for each in location.url.strip().partition("://")[2].split("/")]
-    if len(parts) != _PARTS or not all(parts):
+    if len(parts) != _PARTS or not all(part and part.isprintable() for part in parts):
         missing = "neither a cluster nor a snapshot" if len(parts) == 1 else "no snapshot in a pool of a cluster"
         return Failure(Unsupported(f"the location names {missing}; expected rbd://FSID/POOL/IMAGE/SNAPSHOT"))
     return Success(Snapshot(*parts))

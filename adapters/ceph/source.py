@@ -70,11 +70,12 @@ class RbdSource:
                     ahead.append(_hole(piece) if piece.is_hole else _Read(self._image, piece))
                 if not ahead:
                     return
-                first = ahead.popleft()
+                first = ahead[0]
                 if isinstance(first, Chunk):
                     yield first
                 else:
                     yield from first.chunks()
+                ahead.popleft()
         finally:
             # Nothing is closed under the hands of what still reads from it.
             for each in ahead:

@@ -150,6 +150,7 @@ def test_bytes_that_are_not_the_image_s_are_refused_and_nothing_is_left(ceph: Ce
         ("rbd://noble", "neither a cluster nor a snapshot"),
         ("rbd://a/b/c", "no snapshot in a pool"),
         ("rbd://a/b/c/", "no snapshot in a pool"),
+        ("rbd://a/b/c%00/d", "no snapshot in a pool"),
         (f"rbd://{OTHER_FSID}/images/noble/snap", f"in the cluster {OTHER_FSID}"),
         ("rbd://{fsid}/nowhere/noble/snap", "there is no pool nowhere"),
         ("rbd://{fsid}/images/nobody/snap", "there is no snapshot snap of an image images/nobody"),
@@ -276,7 +277,18 @@ def test_a_pool_that_there_is_not_can_hold_no_target(ceph: Ceph, rbd_location: s
 
 
 @pytest.mark.parametrize(
-    "target", ["rbd:", "rbd:vms", "rbd:vms/", "rbd:/1", "rbd:vms//1", "rbd:a/b/c/d", "rbd:vms/1@s"]
+    "target",
+    [
+        "rbd:",
+        "rbd:vms",
+        "rbd:vms/",
+        "rbd:/1",
+        "rbd:vms//1",
+        "rbd:a/b/c/d",
+        "rbd:vms/1@s",
+        "rbd:vms/\udcff",
+        "rbd:v\0/1",
+    ],
 )
 def test_a_target_that_names_no_image_in_a_pool_is_refused_with_the_form_that_is_expected(
     ceph: Ceph, rbd_location: str, target: str
