@@ -54,8 +54,8 @@ def is_pool_target(target: str) -> bool:
 def pool_target(target: str) -> Result[PoolImage, Refusal]:
     """The image that a target such as `rbd:POOL/IMAGE` or `rbd:POOL/NAMESPACE/IMAGE` names.
 
-    >>> pool_target("rbd:vms/disk")
-    <Success: PoolImage(pool='vms', namespace='', name='disk')>
+    >>> pool_target("rbd:vms/disk").unwrap()
+    PoolImage(pool='vms', namespace='', name='disk')
     >>> pool_target("rbd:vms/blue/disk").unwrap().namespace
     'blue'
     >>> pool_target("rbd:disk").failure().reason

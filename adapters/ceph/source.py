@@ -157,9 +157,12 @@ class _Read:
     def chunks(self) -> Iterator[Chunk]:
         """Its bytes, as the bindings gave them: copying them into other buffers takes a sixth of an export's time."""
         self._done.wait()
-        data, (offset, length, _) = self._data, self._extent
+        data, completion, (offset, length, _) = self._data, self._completion, self._extent
+        # The completion knows this by its callback: without the circle, the bytes go as soon as nobody needs them.
+        self._data = self._completion = None
         if data is None or len(data) != length:
-            raise SourceBroken(_why_not(self._completion, self._extent))
+            raise SourceBroken(_why_not(completion, self._extent))
+        del completion
         for base in range(0, length, CHUNK):
             yield Chunk(offset + base, min(CHUNK, length - base), data, base)
 
