@@ -9,9 +9,9 @@ from returns.result import Failure, Result, Success
 
 from lading.domain.asking import ask
 from lading.domain.failures import HandlerNotLoaded, HandlerRefused, NotAssociated, TargetFailure
-from lading.domain.handler import Handler, Landing, Verifiable, Work
+from lading.domain.handler import Handler, Landing, Recoverable, Verifiable, Work
 from lading.domain.recovery import Ledger, Recovery, moved
-from lading.domain.refusals import Refusal, Unsupported
+from lading.domain.refusals import Refusal, Unavailable, Unsupported
 from lading.ports.association import Association
 from lading.ports.context import Context
 from lading.ports.failures import StoreUnavailable
@@ -114,8 +114,7 @@ class Targets:
             intent = Intent(target, verb, name, self._ledger.clock(), work.image, work.location, destination, force)
             begun: Result[Work, TargetFailure] = self._ledger.begin(work, intent)
             outcome = begun.bind(lambda work: act(held._replace(work=work)))
-            # What a store that broke on the way has left half done stays written down: recovery sees to it.
-            if not isinstance(outcome, Failure) or not isinstance(outcome.failure(), StoreUnavailable):
+            if not isinstance(outcome, Failure) or not _is_open(held.handler, verb, outcome.failure()):
                 self.settle(target)
             return outcome
 
@@ -153,6 +152,16 @@ def _answer(
     return ask(held.handler, held.work, given, verb, *arguments).alt(
         lambda refusal: HandlerRefused(held.association.target, held.handler.name, refusal)
     )
+
+
+def _is_open(handler: Handler, verb: Verb, failure: TargetFailure) -> bool:
+    """Whether nobody knows how it ended: it stays written down, and recovery sees to it.
+
+    A store that broke on the way has left it half done; storage that didn't answer may have moved it all the same.
+    """
+    if isinstance(failure, HandlerRefused):
+        return verb is Verb.MOVE and isinstance(failure.refusal, Unavailable) and isinstance(handler, Recoverable)
+    return isinstance(failure, StoreUnavailable)
 
 
 def _move_back(held: _Held, destination: str, failure: StoreUnavailable) -> StoreUnavailable:

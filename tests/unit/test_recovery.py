@@ -276,6 +276,27 @@ def test_a_removal_is_written_down_before_the_handler_is_asked(host: Host) -> No
     assert host.under_way == []
 
 
+def test_a_move_that_storage_did_not_answer_stays_written_down_for_it_may_have_moved_all_the_same(host: Host) -> None:
+    lost = CarefulPool(moves=away, recovers=answers(WHOLE))
+    dispatcher = host.recorded(RECORDED).dispatcher(lost)
+    assert isinstance(dispatcher.move(TARGET, ELSEWHERE).failure(), HandlerRefused)
+    assert [each.verb for each in host.under_way] == [Verb.MOVE]
+    assert [each.outcome for each in dispatcher.recover()] == [Outcome.FINISHED]
+    assert (host.under_way, host.associations.get(TARGET).unwrap()) == ([], None)
+    assert host.associations.get(ELSEWHERE).unwrap() is not None
+
+
+@pytest.mark.parametrize(
+    "refused", [CarefulPool(moves=occupied), Pool(moves=away), CarefulPool(removes=away), CarefulPool(removes=occupied)]
+)
+def test_any_other_refusal_is_the_end_of_it(host: Host, refused: Pool) -> None:
+    dispatcher = host.recorded(RECORDED).dispatcher(refused)
+    dispatcher.move(TARGET, ELSEWHERE)
+    dispatcher.remove(TARGET)
+    dispatcher.remove(ELSEWHERE)
+    assert host.under_way == []
+
+
 def test_a_move_is_written_down_before_the_handler_is_asked(host: Host) -> None:
     seen: list[Intent] = []
 
