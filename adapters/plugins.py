@@ -6,8 +6,9 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Final
 
+from lading.adapters.handlers.settings import BUILT_IN
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.settings import BUILT_IN_HANDLERS, Settings, SettingsError
+from lading.adapters.settings import Settings, SettingsError
 from lading.adapters.transfer.transfer import Transfer
 from lading.domain.handler import Handler
 from lading.ports.catalog import ImageCatalog
@@ -66,7 +67,8 @@ def available_handlers(
 
         return build
 
-    names = sorted(found, key=lambda name: BUILT_IN_HANDLERS.index(name) if name in BUILT_IN_HANDLERS else len(found))
+    # Where no order is configured, those that cost the same are tried as BUILT_IN has them, and strangers after them.
+    names = [*(name for name in BUILT_IN if name in found), *(name for name in found if name not in BUILT_IN)]
     return {name: building(name, found[name]) for name in names}
 
 

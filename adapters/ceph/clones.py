@@ -13,8 +13,8 @@ from lading.adapters.ceph.names import pool_target, snapshot_of
 from lading.adapters.ceph.parents import Parent, objection, parent_of
 from lading.adapters.ceph.site import Site, another, at, is_another
 from lading.adapters.ceph.source import RbdSource
+from lading.adapters.handlers.settings import RbdHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.settings import RbdHandlerSettings
 from lading.domain.handler import Kept, Landing, Report, State, Work
 from lading.domain.refusals import Mismatched, Refusal, TargetFailed, TargetOccupied, Unsupported
 from lading.ports.journal import Intent, Verb

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from returns.result import Failure, Result
 
 from lading.adapters.ceph.names import PoolImage, Snapshot
-from lading.adapters.settings import RbdHandlerSettings
+from lading.adapters.handlers.settings import RbdHandlerSettings
 from lading.domain.refusals import Refusal, TargetFailed, Unavailable, Unconfigured, Unsupported
 
 __all__ = ["Absent", "Cluster", "answering", "connected", "words"]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.handlers.settings import CinderHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.openstack.cloud import connect_cloud
-from lading.adapters.settings import CinderHandlerSettings, read_table
+from lading.adapters.settings import read_table
 from lading.adapters.volumes.attaching import Attaching
 from lading.adapters.volumes.cinder import Cinder
 from lading.adapters.volumes.clones import Clones

@@ -7,8 +7,9 @@ from typing import Self
 from returns.result import Failure, Result
 
 from lading.adapters.handlers.landing import LandingHandler
+from lading.adapters.handlers.settings import FileHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.settings import FileHandlerSettings, read_table
+from lading.adapters.settings import read_table
 from lading.adapters.transfer.opening import local_path, open_beneath
 from lading.adapters.transfer.sources import FileSource
 from lading.adapters.transfer.transfer import Transfer

@@ -5,8 +5,9 @@ from importlib.util import find_spec
 from typing import Self
 
 from lading.adapters.handlers.landing import RemoteHandler
+from lading.adapters.handlers.settings import HttpHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.settings import HttpHandlerSettings, read_table
+from lading.adapters.settings import read_table
 from lading.adapters.transfer.guard import Guard
 from lading.adapters.transfer.http import HttpOptions
 from lading.domain.cost import Cost

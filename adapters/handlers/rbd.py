@@ -11,8 +11,9 @@ from lading.adapters.ceph.clones import Clones
 from lading.adapters.ceph.cluster import answering, connected
 from lading.adapters.ceph.names import PoolImage, Snapshot, is_pool_target, snapshot_of
 from lading.adapters.ceph.source import RbdSource
+from lading.adapters.handlers.settings import RbdHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.settings import RbdHandlerSettings, read_table
+from lading.adapters.settings import read_table
 from lading.adapters.transfer.partial import Start
 from lading.domain.cost import Cost
 from lading.domain.handler import Kept, Landing, Report, Work

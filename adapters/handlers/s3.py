@@ -16,8 +16,9 @@ from typing import Final, Self
 from urllib.parse import quote, urlsplit
 
 from lading.adapters.handlers.landing import RemoteHandler
+from lading.adapters.handlers.settings import S3HandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.settings import S3HandlerSettings, read_table
+from lading.adapters.settings import read_table
 from lading.adapters.transfer.guard import Guard
 from lading.adapters.transfer.http import HttpOptions, HttpRefused, Origin
 from lading.adapters.transfer.pipeline import SourceBroken

@@ -11,8 +11,9 @@ from urllib.parse import quote, unquote, urlsplit
 from returns.result import Failure, Result, Success
 
 from lading.adapters.handlers.landing import RemoteHandler
+from lading.adapters.handlers.settings import SwiftHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.settings import SwiftHandlerSettings, read_table
+from lading.adapters.settings import read_table
 from lading.adapters.transfer.guard import Guard
 from lading.adapters.transfer.http import HttpOptions, Origin
 from lading.adapters.transfer.mirrors import Mirrors

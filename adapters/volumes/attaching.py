@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple
 
-from lading.adapters.settings import CinderHandlerSettings
+from lading.adapters.handlers.settings import CinderHandlerSettings
 from lading.adapters.volumes.bricks import Bricks, Device, is_userland, userland_name
 from lading.adapters.volumes.cinder import Attachment, Busy, Cinder, Fault, Volume, quietly
 from lading.adapters.volumes.names import (

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lading.adapters.folders import make_private
-from lading.adapters.settings import CinderHandlerSettings
+from lading.adapters.handlers.settings import CinderHandlerSettings
 from lading.adapters.volumes.cinder import Fault
 from lading.domain.refusals import Unavailable, Unconfigured, Unsupported
 

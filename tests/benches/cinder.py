@@ -15,7 +15,7 @@ from tests.integration.services.keystone import CINDER, Keystone, User
 
 from lading import Location, Work
 from lading.adapters.handlers.cinder import CinderHandler
-from lading.adapters.settings import CinderHandlerSettings
+from lading.adapters.handlers.settings import CinderHandlerSettings
 from lading.adapters.transfer.transfer import Transfer
 
 __all__ = [

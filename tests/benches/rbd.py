@@ -10,7 +10,7 @@ from tests.integration.services.ceph import Ceph, CephError
 
 from lading import Location, Work
 from lading.adapters.handlers.rbd import RbdHandler
-from lading.adapters.settings import RbdHandlerSettings
+from lading.adapters.handlers.settings import RbdHandlerSettings
 from lading.adapters.transfer.transfer import Transfer
 
 __all__ = ["Pool", "pool", "rbd_bench", "rbd_handler", "rbd_location", "rbd_pool_bench"]

@@ -8,7 +8,7 @@ from tests.integration.services.rgw import KEY, Rgw
 
 from lading import Location, Work
 from lading.adapters.handlers.s3 import S3Handler
-from lading.adapters.settings import S3HandlerSettings
+from lading.adapters.handlers.settings import S3HandlerSettings
 from lading.adapters.transfer.transfer import Transfer
 
 __all__ = ["s3_bench"]

@@ -7,8 +7,8 @@ from tests.benches.bench import DATA, IMAGE, Bench, Folder
 from tests.integration.services.rgw import Rgw
 
 from lading import Location, Work
+from lading.adapters.handlers.settings import SwiftHandlerSettings
 from lading.adapters.handlers.swift import SwiftHandler
-from lading.adapters.settings import SwiftHandlerSettings
 from lading.adapters.transfer.transfer import Transfer
 
 __all__ = ["swift_bench"]

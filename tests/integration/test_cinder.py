@@ -24,8 +24,8 @@ from tests.integration.services.keystone import CINDER, Keystone
 
 from lading import Association, Digest, Location, Mismatched, Unavailable, Work
 from lading.adapters.handlers.cinder import CinderHandler
+from lading.adapters.handlers.settings import CinderHandlerSettings
 from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.settings import CinderHandlerSettings
 from lading.adapters.transfer.transfer import Rules, Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 from lading.adapters.volumes.attaching import Attaching

@@ -37,8 +37,8 @@ from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.ceph import pool_images
 from lading.adapters.handlers.rbd import RbdHandler
+from lading.adapters.handlers.settings import RbdHandlerSettings
 from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.settings import RbdHandlerSettings
 from lading.adapters.transfer.transfer import Rules, Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 from lading.ports.journal import Intent, Verb

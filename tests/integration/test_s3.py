@@ -16,7 +16,7 @@ from tests.integration.services.rgw import KEY, Rgw, S3Key
 
 from lading import Association, Digest, Image, Landing, Location, Mismatched, Refusal, Unavailable, Work
 from lading.adapters.handlers.s3 import S3Handler
-from lading.adapters.settings import S3HandlerSettings
+from lading.adapters.handlers.settings import S3HandlerSettings
 from lading.adapters.transfer import remote
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles

@@ -32,8 +32,8 @@ from lading import (
     Work,
 )
 from lading.adapters.handlers.s3 import S3Handler
+from lading.adapters.handlers.settings import S3HandlerSettings, SwiftHandlerSettings
 from lading.adapters.handlers.swift import SwiftHandler
-from lading.adapters.settings import S3HandlerSettings, SwiftHandlerSettings
 from lading.adapters.transfer import remote
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles

@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from lading.adapters.handlers.settings import FileHandlerSettings
 from lading.adapters.settings import (
     FileCatalogSettings,
-    FileHandlerSettings,
     LandingSettings,
     SettingsError,
     load_settings,

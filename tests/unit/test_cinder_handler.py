@@ -28,9 +28,9 @@ from lading import Association, Digest, Location, Scope, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.handlers import cinder as cinder_module
 from lading.adapters.handlers.cinder import CinderHandler
+from lading.adapters.handlers.settings import CinderHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.settings import CinderHandlerSettings
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 from lading.adapters.volumes import attaching, bricks

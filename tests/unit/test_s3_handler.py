@@ -15,9 +15,10 @@ from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Unsup
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.handlers import s3
 from lading.adapters.handlers.s3 import S3Handler, S3Key, S3Object
+from lading.adapters.handlers.settings import S3HandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.settings import S3HandlerSettings, read_settings
+from lading.adapters.settings import read_settings
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 

@@ -12,11 +12,10 @@ from typing import Literal
 
 import pytest
 
+from lading.adapters.handlers.settings import FileHandlerSettings, HttpHandlerSettings
 from lading.adapters.settings import (
     FileAssociationsSettings,
     FileCatalogSettings,
-    FileHandlerSettings,
-    HttpHandlerSettings,
     LandingSettings,
     MemorySettings,
     Settings,

@@ -12,10 +12,10 @@ from tests.faults import CUT, STALL, Faults, Reply, busy, redirect
 from lading import Context, Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.handlers import swift
+from lading.adapters.handlers.settings import SwiftHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.handlers.swift import SwiftHandler, SwiftObject
 from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.settings import SwiftHandlerSettings
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 
