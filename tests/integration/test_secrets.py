@@ -53,8 +53,13 @@ class Marked:
         self.image("bracket", f"http://{userinfo}@[::1/x")
         self.image("unknown", f"http://{userinfo}@nobody.invalid/x")
         self.image("closed", f"http://{userinfo}@127.0.0.1:1/x")
-        self.image("s3", f"s3://{USER}:{PASSWORD}@host/bucket/key")
-        self.image("swift", f"swift+https://account:{USER}:{PASSWORD}@auth/v3/container/object")
+        self.image("s3", f"s3+http://{USER}:{PASSWORD}@{authority}/refused/key")
+        self.image("s3 elsewhere", f"s3://{USER}:{PASSWORD}@127.0.0.1:1/bucket/key")
+        origin.answer("/refused/key", Reply(f"{USER}:{PASSWORD}".encode(), status=403))
+        self.image("swift", f"swift+http://account%3A{USER}:{quote(PASSWORD, safe='')}@{authority}/v3/container/object")
+        self.image("swift v1", f"swift+http://account%3A{USER}:{quote(PASSWORD, safe='')}@{authority}/v1.0/container/o")
+        self.image("swift elsewhere", f"swift+https://account:{USER}:{PASSWORD}@127.0.0.1:1/v3/container/object")
+        self._endpoint, self._authority = f"http://{authority}", authority
         self.image("rbd", f"rbd:pool/image:id={USER}:key={PASSWORD}")
 
     def image(self, name: str, url: str) -> None:
@@ -70,7 +75,9 @@ class Marked:
             "HOME": str(self.top),
             "LADING_CATALOG__FOLDER": str(self.top / "catalog"),
             "LADING_ASSOCIATIONS__PATH": str(self.top / "state" / "associations.sqlite"),
-            "LADING_HANDLERS__ORDER": "http,file,download",
+            "LADING_HANDLERS__ORDER": "http,file,s3,swift,cinder,download",
+            "LADING_HANDLERS__S3__ENDPOINT": self._endpoint,
+            "LADING_HANDLERS__SWIFT__HOSTS": self._authority,
             "LADING_HANDLERS__HTTP__ALLOWED_NETWORKS": "127.0.0.1",
             "LADING_HANDLERS__HTTP__ALLOWED_PORTS": "[]",
             "OS_PASSWORD": PASSWORD,
@@ -104,7 +111,10 @@ def every_command() -> list[tuple[str, ...]]:
         "bracket",
         "closed",
         "s3",
+        "s3 elsewhere",
         "swift",
+        "swift v1",
+        "swift elsewhere",
         "rbd",
     )
     return [
