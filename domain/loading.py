@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from lading.domain.cost import cheapest_first
 from lading.domain.handler import Handler, Preparable
 from lading.ports.association_store import AssociationStore
-from lading.ports.failures import LadingError
+from lading.ports.failures import LadingError, StoreUnavailable
 
 __all__ = ["Loaded", "Skipped", "load_handlers", "prepare_handlers"]
 
@@ -83,6 +83,9 @@ def prepare_handlers(handlers: Sequence[Handler], associations: AssociationStore
         if isinstance(handler, Preparable):
             try:
                 handler.prepare(associations.list(handler=handler.name))
+            except StoreUnavailable as failure:
+                # Whoever needs the store will be told.
+                _log.info("handler %s is not prepared: %s", handler.name, failure)
             except Exception as error:  # noqa: BLE001 - one handler's trouble must not keep the others from work
                 _log.debug("handler %s could not be prepared", handler.name, exc_info=True)
                 _log.warning("handler %s could not be prepared: %s: %s", handler.name, type(error).__name__, error)

@@ -7,7 +7,7 @@ import pytest
 from tests.reference import PricedHandler, ScriptedHandler, Spec
 from tests.strategies import IMAGE, LANDED_AT
 
-from lading import Association, Cost, Handler
+from lading import Association, Cost, Handler, StoreUnavailable
 from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.tables import SettingsError
 from lading.domain.loading import Loaded, Skipped, load_handlers, prepare_handlers
@@ -136,6 +136,18 @@ def test_the_trace_of_what_failed_when_prepared_is_there_for_those_who_debug(cap
     debug, warning = caplog.records
     assert (debug.levelname, debug.exc_info is not None) == ("DEBUG", True)
     assert warning.getMessage() == "handler mount could not be prepared: OSError: no device"
+
+
+def test_that_there_is_no_store_is_for_whoever_needs_it_to_tell(caplog: pytest.LogCaptureFixture) -> None:
+    class Mounting(ScriptedHandler):
+        def prepare(self, associations: Iterable[Association]) -> None:
+            raise StoreUnavailable("the disk is full")
+
+    with caplog.at_level(logging.INFO, "lading"):
+        prepare_handlers([Mounting(Spec("mount", None), [], iter(()))], MemoryAssociations())
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("INFO", "handler mount is not prepared: the disk is full")
+    ]
 
 
 def test_a_handler_is_prepared_with_its_own_associations() -> None:
