@@ -15,7 +15,7 @@ from lading.adapters.transfer.errors import answering
 from lading.adapters.transfer.filling import Filling
 from lading.adapters.transfer.new_file import PRIVATE, NewFile
 from lading.adapters.transfer.notes import Notes
-from lading.adapters.transfer.partial import FROM_THE_START, Start, is_strong, kept_bytes, start_from
+from lading.adapters.transfer.partial import FROM_THE_START, Start, drop_part, is_strong, kept_bytes, start_from
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.room import room_for
 from lading.adapters.transfer.siblings import Siblings
@@ -177,6 +177,9 @@ class Transfer:
         notes = Notes(self._journal, work)
         is_local = isinstance(source, FileSource)
         if not is_local:
+            if not source.start:
+                # Before it is noted what the bytes at its place are of: those there may be another image's.
+                drop_part(work.target)
             ready = room_for(source.needs, work.target).bind(lambda _: notes.begun(source.validator))
             if isinstance(ready, Failure):
                 return ready

@@ -106,6 +106,8 @@ class ShelfHandler:
         resumed = self._resumed(work, work.image)
         if not resumed:
             half = content(work.image)[:5]
+            # Before it is noted what is there: it may be another image's.
+            self._step(lambda: self._disk.parts.pop(work.target, None))
             self._note(work, part=work.image.id)
             self._step(lambda: self._disk.parts.update({work.target: half}))
         if self._breaks:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from returns.result import Result, Success
 from tests.faults import CUT, Faults, Reply
+from typing_extensions import override
 
 from lading import (
     Association,
@@ -48,7 +49,7 @@ from lading.adapters.verifications.memory import MemoryVerifiedFiles
 from lading.domain.failures import FetchFailure
 from lading.domain.recovery import Outcome
 from lading.ports.catalog import ByteStream
-from lading.ports.failures import CatalogFailure, CatalogUnavailable
+from lading.ports.failures import CatalogFailure, CatalogUnavailable, StoreUnavailable
 from lading.ports.journal import Intent, Verb
 from lading.ports.observer import Observer, Silence
 
@@ -632,3 +633,23 @@ def test_of_several_that_want_it_at_once_one_brings_it(host: Host) -> None:
     assert sorted(landing.method == "http" for landing in landings) == [False, False, False, True]
     assert {(host.folder / str(number)).read_bytes() for number in range(4)} == {DATA}
     assert host.asked() == [None]
+
+
+def test_what_is_kept_of_another_image_is_gone_before_it_is_noted_whose_bytes_are_there(host: Host) -> None:
+    """Killed in between, the next fetch would take it for its own."""
+    host.cut_off()
+
+    class Ending(FileJournal):
+        """Writes down what is about to come, and that is the last thing that the process does."""
+
+        @override
+        def note(self, target: str, notes: Mapping[str, object]) -> Result[None, StoreUnavailable]:
+            super().note(target, notes).unwrap()
+            raise SystemExit
+
+    real, host.journal = host.journal, Ending(host.database)
+    host.image = replace(host.image, id="another", digest=None)
+    with pytest.raises(SystemExit):
+        host.fetch()
+    host.journal = real
+    host.assert_landed(resumed=0)
