@@ -4,10 +4,11 @@ A random image of 1 GiB in a Ceph of its own that keeps its objects in memory, s
 it: exported, and fetched by S3 and by Swift, to memory and to disk. Then 10 GiB of which 512 MiB are there, beside
 512 MiB that all are; and clones. Each way in turn, several rounds, medians.
 
-Ceph's and QEMU's tools verify nothing. So lading exports twice: verified, as Glance's images are, and without a digest
-in the catalog, as Nova's snapshots are; `sha512` alone says what verifying takes at least. lading flushes what it
-publishes, and of the peers none does: a row without a goal has `rbd export` and then `sync FILE`. "Beyond start-up" is
-without what `lading fetch` takes for a file of one block, and for clones also without what the peer's Python takes.
+Ceph's and QEMU's tools and `aws` verify nothing, `swift` an MD5. So lading fetches twice: verified, as Glance's images
+are, and without a digest in the catalog, as Nova's snapshots are; `sha512` alone says what verifying takes at least.
+lading flushes what it publishes, and of the peers none does: a row without a goal has `rbd export` and then `sync FILE`.
+"Beyond start-up" is without what `lading fetch` takes for a file of one block, and for clones also without what the
+peer's Python takes.
 
 A peer that isn't there is left out, and its row says so; for those in Python: `--peers` names a virtual environment
 with awscli and python-swiftclient. The rest is the machine's.
@@ -66,8 +67,11 @@ GOALS: Final = (
     Goal("rbd export, then sync FILE", "lading, rbd, no digest", ("rbd export and sync",), None),
     Goal("qemu-img convert, nothing to verify", "lading, rbd, no digest", ("qemu-img convert",), 1.0),
     Goal("qemu-img convert, lading verifies", "lading, rbd", ("qemu-img convert",), 1.0),
-    Goal("aws s3 cp", "lading, s3", ("aws s3 cp",), 0.6),
-    Goal("swift download", "lading, swift", ("swift download",), 0.7),
+    Goal("aws s3 cp, nothing to verify", "lading, s3, no digest", ("aws s3 cp",), 0.6),
+    Goal("aws s3 cp, lading verifies", "lading, s3", ("aws s3 cp",), 0.6),
+    Goal("the larger of aws s3 cp and sha512", "lading, s3", ("aws s3 cp", "sha512"), None),
+    Goal("swift download, nothing to verify", "lading, swift, no digest", ("swift download",), 0.7),
+    Goal("swift download (MD5), lading verifies", "lading, swift", ("swift download",), 0.7),
     Goal("thin: lading, all there, nothing to verify", "lading, thin, no digest", ("lading, full, no digest",), 1.3),
     Goal("thin: lading, all there, verified", "lading, thin", ("lading, full",), 1.3),
     Goal("thin: the larger of that and sha512", "lading, thin", ("lading, full", "sha512, thin"), None),
@@ -178,20 +182,24 @@ hosts = ["{gateway.host}"]
         )
         for disk in disks:
             location = self.ceph.put(disk.path, "images", disk.name)
-            self._document(f"{disk.name}-rbd", location, disk)
-            self._document(f"{disk.name}-bare", location, None)
+            self._document(f"{disk.name}-rbd", location, disk.size, disk.digest)
+            self._document(f"{disk.name}-rbd-bare", location, 0, None)  # as Nova registers its snapshots
         for disk in (disks.image, disks.block):
             self._upload(disk)
-            self._document(f"{disk.name}-s3", self.gateway.s3_location("images", disk.name), disk)
-            self._document(f"{disk.name}-swift", self.gateway.swift_location("images", disk.name), disk)
-        self._document("block-file", disks.block.path.as_uri(), disks.block)
+            for kind, url in {
+                "s3": self.gateway.s3_location("images", disk.name),
+                "swift": self.gateway.swift_location("images", disk.name),
+            }.items():
+                self._document(f"{disk.name}-{kind}", url, disk.size, disk.digest)
+                self._document(f"{disk.name}-{kind}-bare", url, disk.size, None)
+        self._document("block-file", disks.block.path.as_uri(), disks.block.size, disks.block.digest)
         return disks
 
-    def _document(self, name: str, url: str, disk: Disk | None) -> None:
-        """An image in lading's catalog; without a disk, as Nova registers its snapshots."""
+    def _document(self, name: str, url: str, size: int, digest: str | None) -> None:
+        """An image in lading's catalog."""
         document = {
-            "id": name, "size": disk.size if disk else 0, "disk_format": "raw", "container_format": "bare",
-            "status": "active", "os_hash_algo": "sha512" if disk else None, "os_hash_value": disk and disk.digest,
+            "id": name, "size": size, "disk_format": "raw", "container_format": "bare",
+            "status": "active", "os_hash_algo": digest and "sha512", "os_hash_value": digest,
             "locations": [{"url": url}],
         }  # fmt: skip
         (self.folder / "catalog" / f"{name}.json").write_text(json.dumps(document))
@@ -209,13 +217,15 @@ hosts = ["{gateway.host}"]
         image, full, thin, block = self.disks
         lading = {
             "lading, rbd": ("image-rbd", image),
-            "lading, rbd, no digest": ("image-bare", image),
+            "lading, rbd, no digest": ("image-rbd-bare", image),
             "lading, s3": ("image-s3", image),
+            "lading, s3, no digest": ("image-s3-bare", image),
             "lading, swift": ("image-swift", image),
+            "lading, swift, no digest": ("image-swift-bare", image),
             "lading, full": ("full-rbd", full),
-            "lading, full, no digest": ("full-bare", full),
+            "lading, full, no digest": ("full-rbd-bare", full),
             "lading, thin": ("thin-rbd", thin),
-            "lading, thin, no digest": ("thin-bare", thin),
+            "lading, thin, no digest": ("thin-rbd-bare", thin),
             **{f"lading, one block: {kind}": (f"block-{kind}", block) for kind in ("file", "rbd", "s3", "swift")},
         }
         runs: dict[str, list[Run]] = {}
