@@ -6,7 +6,7 @@ it: exported, and fetched by S3 and by Swift, to memory and to disk. Then 10 GiB
 
 Ceph's and QEMU's tools and `aws` verify nothing, `swift` an MD5. So lading fetches twice: verified, as Glance's images
 are, and without a digest in the catalog, as Nova's snapshots are; `sha512` alone says what verifying takes at least.
-lading flushes what it publishes, and of the peers none does: a row without a goal has `rbd export` and then `sync FILE`.
+lading flushes what it publishes, and no peer does: a row without a goal has `rbd export` and then `sync FILE`.
 "Beyond start-up" is without what `lading fetch` takes for a file of one block, and for clones also without what the
 peer's Python takes.
 
