@@ -57,6 +57,8 @@ class Clones:
             pool_images.discard(site.ioctx, site.where.part)
             found = pool_images.identity(site.ioctx, site.where)
             if found is None:
+                # Of a removal that was cut off the name may be left, of an image that is gone.
+                pool_images.discard(site.ioctx, site.where)
                 return Success(None)
             if not work.force and is_another(work.association, found):
                 return Failure(another(work.target))

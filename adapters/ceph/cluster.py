@@ -167,6 +167,8 @@ def _meant(error: Exception, settings: RbdHandlerSettings, writes: str) -> Refus
         return Unavailable(f"the cluster doesn't answer within {settings.connect_timeout:g} s")
     if number in _FORBIDDEN:
         return Unavailable(f"client.{settings.user} may not do that: {words(error)}")
+    if number == errno.EBUSY:
+        return Unavailable(f"somebody has it open ({words(error)}); Ceph lets go of who died after half a minute")
     if writes and number in _FULL:
         return TargetFailed(f"{writes} can't be made: {words(error)}")
     return Unavailable(words(error))

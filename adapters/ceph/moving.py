@@ -79,5 +79,9 @@ def of_move(site: Site, there: PoolImage, intent: Intent) -> Result[Landing | Ke
     if found is None or found != (copied or moving):
         return Success(Kept())
     here = pool_images.identity(site.ioctx, site.where)
-    left = pool_images.delete(site.ioctx, site.where) if here is not None and here == moving else Success(None)
+    left: Result[None, Refusal] = Success(None)
+    if here is None:
+        pool_images.discard(site.ioctx, site.where)  # its name may be left
+    elif here == moving:
+        left = pool_images.delete(site.ioctx, site.where)
     return left.map(lambda _: Landing(identity=found))

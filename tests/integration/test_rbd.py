@@ -338,6 +338,16 @@ def test_a_clone_with_snapshots_goes_to_the_trash_with_them(ceph: Ceph, pool: Po
     assert pool.names() == ["trash: 1"]
 
 
+def test_a_removal_that_was_cut_off_half_way_is_finished(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
+    work = recorded(handler_of(ceph), clone_work)
+    assert work.association is not None
+    # What `rbd rm` leaves when it is killed late: the name, of an image that is gone.
+    ceph.command("rados", "-p", pool.spec, "rm", f"rbd_header.{work.association.identity}")
+    assert (pool.names(), pool.content("1")) == (["1"], None)
+    assert handler_of(ceph).remove(work) == Success(None)
+    assert pool.names() == []
+
+
 def test_another_image_in_its_place_is_neither_removed_nor_moved_unless_forced(
     ceph: Ceph, pool: Pool, clone_work: Work
 ) -> None:
