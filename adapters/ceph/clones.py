@@ -125,7 +125,7 @@ class Clones:
 
     def _look(self, work: Work, site: Site) -> Result[Landing | Parent, Refusal]:
         """What is at the target already, if it is the image; else what can be cloned there."""
-        assert work.location is not None  # noqa: S101 - `_objection` has seen to it
+        assert work.location is not None  # noqa: S101 - `objection` has seen to it
         there = pool_images.identity(site.ioctx, site.where)
         if there is not None and not work.force:
             return self._as_recorded(work, site, there)

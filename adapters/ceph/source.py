@@ -1,5 +1,7 @@
 """An image in a Ceph pool as a source: what is allocated is read, several objects at a time; the rest is holes."""
 
+import errno
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -168,9 +170,6 @@ class _Read:
 
 
 def _why_not(completion: Any, extent: Extent) -> str:  # noqa: ANN401 - see above
-    import errno  # noqa: PLC0415 - only a failure needs it
-    import os  # noqa: PLC0415 - likewise
-
     number = -min(completion.get_return_value(), 0)
     if number == errno.ETIMEDOUT:
         return f"the cluster stopped answering at byte {extent.offset}"

@@ -118,8 +118,8 @@ def _tell(association: Association, report: Report) -> None:
         "digest": digest if association.digest else "unverified",
         "inspected": f"by {association.inspected_by}" if association.inspected_by else "no",
         "state": report.state,
-        **report.details,
     }
+    rows |= dict(report.details) | rows  # a handler's own words take no name from these
     width = max(map(len, rows)) + 2
     for name, value in rows.items():
         say(f"{name + ':':<{width}}{value}")

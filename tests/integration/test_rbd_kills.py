@@ -81,7 +81,7 @@ def test_whatever_is_killed_is_finished_or_taken_back(
     host, chance = Host(tmp_path, ceph, rbd_location), random.Random(SEED)
     one, two = pool.target("1"), pool.target("2")
     commands = (("fetch", "noble", one), ("fetch", "noble", one, "--force"), ("mv", one, two), ("rm", two), ("rm", one))
-    killed = 0
+    killed = trashed = 0
     for number in range(10 * KILLS):
         if killed == KILLS:
             break
@@ -89,9 +89,17 @@ def test_whatever_is_killed_is_finished_or_taken_back(
         code, _ = host.run(*command, kill_after=START_UP + chance.random() * 0.4)
         killed += code == KILLED
         host.recover(pool)
-        # Nothing half made, and what is there is recorded and whole. What a killed command was removing may be in the
-        # trash: for half a minute Ceph takes it for one that is in use.
-        there = {name: pool.content(name) for name in pool.names() if not name.startswith("trash: ")}
+        # Nothing half made, and what is there is recorded and whole. Only what a killed command was removing may have
+        # come to the trash: for half a minute Ceph takes it for one that is in use.
+        names = pool.names()
+        trash = sum(name.startswith("trash: ") for name in names)
+        assert trash <= trashed + (code == KILLED and (command[0] == "rm" or "--force" in command)), (
+            SEED,
+            number,
+            names,
+        )
+        trashed = trash
+        there = {name: pool.content(name) for name in names if not name.startswith("trash: ")}
         assert set(there.values()) <= {DATA}, (SEED, number, command, pool.names())
         assert {pool.target(name) for name in there} == host.recorded(), (SEED, number, command)
     assert killed == KILLS, f"{killed} of {KILLS}: seed {SEED}"
