@@ -35,11 +35,11 @@ from lading.domain.loading import Loaded, load_handlers, prepare_handlers
 from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
 from lading.ports.failures import StoreUnavailable
-from lading.ports.journal import Journal
+from lading.ports.journal import Journal, Unwritten
 from lading.ports.locks import Locks
 from lading.ports.verified_files import VerifiedFiles
 
-__all__ = ["Container", "open_container"]
+__all__ = ["Container", "embedded_handlers", "open_container"]
 
 _log = logging.getLogger(__name__)
 _Kind = TypeVar("_Kind")
@@ -130,6 +130,27 @@ def open_container(settings: Settings | None = None, *, recover: bool = True) ->
     if recover:
         _recover(container)
     return container
+
+
+def embedded_handlers(
+    catalog: ImageCatalog, associations: AssociationStore, settings: Settings | None = None
+) -> Mapping[str, Callable[[], Handler]]:
+    """The installed handlers by name, as the settings have them, for a program with a catalog and a store of its own.
+
+    Locks and verified digests are this process's. Raises SettingsError.
+    """
+    settings = settings or load_settings()
+    plugins.require_inspection(settings)
+    container = Container(settings=Object(settings))
+    for provider, value in (
+        (container.catalog, catalog),
+        (container.associations, associations),
+        (container.journal, Unwritten()),
+        (container.locks, MemoryLocks()),
+        (container.verified, MemoryVerifiedFiles()),
+    ):
+        provider.override(Object(value))
+    return container.available_handlers()
 
 
 def _recover(container: Container) -> None:

@@ -19,6 +19,8 @@ class Context:
     user_id: str | None = None
     project_id: str | None = None
     token: object | None = field(default=None, repr=False)
+    caller: object | None = field(default=None, repr=False, compare=False)
+    """The embedding program's own request context: handed on as it is to its own catalogs and handlers."""
 
 
 NOBODY: Final = Context()

@@ -40,18 +40,18 @@ class Porter(ImageHandler):
         return self.local
 
     @override
-    def _fetch_image(self, *args: object, **kwargs: object) -> bool:
+    def _fetch_image(self, *args: object, **kwargs: object) -> object:
         return self._do(Asked("fetch", args, kwargs))
 
     @override
-    def _remove_image(self, *args: object, **kwargs: object) -> bool:
+    def _remove_image(self, *args: object, **kwargs: object) -> object:
         return self._do(Asked("remove", args, kwargs))
 
     @override
-    def _move_image(self, *args: object, **kwargs: object) -> bool:
+    def _move_image(self, *args: object, **kwargs: object) -> object:
         return self._do(Asked("move", args, kwargs))
 
-    def _do(self, asked: Asked) -> bool:
+    def _do(self, asked: Asked) -> object:
         self.asked.append(asked)
         return self.does(asked)
 
@@ -68,7 +68,7 @@ class FilePorter(Porter):
     local = True
 
     @override
-    def _do(self, asked: Asked) -> bool:
+    def _do(self, asked: Asked) -> object:
         path = Path(str(asked.arguments[3]))
         match super()._do(asked) and asked.verb:
             case "fetch":

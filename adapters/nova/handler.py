@@ -5,11 +5,13 @@
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from lading.adapters.nova.plain import stripped
 
-__all__ = ["AssociateFn", "DisassociateFn", "ImageHandler"]
+__all__ = ["AssociateFn", "DisassociateFn", "ImageHandler", "OpenTurn"]
 
 _log = logging.getLogger(__name__)
 
@@ -19,16 +21,31 @@ DisassociateFn = Callable[["ImageHandler", str], object]
 """Called as `disassociate_fn(handler, path)`."""
 
 
-class _Handled(threading.local):
-    """Whether this thread's last operation was handled."""
+@dataclass(eq=False, slots=True)
+class OpenTurn:
+    """A turn that `handle_image` has offered and that its caller has not ended."""
 
-    yes: bool = False
+    target: str
+    image_id: str
+    handled: bool = False
+    """Whether the turn's last operation was handled."""
+
+
+class _Outcomes(threading.local):
+    """One thread's view of a handler."""
+
+    def __init__(self) -> None:
+        self.last = False
+        """Whether the last operation was handled."""
+        self.turns: list[OpenTurn] = []
+        """The latest last."""
 
 
 class ImageHandler(ABC):
-    """Fetches, removes and moves images, says by a boolean whether it did, and has what it did written down by hooks.
+    """Fetches, removes and moves images, says by a true value whether it did, and calls hooks that record what it did.
 
-    What a subclass has to define are the abstract methods; its `__init__` calls this one.
+    A subclass defines the abstract methods; its `__init__` calls this one. The value that `_fetch_image` and the
+    others return is the caller's: its truth alone decides whether the operation was handled.
     """
 
     def __init__(
@@ -42,7 +59,7 @@ class ImageHandler(ABC):
         self.driver = driver
         self.associate_fn = associate_fn or _nothing
         self.disassociate_fn = disassociate_fn or _nothing
-        self._handled = _Handled()
+        self._outcomes = _Outcomes()
 
     def fetch_image(
         self,
@@ -54,13 +71,14 @@ class ImageHandler(ABC):
         project_id: str | None = None,
         location: Mapping[str, object] | None = None,
         **kwargs: object,
-    ) -> bool:
-        """Bring the image from the location to the path, and have the path associated. Whether it did."""
-        self._set_handled(handled=False)
+    ) -> object:
+        """Brings the image from the location to the path, and has the path associated. Returns the handler's value."""
+        turn = self._began(image_id, path)
         done = self._fetch_image(context, image_id, image_meta, path, user_id, project_id, location, **kwargs)
         if done:
             self._associate(path, location, image_meta)
-        return self._set_handled(handled=bool(done))
+        self._ended(turn, handled=bool(done))
+        return done
 
     def remove_image(
         self,
@@ -72,13 +90,14 @@ class ImageHandler(ABC):
         project_id: str | None = None,
         location: Mapping[str, object] | None = None,
         **kwargs: object,
-    ) -> bool:
-        """Remove what was fetched to the path, and have its association forgotten. Whether it did."""
-        self._set_handled(handled=False)
+    ) -> object:
+        """Removes what was fetched to the path, and has it disassociated. Returns the handler's value."""
+        turn = self._began(image_id, path)
         done = self._remove_image(context, image_id, image_meta, path, user_id, project_id, location, **kwargs)
         if done:
             self._disassociate(path)
-        return self._set_handled(handled=bool(done))
+        self._ended(turn, handled=bool(done))
+        return done
 
     def move_image(
         self,
@@ -91,9 +110,9 @@ class ImageHandler(ABC):
         project_id: str | None = None,
         location: Mapping[str, object] | None = None,
         **kwargs: object,
-    ) -> bool:
-        """Move what was fetched to the one path to the other, and its association with it. Whether it did."""
-        self._set_handled(handled=False)
+    ) -> object:
+        """Moves what was fetched from one path to another, with its association. Returns the handler's value."""
+        turn = self._began(image_id, src_path)
         done = self._move_image(
             context, image_id, image_meta, src_path, dst_path, user_id, project_id, location, **kwargs
         )
@@ -102,14 +121,32 @@ class ImageHandler(ABC):
             self._associate(dst_path, location, image_meta)
             if stripped(src_path) != stripped(dst_path):
                 self._disassociate(src_path)
-        return self._set_handled(handled=bool(done))
+        self._ended(turn, handled=bool(done))
+        return done
 
     def last_ops_handled(self, flush: bool = True) -> bool:
-        """Whether the last operation that this thread asked for was handled; `flush` forgets it."""
-        handled = self._handled.yes
+        """Whether this thread's last operation was handled; `flush` forgets it.
+
+        `handle_image` does not ask: it keeps the outcome of each of its turns.
+        """
+        handled = self._outcomes.last
         if flush:
-            self._handled.yes = False
+            self._outcomes.last = False
         return handled
+
+    @contextmanager
+    def open_turn(self, target: str, image_id: str | None) -> Iterator[OpenTurn]:
+        """Attributes this thread's operations to a turn for the duration of the block.
+
+        Several turns may be open: loops over `handle_image` can be nested or interleaved. An operation belongs to the
+        turn of its path, else of its image, else to the latest one.
+        """
+        turn, turns = OpenTurn(target, stripped(image_id)), self._outcomes.turns
+        turns.append(turn)
+        try:
+            yield turn
+        finally:
+            turns.remove(turn)
 
     @abstractmethod
     def get_schemes(self) -> Collection[str] | None:
@@ -130,7 +167,7 @@ class ImageHandler(ABC):
         project_id: str | None = None,
         location: Mapping[str, object] | None = None,
         **kwargs: object,
-    ) -> bool: ...
+    ) -> object: ...
 
     @abstractmethod
     def _remove_image(
@@ -143,7 +180,7 @@ class ImageHandler(ABC):
         project_id: str | None = None,
         location: Mapping[str, object] | None = None,
         **kwargs: object,
-    ) -> bool: ...
+    ) -> object: ...
 
     @abstractmethod
     def _move_image(
@@ -157,11 +194,24 @@ class ImageHandler(ABC):
         project_id: str | None = None,
         location: Mapping[str, object] | None = None,
         **kwargs: object,
-    ) -> bool: ...
+    ) -> object: ...
 
-    def _set_handled(self, handled: bool) -> bool:
-        self._handled.yes = handled
-        return handled
+    def _set_handled(self, handled: bool) -> None:
+        """For a subclass that overrides a public method: says how this thread's operation ended."""
+        self._ended(self._outcomes.turns[-1] if self._outcomes.turns else None, handled)
+
+    def _began(self, image_id: object, path: object) -> OpenTurn | None:
+        """The turn that the operation belongs to. An operation that raises was not handled."""
+        target, image, turns = stripped(path), stripped(image_id), self._outcomes.turns
+        matches = [(turn.target == target, turn.image_id == image, place) for place, turn in enumerate(turns)]
+        turn = turns[max(matches)[-1]] if turns else None
+        self._ended(turn, handled=False)
+        return turn
+
+    def _ended(self, turn: OpenTurn | None, handled: bool) -> None:
+        self._outcomes.last = handled
+        if turn is not None:
+            turn.handled = handled
 
     def _associate(
         self, path: object, location: Mapping[str, object] | None, image_meta: Mapping[str, object] | None

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Final
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters import plugins
 from lading.adapters.nova.handler import ImageHandler
 from lading.adapters.nova.legacy import LegacyHandler, landed
 from lading.adapters.nova.native import NativeImageHandler
@@ -63,8 +64,10 @@ def _now() -> datetime:
 class ImageHandlers:
     """Handlers by name, and what the original API's functions did with them.
 
-    `available` are lading's own handlers, `order` the names to load when none are given (None: all, the cheapest
-    first). Safe to share between threads; loading again replaces the handlers for the requests that start afterwards.
+    `available` are lading's own handlers by name; None: those that are installed, with what the settings in force (see
+    `load_settings`) say of handlers and landing. `order` are the names to load when none are given (None: all, the
+    cheapest first). Safe to share between threads; loading again replaces the handlers for the requests that start
+    afterwards.
     """
 
     def __init__(
@@ -78,7 +81,7 @@ class ImageHandlers:
     ) -> None:
         self._catalog = catalog
         self._associations = associations
-        self._available = dict(available or {})
+        self._available = available
         self._order = None if order is None else tuple(order)
         self._clock = clock
         self._loaded = _Loaded(Dispatcher((), catalog, associations), {})
@@ -90,9 +93,10 @@ class ImageHandlers:
 
     def load_image_handlers(self, driver: object, names: Iterable[str] | None = None) -> None:
         """Load the named handlers in place of those loaded before. What is associated stays associated."""
-        legacy = {entry.name: partial(self._legacy, entry, driver) for entry in entry_points(group=GROUP)}
-        wanted = self._order if names is None else tuple(names)
-        handlers = load_handlers(wanted, {**self._available, **legacy}).handlers
+        legacy = {name: partial(self._legacy, entry, driver) for name, entry in plugins.discover(GROUP).items()}
+        # A configuration list may have None for a blank.
+        wanted = self._order if names is None else tuple(name for name in names if name is not None)
+        handlers = load_handlers(wanted, {**self._own(), **legacy}).handlers
         prepare_handlers(handlers, self._associations)
         self._loaded = _Loaded(
             Dispatcher(handlers, self._catalog, self._associations, by_cost=wanted is None),
@@ -128,15 +132,22 @@ class ImageHandlers:
                     attempt.settle(Failure(Unsupported("what is recorded is about another image")))
                     continue
                 handler = loaded.image_handlers[attempt.handler.name]
-                # An earlier operation that nobody asked about must not be taken for this turn's.
-                handler.last_ops_handled()
-                yield handler, location_to_plain(attempt.location), image_to_meta(attempt.work.image)
+                with handler.open_turn(request.target, image_id) as turn:
+                    yield handler, location_to_plain(attempt.location), image_to_meta(attempt.work.image)
                 # The hooks have recorded what there is to record: a landing here would associate a removal anew.
-                attempt.settle(Success(None) if handler.last_ops_handled() else Failure(Unsupported("not handled")))
+                attempt.settle(Success(None) if turn.handled else Failure(Unsupported("not handled")))
         except NoHandlerAvailable as failure:
             raise NoImageHandlerAvailable(image_id, failure.target, failure.attempts) from None
 
     match_locations = staticmethod(match_locations)
+
+    def _own(self) -> Mapping[str, Callable[[], Handler]]:
+        """lading's own handlers: those that were given, else those that are installed, as the settings have them."""
+        if self._available is None:
+            from lading.adapters.container import embedded_handlers  # noqa: PLC0415 - slow, and not always needed
+
+            self._available = embedded_handlers(self._catalog, self._associations)
+        return self._available
 
     def associate(self, handler: object, path: str, location: object, image_meta: object) -> None:
         """Record that this handler, or the one of this name, put the image at the path.

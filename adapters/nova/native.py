@@ -155,11 +155,16 @@ class NativeImageHandler(ImageHandler):
             self._carried.last = landing.map(lambda landing: (work, landing)).value_or(None)
             return landing
 
-        return self._is_done(path, work.bind(carry))
+        answer = work.bind(carry)
+        # A location-independent handler is offered each location, declines, and has its turn after them.
+        is_declined = isinstance(answer, Failure) and isinstance(answer.failure(), Unsupported)
+        offered = work.map(lambda work: work.location).value_or(None)
+        is_expected = is_declined and offered is not None and self.get_schemes() == ()
+        return self._is_done(path, answer, logging.DEBUG if is_expected else logging.WARNING)
 
-    def _is_done(self, path: object, answer: Result[object, Refusal]) -> bool:
+    def _is_done(self, path: object, answer: Result[object, Refusal], level: int = logging.WARNING) -> bool:
         if isinstance(answer, Failure):
-            _log.warning("handler %s did not handle %s: %s", self.handler.name, path, answer.failure().reason)
+            _log.log(level, "handler %s did not handle %s: %s", self.handler.name, path, answer.failure().reason)
         return isinstance(answer, Success)
 
 

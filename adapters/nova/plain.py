@@ -4,11 +4,11 @@ import json
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypedDict, TypeVar
+from typing import Final, TypedDict, TypeVar
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.documents import PLACES, image_from_document, image_to_document
+from lading.adapters.documents import PLACES, image_from_document, image_to_document, unnested
 from lading.domain.matcher import matching
 from lading.ports.context import Context
 from lading.ports.image import Image
@@ -32,6 +32,11 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _Entry = TypeVar("_Entry", bound=Mapping[str, object])
+_ATTRIBUTES: Final = (
+    "id", "name", "status", "size", "disk_format", "container_format", "checksum", "os_hash_algo", "os_hash_value",
+    "owner", "is_public", "min_disk", "min_ram", "created_at", "updated_at", "deleted", "deleted_at",
+)  # fmt: skip
+"""What Nova's image service always gave (`_extract_attributes` of nova/image/glance.py, 2014), and the multihash."""
 
 
 class ImageLocation(TypedDict):
@@ -51,19 +56,20 @@ class RequestContext:
 
 
 def context_from_request(context: object, user_id: str | None = None, project_id: str | None = None) -> Context:
-    """Who asks: the arguments, else the request context's attributes of the same names."""
+    """The requester: the arguments, else the request context's attributes of the same names, and that context."""
     if isinstance(context, Context):
         return replace(context, user_id=user_id or context.user_id, project_id=project_id or context.project_id)
     return Context(
         user_id=user_id or getattr(context, "user_id", None),
         project_id=project_id or getattr(context, "project_id", None),
         token=getattr(context, "auth_token", None),
+        caller=context,
     )
 
 
-def request_from_context(context: Context) -> RequestContext:
-    """The same, for a handler written for Nova's."""
-    return RequestContext(context.user_id, context.project_id, context.token)
+def request_from_context(context: Context) -> object:
+    """The embedding program's own request context, else as much of one as lading knows, for a handler of Nova's."""
+    return context.caller or RequestContext(context.user_id, context.project_id, context.token)
 
 
 def schemes_from(answer: Collection[str] | None) -> frozenset[str] | None:
@@ -110,7 +116,20 @@ def location_from_plain(given: object) -> Location | None:
 
 
 def image_to_meta(image: Image | None) -> dict[str, object] | None:
-    return None if image is None else image_to_document(image)
+    """The image's description as handlers index it: known keys always, with None where the catalog says nothing.
+
+    Other properties are there twice: at the top, as Glance's v2 API has them, and in `properties`, as Nova had them.
+
+    >>> image_to_meta(Image("noble", properties={"os": "linux"}))["disk_format"] is None
+    True
+    >>> image_to_meta(Image("noble", properties={"os": "linux"}))["properties"]
+    {'os': 'linux'}
+    """
+    if image is None:
+        return None
+    document = image_to_document(image)
+    properties = {key: value for key, value in image.properties.items() if key in document and key not in _ATTRIBUTES}
+    return {**dict.fromkeys(_ATTRIBUTES), **document, "properties": properties}
 
 
 def image_from_meta(image_meta: Mapping[str, object] | None, image_id: str | None) -> Result[Image | None, str]:
@@ -118,9 +137,14 @@ def image_from_meta(image_meta: Mapping[str, object] | None, image_id: str | Non
     if image_meta is not None and not isinstance(image_meta, Mapping):
         return Failure(f"image_meta: expected a dict, got {type(image_meta).__name__}")
     if image_meta or image_id:
-        described = dict(image_meta or {})
+        described = _document(image_meta or {})
         return image_from_document({**described, "id": described.get("id") or image_id})
     return Success(None)
+
+
+def _document(image_meta: Mapping[str, object]) -> dict[str, object]:
+    """The image document that a description was made from: the inverse of `image_to_meta`."""
+    return {key: value for key, value in unnested(image_meta).items() if value is not None or key not in _ATTRIBUTES}
 
 
 def recordable_image(image_meta: object) -> Image | None:
@@ -132,7 +156,7 @@ def recordable_image(image_meta: object) -> Image | None:
         if image_meta is not None:
             _log.warning("image_meta: expected a dict, got %s; no image is recorded", type(image_meta).__name__)
         return None
-    document = _as_json({key: value for key, value in image_meta.items() if key not in PLACES})
+    document = _as_json({key: value for key, value in _document(image_meta).items() if key not in PLACES})
     described = image_from_document(document)
     if not isinstance(described, Failure):
         return described.unwrap()

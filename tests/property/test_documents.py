@@ -9,6 +9,7 @@ from returns.result import Failure, Success
 
 from lading import Digest, Image, Location
 from lading.adapters.documents import image_from_document, image_to_document
+from lading.adapters.nova.plain import image_from_meta, image_to_meta
 
 KEYS = (
     "id",
@@ -89,3 +90,8 @@ def test_what_was_understood_is_understood_again(document: dict[str, object]) ->
 def test_unknown_keys_are_kept(image: Image, unknown: dict[str, object]) -> None:
     read = image_from_document({**image_to_document(image), **unknown}).unwrap()
     assert {**read.properties, **unknown} == read.properties == {**image.properties, **unknown}
+
+
+@given(images())
+def test_an_image_survives_its_original_description(image: Image) -> None:
+    assert image_from_meta(image_to_meta(image), None) == Success(image)

@@ -26,10 +26,12 @@ from lading import (
     StoreUnavailable,
     TargetOccupied,
     Unavailable,
+    Unsupported,
     Work,
 )
 from lading.adapters import nova
 from lading.adapters.associations.memory import MemoryAssociations
+from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.nova import ImageHandlers, LegacyHandler, NativeImageHandler, NoImageHandlerAvailable
 from lading.adapters.nova.handlers import Turn
@@ -39,7 +41,11 @@ from lading.ports.failures import CatalogFailure
 
 GOLD, LEAD = "pool://gold/noble", "pool://lead/noble"
 NOBLE = Image("noble", name="Noble Numbat", size=5, locations=[Location(LEAD), Location(GOLD, {"store": "gold"})])
-META = {"id": "noble", "name": "Noble Numbat", "size": 5, "status": "active"}
+META: dict[str, object] = {
+    **dict.fromkeys(("disk_format", "container_format", "checksum", "os_hash_algo", "os_hash_value", "owner")),
+    **dict.fromkeys(("is_public", "min_disk", "min_ram", "created_at", "updated_at", "deleted", "deleted_at")),
+    "id": "noble", "name": "Noble Numbat", "size": 5, "status": "active", "properties": {},
+}  # fmt: skip
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 Install = Callable[..., None]
@@ -208,6 +214,39 @@ class TestLoadImageHandlers:
         handlers.load_image_handlers("driver", [])
         assert handlers.loaded == ()
 
+    def test_none_among_the_names_is_a_blank(self, install: Install, handlers: ImageHandlers) -> None:
+        install(porter=Porter)
+        handlers.load_image_handlers("driver", [None, "porter"])  # type: ignore[list-item]  # what configurations have
+        assert [type(porter) for porter in porters(handlers)] == [Porter]
+
+    def test_of_two_distributions_with_one_name_the_first_is_taken_with_a_warning(
+        self, install: Install, handlers: ImageHandlers, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        install(porter=Porter)
+        other = tmp_path / "site" / "other_porters-1.dist-info"
+        other.mkdir()
+        other.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: other-porters\nVersion: 1\n")
+        other.joinpath("entry_points.txt").write_text("[nova.virt.image.handlers]\nporter = elsewhere:porter\n")
+        handlers.load_image_handlers("driver", ["porter"])
+        assert "has the name 'porter' in nova.virt.image.handlers" in caplog.text
+
+    def test_installed_handlers_are_loaded_for_a_program_with_a_catalog_of_its_own(
+        self, associations: MemoryAssociations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("LADING_CONFIG", str(tmp_path / "lading.toml"))
+        tmp_path.joinpath("lading.toml").write_text("[landing]\nmode = '0640'\n")
+        data = tmp_path / "data"
+        data.write_text("noble")
+        catalog = FileCatalog(tmp_path / "catalog")
+        catalog.add(NOBLE, str(data)).unwrap()
+        target = tmp_path / "vm"
+        handlers = ImageHandlers(catalog, associations, order=["download"])
+        handlers.load_image_handlers("driver")
+        assert [type(handler) for handler in handlers.loaded] == [NativeImageHandler]
+        fetched(handlers, str(target))
+        assert (target.read_text(), target.stat().st_mode & 0o777) == ("noble", 0o640)
+        assert recorded(associations, str(target)).handler == "download"
+
     def test_loading_again_replaces_the_handlers_and_forgets_no_association(
         self, install: Install, handlers: ImageHandlers, associations: MemoryAssociations
     ) -> None:
@@ -330,6 +369,11 @@ class TestHandleImage:
         askers = [asker for _, asker in catalog.asked]
         assert askers == [Context("bob", "mill", "token"), Context(), Context("eve", "farm", "t")]
 
+    def test_a_catalog_gets_the_callers_own_context(self, handlers: ImageHandlers, catalog: Catalog) -> None:
+        next(handlers.handle_image(NOVA, "noble"))
+        next(handlers.handle_image(Context("eve", caller="eve's"), "noble"))
+        assert [asker.caller for _, asker in catalog.asked] == [NOVA, "eve's"]
+
     @pytest.mark.parametrize(("context", "image_id"), [(None, "noble"), (NOVA, None), (NOVA, " "), (None, None)])
     def test_the_catalog_is_asked_only_with_a_context_and_an_image(
         self, handlers: ImageHandlers, catalog: Catalog, context: object, image_id: str | None
@@ -362,6 +406,51 @@ class TestHandleImage:
     def test_a_caller_who_does_nothing_has_not_handled_it_whatever_went_before(self, handlers: ImageHandlers) -> None:
         self.pool.fetch_image(NOVA, "noble", META, "/elsewhere")
         assert len(list(zip(range(3), handlers.handle_image(NOVA, "noble"), strict=False))) == 3
+
+    def test_interleaved_loops_keep_their_outcomes(self, handlers: ImageHandlers) -> None:
+        first = handlers.handle_image(NOVA, "noble", target_path="/vm")
+        second = handlers.handle_image(NOVA, "noble", target_path="/vm2")
+        handler, location, _ = next(first)
+        handler.fetch_image(NOVA, "noble", META, "/vm", location=location)
+        assert next(second)[0] is handler
+        assert list(first) == []
+        handler.fetch_image(NOVA, "noble", META, "/vm2", location=location)
+        assert list(second) == []
+
+    @pytest.mark.parametrize("targets", [("/vm", "/vm2"), (None, None)])
+    def test_a_loop_in_a_loops_body_keeps_its_outcome(
+        self, handlers: ImageHandlers, catalog: Catalog, targets: tuple[str | None, str | None]
+    ) -> None:
+        catalog.add(replace(NOBLE, id="jammy")).unwrap()
+        outer = handlers.handle_image(NOVA, "noble", target_path=targets[0])
+        handler, location, _ = next(outer)
+        for inner, place, _ in handlers.handle_image(NOVA, "jammy", target_path=targets[1]):
+            handler.fetch_image(NOVA, "noble", META, "/vm", location=location)
+            inner.fetch_image(NOVA, "jammy", {"id": "jammy"}, "/vm2", location=place)
+        assert [asked.arguments[1] for asked in self.pool.asked] == ["noble", "jammy"]
+        assert list(outer) == []
+
+    def test_a_failed_operation_of_an_inner_loop_does_not_undo_the_outer_success(self, handlers: ImageHandlers) -> None:
+        outer = handlers.handle_image(NOVA, "noble", target_path="/vm")
+        handler, location, _ = next(outer)
+        handler.fetch_image(NOVA, "noble", META, "/vm", location=location)
+        self.pool.does = never
+        inner = handlers.handle_image(NOVA, "noble", target_path="/vm2")
+        next(inner)[0].fetch_image(NOVA, "noble", META, "/vm2")
+        assert list(outer) == []
+
+    def test_the_callers_question_does_not_change_the_outcome(self, handlers: ImageHandlers) -> None:
+        turns = handlers.handle_image(NOVA, "noble", target_path="/vm")
+        handler, location, _ = next(turns)
+        handler.fetch_image(NOVA, "noble", META, "/vm", location=location)
+        assert handler.last_ops_handled()
+        assert list(turns) == []
+
+    def test_a_handler_that_sets_the_outcome_itself_is_heard(self, handlers: ImageHandlers) -> None:
+        turns = handlers.handle_image(NOVA, "noble", target_path="/vm")
+        next(turns)
+        self.pool._set_handled(handled=True)  # noqa: SLF001 - as subclasses that override a public method do
+        assert list(turns) == []
 
     def test_a_caller_who_leaves_after_success_has_it_recorded(
         self, handlers: ImageHandlers, associations: MemoryAssociations
@@ -481,9 +570,7 @@ class TestAssociate:
     ) -> None:
         image_meta = {"id": "noble", "created_at": NOON, "properties": {"os": ("linux",)}, ("odd",): 1}
         handlers.associate("porter", "/vm", {"url": GOLD, "metadata": {"at": NOON}}, image_meta)
-        assert recorded(associations).image == Image(
-            "noble", properties={"created_at": str(NOON), "properties": {"os": ["linux"]}}
-        )
+        assert recorded(associations).image == Image("noble", properties={"created_at": str(NOON), "os": ["linux"]})
         assert recorded(associations).location == Location(GOLD, {"at": str(NOON)})
 
     def test_an_odd_location_is_a_warning(
@@ -542,6 +629,19 @@ class TestNativeHandlers:
     def test_get_all_that_they_need(self, handlers: ImageHandlers, cart: Cart, catalog: Catalog) -> None:
         fetched(handlers)
         assert cart.works == [Work("/vm", NOBLE, Location(LEAD), Context("ada", "mill", "token"))]
+
+    def test_a_location_that_a_location_independent_handler_declines_is_no_warning(
+        self, associations: MemoryAssociations, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        cart = Cart("cart", *[Failure(Unsupported("reads from the catalog"))] * 3, schemes=frozenset())
+        handlers = ImageHandlers(Catalog(NOBLE), associations, {"cart": lambda: cart}, ["cart"])
+        handlers.load_image_handlers("driver")
+        with pytest.raises(NoImageHandlerAvailable):
+            fetched(handlers)
+        warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        assert [record.getMessage() for record in warnings] == [
+            "handler cart did not handle /vm: reads from the catalog"
+        ]
 
     def test_a_refusal_is_logged_and_not_handled(
         self, handlers: ImageHandlers, cart: Cart, associations: MemoryAssociations, caplog: pytest.LogCaptureFixture

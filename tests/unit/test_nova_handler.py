@@ -125,6 +125,20 @@ class TestImageHandler:
         assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.WARNING]
         assert "/vm is not associated: the hook raised RuntimeError: the ledger is wet" in caplog.text
 
+    def test_gives_the_subclass_own_answer_to_its_caller(self, hooks: Hooks) -> None:
+        class Mover(Porter):
+            def _do(self, asked: Asked) -> object:
+                return f"[datastore] {asked.arguments[3]}" if super()._do(asked) else None
+
+        mover = Mover("driver", associate_fn=hooks.associate)
+        assert mover.fetch_image(NOVA, "noble", META, "/vm") == "[datastore] /vm"
+        assert mover.last_ops_handled() is True
+        mover.does = never
+        assert mover.remove_image(NOVA, "noble", META, "/vm") is None
+        assert mover.move_image(NOVA, "noble", META, "/vm", "/vm2") is None
+        assert mover.last_ops_handled() is False
+        assert hooks.calls == [("associate", mover, "/vm", None, META)]
+
 
 class TestLastOpsHandled:
     def test_is_asked_once_unless_it_is_not_flushed(self, porter: Porter) -> None:
@@ -190,8 +204,21 @@ class TestLegacyHandler:
         context, image_id, image_meta, path, *rest = porter.asked[0].arguments
         assert context == RequestContext("ada", "mill", "token")
         assert (image_id, path) == ("noble", "/vm")
-        assert image_meta == {"id": "noble", "size": 5, "status": "active"}
+        assert isinstance(image_meta, dict)
+        assert {key: value for key, value in image_meta.items() if value is not None} == {
+            "id": "noble", "size": 5, "status": "active", "properties": {}
+        }  # fmt: skip
+        assert image_meta["disk_format"] is image_meta["container_format"] is image_meta["checksum"] is None
         assert rest == ["ada", "mill", PLACE]
+
+    def test_gives_its_handler_the_programs_context_and_arguments(self, porter: Porter) -> None:
+        own = object()
+        handler = LegacyHandler("porter", porter, lambda work: {"backend_dest": ("vms", work.target.lstrip("/"))})
+        work = Work("/vm", Image("noble"), context=Context("ada", caller=own))
+        for answer in (handler.fetch(work), handler.remove(work), handler.move(work, "/vm2")):
+            assert isinstance(answer, Success)
+        assert [asked.arguments[0] for asked in porter.asked] == [own] * 3
+        assert [asked.named for asked in porter.asked] == [{"backend_dest": ("vms", "vm")}] * 3
 
     def test_what_is_not_handled_is_a_refusal_of_the_location_alone(self, porter: Porter) -> None:
         porter.does = never
