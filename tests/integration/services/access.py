@@ -1,6 +1,7 @@
 """Access logs: what a service was asked, as it saw it."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -43,14 +44,16 @@ class AccessLog:
         """How many requests are written down by now, to ask for later ones."""
         return len(self._read())
 
-    def entries(self, about: str = "", *, since: int = 0, at_least: int = 0) -> list[Access]:
-        """The requests with `about` in their target, without the fixtures' own.
+    def entries(
+        self, about: str = "", *, since: int = 0, at_least: int = 0, where: Callable[[Access], object] | None = None
+    ) -> list[Access]:
+        """The requests with `about` in their target and of which `where` is true, without the fixtures' own.
 
-        Waits until there are `at_least` as many; raises AssertionError when that takes longer than ten seconds.
+        Waits until there are `at_least` as many; raises AssertionError when that takes longer than a minute.
         """
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + 60
         while True:
-            found = [each for each in self._read()[since:] if about in each.target]
+            found = [each for each in self._read()[since:] if about in each.target and (where is None or where(each))]
             if len(found) >= at_least:
                 return found
             assert time.monotonic() < give_up, f"{len(found)} requests instead of {at_least}: {found}"
