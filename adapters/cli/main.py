@@ -1,7 +1,6 @@
 """The command line's entry point."""
 
 import logging
-import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -15,6 +14,7 @@ from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.fetch import explain, fetch
 from lading.adapters.cli.handlers import handlers
 from lading.adapters.cli.output import as_json, complain, printable
+from lading.adapters.cli.signals import EndingSignals, Terminated
 from lading.adapters.cli.streams import OutputLost, let_go, take_over
 from lading.adapters.cli.targets import ls, mv, rm, show
 from lading.adapters.cli.upkeep import recover, verify
@@ -35,10 +35,7 @@ for command in (fetch, explain, rm, mv, ls, show, verify, recover, handlers, cat
 def main() -> NoReturn:
     """Run the command line; every outcome ends here, as a message and an exit code."""
     take_over()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # Whoever has it ignored, as nohup does, means it.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _terminate)
+    EndingSignals().handle()
     try:
         sys.exit(_run())
     finally:
@@ -57,7 +54,7 @@ def _run() -> int:
         code = _ended(
             "interrupted", "interrupted; what can be gone on with is kept, the rest is gone", Exit.INTERRUPTED
         )
-    except _Terminated as ended:
+    except Terminated as ended:
         told = f"ended by {ended.signal.name}; what can be gone on with is kept, the rest is gone"
         code = _ended("interrupted", told, 128 + ended.signal)
     except OutputLost as lost:
@@ -120,16 +117,3 @@ def _is_somewhere() -> bool:
         return bool(Path.cwd())
     except FileNotFoundError:
         return False
-
-
-class _Terminated(SystemExit):
-    """The end by a signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
-        self.signal = signal.Signals(number)
-
-
-def _terminate(number: int, _frame: object) -> NoReturn:
-    """End as Ctrl-C does, by unwinding, so that nothing is left behind."""
-    raise _Terminated(number)

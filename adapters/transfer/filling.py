@@ -81,6 +81,6 @@ def _on_the_side(work: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        thread.join()
+        pipeline.join(thread)
     if faults:
         raise faults[0]

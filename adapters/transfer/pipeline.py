@@ -1,6 +1,9 @@
 """The pipeline: one thread reads, each further stage works on its own thread, and memory is bounded.
 
 Hashing, reading and writing release the GIL, so that they overlap; the buffers go round and are never copied.
+
+An interrupt, as by Ctrl-C, is raised anywhere in the main thread. So that thread shares only SimpleQueues with the
+others: `queue.Queue` and `threading.Event` are written in Python, and an exception within them can leave them locked.
 """
 
 import queue
@@ -10,7 +13,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self
 
-__all__ = ["BUFFERS", "CHUNK", "Chunk", "Chunks", "SourceBroken", "run"]
+__all__ = ["BUFFERS", "CHUNK", "Chunk", "Chunks", "SourceBroken", "join", "run"]
 
 CHUNK: Final = 1 << 20
 """Bytes in a buffer."""
@@ -46,11 +49,15 @@ class SourceBroken(Exception):
     """The source failed, not the target: a refusal of the location, in words."""
 
 
+_HandOn = Callable[[Chunk | None], None]
+"""None is the end: every stage hands it on, and ends."""
+
+
 class _Stage:
     """A thread that takes chunks in order, works on them, hands them on. After a fault it only hands them on."""
 
-    def __init__(self, work: Callable[[Chunk], None], hand_on: Callable[[Chunk], None], stop: threading.Event) -> None:
-        self.inbox: queue.Queue[Chunk | None] = queue.Queue(BUFFERS)
+    def __init__(self, work: Callable[[Chunk], None], hand_on: _HandOn, stop: threading.Event) -> None:
+        self.inbox: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
         self.fault: BaseException | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
         self._work, self._hand_on, self._stop = work, hand_on, stop
@@ -64,6 +71,7 @@ class _Stage:
                     self.fault = fault
                     self._stop.set()
             self._hand_on(chunk)
+        self._hand_on(None)
 
 
 class _Line:
@@ -75,33 +83,66 @@ class _Line:
         for _ in range(BUFFERS):
             self._buffers.put(bytearray(CHUNK))
         self.free = self._buffers.get
-        self.put: Callable[[Chunk], None] = self._give_back
+        # Holes, and bytes of the source's own, are bounded too.
+        self._places: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(BUFFERS):
+            self._places.put(None)
+        hand_on: _HandOn = self._give_back
         self._stages: list[_Stage] = []
         for work in reversed(works):
-            stage = _Stage(work, self.put, self.stop)
+            stage = _Stage(work, hand_on, self.stop)
             self._stages.insert(0, stage)
-            self.put = stage.inbox.put
+            hand_on = stage.inbox.put
+        self._first = hand_on
 
-    def _give_back(self, chunk: Chunk) -> None:
+    def put(self, chunk: Chunk) -> None:
+        """Hands the chunk to the first stage, as soon as there is a place for it."""
+        self._places.get()
+        self._first(chunk)
+
+    def _give_back(self, chunk: Chunk | None) -> None:
+        if chunk is None:
+            return
         if isinstance(chunk.buffer, bytearray):
             self._buffers.put(chunk.buffer)
+        self._places.put(None)
 
     def __enter__(self) -> Self:
-        for stage in self._stages:
-            stage.thread.start()
+        try:
+            for stage in self._stages:
+                stage.thread.start()
+        except BaseException:
+            for stage in self._stages:
+                stage.inbox.put(None)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # What was read before an error is seen to all the same: it may be kept.
-        for stage in self._stages:
-            stage.inbox.put(None)
-            stage.thread.join()
+        # What was read before an error passes all stages too: it may be kept.
+        self._first(None)
+        join(*(stage.thread for stage in self._stages))
         if error is None:
             for stage in self._stages:
                 if stage.fault is not None:
                     raise stage.fault
+
+
+def join(*threads: threading.Thread) -> None:
+    """Waits until all threads have ended. An interrupt that comes meanwhile is raised afterwards.
+
+    A thread that is left behind writes to a descriptor that its owner closes, and that is another file's by then.
+    """
+    interrupt: BaseException | None = None
+    for thread in threads:
+        while thread.is_alive():
+            try:
+                thread.join()
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 def run(source: Chunks, stages: Sequence[Callable[[Chunk], None]], read: Callable[[int], None]) -> int:

@@ -10,7 +10,7 @@ from typing import Final
 
 from lading.adapters.transfer.mirrors import Changed, Mirrors, RangeReader
 from lading.adapters.transfer.partial import FROM_THE_START, Start
-from lading.adapters.transfer.pipeline import BUFFERS, CHUNK, Chunk, SourceBroken
+from lading.adapters.transfer.pipeline import BUFFERS, CHUNK, Chunk, SourceBroken, join
 
 __all__ = ["RemoteSource", "RemoteStream"]
 
@@ -155,10 +155,11 @@ class _Segment:
         self._lengths = [min(CHUNK, self.stop - at) for at in range(offset, self.stop, CHUNK)]
         # Given out in the order in which they are handed on, so that nobody ever waits for a later one.
         self._buffers = [free() for _ in self._lengths]
-        self._done = threading.Event()
-        self._failure: SourceBroken | None = None
+        # No Event: see the pipeline, whose thread waits for it.
+        self._outcome: queue.SimpleQueue[SourceBroken | None] = queue.SimpleQueue()
 
     def fill(self, reader: RangeReader) -> None:
+        outcome: SourceBroken | None = None
         try:
             position = self.offset
             for buffer, length in zip(self._buffers, self._lengths, strict=True):
@@ -170,15 +171,14 @@ class _Segment:
                         raise SourceBroken(f"it ended at byte {position} of {self.stop}")  # noqa: TRY301 - caught below
                     position += count
         except SourceBroken as failure:
-            self._failure = failure
+            outcome = failure
         finally:
-            self._done.set()
+            self._outcome.put(outcome)
 
     def chunks(self) -> Iterator[Chunk]:
         """Its bytes, as soon as they are there. Raises SourceBroken."""
-        self._done.wait()
-        if self._failure is not None:
-            raise self._failure
+        if (failure := self._outcome.get()) is not None:
+            raise failure
         offset = self.offset
         for buffer, length in zip(self._buffers, self._lengths, strict=True):
             yield Chunk(offset, length, buffer)
@@ -204,6 +204,8 @@ def _crew(mirrors: Mirrors, count: int) -> "Iterator[queue.SimpleQueue[_Segment 
         for reader in readers:
             orders.put(None)
             reader.abort()
-        for thread, reader in zip(threads, readers, strict=True):
-            thread.join()
-            reader.close()
+        try:
+            join(*threads)
+        finally:
+            for reader in readers:
+                reader.close()
