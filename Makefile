@@ -27,8 +27,8 @@ test: $(READY)  ## all tests
 	@$(BIN)/pytest --cov --cov-report=
 	@$(BIN)/coverage report --include='*/domain/*,*/ports/*' --fail-under=100
 
-torture: $(READY)  ## what `make test` does shortly, at length: KILLS at random moments, every crash point, a busy store
-	@LADING_TORTURE=$(KILLS) $(BIN)/pytest tests/integration/test_kills.py tests/integration/test_rbd_kills.py tests/integration/test_crashes.py tests/integration/test_association_store_processes.py
+torture: $(READY)  ## what `make test` does shortly, at length: KILLS at random moments, every crash point, a busy store, images beside QEMU
+	@LADING_TORTURE=$(KILLS) $(BIN)/pytest tests/integration/test_kills.py tests/integration/test_rbd_kills.py tests/integration/test_crashes.py tests/integration/test_beside_qemu.py tests/integration/test_association_store_processes.py
 
 fuzz: $(READY)  ## strangers' bytes, driven by coverage: make fuzz SECONDS=600 TARGET=urls
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements/fuzz.txt

@@ -2,6 +2,11 @@
 
 A parent's name, a second createType, a late or odd descriptor in a VMDK, and a short qcow2 were seen at work: QEMU 7.2
 opened the other file, and oslo.utils 10.2 said "raw", or "safe". The other rules are from reading QEMU's sources.
+
+A VMDK may name other files in its descriptor, a text. QEMU's block/vmdk.c reads that text as far as the first zero, at
+most 1 MiB - 1 bytes from the descriptor's sector on, whatever size the header says it has. It follows the text's
+extents where the header's capacity is 0, and a parentFileNameHint always. Other programs read the sectors that the
+header names. So both have to be harmless, and what is not known to be harmless is refused.
 """
 
 import re
@@ -17,8 +22,14 @@ _SIGNATURES: Final = (("qcow2", 0, b"QFI\xfb"), ("qed", 0, b"QED\0"), ("vdi", 0x
 # What QEMU's vmdk_probe takes for a descriptor in a file of its own: comments and blank lines, then a version.
 _DESCRIPTOR: Final = re.compile(rb"(?:#[^\n]*\n|[ \t]*\r?\n)*version=[123]\r?\n")
 _TEXT: Final = re.compile(rb"[\t-\r\x1c-~]+")
-_EXTENT: Final = re.compile(rb"\s*(?:rw|rdonly|noaccess)\s")
-_SPARSE: Final = re.compile(rb"\s*(?:rw|rdonly)\s+\d+\s+sparse\s")
+# The lines of a VMDK's descriptor that name no other file; VMware, "Virtual Disk Format 5.0".
+_HARMLESS: Final = re.compile(
+    rb'(?:#.*)?|(?:version|encoding|CID|parentCID|isNativeSnapshot) *= *"?[A-Za-z0-9_.-]*"?'
+    rb'|createType="(?:monolithicSparse|streamOptimized)"|ddb\..*'
+)
+_EXTENT: Final = re.compile(rb"(?:rw|rdonly|noaccess)\b", re.IGNORECASE)
+# Its own extent: a name without a folder, a drive or a protocol.
+_OWN_EXTENT: Final = re.compile(rb'(?:RW|RDONLY) +\d+ +SPARSE +"[^"/\\:\0-\x1f\x7f]+"')
 _PROTECTIVE: Final = 0xEE
 
 
@@ -67,22 +78,37 @@ def _qcow2(head: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _vmdk(head: bytes) -> Iterator[tuple[str, str]]:
-    """Descriptors, as QEMU reads them: as far as the first zero, with no regard to the size that the header names."""
     if head.startswith(b"COWD"):
         yield "vmdk", "Unsupported subformat"  # an ESX server's, which may name a parent
     elif _DESCRIPTOR.match(head[:4096]) or (_TEXT.fullmatch(head[:_SECTOR]) and b'createtype="' in head.lower()):
         yield "vmdk", "The descriptor is a file of its own"  # all it can do is to name others
     elif head.startswith(b"KDMV"):
-        for danger in _descriptor(head[_SECTOR:].partition(b"\0")[0].lower()):
+        for danger in _sparse_extent(head):
             yield "vmdk", danger
 
 
-def _descriptor(text: bytes) -> Iterator[str]:
-    """The inspector looks at the first createType only, in any case; and lets pass what names files without a slash."""
-    if b"parentfilenamehint" in text:
+def _sparse_extent(head: bytes) -> Iterator[str]:
+    capacity, descriptor_sector, sectors = struct.unpack_from("<Q8xQQ", head.ljust(_SECTOR, b"\0"), 12)
+    if capacity == 0:
+        yield "Its header has no capacity, which makes its descriptor name the extents"
+    if descriptor_sector != 1:
+        yield "Its descriptor is not in the second sector"
+    text, zero, _ = head[_SECTOR:].partition(b"\0")
+    if not zero:
+        yield "Its descriptor does not end within the first mebibyte"
+    yield from _descriptor(text, sectors * _SECTOR)
+
+
+def _descriptor(text: bytes, length: int) -> Iterator[str]:
+    """`length`: bytes that the header says the descriptor has."""
+    named = text.lower()
+    if b"parentfilenamehint" in named:
         yield "The descriptor names a parent disk"
-    if text.count(b"createtype") > 1:
+    if named.count(b"createtype") > 1:
         yield "The descriptor names several subformats"
-    extents = [line for line in text.split(b"\n") if _EXTENT.match(line)]
-    if len(extents) > 1 or not all(map(_SPARSE.match, extents)):
+    lines = [line.strip(b" \t\r") for line in text[:length].split(b"\n")]
+    extents = [line for line in lines if _EXTENT.match(line)]
+    if len(extents) > 1 or not all(map(_OWN_EXTENT.fullmatch, extents)):
         yield "The descriptor names other extents than its own"
+    if not all(_HARMLESS.fullmatch(line) or _EXTENT.match(line) for line in lines):
+        yield "The descriptor has lines that are not known to be harmless"

@@ -97,6 +97,9 @@ QCOW2 = [
     Case("qcow2 said to be in an OVA", qcow2(), "vmdk", None, "ova"),
 ]  # fmt: skip
 
+VMWARE = 'encoding="windows-1252"\nisNativeSnapshot="no"\nddb.toolsInstallType = "1"\nddb.longContentID = "0f"'
+VIRTUALBOX = 'ddb.uuid.image="6b0a"\nddb.geometry.cylinders="2"\nddb.comment=""'
+
 VMDK = [
     Case("vmdk, monolithicSparse", vmdk(), "vmdk", None),
     Case("vmdk, version 3", vmdk(version=3), "vmdk", None),
@@ -133,6 +136,32 @@ VMDK = [
         vmdk(capacity=0, descriptor='createtype="monolithicSparse"\ncreateType="monolithicFlat"\n' + flat("a.img")[0]),
         "vmdk", "several subformats",
     ),
+    Case("vmdk whose header has no capacity", vmdk(capacity=0), "vmdk", "no capacity"),
+    Case("vmdk whose descriptor goes on behind the first mebibyte",
+         vmdk(extra="#" + "x" * MIB), "vmdk", "does not end"),
+    Case("vmdk whose descriptor ends with the file", vmdk(extra="#" + "x" * (4 * KIB)), "vmdk", "does not end"),
+    Case("vmdk whose createType is in another case",
+         vmdk(descriptor=vmdk_descriptor("monolithicSparse").replace("createType", "CREATETYPE")), "vmdk", "harmless"),
+    Case("vmdk whose kind is in another case", vmdk("monolithicsparse"), "vmdk", "not known to be harmless"),
+    Case("vmdk whose version is in another case", vmdk(extra="VERSION=1"), "vmdk", "not known to be harmless"),
+    Case("vmdk whose changes are tracked in a file", vmdk(extra='changeTrackPath="/x"'), "vmdk", "not known to be"),
+    Case("vmdk whose kind is told in a comment too", vmdk(extra="# createType"), "vmdk", "several subformats"),
+    *(
+        Case(f"vmdk of the extent {extent!r}", vmdk(extents=[extent]), "vmdk", "other extents")
+        for extent in (
+            'RW\t8\tFLAT\t"/etc/passwd"\t0=x', 'RW\t2048\tSPARSE\t"disk.vmdk"', 'RW 2048 SPARSE "disk.vmdk" 0',
+            'RW 2048 SPARSE "disk.vmdk"x', 'rw 2048 sparse "disk.vmdk"', "RW 8 ZERO", "RW 2048 SPARSE disk.vmdk",
+            'RW 2048 SPARSE "a\\disk.vmdk"', 'RW 2048 SPARSE "nbd:disk.vmdk"', 'NOACCESS 2048 SPARSE "disk.vmdk"',
+            'RW 8 VMFSSPARSE "disk.vmdk"', 'RW 8 SESPARSE "disk.vmdk"', 'RW 2048 SPARSE ""', "RW", "RW\r2048\rSPARSE",
+        )
+    ),
+    Case("vmdk of an extent over lines", vmdk(extents=["RW", "8", "FLAT", '"a.img"', "0"]), "vmdk", "other extents"),
+    Case("vmdk as VMware makes it", vmdk(extents=['RW 2048 SPARSE "Windows Server.vmdk"'], extra=VMWARE), "vmdk", None),
+    Case("vmdk as VirtualBox makes it",
+         vmdk("streamOptimized", extents=['RDONLY 2048 SPARSE "box-disk001.vmdk"'], extra=VIRTUALBOX), "vmdk", None),
+    Case("vmdk whose descriptor fills its sectors", placed(
+        (0, vmdk(extra="#" + "x" * (1023 - len(vmdk_descriptor("monolithicSparse"))))), (1536, b"\x1a\x80\xff")
+    ), "vmdk", None),
     Case("vmdk with words that nobody knows", vmdk(extra="include everything"), "vmdk", "Invalid VMDK descriptor"),
     Case("vmdk whose descriptor isn't ASCII", vmdk(extra="# \xe9"), "vmdk", "No descriptor"),
     Case("vmdk whose descriptor is empty", vmdk(descriptor=""), "vmdk", "No descriptor"),
