@@ -30,7 +30,8 @@ _HARMLESS: Final = re.compile(
 _EXTENT: Final = re.compile(rb"(?:rw|rdonly|noaccess)\b", re.IGNORECASE)
 # Its own extent: a name without a folder, a drive or a protocol.
 _OWN_EXTENT: Final = re.compile(rb'(?:RW|RDONLY) +\d+ +SPARSE +"[^"/\\:\0-\x1f\x7f]+"')
-_PROTECTIVE: Final = 0xEE
+# Dirty, corrupt, data file (which the inspector refuses), compression type, extended L2 entries; docs/interop/qcow2.txt
+_KNOWN_FEATURES: Final = 0b11111
 
 
 class Findings(NamedTuple):
@@ -38,11 +39,9 @@ class Findings(NamedTuple):
 
     formats: frozenset[str]
     dangers: tuple[str, ...]
-    has_protective_mbr: bool
-    """Whether the boot sector says that a GPT follows."""
 
 
-NOTHING_FOUND: Final = Findings(frozenset(), (), has_protective_mbr=False)
+NOTHING_FOUND: Final = Findings(frozenset(), ())
 
 
 def examine(head: bytes) -> Findings:
@@ -52,11 +51,7 @@ def examine(head: bytes) -> Findings:
     ('Its header is cut short (qcow2)',)
     """
     found = [*_cut_short(head), *_qcow2(head), *_vmdk(head)]
-    return Findings(
-        frozenset(name for name, _ in found),
-        tuple(f"{danger} ({name})" for name, danger in found),
-        any(kind == _PROTECTIVE for kind in head[450:_SECTOR:16]),
-    )
+    return Findings(frozenset(name for name, _ in found), tuple(f"{danger} ({name})" for name, danger in found))
 
 
 def _cut_short(head: bytes) -> Iterator[tuple[str, str]]:
@@ -67,10 +62,15 @@ def _cut_short(head: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _qcow2(head: bytes) -> Iterator[tuple[str, str]]:
-    """The sizes that make a parser allocate (CVE-2014-0144), within QEMU's bounds."""
+    """Features that QEMU doesn't know, and sizes beyond its bounds, which make a parser allocate (CVE-2014-0144)."""
     if not head.startswith(b"QFI\xfb") or len(head) < _SECTOR:
         return
     version, cluster_bits, header_length = (struct.unpack_from(">I", head, offset)[0] for offset in (4, 20, 100))
+    features = struct.unpack_from(">Q", head, 72)[0] if version == 3 else 0  # noqa: PLR2004 - version 2 has none
+    if version not in {2, 3}:
+        yield "qcow2", "Unsupported qcow2 version"  # version 1 has backing files too
+    elif features & ~_KNOWN_FEATURES:
+        yield "qcow2", "Unknown QCOW2 features found"
     if not 9 <= cluster_bits <= 21:  # noqa: PLR2004 - 512 bytes to 2 MiB
         yield "qcow2", "Its clusters are of no possible size"
     elif version == 3 and not 104 <= header_length <= 1 << cluster_bits:  # noqa: PLR2004 - docs/interop/qcow2.txt

@@ -68,7 +68,7 @@ class Inspection:
         dangers = [
             f"{danger} ({each.name})"
             for each in self._finished()
-            if (each.is_match and not (each.name == "gpt" and _is_excused(found, findings))) or each.has_failed
+            if each.is_match or each.has_failed
             for danger in each.dangers()
         ]
         if len(found) > 1 and not found <= _IN_ISO:
@@ -92,16 +92,6 @@ class Inspection:
             self.is_decided = True
         self._block.clear()
         return self._inspectors or []
-
-
-def _is_excused(found: frozenset[str], findings: Findings) -> bool:
-    """Whether what looks like a broken partition table is none, or doesn't matter.
-
-    The inspector takes every boot sector for a partition table: of NTFS, of a boot loader, and one in 65536 of random
-    bytes; such bytes are raw. Only one that says that a GPT follows has to be in order. An ISO's is for memory sticks,
-    and mkisofs writes what is out of order for a disk.
-    """
-    return "iso" in found or not findings.has_protective_mbr
 
 
 @cache

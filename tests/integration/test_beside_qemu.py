@@ -91,6 +91,7 @@ def inspected(data: bytes) -> Inspection:
         "-f vmdk -o subformat=monolithicSparse",
         "-f vmdk -o subformat=streamOptimized",
         "-f qcow2",
+        "-f qcow2 -o extended_l2=on,cluster_size=128k",
         "-f qcow2 -o compat=0.10",
         "-f vpc",
         "-f vhdx",

@@ -69,7 +69,8 @@ QCOW2 = [
          "qcow2", "backing file"),
     Case("qcow2 on a file named beyond its end", qcow2(backing=b"/x", backing_offset=1 << 62), "qcow2", "backing file"),
     Case("qcow2 with a data file", qcow2(incompatible=0b100), "qcow2", "data_file"),
-    Case("qcow2 with extended L2 entries", qcow2(incompatible=1 << 4), "qcow2", "Unknown QCOW2 features"),
+    Case("qcow2 with extended L2 entries", qcow2(incompatible=1 << 4), "qcow2", None),
+    Case("qcow2 with the next feature", qcow2(incompatible=1 << 5), "qcow2", "Unknown QCOW2 features"),
     Case("qcow2 with a feature that nobody knows", qcow2(incompatible=1 << 63), "qcow2", "Unknown QCOW2 features"),
     Case("qcow, version 1", qcow2(version=1), "qcow2", "Unsupported qcow2 version"),
     Case("qcow2, version 0", qcow2(version=0), "qcow2", "Unsupported qcow2 version"),
@@ -253,11 +254,15 @@ RAW = [
     Case("file system with a boot sector", WINDOWS, "raw", None),
     Case("boot loader without partitions", mbr(front=b"\xeb\x63\x90"), "raw", None),
     Case("disk with an MBR declared qcow2", mbr(partition(0x83)), "qcow2", "format is gpt"),
-    Case("GPT with a second partition in the MBR", gpt(partition(0xEE), partition(0x83)), "raw", "extra partitions"),
-    Case("GPT protected from elsewhere", gpt(partition(0xEE, start=7)), "raw", "start LBA"),
-    Case("GPT protected from another cylinder", gpt(partition(0xEE, chs=b"\1\2\3")), "raw", "start CHS"),
-    Case("GPT protected by nonsense", gpt(partition(0xEE, boot=0x7F)), "raw", "boot flag"),
-    Case("GPT protected by nonsense that no format is declared of", gpt(partition(0xEE, start=7)), None, "start LBA"),
+    Case("GPT with a hybrid MBR", gpt(partition(0xEE), partition(0x83)), "raw", None),
+    Case(
+        "GPT with a hybrid MBR whose protective partition is last", gpt(partition(0x83), partition(0xEE)), "raw", None
+    ),
+    Case("GPT protected from another sector", gpt(partition(0xEE, start=7)), "raw", None),
+    Case("GPT protected from another cylinder", gpt(partition(0xEE, chs=b"\1\2\3")), "raw", None),
+    Case("GPT whose protective partition boots", gpt(partition(0xEE, boot=0x80)), None, None),
+    Case("boot sector with an odd boot flag", gpt(partition(0xEE, boot=0x7F)), "raw", None),
+    Case("GPT with a hybrid MBR declared qcow2", gpt(partition(0xEE), partition(7)), "qcow2", "format is gpt"),
 ]
 
 POLYGLOTS = [
