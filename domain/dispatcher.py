@@ -16,6 +16,7 @@ from lading.domain.matcher import LocationMatcher
 from lading.domain.recovery import Ledger, Outcome, Recovered, Recovery
 from lading.domain.refusals import Refusal, Scope, Unavailable
 from lading.domain.targets import Targets
+from lading.domain.volume_backed import disks_elsewhere
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
@@ -26,6 +27,7 @@ from lading.ports.failures import (
     CatalogUnavailable,
     ImageNotActive,
     ImageNotFound,
+    ImageWithoutData,
     LadingError,
     StoreUnavailable,
 )
@@ -38,7 +40,8 @@ __all__ = ["Dispatcher"]
 
 _log = logging.getLogger(__name__)
 _FETCH_FAILURES: Final = (
-    NoHandlerAvailable, ImageNotFound, AmbiguousImage, ImageNotActive, CatalogUnavailable, StoreUnavailable,
+    NoHandlerAvailable, ImageNotFound, AmbiguousImage, ImageNotActive, ImageWithoutData, CatalogUnavailable,
+    StoreUnavailable,
 )  # fmt: skip
 
 
@@ -239,7 +242,7 @@ class Dispatcher:
             return Success(None)
         return (
             self._catalog.find(request.image_id, request.context)
-            .bind(_active)
+            .bind(_fetchable)
             .bind(
                 lambda image: self._catalog.locations(image, request.context).map(
                     lambda locations: replace(image, locations=locations)
@@ -283,15 +286,23 @@ def _staged(attempt: Attempt, landing: Landing, tried: list[Tried]) -> Staged:
 def _leads(association: Association, request: FetchRequest) -> bool:
     """One about another image doesn't lead: the origin never looked, and could hand over that image's bytes.
 
-    A name may be another image's by now; whoever forces means that one.
+    A name may be another image's by now; whoever forces means that one. Nor does one about an image without data, which
+    an earlier version fetched as 0 bytes.
     """
+    if association.image is not None and disks_elsewhere(association.image) is not None:
+        return False
     if request.image_id is None or association.image is None:
         return True
     return request.image_id == association.image.id or (association.is_of(request.image_id) and not request.force)
 
 
-def _active(image: Image) -> Result[Image, CatalogFailure]:
-    return Success(image) if image.status == "active" else Failure(ImageNotActive(image.id, image.status))
+def _fetchable(image: Image) -> Result[Image, CatalogFailure]:
+    """The image, if it has data and that is for use."""
+    if image.status != "active":
+        return Failure(ImageNotActive(image.id, image.status))
+    if (disks := disks_elsewhere(image)) is not None:
+        return Failure(ImageWithoutData(image.id, disks))
+    return Success(image)
 
 
 def _carry(handler: Handler, work: Work) -> Result[Landing, Refusal]:

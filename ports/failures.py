@@ -12,6 +12,7 @@ __all__ = [
     "CatalogUnavailable",
     "ImageNotActive",
     "ImageNotFound",
+    "ImageWithoutData",
     "LadingError",
     "StoreUnavailable",
 ]
@@ -60,6 +61,24 @@ class ImageNotActive(LadingError):
 
 
 @dataclass(eq=False)
+class ImageWithoutData(LadingError):
+    """The image is a server's list of disks, which are kept elsewhere: the image itself has no bytes to fetch."""
+
+    image_id: str
+    disks: tuple[str, ...]
+    """Where they are, in words: `volume snapshot ID`, …; empty when the catalog doesn't say."""
+
+    def __str__(self) -> str:
+        where = ", ".join(self.disks) or "volumes that its block_device_mapping should name"
+        named = (each.rpartition(" ")[2] for each in self.disks if each.startswith("volume snapshot "))
+        return (
+            f"image {self.image_id} has no data of its own: it is the snapshot of a server that boots from a volume; "
+            f"its data is in {where}. Make an image of that to fetch it: openstack volume create --snapshot "
+            f"{next(named, 'SNAPSHOT')} VOLUME; openstack image create --volume VOLUME IMAGE"
+        )
+
+
+@dataclass(eq=False)
 class CatalogUnavailable(LadingError):
     """The catalog can't answer, or what it answers makes no sense."""
 
@@ -79,4 +98,4 @@ class StoreUnavailable(LadingError):
         return self.reason
 
 
-CatalogFailure = ImageNotFound | AmbiguousImage | ImageNotActive | CatalogUnavailable
+CatalogFailure = ImageNotFound | AmbiguousImage | ImageNotActive | ImageWithoutData | CatalogUnavailable

@@ -28,6 +28,7 @@ from lading.ports.failures import (
     CatalogUnavailable,
     ImageNotActive,
     ImageNotFound,
+    ImageWithoutData,
     LadingError,
     StoreUnavailable,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "ImageCatalog",
     "ImageNotActive",
     "ImageNotFound",
+    "ImageWithoutData",
     "Intent",
     "Journal",
     "Kept",

@@ -26,6 +26,7 @@ from lading import (
     Handler,
     ImageNotActive,
     ImageNotFound,
+    ImageWithoutData,
     Staged,
 )
 from lading.adapters.associations.memory import MemoryAssociations
@@ -196,6 +197,21 @@ def test_an_image_that_is_not_active_is_a_refusal_that_says_its_state(
     failure = fetch(catalog_of(glance_open), make(glance_open), tmp_path / "vm").failure()
     assert isinstance(failure, ImageNotActive)
     assert failure.status == state
+
+
+def test_the_snapshot_of_a_volume_backed_server_is_refused(glance_open: Glance, tmp_path: Path) -> None:
+    """As nova.compute.api.API.snapshot_volume_backed registers it."""
+    device = {"boot_index": 0, "source_type": "snapshot", "destination_type": "volume", "snapshot_id": "8f0c"}
+    made = glance_open.create(
+        b"", block_device_mapping=json.dumps([device]), bdm_v2="True", root_device_name="/dev/vda"
+    )
+    assert (made["size"], made["os_hash_value"]) == (0, hashlib.sha512().hexdigest())
+    failure = fetch(
+        catalog_of(glance_open), made["id"], tmp_path / "vm", glance_open.stored(made["id"]).parent
+    ).failure()
+    assert isinstance(failure, ImageWithoutData)
+    assert failure.disks == ("volume snapshot 8f0c",)
+    assert not (tmp_path / "vm").exists()
 
 
 @pytest.mark.parametrize(("spoil", "words"), [("lose", "204"), ("delete", "404"), ("deactivate", "403")])

@@ -28,6 +28,7 @@ from lading import (
     Image,
     ImageNotActive,
     ImageNotFound,
+    ImageWithoutData,
     Landing,
     Location,
     NoHandlerAvailable,
@@ -50,6 +51,7 @@ PLAIN = Location("pool://gold/noble")
 KEYED = Location("pool://user:word@gold/noble?sig=abc", {"store": "gold"})
 NOBLE = Image("1", "noble", size=10, disk_format="raw", locations=[PLAIN])
 RECORDED = Association(TARGET, "pool", replace(NOBLE, locations=()), PLAIN, LANDED_AT, "clone", size=10)
+VOLUME_BACKED = replace(NOBLE, size=0, properties={"block_device_mapping": '[{"boot_index": 0, "snapshot_id": "8f"}]'})
 SHA = Digest("sha256", "ab" * 32)
 PRINT = Fingerprint(1, 2, 10, 3, 4)
 
@@ -392,6 +394,21 @@ def test_an_image_that_is_not_active_is_not_fetched(status: str) -> None:
     failure = dispatcher(pool, image=replace(NOBLE, status=status)).fetch(REQUEST).failure()
     assert isinstance(failure, ImageNotActive)
     assert (failure.image_id, failure.status, pool.asked) == ("1", status, [])
+
+
+def test_the_snapshot_of_a_volume_backed_server_is_not_fetched() -> None:
+    pool = Pool()
+    failure = dispatcher(pool, image=VOLUME_BACKED).fetch(REQUEST).failure()
+    assert isinstance(failure, ImageWithoutData)
+    assert (failure.image_id, failure.disks, pool.asked) == ("1", ("volume snapshot 8f",), [])
+
+
+@pytest.mark.parametrize("image_id", ["1", "noble", None])
+def test_what_is_recorded_of_such_a_snapshot_does_not_lead(image_id: str | None) -> None:
+    pool, recorded = Pool(), replace(RECORDED, image=replace(VOLUME_BACKED, locations=()))
+    outcome = dispatcher(pool, image=VOLUME_BACKED, associations=store(recorded)).fetch(FetchRequest(image_id, TARGET))
+    assert isinstance(outcome, Failure)
+    assert pool.asked == []
 
 
 def test_a_catalog_that_fails_is_no_matter_once_the_associated_handler_handled() -> None:

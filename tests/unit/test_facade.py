@@ -30,6 +30,7 @@ PROMISED = [
     "ImageCatalog",
     "ImageNotActive",
     "ImageNotFound",
+    "ImageWithoutData",
     "Intent",
     "Journal",
     "Kept",

@@ -16,6 +16,7 @@ from lading import (
     HandlerRefused,
     ImageNotActive,
     ImageNotFound,
+    ImageWithoutData,
     LadingError,
     Location,
     Mismatched,
@@ -41,6 +42,22 @@ FAILURES = [
     (ImageNotFound("noble", "Glance"), "no image 'noble' in Glance"),
     (AmbiguousImage("noble", ("1", "2")), "2 images are named 'noble', name one by its id: 1, 2"),
     (ImageNotActive("1", "queued"), "image 1 is queued; only an active image can be fetched"),
+    (
+        ImageWithoutData("1", ("volume snapshot 8f", "volume 9a")),
+        (
+            "image 1 has no data of its own: it is the snapshot of a server that boots from a volume;"
+            " its data is in volume snapshot 8f, volume 9a. Make an image of that to fetch it:"
+            " openstack volume create --snapshot 8f VOLUME; openstack image create --volume VOLUME IMAGE"
+        ),
+    ),
+    (
+        ImageWithoutData("1", ()),
+        (
+            "image 1 has no data of its own: it is the snapshot of a server that boots from a volume;"
+            " its data is in volumes that its block_device_mapping should name. Make an image of that to fetch it:"
+            " openstack volume create --snapshot SNAPSHOT VOLUME; openstack image create --volume VOLUME IMAGE"
+        ),
+    ),
     (CatalogUnavailable("Glance: HTTP 503"), "Glance: HTTP 503"),
     (StoreUnavailable("associations.db: disk I/O error"), "associations.db: disk I/O error"),
     (NotAssociated(TARGET), f"nothing is recorded for {TARGET}"),
