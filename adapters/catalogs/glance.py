@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from http.client import responses
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from returns.result import Failure, Result, Success
 
@@ -187,18 +187,20 @@ class GlanceCatalog:
 
     def _list(self, context: Context, **filters: str) -> Iterator[Image]:
         endpoint = self._endpoint()
-        url: str | None = f"{endpoint}/v2/images?{urlencode({**filters, 'sort': 'name:asc,id:asc'})}"
-        while url:
-            page = self._get(url, context)
+        query: str | None = urlencode({**filters, "sort": "name:asc,id:asc"})
+        listed: set[str] = set()
+        while query is not None:
+            if query in listed:
+                raise CatalogUnavailable(f"{endpoint} lists the same page of images again and again")
+            listed.add(query)
+            page = self._get(f"{endpoint}/v2/images?{query}", context)
             if not isinstance(page, dict) or not isinstance(page.get("images"), list):
                 raise CatalogUnavailable(f"{endpoint} answers with no list of images: is it a Glance?")
             for document in page["images"]:
                 match _image(_Place(endpoint, ""), document):
                     case Success(Image() as image):
                         yield image
-            url = urljoin(f"{endpoint}/", str(page["next"])) if page.get("next") else None
-            if url and not url.startswith(f"{endpoint}/"):
-                raise CatalogUnavailable(f"{endpoint} says that its list goes on elsewhere, where no token is sent")
+            query = _next_query(endpoint, page.get("next"))
 
     def _get(self, url: str, context: Context, *, absent: bool = False, forbidden: bool = False) -> Any:  # noqa: ANN401 - JSON
         """What the API answers; None for what isn't there, or is forbidden, where that may be.
@@ -222,6 +224,24 @@ class GlanceCatalog:
     def _patiently(self, url: str, context: Context) -> "Response":
         headers = _headers(context)
         return get_patiently(self._client(), url, headers=headers, authenticated=not headers)
+
+
+def _next_query(endpoint: str, link: object) -> str | None:
+    """The query of the next page, which a page's `next` names; None after the last one. Raises CatalogUnavailable.
+
+    Glance writes `/v2/images?marker=…`, whatever path a proxy puts before it. So the query alone is taken: it is the
+    endpoint that is asked, and that is sent the token.
+    """
+    if not link:
+        return None
+    try:
+        parts = urlsplit(link if isinstance(link, str) else "")
+        is_own = parts.hostname in {None, urlsplit(endpoint).hostname}
+    except ValueError:
+        is_own = False
+    if not is_own or not parts.query or parts.path.rstrip("/").rpartition("/")[2] not in {"", "images"}:
+        raise CatalogUnavailable(f"{endpoint} says that its list goes on elsewhere, where no token is sent")
+    return parts.query
 
 
 def _image(place: _Place, document: object) -> Result[Image, CatalogFailure]:

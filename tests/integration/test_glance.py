@@ -15,7 +15,7 @@ from returns.result import Failure, Result, Success
 from tests.integration.services.fixtures import StartGlance, StartKeystone
 from tests.integration.services.glance import Glance, token
 from tests.integration.services.keystone import DEMO, NOVA, Keystone
-from tests.integration.services.nginx import Nginx
+from tests.integration.services.nginx import PACKAGE, Nginx, binary, nginx
 
 from lading import (
     AmbiguousImage,
@@ -56,11 +56,12 @@ def _no_cloud_of_the_tester(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
 
 
-def catalog_of(glance: Glance, given: str | None = MEMBER, *hosts: str) -> GlanceCatalog:
-    """One whose session has this token, as `auth_type: admin_token` gives it; or none at all."""
+def catalog_of(glance: Glance | str, given: str | None = MEMBER, *hosts: str) -> GlanceCatalog:
+    """One at this endpoint, whose session has this token, as `auth_type: admin_token` gives it; or none at all."""
     from keystoneauth1 import noauth, session, token_endpoint  # noqa: PLC0415 - slow to load
 
-    auth = token_endpoint.Token(glance.url, given) if given else noauth.NoAuth(endpoint=glance.url)
+    endpoint = glance if isinstance(glance, str) else glance.url
+    auth = token_endpoint.Token(endpoint, given) if given else noauth.NoAuth(endpoint=endpoint)
     return GlanceCatalog.from_session(session.Session(auth), hosts)
 
 
@@ -176,6 +177,15 @@ def test_a_store_that_cannot_seek_is_read_from_its_start(glance_open: Glance, ng
 def test_all_images_are_listed_page_by_page(glance_hidden: Glance) -> None:
     made = {glance_hidden.create(DATA[:10], name=f"page {number}")["id"] for number in range(30)}
     listed = [image.id for image in catalog_of(glance_hidden).images()]
+    assert made <= set(listed)
+    assert len(listed) == len(set(listed))
+
+
+@pytest.mark.skipif(binary() is None, reason=f"needs nginx (Debian: {PACKAGE})")
+def test_all_images_are_listed_where_a_proxy_shows_glance_under_a_path(glance_hidden: Glance, tmp_path: Path) -> None:
+    made = {glance_hidden.create(DATA[:10], name=f"proxied {number}")["id"] for number in range(30)}
+    with nginx(tmp_path, proxied={"image": glance_hidden.url}) as front:
+        listed = [image.id for image in catalog_of(front.url("image")).images()]
     assert made <= set(listed)
     assert len(listed) == len(set(listed))
 

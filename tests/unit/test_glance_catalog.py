@@ -40,13 +40,53 @@ def test_what_is_no_image_is_a_failure_and_no_exception(
     assert isinstance(catalog.find("noble", NOBODY).failure(), CatalogUnavailable)
 
 
-@pytest.mark.parametrize("page", [[], {}, {"images": None}, "images", {"images": [], "next": "http://127.0.0.1:1/v2"}])
+ELSEWHERE = [
+    "http://127.0.0.2:1/v2/images?marker=1", "//127.0.0.2/v2/images?marker=1", "http://[/v2/images?marker=1",
+    "/v3/users?marker=1", "/v2/images", 5, ["/v2/images?marker=1"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "page", [[], {}, {"images": None}, "images", *({"images": [], "next": link} for link in ELSEWHERE)]
+)
 def test_what_is_no_list_is_a_failure_and_no_token_is_sent_elsewhere(
     server: Faults, catalog: GlanceCatalog, page: object
 ) -> None:
     server.answer(BY_NAME, answering(page))
     assert isinstance(catalog.find("noble", NOBODY).failure(), CatalogUnavailable)
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("path", ["", "/image", "/image/v2", "/image/v2/"])
+@pytest.mark.parametrize(
+    "link",
+    [
+        "/v2/images?marker=1&name=noble",
+        "/image/v2/images?marker=1&name=noble",
+        "http://127.0.0.1/v2/images?marker=1&name=noble",
+        "https://127.0.0.1:9292/image/v2/images/?marker=1&name=noble",
+        "images?marker=1&name=noble",
+        "?marker=1&name=noble",
+    ],
+)
+def test_the_next_page_is_the_endpoint_s_however_it_is_named(server: Faults, path: str, link: str) -> None:
+    catalog = GlanceCatalog.from_session(session.Session(token_endpoint.Token(server.url(path), "secret")))
+    endpoint = path.removesuffix("/").removesuffix("/v2")
+    server.answer(endpoint + BY_NAME, answering({"images": [{"id": "1", "name": "other"}], "next": link}))
+    second = answering({"images": [{"id": "2", "name": "noble"}]})
+    server.answer(f"{endpoint}/v2/images?marker=1&name=noble", second)
+    assert catalog.find("noble", NOBODY).unwrap().id == "2"
+
+
+def test_a_list_that_goes_in_circles_is_a_failure(server: Faults, catalog: GlanceCatalog) -> None:
+    for marker, following in (("1", "2"), ("2", "1")):
+        page = {"images": [{"id": marker}], "next": f"/v2/images?marker={following}"}
+        server.answer(f"/v2/images?marker={marker}", answering(page))
+    server.answer("/v2/images?sort=name%3Aasc%2Cid%3Aasc", answering({"images": [], "next": "/v2/images?marker=1"}))
+    listed = catalog.images()
+    assert [next(listed).id, next(listed).id] == ["1", "2"]
+    with pytest.raises(CatalogUnavailable, match="again and again"):
+        next(listed)
 
 
 def test_what_is_no_json_is_a_failure(server: Faults, catalog: GlanceCatalog) -> None:

@@ -3,7 +3,7 @@
 import base64
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +69,11 @@ def binary() -> str | None:
 
 
 @contextmanager
-def nginx(top: Path, *, rate: int = 128 * 1024) -> Iterator[Nginx]:
-    """An nginx that writes into this new folder only, and serves its `served`."""
+def nginx(top: Path, *, rate: int = 128 * 1024, proxied: Mapping[str, str] | None = None) -> Iterator[Nginx]:
+    """An nginx that writes into this new folder only, and serves its `served`.
+
+    `proxied` are servers that it shows under a path of its own: `{"image": "http://127.0.0.1:9292"}`.
+    """
     found = binary()
     assert found is not None, f"needs nginx (Debian: {PACKAGE})"
     port, tls_port = free_port(), free_port()
@@ -86,7 +89,7 @@ def nginx(top: Path, *, rate: int = 128 * 1024) -> Iterator[Nginx]:
     )
     running.folder.mkdir()
     (top / "users").write_text("{}:{{PLAIN}}{}\n".format(*running.credentials))
-    (top / "nginx.conf").write_text(_settings(running, top))
+    (top / "nginx.conf").write_text(_settings(running, top, proxied or {}))
     try:
         running.start()
         yield running
@@ -94,7 +97,8 @@ def nginx(top: Path, *, rate: int = 128 * 1024) -> Iterator[Nginx]:
         running.process.kill()
 
 
-def _settings(running: Nginx, top: Path) -> str:
+def _settings(running: Nginx, top: Path, proxied: Mapping[str, str]) -> str:
+    shown = "\n".join(f"        location /{path}/ {{ proxy_pass {url}/; }}" for path, url in proxied.items())
     temporary = "\n".join(
         f"    {each}_temp_path {top}/temporary-{each};" for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
@@ -130,6 +134,7 @@ http {{
         location /moved/ {{ rewrite ^/moved/(.*)$ /$1 redirect; }}
         location /elsewhere/ {{ rewrite ^/elsewhere/(.*)$ http://localhost:{running.port}/$1 redirect; }}
         location /looping/ {{ return 302 $request_uri; }}
+{shown}
     }}
 }}
 """
