@@ -33,9 +33,11 @@ class ImageNotFound(LadingError):
     reference: str
     catalog: str
     """What was searched, in words."""
+    hint: str = ""
+    """What there is instead, and what to do, where the catalog knows; in words."""
 
     def __str__(self) -> str:
-        return f"no image {self.reference!r} in {self.catalog}"
+        return f"no image {self.reference!r} in {self.catalog}{self.hint and f'; {self.hint}'}"
 
 
 @dataclass(eq=False)

@@ -3,10 +3,12 @@
 https://docs.openstack.org/api-ref/image/v2/
 """
 
+import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from http.client import responses
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -33,12 +35,25 @@ if TYPE_CHECKING:
 
 __all__ = ["GlanceCatalog"]
 
+_log = logging.getLogger(__name__)
 _HREF: Final = re.compile(r"(https?://[^\s?#]+)/v2/images/([^/\s?#]+)/?", re.IGNORECASE)
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
 _ABSENT: Final = frozenset({400, 404, 410})
 """What Glance answers for an id that it doesn't have, or can't have."""
+_WITHOUT_LOCATIONS: Final = _ABSENT | {_FORBIDDEN, 405}
+"""What the locations API answers where there is none, or none for whoever asks."""
+_OFFERED: Final = (
+    ({"visibility": "community"}, "is a community image"),
+    ({"visibility": "shared", "member_status": "all"}, "is shared with this project, which has not accepted it"),
+)
+"""Filters of what Glance doesn't list by itself, and what those images are.
+
+https://docs.openstack.org/api-ref/image/v2/#list-images
+"""
+_TOLD: Final = 3
+"""Images at most that a hint names, of each kind."""
 _DATA_WORDS: Final = {
     204: "it has no data",
     401: "the credentials are not taken",
@@ -92,14 +107,15 @@ class GlanceCatalog:
     def find(self, reference: str, context: Context) -> Result[Image, CatalogFailure]:
         try:
             place = self._place(reference)
-            # These two are no ids, and no names of resources either: a client resolves them.
-            document = None if place.id in {".", ".."} else self._get(place.url, context, absent=True)
+            if not _is_text(reference):
+                return Failure(ImageNotFound(reference, f"the Glance {place.endpoint}"))
+            # These are no ids, and no names of resources either: a client resolves the dots.
+            document = None if place.id in {"", ".", ".."} else self._get(place.url, context, absent=_ABSENT)
             if document is not None:
                 return _image(place, document)
             if place.id != reference:
                 return Failure(ImageNotFound(reference, place.endpoint))
-            named = list(self._list(context, name=reference))
-            return by_id_or_name(reference, None, lambda: iter(named), f"the Glance {place.endpoint}")
+            return self._find_by_name(reference, place.endpoint, context)
         except CatalogUnavailable as failure:
             return Failure(failure)
 
@@ -109,7 +125,7 @@ class GlanceCatalog:
             place = self._place_of(image)
             asker = (place.endpoint, context.user_id)
             if asker not in self._without_locations:
-                listed = self._get(f"{place.url}/locations", context, absent=True, forbidden=True)
+                listed = self._get(f"{place.url}/locations", context, absent=_WITHOUT_LOCATIONS)
                 if isinstance(listed, list):
                     document = {"id": image.id, "locations": listed}
                     return image_from_document(document).map(_locations).alt(CatalogUnavailable)
@@ -141,6 +157,33 @@ class GlanceCatalog:
 
     def images(self) -> Iterator[Image]:
         yield from self._list(NOBODY)
+
+    def _find_by_name(self, name: str, endpoint: str, context: Context) -> Result[Image, CatalogFailure]:
+        """One that Glance lists by itself, else one that its owner hides from lists (`os_hidden`).
+
+        Others' images that nobody here has chosen (community ones, shared ones that are not accepted) are named in the
+        failure, and not taken: anybody can give theirs any name.
+        """
+        for hidden in ({}, {"os_hidden": "true"}):
+            named = [image for image in self._list(context, name=_operand(name), **hidden) if image.name == name]
+            if named:
+                break
+        offered = "" if named else self._offered(name, context)
+        return by_id_or_name(name, None, lambda: iter(named), f"the Glance {endpoint}", hint=offered)
+
+    def _offered(self, name: str, context: Context) -> str:
+        """Images of that name that others offer, in words; only a help, so that it doesn't matter if Glance refuses."""
+        told: list[str] = []
+        try:
+            for filters, words in _OFFERED:
+                offered = (each for each in self._list(context, name=_operand(name), **filters) if each.name == name)
+                told += (
+                    f"image {each.id} of project {each.properties.get('owner', '?')} {words}"
+                    for each in islice(offered, _TOLD)
+                )
+        except CatalogUnavailable as failure:
+            _log.info("images that others offer can't be listed: %s", failure)
+        return f"{'; '.join(told)}: name it by its id, if it is the one that you want" if told else ""
 
     def _place(self, reference: str) -> _Place:
         href = _HREF.fullmatch(reference)
@@ -202,14 +245,11 @@ class GlanceCatalog:
                         yield image
             query = _next_query(endpoint, page.get("next"))
 
-    def _get(self, url: str, context: Context, *, absent: bool = False, forbidden: bool = False) -> Any:  # noqa: ANN401 - JSON
-        """What the API answers; None for what isn't there, or is forbidden, where that may be.
-
-        Raises CatalogUnavailable.
-        """
+    def _get(self, url: str, context: Context, *, absent: Collection[int] = ()) -> Any:  # noqa: ANN401 - JSON
+        """What the API answers; None where it answers with one of the statuses `absent`. Raises CatalogUnavailable."""
         response = self._patiently(url, context)
         status = response.status_code
-        if (absent and status in _ABSENT) or (forbidden and status == _FORBIDDEN):
+        if status in absent:
             return None
         if status != _OK:
             hint = "; are the credentials right?" if status in {_UNAUTHORIZED, _FORBIDDEN} else ""
@@ -224,6 +264,24 @@ class GlanceCatalog:
     def _patiently(self, url: str, context: Context) -> "Response":
         headers = _headers(context)
         return get_patiently(self._client(), url, headers=headers, authenticated=not headers)
+
+
+def _is_text(reference: str) -> bool:
+    """Whether it can be sent: an argument of bytes that are no UTF-8 has lone surrogates (PEP 383)."""
+    try:
+        reference.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _operand(name: str) -> str:
+    """The name as a filter has it: what precedes a colon would be an operator.
+
+    Not `in:"…"`: Glance leaves the backslash in a value in which a quote is escaped
+    (glance.common.utils.split_filter_value_for_quotes).
+    """
+    return f"eq:{name}" if ":" in name else name
 
 
 def _next_query(endpoint: str, link: object) -> str | None:

@@ -11,15 +11,18 @@ __all__ = ["by_id_or_name"]
 
 
 def by_id_or_name(
-    reference: str, with_that_id: Image | None, images: Callable[[], Iterator[Image]], catalog: str
+    reference: str, with_that_id: Image | None, images: Callable[[], Iterator[Image]], catalog: str, hint: str = ""
 ) -> Result[Image, CatalogFailure]:
-    """The image with that id if there is one, else the only one of that name; `catalog` says where was looked."""
+    """The image with that id if there is one, else the only one of that name.
+
+    `catalog` says where was looked, and `hint` what there is instead.
+    """
     if with_that_id is not None:
         return Success(with_that_id)
     match [image for image in images() if image.name == reference]:
         case [image]:
             return Success(image)
         case []:
-            return Failure(ImageNotFound(reference, catalog))
+            return Failure(ImageNotFound(reference, catalog, hint))
         case several:
             return Failure(AmbiguousImage(reference, tuple(image.id for image in several)))

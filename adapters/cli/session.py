@@ -71,7 +71,9 @@ class Session:
         sys.exit(exit_code(failure))
 
     def _hint(self, failure: LadingError) -> str | None:
-        if isinstance(failure, ImageNotFound) and not isinstance(self.container.catalog(), ImageListing):
+        if isinstance(failure, ImageNotFound) and (
+            failure.hint or not isinstance(self.container.catalog(), ImageListing)
+        ):
             return None
         if isinstance(failure, NoHandlerAvailable):
             names = ", ".join(each.name for each in self.container.loaded().skipped)

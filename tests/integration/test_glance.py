@@ -102,8 +102,44 @@ def test_an_ambiguous_name_lists_the_ids_and_an_unknown_one_is_not_found(glance_
     failure = catalog_of(glance_open).find("twins", NOBODY).failure()
     assert isinstance(failure, AmbiguousImage)
     assert set(failure.ids) == made
-    for reference in ("nobody", "no/body?", "x" * 300, "155d900f-4e14-4e4c-a73d-069cbf4541e6"):
+    for reference in ("nobody", "no/body?", "x" * 300, "", "🐧:12", "155d900f-4e14-4e4c-a73d-069cbf4541e6"):
         assert isinstance(catalog_of(glance_open).find(reference, NOBODY).failure(), ImageNotFound)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "debian:12", "eq:debian:12", "in:a,b", "neq:x", ":", '"debian:12"', 'a "b": c', "a\\:b", 'a\\":b', "a,b",
+        "50%:2", "trailing: ", " leading:", "ubuntu&name=x:1", "größe:日本", "2026-01-01T00:00:00+00:00", "1/2?#:3",
+    ],
+)  # fmt: skip
+def test_a_name_may_have_any_character(glance_open: Glance, name: str) -> None:
+    made = glance_open.create(DATA[:10], name=name)
+    assert catalog_of(glance_open).find(name, NOBODY).unwrap().id == made["id"]
+
+
+def test_an_image_that_is_hidden_from_lists_is_found_by_its_name(glance_open: Glance) -> None:
+    made = glance_open.create(DATA[:10], name="hidden by name", os_hidden=True)
+    assert catalog_of(glance_open).find("hidden by name", NOBODY).unwrap().id == made["id"]
+
+
+def test_of_a_hidden_image_and_one_that_is_listed_the_name_means_the_listed(glance_open: Glance) -> None:
+    glance_open.create(DATA[:10], name="renewed", os_hidden=True)
+    newer = glance_open.create(DATA[:10], name="renewed")
+    assert catalog_of(glance_open).find("renewed", NOBODY).unwrap().id == newer["id"]
+
+
+def test_what_others_offer_is_named_with_its_id_and_not_taken(glance_open: Glance) -> None:
+    community = glance_open.create(DATA[:10], name="offered", visibility="community", owner="theirs")["id"]
+    shared = glance_open.create(DATA[:10], name="offered", visibility="shared", owner="theirs")["id"]
+    glance_open.ask("POST", f"/v2/images/{shared}/members", {"member": "somewhere"}).expect(200)
+    catalog = catalog_of(glance_open)
+    failure = catalog.find("offered", NOBODY).failure()
+    assert isinstance(failure, ImageNotFound)
+    assert f"image {community} of project theirs is a community image" in failure.hint
+    assert f"image {shared} of project theirs is shared with this project" in failure.hint
+    for image_id in (community, shared):
+        assert catalog.find(image_id, NOBODY).unwrap().name == "offered"
 
 
 def test_an_href_means_the_glance_that_it_names_if_that_may_be_named(

@@ -40,6 +40,7 @@ FULL = Tried("download", None, TargetFailed("the disk is full"))
 
 FAILURES = [
     (ImageNotFound("noble", "Glance"), "no image 'noble' in Glance"),
+    (ImageNotFound("noble", "Glance", "image 2 is shared"), "no image 'noble' in Glance; image 2 is shared"),
     (AmbiguousImage("noble", ("1", "2")), "2 images are named 'noble', name one by its id: 1, 2"),
     (ImageNotActive("1", "queued"), "image 1 is queued; only an active image can be fetched"),
     (

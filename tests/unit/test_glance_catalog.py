@@ -101,9 +101,43 @@ def test_a_reference_does_not_lead_out_of_the_images(server: Faults, catalog: Gl
     assert all(request.path.startswith("/v2/images") for request in server.requests)
 
 
-def test_an_unknown_image_is_not_found(server: Faults, catalog: GlanceCatalog) -> None:
-    server.answer(BY_NAME, answering({"images": []}))
-    assert isinstance(catalog.find("noble", NOBODY).failure(), ImageNotFound)
+def by_name(name: str, filters: str = "") -> str:
+    return f"/v2/images?name={name}{filters}&sort=name%3Aasc%2Cid%3Aasc"
+
+
+@pytest.mark.parametrize("status", [200, 400, 403])
+def test_an_unknown_image_is_not_found_whatever_further_queries_answer(
+    server: Faults, catalog: GlanceCatalog, status: int
+) -> None:
+    """An old Glance answers 400 to a visibility that it doesn't know."""
+    for filters in ("", "&os_hidden=true"):
+        server.answer(by_name("noble", filters), answering({"images": []}))
+    for filters in ("&visibility=community", "&visibility=shared&member_status=all"):
+        server.answer(by_name("noble", filters), Reply(b'{"images": []}', status=status))
+    failure = catalog.find("noble", NOBODY).failure()
+    assert isinstance(failure, ImageNotFound)
+    assert failure.hint == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("debian", "debian"),
+        ("debian:12", "eq%3Adebian%3A12"),
+        ("in:a,b", "eq%3Ain%3Aa%2Cb"),
+        ("2026-01-01T00:00:00", "eq%3A2026-01-01T00%3A00%3A00"),
+    ],
+)
+def test_what_precedes_a_colon_in_a_name_is_no_operator(
+    server: Faults, catalog: GlanceCatalog, name: str, asked: str
+) -> None:
+    server.answer(by_name(asked), answering({"images": [{"id": "1", "name": name}]}))
+    assert catalog.find(name, NOBODY).unwrap().id == "1"
+
+
+def test_a_reference_that_cannot_be_sent_is_not_found(server: Faults, catalog: GlanceCatalog) -> None:
+    assert isinstance(catalog.find("noble\udcff", NOBODY).failure(), ImageNotFound)
+    assert server.requests == []
 
 
 @pytest.mark.parametrize(
