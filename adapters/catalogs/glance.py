@@ -120,21 +120,26 @@ class GlanceCatalog:
             return Failure(failure)
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
-        """By the locations API (v2.17, for services), else as the image shows them, else none."""
+        """By the locations API (v2.17, for services), else as the image shows them, else none.
+
+        That API is only a help: whatever it answers, the image can be had without.
+        """
         try:
             place = self._place_of(image)
-            asker = (place.endpoint, context.user_id)
-            if asker not in self._without_locations:
-                listed = self._get(f"{place.url}/locations", context, absent=_WITHOUT_LOCATIONS)
-                if isinstance(listed, list):
-                    document = {"id": image.id, "locations": listed}
-                    return image_from_document(document).map(_locations).alt(CatalogUnavailable)
-                # It depends on the asker's roles. Of a token without a user nobody knows whose the next one is.
-                if context.user_id or not _token(context):
-                    self._without_locations.add(asker)
         except CatalogUnavailable as failure:
             return Failure(failure)
-        return Success(image.locations)
+        asker = (place.endpoint, context.user_id)
+        if asker in self._without_locations:
+            return Success(image.locations)
+        try:
+            listed = self._get(f"{place.url}/locations", context, absent=_WITHOUT_LOCATIONS)
+        except CatalogUnavailable as failure:
+            _log.info("image %s: the locations API doesn't help: %s", image.id, failure)
+            return Success(image.locations)
+        # It depends on the asker's roles. Of a token without a user nobody knows whose the next one is.
+        if listed is None and (context.user_id or not _token(context)):
+            self._without_locations.add(asker)
+        return Success(image.locations if listed is None else _shown(image, listed))
 
     def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
         try:
@@ -312,7 +317,12 @@ def _image(place: _Place, document: object) -> Result[Image, CatalogFailure]:
     )
 
 
-def _locations(image: Image) -> Sequence[Location]:
+def _shown(image: Image, listed: object) -> Sequence[Location]:
+    """What the locations API lists of the image; the image's own locations where that is no list of them."""
+    found = image_from_document({"id": image.id, "locations": listed})
+    if isinstance(listed, list) and isinstance(found, Success):
+        return found.unwrap().locations
+    _log.info("image %s: the locations API answers with no list of locations", image.id)
     return image.locations
 
 

@@ -8,7 +8,7 @@ from keystoneauth1 import session, token_endpoint
 from returns.result import Success
 from tests.faults import Faults, Reply
 
-from lading import CatalogUnavailable, Context, Image, ImageNotFound
+from lading import CatalogUnavailable, Context, Image, ImageNotFound, Location
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.ports.context import NOBODY
 
@@ -165,3 +165,37 @@ def test_that_one_token_sees_no_locations_says_nothing_of_the_next(server: Fault
     image = Image("1")
     assert catalog.locations(image, Context(token="a user's")) == Success(())
     assert len(catalog.locations(image, Context(token="a service's")).unwrap()) == 1
+
+
+NO_HELP = {
+    **{
+        str(status): Reply(b"{}", status=status, headers=[("Retry-After", "0")]) for status in (300, 401, 405, 409, 500)
+    },
+    "HTML": Reply(b"<html>sign in</html>"),
+    "an object": answering({"locations": []}),
+    "an empty object": answering({}),
+    "no locations": answering([{"uri": "file:///noble"}]),
+    "null": answering(None),
+    "a cut answer": Reply(b"[]", content_length=100),
+}
+
+
+@pytest.mark.parametrize("answer", NO_HELP.values(), ids=NO_HELP.keys())
+def test_a_locations_api_that_does_not_help_is_done_without(
+    server: Faults, catalog: GlanceCatalog, answer: Reply
+) -> None:
+    server.answer("/v2/images/1/locations", answer)
+    own = [Location("file:///noble")]
+    assert catalog.locations(Image("1", locations=own), NOBODY).unwrap() == tuple(own)
+
+
+def test_what_the_locations_api_lists_goes_before_what_the_image_shows(server: Faults, catalog: GlanceCatalog) -> None:
+    server.answer("/v2/images/1/locations", answering([]))
+    assert catalog.locations(Image("1", locations=[Location("file:///noble")]), NOBODY) == Success(())
+
+
+def test_a_locations_api_that_failed_once_is_asked_again(server: Faults, catalog: GlanceCatalog) -> None:
+    shown = answering([{"url": "file:///noble", "metadata": {}}])
+    server.answer("/v2/images/1/locations", Reply(b"", status=409), shown)
+    image = Image("1")
+    assert [len(catalog.locations(image, NOBODY).unwrap()) for _ in range(2)] == [0, 1]
