@@ -9,8 +9,9 @@ from returns.result import Failure, Result, Success
 from lading.domain.handler import Handler, Resizing, Work
 from lading.domain.refusals import Faulted, Refusal, Unavailable, Unsupported
 from lading.ports.failures import LadingError
+from lading.ports.redaction import redacted
 
-__all__ = ["ask", "out_of_reach", "value_or_raise"]
+__all__ = ["ask", "exception_reason", "out_of_reach", "value_or_raise"]
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
@@ -27,8 +28,8 @@ def ask(
     try:
         answer = verb(*arguments)
     except Exception as error:  # noqa: BLE001 - see above
-        _log.debug("handler %s raised", handler.name, exc_info=True)
-        return Failure(Faulted(f"raised {_told(error, work)}"))
+        _log.debug("%s: handler %s raised", work.target or "no target", handler.name, exc_info=True)
+        return Failure(Faulted(exception_reason(error)))
     match answer:
         case Success(value) if isinstance(value, given):
             return answer
@@ -38,6 +39,22 @@ def ask(
     inner = answer._inner_value if isinstance(answer, Result) else answer  # noqa: SLF001 - returns has no other way
     names = " or ".join(each.__name__ for each in (given if isinstance(given, tuple) else (given,)))
     return Failure(Faulted(f"answered a {type(inner).__name__}, which is no {names} and no refusal"))
+
+
+def exception_reason(error: BaseException) -> str:
+    """The reason that an exception of somebody else's code gives: a LadingError's words, else only its type.
+
+    Such an exception may repeat anything that its code knows, in any form: a password, a token, a whole request.
+
+    >>> exception_reason(KeyError("s3cret"))
+    'raised KeyError; the debug log has more'
+    """
+    if isinstance(error, LadingError):
+        try:
+            return redacted(str(error))
+        except Exception:  # noqa: BLE001 - an exception that can't be shown
+            _log.debug("an exception can't be shown", exc_info=True)
+    return f"raised {type(error).__name__}; the debug log has more"
 
 
 def out_of_reach(handler: Handler, work: Work) -> Refusal | None:
@@ -55,15 +72,3 @@ def value_or_raise(outcome: Result[_Done, LadingError]) -> _Done:
         case Failure(failure):
             raise failure
     return outcome.unwrap()
-
-
-def _told(error: Exception, work: Work) -> str:
-    """What an exception says; its type alone where the work holds credentials, which it may repeat in any form."""
-    locations = (work.location, *(work.image.locations if work.image else ()))
-    name = type(error).__name__
-    if any(location is not None and str(location) != location.url for location in locations):
-        return f"{name}; the debug log has more"
-    try:
-        return f"{name}: {error}"
-    except Exception:  # noqa: BLE001 - an exception that can't even be shown
-        return name

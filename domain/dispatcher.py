@@ -139,7 +139,7 @@ class Dispatcher:
             return
         pending = self._written(work.target)
         notes = pending.notes if pending is not None and pending.verb is Verb.FETCH else {}
-        image = replace(work.image, locations=()) if work.image else None
+        image = work.image.redacted() if work.image else None
         location = work.location.withheld() if work.location else None
         name, force = attempt.handler.name, work.force
         intent = Intent(work.target, Verb.FETCH, name, self._ledger.clock(), image, location, force=force, notes=notes)
@@ -253,7 +253,7 @@ class Dispatcher:
     def _record(self, handler: Handler, work: Work, landing: Landing) -> None:
         if not work.target or landing.present:
             return
-        image = replace(work.image, locations=()) if work.image else None
+        image = work.image.redacted() if work.image else None
         location = work.location.withheld() if work.location else None
         association = Association(work.target, handler.name, image, location, self._ledger.clock())
         recorded: Result[None, StoreUnavailable] | None = None

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from lading.domain.asking import exception_reason
 from lading.domain.cost import cheapest_first
 from lading.domain.handler import Handler, Preparable
 from lading.ports.association_store import AssociationStore
@@ -68,13 +69,17 @@ def _built(name: str, available: Mapping[str, Callable[[], Handler]]) -> Handler
         return Skipped(name, f"unknown; known are {', '.join(sorted(available)) or 'none'}")
     try:
         return available[name]()
-    except ModuleNotFoundError as error:
-        return Skipped(name, str(error), lacks_package=True)
-    except LadingError as error:  # its settings, say: in words that name the place
-        return Skipped(name, str(error))
     except Exception as error:  # noqa: BLE001 - whatever a third party's import or constructor raises
-        _log.debug("handler %s could not be built", name, exc_info=True)
-        return Skipped(name, f"could not be built: {type(error).__name__}: {error}")
+        return Skipped(name, _why_not_built(name, error), lacks_package=isinstance(error, ModuleNotFoundError))
+
+
+def _why_not_built(name: str, error: Exception) -> str:
+    if isinstance(error, LadingError):  # its settings, say: in words that name the place
+        return exception_reason(error)
+    _log.debug("handler %s could not be built", name, exc_info=error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"No module named {error.name!r}"
+    return f"could not be built: {exception_reason(error)}"
 
 
 def prepare_handlers(handlers: Sequence[Handler], associations: AssociationStore) -> Sequence[Handler]:
@@ -88,5 +93,5 @@ def prepare_handlers(handlers: Sequence[Handler], associations: AssociationStore
                 _log.info("handler %s is not prepared: %s", handler.name, failure)
             except Exception as error:  # noqa: BLE001 - one handler's trouble must not keep the others from work
                 _log.debug("handler %s could not be prepared", handler.name, exc_info=True)
-                _log.warning("handler %s could not be prepared: %s: %s", handler.name, type(error).__name__, error)
+                _log.warning("handler %s could not be prepared: %s", handler.name, exception_reason(error))
     return handlers

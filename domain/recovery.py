@@ -163,7 +163,7 @@ class Recovery:
         answer = _asked(handler, work, keep=keep)
         match answer:
             case Success(Landing() as landing):
-                image = replace(intent.image, locations=()) if intent.image else None
+                image = intent.image.redacted() if intent.image else None
                 begun = Association(intent.target, intent.handler, image, intent.location, self._clock())
                 value_or_raise(self._associations.put(landing.recorded_in(begun)))
             case Success(Kept(size)) if size:

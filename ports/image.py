@@ -1,9 +1,11 @@
 """What a catalog knows of an image."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from lading.ports.location import Location
+from lading.ports.redaction import redacted_values
 
 __all__ = ["Digest", "Image"]
 
@@ -59,3 +61,11 @@ class Image:
         if self.digest is not None:
             return self.digest
         return Digest("md5", self.checksum) if self.checksum else None
+
+    def redacted(self) -> Self:
+        """This image as it may be written down: without locations, and without the credentials in its properties.
+
+        >>> Image("a", locations=[Location("file:///a")], properties={"copy_from": "http://u:p@host/a"}).redacted()
+        Image(id='a', ..., locations=(), properties={'copy_from': 'http://***@host/a'})
+        """
+        return replace(self, locations=(), properties=redacted_values(self.properties))

@@ -127,12 +127,30 @@ def urls_with_unquoted_passwords() -> SearchStrategy[str]:
 def opaque_urls_with_secrets() -> SearchStrategy[str]:
     """As qemu names an image of Ceph's."""
     names = st.sampled_from(["key", "password", "secret", "Key"])
-    return st.builds("{}:pool/noble:id=user:{}={}:conf=a".format, schemes(), names, secrets())
+    beginnings = st.sampled_from(["", "/"])
+    return st.builds("{}:{}pool/noble:id=user:{}={}:conf=a".format, schemes(), beginnings, names, secrets())
+
+
+def urls_with_odd_slashes() -> SearchStrategy[str]:
+    """With as many slashes as clients take for two, or none before a password, and a path that may begin in it."""
+    raw = st.builds("{}{}{}".format, st.text("abc019/@#?", max_size=4), st.just(HUSH), st.text("abc019@#?", max_size=4))
+    remote = st.sampled_from([spelt for scheme in ("http", "swift+https", "x-pool.v2") for spelt in _spelt(scheme)])
+    slashes = st.sampled_from(["/", "//", "///", "////", "\\", "\\\\", "\\/\\/"])
+    return st.builds("{}:{}user:{}@host/gold/noble.img".format, remote, slashes, raw)
+
+
+def nested_urls_with_secrets() -> SearchStrategy[str]:
+    """A URL within the path of another, as caches and proxies have them, also percent-encoded."""
+    inner = urls_with_odd_slashes() | urls_with_quoted_secrets().filter(lambda url: HUSH in url)
+    quoted = st.builds("http://user:{}@host/noble?sig={}".format, quoted_secrets(), quoted_secrets())
+    return (inner | quoted.map(lambda url: quote(url, safe=""))).map("http://cache/at/{}".format)
 
 
 def urls_with_secrets() -> SearchStrategy[str]:
     return (
         urls_with_quoted_secrets()
+        | urls_with_odd_slashes()
+        | nested_urls_with_secrets()
         | urls_with_unquoted_secrets()
         | urls_with_unquoted_passwords()
         | opaque_urls_with_secrets()

@@ -1,6 +1,5 @@
 """`lading fetch` and `lading explain`."""
 
-import logging
 import sys
 import time
 
@@ -12,16 +11,14 @@ from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.output import as_json, attempt_records, say, size_text, verified_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
-from lading.domain.asking import out_of_reach
+from lading.domain.asking import ask, out_of_reach
 from lading.domain.attempts import Attempt, FetchRequest, Staged
 from lading.domain.cost import cost_of
 from lading.domain.failures import NoHandlerAvailable, Tried
 from lading.domain.handler import Foresighted
-from lading.domain.refusals import Faulted, Refusal, Scope
+from lading.domain.refusals import Refusal, Scope
 
 __all__ = ["explain", "fetch"]
-
-_log = logging.getLogger(__name__)
 
 
 @click.command(short_help="Bring an image to a target.")
@@ -134,17 +131,11 @@ def _foresee(plan: tuple[Attempt, ...]) -> list[tuple[Attempt, _Outlook]]:
 
 
 def _outlook(attempt: Attempt) -> _Outlook:
-    location = attempt.location
     if (why_not := out_of_reach(attempt.handler, attempt.work)) is not None:
         return Failure(why_not)
     if not isinstance(attempt.handler, Foresighted):
         return Success("would be tried; this handler can't tell beforehand")
-    try:
-        return attempt.handler.foresee(attempt.work)
-    except Exception as error:  # noqa: BLE001 - a third party's bug must not hide what the others would do
-        _log.debug("handler %s raised", attempt.handler.name, exc_info=True)
-        told = str(error) if location is None else str(error).replace(location.url, str(location))
-        return Failure(Faulted(f"raised {type(error).__name__}: {told}"))
+    return ask(attempt.handler, attempt.work, str, attempt.handler.foresee, attempt.work)
 
 
 def _outlook_record(attempt: Attempt, outlook: _Outlook) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from returns.result import Failure, Result, Success
 
 from lading.adapters.handlers.settings import CinderHandlerSettings
-from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.openstack.cloud import connect_cloud
 from lading.adapters.settings import read_table
 from lading.adapters.volumes.attaching import Attaching
@@ -67,7 +67,7 @@ class CinderHandler:
             if find_spec(module) is None
         ]  # fmt: skip
         if lacking:
-            raise ModuleNotFoundError(f"{' and '.join(lacking)} not installed: pip install 'lading[cinder]'")
+            raise PackageMissing(f"{' and '.join(lacking)} not installed: pip install 'lading[cinder]'")
         return cls(read_table(CinderHandlerSettings, setup.settings, "handlers.cinder"), setup)
 
     def cost(self, target: str) -> Cost:

@@ -6,7 +6,7 @@ from typing import Self
 
 from lading.adapters.handlers.landing import RemoteHandler
 from lading.adapters.handlers.settings import HttpHandlerSettings
-from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.settings import read_table
 from lading.adapters.transfer.guard import Guard
 from lading.adapters.transfer.http import HttpOptions
@@ -25,7 +25,7 @@ class HttpHandler(RemoteHandler):
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
         if find_spec("tenacity") is None:  # better now, in words, than at the first broken connection
-            raise ModuleNotFoundError("tenacity is not installed: pip install 'lading[http]'")
+            raise PackageMissing("tenacity is not installed: pip install 'lading[http]'")
         settings = read_table(HttpHandlerSettings, setup.settings, "handlers.http")
         tls = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
         guard = Guard.of(

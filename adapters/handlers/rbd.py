@@ -12,7 +12,7 @@ from lading.adapters.ceph.cluster import answering, connected
 from lading.adapters.ceph.names import PoolImage, Snapshot, is_pool_target, snapshot_of
 from lading.adapters.ceph.source import RbdSource
 from lading.adapters.handlers.settings import RbdHandlerSettings
-from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.settings import read_table
 from lading.adapters.transfer.partial import Start
 from lading.domain.cost import Cost
@@ -42,7 +42,7 @@ class RbdHandler:
     def from_setup(cls, setup: HandlerSetup) -> Self:
         if not all(map(find_spec, ("rados", "rbd"))):
             advice = "Debian and Ubuntu have them; a virtual environment sees them with --system-site-packages"
-            raise ModuleNotFoundError(f"python3-rados and python3-rbd are not installed: {advice}")
+            raise PackageMissing(f"python3-rados and python3-rbd are not installed: {advice}")
         return cls(read_table(RbdHandlerSettings, setup.settings, "handlers.rbd"), setup)
 
     def cost(self, target: str) -> Cost:

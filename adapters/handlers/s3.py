@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from lading.adapters.handlers.landing import RemoteHandler
 from lading.adapters.handlers.settings import S3HandlerSettings
-from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.settings import read_table
 from lading.adapters.transfer.guard import Guard
 from lading.adapters.transfer.http import HttpOptions, HttpRefused, Origin
@@ -110,7 +110,7 @@ class S3Handler(RemoteHandler):
     def from_setup(cls, setup: HandlerSetup) -> Self:
         for package in ("botocore", "tenacity"):
             if find_spec(package) is None:
-                raise ModuleNotFoundError(f"{package} is not installed: pip install 'lading[s3]'")
+                raise PackageMissing(f"{package} is not installed: pip install 'lading[s3]'")
         return cls(read_table(S3HandlerSettings, setup.settings, "handlers.s3"), setup.transfer)
 
     def cost(self, target: str) -> Cost:

@@ -14,11 +14,23 @@ from lading.adapters.transfer.transfer import Transfer
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, TargetFailed, Unavailable
 from lading.ports.catalog import ImageCatalog
+from lading.ports.failures import LadingError
 from lading.ports.image import Image
 from lading.ports.journal import Journal
 from lading.ports.observer import Observer
 
-__all__ = ["HandlerSetup"]
+__all__ = ["HandlerSetup", "PackageMissing"]
+
+
+@dataclass(eq=False)
+class PackageMissing(LadingError, ModuleNotFoundError):
+    """A package that a handler needs is not installed."""
+
+    reason: str
+    """In words, with the command that installs it."""
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 @dataclass(frozen=True, slots=True)

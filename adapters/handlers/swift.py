@@ -12,7 +12,7 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.handlers.landing import RemoteHandler
 from lading.adapters.handlers.settings import SwiftHandlerSettings
-from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.settings import read_table
 from lading.adapters.transfer.guard import Guard
 from lading.adapters.transfer.http import HttpOptions, Origin
@@ -100,7 +100,7 @@ class SwiftHandler(RemoteHandler):
     def from_setup(cls, setup: HandlerSetup) -> Self:
         for module, package in (("openstack", "openstacksdk"), ("keystoneauth1", "keystoneauth1"), ("tenacity",) * 2):
             if find_spec(module) is None:
-                raise ModuleNotFoundError(f"{package} is not installed: pip install 'lading[swift]'")
+                raise PackageMissing(f"{package} is not installed: pip install 'lading[swift]'")
         return cls(read_table(SwiftHandlerSettings, setup.settings, "handlers.swift"), setup.transfer)
 
     def cost(self, target: str) -> Cost:

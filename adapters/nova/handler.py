@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lading.adapters.nova.plain import stripped
+from lading.domain.asking import exception_reason
 
 __all__ = ["AssociateFn", "DisassociateFn", "ImageHandler", "OpenTurn"]
 
@@ -229,7 +230,7 @@ class ImageHandler(ABC):
             call()
         except Exception as error:  # noqa: BLE001 - an embedding program's function
             _log.debug("a hook of %s raised", type(self).__name__, exc_info=True)
-            _log.warning("%s is not %s: the hook raised %s: %s", target, verb, type(error).__name__, error)
+            _log.warning("%s is not %s: the hook: %s", target, verb, exception_reason(error))
 
 
 def _nothing(*args: object) -> None:

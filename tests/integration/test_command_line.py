@@ -153,7 +153,7 @@ class Clumsy:
         )
     )  # fmt: skip
     assert told["attempts"][0]["would"] is False
-    assert told["attempts"][0]["reason"] == "raised RuntimeError: dropped it"
+    assert told["attempts"][0]["reason"] == "raised RuntimeError; the debug log has more"
     assert told["handler"] == "file"
 
 

@@ -9,6 +9,7 @@ from tests.strategies import IMAGE, LANDED_AT
 
 from lading import Association, Cost, Handler, StoreUnavailable
 from lading.adapters.associations.memory import MemoryAssociations
+from lading.adapters.handlers.setup import PackageMissing
 from lading.adapters.tables import SettingsError
 from lading.domain.loading import Loaded, Skipped, load_handlers, prepare_handlers
 
@@ -40,7 +41,7 @@ AVAILABLE = {"file": builds("file"), "download": builds("download"), "rbd": lack
         ([" file\n", "", "  "], ["file"], []),
         (["file", "file "], ["file"], [Skipped("file", "named twice")]),
         (["nfs", "file"], ["file"], [Skipped("nfs", "unknown; known are download, file, rbd, s3")]),
-        (["rbd"], [], [Skipped("rbd", "could not be built: ImportError: No module named 'rados'")]),
+        (["rbd"], [], [Skipped("rbd", "could not be built: raised ImportError; the debug log has more")]),
         (["File"], [], [Skipped("File", "unknown; known are download, file, rbd, s3")]),
         ([], [], []),
     ],
@@ -64,7 +65,7 @@ def test_that_a_package_is_missing_for_a_handler_that_nobody_named_is_no_warning
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def lacks_bindings() -> Handler:
-        raise ModuleNotFoundError("python3-rbd is not installed")
+        raise PackageMissing("python3-rbd is not installed")
 
     for names, levels in ((None, []), (["rbd"], ["WARNING"])):
         caplog.clear()
@@ -106,7 +107,7 @@ def test_each_skipped_name_is_a_warning_and_its_trace_is_there_for_those_who_deb
     assert (debug.levelname, debug.exc_info is not None) == ("DEBUG", True)
     assert (warning.levelname, warning.getMessage()) == (
         "WARNING",
-        "handler s3 is skipped: could not be built: TypeError: missing 1 required positional argument: 'pool'",
+        "handler s3 is skipped: could not be built: raised TypeError; the debug log has more",
     )
 
 
@@ -135,7 +136,7 @@ def test_the_trace_of_what_failed_when_prepared_is_there_for_those_who_debug(cap
         prepare_handlers([Failing(Spec("mount", None), [], iter(()))], MemoryAssociations())
     debug, warning = caplog.records
     assert (debug.levelname, debug.exc_info is not None) == ("DEBUG", True)
-    assert warning.getMessage() == "handler mount could not be prepared: OSError: no device"
+    assert warning.getMessage() == "handler mount could not be prepared: raised OSError; the debug log has more"
 
 
 def test_that_there_is_no_store_is_for_whoever_needs_it_to_tell(caplog: pytest.LogCaptureFixture) -> None:
@@ -162,3 +163,18 @@ def test_a_handler_is_prepared_with_its_own_associations() -> None:
     store.put(other)
     prepare_handlers([Mounting(Spec("mount", frozenset()), [], iter(()))], store)
     assert offered == [mine]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ModuleNotFoundError("word", name="rados"), "No module named 'rados'"),
+        (ModuleNotFoundError("word"), "could not be built: raised ModuleNotFoundError; the debug log has more"),
+    ],
+)
+def test_an_import_that_fails_names_the_module_and_repeats_no_words(error: Exception, reason: str) -> None:
+    def fails() -> Handler:
+        raise error
+
+    outcome = load_handlers(["rbd"], {"rbd": fails})
+    assert outcome.skipped == (Skipped("rbd", reason, lacks_package=True),)

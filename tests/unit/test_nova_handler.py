@@ -123,7 +123,7 @@ class TestImageHandler:
         assert porter.last_ops_handled()
         assert porter.remove_image(NOVA, "noble", META, "/vm")
         assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.WARNING]
-        assert "/vm is not associated: the hook raised RuntimeError: the ledger is wet" in caplog.text
+        assert "/vm is not associated: the hook: raised RuntimeError; the debug log has more" in caplog.text
 
     def test_gives_the_subclass_own_answer_to_its_caller(self, hooks: Hooks) -> None:
         class Mover(Porter):

@@ -670,7 +670,7 @@ class Cut:
 
 THERE = replace(RECORDED, target=ELSEWHERE, fingerprint=PRINT)
 LANDED = WHOLE.recorded_in(Association(TARGET, "pool", BARE, PLAIN, LANDED_AT))
-RAISED = "raised OSError: no route to pool"
+RAISED = "raised OSError; the debug log has more"
 NO_NOUN = "answered a str, which is no Landing or Kept and no refusal"
 CUTS = {
     # Fetches.
