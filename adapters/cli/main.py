@@ -35,9 +35,12 @@ for command in (fetch, explain, rm, mv, ls, show, verify, recover, handlers, cat
 def main() -> NoReturn:
     """Run the command line; every outcome ends here, as a message and an exit code."""
     take_over()
-    EndingSignals().handle()
+    signals = EndingSignals()
+    signals.handle()
     try:
-        sys.exit(_run())
+        code = _run()
+        signals.finish()
+        sys.exit(code)
     finally:
         let_go()
 

@@ -44,6 +44,10 @@ class EndingSignals:
         signal.signal(signal.SIGALRM, self._raise_lost)
         sys.unraisablehook = self._notice
 
+    def finish(self) -> None:
+        """From here on the process ends anyway: no signal unwinds it any more."""
+        self._received = max(self._received, 1)
+
     def _end(self, number: int, _frame: FrameType | None) -> None:
         self._received += 1
         if self._received == 1:

@@ -8,6 +8,8 @@
  *   FAULTY_DISK_LOG         a file; each counted call appends `number call path` to it before it happens
  *   FAULTY_DISK_KILL_AT     N: SIGKILL just before the Nth call
  *   FAULTY_DISK_KILL_AFTER  N: SIGKILL just after it
+ *   FAULTY_DISK_SIGNAL      the number of another signal than SIGKILL; or, as in `15+`, one that comes again at each
+ *                           further call
  *   FAULTY_DISK_FAIL        errno:calls:first:last[:path], as in `5:write,pwrite*:2:2` or `28:*:7::*.sqlite*`: of the
  *                           calls whose name matches one of the patterns (with commas between them) and whose path
  *                           matches `path` (fnmatch(3), in which * takes slashes too), those from the first to the last
@@ -47,6 +49,8 @@ static char folders[FOLDERS][PATH_MAX];
 static int folder_count;
 static char log_path[PATH_MAX];
 static long count, kill_at, kill_after;
+static int sent;
+static bool again;
 static struct {
     int error;
     char calls[256];
@@ -97,6 +101,8 @@ void faulty_disk_arm(void)
     snprintf(log_path, sizeof log_path, "%s", variable("FAULTY_DISK_LOG"));
     kill_at = atol(variable("FAULTY_DISK_KILL_AT"));
     kill_after = atol(variable("FAULTY_DISK_KILL_AFTER"));
+    sent = atoi(variable("FAULTY_DISK_SIGNAL"));
+    again = strchr(variable("FAULTY_DISK_SIGNAL"), '+');
     order_fault(variable("FAULTY_DISK_FAIL"));
     count = 0;
     pthread_mutex_unlock(&turn);
@@ -183,10 +189,18 @@ static bool at_names(char *path, int folder, const char *name, int new_folder, c
 
 /* ---- What becomes of it ---- */
 
-__attribute__((noreturn)) static void die(void)
+/* Whether this call is the chosen one, or a further one where each is. */
+static bool is_meant(long number)
 {
-    for (;;)
-        syscall(SYS_kill, (long)getpid(), SIGKILL);
+    return number && (count == number || (again && count > number));
+}
+
+/* The end, unless another signal is asked for. */
+static void die(void)
+{
+    do
+        syscall(SYS_kill, (long)getpid(), sent ? sent : SIGKILL);
+    while (!sent);
 }
 
 /* By raw calls: those below would count. A log with gaps would prove nothing, so that is the end. */
@@ -220,11 +234,11 @@ static bool begin(const char *call, const char *path)
     count++;
     if (log_path[0])
         append(call, path);
-    if (count == kill_at)
+    if (is_meant(kill_at))
         die();
     bool fails = fault.error && matches(call, path) && ++fault.matched >= fault.first && fault.matched <= fault.last;
     if (fails) {
-        if (count == kill_after)
+        if (is_meant(kill_after))
             die();
         pthread_mutex_unlock(&turn);
     }
@@ -234,8 +248,10 @@ static bool begin(const char *call, const char *path)
 
 static long finish(long answer)
 {
-    if (count == kill_after)
+    int kept = errno;
+    if (is_meant(kill_after))
         die();
+    errno = kept;
     pthread_mutex_unlock(&turn);
     return answer;
 }

@@ -10,6 +10,7 @@ What counts as a call, and what isn't seen, is said in faulty.c.
 """
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -59,6 +60,14 @@ class FaultyDisk:
     def kill_after(self, number: int) -> Mapping[str, str]:
         """The child is killed just after its call of that number."""
         return {**self._counted, "FAULTY_DISK_KILL_AFTER": str(number)}
+
+    def signal_at(self, number: int, sent: signal.Signals, *, again: bool = False) -> Mapping[str, str]:
+        """The child gets the signal just before its call of that number; `again`: and before each further call."""
+        return {**self.kill_at(number), "FAULTY_DISK_SIGNAL": f"{sent:d}{'+' if again else ''}"}
+
+    def signal_after(self, number: int, sent: signal.Signals, *, again: bool = False) -> Mapping[str, str]:
+        """The same, just after its call of that number."""
+        return {**self.kill_after(number), "FAULTY_DISK_SIGNAL": f"{sent:d}{'+' if again else ''}"}
 
     def fail(
         self, error: int, calls: str = "*", first: int = 1, last: int | None = None, *, path: str = "*"

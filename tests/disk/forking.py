@@ -5,22 +5,25 @@ A run has its own arguments, environment, current folder, streams and exit code,
 """
 
 import ctypes
+import faulthandler
 import gc
 import importlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, NoReturn, Self, TypedDict
 
 ROOT: Final = Path(__file__).parents[2]
+HANGING_SECONDS: Final = 60.0
+NEXT_SIGNAL_SECONDS: Final = 0.003
 
 
 class Order(TypedDict):
@@ -30,7 +33,9 @@ class Order(TypedDict):
     folder: str
     variables: dict[str, str]
     seconds: float | None
-    """After which it is killed (SIGKILL), if it has not come to its end."""
+    """After which it gets the first signal, if it has not come to its end."""
+    signals: list[int]
+    """The others follow within some milliseconds. It is ended (SIGABRT) when it goes on for a minute after them."""
 
 
 class Forks:
@@ -47,12 +52,23 @@ class Forks:
         )
 
     def run(
-        self, *arguments: str, folder: Path, variables: Mapping[str, str], seconds: float | None = None
+        self,
+        *arguments: str,
+        folder: Path,
+        variables: Mapping[str, str],
+        seconds: float | None = None,
+        signals: Sequence[int] = (signal.SIGKILL,),
     ) -> subprocess.CompletedProcess[str]:
-        """As `subprocess.run` would; the disk's orders are among the variables. After so many seconds it is killed."""
+        """As `subprocess.run` would; the disk's orders are among the variables. After so many seconds it gets signals.
+
+        One that does not end is ended with SIGABRT; its standard error then tells where each of its threads was.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        order = Order(arguments=list(arguments), folder=str(folder), variables=dict(variables), seconds=seconds)
+        order = Order(
+            arguments=list(arguments), folder=str(folder), variables=dict(variables), seconds=seconds,
+            signals=list(signals),
+        )  # fmt: skip
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         code, out, err = json.loads(self._process.stdout.readline())
@@ -70,6 +86,8 @@ class Forks:
 def serve() -> None:
     """Carry out each order in a child. What that had to load, the next ones have."""
     answers = os.dup(1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end_early)
     for line in sys.stdin:
         order: Order = json.loads(line)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as loaded:
@@ -77,23 +95,31 @@ def serve() -> None:
             child = os.fork()
             if child == 0:
                 _carry_out(order, out, err, loaded)
-            code = os.waitstatus_to_exitcode(_ended(child, order["seconds"]))
+            code = os.waitstatus_to_exitcode(_ended(child, order))
             os.write(answers, json.dumps([code, _all_of(out), _all_of(err)]).encode() + b"\n")
             for name in _all_of(loaded).split():
                 with suppress(ImportError):
                     importlib.import_module(name)
 
 
-def _ended(child: int, seconds: float | None) -> int:
-    """How it ended (wait(2)), by itself or killed."""
-    if seconds is not None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            found, status = os.waitpid(child, os.WNOHANG)
-            if found:
-                return status
-            time.sleep(0.0005)
-        os.kill(child, signal.SIGKILL)
+def _end_early(number: int, _frame: object) -> NoReturn:
+    """Ends a child whose command has not begun, and which has no handlers of its own yet."""
+    os._exit(128 + number)
+
+
+def _ended(child: int, order: Order) -> int:
+    """How it ended (wait(2)), by itself or by a signal."""
+    waits = [order["seconds"], *[NEXT_SIGNAL_SECONDS] * len(order["signals"][1:])] if order["seconds"] else []
+    end = os.pidfd_open(child)
+    try:
+        for seconds, number in zip(
+            [*waits, HANGING_SECONDS], [*order["signals"][: len(waits)], signal.SIGABRT], strict=True
+        ):
+            if select.select([end], [], [], seconds)[0]:
+                break
+            os.kill(child, number)
+    finally:
+        os.close(end)
     return os.waitpid(child, 0)[1]
 
 
@@ -104,6 +130,7 @@ def _carry_out(order: Order, out: BinaryIO, err: BinaryIO, loaded: BinaryIO) -> 
     os.environ.clear()
     os.environ.update(order["variables"])
     os.chdir(order["folder"])
+    faulthandler.enable()
     ctypes.CDLL(None).faulty_disk_arm()
     code = _run(order["arguments"])
     # Python's end, less the unloading: whatever closes a file or a database when it goes does so here.

@@ -1,12 +1,13 @@
-"""Commands killed at random moments, one after the other on one host, each then recovered.
+"""Commands killed or interrupted at random moments, one after the other on one host, each then recovered.
 
-LADING_TORTURE says how many kills; LADING_SEED makes a run again.
+LADING_TORTURE says how many kills and how many interrupts; LADING_SEED makes a run again.
 """
 
 import hashlib
 import json
 import os
 import random
+import signal
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -20,6 +21,8 @@ from tests.faults import Faults, Reply
 KILLS: Final = int(os.environ.get("LADING_TORTURE") or 40)
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 KILLED: Final = -9
+INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTED: Final = {128 + number for number in INTERRUPTS}
 IMAGES: Final = {name: random.Random(name).randbytes(4_500_000) for name in ("noble", "jammy")}
 TARGETS: Final = ("vms/1", "vms/2", "vms/3", "other/4")
 
@@ -42,7 +45,9 @@ class Host:
             }  # fmt: skip
             (top / "catalog" / f"{name}.json").write_text(json.dumps(document))
 
-    def run(self, *arguments: str, order: str, seconds: float | None = None) -> int:
+    def run(
+        self, *arguments: str, order: str, seconds: float | None = None, signals: Sequence[int] = (signal.SIGKILL,)
+    ) -> int:
         variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.top),
@@ -54,8 +59,9 @@ class Host:
             "LADING_HANDLERS__HTTP__ALLOWED_PORTS": "[]",
         }
         named = [str(self.top / each) if "/" in each else each for each in arguments]
-        done = self._forks.run(*named, folder=self.top, variables=variables, seconds=seconds)
-        assert done.returncode in {KILLED, 0, 4, 5, 6, 7}, done.stderr
+        done = self._forks.run(*named, folder=self.top, variables=variables, seconds=seconds, signals=signals)
+        assert done.returncode in {KILLED, 0, 4, 5, 6, 7, *INTERRUPTED}, (arguments, done.returncode, done.stderr)
+        assert not any(words in done.stderr for words in ("Traceback", "Exception ignored", "internal error"))
         return done.returncode
 
     def wrong(self) -> Iterator[tuple[str, str]]:
@@ -109,4 +115,24 @@ def test_after_a_kill_at_any_moment_nothing_is_torn_lost_or_leaked(
     with capsys.disabled():
         counted = ", ".join(f"{kind} {sum(each[0] == kind for each in found)}" for kind in ("torn", "lost", "leaked"))
         print(f"\nkills {sum(kills.values())} (seed {SEED}), {counted}: {dict(sorted(kills.items()))}")  # noqa: T201
+    assert found == []
+
+
+def test_after_an_interrupt_at_any_moment_nothing_is_torn_lost_or_leaked(
+    tmp_path: Path, small_disk: Path, forks: Sequence[Forks], faults: Faults, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host, chance = Host(tmp_path, small_disk, forks[0], faults), random.Random(SEED)
+    host.run("fetch", "noble", "vms/1", order="file")
+    interrupts = 0
+    found: list[tuple[str, str, str]] = []
+    while interrupts < KILLS:
+        command, order, seconds = chosen(chance)
+        # Up to four of them: the second leaves the unwinding undisturbed, the third ends the command at once.
+        signals = chance.choices(INTERRUPTS, k=chance.choice((1, 1, 2, 3, 4)))
+        ended = host.run(*command, order=order, seconds=chance.uniform(0, seconds), signals=signals)
+        interrupts += ended in INTERRUPTED
+        assert host.run("recover", order="file,http,download") == 0
+        found += [(kind, words, f"{' '.join(command)}: {signals}") for kind, words in host.wrong()]
+    with capsys.disabled():
+        print(f"\ninterrupts {interrupts} (seed {SEED}), {len(found)} wrong")  # noqa: T201
     assert found == []
