@@ -17,8 +17,8 @@ from tests.faults import Faults, Reply
 MEBIBYTE = 1 << 20
 
 
-def mounted(kind: str, image: Path, folder: Path) -> Iterator[Path]:
-    """A small file system of that kind in a file, mounted by loop; skips, visibly, where that can't be had."""
+def make_file_system(kind: str, image: Path) -> None:
+    """A small file system of that kind in a file; skips, visibly, where that can't be had."""
     maker = {"xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"], "btrfs": ["mkfs.btrfs", "-q"], "ext4": ["mkfs.ext4", "-q"]}[
         kind
     ]
@@ -27,6 +27,11 @@ def mounted(kind: str, image: Path, folder: Path) -> Iterator[Path]:
     with image.open("wb") as file:
         file.truncate(400 * MEBIBYTE)
     subprocess.run([*maker, str(image)], check=True, capture_output=True)
+
+
+def mounted(kind: str, image: Path, folder: Path) -> Iterator[Path]:
+    """A small file system of that kind, mounted by loop; skips, visibly, where that can't be had."""
+    make_file_system(kind, image)
     folder.mkdir()
     done = subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=False, capture_output=True, text=True)
     if done.returncode != 0:

@@ -1,0 +1,152 @@
+"""Power failures: the file system goes down while a command works, is mounted again, and recovery makes it whole.
+
+The command is killed at a call that changes the disk, and the file system shut down just then (FS_IOC_SHUTDOWN): what
+had not reached the disk is lost. LADING_TORTURE says how many failures each file system has; LADING_SEED makes a run
+again.
+"""
+
+import fcntl
+import os
+import random
+import struct
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+from tests.disk.bench import DATA, SCENES, Bench, Scene, State
+from tests.disk.faulty import Call, FaultyDisk
+from tests.disk.forking import Forks
+from tests.faults import Faults, Reply
+from tests.integration.conftest import make_file_system
+
+FAILURES: Final = int(os.environ.get("LADING_TORTURE") or 12)
+SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
+GOING_DOWN: Final = 0x8004587D
+"""XFS_IOC_GOINGDOWN, ext4's EXT4_IOC_SHUTDOWN: Linux, fs/xfs/libxfs/xfs_fs.h and fs/ext4/ext4.h."""
+LOG_FLUSHED: Final = 1
+LOG_LOST: Final = 2
+
+
+class Disk:
+    """A file system in a file, which can lose its power."""
+
+    def __init__(self, image: Path, folder: Path) -> None:
+        self.image, self.folder = image, folder
+        self.folder.mkdir()
+
+    def mount(self) -> None:
+        subprocess.run(["mount", "-o", "loop", str(self.image), str(self.folder)], check=True)
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", str(self.folder)], check=True)
+
+    def sync(self) -> None:
+        subprocess.run(["sync", "--file-system", str(self.folder)], check=True)
+
+    def fail(self, log: int) -> None:
+        """Everything that has not reached the disk is lost: with LOG_LOST the newest of the log too."""
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(descriptor, GOING_DOWN, struct.pack("=L", log))
+        finally:
+            os.close(descriptor)
+        self.unmount()
+        self.mount()
+
+
+@pytest.fixture(params=["ext4", "xfs"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
+    make_file_system(request.param, tmp_path / "image")
+    disk = Disk(tmp_path / "image", tmp_path / "disk")
+    disk.mount()
+    try:
+        yield disk
+    finally:
+        disk.unmount()
+
+
+@pytest.mark.parametrize("log", [LOG_FLUSHED, LOG_LOST])
+def test_a_failure_loses_what_was_not_flushed_and_nothing_else(disk: Disk, log: int) -> None:
+    for name in ("flushed", "lost"):
+        with (disk.folder / name).open("wb") as file:
+            file.write(DATA)
+            file.flush()
+            if name == "flushed":
+                os.fsync(file.fileno())
+    disk.fail(log)
+    assert (disk.folder / "flushed").read_bytes() == DATA
+    assert not (disk.folder / "lost").exists() or (disk.folder / "lost").stat().st_size < len(DATA)
+
+
+@pytest.fixture
+def bench(
+    disk: Disk,
+    faulty_disk: Callable[..., FaultyDisk],
+    forks: Sequence[Forks],
+    tmp_path: Path,
+    small_disk: Path,
+    faults: Faults,
+) -> Bench:
+    """A host whose database and targets are on that disk."""
+    catalog, elsewhere = tmp_path / "catalog", small_disk / "other"
+    catalog.mkdir()
+    (catalog / "noble.img").write_bytes(DATA)
+    top = disk.folder / "host"
+    made = Bench(top, catalog, elsewhere, forks[0], faulty_disk(top, elsewhere))
+    made.add(faults.answer("/noble.img", Reply(DATA)))
+    return made
+
+
+class Ordinary(NamedTuple):
+    """How a scene goes without a failure."""
+
+    before: State
+    calls: Sequence[Call]
+    after: State
+
+
+def ordinary(bench: Bench, scene: Scene) -> Ordinary:
+    bench.prepare(scene)
+    before = bench.state()
+    bench.disk.calls()
+    assert bench.run(scene, bench.disk.counted()).returncode == 0
+    return Ordinary(before, bench.disk.calls(), bench.state())
+
+
+def wrong(
+    bench: Bench, disk: Disk, scene: Scene, usual: Ordinary, orders: Mapping[str, str], log: int
+) -> Iterator[str]:
+    """What is not as it should be after the failure."""
+    bench.prepare(scene)
+    disk.sync()
+    bench.run(scene, orders)
+    disk.fail(log)
+    recovered = bench.forks.run("recover", folder=bench.top, variables=bench.variables("file,http,download"))
+    if recovered.returncode or recovered.stderr:
+        yield f"recover: {recovered.returncode}, {recovered.stderr}"
+    state = bench.state()
+    if state not in (usual.before, usual.after):
+        sizes = {path: len(data) for path, data in state.files.items()}
+        yield f"neither done nor undone: {sizes}, recorded {state.recorded}, {state.integrity}"
+    again = bench.run(scene, {})
+    if state == usual.before and again.returncode != 0:
+        yield f"tried again: {again.returncode}, {again.stderr}"
+    if bench.state() != usual.after:
+        yield f"tried again: {[*bench.state().files]}, recorded {bench.state().recorded}"
+
+
+def test_after_a_power_failure_all_is_whole_and_recorded_or_as_before(bench: Bench, disk: Disk) -> None:
+    chance = random.Random(SEED)
+    usual: dict[str, Ordinary] = {}
+    found: list[tuple[str, Call, int, str]] = []
+    for _ in range(FAILURES):
+        name, log = chance.choice(list(SCENES)), chance.choice((LOG_FLUSHED, LOG_LOST))
+        scene = SCENES[name]
+        if name not in usual:
+            usual[name] = ordinary(bench, scene)
+        call = chance.choice(usual[name].calls)
+        orders = chance.choice((bench.disk.kill_at, bench.disk.kill_after))(call.number)
+        found += [(name, call, log, told) for told in wrong(bench, disk, scene, usual[name], orders, log)]
+    assert found == [], f"LADING_SEED={SEED}"
