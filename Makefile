@@ -9,6 +9,8 @@ export HYPOTHESIS_PROFILE ?= dev
 KILLS ?= 400
 SECONDS ?= 60
 TARGET ?= urls documents settings journal
+# Whatever asks how long it may go on.
+TORTURE = $(shell grep -rl --include='test_*.py' LADING_TORTURE tests)
 
 .PHONY: demo test torture fuzz check format bench clean
 
@@ -27,8 +29,8 @@ test: $(READY)  ## all tests
 	@$(BIN)/pytest --cov --cov-report=
 	@$(BIN)/coverage report --include='*/domain/*,*/ports/*' --fail-under=100
 
-torture: $(READY)  ## what `make test` does shortly, at length: KILLS at random moments, every crash point, a busy store, images beside QEMU
-	@LADING_TORTURE=$(KILLS) $(BIN)/pytest tests/integration/test_kills.py tests/integration/test_rbd_kills.py tests/integration/test_crashes.py tests/integration/test_beside_qemu.py tests/integration/test_association_store_processes.py
+torture: $(READY)  ## what `make test` does shortly, at length: KILLS, interrupts, power failures, every crash point, images beside QEMU
+	@LADING_TORTURE=$(KILLS) $(BIN)/pytest $(TORTURE)
 
 fuzz: $(READY)  ## strangers' bytes, driven by coverage: make fuzz SECONDS=600 TARGET=urls
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements/fuzz.txt

@@ -11,6 +11,7 @@ import signal
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from copy import copy
 from pathlib import Path
 from typing import Final
 
@@ -45,14 +46,26 @@ class Host:
             }  # fmt: skip
             (top / "catalog" / f"{name}.json").write_text(json.dumps(document))
 
+    def by(self, forks: Forks) -> "Host":
+        """The same host, whose commands other forks run."""
+        other = copy(self)
+        other._forks = forks  # noqa: SLF001 - its own
+        return other
+
     def run(
-        self, *arguments: str, order: str, seconds: float | None = None, signals: Sequence[int] = (signal.SIGKILL,)
+        self,
+        *arguments: str,
+        order: str,
+        seconds: float | None = None,
+        signals: Sequence[int] = (signal.SIGKILL,),
+        state: str = "state",
     ) -> int:
+        """Runs the command with the database in the folder `state`."""
         variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.top),
             "LADING_CATALOG__FOLDER": str(self.top / "catalog"),
-            "LADING_ASSOCIATIONS__PATH": str(self.top / "state" / "associations.sqlite"),
+            "LADING_ASSOCIATIONS__PATH": str(self.top / state / "associations.sqlite"),
             "LADING_HANDLERS__ORDER": order,
             "LADING_HANDLERS__FILE__ALLOWED_FOLDERS": str(self.top / "images"),
             "LADING_HANDLERS__HTTP__ALLOWED_NETWORKS": "127.0.0.1",
@@ -76,6 +89,13 @@ class Host:
             elif (self.top / path).read_bytes() != IMAGES[recorded[path]]:
                 yield "torn", path
         yield from (("leaked", str(path)) for path in self.top.rglob("*.lock"))
+
+    def intents(self, state: str) -> Sequence[str]:
+        """The targets of operations that are not settled."""
+        if not (self.top / state / "associations.sqlite").exists():
+            return []
+        with closing(sqlite3.connect(self.top / state / "associations.sqlite")) as database:
+            return [target for (target,) in database.execute("SELECT target FROM intents")]
 
     def _recorded(self) -> Mapping[str, str]:
         with closing(sqlite3.connect(self.top / "state" / "associations.sqlite")) as database:
