@@ -34,7 +34,7 @@ class Host:
     def __init__(self, top: Path, other: Path, forks: Forks, origin: Faults) -> None:
         self.top, self._forks = top, forks
         for folder in ("images", "vms", "catalog", "state"):
-            (top / folder).mkdir()
+            (top / folder).mkdir(exist_ok=True)
         (top / "other").symlink_to(other)
         for name, data in IMAGES.items():
             (top / "images" / name).write_bytes(data)
@@ -79,7 +79,8 @@ class Host:
 
     def wrong(self) -> Iterator[tuple[str, str]]:
         """What is torn, lost or leaked."""
-        recorded = self._recorded()
+        recorded = self.recorded()
+        assert self.intents("state") == []
         found = {f"{folder}/{name}" for folder in ("vms", "other") for name in os.listdir(self.top / folder)}
         for path in sorted(found | recorded.keys()):
             if path not in TARGETS:
@@ -97,10 +98,10 @@ class Host:
         with closing(sqlite3.connect(self.top / state / "associations.sqlite")) as database:
             return [target for (target,) in database.execute("SELECT target FROM intents")]
 
-    def _recorded(self) -> Mapping[str, str]:
+    def recorded(self) -> Mapping[str, str]:
+        """The image at each target."""
         with closing(sqlite3.connect(self.top / "state" / "associations.sqlite")) as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-            assert database.execute("SELECT target FROM intents").fetchall() == []
             rows = database.execute("SELECT target, image_id FROM associations")
             return {os.path.relpath(target, self.top): image for target, image in rows}
 
