@@ -102,6 +102,14 @@ def vhd() -> bytes:
     return placed((0, footer), (512, b"cxsparse"), (1536, footer), size=2048)
 
 
+def fixed_vhd(disk: bytes = b"", *, kind: int = 2, checksum: int | None = None, size: int = MIB) -> bytes:
+    """A raw disk and a footer; `size`: bytes of the disk, as the footer tells them."""
+    fields = (b"conectix", 2, 0x10000, AT_END, 0, b"test", 0, b"Wi2k", size, size, 0, kind)
+    footer = struct.pack(">8sIIQI4sI4sQQII", *fields)
+    summed = ~sum(footer) & 0xFFFFFFFF if checksum is None else checksum
+    return placed((0, disk), (MIB, (footer + struct.pack(">I", summed)).ljust(512, b"\0")))
+
+
 def vhdx(
     *, signature: bytes = b"regi", regions: int = 1, metadata_at: int = MIB, metadata: bytes = b"metadata"
 ) -> bytes:
@@ -126,6 +134,13 @@ def qed() -> bytes:
 def luks(version: int = 1, size: int = 4096) -> bytes:
     header = struct.pack(">6sH32s32s32sII", b"LUKS\xba\xbe", version, b"aes", b"xts-plain64", b"sha256", 4096, 64)
     return placed((0, header), size=size)[:size]
+
+
+def tar(name: bytes = b"disk.raw", *, magic: bytes = b"ustar\x0000") -> bytes:
+    header = bytearray(placed((0, name), (100, b"0000644\0"), (124, b"00000000000\0"), (257, magic), size=512))
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header).ljust(10240, b"\0")
 
 
 def parallels() -> bytes:
@@ -159,6 +174,7 @@ HARMLESS: Final = {
     "vhdx": vhdx(),
     "vdi": vdi(),
     "luks": luks(),
+    "luks2": luks(version=2),
     "iso": iso(),
     "hybrid": iso(gpt()),
     "gpt": gpt(),

@@ -13,7 +13,7 @@ from lading.adapters.cli.arguments import PATH, complete_images
 from lading.adapters.cli.output import as_json, image_record, say, say_row, size_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.transfer.inspection import agrees, unsafe
+from lading.adapters.transfer.inspection import agrees, not_a_disk, unsafe
 from lading.adapters.transfer.opening import open_regular
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.sources import FileSource
@@ -49,8 +49,11 @@ def add(
     path = os.path.abspath(file)  # noqa: PTH100 - pathlib would resolve symlinks
     _check_algorithm(algorithm)
     survey = session.value(_survey(path, algorithm))
+    inspect = session.container.settings().landing.inspect  # else `fetch` takes it as well
+    if inspect and (other := survey.other_file) and not (disk_format and agrees(disk_format, survey.formats)):
+        raise click.BadParameter(f"{path}: {not_a_disk(other)}", param_hint="FILE")
     detected = _disk_format(survey, path, disk_format)
-    if survey.dangers and session.container.settings().landing.inspect:  # else `fetch` takes it as well
+    if survey.dangers and inspect:
         raise click.BadParameter(f"{path}: {unsafe(survey.dangers)}", param_hint="FILE")
     image = Image(
         id=image_id or _new_id(),

@@ -6,14 +6,17 @@ from typing import Final, NamedTuple, Self
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.transfer.inspection import Inspection, agrees, inspected_by, unsafe
+from lading.adapters.transfer.inspection import Inspection, agrees, inspected_by, not_a_disk, unsafe
+from lading.adapters.transfer.other_files import PACKED, OtherFile
 from lading.adapters.transfer.pipeline import CHUNK, Chunk, Chunks
+from lading.adapters.transfer.sources import FileSource
 from lading.domain.refusals import Mismatched, Refusal, Unsupported
 from lading.ports.image import Digest, Image
 
 __all__ = ["Audit", "Audited", "can_hash"]
 
 _ZEROS: Final = bytes(CHUNK)
+_SECTOR: Final = 512
 
 
 class Audited(NamedTuple):
@@ -48,7 +51,7 @@ class Audit:
         promised = digest or (image.promised if image and verify else None)
         if promised and not can_hash(promised.algorithm):
             return Failure(Unsupported(f"the catalog's digest is a {promised.algorithm}, which can't be computed here"))
-        return Success(cls(image, promised, Inspection() if inspect else None))
+        return Success(cls(image, promised, Inspection(footer=_declared(image) == "vhd") if inspect else None))
 
     @classmethod
     def none(cls) -> Self:
@@ -84,6 +87,8 @@ class Audit:
         for chunk in source.chunks(lambda: buffer):
             for piece in _pieces(chunk):
                 self._inspection.feed(piece)
+                if self._inspection.needs_only_the_footer and isinstance(source, FileSource):
+                    self._inspection.feed_end(source.last_bytes(_SECTOR), source.size)
                 if self._inspection.is_decided:
                     return
 
@@ -96,6 +101,10 @@ class Audit:
 
     def verdict(self, size: int) -> Result[Audited, Refusal]:
         """After the last byte, the `size`th: whether it is the image that the catalog means."""
+        other = self._inspection.other_file() if self._inspection is not None else None
+        if other is not None and not _is_declared(self._image, other):
+            # Before size and digest, which differ because of it.
+            return Failure(Mismatched(not_a_disk(other)))
         if self._image and self._image.size not in {None, size}:
             return Failure(Mismatched(f"it has {size} bytes, the catalog promises {self._image.size}"))
         digest = self.digest
@@ -124,6 +133,16 @@ def can_hash(algorithm: str) -> bool:
 def _declared(image: Image | None) -> str | None:
     """The format that the bytes themselves should have; inside another container (ova, compressed) it isn't seen."""
     return image.disk_format if image is not None and image.container_format in {None, "bare"} else None
+
+
+def _is_declared(image: Image | None, other: OtherFile) -> bool:
+    """Whether the catalog says that the image is such a file: by its format, or that it holds one in a container."""
+    if image is None:
+        return False
+    declared = _declared(image)
+    if declared is None:
+        return image.container_format not in {None, "bare"} and other.name in PACKED
+    return agrees(declared, frozenset({other.name}))
 
 
 def _pieces(chunk: Chunk) -> Iterator[memoryview]:

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-__all__ = ["NOTHING_FOUND", "Findings", "examine"]
+__all__ = ["NOTHING_FOUND", "Findings", "examine", "is_fixed_vhd"]
 
 _SECTOR: Final = 512
 # The inspectors recognize these by their whole first sector, QEMU by less: it reads zeros beyond the end.
@@ -32,6 +32,8 @@ _EXTENT: Final = re.compile(rb"(?:rw|rdonly|noaccess)\b", re.IGNORECASE)
 _OWN_EXTENT: Final = re.compile(rb'(?:RW|RDONLY) +\d+ +SPARSE +"[^"/\\:\0-\x1f\x7f]+"')
 # Dirty, corrupt, data file (which the inspector refuses), compression type, extended L2 entries; docs/interop/qcow2.txt
 _KNOWN_FEATURES: Final = 0b11111
+_FIXED: Final = 2
+"""A VHD's type that has no structures but its footer."""
 
 
 class Findings(NamedTuple):
@@ -50,8 +52,20 @@ def examine(head: bytes) -> Findings:
     >>> examine(b"QFI\\xfb").dangers
     ('Its header is cut short (qcow2)',)
     """
-    found = [*_cut_short(head), *_qcow2(head), *_vmdk(head)]
+    found = [*_cut_short(head), *_qcow2(head), *_vmdk(head), *_luks(head)]
     return Findings(frozenset(name for name, _ in found), tuple(f"{danger} ({name})" for name, danger in found))
+
+
+def is_fixed_vhd(end: bytes, size: int) -> bool:
+    """Whether the last sector of an image of `size` bytes is a fixed VHD's footer.
+
+    Source: "Virtual Hard Disk Image Format Specification", where QEMU's block/vpc.c looks for it as well.
+    """
+    if len(end) != _SECTOR or not end.startswith(b"conectix"):
+        return False
+    disk_size, kind, checksum = struct.unpack_from(">Q4xII", end, 48)
+    unsummed = end[:64] + bytes(4) + end[68:]
+    return bool(kind == _FIXED and disk_size <= size - _SECTOR and checksum == ~sum(unsummed) & 0xFFFFFFFF)
 
 
 def _cut_short(head: bytes) -> Iterator[tuple[str, str]]:
@@ -75,6 +89,14 @@ def _qcow2(head: bytes) -> Iterator[tuple[str, str]]:
         yield "qcow2", "Its clusters are of no possible size"
     elif version == 3 and not 104 <= header_length <= 1 << cluster_bits:  # noqa: PLR2004 - docs/interop/qcow2.txt
         yield "qcow2", "Its header is of no possible length"
+
+
+def _luks(head: bytes) -> Iterator[tuple[str, str]]:
+    """Both versions keep all in the one file: a header elsewhere is named by whoever opens it, not by the image."""
+    if head.startswith(b"LUKS\xba\xbe") and len(head) >= 8:  # noqa: PLR2004 - the version is its 7th and 8th byte
+        version = struct.unpack_from(">H", head, 6)[0]
+        if version not in {1, 2}:
+            yield "luks", f"LUKS version {version} is not supported"
 
 
 def _vmdk(head: bytes) -> Iterator[tuple[str, str]]:

@@ -8,9 +8,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Inspector"]
 
-_LEFT_OUT: Final = frozenset({("qcow2", "unknown_features"), ("gpt", "mbr")})
-"""Checks that refuse what is harmless. qcow2's does not know extended L2 entries; `headers` has one that does. GPT's
-refuses hybrid and other odd MBRs; QEMU follows nothing in a partition table.
+_LEFT_OUT: Final = frozenset({("qcow2", "unknown_features"), ("luks", "version"), ("gpt", "mbr")})
+"""Checks that refuse what is harmless. qcow2's does not know extended L2 entries, and LUKS's does not know version 2:
+`headers` has checks that do. GPT's refuses hybrid and other odd MBRs; QEMU follows nothing in a partition table.
 """
 
 

@@ -64,6 +64,10 @@ class FileSource:
         """Whether the file still is what it was when this was made."""
         return fingerprint(os.fstat(self.descriptor)) == self.fingerprint
 
+    def last_bytes(self, count: int) -> bytes:
+        """The last bytes of the file, all of one that is shorter."""
+        return os.pread(self.descriptor, count, max(self.size - count, 0))
+
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
         for extent in extents(self.descriptor, self.size):
             offset, end = extent.offset, extent.offset + extent.length

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from lading.adapters.transfer import pipeline
 from lading.adapters.transfer.audit import Audit
 from lading.adapters.transfer.inspection import Inspection
+from lading.adapters.transfer.other_files import OtherFile
 from lading.adapters.transfer.sources import FileSource
 from lading.ports.image import Digest
 
@@ -21,6 +22,8 @@ class Survey(NamedTuple):
     """As `Inspection.formats` gives them."""
     dangers: tuple[str, ...]
     """As `Inspection.dangers` gives them."""
+    other_file: OtherFile | None
+    """As `Inspection.other_file` gives it."""
 
 
 def survey(source: FileSource, algorithm: str, read: Callable[[int], None]) -> Survey:
@@ -28,8 +31,8 @@ def survey(source: FileSource, algorithm: str, read: Callable[[int], None]) -> S
 
     Raises SourceBroken when it can't be read to its end, ValueError when there is no such hash.
     """
-    inspection = Inspection()
+    inspection = Inspection(footer=True)
     audit = Audit(None, Digest(algorithm, ""), inspection)
     size = pipeline.run(source, (audit.take,), read)
     assert audit.digest is not None  # noqa: S101 - an algorithm was named
-    return Survey(size, audit.digest, inspection.formats(), inspection.dangers())
+    return Survey(size, audit.digest, inspection.formats(), inspection.dangers(), inspection.other_file())

@@ -94,6 +94,7 @@ def inspected(data: bytes) -> Inspection:
         "-f qcow2 -o extended_l2=on,cluster_size=128k",
         "-f qcow2 -o compat=0.10",
         "-f vpc",
+        "-f vpc -o subformat=fixed",
         "-f vhdx",
         "-f vdi",
         "-f raw",

@@ -1,5 +1,6 @@
 """The command as its users run it."""
 
+import gzip
 import json
 import os
 import pty
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.images import qcow2
+from tests.images import fixed_vhd, mbr, partition, qcow2
 
 from lading import Association, Image, Location
 from lading.adapters.associations.file import FileAssociations
@@ -64,6 +65,24 @@ def test_an_unsafe_image_is_refused_by_the_catalog_and_by_fetch_in_the_same_word
     assert (refused.returncode, words in refused.stderr) == (4, True)
     assert "Safety check" not in refused.stderr
     assert os.listdir(host / "vms") == []
+
+
+def test_a_compressed_image_is_refused_with_what_to_do(lading: Lading, host: Path) -> None:
+    packed = host / "images" / "noble.raw.gz"
+    packed.write_bytes(gzip.compress(bytes(4096)))
+    words = "it is compressed by gzip, no disk image; decompress it first: gunzip FILE"
+    for declared in ([], ["--disk-format", "raw"]):
+        refused = lading("catalog", "add", str(packed), *declared)
+        assert (refused.returncode, f"{packed}: {words}" in refused.stderr) == (2, True)
+    assert lading("catalog", "add", str(packed), "--disk-format", "gz").returncode == 0
+    assert lading("fetch", "noble.raw", "vms/1").returncode == 0
+
+
+def test_a_fixed_vhd_is_known_by_its_footer(lading: Lading, host: Path) -> None:
+    (host / "images" / "fixed.vhd").write_bytes(fixed_vhd(mbr(partition(0x83))))
+    assert record(lading("catalog", "add", "images/fixed.vhd", "--json"))["disk_format"] == "vhd"
+    fetched = record(lading("fetch", "fixed", "vms/1", "--json"))
+    assert fetched["verified"]
 
 
 def test_an_image_goes_from_the_catalog_to_a_target_and_away_again(lading: Lading, noble: Path, host: Path) -> None:

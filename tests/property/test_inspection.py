@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from tests.images import HARMLESS, MIB, qcow2, stream_optimized, vhdx, vmdk
+from tests.images import HARMLESS, MIB, fixed_vhd, qcow2, stream_optimized, vhdx, vmdk
 
 from lading.adapters.transfer.inspection import Inspection
 
@@ -16,6 +16,7 @@ SPECIMENS = [
     vmdk("monolithicFlat")[512:],
     stream_optimized(body=MIB),
     vhdx(metadata_at=MIB + 4096),
+    fixed_vhd(),
 ]
 TELLING = (4, 8, 20, 28, 36, 56, 72, 100, 446, 510, 512, 560, 32 * 1024, 192 * 1024, 192 * 1024 + 32, MIB, MIB + 32)
 """Where the formats keep what the checks look at."""
@@ -48,7 +49,7 @@ def cuts() -> SearchStrategy[list[int]]:
 
 
 def told(*chunks: bytes) -> tuple[frozenset[str], tuple[str, ...]]:
-    inspection = Inspection()
+    inspection = Inspection(footer=True)
     for chunk in chunks:
         if not inspection.is_decided:
             inspection.feed(memoryview(chunk))

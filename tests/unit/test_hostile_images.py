@@ -1,9 +1,14 @@
 """Hostile images stay harmless: each is refused by every way of landing, and nothing of it stays."""
 
+import bz2
+import gzip
 import hashlib
+import lzma
 import os
+import struct
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import pytest
 from returns.result import Failure, Success
@@ -13,6 +18,7 @@ from tests.images import (
     KIB,
     MIB,
     OWN_EXTENT,
+    fixed_vhd,
     gpt,
     iso,
     luks,
@@ -23,6 +29,7 @@ from tests.images import (
     qcow2,
     qed,
     stream_optimized,
+    tar,
     vdi,
     vhd,
     vhdx,
@@ -212,6 +219,18 @@ OTHERS = [
     Case("vhd", vhd(), "vhd", None),
     Case("vhd declared raw", vhd(), "raw", "format is vhd"),
     Case("vhd cut within its header", vhd()[:100], "vhd", "Incomplete"),
+    Case("vhd of a fixed size", fixed_vhd(), "vhd", None),
+    Case("vhd of a fixed size with a partition table", fixed_vhd(mbr(partition(0x83))), "vhd", None),
+    Case("vhd of a fixed size longer than a mebibyte", bytes(MIB + 512) + fixed_vhd(), "vhd", None),
+    Case("vhd of a fixed size declared raw, which it is too", fixed_vhd(gpt()), "raw", None),
+    Case("vhd of a fixed size that no format is declared of", fixed_vhd(), None, None),
+    Case("vhd of a fixed size declared qcow2", fixed_vhd(), "qcow2", "format is raw"),
+    Case("vhd of a fixed size that begins as a qcow2", fixed_vhd(qcow2()), "vhd", "format is qcow2 and vhd"),
+    Case("vhd of a fixed size with another checksum", fixed_vhd(checksum=1), "vhd", "format is raw"),
+    Case("vhd whose footer says that it is dynamic", fixed_vhd(kind=3), "vhd", "format is raw"),
+    Case("vhd whose disk is longer than the file", fixed_vhd(size=2 * MIB), "vhd", "format is raw"),
+    Case("vhd of a fixed size cut within its footer", fixed_vhd()[:-1], "vhd", "format is raw"),
+    Case("vhd's footer with something behind it", fixed_vhd() + bytes(512), "vhd", "format is raw"),
     Case("vhdx", vhdx(), "vhdx", None),
     Case("vhdx declared raw", vhdx(), "raw", "format is vhdx"),
     Case("vhdx without a region table", vhdx(signature=b"oops"), "vhdx", "broken"),
@@ -230,7 +249,11 @@ OTHERS = [
     Case("qed cut within its header", qed()[:72], None, "cut short"),
     Case("luks", luks(), "luks", None),
     Case("luks declared raw", luks(), "raw", "format is luks"),
-    Case("luks, version 2", luks(version=2), "luks", "LUKS version 2"),
+    Case("luks, version 2", luks(version=2), "luks", None),
+    Case("luks, version 2, declared raw", luks(version=2), "raw", "format is luks"),
+    Case("luks, version 2, that no format is declared of", luks(version=2), None, None),
+    Case("luks, version 3", luks(version=3), "luks", "LUKS version 3"),
+    Case("luks, version 2, cut within its header", luks(version=2, size=591), "luks", "Incomplete"),
     Case("luks cut within its header", luks(size=591), "luks", "Incomplete"),
     Case("luks cut within its first words", luks(size=10), "luks", "Incomplete"),
     Case("parallels, which the inspector doesn't know", parallels(), "ploop", None),
@@ -284,7 +307,67 @@ POLYGLOTS = [
     Case("iso that is a luks", iso(luks()), None, "iso and luks at once"),
 ]
 
-CASES = [*QCOW2, *VMDK, *DESCRIPTORS, *OTHERS, *RAW, *POLYGLOTS]
+GZIP = gzip.compress(HARMLESS["qcow2"])
+ZSTD = b"\x28\xb5\x2f\xfd\x04\x00\x01\x00\x00"
+ZIP = b"PK\3\4\x14\0\0\0\x08\0".ljust(26, b"\0") + b"\x08\0\0\0disk.img"
+SEVEN_ZIP = b"7z\xbc\xaf\x27\x1c\0\4" + struct.pack("<I", crc32(bytes(20))) + bytes(20)
+PAGE = b"<!DOCTYPE html>\n<html><title>Sign in</title></html>\n"
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+FILES = {
+    "gz": GZIP,
+    "bz2": bz2.compress(b"disk"),
+    "bz2 of nothing": bz2.compress(b""),
+    "xz": lzma.compress(b"disk"),
+    "zst": ZSTD,
+    "zst behind a frame to skip": b"\x51\x2a\x4d\x18\4\0\0\0abcd" + ZSTD,
+    "lz4": b"\x04\x22\x4d\x18\x64\x40\xa7",
+    "lz": b"LZIP\1\x0c",
+    "zip": ZIP,
+    "7z": SEVEN_ZIP,
+    "rar": b"Rar!\x1a\x07\1\0",
+    "tar": tar(),
+    "tar of the first Unix": tar(magic=b""),
+    "ova": tar(b"appliance.ovf"),
+    "html": PAGE,
+    "html behind a mark": b"\xef\xbb\xbf\r\n <HTML lang=en>",
+    "html behind a comment": b"<!-- sign in --><html>",
+    "xml": b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>',
+    "lfs": POINTER,
+    "annex": b"/annex/objects/SHA256E-s12--4d7a.img\n",
+}
+HELD = ("gz", "bz2", "xz", "zst", "lz4", "lz", "zip", "7z", "rar", "tar", "ova")
+NO_DISKS = [
+    *(Case(f"{name} declared raw", data, "raw", "no disk image") for name, data in FILES.items()),
+    *(Case(f"{name} that no format is declared of", data, None, "no disk image") for name, data in FILES.items()),
+    *(Case(f"{name} declared qcow2", data, "qcow2", "no disk image") for name, data in FILES.items()),
+    *(Case(f"{name} declared {name}", FILES[name], name, None) for name in (*HELD, "html")),
+    *(Case(f"{name} said to be in a container", FILES[name], "raw", None, "compressed") for name in HELD),
+    Case("ova said to be one", FILES["ova"], "vmdk", None, "ova"),
+    Case("html said to be in a container", PAGE, "raw", "an HTML page", "compressed"),
+    Case("RAM disk that is compressed", GZIP, "ari", None),
+    Case("kernel that is compressed", FILES["zst"], "aki", None),
+    Case("html declared to be a kernel", PAGE, "aki", "an HTML page"),
+    Case("gz says what to do", GZIP, "raw", "gunzip"),
+    Case("lfs says what to do", POINTER, "raw", "git lfs pull"),
+]
+LIKE_OTHERS = [
+    Case(f"disk that begins as {name}", data, "raw", None)
+    for name, data in {
+        "gz with reserved flags": b"\x1f\x8b\x08\xff" + bytes(600),
+        "gz by its first bytes, with a boot sector": placed((0, GZIP[:20]), (510, b"\x55\xaa"), size=4096),
+        "bz2 by its first bytes": b"BZh9" + bytes(600),
+        "xz with another checksum": b"\xfd7zXZ\0\0\4" + bytes(600),
+        "zst with a reserved bit": ZSTD[:4] + b"\x08" + bytes(600),
+        "a frame to skip, and no zst": b"\x51\x2a\x4d\x18\4\0\0\0abcd" + bytes(600),
+        "lz4 of another version": b"\x04\x22\x4d\x18\x00\x40" + bytes(600),
+        "7z with another checksum": b"7z\xbc\xaf\x27\x1c\0\4" + bytes(600),
+        "zip of no version": b"PK\3\4\xff" + bytes(600),
+        "tar without a checksum": placed((0, b"disk.raw"), (257, b"ustar"), size=1024),
+        "a tag": b"<abbr>" + bytes(600),
+    }.items()
+]
+
+CASES = [*NO_DISKS, *LIKE_OTHERS, *QCOW2, *VMDK, *DESCRIPTORS, *OTHERS, *RAW, *POLYGLOTS]
 
 
 @pytest.fixture(params=["streamed and hashed", "copied unseen"])
