@@ -64,6 +64,14 @@ class FileSource:
         """Whether the file still is what it was when this was made."""
         return fingerprint(os.fstat(self.descriptor)) == self.fingerprint
 
+    @property
+    def change(self) -> str | None:
+        """How its content was changed since this was made, in words; None when it was not."""
+        now = fingerprint(os.fstat(self.descriptor))
+        if now.size != self.size:
+            return f"it had {self.size} bytes, and has {now.size}"
+        return "it was written to" if now.mtime_ns != self.fingerprint.mtime_ns else None
+
     def last_bytes(self, count: int) -> bytes:
         """The last bytes of the file, all of one that is shorter."""
         return os.pread(self.descriptor, count, max(self.size - count, 0))

@@ -7,6 +7,7 @@ from lading.adapters.transfer import pipeline
 from lading.adapters.transfer.audit import Audit
 from lading.adapters.transfer.inspection import Inspection
 from lading.adapters.transfer.other_files import OtherFile
+from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.sources import FileSource
 from lading.ports.image import Digest
 
@@ -29,10 +30,12 @@ class Survey(NamedTuple):
 def survey(source: FileSource, algorithm: str, read: Callable[[int], None]) -> Survey:
     """Hash and inspect the whole file; `read` is told the bytes read so far.
 
-    Raises SourceBroken when it can't be read to its end, ValueError when there is no such hash.
+    Raises SourceBroken when it can't be read to its end or is changed meanwhile, ValueError when there is no such hash.
     """
     inspection = Inspection(footer=True)
     audit = Audit(None, Digest(algorithm, ""), inspection)
     size = pipeline.run(source, (audit.take,), read)
+    if change := source.change:
+        raise SourceBroken(f"the file was changed while it was read: {change}")
     assert audit.digest is not None  # noqa: S101 - an algorithm was named
     return Survey(size, audit.digest, inspection.formats(), inspection.dangers(), inspection.other_file())

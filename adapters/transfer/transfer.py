@@ -205,7 +205,10 @@ class Transfer:
                     lambda _: replace(landing, fingerprint=new.publish(replace=work.force))
                 )
 
-            return filled.bind(audit.verdict).bind(publish)
+            audited = filled.bind(audit.verdict)
+            if isinstance(source, FileSource) and (change := source.change) and not _is_verified(audited):
+                return Failure(Unavailable(f"the file was changed while it was copied: {change}"))
+            return audited.bind(publish)
 
     def _check_clone(self, source: FileSource, filling: Filling) -> int:
         """Hash the clone, unless the file that it was made from was hashed before; its bytes."""
@@ -244,6 +247,11 @@ def _stream(new: NewFile, filling: Filling, *, keepable: bool) -> Result[int, Re
         if keepable and kept_bytes(new.descriptor):
             new.keep()
         raise
+
+
+def _is_verified(audited: Result[Audited, Refusal]) -> bool:
+    """Whether these are the catalog's very bytes, whatever became of their source meanwhile."""
+    return isinstance(audited, Success) and audited.unwrap().verified
 
 
 def _is_settled(file: Fingerprint) -> bool:

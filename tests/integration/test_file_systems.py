@@ -76,6 +76,21 @@ def shares_blocks(one: Path, other: Path) -> bool:
     return bool(physical(one)) and physical(one) == physical(other)
 
 
+def test_a_file_that_grows_behind_its_clone_is_refused(reflinking: Path, tmp_path: Path) -> None:
+    source, target = reflinking / f"growing-{tmp_path.name}", reflinking / f"grown-{tmp_path.name}"
+    source.write_bytes(os.urandom(MEBIBYTE))
+
+    class Writer:
+        def progress(self, done: int, total: int | None) -> None:
+            with source.open("ab") as file:
+                file.write(b"more")
+
+    work = Work(str(target), Image("id", disk_format="raw"), Location(f"file://{source}"), observer=Writer())
+    refused = FileHandler([reflinking], Transfer(MemoryVerifiedFiles())).fetch(work).failure()
+    assert "changed while it was copied" in refused.reason
+    assert not target.exists()
+
+
 def test_where_the_file_system_clones_the_target_shares_the_source_s_blocks(reflinking: Path, tmp_path: Path) -> None:
     source, target = reflinking / "source", reflinking / f"target-{tmp_path.name}"
     image = sparse_disk(source)

@@ -6,6 +6,7 @@ import io
 import os
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,8 +30,10 @@ from lading import (
 from lading.adapters.transfer import relocation
 from lading.adapters.transfer.opening import open_regular
 from lading.adapters.transfer.partial import Start
+from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.sources import FileSource, Source, StreamSource
 from lading.adapters.transfer.standing import is_intact
+from lading.adapters.transfer.survey import survey
 from lading.adapters.transfer.transfer import Rules, Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 
@@ -466,3 +469,51 @@ def test_progress_never_goes_backwards_and_ends_with_the_whole(
     assert len(watch.told) > 2
     assert watch.told == sorted(watch.told)
     assert watch.told[-1] == len(DATA)
+
+
+class Writer:
+    """An observer that writes to the file that is copied."""
+
+    def __init__(self, path: Path, *, grow: bool) -> None:
+        self._path, self._grow = path, grow
+
+    def progress(self, done: int, total: int | None) -> None:
+        with self._path.open("r+b") as file:
+            file.seek(0, os.SEEK_END if self._grow else os.SEEK_SET)
+            file.write(b"more")
+        os.utime(self._path, ns=(0, done))  # two writes within one tick of the clock show by this
+
+
+@pytest.mark.parametrize("grow", [True, False])
+@pytest.mark.parametrize(
+    "described", [{"digest": None, "size": None}, {"digest": None}, {"digest": Digest("sha256", "0" * 64)}]
+)
+def test_a_file_that_is_changed_while_it_is_copied_is_refused(
+    folder: Path, tmp_path: Path, transfer: Transfer, described: dict[str, object], *, grow: bool
+) -> None:
+    path = tmp_path / "source"
+    path.write_bytes(DATA)
+    work = Work(str(folder / "vm"), image_of(DATA, **described), observer=Writer(path, grow=grow))
+    refused = transfer.land(work, "copy", lambda _: open_regular(str(path)).map(FileSource).alt(Unavailable)).failure()
+    assert isinstance(refused, Unavailable)
+    assert "changed while it was copied" in refused.reason
+    assert os.listdir(folder) == []
+
+
+def test_a_file_that_grows_behind_verified_bytes_is_landed(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "source"
+    path.write_bytes(DATA)
+    work = Work(str(folder / "vm"), image_of(DATA), observer=Writer(path, grow=True))
+    opening: Opener = lambda _: open_regular(str(path)).map(FileSource).alt(Unavailable)  # noqa: E731
+    assert Transfer(MemoryVerifiedFiles()).land(work, "copy", opening).unwrap().verified
+    assert (folder / "vm").read_bytes() == DATA
+    assert path.stat().st_size > len(DATA)
+
+
+def test_a_file_that_grows_while_it_is_surveyed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "source"
+    path.write_bytes(DATA)
+    with closing(FileSource(open_regular(str(path)).unwrap())) as source:
+        writer = Writer(path, grow=True)
+        with pytest.raises(SourceBroken, match="changed while it was read"):
+            survey(source, "sha256", lambda done: writer.progress(done, None))
