@@ -8,7 +8,7 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.folder import DocumentFolder, FolderError
 from lading.adapters.catalogs.lookup import by_id_or_name
-from lading.adapters.transfer.opening import local_path, open_beneath, open_regular
+from lading.adapters.transfer.opening import open_located, open_regular
 from lading.ports.catalog import ByteStream
 from lading.ports.context import Context
 from lading.ports.failures import CatalogFailure, CatalogUnavailable
@@ -101,7 +101,7 @@ class FileCatalog:
     def _open(self, location: Location) -> Result[int, str]:
         if location.scheme not in {"file", "filesystem"}:
             return Failure(f"{location} is no file of this host")
-        return local_path(location).bind(lambda path: open_beneath(self._allowed_folders, path))
+        return open_located(self._allowed_folders, location)
 
     def _unavailable(self, what: str, error: FolderError) -> CatalogUnavailable:
         return CatalogUnavailable(f"{self} can't {what}: {error}")

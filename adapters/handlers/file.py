@@ -10,7 +10,7 @@ from lading.adapters.handlers.landing import LandingHandler
 from lading.adapters.handlers.settings import FileHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.settings import read_table
-from lading.adapters.transfer.opening import local_path, open_beneath
+from lading.adapters.transfer.opening import open_located
 from lading.adapters.transfer.sources import FileSource
 from lading.adapters.transfer.transfer import Transfer
 from lading.domain.cost import Cost
@@ -52,9 +52,4 @@ class FileHandler(LandingHandler):
             )
         if work.location is None:
             return Failure(Unsupported("needs a location"))
-        return (
-            local_path(work.location)
-            .bind(lambda path: open_beneath(self._allowed_folders, path))
-            .map(FileSource)
-            .alt(Unavailable)
-        )
+        return open_located(self._allowed_folders, work.location).map(FileSource).alt(Unavailable)

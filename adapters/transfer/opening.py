@@ -16,7 +16,7 @@ from returns.result import Failure, Result, Success
 from lading.ports.association import Fingerprint
 from lading.ports.location import Location
 
-__all__ = ["fingerprint", "local_path", "open_beneath", "open_regular"]
+__all__ = ["fingerprint", "local_paths", "open_beneath", "open_located", "open_regular"]
 
 # Opening a FIFO must not wait for its writer.
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -30,15 +30,18 @@ def fingerprint(status: os.stat_result) -> Fingerprint:
     return Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def local_path(location: Location) -> Result[str, str]:
-    """The path that a `file://` or `filesystem://` URL names, or why it names none.
+def local_paths(location: Location) -> Result[tuple[str, ...], str]:
+    """The paths that a `file://` or `filesystem://` URL may name, or why it names none.
+
+    Glance's file store writes a path as it is, and reads it so. RFC 8089 percent-encodes it, and so does `lading catalog
+    add`. So a URL with a percent sign may name two: as it stands, and decoded.
 
     glance_store joins netloc and path; a host other than this one therefore gives no absolute path, and is refused
     (RFC 8089, section 2).
 
-    >>> local_path(Location("file:///srv/images/noble%20amd64.img"))
-    <Success: /srv/images/noble amd64.img>
-    >>> local_path(Location("file://elsewhere/srv/noble.img"))
+    >>> local_paths(Location("file:///srv/images/noble%20amd64.img"))
+    <Success: ('/srv/images/noble%20amd64.img', '/srv/images/noble amd64.img')>
+    >>> local_paths(Location("file://elsewhere/srv/noble.img"))
     <Failure: file://elsewhere/srv/noble.img names a file of another host>
     """
     if len(location.url) > _LONGEST:
@@ -50,12 +53,38 @@ def local_path(location: Location) -> Result[str, str]:
     if parts.netloc not in {"", "localhost"}:
         return Failure(f"{location} names a file of another host")
     try:
-        path = os.fsdecode(unquote_to_bytes(os.fsencode(parts.path)))
+        decoded = os.fsdecode(unquote_to_bytes(os.fsencode(parts.path)))
     except UnicodeEncodeError:
         return Failure(f"{location} names no path: it holds half a character")
-    if not path.startswith("/") or "\0" in path:
+    if not decoded.startswith("/") or "\0" in decoded:
         return Failure(f"{location} names no absolute path")
-    return Success(path)
+    return Success(tuple(dict.fromkeys((parts.path, decoded))))
+
+
+def open_located(roots: Sequence[Path], location: Location) -> Result[int, str]:
+    """A descriptor for reading the file that the location names, beneath one of the roots; see `open_beneath`.
+
+    A path is taken as it stands where that file exists, else decoded. Where both exist, nothing tells which one is
+    meant, and neither is opened.
+    """
+    return local_paths(location).bind(lambda paths: _open_one(roots, *paths))
+
+
+def _open_one(roots: Sequence[Path], path: str, decoded: str | None = None) -> Result[int, str]:
+    opened = open_beneath(roots, path)
+    if decoded is None:
+        return opened
+    other = open_beneath(roots, decoded)
+    if isinstance(other, Failure):
+        return other if isinstance(opened, Failure) else opened
+    if not os.path.lexists(path):
+        return other
+    if isinstance(opened, Success) and os.path.sameopenfile(opened.unwrap(), other.unwrap()):
+        os.close(other.unwrap())
+        return opened
+    for descriptor in (opened, other):
+        descriptor.map(os.close)
+    return Failure(f"{path} and {decoded} both exist, and its URL may mean either; rename one of them")
 
 
 def open_regular(path: str, *, follow: bool = True) -> Result[int, str]:

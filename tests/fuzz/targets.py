@@ -16,7 +16,7 @@ from lading.adapters.reading import read_file
 from lading.adapters.settings import SettingsError, read_settings
 from lading.adapters.transfer.http import Origin
 from lading.adapters.transfer.notes import noted_file, noted_landing
-from lading.adapters.transfer.opening import local_path
+from lading.adapters.transfer.opening import local_paths
 
 __all__ = ["TARGETS"]
 
@@ -32,7 +32,7 @@ def urls(data: bytes) -> None:
     assert str(location.withheld()) == shown
     assert repr(location)
     assert location.scheme == location.scheme.lower()
-    local_path(location)
+    local_paths(location)
     with suppress(ValueError):
         Origin.of(location.url)
 

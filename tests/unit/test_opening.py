@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from returns.result import Failure, Success
 
 from lading import Location
-from lading.adapters.transfer.opening import local_path, open_beneath, open_regular
+from lading.adapters.transfer.opening import local_paths, open_beneath, open_located, open_regular
 
 
 @pytest.fixture
@@ -100,11 +101,52 @@ def test_only_regular_files_are_opened_and_a_fifo_does_not_make_it_wait(allowed:
     ],
 )
 def test_a_file_url_names_a_path(url: str, path: str) -> None:
-    assert local_path(Location(url)) == Success(path)
+    assert local_paths(Location(url)).map(lambda paths: paths[-1]) == Success(path)
 
 
 @pytest.mark.parametrize(
     "url", ["file://host/srv/noble.img", "file:noble.img", "file:///a%00b", "file://[x/a", "file:"]
 )
 def test_a_file_url_that_names_no_path_of_this_host_is_refused(url: str) -> None:
-    assert isinstance(local_path(Location(url)), Failure)
+    assert isinstance(local_paths(Location(url)), Failure)
+
+
+@pytest.mark.parametrize("name", ["a%41b.img", "100%.img", "a%2Fb.img", "%ff.img"])
+def test_a_path_that_glance_wrote_is_taken_as_it_stands(allowed: Path, name: str) -> None:
+    (allowed / name).write_bytes(b"as it stands")
+    assert open_located([allowed], Location(f"file://{allowed}/{name}")).map(read) == Success(b"as it stands")
+
+
+@pytest.mark.parametrize("name", ["aAb.img", "a b.img", "a?b.img", "100%25.img"])
+def test_a_path_that_is_percent_encoded_is_decoded(allowed: Path, name: str) -> None:
+    (allowed / name).write_bytes(b"decoded")
+    assert open_located([allowed], Location(f"file://{allowed}/{quote(name)}")).map(read) == Success(b"decoded")
+
+
+def test_of_two_files_that_a_url_may_mean_neither_is_opened(allowed: Path) -> None:
+    (allowed / "a%41b.img").write_bytes(b"as it stands")
+    (allowed / "aAb.img").write_bytes(b"decoded")
+    descriptors = os.listdir("/proc/self/fd")
+    refused = open_located([allowed], Location(f"file://{allowed}/a%41b.img"))
+    assert "both exist" in refused.failure()
+    assert os.listdir("/proc/self/fd") == descriptors
+
+
+def test_one_file_under_both_names_is_opened(allowed: Path) -> None:
+    (allowed / "a%41b.img").write_bytes(b"one")
+    (allowed / "aAb.img").symlink_to("a%41b.img")
+    assert open_located([allowed], Location(f"file://{allowed}/a%41b.img")).map(read) == Success(b"one")
+
+
+def test_a_file_whose_encoded_name_may_not_be_opened_is_not_another(allowed: Path) -> None:
+    (allowed / "a%41b.img").symlink_to("../secret")
+    (allowed / "aAb.img").write_bytes(b"decoded")
+    assert "both exist" in open_located([allowed], Location(f"file://{allowed}/a%41b.img")).failure()
+
+
+@pytest.mark.parametrize("name", ["%2e%2e/secret", "deep/%2e%2e/%2e%2e/secret", "out%41", "%6fut"])
+def test_neither_reading_of_a_url_leaves_the_allowed_folders(allowed: Path, name: str) -> None:
+    (allowed / "out").symlink_to("../secret")
+    (allowed / "outA").symlink_to("../secret")
+    (allowed / "out%41").symlink_to("../secret")
+    assert isinstance(open_located([allowed], Location(f"file://{allowed}/{name}")), Failure)
