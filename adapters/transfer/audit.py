@@ -1,6 +1,7 @@
 """What the bytes turn out to be, beside what the catalog promises of them."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple, Self
 
@@ -13,10 +14,12 @@ from lading.adapters.transfer.sources import FileSource
 from lading.domain.refusals import Mismatched, Refusal, Unsupported
 from lading.ports.image import Digest, Image
 
-__all__ = ["Audit", "Audited", "can_hash"]
+__all__ = ["Audit", "Audited", "digest_flaw"]
 
 _ZEROS: Final = bytes(CHUNK)
 _SECTOR: Final = 512
+_SHOWN: Final = 12
+"""Digits of a digest in a message."""
 
 
 class Audited(NamedTuple):
@@ -49,8 +52,8 @@ class Audit:
         `digest` is another promise, to be kept instead of the image's own.
         """
         promised = digest or (image.promised if image and verify else None)
-        if promised and not can_hash(promised.algorithm):
-            return Failure(Unsupported(f"the catalog's digest is a {promised.algorithm}, which can't be computed here"))
+        if promised and (flaw := digest_flaw(promised)) is not None:
+            return Failure(Unsupported(f"the catalog's digest {flaw}"))
         return Success(cls(image, promised, Inspection(footer=_declared(image) == "vhd") if inspect else None))
 
     @classmethod
@@ -122,12 +125,26 @@ class Audit:
         return Success(Audited(size, digest, verified=self.promised is not None, inspected_by=inspector))
 
 
-def can_hash(algorithm: str) -> bool:
-    """Whether a digest of that name can be computed here."""
+def digest_flaw(digest: Digest) -> str | None:
+    """What is wrong with a digest that no bytes can have, or that can't be computed here; in words, None for nothing.
+
+    >>> digest_flaw(Digest("md5", "ab"))
+    'is no md5: expected 32 hex digits, got ab'
+    """
     try:
-        return hashlib.new(algorithm, usedforsecurity=False).digest_size > 0  # the SHAKEs have no size of their own
+        size = hashlib.new(digest.algorithm, usedforsecurity=False).digest_size
     except ValueError:
-        return False
+        size = 0
+    if not size:  # the SHAKEs have no size of their own
+        return f"is a {digest.algorithm}, which can't be computed here"
+    if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", digest.value):
+        got = (
+            digest.value
+            if len(digest.value) <= _SHOWN
+            else f"{digest.value[:_SHOWN]}… ({len(digest.value)} characters)"
+        )
+        return f"is no {digest.algorithm}: expected {2 * size} hex digits, got {got}"
+    return None
 
 
 def _declared(image: Image | None) -> str | None:

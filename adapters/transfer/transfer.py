@@ -95,7 +95,7 @@ class Transfer:
             return landed
 
         def unless_there(present: Landing | None) -> Result[Landing, Refusal]:
-            return bring() if present is None else Success(present)
+            return self._check_promise(work).bind(lambda _: bring()) if present is None else Success(present)
 
         return standing(work).bind(unless_there)
 
@@ -107,7 +107,9 @@ class Transfer:
                 return self._audit(work, source).map(lambda _: words(source.size))
 
         def unless_there(present: Landing | None) -> Result[str, Refusal]:
-            return open_source(FROM_THE_START).bind(look) if present is None else Success("is there already")
+            if present is not None:
+                return Success("is there already")
+            return self._check_promise(work).bind(lambda _: open_source(FROM_THE_START)).bind(look)
 
         return standing(work).bind(unless_there)
 
@@ -164,6 +166,10 @@ class Transfer:
             return self._audit(work, source).bind(
                 lambda audit: answering(work.target, "written", lambda: self._carry(work, source, method, audit))
             )
+
+    def _check_promise(self, work: Work) -> Result[Audit, Refusal]:
+        """Refuse a digest that no bytes can have, before a source is opened."""
+        return Audit.of(work.image, verify=self._rules.verify, inspect=False)
 
     def _audit(self, work: Work, source: Source) -> Result[Audit, Refusal]:
         promised = work.image.size if work.image else None

@@ -131,12 +131,39 @@ def test_a_format_is_not_looked_for_inside_another_container(folder: Path, openi
     assert isinstance(Transfer(MemoryVerifiedFiles()).land(work, "copy", opening(DATA)), Success)
 
 
-@pytest.mark.parametrize("algorithm", ["no-such-hash", "shake_128"])
-def test_a_digest_that_cannot_be_computed_is_refused_not_ignored(
-    folder: Path, opening: Callable[[bytes], Opener], algorithm: str
+@pytest.mark.parametrize(
+    ("described", "words"),
+    [
+        ({"digest": Digest("no-such-hash", "00")}, "is a no-such-hash, which can't be computed here"),
+        ({"digest": Digest("shake_128", "00")}, "is a shake_128, which can't be computed here"),
+        ({"digest": Digest("sha512", "ab" * 32)}, "is no sha512: expected 128 hex digits, got abababababab…"),
+        ({"digest": Digest("sha256", "ab" * 64)}, "is no sha256: expected 64 hex digits, got abababababab…"),
+        ({"digest": Digest("sha256", "xy" * 32)}, "is no sha256: expected 64 hex digits, got xyxyxyxyxyxy…"),
+        ({"digest": Digest("sha256", "ab" * 32 + "\n")}, "is no sha256"),
+        ({"digest": None, "checksum": "-"}, "is no md5: expected 32 hex digits, got -"),
+    ],
+)
+def test_an_impossible_digest_is_refused_before_anything_is_read(
+    folder: Path, described: dict[str, object], words: str
 ) -> None:
-    work = Work(str(folder / "vm"), image_of(DATA, digest=Digest(algorithm, "00")))
-    assert isinstance(Transfer(MemoryVerifiedFiles()).land(work, "copy", opening(DATA)).failure(), Unsupported)
+    def opened(_: Start) -> Result[Source, Refusal]:
+        raise AssertionError
+
+    work = Work(str(folder / "vm"), image_of(DATA, **described))
+    for refused in (
+        Transfer(MemoryVerifiedFiles()).land(work, "copy", opened).failure(),
+        Transfer(MemoryVerifiedFiles()).foresee(work, opened, str).failure(),
+    ):
+        assert isinstance(refused, Unsupported)
+        assert words in refused.reason
+
+
+def test_an_impossible_digest_is_no_matter_where_none_is_compared(
+    folder: Path, opening: Callable[[bytes], Opener]
+) -> None:
+    work = Work(str(folder / "vm"), image_of(DATA, digest=Digest("sha512", "ab")))
+    lax = Transfer(MemoryVerifiedFiles(), Rules(verify=False))
+    assert not lax.land(work, "copy", opening(DATA)).unwrap().verified
 
 
 def test_a_stranger_s_file_is_not_overwritten_unless_forced(
@@ -291,11 +318,11 @@ def test_an_interrupted_transfer_leaves_no_file_and_no_thread(
 
 
 @pytest.mark.parametrize("good", [5, len(DATA)])
-@pytest.mark.parametrize("algorithm", ["sha256", "no-such-hash"])
-def test_the_source_is_closed_however_it_ends(folder: Path, transfer: Transfer, good: int, algorithm: str) -> None:
+@pytest.mark.parametrize("told", [None, 7])
+def test_the_source_is_closed_however_it_ends(folder: Path, transfer: Transfer, good: int, told: int | None) -> None:
     stream = Broken(good)
-    image = image_of(DATA, digest=Digest(algorithm, "0"))
-    transfer.land(Work(str(folder / "vm"), image), "copy", lambda _: Success(StreamSource(stream, None)))
+    work = Work(str(folder / "vm"), image_of(DATA, digest=Digest("sha256", "0" * 64)))
+    transfer.land(work, "copy", lambda _: Success(StreamSource(stream, told)))
     assert stream.closed
 
 
