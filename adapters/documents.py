@@ -3,7 +3,9 @@
 https://docs.openstack.org/api-ref/image/v2/#show-image
 """
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from returns.result import Failure, Result, Success
@@ -11,7 +13,7 @@ from returns.result import Failure, Result, Success
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 
-__all__ = ["PLACES", "image_from_document", "image_to_document", "unnested"]
+__all__ = ["PLACES", "catalog_image", "image_from_document", "image_to_document", "read_json", "unnested"]
 
 _TEXTS = ("id", "name", "status", "disk_format", "container_format", "os_hash_algo", "os_hash_value", "checksum")
 PLACES: Final = frozenset({"locations", "direct_url", "location"})
@@ -20,6 +22,72 @@ PLACES: Final = frozenset({"locations", "direct_url", "location"})
 `location` is of Glance's v1, and of what dumps its database.
 """
 _KNOWN = frozenset({*_TEXTS, "size", *PLACES})
+_LARGEST: Final = 2**63
+"""Bytes that no file or volume has: off_t is a signed integer of 64 bits."""
+_DEEPEST: Final = 32
+"""Levels of a value; Glance's have three."""
+_DIGITS: Final = 640
+"""Of a whole number: as many as every Python takes (sys.set_int_max_str_digits)."""
+_SHOWN: Final = 60
+"""Characters of a value in a message."""
+_SEVERAL: Final = object()
+"""In place of a value whose key an object has twice (RFC 8259, section 4: what that means is not predictable)."""
+
+
+def read_json(content: bytes) -> object:
+    """What the UTF-8 text says. Raises ValueError.
+
+    What is no JSON of one meaning (NaN, a number beyond all bounds, a key twice) is left for `catalog_image` to name:
+    one bad document of a list leaves the others readable.
+    """
+    try:
+        return json.loads(content.decode(), parse_int=_whole_number, object_pairs_hook=_once)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _whole_number(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _DIGITS else math.inf
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        found[key] = _SEVERAL if key in found else value
+    return found
+
+
+def catalog_image(document: Mapping[str, object]) -> Result[Image, str]:
+    """As `image_from_document`, of a document that others wrote: also refuses what no image can have.
+
+    That is a size of 2**63 bytes or more, and values that JSON doesn't have or that are nested too deeply.
+
+    >>> catalog_image({"id": "a", "min_ram": float("inf")})
+    <Failure: min_ram: expected a finite number, got inf>
+    """
+    for key, value in document.items():
+        if (flaw := _flaw(value)) is not None:
+            return Failure(f"{_short(key)[1:-1]}: {flaw}")
+    size = document.get("size")
+    if isinstance(size, int) and size >= _LARGEST:
+        return Failure(f"size: expected a whole number of bytes below 2**63, got {_short(size)}")
+    return image_from_document(document)
+
+
+def _flaw(value: object, depth: int = 0) -> str | None:
+    """What is wrong with a value of a document, in words."""
+    if value is _SEVERAL:
+        return "expected one value, got several"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"expected a finite number, got {value}"
+    if depth > _DEEPEST:
+        return f"expected a value of at most {_DEEPEST} levels"
+    nested: Sequence[object] = ()
+    if isinstance(value, Mapping):
+        nested = list(value.values())
+    elif isinstance(value, list | tuple):
+        nested = value
+    return next((flaw for each in nested if (flaw := _flaw(each, depth + 1)) is not None), None)
 
 
 def image_from_document(document: Mapping[str, object]) -> Result[Image, str]:
@@ -96,7 +164,8 @@ def image_to_document(image: Image) -> dict[str, object]:
 
 
 def _short(value: object) -> str:
-    return repr(value)[:60]
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _locations(document: Mapping[str, object]) -> list[Location] | str:

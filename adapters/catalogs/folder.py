@@ -8,11 +8,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from returns.result import Failure, Success
 
-from lading.adapters.documents import image_from_document, image_to_document, unnested
+from lading.adapters.documents import catalog_image, image_to_document, read_json, unnested
 from lading.adapters.transfer.opening import open_regular
 from lading.ports.image import Image
 
@@ -169,21 +169,14 @@ def _read(path: Path) -> Image | None:
 def _parsed(content: bytes) -> Image:
     if len(content) > _LARGEST:
         raise ValueError(f"it has more than {_LARGEST} bytes")
-    try:
-        document = json.loads(content.decode(), parse_constant=_no_number)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    document = read_json(content)
     if not isinstance(document, dict):
         raise ValueError("it is no JSON object")  # noqa: TRY004 - it is about a file, not an argument
-    match image_from_document(unnested(document)):
+    match catalog_image(unnested(document)):
         case Success(Image() as image):
             return image
         case failure:
             raise ValueError(failure.failure())
-
-
-def _no_number(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _content(image: Image) -> bytes:

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.lookup import by_id_or_name
-from lading.adapters.documents import image_from_document
+from lading.adapters.documents import catalog_image, read_json
 from lading.adapters.openstack.cloud import connect_cloud, get_patiently, tls_context, vendor_errors
 from lading.adapters.settings import GlanceCatalogSettings
 from lading.adapters.transfer.http import HttpOptions, HttpRefused, Origin
@@ -245,9 +245,11 @@ class GlanceCatalog:
             if not isinstance(page, dict) or not isinstance(page.get("images"), list):
                 raise CatalogUnavailable(f"{endpoint} answers with no list of images: is it a Glance?")
             for document in page["images"]:
-                match _image(_Place(endpoint, ""), document):
+                match _image(_Place(endpoint, _id(document)), document):
                     case Success(Image() as image):
                         yield image
+                    case failure:
+                        _log.warning("left out of the list: %s", failure.failure())
             query = _next_query(endpoint, page.get("next"))
 
     def _get(self, url: str, context: Context, *, absent: Collection[int] = ()) -> Any:  # noqa: ANN401 - JSON
@@ -262,7 +264,7 @@ class GlanceCatalog:
                 f"Glance answers {urlsplit(url).path} with HTTP {status} {responses.get(status, '')}{hint}"
             )
         try:
-            return response.json()
+            return read_json(response.content)
         except ValueError as error:
             raise CatalogUnavailable(f"Glance answers {urlsplit(url).path} with what is no JSON") from error
 
@@ -298,7 +300,7 @@ def _next_query(endpoint: str, link: object) -> str | None:
     if not link:
         return None
     try:
-        parts = urlsplit(link if isinstance(link, str) else "")
+        parts = urlsplit(link if isinstance(link, str) and _is_text(link) else "")
         is_own = parts.hostname in {None, urlsplit(endpoint).hostname}
     except ValueError:
         is_own = False
@@ -308,20 +310,26 @@ def _next_query(endpoint: str, link: object) -> str | None:
 
 
 def _image(place: _Place, document: object) -> Result[Image, CatalogFailure]:
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or not _is_text(_id(document)):
         return Failure(CatalogUnavailable(f"{place.endpoint} answers with no image: is it a Glance?"))
     # Absolute, so that what is remembered of the image says which Glance has it.
-    own = place._replace(id=str(document.get("id"))).url
-    return image_from_document({**document, "self": own}).alt(
+    own = place._replace(id=_id(document)).url
+    return catalog_image({**document, "self": own}).alt(
         lambda reason: CatalogUnavailable(f"Glance's image {place.id}: {reason}")
     )
 
 
+def _id(document: object) -> str:
+    """What the document says of its id, for messages and links, whatever it is."""
+    return str(document.get("id")) if isinstance(document, dict) else "without an id"
+
+
 def _shown(image: Image, listed: object) -> Sequence[Location]:
     """What the locations API lists of the image; the image's own locations where that is no list of them."""
-    found = image_from_document({"id": image.id, "locations": listed})
+    found = catalog_image({"id": image.id, "locations": listed})
     if isinstance(listed, list) and isinstance(found, Success):
-        return found.unwrap().locations
+        locations: Sequence[Location] = found.unwrap().locations
+        return locations
     _log.info("image %s: the locations API answers with no list of locations", image.id)
     return image.locations
 

@@ -1,11 +1,13 @@
 """What is printed: plain lines for people, JSON for programs."""
 
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from typing import Final
 
 import click
 
@@ -30,6 +32,10 @@ __all__ = [
     "time_text",
     "verified_text",
 ]
+
+
+_LARGEST: Final = 2**63
+"""Bytes that no file or volume has."""
 
 
 def printable(text: str) -> str:
@@ -70,17 +76,25 @@ def complain(text: str) -> None:
 
 
 def as_json(record: Mapping[str, object], *, indent: int | None = None) -> None:
-    """Print one object, on one line unless it is indented."""
-    click.echo(json.dumps(record, indent=indent))
+    """Print one object, on one line unless it is indented. A number that JSON doesn't have is null."""
+    click.echo(json.dumps(_finite(record), indent=indent, allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def size_text(size: int | None) -> str:
-    """Bytes as people read them.
+    """Bytes as people read them; `?` where they are not known, or cannot be.
 
-    >>> size_text(4 << 30), size_text(1536), size_text(None)
-    ('4.0 GiB', '1.5 KiB', '?')
+    >>> size_text(4 << 30), size_text(1536), size_text(None), size_text(10**400)
+    ('4.0 GiB', '1.5 KiB', '?', '?')
     """
-    if size is None:
+    if size is None or size >= _LARGEST:
         return "?"
     value = float(size)
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -10,7 +10,7 @@ from typing import Final
 
 from lading import Location, StoreUnavailable
 from lading.adapters.database import Database
-from lading.adapters.documents import image_from_document, image_to_document, unnested
+from lading.adapters.documents import catalog_image, image_to_document, read_json, unnested
 from lading.adapters.journals.file import FileJournal
 from lading.adapters.reading import read_file
 from lading.adapters.settings import SettingsError, read_settings
@@ -40,13 +40,13 @@ def urls(data: bytes) -> None:
 def documents(data: bytes) -> None:
     """A document makes an image or says what is wrong; an image's document makes the same image."""
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
+        document = read_json(data)
+    except ValueError:
         return
     if isinstance(document, dict):
-        image = image_from_document(unnested(document)).value_or(None)
+        image = catalog_image(unnested(document)).value_or(None)
         if image is not None:
-            json.dumps(image_to_document(image))
+            json.dumps(image_to_document(image), allow_nan=False)
 
 
 def settings(data: bytes) -> None:

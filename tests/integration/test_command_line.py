@@ -325,6 +325,18 @@ def test_the_catalog_s_images_are_listed_and_let_go_but_never_their_bytes(lading
     assert noble.exists()
 
 
+@pytest.mark.parametrize(
+    "wrong", ['"size": 1' + "0" * 309, '"size": 1e999', '"x": 1e999', '"x": NaN', '"x": 1, "x": 2']
+)
+def test_a_bad_document_is_named_and_the_others_are_listed(lading: Lading, noble: Path, host: Path, wrong: str) -> None:
+    bad = host / "home" / ".local" / "share" / "lading" / "catalog" / "bad.json"
+    bad.write_text(f'{{"id": "bad", {wrong}}}')
+    for options in ((), ("--json",)):
+        listed = lading("catalog", "ls", *options)
+        assert (listed.returncode, listed.stdout.count("\n"), "noble" in listed.stdout) == (0, 1, True)
+        assert f"{bad} is no image document" in listed.stderr
+
+
 def test_a_file_that_changed_since_it_was_added_is_not_fetched(lading: Lading, noble: Path, host: Path) -> None:
     with noble.open("r+b") as disk:
         disk.write(b"tampered")

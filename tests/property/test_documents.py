@@ -8,7 +8,7 @@ from hypothesis.strategies import SearchStrategy
 from returns.result import Failure, Success
 
 from lading import Digest, Image, Location
-from lading.adapters.documents import image_from_document, image_to_document
+from lading.adapters.documents import catalog_image, image_from_document, image_to_document, read_json
 from lading.adapters.nova.plain import image_from_meta, image_to_meta
 
 KEYS = (
@@ -30,6 +30,12 @@ def json_values() -> SearchStrategy[object]:
     return st.recursive(
         scalars, lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=9), each, max_size=3)
     )
+
+
+def impossible_values() -> SearchStrategy[object]:
+    """What no image can have, deep in a value or not."""
+    wrong = st.floats() | st.integers(min_value=2**63)
+    return wrong | st.lists(wrong, max_size=2) | st.dictionaries(st.text(max_size=3), wrong, max_size=2)
 
 
 def properties() -> SearchStrategy[dict[str, object]]:
@@ -84,6 +90,21 @@ def test_what_was_understood_is_understood_again(document: dict[str, object]) ->
     match image_from_document(document):
         case Success(Image() as image):
             assert image_from_document(image_to_document(image)) == Success(image)
+
+
+@given(documents(), st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=9), impossible_values(), max_size=2))
+def test_what_a_catalog_says_is_refused_or_can_be_said_in_json(
+    document: dict[str, object], impossible: dict[str, object]
+) -> None:
+    read = read_json(json.dumps({**document, **impossible}).encode())
+    assert isinstance(read, dict)
+    match catalog_image(read):
+        case Success(Image() as image):
+            assert image.size is None or image.size < 2**63
+            written = json.dumps(image_to_document(image), allow_nan=False)
+            assert catalog_image(json.loads(written)) == Success(image)
+        case Failure(str() as reason):
+            assert reason
 
 
 @given(images(), properties())

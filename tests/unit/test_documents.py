@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from lading import Digest, Image, Location
-from lading.adapters.documents import image_from_document, image_to_document
+from lading.adapters.documents import catalog_image, image_from_document, image_to_document, read_json
 
 # As a Glance 33 answers `GET /v2/images/{id}`.
 PRINTED: Mapping[str, object] = {
@@ -129,6 +129,37 @@ def test_a_document_can_be_written_as_json() -> None:
 )
 def test_what_is_wrong_is_said_with_its_key(document: Mapping[str, object], key: str) -> None:
     assert wrong(document).startswith(f"{key}: expected ")
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ('"size": 9223372036854775808', "size: expected a whole number of bytes below 2**63, got 9223372036854775808"),
+        ('"size": 1' + "0" * 309, "size: expected a whole number of bytes below 2**63, got 1000"),
+        ('"size": 1' + "0" * 5000, "size: expected a finite number, got inf"),
+        ('"size": 1e999', "size: expected a finite number, got inf"),
+        ('"min_ram": NaN', "min_ram: expected a finite number, got nan"),
+        ('"x": {"y": [1, -Infinity]}', "x: expected a finite number, got -inf"),
+        ('"locations": [{"url": "file:///a", "metadata": {"x": 1e999}}]', "locations: expected a finite number"),
+        ('"size": 1, "size": 1', "size: expected one value, got several"),
+        ('"x": {"y": 1, "y": 2}', "x: expected one value, got several"),
+        ('"x": ' + "[" * 40 + "]" * 40, "x: expected a value of at most 32 levels"),
+    ],
+)
+def test_what_no_image_can_have_is_refused_with_its_key(document: str, words: str) -> None:
+    read = read_json(f'{{"id": "a", {document}}}'.encode())
+    assert isinstance(read, dict)
+    assert catalog_image(read).failure().startswith(words)
+
+
+def test_the_largest_size_that_a_file_can_have_is_one() -> None:
+    assert catalog_image({"id": "a", "size": 2**63 - 1}).unwrap().size == 2**63 - 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, '{"id": "a"}'.encode("utf-16")])
+def test_what_is_no_json_cannot_be_read(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_json(content)
 
 
 def test_what_is_wrong_with_a_location_is_said_without_its_credentials() -> None:

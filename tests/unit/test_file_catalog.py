@@ -130,6 +130,11 @@ BROKEN = {
     "a number of too many digits": b'{"id": "a", "size": ' + b"9" * 5000 + b"}",
     "not a number": b'{"id": "a", "x": NaN}',
     "an infinite number": b'{"id": "a", "x": [-Infinity]}',
+    "a number beyond all bounds": b'{"id": "a", "x": 1e999}',
+    "a size that no file has": b'{"id": "a", "size": 9223372036854775808}',
+    "a size beyond a float's": b'{"id": "a", "size": 1' + b"0" * 309 + b"}",
+    "a key twice": b'{"id": "a", "size": 5, "size": 6}',
+    "a key twice, deeper": b'{"id": "a", "x": [{"y": 1, "y": 1}]}',
     "too large": b'{"id": "a", "x": "' + b" " * (1 << 20) + b'"}',
 }
 

@@ -78,6 +78,37 @@ def test_the_next_page_is_the_endpoint_s_however_it_is_named(server: Faults, pat
     assert catalog.find("noble", NOBODY).unwrap().id == "2"
 
 
+BAD = {
+    "a wrong type": '{"id": "2", "size": "big"}',
+    "no number": '{"id": "2", "x": NaN}',
+    "beyond all bounds": '{"id": "2", "size": 1e999}',
+    "too large": '{"id": "2", "size": 9223372036854775808}',
+    "too many digits": '{"id": "2", "size": ' + "9" * 5000 + "}",
+    "a key twice": '{"id": "2", "size": 1, "size": 2}',
+    "nested deeply": '{"id": "2", "x": ' + "[" * 50 + "]" * 50 + "}",
+    "no object": "2",
+    "no id": '{"name": "2"}',
+    "no text": '{"id": "\\ud800"}',
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+def test_a_bad_document_is_named_and_the_others_are_listed(
+    server: Faults, catalog: GlanceCatalog, bad: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = f'{{"images": [{{"id": "1"}}, {bad}, {{"id": "3"}}]}}'
+    server.answer("/v2/images?sort=name%3Aasc%2Cid%3Aasc", Reply(page.encode()))
+    assert [image.id for image in catalog.images()] == ["1", "3"]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "left out of the list" in record.getMessage()
+
+
+def test_a_list_that_is_nested_too_deeply_is_a_failure(server: Faults, catalog: GlanceCatalog) -> None:
+    server.answer("/v2/images/noble", Reply(b'{"id": ' + b"[" * 100_000))
+    assert isinstance(catalog.find("noble", NOBODY).failure(), CatalogUnavailable)
+
+
 def test_a_list_that_goes_in_circles_is_a_failure(server: Faults, catalog: GlanceCatalog) -> None:
     for marker, following in (("1", "2"), ("2", "1")):
         page = {"images": [{"id": marker}], "next": f"/v2/images?marker={following}"}
