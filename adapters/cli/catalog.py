@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NoReturn
 from urllib.parse import quote
@@ -21,12 +23,14 @@ from lading.adapters.transfer.survey import Survey, survey
 from lading.ports.catalog import ImageCatalog, ImageListing, ImageRegistry
 from lading.ports.context import NOBODY
 from lading.ports.failures import CatalogFailure, CatalogUnavailable
-from lading.ports.image import Image
+from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 
 __all__ = ["catalog"]
 
 _WIDTHS: Final = (36, 24, 9, 6)
+_NAMESPACE: Final = "6ee75ad1-2e7e-4d1c-b71b-9b3b3f9a7a0d"
+"""Of the ids that follow from a name and a content; made at random."""
 
 
 @click.group(short_help="Take images in, list, show and forget them.")
@@ -37,14 +41,26 @@ def catalog() -> None:
 @catalog.command()
 @click.argument("file", type=PATH)
 @click.option("--name", help="What people call it; the file's name without its ending, if not given.")
-@click.option("--id", "image_id", help="Its id; a new UUID, if not given.")
+@click.option("--id", "image_id", help="Its id; if not given, a UUID that follows from its name and content.")
 @click.option("--disk-format", metavar="FORMAT", help="raw, qcow2, …; what is found in the file, if not given.")
 @click.option("--algorithm", default="sha512", show_default=True, help="How its bytes are hashed.")
+@click.option("--replace", "replaces", is_flag=True, help="Forget other images of that name.")
 @command_options
 def add(
-    session: Session, file: str, name: str | None, image_id: str | None, disk_format: str | None, algorithm: str
+    session: Session,
+    file: str,
+    name: str | None,
+    image_id: str | None,
+    disk_format: str | None,
+    algorithm: str,
+    *,
+    replaces: bool,
 ) -> None:
-    """Hash FILE, detect its format, see that it is safe, and register it where it lies."""
+    """Hash FILE, detect its format, check that it is safe, and register it where it lies.
+
+    The same content under the same name is the same image: added twice, it is there once. With --replace, the name goes
+    from an older image to this one. What was fetched of the older one stays, and stays recorded.
+    """
     registry = _registry(session)
     path = os.path.abspath(file)  # noqa: PTH100 - pathlib would resolve symlinks
     _check_algorithm(algorithm)
@@ -55,26 +71,61 @@ def add(
     detected = _disk_format(survey, path, disk_format)
     if survey.dangers and inspect:
         raise click.BadParameter(f"{path}: {unsafe(survey.dangers)}", param_hint="FILE")
-    image = Image(
-        id=image_id or _new_id(),
-        name=name or Path(path).stem,
-        size=survey.size,
-        disk_format=detected,
-        container_format="bare",
-        digest=survey.digest,
-        locations=[Location(f"file://{quote(os.fsencode(path))}")],
-    )
+    name = name or Path(path).stem
+    here = Location(f"file://{quote(os.fsencode(path))}")
+    namesakes = _namesakes(session, name)
+    known = next((each for each in namesakes if each.digest == survey.digest and image_id in {None, each.id}), None)
+    image_id = known.id if known else image_id or _id_of(name, survey.digest)
+    others = [each for each in namesakes if each.id != image_id]
+    if others and not replaces:
+        raise click.BadParameter(_named_already(name, others, path), param_hint="--name")
+    if known is not None:
+        locations = [here, *(each for each in known.locations if each != here)]
+        image = replace(known, disk_format=disk_format or known.disk_format, locations=locations)
+    else:
+        image = Image(
+            id=image_id,
+            name=name,
+            size=survey.size,
+            disk_format=detected,
+            container_format="bare",
+            digest=survey.digest,
+            locations=[here],
+        )
     session.value(registry.add(image, data=path))
+    # Afterwards: a crash in between leaves two of that name, and never none.
+    for other in others:
+        session.value(registry.discard(other.id))
+    _tell(session, image, others, is_known=known is not None)
+
+
+def _tell(session: Session, image: Image, forgotten: Sequence[Image], *, is_known: bool) -> None:
     if session.json:
         as_json(image_record(image))
-    else:
-        say(f"{image.id} {image.name}: {size_text(image.size)}, {image.disk_format}, {image.digest}")
+        return
+    told = "is in the catalog already" if is_known else f"{image.disk_format}, {image.digest}"
+    say(f"{image.id} {image.name}: {size_text(image.size)}, {told}")
+    for each in forgotten:
+        say(f"{each.id} {each.name}: forgotten; its bytes, and what was fetched of it, stay where they are")
 
 
-def _new_id() -> str:
+def _namesakes(session: Session, name: str) -> Sequence[Image]:
+    """The images of that name, where the catalog can tell."""
+    catalog = session.container.catalog()
+    return [each for each in catalog.images() if each.name == name] if isinstance(catalog, ImageListing) else ()
+
+
+def _named_already(name: str, images: Sequence[Image], path: str) -> str:
+    ids = ", ".join(each.id for each in images)
+    what = f"image {ids} is" if len(images) == 1 else f"images {ids} are"
+    return f"{what} named {name!r} already: --replace gives that name to {path}, --name gives {path} another"
+
+
+def _id_of(name: str, digest: Digest) -> str:
+    """The same for the same content under the same name, on every host (RFC 9562, version 5)."""
     import uuid  # noqa: PLC0415 - every other command starts faster without it
 
-    return str(uuid.uuid4())
+    return str(uuid.uuid5(uuid.UUID(_NAMESPACE), f"{digest} {name!a}"))
 
 
 def _survey(path: str, algorithm: str) -> Result[Survey, CatalogFailure]:

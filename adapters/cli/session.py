@@ -15,8 +15,8 @@ from typing_extensions import override
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.output import as_json, complain, error_record, printable
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated
-from lading.ports.catalog import ImageListing
-from lading.ports.failures import ImageNotFound, LadingError
+from lading.ports.catalog import ImageListing, ImageRegistry
+from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
 
 if TYPE_CHECKING:
     from lading.adapters.container import Container
@@ -25,6 +25,7 @@ __all__ = ["Session", "command_options"]
 
 _log = logging.getLogger(__name__)
 _HINTS: Final[Mapping[type[LadingError], str]] = {
+    AmbiguousImage: "`lading catalog show ID` tells them apart",
     ImageNotFound: "`lading catalog ls` lists them",
     NotAssociated: "`lading ls` lists what is",
     HandlerNotLoaded: "add it to [handlers] order",
@@ -78,6 +79,8 @@ class Session:
         if isinstance(failure, NoHandlerAvailable):
             names = ", ".join(each.name for each in self.container.loaded().skipped)
             return f"not loaded: {names} (`lading handlers` says why)" if names else None
+        if isinstance(failure, AmbiguousImage) and isinstance(self.container.catalog(), ImageRegistry):
+            return f"{_HINTS[AmbiguousImage]}, `lading catalog rm ID` forgets one"
         return _HINTS.get(type(failure))
 
 

@@ -286,12 +286,95 @@ def test_a_handler_that_is_not_loaded_is_named_with_what_to_do(lading: Lading, n
     assert len(failed.stderr.splitlines()) == 1
 
 
-def test_an_ambiguous_name_is_an_error_that_lists_the_ids(lading: Lading, noble: Path) -> None:
+def images(lading: Lading) -> dict[str, Any]:
+    """What the catalog lists, by id."""
+    return {image["id"]: image for image in map(json.loads, lading("catalog", "ls", "--json").stdout.splitlines())}
+
+
+def test_an_ambiguous_name_is_an_error_that_lists_the_ids_and_says_what_to_do(
+    lading: Lading, noble: Path, host: Path
+) -> None:
     for number in "12":
-        assert lading("catalog", "add", str(noble), "--name", "twin", "--id", f"id-{number}").returncode == 0
+        document = host / "home" / ".local" / "share" / "lading" / "catalog" / f"id-{number}.json"
+        document.write_text(json.dumps({"id": f"id-{number}", "name": "twin"}))
     failed = lading("fetch", "twin", "vms/1")
     assert failed.returncode == 3
-    assert "id-1, id-2" in failed.stderr
+    assert "id-1, id-2; `lading catalog show ID` tells them apart, `lading catalog rm ID` forgets one" in failed.stderr
+
+
+def test_the_same_content_added_again_is_the_same_image(lading: Lading, noble: Path, host: Path) -> None:
+    (before,) = images(lading).values()
+    added = lading("catalog", "add", "images/noble.img")
+    assert (added.returncode, "is in the catalog already" in added.stdout) == (0, True)
+    assert list(images(lading).values()) == [before]
+    (host / "moved").mkdir()
+    noble.rename(host / "moved" / "noble.img")
+    assert record(lading("catalog", "add", "moved/noble.img", "--json"))["id"] == before["id"]
+    assert lading("fetch", "noble", "vms/1").returncode == 0
+    # Also after it was forgotten, and on another host.
+    lading("catalog", "rm", "noble")
+    assert record(lading("catalog", "add", "moved/noble.img", "--json"))["id"] == before["id"]
+
+
+def test_the_same_content_may_go_by_another_name_too(lading: Lading, noble: Path) -> None:
+    assert lading("catalog", "add", str(noble), "--name", "base").returncode == 0
+    assert sorted(image["name"] for image in images(lading).values()) == ["base", "noble"]
+
+
+def test_what_a_document_says_beside_its_content_is_kept_when_that_is_added(
+    lading: Lading, noble: Path, host: Path
+) -> None:
+    ((image_id, before),) = images(lading).items()
+    located = {"url": "rbd://fsid/images/noble/snap", "metadata": {}}
+    document = {**before, "os_distro": "ubuntu", "locations": [located, *before["locations"]]}
+    (host / "home" / ".local" / "share" / "lading" / "catalog" / f"{image_id}.json").write_text(json.dumps(document))
+    added = record(lading("catalog", "add", str(noble), "--json"))
+    assert added == {**document, "locations": [*before["locations"], located]}
+
+
+def test_a_name_that_another_image_has_is_refused(lading: Lading, noble: Path, host: Path) -> None:
+    before = images(lading)
+    (host / "images" / "newer.img").write_bytes(b"newer")
+    for more in ((), ("--id", "new")):
+        refused = lading("catalog", "add", "images/newer.img", "--name", "noble", *more)
+        assert refused.returncode == 2
+        assert "--replace" in refused.stderr
+        assert all(image_id in refused.stderr for image_id in before)
+    assert lading("catalog", "add", str(noble), "--id", "a-second-id").returncode == 2
+    assert images(lading) == before
+
+
+def test_replace_gives_a_name_to_newer_content(lading: Lading, noble: Path, host: Path) -> None:
+    ((old, _),) = images(lading).items()
+    lading("fetch", "noble", "vms/1")
+    (host / "images" / "newer.img").write_bytes(b"newer")
+    added = lading("catalog", "add", "images/newer.img", "--name", "noble", "--replace")
+    assert (added.returncode, f"{old} noble: forgotten" in added.stdout) == (0, True)
+    assert noble.exists()
+    lading("fetch", "noble", "vms/2")
+    assert (host / "vms" / "2").read_bytes() == b"newer"
+    assert record(lading("show", "vms/1", "--json"))["image"] == old
+    assert lading("verify", "vms/1").returncode == 0
+    # Back again: it is the image that it was.
+    assert record(lading("catalog", "add", str(noble), "--replace", "--json"))["id"] == old
+    assert list(images(lading)) == [old]
+
+
+def test_replace_gives_a_name_to_what_has_come_at_the_same_place(lading: Lading, noble: Path, host: Path) -> None:
+    noble.write_bytes(b"newer")
+    assert lading("catalog", "add", str(noble)).returncode == 2
+    assert lading("catalog", "add", str(noble), "--replace").returncode == 0
+    assert lading("fetch", "noble", "vms/1").returncode == 0
+    assert (host / "vms" / "1").read_bytes() == b"newer"
+
+
+def test_replace_ends_an_ambiguity(lading: Lading, noble: Path, host: Path) -> None:
+    (before,) = images(lading).values()
+    twin = host / "home" / ".local" / "share" / "lading" / "catalog" / "twin.json"
+    twin.write_text(json.dumps({**before, "id": "twin"}))
+    assert lading("catalog", "add", str(noble)).returncode == 2
+    assert lading("catalog", "add", str(noble), "--replace").returncode == 0
+    assert len(images(lading)) == 1
 
 
 def test_force_replaces_what_is_there_and_only_then(lading: Lading, noble: Path, host: Path) -> None:
