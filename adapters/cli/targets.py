@@ -1,12 +1,13 @@
 """`lading rm`, `mv`, `ls` and `show`: what is done to targets, and what is known of them."""
 
+import difflib
 import logging
 from typing import Final
 
 import click
 from returns.result import Failure
 
-from lading.adapters.cli.arguments import PATH, local_target
+from lading.adapters.cli.arguments import PATH, complete_images, local_target
 from lading.adapters.cli.output import as_json, association_record, say, say_row, size_text, time_text, verified_text
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.transfer.standing import is_intact, status_of
@@ -14,8 +15,9 @@ from lading.domain.asking import ask
 from lading.domain.failures import NotAssociated
 from lading.domain.handler import Report, Reporting, State, Work
 from lading.ports.association import Association
+from lading.ports.association_store import AssociationStore
 
-__all__ = ["ls", "mv", "rm", "show"]
+__all__ = ["ls", "mv", "rm", "show", "target_report"]
 
 _log = logging.getLogger(__name__)
 _WIDTHS: Final = (40, 24, 10)
@@ -49,17 +51,35 @@ def mv(session: Session, source: str, destination: str) -> None:
 
 @click.command(short_help="List what was fetched.")
 @click.option("--handler", metavar="NAME", help="Only what this handler brought.")
-@click.option("--image", metavar="ID", help="Only what holds this image.")
+@click.option("--image", shell_complete=complete_images, help="Only what holds this image: its id, name or href.")
 @command_options
 def ls(session: Session, handler: str | None, image: str | None) -> None:
     """List the targets that are recorded, with their image and handler."""
-    for association in session.container.associations().list(handler=handler, image_id=image):
+    associations: AssociationStore = session.container.associations()
+    if handler is not None:
+        _check_handler(handler, associations)
+    for association in associations.list(handler=handler):
+        held = association.image
+        if image is not None and (held is None or not association.is_of(image)):
+            continue
         if session.json:
             as_json(association_record(association))
         else:
-            held = association.image
             name = (held.name or held.id) if held else "-"
             say_row((association.target, name, association.handler, size_text(association.size)), _WIDTHS)
+
+
+def _check_handler(name: str, associations: AssociationStore) -> None:
+    """Refuse a name that no handler has, installed or recorded."""
+    from lading.adapters import plugins  # noqa: PLC0415 - `--help` does without it
+
+    installed = plugins.discover(plugins.HANDLERS)
+    if name in installed or next(associations.list(handler=name), None) is not None:
+        return
+    known = sorted({*installed, *(each.handler for each in associations.list())})
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+    raise click.BadParameter(f"no handler is named {name!r}; {hint}", param_hint="--handler")
 
 
 @click.command(short_help="Show what is recorded of a target.")
@@ -71,14 +91,14 @@ def show(session: Session, target: str) -> None:
     association = session.value(session.container.associations().get(target))
     if association is None:
         session.fail(NotAssociated(target))
-    report = _report(session, association)
+    report = target_report(session, association)
     if session.json:
         as_json({**association_record(association), "state": report.state, "details": dict(report.details)})
     else:
         _tell(association, report)
 
 
-def _report(session: Session, association: Association) -> Report:
+def target_report(session: Session, association: Association) -> Report:
     """How the target is now: a file as it lies there; anything else as its handler tells, where it can."""
     if association.fingerprint is None:
         return _told(session, association)
