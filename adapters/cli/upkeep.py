@@ -12,12 +12,13 @@ from lading.adapters.cli.exits import Exit, exit_code
 from lading.adapters.cli.output import as_json, say, size_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.targets import target_report
 from lading.adapters.settings import FileAssociationsSettings
 from lading.domain.asking import ask
 from lading.domain.attempts import FetchRequest
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import HandlerRefused
-from lading.domain.handler import Handler, Landing, Verifiable, Work
+from lading.domain.handler import Handler, Landing, State, Verifiable, Work
 from lading.domain.recovery import Outcome, Recovered
 from lading.domain.refusals import Mismatched
 from lading.ports.association import Association
@@ -147,12 +148,19 @@ def _verify(session: Session, target: str) -> Exit:
             session.fail(failure)
         has_changed = isinstance(failure, HandlerRefused) and isinstance(failure.refusal, Mismatched)
         reason = failure.refusal.reason if isinstance(failure, HandlerRefused) else str(failure)
-        _report(session, target, "changed" if has_changed else "unknown", None, reason)
+        _report(session, target, _changed_state(session, target) if has_changed else State.UNKNOWN, None, reason)
         return Exit.CHANGED if has_changed else exit_code(failure)
     association = outcome.unwrap()
     state = "intact" if association.digest else "unverified"
     _report(session, target, state, association, None if association.digest else "no digest of it is known")
     return Exit.DONE
+
+
+def _changed_state(session: Session, target: str) -> State:
+    """`missing` where `show` says so, else `changed`."""
+    association = session.container.associations().get(target).value_or(None)
+    is_missing = association is not None and target_report(session, association).state is State.MISSING
+    return State.MISSING if is_missing else State.CHANGED
 
 
 def _report(session: Session, target: str, state: str, association: Association | None, reason: str | None) -> None:
