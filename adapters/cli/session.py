@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing_extensions import override
 
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.output import as_json, complain, error_record, printable
+from lading.adapters.settings import FileCatalogSettings, MemorySettings
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
@@ -72,16 +74,26 @@ class Session:
         sys.exit(exit_code(failure))
 
     def _hint(self, failure: LadingError) -> str | None:
-        if isinstance(failure, ImageNotFound) and (
-            failure.hint or not isinstance(self.container.catalog(), ImageListing)
-        ):
-            return None
+        if isinstance(failure, ImageNotFound):
+            return self._hint_not_found(failure)
         if isinstance(failure, NoHandlerAvailable):
             names = ", ".join(each.name for each in self.container.loaded().skipped)
             return f"not loaded: {names} (`lading handlers` says why)" if names else None
         if isinstance(failure, AmbiguousImage) and isinstance(self.container.catalog(), ImageRegistry):
             return f"{_HINTS[AmbiguousImage]}, `lading catalog rm ID` forgets one"
         return _HINTS.get(type(failure))
+
+    def _hint_not_found(self, failure: ImageNotFound) -> str | None:
+        if failure.hint or not isinstance(self.container.catalog(), ImageListing):
+            return None
+        hints = [_HINTS[ImageNotFound]]
+        # Other clients would have asked the cloud.
+        if isinstance(self.container.settings().catalog, FileCatalogSettings | MemorySettings):
+            if cloud := os.environ.get("OS_CLOUD"):
+                hints.append(f"OS_CLOUD is set, but that cloud was not asked: --os-cloud {shlex.quote(cloud)} does")
+            elif os.environ.get("OS_AUTH_URL"):
+                hints.append("OS_AUTH_URL is set, but that cloud was not asked: LADING_CATALOG__KIND=glance does")
+        return "; ".join(hints)
 
 
 class _OneLine(logging.Formatter):
