@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Final
@@ -10,8 +11,10 @@ from lading.adapters.handlers.settings import BUILT_IN
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.settings import Settings, SettingsError
 from lading.adapters.transfer.transfer import Transfer
+from lading.domain.asking import exception_reason
 from lading.domain.handler import Handler
 from lading.ports.catalog import ImageCatalog
+from lading.ports.failures import LadingError
 from lading.ports.journal import Journal
 
 __all__ = [
@@ -75,14 +78,25 @@ def available_handlers(
 def third_party(group: str, kind: str, built_in: Sequence[str], place: str) -> Callable[..., object]:
     """The factory of a third party's adapter of this kind, to be called with its settings table.
 
-    `place` is where the kind is configured. Raises SettingsError when there is none such.
+    `place` is where the kind is configured. Raises SettingsError when there is none such, and where it is called, when
+    it can't be imported or built.
     """
     found = discover(group)
     if kind not in found:
         known = ", ".join(sorted({*built_in, *found}))
         raise SettingsError(f"{place}: expected one of {known}, got {kind!r}")
-    factory: Callable[..., object] = found[kind].load()
-    return factory
+    return partial(_build, found[kind], place)
+
+
+def _build(entry: EntryPoint, place: str, options: Mapping[str, object]) -> object:
+    try:
+        return entry.load()(options)
+    except LadingError:
+        raise
+    except Exception as error:  # whatever a third party's import or constructor raises
+        _log.debug("%s could not be built", entry.name, exc_info=True)
+        told = f"{place}: {entry.name}, from {origin(entry)}, could not be built: {exception_reason(error)}"
+        raise SettingsError(told) from error
 
 
 def require_inspection(settings: Settings) -> None:

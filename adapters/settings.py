@@ -28,7 +28,7 @@ relative to the file's folder, and in a variable to the current one.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,7 +36,7 @@ from typing import Final, Literal, TypeVar
 
 from lading.adapters.handlers.settings import BUILT_IN
 from lading.adapters.reading import read_file, read_table, read_variables
-from lading.adapters.tables import SettingsError, Table
+from lading.adapters.tables import SettingsError, Table, secret_values
 
 __all__ = [
     "AssociationsSettings",
@@ -57,6 +57,7 @@ __all__ = [
     "load_settings",
     "read_settings",
     "read_table",
+    "secrets_of",
 ]
 
 _Kind = TypeVar("_Kind")
@@ -284,3 +285,11 @@ def _home(environ: Mapping[str, str], variable: str, fallback: str) -> Path | No
         folder = named if named.is_absolute() else Path(environ.get("HOME") or "~").expanduser() / fallback
         return folder / "lading" if folder.is_absolute() else None
     return None
+
+
+def secrets_of(settings: Settings) -> Iterator[str]:
+    """The values of those settings whose names say that they are secret."""
+    yield from secret_values(settings.handlers.tables)
+    for each in (settings.catalog, settings.associations, settings.locks):
+        if isinstance(each, ThirdPartySettings):
+            yield from secret_values(each.options)

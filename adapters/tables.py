@@ -1,14 +1,14 @@
 """Tables of settings, as configured: each value remembers who gave it."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from lading.ports.failures import LadingError
 
-__all__ = ["Given", "SettingsError", "Table", "Variable"]
+__all__ = ["Given", "SettingsError", "Table", "Variable", "secret_values"]
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _SECRETS: Final = ("password", "secret", "token", "key")
@@ -75,7 +75,7 @@ class Given(NamedTuple):
         return SettingsError(f"{self.place}: expected {expected}, got {self._shown()}")
 
     def _shown(self) -> str:
-        if any(word in self.key.lower() for word in _SECRETS):
+        if _is_secret(self.key):
             return "something else, which is not shown"
         if isinstance(self.value, Mapping):
             return "a table"
@@ -151,3 +151,23 @@ class Table(dict[str, object]):
 
 def _dotted(where: str, key: str) -> str:
     return ".".join(filter(None, (where, key if _BARE.fullmatch(key) else repr(key[:_WIDTH]))))
+
+
+def secret_values(values: object, *, is_secret: bool = False) -> Iterator[str]:
+    """The texts in these values whose keys say that they are secret, however deep.
+
+    >>> [*secret_values({"user": "u", "auth": {"password": "p", "old_tokens": ["a", "b"]}})]
+    ['p', 'a', 'b']
+    """
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from secret_values(value, is_secret=is_secret or _is_secret(str(key)))
+    elif isinstance(values, list | tuple):
+        for value in values:
+            yield from secret_values(value, is_secret=is_secret)
+    elif is_secret and isinstance(values, str):
+        yield values
+
+
+def _is_secret(key: str) -> bool:
+    return any(word in key.lower() for word in _SECRETS)

@@ -2,16 +2,17 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from returns.result import Failure, Result, Success
 
 from lading.domain.handler import Handler, Resizing, Work
 from lading.domain.refusals import Faulted, Refusal, Unavailable, Unsupported
-from lading.ports.failures import LadingError
+from lading.ports.failures import CatalogFailure, CatalogUnavailable, LadingError
 from lading.ports.redaction import redacted
 
-__all__ = ["ask", "exception_reason", "out_of_reach", "value_or_raise"]
+__all__ = ["ask", "ask_catalog", "exception_reason", "out_of_reach", "value_or_raise"]
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
@@ -34,11 +35,24 @@ def ask(
         case Success(value) if isinstance(value, given):
             return answer
         case Failure(refusal) if isinstance(refusal, Refusal):
-            return answer
+            return Failure(replace(refusal, reason=redacted(str(refusal.reason))))
     # Of what type only: what it is may hold anything, credentials too.
     inner = answer._inner_value if isinstance(answer, Result) else answer  # noqa: SLF001 - returns has no other way
     names = " or ".join(each.__name__ for each in (given if isinstance(given, tuple) else (given,)))
     return Failure(Faulted(f"answered a {type(inner).__name__}, which is no {names} and no refusal"))
+
+
+def ask_catalog(
+    verb: Callable[..., Result[_Done, CatalogFailure]], *arguments: object
+) -> Result[_Done, CatalogFailure]:
+    """A catalog's answer; a failure where it raises: a bug of a third party's, or a failure raised, not returned."""
+    try:
+        return verb(*arguments)
+    except Exception as error:  # noqa: BLE001 - see above
+        if isinstance(error, CatalogFailure):
+            return Failure(error)
+        _log.debug("the catalog raised", exc_info=True)
+        return Failure(CatalogUnavailable(f"the catalog: {exception_reason(error)}"))
 
 
 def exception_reason(error: BaseException) -> str:

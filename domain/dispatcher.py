@@ -8,7 +8,7 @@ from typing import Final, final
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.asking import ask, out_of_reach, value_or_raise
+from lading.domain.asking import ask, ask_catalog, out_of_reach, value_or_raise
 from lading.domain.attempts import Attempt, FetchRequest, Staged
 from lading.domain.failures import FetchFailure, HandlerNotLoaded, NoHandlerAvailable, TargetFailure, Tried
 from lading.domain.handler import Handler, Landing, Recoverable, Work
@@ -241,10 +241,10 @@ class Dispatcher:
         if request.image_id is None:
             return Success(None)
         return (
-            self._catalog.find(request.image_id, request.context)
+            ask_catalog(self._catalog.find, request.image_id, request.context)
             .bind(_fetchable)
             .bind(
-                lambda image: self._catalog.locations(image, request.context).map(
+                lambda image: ask_catalog(self._catalog.locations, image, request.context).map(
                     lambda locations: replace(image, locations=locations)
                 )
             )

@@ -8,6 +8,7 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.cli.arguments import PATH, SIZE, complete_images, local_target
 from lading.adapters.cli.exits import exit_code
+from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, attempt_records, say, size_text, verified_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
@@ -149,7 +150,7 @@ def _outlook_record(attempt: Attempt, outlook: _Outlook) -> dict[str, object]:
 
 
 def _words(outlook: _Outlook) -> str:
-    return outlook.failure().reason if isinstance(outlook, Failure) else outlook.unwrap()
+    return masked(outlook.failure().reason if isinstance(outlook, Failure) else outlook.unwrap())
 
 
 def _draw(title: str, foreseen: list[tuple[Attempt, _Outlook]], chosen: Attempt | None) -> None:

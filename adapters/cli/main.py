@@ -13,6 +13,8 @@ from lading.adapters.cli.catalog import catalog
 from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.fetch import explain, fetch
 from lading.adapters.cli.handlers import handlers
+from lading.adapters.cli.logs import exception_lines
+from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, complain, printable
 from lading.adapters.cli.signals import EndingSignals, Terminated
 from lading.adapters.cli.streams import OutputLost, let_go, take_over
@@ -71,7 +73,7 @@ def _misused(error: click.ClickException) -> int:
     """What click found wrong, as click says it: without any command that is the help."""
     message = error.format_message()
     context = error.ctx if isinstance(error, click.UsageError) else None
-    lines = [f"Error: {printable(message)}"]
+    lines = [f"Error: {printable(masked(message), sys.stderr)}"]
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         lines = [message]
     elif context is not None:
@@ -94,11 +96,17 @@ def _broken(error: Exception) -> int:
         told = "the current folder is gone: go to another one, or name what you mean by absolute paths"
         return _ended("usage", told, Exit.USAGE)
     if logging.getLogger().isEnabledFor(logging.DEBUG):
-        lines = "".join(traceback.format_exception(error)).splitlines()
         with suppress(OSError):
-            click.echo("\n".join(map(printable, lines)), err=True)
-    told = f"internal error, {type(error).__name__}: {error} (-vv shows where; please report it)"
+            for line in exception_lines(error):
+                click.echo(printable(masked(line), sys.stderr), err=True)
+    told = f"internal error, {type(error).__name__} in {_module_of(error)} (-vv shows where; please report it)"
     return _ended("internal_error", told, Exit.INTERNAL)
+
+
+def _module_of(error: Exception) -> str:
+    """The module that raised it: whose bug it is."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__"))
 
 
 def _ended(kind: str, message: str, code: int) -> int:
@@ -112,7 +120,7 @@ def _print_error(kind: str, message: str) -> None:
     arguments = sys.argv[1:]
     if "--json" in arguments[: arguments.index("--") if "--" in arguments else None]:
         with suppress(OutputLost):
-            as_json({"error": kind, "message": message})
+            as_json({"error": kind, "message": masked(message)})
 
 
 def _is_somewhere() -> bool:

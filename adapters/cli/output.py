@@ -7,16 +7,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final
+from typing import Final, TextIO
 
 import click
 
+from lading.adapters.cli.masking import masked
+from lading.adapters.cli.streams import AS_IT_CAME
 from lading.adapters.documents import image_to_document
 from lading.domain.failures import NoHandlerAvailable, Tried
 from lading.domain.handler import Landing
 from lading.ports.association import Association
 from lading.ports.failures import LadingError
 from lading.ports.image import Image
+from lading.ports.redaction import redacted_values
 
 __all__ = [
     "as_json",
@@ -38,14 +41,19 @@ _LARGEST: Final = 2**63
 """Bytes that no file or volume has."""
 
 
-def printable(text: str) -> str:
+def printable(text: str, stream: TextIO | None = None) -> str:
     r"""The text on one line, its control characters spelt out: strangers' names must not speak to the terminal.
 
-    Bytes that are no UTF-8 (PEP 383's surrogates) stay as they are.
+    Judged by the characters that come out of the stream, standard output if not given: two surrogates of PEP 383, each
+    a byte of a path, may be one control character there. Bytes that are no text in its encoding stay as they are.
 
     >>> print(printable("\x1b[31mred\nsecond line"))
     \x1b[31mred\nsecond line
+    >>> print(printable("\udcc2\udc9b31m"))
+    \x9b31m
     """
+    encoding = (stream or sys.stdout).encoding or "utf-8"
+    text = text.encode(encoding, AS_IT_CAME).decode(encoding, "surrogateescape")
     return "".join(each if each.isprintable() or _is_byte(each) else ascii(each)[1:-1] for each in text)
 
 
@@ -72,7 +80,7 @@ def say_row(cells: Sequence[str], widths: Sequence[int]) -> None:
 def complain(text: str) -> None:
     """Print a line about what went wrong; if even that can't be printed, the exit code has to do."""
     with suppress(OSError):
-        click.echo(f"lading: {printable(text)}", err=True)
+        click.echo(f"lading: {printable(masked(text), sys.stderr)}", err=True)
 
 
 def as_json(record: Mapping[str, object], *, indent: int | None = None) -> None:
@@ -123,7 +131,7 @@ def attempt_records(attempts: Sequence[Tried]) -> list[dict[str, object]]:
             "handler": tried.handler,
             "location": str(tried.location) if tried.location else None,
             "outcome": "refused" if tried.refusal else "handled",
-            "reason": tried.refusal.reason if tried.refusal else None,
+            "reason": masked(tried.refusal.reason) if tried.refusal else None,
         }
         for tried in attempts
     ]
@@ -149,17 +157,14 @@ def association_record(association: Association) -> dict[str, object]:
 
 
 def image_record(image: Image) -> dict[str, object]:
-    """An image's document, its locations without credentials."""
-    document = image_to_document(image)
-    if image.locations:
-        document["locations"] = [{"url": str(each), "metadata": dict(each.metadata)} for each in image.locations]
-    return document
+    """An image's document, without the credentials of any URL in it."""
+    return redacted_values(image_to_document(image))
 
 
 def error_record(failure: LadingError) -> dict[str, object]:
     """A failure as `--json` shows it: its kind, in words, and what was tried."""
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(failure).__name__).lower()
-    record: dict[str, object] = {"error": kind, "message": str(failure)}
+    record: dict[str, object] = {"error": kind, "message": masked(str(failure))}
     if isinstance(failure, NoHandlerAvailable):
         record["attempts"] = attempt_records(failure.attempts)
     return record

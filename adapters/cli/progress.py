@@ -31,7 +31,7 @@ class _Bar:
     """Drawn from the first progress on, and gone when all is done."""
 
     def __init__(self, what: str) -> None:
-        self._what = printable(what)
+        self._what = printable(what, sys.stderr)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 

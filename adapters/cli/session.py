@@ -6,15 +6,15 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, ParamSpec, TypeVar
 
 import click
 from returns.result import Failure, Result
-from typing_extensions import override
 
 from lading.adapters.cli.exits import exit_code
-from lading.adapters.cli.output import as_json, complain, error_record, printable
+from lading.adapters.cli.logs import log_to_stderr
+from lading.adapters.cli.masking import keep_secret
+from lading.adapters.cli.output import as_json, complain, error_record
 from lading.adapters.settings import FileCatalogSettings, MemorySettings
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated
 from lading.ports.catalog import ImageListing, ImageRegistry
@@ -51,11 +51,12 @@ class Session:
     def container(self) -> "Container":
         # Imported late: `--help` and completion do without it.
         from lading.adapters.container import open_container  # noqa: PLC0415
-        from lading.adapters.settings import load_settings  # noqa: PLC0415
+        from lading.adapters.settings import load_settings, secrets_of  # noqa: PLC0415
 
         # The option says what these variables would.
         named = {"LADING_CATALOG__KIND": "glance", "LADING_CATALOG__CLOUD": self._cloud} if self._cloud else {}
         settings = load_settings(self._config, {**os.environ, **named})
+        keep_secret(secrets_of(settings))
         _log.info("settings: %s", settings.source)
         return open_container(settings, recover=self.recovers)
 
@@ -96,31 +97,6 @@ class Session:
         return "; ".join(hints)
 
 
-class _OneLine(logging.Formatter):
-    """A message a line, and no control character."""
-
-    @override
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return printable(super().formatMessage(record))
-
-    @override
-    def formatException(
-        self,
-        ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None],
-    ) -> str:
-        return "\n".join(map(printable, super().formatException(ei).split("\n")))
-
-
-def _log_to_stderr(verbosity: int) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("lading: %(levelname)s: %(message)s"))
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    if not verbosity:
-        # What it says of an unsafe image, at length and in the image's words, the refusal says too.
-        logging.getLogger("oslo_utils.imageutils").setLevel(logging.CRITICAL)
-
-
 def command_options(command: Callable[_Given, None]) -> Callable[..., None]:
     """`--json`, `--config`, `--os-cloud` and `-v`, handed to the command as its first argument, a Session."""
 
@@ -132,7 +108,7 @@ def command_options(command: Callable[_Given, None]) -> Callable[..., None]:
     def run(
         *args: object, as_json: bool, config: str | None, os_cloud: str | None, verbose: int, **kwargs: object
     ) -> None:
-        _log_to_stderr(verbose)
+        log_to_stderr(verbose)
         session = Session(config=config, cloud=os_cloud, json=as_json)
         try:
             command(session, *args, **kwargs)  # type: ignore[arg-type]  # ParamSpec can't say "and a Session first"

@@ -8,9 +8,10 @@ from typing import Final, TextIO, cast
 
 from typing_extensions import override
 
-__all__ = ["OutputLost", "let_go", "take_over"]
+__all__ = ["AS_IT_CAME", "OutputLost", "let_go", "take_over"]
 
-_HANDLER: Final = "lading"
+AS_IT_CAME: Final = "lading"
+"""The error handler of what is printed: see `_as_it_came`."""
 
 
 class OutputLost(Exception):
@@ -27,7 +28,7 @@ class _Output(io.TextIOWrapper):
 
     def __init__(self, stream: TextIO) -> None:
         line_buffering = getattr(stream, "line_buffering", False)
-        super().__init__(stream.buffer, encoding=stream.encoding, errors=_HANDLER, line_buffering=line_buffering)
+        super().__init__(stream.buffer, encoding=stream.encoding, errors=AS_IT_CAME, line_buffering=line_buffering)
         self._stream = stream  # whose end would close the buffer
 
     @override
@@ -47,14 +48,13 @@ class _Output(io.TextIOWrapper):
 
 def take_over() -> None:
     """Have standard streams that can be written to, also where the caller has closed them, and with any text."""
-    codecs.register_error(_HANDLER, _as_it_came)
     # In this order: each takes the lowest free descriptor, so that none is left for a file that is written to.
     sys.stdin = sys.stdin or _nowhere("r")
     stdout = sys.stdout or _nowhere("w")
     stderr = sys.stderr = sys.stderr or _nowhere("w")
     sys.stdout = _Output(stdout)
     if isinstance(stderr, io.TextIOWrapper):
-        stderr.reconfigure(errors=_HANDLER)
+        stderr.reconfigure(errors=AS_IT_CAME)
 
 
 def let_go() -> None:
@@ -76,3 +76,6 @@ def _as_it_came(error: UnicodeError) -> tuple[str | bytes, int]:
         return codecs.lookup_error("surrogateescape")(error)
     except UnicodeError:
         return codecs.lookup_error("backslashreplace")(error)
+
+
+codecs.register_error(AS_IT_CAME, _as_it_came)

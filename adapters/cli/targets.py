@@ -16,6 +16,7 @@ from lading.domain.failures import NotAssociated
 from lading.domain.handler import Report, Reporting, State, Work
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
+from lading.ports.redaction import redacted_values
 
 __all__ = ["ls", "mv", "rm", "show", "target_report"]
 
@@ -93,7 +94,7 @@ def show(session: Session, target: str) -> None:
         session.fail(NotAssociated(target))
     report = target_report(session, association)
     if session.json:
-        as_json({**association_record(association), "state": report.state, "details": dict(report.details)})
+        as_json({**association_record(association), "state": report.state, "details": redacted_values(report.details)})
     else:
         _tell(association, report)
 
@@ -139,7 +140,7 @@ def _tell(association: Association, report: Report) -> None:
         "inspected": f"by {association.inspected_by}" if association.inspected_by else "no",
         "state": report.state,
     }
-    rows |= dict(report.details) | rows  # a handler's own words take no name from these
+    rows |= redacted_values(dict(report.details)) | rows  # a handler's own words take no name from these
     width = max(map(len, rows)) + 2
     for name, value in rows.items():
         say(f"{name + ':':<{width}}{value}")

@@ -9,6 +9,7 @@ from returns.result import Failure, Success
 
 from lading.adapters.cli.arguments import PATH, local_target
 from lading.adapters.cli.exits import Exit, exit_code
+from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, say, size_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
@@ -107,13 +108,13 @@ def _tell(session: Session, found: Recovered) -> None:
                 "handler": intent.handler,
                 "outcome": found.outcome,
                 "resumed": found.kept,
-                "reason": found.reason,
+                "reason": masked(found.reason) if found.reason else None,
             }
         )
         return
     where = f" to {intent.destination}" if intent.destination else ""
     more = f", {size_text(found.kept)} of it had come" if found.kept else ""
-    why = f": {found.reason}" if found.reason else ""
+    why = f": {masked(found.reason)}" if found.reason else ""
     say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{more}{why}")
 
 
@@ -164,6 +165,7 @@ def _changed_state(session: Session, target: str) -> State:
 
 
 def _report(session: Session, target: str, state: str, association: Association | None, reason: str | None) -> None:
+    reason = masked(reason) if reason else None
     digest = str(association.digest) if association and association.digest else None
     if session.json:
         inspected_by = association.inspected_by if association else None

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -188,3 +189,177 @@ def test_files_are_for_their_owners_eyes_only_whatever_the_mask(
     modes["1"] = stat.S_IMODE((marked.top / "vms" / "1").stat().st_mode)
     assert {mode & 0o077 for mode in modes.values()} == {0}
     assert modes["1"] == 0o600
+
+
+# Somebody else's code, which says all that it knows.
+
+LEAKY = f'''
+import logging, threading, warnings
+from returns.result import Failure, Success
+from lading import CatalogUnavailable, Image, Landing, Location, StoreUnavailable, Unavailable
+
+USER, PASSWORD, SIGNATURE = {USER!r}, {PASSWORD!r}, {SIGNATURE!r}
+log = logging.getLogger("leaky")
+
+class Leak(Exception):
+    """Repeats whatever it was given."""
+
+class Clumsy:
+    def __repr__(self): raise Leak(PASSWORD)
+
+class Dying:
+    def __del__(self): raise Leak(PASSWORD)
+
+def tell(**known):
+    log.warning("signing in with http:/%s:%s@host", USER, "{PASSWORD}")
+    log.debug("headers: %s", {{"X-Auth-Token": USER + SIGNATURE, "Authorization": b"Basic " + PASSWORD.encode()}})
+    log.debug('{{"auth": {{"password": "%s"}}}}', PASSWORD)
+    log.debug("GET /gold/noble?sig=%s HTTP/1.1", SIGNATURE)
+    log.debug("X-Auth-Token: %s", SIGNATURE)
+    log.debug("the setting is %s", known.get("setting"))
+    log.debug("%d", PASSWORD)
+    log.debug("%s", Clumsy())
+    warnings.warn("see http://%s:%s@host" % (USER, "{PASSWORD}"))
+    Dying()
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+
+def fail(*_, **known):
+    try:
+        raise KeyError(USER, PASSWORD)
+    except KeyError as error:
+        error.add_note(PASSWORD)
+        raise ExceptionGroup(PASSWORD, [Leak(PASSWORD, SIGNATURE, known), OSError(13, PASSWORD)]) from error
+
+class Handler:
+    schemes, is_local = frozenset({{"leaky"}}), False
+    def __init__(self, setup):
+        self.name, self.setting = type(self).__name__.lower(), setup.settings["password"]
+    def prepare(self, associations):
+        tell(setting=self.setting)
+        fail(setting=self.setting)
+    foresee = fetch = remove = move = verify = recover = report = fail
+
+class Raising(Handler):
+    pass
+
+class Landing_(Handler):
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.name = "landing"
+    def fetch(self, work): return Success(Landing("copy"))
+    def foresee(self, work): return Success("as http:///%s:%s@host has it" % (USER, "{PASSWORD}"))
+
+class Refusing(Handler):
+    def fetch(self, work): return Failure(Unavailable("http:///%s:%s@host has nothing" % (USER, "{PASSWORD}")))
+    foresee = fetch
+
+class Unbuilt(Handler):
+    def __init__(self, setup): fail(setting=setup.settings)
+
+class Catalog:
+    def __init__(self, options): self.options = options
+    def find(self, reference, context):
+        if reference == "raise": fail()
+        place = "swift+https:/%s:%s@host" % (USER, PASSWORD)
+        if reference == "refuse": return Failure(CatalogUnavailable(place + " is away"))
+        url = "http:/%s:%s@host/a?sig=%s" % (USER, "{PASSWORD}", SIGNATURE)
+        properties = {{"copy_from": url, "image_url": [url], "nested": {{"url": url, "deeper": [{{"url": url}}]}}}}
+        location = Location("leaky://%s:%s@host/x" % (USER, PASSWORD), {{"at": url}})
+        return Success(Image("1", "noble", locations=[location], properties=properties))
+    def locations(self, image, context): return Success(image.locations)
+
+class Broken:
+    def __init__(self, options): fail(options=options)
+
+class Store:
+    def __init__(self, options): ...
+    get = put = remove = list = fail
+'''
+ENTRY_POINTS: Final = """
+[lading.handlers]
+raising = leaky:Raising
+landing = leaky:Landing_
+refusing = leaky:Refusing
+unbuilt = leaky:Unbuilt
+[lading.catalogs]
+leaky = leaky:Catalog
+broken = leaky:Broken
+[lading.associations]
+leaky = leaky:Store
+[lading.locks]
+broken = leaky:Broken
+"""
+
+
+@pytest.fixture
+def leaky(marked: Marked) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command with a distribution whose code leaks secrets wherever it is called."""
+    site = marked.top / "catalog"  # where marks are not looked for
+    (site / "leaky-1.0.dist-info").mkdir()
+    (site / "leaky-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: leaky\nVersion: 1.0\n")
+    (site / "leaky-1.0.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS)
+    (site / "leaky.py").write_text(LEAKY)
+    known = {
+        "PYTHONPATH": str(site),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LADING_CATALOG__KIND": "leaky",
+        "LADING_CATALOG__TOKEN": PASSWORD,
+        **{f"LADING_HANDLERS__{each}__PASSWORD": PASSWORD for each in ("RAISING", "LANDING", "REFUSING", "UNBUILT")},
+    }
+
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "HOME": str(marked.top), "OS_PASSWORD": PASSWORD, **known, **variables}
+        program = [sys.executable, "-m", "lading", *arguments]
+        return subprocess.run(program, cwd=marked.top, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.mark.parametrize("options", [("-vv",), ("--json",)], ids=" ".join)
+def test_what_somebody_else_s_code_says_leaks_nothing(
+    marked: Marked, leaky: Callable[..., subprocess.CompletedProcess[str]], options: tuple[str, ...]
+) -> None:
+    order, said = {"LADING_HANDLERS__ORDER": "unbuilt,raising,refusing,landing"}, ""
+    runs: list[tuple[tuple[str, ...], dict[str, str]]] = [
+        (("explain", "noble", "vms/1"), order),
+        (("fetch", "noble", "vms/1"), order),
+        (("catalog", "show", "noble"), {}),
+        (("fetch", "raise", "vms/2"), order),
+        (("fetch", "refuse", "vms/2"), order),
+        *(((verb, "vms/1"), order) for verb in ("show", "verify", "rm")),
+        (("mv", "vms/1", "vms/2"), order),
+        (("recover",), order),
+        (("handlers",), order),
+        (("fetch", "noble", "vms/3"), {"LADING_HANDLERS__ORDER": "raising,refusing"}),
+        (("fetch", "noble", "vms/3"), {"LADING_CATALOG__KIND": "broken"}),
+        (("fetch", "noble", "vms/3"), {"LADING_LOCKS__KIND": "broken"}),
+        (("ls",), {"LADING_ASSOCIATIONS__KIND": "leaky"}),
+        (("fetch", "noble", "vms/4"), {"LADING_ASSOCIATIONS__KIND": "leaky", **order}),
+    ]
+    found = []
+    for command, variables in runs:
+        done = leaky(*command, *options, **variables)
+        said += done.stderr + done.stdout
+        found += [(command, *leak) for leak in marked.leaks(done)]
+    assert found == []
+    # It was all called.
+    for told in (
+        "unbuilt is skipped",
+        "raised ExceptionGroup",
+        "***@host has nothing",
+        "could not be built",
+        "***@host/a?***",
+    ):
+        assert told in said, told
+    if "-vv" in options:
+        for told in (
+            "in fail",
+            "builtins.KeyError",
+            "leaky.Leak",
+            "can't be shown",
+            "X-Auth-Token",
+            "nothing handles it",
+        ):
+            assert told in said, told

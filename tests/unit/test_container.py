@@ -1,5 +1,6 @@
 """The wiring: every provider is built, and a third party's adapters are found."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,27 @@ def test_locks_that_cannot_be_had_are_an_error(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(SettingsError, match=r"lading\[locks\]"):
         open_container(settings(tmp_path))
     open_container(settings(tmp_path, locks={"kind": "memory"}))
+
+
+BROKEN = """
+class Elsewhere:
+    def __init__(self, options):
+        raise KeyError(options["password"])
+class Carrier: ...
+"""
+
+
+@pytest.mark.usefixtures("third_party")
+@pytest.mark.parametrize("section", ["catalog", "associations"])
+def test_a_factory_that_raises_is_told_by_its_place_and_by_type_only(tmp_path: Path, section: str) -> None:
+    (tmp_path / "site" / "third_party.py").write_text(BROKEN)
+    sys.modules.pop("third_party", None)
+    tables: dict[str, object] = {section: {"kind": "elsewhere", "password": "s3cret"}}
+    container = open_container(settings(tmp_path, "file", **tables), recover=False)
+    with pytest.raises(SettingsError) as wrong:
+        container.providers[section]()
+    sys.modules.pop("third_party", None)
+    assert str(wrong.value) == (
+        f"the defaults: {section}.kind: elsewhere, from third-party 1.0, could not be built: "
+        "raised KeyError; the debug log has more"
+    )

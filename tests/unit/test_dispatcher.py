@@ -44,6 +44,7 @@ from lading import (
     Work,
 )
 from lading.adapters.associations.memory import MemoryAssociations
+from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.ports.failures import CatalogFailure
 from lading.ports.observer import Silence
 
@@ -676,3 +677,57 @@ def test_what_the_handler_refuses_to_remove_or_move_stays_associated() -> None:
         f"{TARGET}: pool: something is there",
     ]
     assert list(associations.list()) == [RECORDED]
+
+
+# Catalogs with bugs.
+
+
+@pytest.mark.parametrize(
+    ("raised", "failure"),
+    [
+        (KeyError("s3cret"), "the catalog: raised KeyError; the debug log has more"),
+        (CatalogUnavailable("HTTP 503"), "HTTP 503"),
+        (StoreUnavailable("no http://u:p@host"), "the catalog: no http://***@host"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["find", "locations"])
+def test_a_catalog_that_raises_is_a_catalog_that_fails(verb: str, raised: Exception, failure: str) -> None:
+    def raises(*_: object) -> Result[Any, Any]:
+        raise raised
+
+    catalog = MemoryCatalog([NOBLE])
+    setattr(catalog, verb, raises)
+    outcome = Dispatcher([Pool()], catalog, store()).fetch(REQUEST).failure()
+    assert (type(outcome), str(outcome)) == (CatalogUnavailable, failure)
+
+
+def test_a_failure_that_cannot_be_shown_is_told_by_its_type() -> None:
+    class Mute(StoreUnavailable):
+        def __str__(self) -> str:
+            raise ValueError
+
+    def raises(_: Work) -> Result[Landing, Refusal]:
+        raise Mute("s3cret")
+
+    assert "pool pool://gold/noble: raised Mute; the debug log has more" in str(
+        dispatcher(Pool(fetches=raises)).fetch(REQUEST).failure()
+    )
+
+
+def test_a_refusal_is_told_without_the_credentials_in_its_words() -> None:
+    def refuses(_: Work) -> Result[Landing, Refusal]:
+        return Failure(Unavailable("http://u:p@host/a?sig=b: HTTP 403", kept=3))
+
+    refused = dispatcher(Pool(fetches=refuses)).fetch(REQUEST).failure()
+    assert isinstance(refused, NoHandlerAvailable)
+    assert refused.attempts[0].refusal == Unavailable("http://***@host/a?***: HTTP 403", kept=3)
+
+
+def test_what_is_recorded_of_an_image_has_no_credentials_in_its_properties() -> None:
+    associations = store()
+    image = replace(NOBLE, properties={"copy_from": "http://u:p@host/a", "hw_disk_bus": "virtio"})
+    dispatcher(Pool(), image=image, associations=associations).fetch(REQUEST).unwrap()
+    recorded = associations.get(TARGET).unwrap()
+    assert recorded is not None
+    assert recorded.image is not None
+    assert recorded.image.properties == {"copy_from": "http://***@host/a", "hw_disk_bus": "virtio"}
