@@ -783,3 +783,25 @@ def test_a_cloud_that_is_not_configured_is_an_error_that_names_it(lading: Lading
     assert failed.returncode == 7
     assert "gold" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_no_name_speaks_to_the_terminal(lading: Lading, host: Path) -> None:
+    # Two bytes of a name that are one control character together, and three that turn the direction of reading.
+    name = "\udcc2\udc9b31mred\udce2\udc80\udcae\x1b[2J\u2066"
+    folder = host / "home" / ".local" / "share" / "lading" / "catalog"
+    folder.mkdir(parents=True)
+    document = {"id": name, "name": name, "disk_format": name, "locations": [{"url": f"file:///{name}"}]}
+    (folder / "1.json").write_text(json.dumps(document))
+    commands = (
+        ("catalog", "ls"),
+        ("catalog", "ls", "--json"),
+        ("explain", name, "vms/1"),
+        ("fetch", name, f"vms/{name}", "-vv"),
+        ("fetch", f"--{name}"),
+    )
+    done = [lading(*command) for command in commands]
+    said = "".join(each.stdout + each.stderr for each in done)
+    out = said.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    assert {each for each in out if not each.isprintable()} <= {"\n", "\t"}
+    assert "\\x9b31mred\\u202e" in done[0].stdout
+    assert "\\udcc2\\udc9b31mred" in done[1].stdout
