@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import click
@@ -10,11 +11,13 @@ from typing_extensions import override
 
 from lading.ports.catalog import ImageListing, ImageRegistry
 
-__all__ = ["PATH", "SIZE", "complete_images", "local_target"]
+__all__ = ["PATH", "SIZE", "complete_images", "local_target", "offered"]
 
 PATH: Final = click.Path(readable=False)
 """Completed as a path; whether anything is there, and who may read it, is found out when it is used."""
 _BYTES: Final = re.compile(r"([1-9][0-9]{0,18})([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_PLAIN: Final = re.compile(r"[\w./+@][\w./+@:=%-]*")
+"""A word without any character that bash, zsh or fish expands; at its beginning `-`, `=` and `%` have a meaning too."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
 
@@ -59,9 +62,15 @@ def complete_images(context: click.Context, _parameter: click.Parameter, incompl
         words = dict.fromkeys(word for image in images for word in (image.name, image.id) if word)
     except Exception:  # noqa: BLE001 - see above
         return []
-    return [word for word in words if word.startswith(incomplete) and _is_one_word(word)]
+    return offered(words, incomplete)
 
 
-def _is_one_word(text: str) -> bool:
-    """Whether shells take it as it is: they split what completes at white space, and show the rest on a terminal."""
-    return text.isprintable() and " " not in text
+def offered(words: Iterable[str], incomplete: str) -> list[str]:
+    """The words that begin like this and that every shell takes as one plain word, and a command as no option.
+
+    Bash inserts a word as it is, without quotes, and Enter executes what is in it. fish ends it at a comma.
+
+    >>> offered(["noble-24.04", "no$(reboot)", "no;reboot", "no pe", "-n", "jammy"], "")
+    ['noble-24.04', 'jammy']
+    """
+    return [word for word in words if word.startswith(incomplete) and _PLAIN.fullmatch(word)]
