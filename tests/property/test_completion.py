@@ -12,8 +12,8 @@ from lading.adapters.cli.arguments import offered
 NAMES = st.text("ab2.,/~:=@%+-_é;&|<>(){}[]$`'\"\\!#*?^ \t\n\r\x1b\u202e\udc9b", min_size=1, max_size=6)
 HOSTILE = [
     "evil;touch${IFS}owned;#", "a&&reboot", "a|b", "`id`", "$(id)", "$HOME", "a'b", 'a"b', "a\\b", "!!", "a>b", "<a",
-    "{a,b}", "*", "a?", "[ab]", "~", "~root", "#a", "=ls", "%self", "-n", "--force", "a b", "a\tb", "a\nb", "a^b", "a,b",
-    "\x1b[2J", "a\u202eb", "a\u2028b", "a\xa0b", "", "(a)", "a\udc9b",
+    "{a,b}", "*", "a?", "[ab]", "~", "~root", "#a", "=ls", "%self", "-n", "--force", "a b", "a\tb", "a\nb", "a^b",
+    "a,b", "\x1b[2J", "a\u202eb", "a\u2028b", "a\xa0b", "", "(a)", "a\udc9b",
 ]  # fmt: skip
 
 
