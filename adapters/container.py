@@ -57,7 +57,9 @@ class Container(DeclarativeContainer):
     file_catalog: Provider[ImageCatalog] = Singleton(
         FileCatalog, folder=_options.catalog.folder, allowed_folders=_options.handlers.tables["file"]["allowed_folders"]
     )
-    glance_catalog: Provider[ImageCatalog] = Singleton(GlanceCatalog.from_settings, _options.catalog)
+    glance_catalog: Provider[ImageCatalog] = Singleton(
+        GlanceCatalog.from_settings, _options.catalog, network=_options.network
+    )
     catalog: Selector[ImageCatalog] = Selector(
         _options.catalog.kind, memory=memory_catalog, file=file_catalog, glance=glance_catalog
     )

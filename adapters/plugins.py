@@ -64,7 +64,8 @@ def available_handlers(
 
     def building(name: str, entry: EntryPoint) -> Callable[[], Handler]:
         def build() -> Handler:
-            handler: Handler = entry.load()(HandlerSetup(tables.get(name, {}), transfer, catalog, journal))
+            setup = HandlerSetup(tables.get(name, {}), transfer, catalog, journal, settings.network)
+            handler: Handler = entry.load()(setup)
             _log.info("handler %s is loaded, from %s", name, origin(entry))
             return handler
 

@@ -21,8 +21,12 @@
     inspect = true
     allow_unverified = true
     mode = "0600"
+    [network]
+    proxy = "http://proxy.example:3128"             # instead of http_proxy, https_proxy and all_proxy
+    no_proxy = ["localhost", ".example.org"]        # instead of the variable no_proxy
+    ca_file = "/etc/ssl/ours.pem"                   # instead of REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE
 
-`LADINGBUILT_IN__FILE__ALLOWED_FOLDERS=/srv/images,/img` sets `handlers.file.allowed_folders`. Relative paths are
+`LADING_HANDLERS__FILE__ALLOWED_FOLDERS=/srv/images,/img` sets `handlers.file.allowed_folders`. Relative paths are
 relative to the file's folder, and in a variable to the current one.
 """
 
@@ -37,6 +41,7 @@ from typing import Final, Literal, TypeVar
 from lading.adapters.handlers.settings import BUILT_IN
 from lading.adapters.reading import read_file, read_table, read_variables
 from lading.adapters.tables import SettingsError, Table, secret_values
+from lading.adapters.transfer.network import Named, NetworkPolicy, Proxy
 
 __all__ = [
     "AssociationsSettings",
@@ -51,6 +56,7 @@ __all__ = [
     "LandingSettings",
     "LocksSettings",
     "MemorySettings",
+    "NetworkSettings",
     "Settings",
     "SettingsError",
     "ThirdPartySettings",
@@ -63,7 +69,7 @@ __all__ = [
 _Kind = TypeVar("_Kind")
 _Kinds = Mapping[str, type[_Kind]]
 _DEFAULT_KIND: Final = "file"
-_SECTIONS: Final = ("catalog", "associations", "journal", "locks", "handlers", "landing")
+_SECTIONS: Final = ("catalog", "associations", "journal", "locks", "handlers", "landing", "network")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,25 @@ class LandingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """How servers are reached and trusted, where the variables of the environment are not to decide."""
+
+    proxy: str | None = field(default=None, repr=False)
+    """`http://[USER:PASSWORD@]HOST[:PORT]`, for http and https; None: as the variables say."""
+    no_proxy: tuple[str, ...] | None = None
+    """Names, addresses, CIDRs, `*`; None: as the variable says."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's; None: as the variables say."""
+
+    def __post_init__(self) -> None:
+        if self.proxy is not None:
+            try:
+                Proxy.of(Named(self.proxy, "proxy"))
+            except SettingsError as error:
+                raise ValueError(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     catalog: CatalogSettings
     associations: AssociationsSettings
@@ -171,6 +196,7 @@ class Settings:
     landing: LandingSettings
     journal: JournalSettings
     locks: LocksSettings
+    network: NetworkPolicy
     source: str
     """What was read, in words."""
 
@@ -185,13 +211,15 @@ class _Ordered:
     order: tuple[str, ...] | None = None
 
 
-def load_settings(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in force: those of the file at `path`, and the variables over them.
+def load_settings(path: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings in force: those of the file at `path`, and the variables over them, by default this process's.
 
     Without a path: `$LADING_CONFIG`, or else the first there is of `./lading.toml`,
     `$XDG_CONFIG_HOME/lading/lading.toml` and `/etc/lading/lading.toml`. A file that is named must be there; one that
     merely lies in the current folder must be the user's own or root's. Raises SettingsError.
     """
+    # No default argument: help() shows those, with every password in them.
+    environ = os.environ if environ is None else environ
     named = path if path is not None else environ.get("LADING_CONFIG") or None
     if named is not None:
         table = read_file(Path(named))
@@ -204,11 +232,14 @@ def load_settings(path: str | None = None, environ: Mapping[str, str] = os.envir
     return read_settings(next((table for table in tables if table is not None), {}), environ)
 
 
-def read_settings(document: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that the document describes, with the variables over it. Raises SettingsError.
+def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings that the document describes, with the variables over it, by default this process's.
+
+    Raises SettingsError.
 
     A variable that names another kind than the document does sets aside what the document says of its own kind.
     """
+    environ = os.environ if environ is None else environ
     root = Table.of(document)
     variables = read_variables(environ, _SECTIONS)
     for variable in variables:
@@ -239,6 +270,7 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] = o
         locks=_read_kind(root, "locks", _LOCKS, {"folder": database and database.parent / "locks"}, kind),
         handlers=_read_handlers(_section(root, "handlers")),
         landing=read_table(LandingSettings, _section(root, "landing"), "landing"),
+        network=_read_network(_section(root, "network"), environ),
         source=", ".join((root.source or "the defaults", *(variable.name for variable in variables))),
     )
 
@@ -269,6 +301,15 @@ def _read_handlers(table: Table) -> HandlersSettings:
         for name, cls in BUILT_IN.items()
     }
     return HandlersSettings(read_table(_Ordered, table.only(["order"]), "handlers").order, {**tables, **checked})
+
+
+def _read_network(table: Table, environ: Mapping[str, str]) -> NetworkPolicy:
+    settings = read_table(NetworkSettings, table, "network")
+    proxy, ca_file = (
+        None if value is None else Named(str(value), table.given(key, "network").place)
+        for key, value in (("proxy", settings.proxy), ("ca_file", settings.ca_file))
+    )
+    return NetworkPolicy.of(environ, proxy=proxy, no_proxy=settings.no_proxy, ca_file=ca_file)
 
 
 def _section(table: Table, name: str, where: str = "") -> Table:

@@ -16,10 +16,11 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.lookup import by_id_or_name
 from lading.adapters.documents import catalog_image, read_json
-from lading.adapters.openstack.cloud import connect_cloud, get_patiently, tls_context, vendor_errors
+from lading.adapters.openstack.cloud import connect_cloud, get_patiently, vendor_errors
 from lading.adapters.settings import GlanceCatalogSettings
 from lading.adapters.transfer.http import HttpOptions, HttpRefused, Origin
 from lading.adapters.transfer.mirrors import Mirrors
+from lading.adapters.transfer.network import NetworkPolicy
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.remote import RemoteStream
 from lading.ports.catalog import ByteStream
@@ -94,8 +95,8 @@ class GlanceCatalog:
         self._without_locations: set[tuple[str, str | None]] = set()
 
     @classmethod
-    def from_settings(cls, settings: GlanceCatalogSettings) -> Self:
-        return cls(lambda: connect_cloud(settings.cloud), settings.hosts)
+    def from_settings(cls, settings: GlanceCatalogSettings, network: NetworkPolicy | None = None) -> Self:
+        return cls(lambda: connect_cloud(settings.cloud, network=network), settings.hosts)
 
     @classmethod
     def from_session(cls, session: "Session", hosts: Sequence[str] = (), **endpoint: Any) -> Self:  # noqa: ANN401 - keystoneauth's own
@@ -230,7 +231,9 @@ class GlanceCatalog:
 
     def _http_options(self) -> HttpOptions:
         if self._options is None:
-            self._options = HttpOptions(tls=tls_context(self._client().session))
+            from lading.adapters.openstack.transport import network_of  # noqa: PLC0415 - loads keystoneauth
+
+            self._options = HttpOptions(network=network_of(self._client().session))
         return self._options
 
     def _list(self, context: Context, **filters: str) -> Iterator[Image]:

@@ -94,8 +94,8 @@ def add(
         )
     session.value(registry.add(image, data=path))
     # Afterwards: a crash in between leaves two of that name, and never none.
-    for other in others:
-        session.value(registry.discard(other.id))
+    for namesake in others:
+        session.value(registry.discard(namesake.id))
     _tell(session, image, others, is_known=known is not None)
 
 

@@ -7,6 +7,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
+from lading.adapters.cli.logs import log_raised
+
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
@@ -64,7 +66,7 @@ class EndingSignals:
         """
         interrupt = unraisable.exc_value
         if not isinstance(interrupt, KeyboardInterrupt | Terminated):
-            sys.__unraisablehook__(unraisable)
+            log_raised(unraisable)
             return
         self._lost = interrupt.signal if isinstance(interrupt, Terminated) else signal.SIGINT
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)

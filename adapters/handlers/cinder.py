@@ -51,7 +51,8 @@ class CinderHandler:
         """`connect` gives a client of Cinder; None: of the cloud in the settings, or as `OS_*` says."""
         self._transfer = setup.transfer
         cinder = Cinder(
-            connect or (lambda: connect_cloud(settings.cloud, "block-storage", extra="cinder")), settings.timeout
+            connect or (lambda: connect_cloud(settings.cloud, "block-storage", extra="cinder", network=setup.network)),
+            settings.timeout,
         )
         attaching = Attaching(cinder, settings)
         self._volumes = Volumes(cinder, attaching, setup)

@@ -1,6 +1,5 @@
 """Images on web servers, mirrors of each other where there are several."""
 
-import ssl
 from importlib.util import find_spec
 from typing import Self
 
@@ -27,11 +26,11 @@ class HttpHandler(RemoteHandler):
         if find_spec("tenacity") is None:  # better now, in words, than at the first broken connection
             raise PackageMissing("tenacity is not installed: pip install 'lading[http]'")
         settings = read_table(HttpHandlerSettings, setup.settings, "handlers.http")
-        tls = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
+        network = setup.network_trusting(settings.ca_file, cls.name)
         guard = Guard.of(
             settings.allowed_schemes, settings.allowed_ports, settings.allowed_hosts, settings.allowed_networks
         )
-        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, tls, guard)
+        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, network, guard)
         return cls(options, setup.transfer, connections=settings.connections)
 
     def cost(self, target: str) -> Cost:

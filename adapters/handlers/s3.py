@@ -6,7 +6,6 @@ it in a log, and none expires. https://docs.aws.amazon.com/AmazonS3/latest/API/s
 
 import logging
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.settings import read_table
 from lading.adapters.transfer.guard import Guard
 from lading.adapters.transfer.http import HttpOptions, HttpRefused, Origin
+from lading.adapters.transfer.network import DIRECT, NetworkPolicy
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.transfer.urls import web_url
@@ -93,12 +93,18 @@ class S3Handler(RemoteHandler):
     schemes = frozenset({"s3", "s3+http", "s3+https"})
     is_local = True
 
-    def __init__(self, settings: S3HandlerSettings, transfer: Transfer, *, first_wait: float = 0.5) -> None:
-        tls = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
+    def __init__(
+        self,
+        settings: S3HandlerSettings,
+        transfer: Transfer,
+        *,
+        network: NetworkPolicy = DIRECT,
+        first_wait: float = 0.5,
+    ) -> None:
         guard = Guard(instead=_SETTING)
         if settings.endpoint is not None:
             guard = Guard.only(settings.endpoint, _SETTING)
-        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, tls, guard)
+        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, network, guard)
         super().__init__(options, transfer, connections=settings.connections, first_wait=first_wait)
         self._endpoint = settings.endpoint and settings.endpoint.rstrip("/")
         self._region = settings.region
@@ -111,7 +117,8 @@ class S3Handler(RemoteHandler):
         for package in ("botocore", "tenacity"):
             if find_spec(package) is None:
                 raise PackageMissing(f"{package} is not installed: pip install 'lading[s3]'")
-        return cls(read_table(S3HandlerSettings, setup.settings, "handlers.s3"), setup.transfer)
+        settings = read_table(S3HandlerSettings, setup.settings, "handlers.s3")
+        return cls(settings, setup.transfer, network=setup.network_trusting(settings.ca_file, cls.name))
 
     def cost(self, target: str) -> Cost:
         return Cost.STORAGE_NETWORK

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from returns.result import Failure, Result, Success
 
 from lading.adapters.transfer import pipeline
 from lading.adapters.transfer.audit import Audit, Audited
+from lading.adapters.transfer.network import DIRECT, Named, NetworkPolicy
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.sources import Source
 from lading.adapters.transfer.transfer import Transfer
@@ -46,6 +48,16 @@ class HandlerSetup:
     catalog: ImageCatalog
     journal: Journal
     """For notes on `Work.intent`, of handlers that don't leave that to the transfer."""
+    network: NetworkPolicy = DIRECT
+    """How servers are reached and trusted: `[network]`, and the variables."""
+
+    def network_trusting(self, ca_file: Path | None, handler: str) -> NetworkPolicy:
+        """The network policy, with the handler's own `ca_file` where it has one. Raises SettingsError."""
+        if ca_file is None:
+            return self.network
+        policy = replace(self.network, ca_file=Named(str(ca_file), f"[handlers.{handler}] ca_file"))
+        policy.tls_context()
+        return policy
 
     def note(self, work: Work, notes: Mapping[str, object]) -> Result[None, Refusal]:
         """Write down what is about to be done, for `recover` to find; without an intent nothing is written."""

@@ -1,7 +1,6 @@
 """Images in OpenStack's object store, and in what speaks its language: Ceph's gateway."""
 
 import re
-import ssl
 import threading
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -17,6 +16,7 @@ from lading.adapters.settings import read_table
 from lading.adapters.transfer.guard import Guard
 from lading.adapters.transfer.http import HttpOptions, Origin
 from lading.adapters.transfer.mirrors import Mirrors
+from lading.adapters.transfer.network import DIRECT, NetworkPolicy
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.transfer.urls import PORTS, web_url
@@ -87,9 +87,15 @@ class SwiftHandler(RemoteHandler):
     schemes = frozenset({"swift", "swift+http", "swift+https", "swift+config"})
     is_local = True
 
-    def __init__(self, settings: SwiftHandlerSettings, transfer: Transfer, *, first_wait: float = 0.5) -> None:
-        tls = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
-        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, tls)
+    def __init__(
+        self,
+        settings: SwiftHandlerSettings,
+        transfer: Transfer,
+        *,
+        network: NetworkPolicy = DIRECT,
+        first_wait: float = 0.5,
+    ) -> None:
+        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, network)
         super().__init__(options, transfer, connections=settings.connections, first_wait=first_wait)
         self._settings = settings
         self._hosts = frozenset(host.lower() for host in settings.hosts)
@@ -101,7 +107,8 @@ class SwiftHandler(RemoteHandler):
         for module, package in (("openstack", "openstacksdk"), ("keystoneauth1", "keystoneauth1"), ("tenacity",) * 2):
             if find_spec(module) is None:
                 raise PackageMissing(f"{package} is not installed: pip install 'lading[swift]'")
-        return cls(read_table(SwiftHandlerSettings, setup.settings, "handlers.swift"), setup.transfer)
+        settings = read_table(SwiftHandlerSettings, setup.settings, "handlers.swift")
+        return cls(settings, setup.transfer, network=setup.network_trusting(settings.ca_file, cls.name))
 
     def cost(self, target: str) -> Cost:
         return Cost.STORAGE_NETWORK
@@ -146,7 +153,7 @@ class SwiftHandler(RemoteHandler):
         """By that token, or else by the account's, which can be renewed."""
         url = f"{storage}/{named.path}"
         guard = Guard.only(storage, "only the object store itself may be")
-        options = replace(self._options, guard=guard, tls=account.tls if account else self._options.tls)
+        options = replace(self._options, guard=guard, network=account.network if account else self._options.network)
         if token is not None or account is None:
             return Mirrors([Origin(url, {"X-Auth-Token": token or ""})], options, first_wait=self._first_wait)
         return Mirrors(
@@ -165,7 +172,11 @@ class SwiftHandler(RemoteHandler):
 
         assert named.credentials is not None  # noqa: S101 - asked for only then
         user, key = named.credentials
-        return sign_in(named.server, user, key, seconds=self._settings.stall_seconds, ca_file=self._settings.ca_file)
+        return sign_in(named.server, user, key, self._options.network, self._limits)
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        return self._settings.connect_seconds, self._settings.stall_seconds
 
     def _cloud(self) -> "SwiftAccount":
         """The one of the settings, or of `OS_*`."""
@@ -173,9 +184,7 @@ class SwiftHandler(RemoteHandler):
 
         with self._lock:
             if self._known is None:
-                self._known = of_cloud(
-                    self._settings.cloud, seconds=self._settings.stall_seconds, ca_file=self._settings.ca_file
-                )
+                self._known = of_cloud(self._settings.cloud, self._options.network, self._limits)
             return self._known
 
 

@@ -1,10 +1,8 @@
 """Who one is to a Swift, by keystoneauth: loaded when the first location of one is read."""
 
-import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 from keystoneauth1.adapter import Adapter
@@ -15,7 +13,10 @@ from keystoneauth1.plugin import BaseAuthPlugin
 from keystoneauth1.session import Session
 from typing_extensions import override
 
-from lading.adapters.openstack.cloud import connect_cloud, tls_context
+from lading.adapters.openstack.cloud import connect_cloud
+from lading.adapters.openstack.transport import Limits, follow_policy, network_of
+from lading.adapters.tables import SettingsError
+from lading.adapters.transfer.network import NetworkPolicy
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.urls import web_url
 
@@ -34,8 +35,9 @@ class SwiftAccount:
         self._client = client
 
     @property
-    def tls(self) -> ssl.SSLContext | None:
-        return tls_context(self._client.session)
+    def network(self) -> NetworkPolicy:
+        """For connections to the objects."""
+        return network_of(self._client.session)
 
     def storage_url(self) -> str:
         with _answering("the object store can't be found"):
@@ -52,17 +54,12 @@ class SwiftAccount:
             return dict(self._client.session.get_auth_headers(self._client.auth) or {})
 
 
-def of_cloud(cloud: str | None, *, seconds: float, ca_file: Path | None) -> SwiftAccount:
-    """The account of a cloud in clouds.yaml, or of `OS_*`. Raises CatalogUnavailable."""
-    client = connect_cloud(cloud, _OBJECT_STORE, extra="swift")
-    session = client.session
-    session.timeout = session.timeout or seconds
-    if ca_file and session.verify is True:
-        session.verify = str(ca_file)
-    return SwiftAccount(client)
+def of_cloud(cloud: str | None, network: NetworkPolicy, limits: tuple[float, float]) -> SwiftAccount:
+    """The account of a cloud in clouds.yaml, or of `OS_*`. `limits` are in seconds. Raises CatalogUnavailable."""
+    return SwiftAccount(connect_cloud(cloud, _OBJECT_STORE, extra="swift", network=network, limits=Limits(*limits)))
 
 
-def sign_in(auth_url: str, user: str, key: str, *, seconds: float, ca_file: Path | None) -> SwiftAccount:
+def sign_in(auth_url: str, user: str, key: str, network: NetworkPolicy, limits: tuple[float, float]) -> SwiftAccount:
     """The account that these credentials are for. Raises ValueError.
 
     The URL tells the way: `…/v1` and `…/v1.0` are Swift's own, `…/v2.0` and all others Keystone's.
@@ -81,7 +78,8 @@ def sign_in(auth_url: str, user: str, key: str, *, seconds: float, ca_file: Path
             auth_url, key, username=name, user_domain_id=_DOMAIN, project_name=project, project_domain_id=_DOMAIN
         )
     # Without redirects: whoever it leads to would be told the key.
-    session = Session(auth, verify=str(ca_file) if ca_file else True, timeout=seconds, redirect=False)
+    session = Session(auth, redirect=False)
+    follow_policy(session, network, Limits(*limits))
     return SwiftAccount(Adapter(session, service_type=_OBJECT_STORE, interface="public"))
 
 
@@ -90,6 +88,8 @@ def _answering(what: str) -> Iterator[None]:
     """keystoneauth's exceptions as SourceBroken, never in the server's own words."""
     try:
         yield
+    except SettingsError as error:  # of the network policy
+        raise SourceBroken(f"{what}: {error}") from None
     except Unauthorized:
         raise SourceBroken(f"{what}: the credentials are not taken") from None
     except SSLError:

@@ -8,7 +8,6 @@ import contextlib
 import http.client
 import re
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,8 +15,10 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from lading.adapters.transfer.dialing import Barred, dial
+from lading.adapters.tables import SettingsError
+from lading.adapters.transfer.dialing import Barred, check_literal, dial, dial_proxy, open_tunnel, require_credentials
 from lading.adapters.transfer.guard import Guard
+from lading.adapters.transfer.network import DIRECT, NetworkPolicy, Proxy
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.urls import PORTS, joined, web_url
 
@@ -38,8 +39,8 @@ class HttpOptions:
 
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0
-    tls: ssl.SSLContext | None = None
-    """None: the system's certificates, verified."""
+    network: NetworkPolicy = DIRECT
+    """Proxies, and whom to trust."""
     guard: Guard | None = None
     """Where URLs and redirects may lead; None: anywhere, because the operator chose it."""
 
@@ -147,6 +148,8 @@ class HttpConnection:
         self._peer: tuple[str, str] | None = None
         self._answer: Answer | None = None
         self._response: http.client.HTTPResponse | None = None
+        self._proxy: Proxy | None = None
+        """The one that is sent whole requests, for http. For https a proxy only passes bytes on."""
         self._wire: socket.socket | None = None
         """The connection's socket, which http.client lets go of when the server will close it."""
 
@@ -206,22 +209,34 @@ class HttpConnection:
             self._connect(parts)
         assert self._connection is not None  # noqa: S101 - connected just now, or reusable
         path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+        if self._proxy is not None:
+            path, headers = f"{parts.scheme}://{parts.netloc}{path}", {**headers, **self._proxy.headers}
         # Each byte of an answer's head may come in time, and its end never.
         watchdog = threading.Timer(2 * self._options.stall_seconds, self.abort)
         watchdog.start()
         try:
             self._connection.request("GET", path, headers=dict(headers))
             self._response = self._connection.getresponse()
+            if self._proxy is not None:
+                require_credentials(self._response.status, self._proxy)
             return self._response
         finally:
             watchdog.cancel()
 
     def _connect(self, parts: SplitResult) -> None:
         host, port, seconds = parts.hostname or "", _port(parts), self._options.connect_seconds
-        wire = dial(host, port, seconds, self._options.guard)
         try:
-            if parts.scheme == "https":
-                context = self._options.tls or ssl.create_default_context()
+            proxy = self._options.network.proxy_for(parts.scheme, host, port)
+            context = self._options.network.tls_context() if parts.scheme == "https" else None
+        except SettingsError as error:
+            raise Barred(str(error)) from error
+        wire = self._dial(host, port, proxy)
+        try:
+            if context is not None:
+                if proxy is not None:
+                    wire.settimeout(self._options.stall_seconds)  # the proxy connects in its turn
+                    open_tunnel(wire, proxy, host, port, self._options.stall_seconds)
+                    wire.settimeout(seconds)
                 self._connection = http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
                 wire = context.wrap_socket(wire, server_hostname=host)
             else:
@@ -232,7 +247,15 @@ class HttpConnection:
         self._connection.auto_open = 0  # it never connects by itself, where nobody looks
         self._connection.sock = self._wire = wire
         self._peer = _peer(parts)
+        self._proxy = proxy if context is None else None
         wire.settimeout(self._options.stall_seconds)
+
+    def _dial(self, host: str, port: int, proxy: Proxy | None) -> socket.socket:
+        guard, seconds = self._options.guard, self._options.connect_seconds
+        if proxy is None:
+            return dial(host, port, seconds, guard)
+        check_literal(host, guard)
+        return dial_proxy(proxy, seconds)
 
     def _is_reusable(self, parts: SplitResult) -> bool:
         return (

@@ -33,8 +33,8 @@ def fingerprint(status: os.stat_result) -> Fingerprint:
 def local_paths(location: Location) -> Result[tuple[str, ...], str]:
     """The paths that a `file://` or `filesystem://` URL may name, or why it names none.
 
-    Glance's file store writes a path as it is, and reads it so. RFC 8089 percent-encodes it, and so does `lading catalog
-    add`. So a URL with a percent sign may name two: as it stands, and decoded.
+    Glance's file store writes a path as it is, and reads it so. RFC 8089 percent-encodes it, and so does
+    `lading catalog add`. So a URL with a percent sign may name two: as it stands, and decoded.
 
     glance_store joins netloc and path; a host other than this one therefore gives no absolute path, and is refused
     (RFC 8089, section 2).

@@ -227,8 +227,9 @@ class Cinder:
         """The host and the port at which it is."""
         from urllib.parse import urlsplit  # noqa: PLC0415 - only who attaches needs it
 
+        client = self._client()
         with vendor_errors("Cinder can't be found"):
-            parts = urlsplit(self._client().get_endpoint() or "")
+            parts = urlsplit(client.get_endpoint() or "")
         return parts.hostname or "localhost", parts.port or (443 if parts.scheme == "https" else 80)
 
     def _list(self, filters: Mapping[str, str]) -> Iterator[Volume]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pty
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from returns.result import Failure, Result, Success
+from tests.faults import BEFORE_THE_HEAD, STALL, Faults, Reply
 from tests.integration.services.fixtures import StartGlance, StartKeystone
 from tests.integration.services.glance import Glance, token
 from tests.integration.services.keystone import DEMO, NOVA, Keystone
@@ -462,6 +464,27 @@ def test_the_command_fetches_from_a_cloud_by_its_name(glance_open: Glance, tmp_p
     told = json.loads(done.stdout)
     assert (told["image"], told["handler"], told["verified"]) == (made["id"], "download", True)
     assert (tmp_path / "vm").read_bytes() == DATA
+
+
+def test_a_person_at_a_terminal_is_told_what_is_waited_for(faults: Faults, tmp_path: Path) -> None:
+    faults.answer("/v2/images/noble", Reply(after=BEFORE_THE_HEAD, then=STALL))
+    auth = f"endpoint: '{faults.url('')}', token: t"
+    (tmp_path / "clouds.yaml").write_text(
+        f"clouds: {{gold: {{auth_type: admin_token, api_timeout: 3, auth: {{{auth}}}}}}}"
+    )
+    terminal, its_end = pty.openpty()
+    with open(terminal, "rb", buffering=0) as screen:
+        done = subprocess.run(
+            [sys.executable, "-m", "lading", "explain", "--os-cloud", "gold", "noble", str(tmp_path / "vm")],
+            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"], "OS_CLIENT_CONFIG_FILE": f"{tmp_path}/clouds.yaml"},
+            stderr=its_end,
+            check=False,
+        )
+        os.close(its_end)
+        shown = screen.read(10_000).decode()
+    assert done.returncode == 7
+    assert f"waiting for http://127.0.0.1:{faults.port}\r\n" in shown
+    assert "api_timeout in clouds.yaml" in shown.replace("\r\n", "")
 
 
 def test_a_cloud_without_authentication_is_asked_without_credentials(

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import ssl
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Work
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.transfer import remote
 from lading.adapters.transfer.http import HttpOptions
+from lading.adapters.transfer.network import DIRECT, Named, NetworkPolicy
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 
@@ -29,14 +29,16 @@ def name(nginx: Nginx, request: pytest.FixtureRequest) -> str:
     return name
 
 
-def fetch(
-    target: Path, *urls: str, tls: ssl.SSLContext | None = None, connections: int = 1
-) -> Result[Landing, Refusal]:
+def fetch(target: Path, *urls: str, network: NetworkPolicy = DIRECT, connections: int = 1) -> Result[Landing, Refusal]:
     handler = HttpHandler(
-        HttpOptions(5, 5, tls), Transfer(MemoryVerifiedFiles()), connections=connections, first_wait=0.01
+        HttpOptions(5, 5, network), Transfer(MemoryVerifiedFiles()), connections=connections, first_wait=0.01
     )
     locations = [Location(url) for url in urls]
     return handler.fetch(Work(str(target), replace(IMAGE, locations=locations), locations[0]))
+
+
+def trusting(nginx: Nginx) -> NetworkPolicy:
+    return NetworkPolicy(ca_file=Named(str(nginx.certificates.authority), "a test"))
 
 
 def test_a_plain_url_is_fetched_over_one_connection(nginx: Nginx, name: str, tmp_path: Path) -> None:
@@ -52,13 +54,13 @@ def test_tls_is_verified_and_a_certificate_of_one_s_own_is_trusted_when_that_is_
     refused = fetch(tmp_path / "vm", url).failure()
     assert isinstance(refused, Unavailable)
     assert "certificate" in refused.reason.lower()
-    ours = ssl.create_default_context(cafile=str(nginx.certificates.authority))
-    assert isinstance(fetch(tmp_path / "vm", url, tls=ours), Success)
+    ours = trusting(nginx)
+    assert isinstance(fetch(tmp_path / "vm", url, network=ours), Success)
 
 
 def test_a_redirect_from_https_to_http_is_not_followed(nginx: Nginx, name: str, tmp_path: Path) -> None:
-    ours = ssl.create_default_context(cafile=str(nginx.certificates.authority))
-    refused = fetch(tmp_path / "vm", nginx.url(f"elsewhere/{name}", tls=True), tls=ours)
+    ours = trusting(nginx)
+    refused = fetch(tmp_path / "vm", nginx.url(f"elsewhere/{name}", tls=True), network=ours)
     assert "https to http" in str(refused)
 
 

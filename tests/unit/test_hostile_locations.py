@@ -335,7 +335,7 @@ def test_no_refusal_shows_credentials(network: Network, target: Path) -> None:
         assert "hunter2" not in str(network.fetch(http(), target, f"http://user:hunter2@{host}/x?sig=hunter2"))
 
 
-def test_a_proxy_of_the_environment_is_not_used(
+def test_a_handler_without_a_network_policy_uses_no_proxy(
     network: Network, server: Faults, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):

@@ -375,7 +375,7 @@ def test_an_option_of_another_kind_in_a_variable_is_an_error() -> None:
 def test_a_variable_that_names_nothing_is_an_error_that_lists_what_is_known(name: str) -> None:
     assert error({}, **{name: "x"}) == (
         f"{name}: names no setting (known: LADING_CONFIG, LADING_CATALOG__…, LADING_ASSOCIATIONS__…, "
-        "LADING_JOURNAL__…, LADING_LOCKS__…, LADING_HANDLERS__…, LADING_LANDING__…)"
+        "LADING_JOURNAL__…, LADING_LOCKS__…, LADING_HANDLERS__…, LADING_LANDING__…, LADING_NETWORK__…)"
     )
 
 
@@ -388,7 +388,7 @@ def test_other_programs_variables_are_none_of_our_business() -> None:
 
 # What is wrong with it.
 
-SECTIONS = "known: associations, catalog, handlers, journal, landing, locks"
+SECTIONS = "known: associations, catalog, handlers, journal, landing, locks, network"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ from tests.integration.services.glance import Glance, Stores, glance
 from tests.integration.services.keystone import Keystone, keystone
 from tests.integration.services.nginx import PACKAGE, Nginx, binary, nginx
 from tests.integration.services.rgw import Rgw, lacking_gateway, rgw
+from tests.integration.services.squid import PACKAGE as SQUID_PACKAGE
+from tests.integration.services.squid import Squid, squid
+from tests.integration.services.squid import binary as squid_binary
 
 
 class StartGlance(Protocol):
@@ -133,6 +136,24 @@ def nginx_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     if binary() is None:
         pytest.skip(f"needs nginx (Debian: {PACKAGE})")
     with nginx(tmp_path_factory.mktemp("nginx")) as running:
+        yield running
+
+
+@pytest.fixture(name="squid", scope="session")
+def squid_() -> Iterator[Squid]:
+    """A proxy for anybody."""
+    if squid_binary() is None:
+        pytest.skip(f"needs squid (Debian: {SQUID_PACKAGE})")
+    with squid() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def private_squid() -> Iterator[Squid]:
+    """A proxy that wants credentials."""
+    if squid_binary() is None:
+        pytest.skip(f"needs squid (Debian: {SQUID_PACKAGE})")
+    with squid(user="carrier", password="p@ss:word") as running:
         yield running
 
 

@@ -1,0 +1,199 @@
+"""What is wrong with clouds.yaml, secure.yaml and `OS_*`: the setting, the file, what is expected.
+
+openstacksdk reads them, and answers many a mistake with any exception. Never in its words, which may repeat secrets.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from lading.adapters.tables import SettingsError
+from lading.adapters.transfer.network import Named, NetworkPolicy
+from lading.adapters.transfer.urls import web_url
+
+if TYPE_CHECKING:
+    from openstack.config import OpenStackConfig
+    from openstack.config.cloud_region import CloudRegion
+
+__all__ = ["check_cloud", "cloud_network", "diagnose"]
+
+_PASSWORDS: Final = frozenset({"password", "v3password", "v2password"})
+_SECRETS: Final = ("password", "secret", "token", "passcode")
+
+
+class _Cloud:
+    """One cloud as it is configured: where its settings are, for messages."""
+
+    def __init__(self, config: "OpenStackConfig", region: "CloudRegion") -> None:
+        self.values: Mapping[str, Any] = region.config
+        self._is_variables = region.name == config.envvar_key
+        self._where = f"{config.config_filename}: clouds.{region.name}"
+
+    def place(self, key: str) -> str:
+        if self._is_variables:
+            return f"OS_{key.rpartition('.')[2].upper()}"
+        return f"{self._where}.{key}"
+
+    def error(self, key: str, expected: str, found: object) -> SettingsError:
+        secret = any(word in key for word in _SECRETS)
+        shown = "something else" if secret or not isinstance(found, str | int | float) else repr(found)[:60]
+        return SettingsError(f"{self.place(key)}: expected {expected}, got {shown}")
+
+    def path(self, key: str) -> Named | None:
+        value = self.values.get(key)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            raise self.error(key, "the path of a PEM file", value)
+        return Named(os.path.expanduser(value), self.place(key))  # noqa: PTH111 - as openstacksdk does
+
+
+def cloud_network(config: "OpenStackConfig", region: "CloudRegion", network: NetworkPolicy) -> NetworkPolicy:
+    """The network policy, with what the cloud's own settings say of certificates. Raises SettingsError."""
+    cloud = _Cloud(config, region)
+    verify = cloud.values.get("verify", True)
+    if verify is None:
+        verify = True
+    if not isinstance(verify, bool):
+        raise cloud.error("verify", "true or false, without quotes", verify)
+    own = replace(
+        network,
+        verify=verify and not cloud.values.get("insecure"),
+        ca_file=cloud.path("cacert") or network.ca_file,
+        certificate=cloud.path("cert"),
+        key=cloud.path("key"),
+    )
+    own.tls_context()  # now, in words: keystoneauth would fail at the first request
+    return own
+
+
+def check_cloud(config: "OpenStackConfig", region: "CloudRegion") -> None:
+    """Raises SettingsError for what openstacksdk accepts and keystoneauth fails at."""
+    cloud = _Cloud(config, region)
+    timeout = cloud.values.get("api_timeout")
+    try:
+        seconds = 1.0 if timeout is None else float(timeout)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise cloud.error("api_timeout", "a number of seconds", timeout)
+    auth = cloud.values.get("auth") or {}
+    for key in ("auth_url", "endpoint"):
+        if (url := auth.get(key)) is not None and not _is_url(url):
+            raise SettingsError(f"{cloud.place(f'auth.{key}')}: expected a URL like https://keystone.example:5000/v3")
+    if cloud.values.get("auth_type") in _PASSWORDS:
+        if not auth.get("username") and not auth.get("user_id"):
+            raise SettingsError(f"{cloud.place('auth.username')}: missing")
+        if not auth.get("password"):
+            raise SettingsError(f"{cloud.place('auth.password')}: missing; it may be in secure.yaml")
+
+
+def diagnose(cloud: str | None) -> str | None:
+    """What is wrong with the files, after openstacksdk has failed; None: nothing that could be found."""
+    return next(_faults(cloud or os.environ.get("OS_CLOUD")), None)
+
+
+def _faults(cloud: str | None) -> Iterator[str]:
+    from openstack.config import loader  # noqa: PLC0415 - loaded by now
+
+    found = False
+    for variable, places in (
+        ("OS_CLIENT_CONFIG_FILE", loader.CONFIG_FILES),
+        ("OS_CLIENT_SECURE_FILE", loader.SECURE_FILES),
+    ):
+        named = os.environ.get(variable)
+        if named and not Path(named).exists():
+            yield f"{variable}: {named}: there is no such file"
+        path = next((each for each in ([named] if named else []) + places if Path(each).exists()), None)
+        if path is None:
+            continue
+        try:
+            document = _read(path)
+        except _FileFault as fault:
+            yield f"{path}: {fault}"
+            return
+        is_main = places is loader.CONFIG_FILES
+        clouds = document.get("clouds")
+        if not isinstance(clouds, dict):
+            yield f"{path}: clouds: expected a mapping of clouds by name"
+            return
+        if cloud is not None and cloud in clouds:
+            found = True
+            yield from (f"{path}: clouds.{cloud}{each}" for each in _cloud_faults(clouds[cloud], whole=is_main))
+        elif cloud is not None and is_main:
+            yield f"{path}: clouds.{cloud}: there is no such cloud (known: {', '.join(map(str, clouds)) or 'none'})"
+    if cloud is not None and not found:
+        yield f"cloud {cloud}: there is no clouds.yaml; OS_CLIENT_CONFIG_FILE may name one"
+
+
+def _cloud_faults(settings: object, *, whole: bool) -> Iterator[str]:
+    if not isinstance(settings, dict):
+        yield ": expected a mapping of settings"
+        return
+    for key, value in settings.items():
+        if isinstance(value, str) and "{" in value and key not in _SECRETS:
+            yield f".{key}: a `{{` is written `{{{{` here"
+    auth = settings.get("auth", {})
+    if not isinstance(auth, dict):
+        yield ".auth: expected a mapping"
+        return
+    if not isinstance(url := auth.get("auth_url", ""), str) or "{" in url:
+        yield ".auth.auth_url: expected a URL like https://keystone.example:5000/v3"
+    auth_type = settings.get("auth_type", "password")
+    known = _known_options(auth_type)
+    if known is None:
+        yield f".auth_type: {str(auth_type)[:60]!r} is none that is installed"
+        return
+    for key in auth:
+        if str(key).replace("-", "_") not in known:
+            yield f".auth.{str(key)[:60]}: unknown key (known: {', '.join(sorted(known))})"
+    if whole and "auth_url" in known and not auth.get("auth_url"):
+        yield ".auth.auth_url: missing"
+
+
+def _known_options(auth_type: object) -> frozenset[str] | None:
+    from keystoneauth1.exceptions import NoMatchingPlugin  # noqa: PLC0415 - loaded by now
+    from keystoneauth1.loading import get_plugin_loader  # noqa: PLC0415
+
+    try:
+        options = get_plugin_loader(str(auth_type)).get_options()
+    except NoMatchingPlugin:
+        return None
+    return frozenset(
+        name.replace("-", "_")
+        for option in options
+        for name in (option.dest, option.name, *(o.name for o in option.deprecated))
+    )
+
+
+class _FileFault(Exception):
+    """What is wrong with a file."""
+
+
+def _read(path: str) -> Mapping[str, Any]:
+    import yaml  # type: ignore[import-untyped] # noqa: PLC0415 - openstacksdk's
+
+    try:
+        with Path(path).open(encoding="utf-8") as file:  # a stream, so that errors quote nothing
+            document = yaml.safe_load(file)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise _FileFault(f"is no YAML{at}") from None
+    except (yaml.YAMLError, ValueError):
+        raise _FileFault("is no YAML") from None
+    except OSError as error:
+        raise _FileFault(f"cannot be read: {error.strerror}") from None
+    if not isinstance(document, dict):
+        raise _FileFault("expected a mapping with `clouds:`")
+    return document
+
+
+def _is_url(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(web_url(value))
+    except ValueError:
+        return False

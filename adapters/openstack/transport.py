@@ -1,0 +1,97 @@
+"""The network policy for keystoneauth's sessions. Loads keystoneauth and requests."""
+
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from keystoneauth1.session import Session, TCPKeepAliveAdapter
+from requests import PreparedRequest, Response
+from typing_extensions import override
+
+from lading.adapters.transfer.network import Named, NetworkPolicy
+from lading.adapters.transfer.urls import PORTS
+from lading.adapters.transfer.waiting import waiting
+
+if TYPE_CHECKING:
+    from requests._types import CertType, TimeoutType, VerifyType
+
+__all__ = ["DEFAULT_LIMITS", "Limits", "follow_policy", "network_of"]
+
+
+class Limits(NamedTuple):
+    """How long an API is waited for, in seconds."""
+
+    connect: float
+    answer: float
+    """Between two reads, so that the first byte may take as long."""
+
+
+DEFAULT_LIMITS: Final = Limits(10.0, 30.0)
+
+
+class PolicyAdapter(TCPKeepAliveAdapter):
+    """Sends a session's requests as the policy has it, and within limits. The session's own timeout goes before."""
+
+    def __init__(self, network: NetworkPolicy, limits: Limits) -> None:
+        self.network = network
+        self._limits = limits
+        super().__init__()
+
+    @override
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: "TimeoutType" = None,
+        verify: "VerifyType" = True,
+        cert: "CertType" = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Raises SettingsError for a proxy that cannot be used, beside requests' own exceptions."""
+        parts = urlsplit(request.url or "")
+        proxy = self.network.proxy_for(parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme, 80))
+        if timeout is None:
+            timeout = self._limits
+        elif isinstance(timeout, int | float):
+            timeout = (min(self._limits.connect, timeout), timeout)
+        with waiting(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"):
+            return super().send(request, stream, timeout, verify, cert, {parts.scheme: proxy.url} if proxy else {})
+
+
+def follow_policy(session: Session, network: NetworkPolicy, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Has the session follow the policy, and nothing else: no variable, no `.netrc`."""
+    session.session.trust_env = False
+    for scheme in PORTS:
+        session.session.mount(f"{scheme}://", PolicyAdapter(network, limits))
+    session.verify = network.verify and (network.ca_file.text if network.ca_file else _system_certificates())
+    session.cert = None
+    if network.certificate is not None:
+        pair = network.certificate.text, network.key.text if network.key else None
+        session.cert = (pair[0], pair[1]) if pair[1] is not None else pair[0]
+
+
+def network_of(session: Session) -> NetworkPolicy:
+    """The policy that the session follows, for connections of lading's own.
+
+    Of one that is not lading's: the environment's, which requests follows too, and the session's certificates.
+    """
+    adapter = session.session.get_adapter("https://")
+    if isinstance(adapter, PolicyAdapter):
+        return adapter.network
+    network = NetworkPolicy.of_environment()
+    if isinstance(session.verify, str):
+        network = replace(network, ca_file=Named(session.verify, "the session's verify"))
+    names = [session.cert] if isinstance(session.cert, str) else session.cert or []
+    certificate, key = [*(Named(each, "the session's cert") for each in names), None, None][:2]
+    return replace(network, verify=session.verify is not False, certificate=certificate, key=key)
+
+
+def _system_certificates() -> str | bool:
+    """Those that lading's own connections trust. True, where the system has none: those that requests brings."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is not None:
+        return paths.cafile
+    return paths.capath if paths.capath is not None and any(os.scandir(paths.capath)) else True
