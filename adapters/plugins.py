@@ -13,9 +13,11 @@ from lading.adapters.settings import Settings, SettingsError
 from lading.adapters.transfer.transfer import Transfer
 from lading.domain.asking import exception_reason
 from lading.domain.handler import Handler
+from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
 from lading.ports.failures import LadingError
 from lading.ports.journal import Journal
+from lading.ports.locks import Locks
 
 __all__ = [
     "ASSOCIATIONS",
@@ -35,6 +37,8 @@ HANDLERS: Final = "lading.handlers"
 CATALOGS: Final = "lading.catalogs"
 ASSOCIATIONS: Final = "lading.associations"
 LOCKS: Final = "lading.locks"
+_PORTS: Final[Mapping[str, type]] = {CATALOGS: ImageCatalog, ASSOCIATIONS: AssociationStore, LOCKS: Locks}
+"""What the factories of a group must give."""
 
 
 def discover(group: str) -> Mapping[str, EntryPoint]:
@@ -79,25 +83,31 @@ def available_handlers(
 def third_party(group: str, kind: str, built_in: Sequence[str], place: str) -> Callable[..., object]:
     """The factory of a third party's adapter of this kind, to be called with its settings table.
 
-    `place` is where the kind is configured. Raises SettingsError when there is none such, and where it is called, when
-    it can't be imported or built.
+    `place` is where the kind is configured. Raises SettingsError when there is none such, and when it is called and
+    gives no such adapter.
     """
     found = discover(group)
     if kind not in found:
         known = ", ".join(sorted({*built_in, *found}))
         raise SettingsError(f"{place}: expected one of {known}, got {kind!r}")
-    return partial(_build, found[kind], place)
+    return partial(_build, found[kind], _PORTS[group], place)
 
 
-def _build(entry: EntryPoint, place: str, options: Mapping[str, object]) -> object:
+def _build(entry: EntryPoint, port: type, place: str, options: Mapping[str, object]) -> object:
+    named = f"{place}: {entry.name}, from {origin(entry)},"
     try:
-        return entry.load()(options)
-    except LadingError:
-        raise
-    except Exception as error:  # whatever a third party's import or constructor raises
-        _log.debug("%s could not be built", entry.name, exc_info=True)
-        told = f"{place}: {entry.name}, from {origin(entry)}, could not be built: {exception_reason(error)}"
-        raise SettingsError(told) from error
+        adapter: object = entry.load()(options)
+    except LadingError as error:  # about its settings: in words that name the place
+        raise SettingsError(f"{named} cannot be used: {error}") from error
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"{named} cannot be imported: {error.name} is not installed") from error
+    except Exception as error:
+        _log.debug("%s could not be built", entry.value, exc_info=True)
+        raise SettingsError(f"{named} could not be built: {exception_reason(error)}") from error
+    verbs = [name for name, value in vars(port).items() if callable(value) and not name.startswith("_")]
+    if lacking := [name for name in verbs if not callable(getattr(adapter, name, None))]:
+        raise SettingsError(f"{named} is no {port.__name__}: a {type(adapter).__name__} lacks {', '.join(lacking)}")
+    return adapter
 
 
 def require_inspection(settings: Settings) -> None:

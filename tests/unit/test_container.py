@@ -76,6 +76,22 @@ class Carrier:
 class Elsewhere:
     def __init__(self, options):
         self.options = options
+    def verb(self, *arguments):
+        raise AssertionError
+    find = locations = get = list = put = remove = move = take = verb
+
+def broken(options):
+    return options["hunter2"]
+
+def nonsense(options):
+    return "a text"
+
+def picky(options):
+    from lading.adapters.settings import SettingsError
+    raise SettingsError("region: missing")
+
+def lacking(options):
+    import nobody.has_this
 """
 ENTRY_POINTS = """
 [lading.handlers]
@@ -83,8 +99,18 @@ carrier = third_party:Carrier
 file = third_party:Carrier
 [lading.catalogs]
 elsewhere = third_party:Elsewhere
+broken = third_party:broken
+nonsense = third_party:nonsense
+picky = third_party:picky
+lacking = third_party:lacking
+absent = third_party:absent
 [lading.associations]
 elsewhere = third_party:Elsewhere
+broken = third_party:broken
+nonsense = third_party:nonsense
+[lading.locks]
+broken = third_party:broken
+nonsense = third_party:nonsense
 """
 
 
@@ -126,6 +152,28 @@ def test_a_kind_that_nobody_brings_is_an_error_that_lists_the_known_ones(tmp_pat
     with pytest.raises(SettingsError) as wrong:
         open_container(settings(tmp_path, associations={"kind": "etcd"}))
     assert str(wrong.value) == "the defaults: associations.kind: expected one of file, memory, got 'etcd'"
+
+
+@pytest.mark.usefixtures("third_party")
+@pytest.mark.parametrize(
+    ("section", "kind", "told"),
+    [
+        ("catalog", "broken", "could not be built: KeyError; the debug log has more"),
+        ("catalog", "nonsense", "is no ImageCatalog: a str lacks locations"),
+        ("catalog", "picky", "cannot be used: region: missing"),
+        ("catalog", "lacking", "cannot be imported: nobody is not installed"),
+        ("catalog", "absent", "could not be built: AttributeError; the debug log has more"),
+        ("associations", "broken", "could not be built: KeyError; the debug log has more"),
+        ("associations", "nonsense", "is no AssociationStore: a str lacks "),
+        ("locks", "broken", "could not be built: KeyError; the debug log has more"),
+        ("locks", "nonsense", "is no Locks: a str lacks "),
+    ],
+)
+def test_a_third_party_s_adapter_that_fails_is_named(tmp_path: Path, section: str, kind: str, told: str) -> None:
+    with pytest.raises(SettingsError) as failed:
+        open_container(settings(tmp_path, **{section: {"kind": kind}})).dispatcher()
+    assert str(failed.value).startswith(f"the defaults: {section}.kind: {kind}, from third-party 1.0, {told}")
+    assert "hunter2" not in str(failed.value)
 
 
 def test_a_table_for_a_handler_that_there_is_not_is_an_error(tmp_path: Path) -> None:
