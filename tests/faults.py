@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
-from typing import BinaryIO, Final, Literal, NamedTuple, Self
+from typing import BinaryIO, Final, Literal, NamedTuple, NoReturn, Self
 
 import pytest
 
@@ -73,6 +73,8 @@ class Reply:
     then: Then = CUT
     pace: tuple[int, float] | None = None
     """Send so many bytes of the body, wait so many seconds, and so on."""
+    most: int | None = None
+    """Answer a Range with no more than so many bytes, and say so."""
     hangs_up: bool = False
     """Closes the connection after this answer, though it promised to keep it."""
 
@@ -88,6 +90,22 @@ def busy(status: int = 503, *, retry_after: int | str | None = None) -> Reply:
     return Reply(b"come again", status=status, headers=told)
 
 
+@dataclass(frozen=True, slots=True)
+class Drip:
+    """An answer without an end: `head` as it is, and then `piece` again and again until the client leaves."""
+
+    head: bytes
+    piece: bytes
+    seconds: float = 0.01
+    """Between two pieces; 0: as fast as the network takes them."""
+
+
+def chunked(body: bytes) -> bytes:
+    """A correct answer in chunks, up to before its last, empty one."""
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(body), body)
+
+
+Answer = Reply | Drip | bytes
 GARBAGE: Final = b"\x16\x03\x01 this is no HTTP\r\n\r\n"
 """An answer that is none."""
 LONG_HEADERS: Final = Reply(headers=[(f"X-{number}", "x" * 1000) for number in range(300)])
@@ -123,7 +141,7 @@ class Faults:
     """The server. It listens on a port of loopback between `with` and its end."""
 
     def __init__(self) -> None:
-        self._answers: dict[str, list[Reply | bytes]] = {}
+        self._answers: dict[str, Iterator[Answer]] = {}
         self._requests: list[Request] = []
         self._changed = threading.Condition()
         self._busy = 0
@@ -137,13 +155,19 @@ class Faults:
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port: int = self._listener.getsockname()[1]
 
-    def answer(self, path: str, *answers: Reply | bytes) -> str:
+    def answer(self, path: str, *answers: Answer) -> str:
         """From now on these answer requests for the path (with its query, if it has one). Its URL.
 
         Bytes are sent as they are, and end the connection.
         """
         with self._changed:
-            self._answers[path] = list(answers)
+            self._answers[path] = itertools.chain(answers, itertools.repeat(answers[-1]))
+        return self.url(path)
+
+    def answer_by_turns(self, path: str, *answers: Answer) -> str:
+        """From now on these answer requests for the path, one after the other and over again. Its URL."""
+        with self._changed:
+            self._answers[path] = itertools.cycle(answers)
         return self.url(path)
 
     def url(self, path: str, *, host: str = LOOPBACK, userinfo: str = "") -> str:
@@ -216,9 +240,12 @@ class Faults:
         with self._changed:
             self._requests.append(request)
             self._busy += 1
-            script = self._answers.get(request.path, [Reply(b"not here", status=404)])
-            reply = script.pop(0) if len(script) > 1 else script[0]
+            script = self._answers.get(request.path)
+            reply = next(script) if script is not None else Reply(b"not here", status=404)
         try:
+            if isinstance(reply, Drip):
+                connection.sendall(reply.head)
+                self._drip(reply, connection)
             if isinstance(reply, bytes):
                 connection.sendall(reply)
                 raise _GoneError
@@ -268,6 +295,20 @@ class Faults:
             case Then.STALL:
                 self._stall(connection)
 
+    def _drip(self, drip: Drip, connection: socket.socket) -> NoReturn:
+        with self._changed:
+            self._busy, self._stalled = self._busy - 1, self._stalled + 1
+            self._changed.notify_all()
+        try:
+            while True:
+                connection.sendall(drip.piece)
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._closing, drip.seconds) or _is_left(connection):
+                        raise _GoneError
+        finally:
+            with self._changed:
+                self._busy, self._stalled = self._busy + 1, self._stalled - 1
+
     def _stall(self, connection: socket.socket) -> None:
         with self._changed:
             before = self._continued
@@ -308,6 +349,7 @@ def rendered(reply: Reply, request: Request) -> Rendered:
     status, size = reply.status or 200, len(body)
     span = _span(request.range, size) if reply.status is None and reply.ranges and _is_current(reply, request) else None
     if span is not None:
+        span = span[: reply.most]
         status, told = (206, f"bytes {span.start}-{span.stop - 1}/{size}") if span else (416, f"bytes */{size}")
         headers.append(("Content-Range", reply.content_range or told))
         body = body[span.start : span.stop]

@@ -85,9 +85,16 @@ class GlanceCatalog:
     """
 
     def __init__(
-        self, connect: Callable[[], "Adapter"], hosts: Sequence[str] = (), *, options: HttpOptions | None = None
+        self,
+        connect: Callable[[], "Adapter"],
+        hosts: Sequence[str] = (),
+        *,
+        options: HttpOptions | None = None,
+        first_byte_seconds: float = 120.0,
     ) -> None:
+        """`options` for reading data; None: as the session has it, and `first_byte_seconds`."""
         self._connect = connect
+        self._first_byte_seconds = first_byte_seconds
         self._hosts = frozenset(host.lower() for host in hosts)
         self._options = options
         self._lock = threading.Lock()
@@ -96,7 +103,11 @@ class GlanceCatalog:
 
     @classmethod
     def from_settings(cls, settings: GlanceCatalogSettings, network: NetworkPolicy | None = None) -> Self:
-        return cls(lambda: connect_cloud(settings.cloud, network=network), settings.hosts)
+        return cls(
+            lambda: connect_cloud(settings.cloud, network=network),
+            settings.hosts,
+            first_byte_seconds=settings.first_byte_seconds,
+        )
 
     @classmethod
     def from_session(cls, session: "Session", hosts: Sequence[str] = (), **endpoint: Any) -> Self:  # noqa: ANN401 - keystoneauth's own
@@ -149,6 +160,8 @@ class GlanceCatalog:
                 [self._origin(place, context)],
                 self._http_options(),
                 renew=None if _token(context) else lambda: self._origin(place, context, fresh=True),
+                # The data of an id never changes, and what reads it compares it with the digest.
+                digest_decides=image.promised is not None,
             )
             stream = RemoteStream(mirrors, offset)
             stream.open()
@@ -233,7 +246,8 @@ class GlanceCatalog:
         if self._options is None:
             from lading.adapters.openstack.transport import network_of  # noqa: PLC0415 - loads keystoneauth
 
-            self._options = HttpOptions(network=network_of(self._client().session))
+            network = network_of(self._client().session)
+            self._options = HttpOptions(network=network, first_byte_seconds=self._first_byte_seconds)
         return self._options
 
     def _list(self, context: Context, **filters: str) -> Iterator[Image]:

@@ -30,7 +30,13 @@ class HttpHandler(RemoteHandler):
         guard = Guard.of(
             settings.allowed_schemes, settings.allowed_ports, settings.allowed_hosts, settings.allowed_networks
         )
-        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, network, guard)
+        options = HttpOptions(
+            settings.connect_seconds,
+            settings.stall_seconds,
+            network,
+            guard,
+            first_byte_seconds=settings.first_byte_seconds,
+        )
         return cls(options, setup.transfer, connections=settings.connections)
 
     def cost(self, target: str) -> Cost:

@@ -104,7 +104,13 @@ class S3Handler(RemoteHandler):
         guard = Guard(instead=_SETTING)
         if settings.endpoint is not None:
             guard = Guard.only(settings.endpoint, _SETTING)
-        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, network, guard)
+        options = HttpOptions(
+            settings.connect_seconds,
+            settings.stall_seconds,
+            network,
+            guard,
+            first_byte_seconds=settings.first_byte_seconds,
+        )
         super().__init__(options, transfer, connections=settings.connections, first_wait=first_wait)
         self._endpoint = settings.endpoint and settings.endpoint.rstrip("/")
         self._region = settings.region

@@ -32,6 +32,8 @@ class HttpHandlerSettings:
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0
     """A server that sends next to nothing for so long is given up."""
+    first_byte_seconds: float = 120.0
+    """How long a server may take before it sends anything: it may have to get the image first, or have it scanned."""
     ca_file: Path | None = None
     """Certificates to trust instead of the system's."""
     # These hold for redirects too. The ports are those of Glance's import_filtering_opts.
@@ -44,7 +46,7 @@ class HttpHandlerSettings:
     """CIDRs and addresses that may be reached, beside all that are public."""
 
     def __post_init__(self) -> None:
-        _check_reading(self.connections, self.connect_seconds, self.stall_seconds)
+        _check_reading(self.connections, self.connect_seconds, self.stall_seconds, self.first_byte_seconds)
         Guard.of(self.allowed_schemes, self.allowed_ports, self.allowed_hosts, self.allowed_networks)
 
 
@@ -81,10 +83,11 @@ class S3HandlerSettings:
     connections: int = 4
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0
+    first_byte_seconds: float = 120.0
     ca_file: Path | None = None
 
     def __post_init__(self) -> None:
-        _check_reading(self.connections, self.connect_seconds, self.stall_seconds)
+        _check_reading(self.connections, self.connect_seconds, self.stall_seconds, self.first_byte_seconds)
         if (self.access_key is None) != (self.secret_key is None):
             raise ValueError("access_key, secret_key: expected both, or neither")
         if self.access_key is not None and self.endpoint is None:
@@ -102,10 +105,11 @@ class SwiftHandlerSettings:
     connections: int = 4
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0
+    first_byte_seconds: float = 120.0
     ca_file: Path | None = None
 
     def __post_init__(self) -> None:
-        _check_reading(self.connections, self.connect_seconds, self.stall_seconds)
+        _check_reading(self.connections, self.connect_seconds, self.stall_seconds, self.first_byte_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +131,11 @@ class CinderHandlerSettings:
             raise ValueError("timeout: expected more than 0 seconds")
 
 
-def _check_reading(connections: int, connect_seconds: float, stall_seconds: float) -> None:
+def _check_reading(connections: int, *seconds: float) -> None:
     if not 1 <= connections <= 16:  # noqa: PLR2004 - more is an attack on the server
         raise ValueError("connections: expected 1 to 16")
-    if min(connect_seconds, stall_seconds) <= 0:
-        raise ValueError("connect_seconds, stall_seconds: expected more than 0")
+    if min(seconds) <= 0:
+        raise ValueError("connect_seconds, stall_seconds, first_byte_seconds: expected more than 0")
 
 
 def _check_endpoint(url: str) -> None:

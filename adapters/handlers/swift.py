@@ -95,7 +95,9 @@ class SwiftHandler(RemoteHandler):
         network: NetworkPolicy = DIRECT,
         first_wait: float = 0.5,
     ) -> None:
-        options = HttpOptions(settings.connect_seconds, settings.stall_seconds, network)
+        options = HttpOptions(
+            settings.connect_seconds, settings.stall_seconds, network, first_byte_seconds=settings.first_byte_seconds
+        )
         super().__init__(options, transfer, connections=settings.connections, first_wait=first_wait)
         self._settings = settings
         self._hosts = frozenset(host.lower() for host in settings.hosts)
@@ -114,7 +116,6 @@ class SwiftHandler(RemoteHandler):
         return Cost.STORAGE_NETWORK
 
     def _mirrors(self, work: Work, first: Location) -> Result[Mirrors, Refusal]:
-        """Only the location at hand: each signs in by itself."""
         if first.scheme == "swift+config":
             return Failure(Unsupported("only Glance's own configuration says where that is, and who may read it"))
         token = work.context.token if isinstance(work.context.token, str) else None
@@ -127,6 +128,10 @@ class SwiftHandler(RemoteHandler):
             return Failure(Unconfigured(f"{failure}; [handlers.swift] cloud is its name in clouds.yaml"))
         except SourceBroken as broken:
             return Failure(Unavailable(str(broken)))
+
+    def _other_origins(self, work: Work) -> list[Origin]:
+        """None: each signs in by itself."""
+        return []
 
     def _account(self, named: SwiftObject) -> Mirrors:
         """In the account of whoever signs in. Raises CatalogUnavailable, ValueError and SourceBroken."""

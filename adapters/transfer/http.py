@@ -8,10 +8,11 @@ import contextlib
 import http.client
 import re
 import socket
-import threading
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -20,17 +21,26 @@ from lading.adapters.transfer.dialing import Barred, check_literal, dial, dial_p
 from lading.adapters.transfer.guard import Guard
 from lading.adapters.transfer.network import DIRECT, NetworkPolicy, Proxy
 from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.response import Response
 from lading.adapters.transfer.urls import PORTS, joined, web_url
+from lading.adapters.transfer.validators import Validators
+from lading.adapters.transfer.watch import Stalled, Watch
 
-__all__ = ["Answer", "HttpConnection", "HttpOptions", "HttpRefused", "Origin"]
+__all__ = ["Answer", "HttpConnection", "HttpOptions", "HttpRefused", "Origin", "Unusable", "peer_of"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_HOPS: Final = 5
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 # What a server or a broken way to it does, beside what OSError covers: http.client's own words for nonsense.
 _BROKEN: Final = (OSError, http.client.HTTPException, ValueError)
-_LEAST_RATE: Final = 1024
-"""Bytes a second, over a stall's length: one that sends less is stalled, however steadily (slow loris)."""
+_NO_ENCODING: Final = frozenset({"", "identity", "aws-chunked", "none", "binary", "utf-8"})
+"""Content-Encodings that change no byte. The first two by RFC 9110 and S3; the others are set by mistaken uploaders."""
+_ENCODINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"})
+"""Those that may be named to a person; another is the server's own words."""
+_WRONG_FOR_GOOD: Final = frozenset(
+    {"WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"}
+)
+"""OpenSSL's reasons that stay the same at the next try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +49,13 @@ class HttpOptions:
 
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0
+    """After the first byte: so long without a byte, or with next to none, and the server is given up."""
     network: NetworkPolicy = DIRECT
     """Proxies, and whom to trust."""
     guard: Guard | None = None
     """Where URLs and redirects may lead; None: anywhere, because the operator chose it."""
+    first_byte_seconds: float = 120.0
+    """For an answer to begin, and again for its first byte of the image: a store may have to get it first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,10 @@ class HttpRefused(SourceBroken):
         """Seconds that the server asked to wait."""
 
 
+class Unusable(SourceBroken):
+    """What the server gives can't be used, and will be the same at the next try: a wrong certificate, say."""
+
+
 class Range(NamedTuple):
     """Which bytes an answer has."""
 
@@ -88,51 +105,67 @@ class Range(NamedTuple):
 class Answer:
     """Bytes from `position` on. Raises SourceBroken."""
 
-    def __init__(self, response: http.client.HTTPResponse, given: Range, stall_seconds: float) -> None:
+    def __init__(self, response: Response, given: Range, peer: tuple[str, str], watch: Watch) -> None:
         self._response = response
+        self._watch = watch
         self.position = given.start
         self.stop = given.stop
         self.total = given.total
-        self.validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
-        """Tells two states of the resource apart (RFC 9110, section 8.8)."""
+        self.validators = Validators(response.headers.get("ETag"), response.headers.get("Last-Modified"))
+        self.encoding = _encoding(response)
+        """The Content-Encoding of the bytes, in words; None: they are the image's own."""
+        self.peer = peer
+        """Who answered in the end: a redirect may lead to another one each time."""
         self.takes_ranges = response.status == http.client.PARTIAL_CONTENT or (
             response.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
         )
-        self._stall_seconds = stall_seconds
-        self._window = (time.monotonic(), self.position)
+        self.is_clean = True
+        """The connection can be used again when this is done."""
+        self._left: int | None = None
+        """Bytes of the chunk at hand; None before the first."""
 
     def readinto(self, view: memoryview) -> int:
         """Some bytes; 0 at the end, and only there."""
         try:
-            count = self._some(view)
+            with self._watch:
+                count = self._some(view)
+                self._watch.received(count)
+                self._watch.check()
+        except Stalled:
+            raise Stalled(f"it stalled at byte {self.position}") from None
         except _BROKEN as error:
             raise SourceBroken(f"it broke off at byte {self.position}: {_words(error)}") from error
         self.position += count
         if count == 0 and self.stop is not None and self.position < self.stop:
             raise SourceBroken(f"it broke off at byte {self.position} of {self.stop}")
-        self._watch()
         if self.position == self.stop:
             self._response.close()
         return count
 
     def _some(self, view: memoryview) -> int:
         """What is there, without waiting for all of it: a trickle must be seen as one."""
+        if self._response.isclosed() or not view:
+            return 0
         if self._response.chunked:
-            data = self._response.read1(len(view))
-            view[: len(data)] = data
-            return len(data)
+            return self._some_of_chunk(view)
         if self.stop is not None:
             view = view[: self.stop - self.position]
         # The response's own readinto waits until the buffer is full.
-        return self._response.fp.readinto1(view) if view and not self._response.isclosed() else 0
+        return self._response.fp.readinto1(view)
 
-    def _watch(self) -> None:
-        since, position = self._window
-        now = time.monotonic()
-        if now - since > self._stall_seconds:
-            if self.position - position < _LEAST_RATE * self._stall_seconds:
-                raise SourceBroken(f"it stalled at byte {self.position}")
-            self._window = (now, self.position)
+    def _some_of_chunk(self, view: memoryview) -> int:
+        if not self._left:
+            self._left = self._response.next_chunk(is_first=self._left is None)
+        if not self._left:
+            # The image is whole. What may follow, trailers without end for one, is nobody's concern.
+            self.is_clean = False
+            self._response.close()
+            return 0
+        count = self._response.fp.readinto1(view[: self._left])
+        if count == 0:
+            raise ConnectionError("the connection ended within a chunk")
+        self._left -= count
+        return count
 
     @property
     def is_done(self) -> bool:
@@ -142,12 +175,17 @@ class Answer:
 class HttpConnection:
     """One connection, kept open from one answer to the next where the server does the same. For one thread."""
 
-    def __init__(self, options: HttpOptions) -> None:
+    def __init__(self, options: HttpOptions, *, digest_decides: bool = False) -> None:
+        """`digest_decides`: what is wrong with the bytes will be seen, so that they may come in any encoding."""
         self._options = options
+        self._digest_decides = digest_decides
+        self._watch = Watch(options.stall_seconds, options.first_byte_seconds)
+        self.was_redirected = False
+        """The last request ended at another URL than the one that was asked for."""
         self._connection: http.client.HTTPConnection | None = None
         self._peer: tuple[str, str] | None = None
         self._answer: Answer | None = None
-        self._response: http.client.HTTPResponse | None = None
+        self._response: Response | None = None
         self._proxy: Proxy | None = None
         """The one that is sent whole requests, for http. For https a proxy only passes bytes on."""
         self._wire: socket.socket | None = None
@@ -165,16 +203,22 @@ class HttpConnection:
         response = self._follow(origin.url, headers, own)
         try:
             given = _checked(response, start, stop)
+            self._answer = Answer(response, given, self._peer or ("", ""), self._watch)
+            if self._answer.encoding and not self._digest_decides:
+                raise Unusable(
+                    f"it comes encoded as {self._answer.encoding}, which was not asked for, "
+                    "and no digest tells whether that is the image itself"
+                )
         except SourceBroken:
             self.close()  # whatever its body says, it isn't the image
             raise
-        self._answer = Answer(response, given, self._options.stall_seconds)
         return self._answer
 
-    def _follow(self, url: str, headers: Mapping[str, str], own: Mapping[str, str]) -> http.client.HTTPResponse:
+    def _follow(self, url: str, headers: Mapping[str, str], own: Mapping[str, str]) -> Response:
         """What it answers, or whom it redirects to; `own` are the headers that are for it alone."""
         parts = urlsplit(url)
         for hop in range(_MOST_HOPS + 1):
+            self.was_redirected = hop > 0
             try:
                 response = self._ask(parts, {**headers, **own})
             except Barred as barred:
@@ -189,39 +233,44 @@ class HttpConnection:
             parts = onward
         raise SourceBroken(f"it redirects more than {_MOST_HOPS} times")
 
-    def _ask(self, parts: SplitResult, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+    def _ask(self, parts: SplitResult, headers: Mapping[str, str]) -> Response:
         guard = self._options.guard
         if guard is not None and (objection := guard.against(parts.scheme, parts.hostname or "", _port(parts))):
             raise Barred(objection)
         fresh = not self._is_reusable(parts)
         try:
             return self._request(parts, headers, fresh=fresh)
+        except SourceBroken as failure:
+            self.close()
+            if isinstance(failure, Stalled):
+                raise Stalled(f"{parts.netloc} stalled within its answer's head") from None
+            raise
         except _BROKEN as error:
             self.close()
-            if fresh:
-                raise SourceBroken(f"{parts.netloc} can't be asked: {_words(error)}") from error
+            if fresh or isinstance(error, TimeoutError):
+                kind = Unusable if _is_for_good(error) else SourceBroken
+                raise kind(f"{parts.netloc} can't be asked: {_words(error)}") from error
         # A server may close a connection that was kept open at any time: that says nothing of the server.
         return self._ask(parts, headers)
 
-    def _request(self, parts: SplitResult, headers: Mapping[str, str], *, fresh: bool) -> http.client.HTTPResponse:
+    def _request(self, parts: SplitResult, headers: Mapping[str, str], *, fresh: bool) -> Response:
         if fresh:
             self.close()
             self._connect(parts)
         assert self._connection is not None  # noqa: S101 - connected just now, or reusable
+        self._connection.response_class = partial(Response, self._watch)  # type: ignore[assignment] # it makes one
         path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
         if self._proxy is not None:
             path, headers = f"{parts.scheme}://{parts.netloc}{path}", {**headers, **self._proxy.headers}
-        # Each byte of an answer's head may come in time, and its end never.
-        watchdog = threading.Timer(2 * self._options.stall_seconds, self.abort)
-        watchdog.start()
-        try:
+        with self._watch:
+            self._watch.is_patient = True
             self._connection.request("GET", path, headers=dict(headers))
-            self._response = self._connection.getresponse()
-            if self._proxy is not None:
-                require_credentials(self._response.status, self._proxy)
-            return self._response
-        finally:
-            watchdog.cancel()
+            response = self._connection.getresponse()
+        assert isinstance(response, Response)  # noqa: S101 - the class is set above
+        self._response = response
+        if self._proxy is not None:
+            require_credentials(response.status, self._proxy)
+        return response
 
     def _connect(self, parts: SplitResult) -> None:
         host, port, seconds = parts.hostname or "", _port(parts), self._options.connect_seconds
@@ -238,7 +287,8 @@ class HttpConnection:
                     open_tunnel(wire, proxy, host, port, self._options.stall_seconds)
                     wire.settimeout(seconds)
                 self._connection = http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
-                wire = context.wrap_socket(wire, server_hostname=host)
+                # Without its farewell nobody knows that the end was not somebody else's doing.
+                wire = context.wrap_socket(wire, server_hostname=host, suppress_ragged_eofs=False)
             else:
                 self._connection = http.client.HTTPConnection(host, port, timeout=seconds)
         except BaseException:
@@ -262,7 +312,7 @@ class HttpConnection:
             self._connection is not None
             and self._connection.sock is not None
             and self._peer == _peer(parts)
-            and (self._answer is None or self._answer.is_done)
+            and (self._answer is None or (self._answer.is_done and self._answer.is_clean))
         )
 
     def abort(self) -> None:
@@ -295,6 +345,11 @@ def _port(parts: SplitResult) -> int:
     return parts.port or PORTS.get(parts.scheme, 80)
 
 
+def peer_of(url: str) -> tuple[str, str]:
+    """The origin of an http or https URL."""
+    return _peer(urlsplit(url))
+
+
 def _peer(parts: SplitResult) -> tuple[str, str]:
     """What makes an origin (RFC 6454), the port as it is written or as the scheme has it."""
     return parts.scheme, f"{parts.hostname}:{_port(parts)}"
@@ -304,8 +359,6 @@ def _checked(response: http.client.HTTPResponse, start: int, stop: int | None) -
     """Which bytes the answer has, by its own account. Raises when it is none, or makes no sense."""
     if response.status not in {http.client.OK, http.client.PARTIAL_CONTENT}:
         raise HttpRefused(response.status, _retry_after(response))
-    if response.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
-        raise SourceBroken(f"it comes encoded as {response.headers['Content-Encoding']}, which was not asked for")
     length = response.length
     if response.status == http.client.OK:
         return Range(0, length, length)
@@ -319,6 +372,20 @@ def _checked(response: http.client.HTTPResponse, start: int, stop: int | None) -
     if length is not None and length != last - first + 1:
         raise SourceBroken(f"its length, {length}, is not that of the part it names ({found[0]})")
     return Range(first, last + 1, total)
+
+
+def _encoding(response: http.client.HTTPResponse) -> str | None:
+    """What was done to the bytes, in words that are not the server's; None: nothing."""
+    told = ",".join(response.headers.get_all("Content-Encoding", []))
+    codings = {each.strip().lower() for each in told.split(",")} - _NO_ENCODING
+    return (" and ".join(sorted(codings & _ENCODINGS)) or "something unknown") if codings else None
+
+
+def _is_for_good(error: Exception) -> bool:
+    """Whether the next try would end the same."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return True
+    return isinstance(error, ssl.SSLError) and error.reason in _WRONG_FOR_GOOD
 
 
 def _retry_after(response: http.client.HTTPResponse) -> float | None:

@@ -1,14 +1,21 @@
-"""Reading one image from one or several servers that have it: going on where an answer broke off, here or elsewhere."""
+"""Reading one image from one or several servers that have it: going on where an answer broke off, here or elsewhere.
+
+Where the catalog has a digest, the digest decides: an answer may go on where any other one broke off, and what a server
+says of its file only tells whether it is worth starting over. Without a digest bytes of two answers are put together
+only where the same server proves that both are of one file, by a strong ETag.
+"""
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lading.adapters.transfer.dialing import Barred
-from lading.adapters.transfer.http import Answer, HttpConnection, HttpOptions, HttpRefused, Origin
+from lading.adapters.transfer.http import Answer, HttpConnection, HttpOptions, HttpRefused, Origin, Unusable, peer_of
 from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.validators import Validators
+from lading.adapters.transfer.watch import LEAST_RATE, Silent
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -21,13 +28,27 @@ _RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NO_RANGES: Final = frozenset({400, 416, 501})
 """How a server refuses a range that it could have served, if it could serve ranges."""
 _TRIES: Final = 5
-"""How often a server is asked in vain, without a byte in between, before it is given up."""
+"""How often a server is asked, with next to nothing of the image in between, before it is given up."""
 _LONGEST_WAIT: Final = 60.0
 """Seconds, whatever the server asks for."""
+_UNPROVEN: Final = "neither a digest nor a strong ETag tells that the rest would be of the same file"
+_NEAR: Final = 24 << 20
+"""Bytes that an open answer is read on, rather than given up for a new one that may be refused."""
+
+
+class _State(NamedTuple):
+    """Where bytes came from, and of which state of the file."""
+
+    url: str
+    peer: tuple[str, str] | None
+    validators: Validators
 
 
 class Mirrors:
-    """Servers of the same bytes, the best first; those that failed are dropped, for all threads that read from them."""
+    """Servers of the same bytes, the best first; for all threads that read from them.
+
+    The one that failed least is asked; one that can't help is dropped while there is another.
+    """
 
     def __init__(
         self,
@@ -36,59 +57,115 @@ class Mirrors:
         *,
         renew: Callable[[], Origin] | None = None,
         first_wait: float = 0.5,
+        digest_decides: bool = False,
     ) -> None:
-        """`renew` gives the only server anew after a 401, with fresh credentials. `first_wait`, in seconds, grows."""
+        """`renew` gives the only server anew after a 401, with fresh credentials. `first_wait`, in seconds, grows.
+
+        `digest_decides`: the whole will be compared with the catalog's digest.
+        """
         self.options = options
         self.first_wait = first_wait
+        self.digest_decides = digest_decides
+        self.is_patient = True
+        """Whether a server that fails before it gave anything is asked again."""
         self.total: int | None = None
         """Bytes of the whole, as the first answer had it."""
         self.takes_ranges = True
+        self.is_pieced = False
+        """Bytes came of several answers, and nothing says that they are of one file."""
+        self.is_stuck = False
+        """It broke off, and what is left may not be put to what came."""
+        self.encoding: str | None = None
+        """The Content-Encoding in which bytes came; None: as they are."""
         self._origins = list(origins)
-        self._validators: dict[str, str] = {}
+        self._failures: dict[str, int] = {}
+        """By URL, since it gave enough."""
+        self._state: _State | None = None
+        """Of the bytes that were taken first."""
         self._renew = renew
         self._lock = threading.Lock()
 
     def origin(self, position: int) -> Origin:
         """The server for the `position`th reader: spread, where there are several."""
         with self._lock:
-            return self._origins[position % len(self._origins)]
+            fewest = min(self._failures.get(each.url, 0) for each in self._origins)
+            best = [each for each in self._origins if self._failures.get(each.url, 0) == fewest]
+            return best[position % len(best)]
+
+    def join(self, origins: Iterable[Origin]) -> None:
+        """Have these stand in from now on. Only where a digest decides."""
+        with self._lock:
+            self._origins.extend(origins)
+
+    @property
+    def most_tries(self) -> int:
+        return _TRIES + len(self._origins) - 1
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether bytes of another answer may follow those that were taken."""
+        with self._lock:
+            return self.digest_decides or self._state is None or self._state.validators.is_strong
 
     def vouch(self, origin: Origin, answer: Answer) -> None:
-        """Take note of what an answer says of the whole. Raises SourceBroken when it contradicts an earlier one."""
+        """Compare what an answer says of the whole with what the first one said. Raises Changed: it can't be used."""
+        state = _State(origin.url, answer.peer, answer.validators)
         with self._lock:
-            validator = answer.validator
-            if validator is not None and self._validators.setdefault(origin.url, validator) != validator:
-                raise Changed("it was changed while it was read")
             if answer.total is not None:
                 if self.total not in {None, answer.total}:
                     raise Changed(f"it has {answer.total} bytes, and had {self.total}")
                 self.total = answer.total
+            self.encoding = self.encoding or answer.encoding
+            if self._state is None:
+                self._state = state
+                return
+            is_same = state.validators.is_same(self._state.validators)
+            is_proven = state[:2] == self._state[:2] and state.validators.repeats(self._state.validators)
+            if not is_proven and not self.digest_decides:
+                raise Changed("it was changed while it was read" if is_same is False else _UNPROVEN)
+            self.is_pieced |= state[:2] != self._state[:2] or not is_same
 
-    def expect(self, origin: Origin, validator: str) -> None:
-        """This is what the server said of the whole at an earlier time."""
+    def end(self, total: int) -> None:
+        """An answer that told no length ended in the way in which whole ones do."""
         with self._lock:
-            self._validators[origin.url] = validator
+            self.total = total
+
+    def expect(self, noted: str) -> None:
+        """Take the bytes that are there already for those of which the first server said this."""
+        with self._lock:
+            url = self._origins[0].url
+            self._state = _State(url, peer_of(url), Validators.of(noted))
 
     def forget(self) -> None:
-        """Let anything be said of the whole."""
+        """Let anything be said of the whole: nothing is there so far."""
         with self._lock:
-            self._validators.clear()
+            self._state = None
             self.total = None
 
-    def validator(self, origin: Origin) -> str | None:
-        """What the server has said of the whole."""
+    @property
+    def validator(self) -> str | None:
+        """What the first answer said of the whole, for a later fetch to compare; None where that proves nothing."""
         with self._lock:
-            return self._validators.get(origin.url)
+            if self._state is None or (self._state.peer != peer_of(self._state.url) and not self.digest_decides):
+                return None  # the next redirect may lead to another server, whose ETags are its own
+            return self._state.validators.noted
 
-    def drop(self, origin: Origin, failure: SourceBroken) -> bool:
-        """Let nobody read from it again, if there is another one; whether there is."""
+    def fail(self, origin: Origin, failure: SourceBroken, *, for_good: bool) -> bool:
+        """Count it against the server, or drop it for good; whether there is one that has failed less."""
         with self._lock:
-            if len(self._origins) < 2:  # noqa: PLR2004 - another one
-                return origin not in self._origins
-            if origin in self._origins:
-                _log.info("a mirror is dropped: %s", failure)
-                self._origins.remove(origin)
-            return True
+            others = [each for each in self._origins if each != origin]
+            if for_good and others:
+                if len(others) < len(self._origins):
+                    _log.info("a mirror is dropped: %s", failure)
+                self._origins = others
+                return True
+            failures = self._failures[origin.url] = self._failures.get(origin.url, 0) + 1
+            return any(self._failures.get(each.url, 0) < failures for each in others)
+
+    def succeed(self, origin: Origin) -> None:
+        """Hold nothing against the server any more: it gave enough."""
+        with self._lock:
+            self._failures.pop(origin.url, None)
 
     def renew(self, origin: Origin, failure: SourceBroken) -> bool:
         """After a 401, ask for fresh credentials, once for all threads; whether there are some."""
@@ -101,20 +178,31 @@ class Mirrors:
 
 
 class Changed(SourceBroken):
-    """Not the same bytes any more: asking again can't help."""
+    """Not the same bytes any more, or nobody knows: asking again can't help."""
 
 
 class RangeReader:
     """Reads ranges, each in order, for one thread; over one connection while it lasts."""
 
-    def __init__(self, mirrors: Mirrors, position: int = 0) -> None:
+    def __init__(self, mirrors: Mirrors, position: int = 0, *, tries: int | None = None) -> None:
+        """`tries`: how often it asks before it gives up; None: as often as the mirrors are worth it."""
         self._mirrors = mirrors
         self._position = position
-        self._connection = HttpConnection(mirrors.options)
+        self._most_tries = tries
+        self._connection = HttpConnection(mirrors.options, digest_decides=mirrors.digest_decides)
         self._origin = mirrors.origin(position)
         self._answer: Answer | None = None
+        self._began = 0
+        """Where the answer begins."""
+        self._is_part = False
+        """The answer has fewer bytes than were asked for, and doesn't reach the end of the whole."""
         self._aborted = threading.Event()
         self._at_once = False
+        self._is_renewed = False
+        self._tries = 0
+        """How often it failed since enough came."""
+        self._came = 0
+        """Bytes since it last failed."""
 
     def open(self, offset: int = 0, *, skip: bool = True) -> int:
         """Ask for the bytes from there, so that a server that hasn't them is known before anything else is done.
@@ -133,9 +221,24 @@ class RangeReader:
 
         def read() -> int:
             answer = self._answer_at(offset, stop)
-            return answer.readinto(view if stop is None else view[: stop - offset]) if answer else 0
+            if answer is None:
+                return 0
+            count = answer.readinto(view if stop is None else view[: stop - offset])
+            if count == 0 and answer.stop is None:
+                self._mirrors.end(offset)
+            return count
 
-        return self._patiently(read)
+        count = self._patiently(read)
+        self._came += count
+        if self._tries and self._came >= self._enough:
+            self._tries = 0
+            self._mirrors.succeed(self._origin)
+        return count
+
+    @property
+    def _enough(self) -> float:
+        """Bytes that a server must give for its failures to be forgotten, or else a byte a try would last for ever."""
+        return LEAST_RATE * self._mirrors.options.stall_seconds
 
     def _patiently(self, read: Callable[[], int]) -> int:
         """Read, again where that may help: from another server at once, from the same one after a while."""
@@ -146,10 +249,10 @@ class RangeReader:
             return self._again(read, failure)
 
     def _again(self, read: Callable[[], int], failure: SourceBroken) -> int:
-        from tenacity import Retrying, retry_if_exception, stop_after_attempt  # noqa: PLC0415 - most reads go well
+        from tenacity import Retrying, retry_if_exception  # noqa: PLC0415 - most reads go well
 
         failures = [failure]
-        renewed = False
+        self._is_renewed = False
 
         def attempt() -> int:
             if failures:
@@ -160,49 +263,67 @@ class RangeReader:
                 self._let_go()
                 raise
 
-        def is_worth_it(failure: BaseException) -> bool:
-            nonlocal renewed
-            if not isinstance(failure, SourceBroken) or self._aborted.is_set():
-                return False
-            self._at_once = self._mirrors.drop(self._origin, failure)
-            if not self._at_once and not renewed:
-                renewed = self._at_once = self._mirrors.renew(self._origin, failure)
-            return self._at_once or _may_pass(failure)
-
         retrying = Retrying(
-            retry=retry_if_exception(is_worth_it),
-            stop=stop_after_attempt(_TRIES),
+            retry=retry_if_exception(self._is_worth_another_try),
+            stop=self._is_given_up,
             wait=self._wait,
             sleep=self._sleep,
             reraise=True,
         )
         return retrying(attempt)
 
+    def _is_worth_another_try(self, failure: BaseException) -> bool:
+        if not isinstance(failure, SourceBroken) or self._aborted.is_set():
+            return False
+        self._tries, self._came = self._tries + 1, 0
+        if not self._mirrors.can_go_on:
+            self._mirrors.is_stuck = True
+            return False
+        may_pass = _may_pass(failure)
+        # The next redirect may lead to another server: this one's answer says nothing of that.
+        is_another_s = self._connection.was_redirected and isinstance(failure, HttpRefused | Unusable | Silent)
+        self._at_once = self._mirrors.fail(self._origin, failure, for_good=not (may_pass or is_another_s))
+        if not self._at_once and not self._is_renewed:
+            self._is_renewed = self._at_once = self._mirrors.renew(self._origin, failure)
+        self._at_once = self._at_once or (is_another_s and not may_pass)
+        return self._at_once or (may_pass and self._mirrors.is_patient)
+
+    def _is_given_up(self, _: "RetryCallState") -> bool:
+        return self._tries >= (self._most_tries or self._mirrors.most_tries)
+
     def _sleep(self, seconds: float) -> None:
         self._aborted.wait(seconds)
 
     def _wait(self, state: "RetryCallState") -> float:
-        """Seconds until the next try: as long as the server asks, or a random time that grows."""
+        """Seconds until the next try: a random time that grows, and no less than the server asks for."""
         from tenacity import wait_random_exponential  # noqa: PLC0415 - see above
 
         if self._at_once:
             return 0.0
-        failure = state.outcome.exception() if state.outcome else None
-        if isinstance(failure, HttpRefused) and failure.retry_after is not None:
-            return min(failure.retry_after, _LONGEST_WAIT)
         # Full jitter: clients that failed together don't come back together.
-        return wait_random_exponential(multiplier=self._mirrors.first_wait, max=_LONGEST_WAIT)(state)
+        backoff = wait_random_exponential(multiplier=self._mirrors.first_wait, max=_LONGEST_WAIT)(state)
+        failure = state.outcome.exception() if state.outcome else None
+        asked_for = failure.retry_after if isinstance(failure, HttpRefused) else None
+        return max(backoff, min(asked_for or 0.0, _LONGEST_WAIT))
 
     def _answer_at(self, offset: int, stop: int | None, *, skip: bool = True) -> Answer | None:
         """An answer that goes on at `offset`; None at the end of the whole."""
-        if self._answer is not None and self._answer.position == offset and not self._answer.is_done:
-            return self._answer
+        answer = self._answer
+        if answer is not None and not answer.is_done and answer.position <= offset <= answer.position + _NEAR:
+            _skip(answer, offset)
+            return answer
+        if answer is not None and self._is_part and answer.position == offset < self._began + self._enough:
+            raise SourceBroken(f"it gives few bytes at a time, at byte {offset}")
         self._let_go()
-        if self._mirrors.total is not None and offset >= self._mirrors.total:
+        total = self._mirrors.total
+        if total is not None and offset >= total:
             return None
         self._origin = self._mirrors.origin(self._position)
         answer = self._asked(self._origin, offset, stop)
-        self._answer = answer
+        self._answer, self._began = answer, answer.position
+        self._is_part = answer.stop is not None and answer.stop < (stop or total or answer.total or 0)
+        if answer.position < offset and not skip:
+            self._mirrors.forget()  # it begins anew
         self._mirrors.vouch(self._origin, answer)
         if answer.position < offset:
             self._mirrors.takes_ranges = False
@@ -227,6 +348,7 @@ class RangeReader:
         self._answer = None
 
     def close(self) -> None:
+        self._answer = None
         self._connection.close()
 
     def abort(self) -> None:
@@ -239,11 +361,13 @@ def _may_pass(failure: SourceBroken) -> bool:
     """Whether the same server may give the bytes the next time."""
     if isinstance(failure, HttpRefused):
         return failure.status in _RETRIED
-    return not isinstance(failure, Changed | Barred)
+    return not isinstance(failure, Changed | Barred | Unusable | Silent)
 
 
 def _skip(answer: Answer, offset: int) -> None:
-    """Read and forget what comes before: the server ignores ranges, so that it is one stream from its start."""
+    """Read and forget what comes before."""
+    if answer.position == offset:
+        return
     bin_ = memoryview(bytearray(1 << 20))
     while answer.position < offset:
         if not answer.readinto(bin_[: offset - answer.position]):

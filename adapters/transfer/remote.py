@@ -1,12 +1,13 @@
 """Servers as a source: one stream while that is fast, several connections by range where that is faster."""
 
+import logging
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from lading.adapters.transfer.mirrors import Changed, Mirrors, RangeReader
 from lading.adapters.transfer.partial import FROM_THE_START, Start
@@ -14,11 +15,14 @@ from lading.adapters.transfer.pipeline import BUFFERS, CHUNK, Chunk, SourceBroke
 
 __all__ = ["RemoteSource", "RemoteStream"]
 
+_log = logging.getLogger(__name__)
 _FAST: Final = 150 << 20
 """Bytes a second beyond which hashing, not the connection, is the limit."""
 _TRIAL: Final = 8 << 20
 """Bytes, or else `_TRIAL_SECONDS`, by which a way of reading is judged."""
 _TRIAL_SECONDS: Final = 2.0
+_TRIES: Final = 2
+"""How often one of several connections asks for its range in vain."""
 _SEGMENT: Final = 4
 """Buffers that one connection fills by one request."""
 
@@ -55,14 +59,13 @@ class RemoteSource:
         self._promised = size
         self._connections = connections
         self._reader = RangeReader(mirrors)
-        self._first = mirrors.origin(0)
         self._rate = 0.0
         self.start = 0
 
     def open(self, start: Start = FROM_THE_START) -> None:
         """Ask for it, from there where it still is what it was. Raises SourceBroken when it can't be had."""
         if start.validator is not None:
-            self._mirrors.expect(self._first, start.validator)
+            self._mirrors.expect(start.validator)
         try:
             self.start = self._reader.open(start.offset, skip=False)
         except Changed:
@@ -73,7 +76,7 @@ class RemoteSource:
 
     @property
     def validator(self) -> str | None:
-        return self._mirrors.validator(self._first)
+        return self._mirrors.validator
 
     @property
     def size(self) -> int | None:
@@ -110,7 +113,7 @@ class RemoteSource:
             if trial and (offset - since >= _TRIAL or seconds >= _TRIAL_SECONDS):
                 self._rate = (offset - since) / max(seconds, 1e-9)
                 left = (self._mirrors.total or 0) - offset
-                if self._rate < _FAST and self._mirrors.takes_ranges and left > _TRIAL:
+                if self._rate < _FAST and self._mirrors.takes_ranges and self._mirrors.can_go_on and left > _TRIAL:
                     return
                 trial = False
 
@@ -121,25 +124,35 @@ class RemoteSource:
         return length
 
     def _by_several(self, offset: int, total: int, free: Callable[[], bytearray]) -> Iterator[Chunk]:
-        """The rest by ranges; or only some of it, when that turns out to be no faster."""
-        self._reader.close()
-        self._reader = RangeReader(self._mirrors)
+        """The rest by ranges; or only some of it, when that turns out to be no faster, or a range can't be had.
+
+        The first connection stays open until the others have proved to work: servers may take no second one, or sign
+        a URL for one request.
+        """
         started, since = time.monotonic(), offset
         # Buffers are given out before the first is handed on: so many connections that one segment's worth stays free.
         width = min(self._connections, BUFFERS // _SEGMENT - 1)
-        with _crew(self._mirrors, width) as orders:
+        with _crew(self._mirrors, width) as crew:
             ahead: deque[_Segment] = deque()
-            next_offset, faster = offset, True
-            while ahead or (faster and next_offset < total):
-                while faster and next_offset < total and len(ahead) < width:
+            next_offset, goes_on, proven = offset, True, 0
+            while ahead or (goes_on and next_offset < total):
+                while goes_on and next_offset < total and len(ahead) < width:
                     segment = _Segment(next_offset, total, free)
-                    orders.put(segment)
+                    crew.orders.put(segment)
                     ahead.append(segment)
                     next_offset = segment.stop
-                yield from ahead.popleft().chunks()
+                segment = ahead.popleft()
+                if not segment.is_whole():
+                    goes_on = False
+                    crew.ends.set()
+                    segment.fill(self._reader)
+                yield from segment.chunks()
+                proven += 1
+                if proven == width and goes_on:
+                    self._reader.close()
                 seconds = time.monotonic() - started
                 if seconds >= _TRIAL_SECONDS and next_offset - since >= 2 * _TRIAL:
-                    faster = (next_offset - since) / seconds > 1.1 * self._rate
+                    goes_on = goes_on and (next_offset - since) / seconds > 1.1 * self._rate
                     started, since = time.monotonic(), next_offset
 
     def close(self) -> None:
@@ -155,54 +168,67 @@ class _Segment:
         self._lengths = [min(CHUNK, self.stop - at) for at in range(offset, self.stop, CHUNK)]
         # Given out in the order in which they are handed on, so that nobody ever waits for a later one.
         self._buffers = [free() for _ in self._lengths]
-        # No Event: see the pipeline, whose thread waits for it.
-        self._outcome: queue.SimpleQueue[SourceBroken | None] = queue.SimpleQueue()
+        self._filled = offset
+        # No Event: the pipeline says why.
+        self._done: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def fill(self, reader: RangeReader) -> None:
-        outcome: SourceBroken | None = None
-        try:
-            position = self.offset
-            for buffer, length in zip(self._buffers, self._lengths, strict=True):
-                view, end = memoryview(buffer), position + length
-                while position < end:
-                    start = length - (end - position)
-                    count = reader.readinto(view[start:length], position, self.stop)
-                    if count == 0:
-                        raise SourceBroken(f"it ended at byte {position} of {self.stop}")  # noqa: TRY301 - caught below
-                    position += count
-        except SourceBroken as failure:
-            outcome = failure
-        finally:
-            self._outcome.put(outcome)
+        """Bring what is missing. Raises SourceBroken; what came before that stays."""
+        while self._filled < self.stop:
+            number, start = divmod(self._filled - self.offset, CHUNK)
+            view = memoryview(self._buffers[number])[start : self._lengths[number]]
+            count = reader.readinto(view, self._filled, self.stop)
+            if count == 0:
+                raise SourceBroken(f"it ended at byte {self._filled} of {self.stop}")
+            self._filled += count
+
+    def end(self) -> None:
+        """Nothing more is brought to it by the crew."""
+        self._done.put(None)
+
+    def is_whole(self) -> bool:
+        """Whether the crew brought all of it, once it is done. To be called once."""
+        self._done.get()
+        return self._filled == self.stop
 
     def chunks(self) -> Iterator[Chunk]:
-        """Its bytes, as soon as they are there. Raises SourceBroken."""
-        if (failure := self._outcome.get()) is not None:
-            raise failure
         offset = self.offset
         for buffer, length in zip(self._buffers, self._lengths, strict=True):
             yield Chunk(offset, length, buffer)
             offset += length
 
 
+class _Crew(NamedTuple):
+    orders: "queue.SimpleQueue[_Segment | None]"
+    ends: threading.Event
+    """Set: what is ordered from now on, or not begun, is left to others."""
+
+
 @contextmanager
-def _crew(mirrors: Mirrors, count: int) -> "Iterator[queue.SimpleQueue[_Segment | None]]":
+def _crew(mirrors: Mirrors, count: int) -> Iterator[_Crew]:
     """Threads that fill segments, each over a connection of its own; none is left when the block ends."""
-    orders: queue.SimpleQueue[_Segment | None] = queue.SimpleQueue()
-    readers = [RangeReader(mirrors, position) for position in range(count)]
+    crew = _Crew(queue.SimpleQueue(), threading.Event())
+    # What they can't have is asked for over the first connection, whose patience counts.
+    readers = [RangeReader(mirrors, position, tries=_TRIES) for position in range(count)]
 
     def work(reader: RangeReader) -> None:
-        while (segment := orders.get()) is not None:
-            segment.fill(reader)
+        while (segment := crew.orders.get()) is not None:
+            try:
+                if not crew.ends.is_set():
+                    segment.fill(reader)
+            except SourceBroken as failure:
+                _log.info("a range is left to the first connection: %s", failure)
+            finally:
+                segment.end()
 
     threads = [threading.Thread(target=work, args=(reader,), daemon=True) for reader in readers]
     for thread in threads:
         thread.start()
     try:
-        yield orders
+        yield crew
     finally:
         for reader in readers:
-            orders.put(None)
+            crew.orders.put(None)
             reader.abort()
         try:
             join(*threads)

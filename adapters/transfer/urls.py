@@ -17,6 +17,8 @@ _LONGEST: Final = 8192
 """Characters; servers take no longer ones either (RFC 9110, section 4.1, asks for 8000)."""
 _TEXT: Final = re.compile(r"[!-\[\]-~]*")
 """Visible ASCII without the backslash, which browsers read as a slash."""
+_PLAIN: Final = re.compile(r"[ \x80-\xff]")
+"""Bytes of a header, which http.client reads as Latin-1, that belong percent-encoded, and are meant as themselves."""
 _AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]+))(?::([0-9]*))?")
 _NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 """A host's (RFC 1123, section 2.1), and with the underscore that container networks use."""
@@ -45,9 +47,20 @@ def web_url(text: str) -> WebUrl:
 
 
 def joined(base: SplitResult, reference: str) -> WebUrl:
-    """Where a redirect leads. Raises ValueError, as `web_url` does."""
+    """Where a redirect leads. Raises ValueError, as `web_url` does.
+
+    A blank, and bytes that are no ASCII, are percent-encoded, as browsers and curl do: servers write them plainly.
+
+    >>> joined(urlsplit("http://host/a"), "/noble image.img").parts.geturl()
+    'http://host/noble%20image.img'
+    """
+    reference = _PLAIN.sub(_encoded, reference.strip(" "))
     _check(reference)
     return web_url(urljoin(base.geturl(), reference))
+
+
+def _encoded(found: re.Match[str]) -> str:
+    return f"%{ord(found[0]):02X}"
 
 
 def _check(text: str) -> None:

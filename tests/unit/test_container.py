@@ -158,14 +158,14 @@ def test_a_kind_that_nobody_brings_is_an_error_that_lists_the_known_ones(tmp_pat
 @pytest.mark.parametrize(
     ("section", "kind", "told"),
     [
-        ("catalog", "broken", "could not be built: KeyError; the debug log has more"),
+        ("catalog", "broken", "could not be built: raised KeyError; the debug log has more"),
         ("catalog", "nonsense", "is no ImageCatalog: a str lacks locations"),
         ("catalog", "picky", "cannot be used: region: missing"),
         ("catalog", "lacking", "cannot be imported: nobody is not installed"),
-        ("catalog", "absent", "could not be built: AttributeError; the debug log has more"),
-        ("associations", "broken", "could not be built: KeyError; the debug log has more"),
+        ("catalog", "absent", "could not be built: raised AttributeError; the debug log has more"),
+        ("associations", "broken", "could not be built: raised KeyError; the debug log has more"),
         ("associations", "nonsense", "is no AssociationStore: a str lacks "),
-        ("locks", "broken", "could not be built: KeyError; the debug log has more"),
+        ("locks", "broken", "could not be built: raised KeyError; the debug log has more"),
         ("locks", "nonsense", "is no Locks: a str lacks "),
     ],
 )

@@ -5,17 +5,19 @@ fails it.
 """
 
 import errno
+import hashlib
 import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from returns.result import Result, Success
-from tests.faults import Faults, Reply, redirect
+from tests.faults import CUT, Faults, Reply, redirect
 
-from lading import Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
+from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.handlers.http import HttpHandler
@@ -30,6 +32,7 @@ from lading.adapters.verifications.memory import MemoryVerifiedFiles
 PUBLIC = "93.184.215.14"
 LONG = "a" * 9000
 BYTES = b"noble"
+IMAGE = Image("id", size=len(BYTES), digest=Digest("sha256", hashlib.sha256(BYTES).hexdigest()))
 TRANSFER = Transfer(MemoryVerifiedFiles(), Rules(inspect=False))
 
 
@@ -77,7 +80,7 @@ class Network:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(socket, "getaddrinfo", self.look_up)
             patch.setattr(socket.socket, "connect", lambda wire, address: self.connect(wire, address))  # noqa: PLW0108 - bound
-            return handler.fetch(Work(str(target), Image("id", size=len(BYTES), locations=locations), locations[0]))
+            return handler.fetch(Work(str(target), replace(IMAGE, locations=locations), locations[0]))
 
 
 @pytest.fixture
@@ -417,13 +420,12 @@ def test_of_several_addresses_those_that_may_be_reached_are_tried_in_turn(
     assert network.connected == [PUBLIC, "127.0.0.1"]
 
 
-def test_a_mirror_that_may_be_asked_stands_in_for_one_that_may_not(
-    network: Network, server: Faults, target: Path
-) -> None:
+def test_a_mirror_that_may_not_be_asked_does_not_stand_in(network: Network, server: Faults, target: Path) -> None:
     network.permit(server)
+    server.answer("/x", Reply(BYTES, after=2, then=CUT), Reply(BYTES))
     metadata = f"http://169.254.169.254:{server.port}/x"
-    assert isinstance(network.fetch(http(only(server)), target, metadata, server.url("/x")), Success)
-    assert network.connected == ["127.0.0.1"]
+    assert isinstance(network.fetch(http(only(server)), target, server.url("/x"), metadata), Success)
+    assert network.connected == ["127.0.0.1"] * 2
 
 
 # Files.

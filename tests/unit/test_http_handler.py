@@ -6,23 +6,60 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from returns.result import Failure, Result, Success
-from tests.faults import BEFORE_THE_HEAD, CUT, GARBAGE, LONG_HEADERS, RESET, STALL, Faults, Reply, Then, busy, redirect
+from tests.faults import (
+    BEFORE_THE_HEAD,
+    CUT,
+    GARBAGE,
+    LONG_HEADERS,
+    RESET,
+    STALL,
+    Drip,
+    Faults,
+    Reply,
+    Then,
+    busy,
+    chunked,
+    redirect,
+)
 
-from lading import Digest, Image, Landing, Location, Mismatched, Refusal, Scope, Unavailable, Unsupported, Work
+from lading import (
+    Digest,
+    Dispatcher,
+    FetchRequest,
+    Image,
+    Landing,
+    Location,
+    Mismatched,
+    Refusal,
+    Scope,
+    Staged,
+    Unavailable,
+    Unsupported,
+    Work,
+)
+from lading.adapters.associations.memory import MemoryAssociations
+from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.transfer import remote
 from lading.adapters.transfer.http import HttpOptions, HttpRefused, Origin
 from lading.adapters.transfer.mirrors import Mirrors
 from lading.adapters.transfer.remote import RemoteStream
-from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.transfer.transfer import Rules, Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.domain.failures import FetchFailure
 
 MEBIBYTE = 1 << 20
 DATA = os.urandom(3 * MEBIBYTE + 17)
 IMAGE = Image("id", size=len(DATA), disk_format="raw", digest=Digest("sha256", hashlib.sha256(DATA).hexdigest()))
+
+BIG = DATA * 8
+HUGE = DATA * 16
+HUGE_IMAGE = replace(IMAGE, size=len(HUGE), digest=Digest("sha256", hashlib.sha256(HUGE).hexdigest()))
+BIG_IMAGE = replace(IMAGE, size=len(BIG), digest=Digest("sha256", hashlib.sha256(BIG).hexdigest()))
 
 WHOLE = Reply(DATA)
 
@@ -47,14 +84,21 @@ def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
 
 
 def handler(**options: float) -> HttpHandler:
-    given = HttpOptions(connect_seconds=5, stall_seconds=options.get("stall", 5))
-    transfer = Transfer(MemoryVerifiedFiles())
+    given = HttpOptions(5, options.get("stall", 5), first_byte_seconds=options.get("first_byte", 5))
+    transfer = Transfer(MemoryVerifiedFiles(), Rules(verify=bool(options.get("verify", True))))
     return HttpHandler(given, transfer, connections=int(options.get("connections", 1)), first_wait=0.001)
 
 
 def fetch(target: Path, *urls: str, image: Image = IMAGE, **options: float) -> Result[Landing, Refusal]:
     locations = [Location(url) for url in urls]
     return handler(**options).fetch(Work(str(target), replace(image, locations=locations), locations[0]))
+
+
+def dispatch(target: Path, *urls: str, image: Image = IMAGE, **options: float) -> Result[Staged, FetchFailure]:
+    """As a Dispatcher has it, which gives each location its turn."""
+    known = replace(image, locations=[Location(url) for url in urls])
+    dispatcher = Dispatcher([handler(**options)], MemoryCatalog([known]), MemoryAssociations())
+    return dispatcher.fetch(FetchRequest(known.id, str(target)))
 
 
 def test_a_url_is_fetched_and_verified(server: Faults, target: Path) -> None:
@@ -111,13 +155,6 @@ def test_a_range_that_is_not_the_one_asked_for_is_not_taken(server: Faults, targ
     assert target.read_bytes() == DATA
 
 
-def test_an_image_that_changes_while_it_is_read_is_refused(server: Faults, target: Path) -> None:
-    url = server.answer("/x", Reply(DATA, after=MEBIBYTE, then=CUT), Reply(DATA, etag='"2"'))
-    refused = fetch(target, url).failure()
-    assert isinstance(refused, Unavailable)
-    assert "changed" in refused.reason
-
-
 @pytest.mark.parametrize(
     "reply", [busy(429, retry_after=0), busy(503), busy(503, retry_after=0), Reply(b"", status=500)]
 )
@@ -144,11 +181,6 @@ def test_a_server_that_is_not_there_is_refused(server: Faults, target: Path) -> 
     refused = fetch(target, "http://127.0.0.1:1/x").failure()
     assert isinstance(refused, Unavailable)
     assert "127.0.0.1:1" in refused.reason
-
-
-def test_compressed_bytes_that_were_not_asked_for_are_refused(server: Faults, target: Path) -> None:
-    refused = fetch(target, server.answer("/x", Reply(DATA, gzipped=True))).failure()
-    assert "gzip" in refused.reason
 
 
 @pytest.mark.parametrize("length", [len(DATA) + 5, len(DATA) - 5])
@@ -185,7 +217,9 @@ def test_a_mirror_goes_on_where_another_broke_off(server: Faults, target: Path, 
 
 def test_a_mirror_stands_in_for_one_that_has_nothing(server: Faults, target: Path) -> None:
     first, second = server.answer("/first", Reply(b"", status=404)), server.answer("/second", WHOLE)
-    assert isinstance(fetch(target, first, second), Success)
+    staged = dispatch(target, first, second).unwrap()
+    assert staged.location == Location(second)
+    assert len(server.requests) == 2
 
 
 def test_a_mirror_of_another_size_is_not_mixed_in(server: Faults, target: Path) -> None:
@@ -196,6 +230,289 @@ def test_a_mirror_of_another_size_is_not_mixed_in(server: Faults, target: Path) 
     assert target.read_bytes() == DATA
 
 
+def test_an_attempt_asks_for_its_own_location_first(server: Faults, target: Path) -> None:
+    """So that what is recorded is where the bytes came from, and a thousand dead locations are asked once each."""
+    urls = [server.answer(f"/{number}", Reply(b"", status=404)) for number in range(20)]
+    assert isinstance(dispatch(target, *urls), Failure)
+    assert len(server.requests) <= 20 + 8
+
+
+def test_the_last_attempt_comes_back_to_a_busy_mirror(server: Faults, target: Path) -> None:
+    first, second = server.answer("/first", busy(), busy(), WHOLE), server.answer("/second", Reply(b"", status=404))
+    assert isinstance(dispatch(target, first, second), Success)
+
+
+# What servers say of the file, beside the catalog's digest.
+
+
+NEW = Reply(DATA, etag='"2"', modified="Mon, 02 Nov 2026 10:00:00 GMT")
+NO_DIGEST = replace(IMAGE, digest=None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        NEW,
+        Reply(DATA, etag='W/"1"'),
+        Reply(DATA, etag=None),
+        Reply(DATA, modified=None),
+        Reply(DATA, etag=None, modified=None),
+        replace(NEW, ranges=False),
+    ],
+)
+def test_with_a_digest_another_node_s_word_of_the_file_is_not_asked_for(
+    server: Faults, target: Path, other: Reply
+) -> None:
+    url = server.answer("/x", Reply(DATA, after=MEBIBYTE, then=CUT), other)
+    assert isinstance(fetch(target, url), Success)
+    assert target.read_bytes() == DATA
+    assert [request.range for request in server.requests] == [None, f"bytes={MEBIBYTE}-"]
+
+
+def test_bytes_of_two_states_are_told_by_the_digest_and_it_starts_over(server: Faults, target: Path) -> None:
+    old = bytes(len(DATA))
+    url = server.answer("/x", Reply(old, after=MEBIBYTE, then=CUT), NEW)
+    assert isinstance(fetch(target, url), Success)
+    assert target.read_bytes() == DATA
+    assert [request.range for request in server.requests] == [None, f"bytes={MEBIBYTE}-", None]
+
+
+def test_bytes_of_one_state_that_are_wrong_are_not_asked_for_again(server: Faults, target: Path) -> None:
+    old = bytes(len(DATA))
+    url = server.answer("/x", Reply(old, after=MEBIBYTE, then=CUT), Reply(old))
+    assert isinstance(fetch(target, url).failure(), Mismatched)
+    assert len(server.requests) == 2
+
+
+def test_a_mirror_with_other_bytes_does_not_spoil_a_good_one(server: Faults, target: Path) -> None:
+    first = server.answer("/first", Reply(DATA, after=MEBIBYTE, then=CUT), WHOLE)
+    second = server.answer("/second", Reply(bytes(len(DATA))))
+    assert isinstance(fetch(target, first, second), Success)
+    assert target.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("other", [NEW, replace(NEW, etag=None), Reply(DATA, etag='W/"1"')])
+@pytest.mark.parametrize(("image", "verify"), [(NO_DIGEST, True), (IMAGE, False)], ids=["no digest", "not compared"])
+def test_without_a_digest_bytes_of_two_answers_need_one_strong_etag(
+    server: Faults, target: Path, other: Reply, image: Image, verify: bool
+) -> None:
+    old = bytes(len(DATA))
+    url = server.answer("/x", Reply(old, after=MEBIBYTE, then=CUT), other)
+    refused = fetch(target, url, image=image, verify=verify).failure()
+    assert isinstance(refused, Unavailable)
+    assert "changed" in refused.reason or "strong ETag" in refused.reason
+    assert not target.exists()
+
+
+def test_without_a_digest_the_same_strong_etag_is_gone_on_with(server: Faults, target: Path) -> None:
+    url = server.answer("/x", Reply(DATA, after=MEBIBYTE, then=CUT), WHOLE)
+    assert isinstance(fetch(target, url, image=NO_DIGEST), Success)
+    assert [request.range for request in server.requests] == [None, f"bytes={MEBIBYTE}-"]
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"1"'])
+def test_without_a_digest_or_a_strong_etag_a_break_starts_over_once(
+    server: Faults, target: Path, etag: str | None
+) -> None:
+    url = server.answer("/x", Reply(bytes(len(DATA)), etag=etag, after=MEBIBYTE), Reply(DATA, etag=etag))
+    assert isinstance(fetch(target, url, image=NO_DIGEST), Success)
+    assert target.read_bytes() == DATA
+    assert [request.range for request in server.requests] == [None, None]
+
+
+@pytest.mark.parametrize("then", [CUT, STALL])
+@pytest.mark.parametrize("connections", [1, 4])
+@pytest.mark.usefixtures("slow")
+def test_without_a_digest_images_of_two_mirrors_are_never_mixed(
+    server: Faults, target: Path, then: Then, connections: int
+) -> None:
+    one, two = DATA * 8, os.urandom(len(DATA) * 8)
+    first = server.answer("/first", Reply(one, after=9 * MEBIBYTE, then=then), Reply(b"", status=404))
+    second = server.answer("/second", Reply(two))
+    image = replace(NO_DIGEST, size=len(one))
+    assert isinstance(dispatch(target, first, second, image=image, stall=0.3, connections=connections), Success)
+    assert target.read_bytes() == two
+
+
+@pytest.mark.usefixtures("slow")
+def test_without_a_strong_etag_nothing_is_read_by_several_connections(server: Faults, target: Path) -> None:
+    url = server.answer("/x", Reply(BIG, etag='W/"1"'))
+    image = replace(BIG_IMAGE, digest=None)
+    assert isinstance(fetch(target, url, image=image, connections=4), Success)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.usefixtures("slow")
+def test_without_a_digest_redirects_that_alternate_are_one_origin_each(server: Faults, target: Path) -> None:
+    """The ETags of two servers are each its own, though they be alike."""
+    with Faults() as other:
+        other.answer("/x", Reply(bytes(len(DATA))))
+        server.answer("/mine", Reply(DATA, after=MEBIBYTE, then=CUT))
+        url = server.answer_by_turns("/x", redirect("/mine"), redirect(other.url("/x")))
+        assert isinstance(fetch(target, url, image=NO_DIGEST), Failure)
+        assert not target.exists()
+
+
+@pytest.mark.parametrize("told", ["aws-chunked", "identity", "aws-chunked,identity", "none", "UTF-8"])
+def test_an_encoding_that_changes_nothing_is_none(server: Faults, target: Path, told: str) -> None:
+    url = server.answer("/x", Reply(DATA, headers=[("Content-Encoding", told)]))
+    assert isinstance(fetch(target, url, image=NO_DIGEST), Success)
+
+
+def test_bytes_come_as_they_are_on_the_wire_where_the_digest_says_so(server: Faults, target: Path) -> None:
+    """A .gz file, which some servers label so."""
+    url = server.answer("/x.gz", Reply(DATA, headers=[("Content-Encoding", "gzip")]))
+    assert isinstance(fetch(target, url), Success)
+    assert target.read_bytes() == DATA
+
+
+def test_bytes_that_a_server_compressed_unasked_are_refused_and_it_is_said(server: Faults, target: Path) -> None:
+    refused = fetch(target, server.answer("/x", Reply(DATA, gzipped=True))).failure()
+    assert isinstance(refused, Mismatched)
+    assert "encoded it as gzip" in refused.reason
+
+
+def test_without_a_digest_encoded_bytes_are_refused_at_once(server: Faults, target: Path) -> None:
+    url = server.answer("/x", Reply(DATA, headers=[("Content-Encoding", "gzip, hunter2")]))
+    refused = fetch(target, url, image=NO_DIGEST).failure()
+    assert "gzip" in refused.reason
+    assert "hunter2" not in refused.reason
+    assert len(server.requests) == 1
+
+
+# The head of an answer.
+
+
+@pytest.mark.parametrize(
+    "head", ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nServer: x\r\n", "HTTP/1.1 200 OK\r\nServ", "HT"]
+)
+def test_an_answer_that_ends_within_its_head_is_no_image(server: Faults, target: Path, head: str) -> None:
+    url = server.answer("/x", head.encode())
+    assert isinstance(fetch(target, url, image=replace(NO_DIGEST, size=None)).failure(), Unavailable)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Content-Length: 4, 5",
+        "Content-Length: 4\r\nContent-Length: 5",
+        "Content-Length: -5",
+        "Content-Length: five",
+        "Content-Length: 5\r\n 5",
+        "garbage\r\nContent-Length: 5",
+        "Transfer-Encoding: gzip, chunked",
+        "X: a\0b\r\nContent-Length: 5",
+    ],
+)
+def test_a_head_that_can_be_read_in_two_ways_is_refused(server: Faults, target: Path, line: str) -> None:
+    url = server.answer("/x", f"HTTP/1.1 200 OK\r\n{line}\r\n\r\nnoble".encode())
+    assert isinstance(fetch(target, url, image=replace(NO_DIGEST, size=None)).failure(), Unavailable)
+
+
+HINTS = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+LENGTH = f"Content-Length: {len(DATA)}"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"{HINTS}HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n{LENGTH}",
+        f"HTTP/1.1 200 OK\r\n{LENGTH}, {len(DATA)}",
+        f"HTTP/1.1 200 OK\r\n{LENGTH}\r\ncontent-length : {len(DATA)}",
+        f"HTTP/1.1 200 OK\r\nX: a\r\n\tb\r\nContent-Length:\r\n {len(DATA)}",
+        f"HTTP/1.0 200\n{LENGTH}",
+    ],
+    ids=["103", "equal lengths", "a length twice", "folded", "bare line feeds"],
+)
+def test_a_head_that_is_only_unusual_is_read(server: Faults, target: Path, head: str) -> None:
+    url = server.answer("/x", f"{head}\r\n\r\n".encode() + DATA)
+    assert isinstance(fetch(target, url), Success)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("size", ["-5", "0x5", "", "5 5", "+5"])
+def test_a_chunk_without_a_length_is_refused(server: Faults, target: Path, size: str) -> None:
+    url = server.answer(
+        "/x", f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\nnoble\r\n0\r\n\r\n".encode()
+    )
+    assert isinstance(fetch(target, url, image=replace(NO_DIGEST, size=None)).failure(), Unavailable)
+
+
+# Servers that never end.
+
+ENDLESS = {
+    "a status line": Drip(b"HTTP/1.1 200 ", b"O"),
+    "a header": Drip(b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+    "headers": Drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+    "interim answers": Drip(b"", HINTS.encode(), 0.1),
+    "a chunk's extension": Drip(chunked(DATA[:MEBIBYTE]) + b"5;", b"x"),
+    "a chunk's size": Drip(chunked(DATA[:MEBIBYTE]), b"0"),
+    "chunks of a byte": Drip(chunked(DATA[:MEBIBYTE]), b"1\r\nx\r\n"),
+    "a first byte that never comes": Drip(f"HTTP/1.1 200 OK\r\n{LENGTH}\r\n\r\n".encode(), b""),
+    "bytes": Drip(f"HTTP/1.1 200 OK\r\n{LENGTH}\r\n\r\n".encode(), b"x"),
+}
+
+
+@pytest.mark.parametrize("image", [IMAGE, NO_DIGEST], ids=["digest", "no digest"])
+@pytest.mark.parametrize("what", ENDLESS)
+def test_a_server_that_never_ends_is_given_up_for_the_next(
+    server: Faults, target: Path, what: str, image: Image
+) -> None:
+    drip, good = server.answer("/drip", ENDLESS[what]), server.answer("/good", WHOLE)
+    assert isinstance(dispatch(target, drip, good, image=image, stall=0.2, first_byte=2), Success)
+    assert target.read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(DATA, most=1), Reply(DATA, after=1, then=CUT)],
+    ids=["a byte an answer", "a byte a connection"],
+)
+@pytest.mark.parametrize("image", [IMAGE, NO_DIGEST], ids=["digest", "no digest"])
+def test_a_server_that_gives_a_byte_at_a_time_is_given_up_for_the_next(
+    server: Faults, target: Path, reply: Reply, image: Image
+) -> None:
+    first = server.answer("/drip", Reply(DATA, after=MEBIBYTE, then=CUT), reply)
+    assert isinstance(dispatch(target, first, server.answer("/good", WHOLE), image=image), Success)
+    assert target.read_bytes() == DATA
+    assert len(server.requests_for("/drip")) < 20
+
+
+def test_trailers_without_end_do_not_keep_an_image_that_is_whole(server: Faults, target: Path) -> None:
+    url = server.answer("/x", Drip(chunked(DATA) + b"0\r\n", b"X: y\r\n"))
+    assert isinstance(fetch(target, url), Success)
+    assert len(server.requests) == 1
+
+
+def test_a_first_byte_may_take_longer_than_a_stall(server: Faults, target: Path) -> None:
+    url = server.answer("/x", Reply(DATA, after=BEFORE_THE_HEAD, then=STALL))
+    late = threading.Timer(0.5, server.go_on)
+    late.start()
+    assert isinstance(fetch(target, url, stall=0.1, first_byte=30), Success)
+    assert len(server.requests) == 1
+    late.join()
+
+
+def test_a_server_that_never_begins_is_asked_once(server: Faults, target: Path) -> None:
+    url = server.answer("/x", Reply(DATA, after=BEFORE_THE_HEAD, then=STALL))
+    refused = fetch(target, url, first_byte=0.2).failure()
+    assert "sent nothing for 0.2 seconds" in refused.reason
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_says_to_come_again_at_once_is_given_time(
+    server: Faults, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(
+        "lading.adapters.transfer.mirrors.RangeReader._sleep", lambda _, seconds: waited.append(seconds)
+    )
+    assert isinstance(fetch(target, server.answer("/x", busy(retry_after=0))), Failure)
+    assert len(waited) == 4
+    assert all(seconds > 0 for seconds in waited)
+
+
 # Several connections.
 
 
@@ -204,12 +521,6 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every single connection counts as slow, after its first buffer."""
     monkeypatch.setattr(remote, "_FAST", float("inf"))
     monkeypatch.setattr(remote, "_TRIAL", MEBIBYTE)
-
-
-BIG = DATA * 8
-HUGE = DATA * 16
-HUGE_IMAGE = replace(IMAGE, size=len(HUGE), digest=Digest("sha256", hashlib.sha256(HUGE).hexdigest()))
-BIG_IMAGE = replace(IMAGE, size=len(BIG), digest=Digest("sha256", hashlib.sha256(BIG).hexdigest()))
 
 
 @pytest.mark.usefixtures("slow")
@@ -236,6 +547,38 @@ def test_a_server_that_takes_no_ranges_is_read_by_one_connection(server: Faults,
     assert len(server.requests) == 1
 
 
+REFUSING = [Reply(b"", status=403), busy(), Reply(b"", status=404), Reply(BIG, ranges=False, etag='"2"')]
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("second", REFUSING)
+@pytest.mark.parametrize("image", [BIG_IMAGE, replace(BIG_IMAGE, digest=None)], ids=["digest", "no digest"])
+def test_a_server_that_refuses_a_second_request_is_read_by_the_first(
+    server: Faults, target: Path, second: Reply, image: Image
+) -> None:
+    url = server.answer("/x", Reply(BIG), second)
+    assert isinstance(fetch(target, url, image=image, connections=4), Success)
+    assert target.read_bytes() == BIG
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("connections", [1, 4])
+def test_a_node_behind_redirects_that_has_nothing_is_passed_over(
+    server: Faults, target: Path, connections: int
+) -> None:
+    for node in "ac":
+        server.answer(f"/{node}", Reply(HUGE, etag=f'"{node}"'))
+    url = server.answer_by_turns("/x", *map(redirect, ("/b", "/a", "/c")))
+    assert isinstance(fetch(target, url, image=HUGE_IMAGE, connections=connections), Success)
+    assert target.read_bytes() == HUGE
+
+
+def test_a_redirect_to_nothing_is_refused_without_a_wait(server: Faults, target: Path) -> None:
+    url = server.answer("/x", redirect("/none"))
+    assert "404" in fetch(target, url).failure().reason
+    assert len(server.requests_for("/none")) <= 5
+
+
 @pytest.mark.usefixtures("slow")
 def test_when_every_mirror_breaks_it_is_a_refusal_and_no_thread_is_left(server: Faults, target: Path) -> None:
     broken = Reply(BIG, after=10, then=RESET)
@@ -249,6 +592,13 @@ def test_when_every_mirror_breaks_it_is_a_refusal_and_no_thread_is_left(server: 
 def test_a_redirect_is_followed(server: Faults, target: Path) -> None:
     server.answer("/b", WHOLE)
     assert isinstance(fetch(target, server.answer("/a", redirect("/b"))), Success)
+
+
+@pytest.mark.parametrize("told", ["/noble image", "/nobl\xc3\xa9.img", " /b "])
+def test_a_redirect_that_is_not_percent_encoded_is_followed(server: Faults, target: Path, told: str) -> None:
+    server.answer(quote(told.strip().encode("latin-1")), WHOLE)
+    url = server.answer("/a", f"HTTP/1.1 302 Found\r\nLocation: {told}\r\nContent-Length: 0\r\n\r\n".encode("latin-1"))
+    assert isinstance(fetch(target, url), Success)
 
 
 def test_a_loop_of_redirects_ends(server: Faults, target: Path) -> None:

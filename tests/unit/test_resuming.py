@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from returns.result import Result, Success
-from tests.faults import CUT, Faults, Reply
+from tests.faults import CUT, Faults, Reply, redirect
 from typing_extensions import override
 
 from lading import (
@@ -286,9 +286,20 @@ def test_something_is_always_left_to_ask_for(host: Host) -> None:
 
 
 def test_a_server_that_has_another_image_now_is_read_from_the_start(host: Host) -> None:
-    host.cut_off()
+    """Another one than the catalog has a digest of, at first: it is the digest that tells, not the ETag."""
+    host.server.answer("/noble", Reply(os.urandom(len(DATA)), after=KEPT + 5, then=CUT), GONE)
+    host.fetch().failure()
     host.server.answer("/noble", Reply(DATA, etag='"2"'))
+    host.asked()
     host.assert_landed(resumed=0)
+    assert host.asked() == [ON_FROM_THERE, None]
+
+
+def test_with_a_digest_another_etag_of_the_same_bytes_goes_on(host: Host) -> None:
+    host.cut_off()
+    host.server.answer("/noble", Reply(DATA, etag='"2"', modified=None))
+    host.assert_landed(resumed=KEPT)
+    assert host.asked() == [ON_FROM_THERE]
 
 
 def test_a_server_that_ignores_ranges_is_read_from_the_start(host: Host) -> None:
@@ -367,6 +378,20 @@ def test_without_a_digest_the_word_of_the_same_server_is_enough(unpromised: Host
 def test_without_a_digest_another_state_of_it_starts_over(unpromised: Host) -> None:
     unpromised.server.answer("/noble", Reply(DATA, etag='"2"'))
     unpromised.assert_landed(resumed=0)
+
+
+def test_without_a_digest_a_server_that_says_nothing_of_it_any_more_starts_over(unpromised: Host) -> None:
+    unpromised.server.answer("/noble", Reply(DATA, etag=None))
+    unpromised.assert_landed(resumed=0)
+
+
+def test_without_a_digest_what_a_redirect_led_to_is_not_kept(host: Host) -> None:
+    """It may lead elsewhere the next time, where the same ETag stands for other bytes."""
+    host.image = PROMISING_NOTHING
+    host.server.answer("/there", BREAKING_OFF, GONE)
+    host.server.answer("/noble", redirect(host.server.url("/there", host="localhost")))
+    host.fetch().failure()
+    assert not host.part.exists()
 
 
 def test_without_a_digest_another_location_starts_over(unpromised: Host) -> None:

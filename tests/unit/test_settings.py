@@ -48,13 +48,20 @@ HTTP = {
     "connections": 4,
     "connect_seconds": 10.0,
     "stall_seconds": 30.0,
+    "first_byte_seconds": 120.0,
     "ca_file": None,
     "allowed_schemes": ("http", "https"),
     "allowed_ports": (80, 443),
     "allowed_hosts": (),
     "allowed_networks": (),
 }
-READING = {"connections": 4, "connect_seconds": 10.0, "stall_seconds": 30.0, "ca_file": None}
+READING = {
+    "connections": 4,
+    "connect_seconds": 10.0,
+    "stall_seconds": 30.0,
+    "first_byte_seconds": 120.0,
+    "ca_file": None,
+}
 BUILT_IN: dict[str, object] = {
     "file": {"allowed_folders": ()},
     "http": HTTP,
