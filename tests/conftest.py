@@ -5,6 +5,7 @@ from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
+from tests.packages import advice
 
 pytest_plugins = [
     "tests.disk.faulty",
@@ -31,3 +32,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be skipped: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    """Says in one line, below the summary, which packages would let the skipped tests run."""
+    yield
+    skipped = terminalreporter.stats.get("skipped", [])
+    if (told := advice(str(report.longrepr) for report in skipped)) is not None:
+        terminalreporter.write_line(told)

@@ -19,10 +19,9 @@ from typing import Final, NamedTuple
 
 import pytest
 from tests.integration.services.cache import cache, recipe
+from tests.packages import want
 
 SOURCE: Final = Path(__file__).with_suffix(".c")
-PACKAGES: Final = "gcc libc6-dev"
-"""Debian's."""
 
 
 class Call(NamedTuple):
@@ -106,7 +105,7 @@ def faulty_library() -> Path:
     """What a child preloads."""
     compiler = shutil.which("cc")
     if sys.platform != "linux" or compiler is None:
-        pytest.skip(f"needs Linux and a C compiler (Debian: {PACKAGES})")
+        pytest.skip(want("cc", "Linux and a C compiler"))
     return build(compiler)
 
 

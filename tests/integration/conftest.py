@@ -1,7 +1,6 @@
 """Real file systems, mounted for the tests, and the real command."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from tests.disk.bench import DATA, SCENES, Bench
 from tests.disk.faulty import FaultyDisk
 from tests.disk.forking import Forks
 from tests.faults import Faults, Reply
+from tests.packages import needs
 
 MEBIBYTE = 1 << 20
 
@@ -22,8 +22,9 @@ def make_file_system(kind: str, image: Path) -> None:
     maker = {"xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"], "btrfs": ["mkfs.btrfs", "-q"], "ext4": ["mkfs.ext4", "-q"]}[
         kind
     ]
-    if os.geteuid() != 0 or shutil.which(maker[0]) is None:
-        pytest.skip(f"needs root and {maker[0]} to mount {kind}")
+    needs(maker[0])
+    if os.geteuid() != 0:
+        pytest.skip(f"needs root to mount {kind}")
     with image.open("wb") as file:
         file.truncate(400 * MEBIBYTE)
     subprocess.run([*maker, str(image)], check=True, capture_output=True)

@@ -16,6 +16,7 @@ from typing import Final
 
 import pytest
 from tests.hostile_images import CONTROLS, SPECIMENS, VICTIM, hostile_image
+from tests.packages import needs
 
 from lading.adapters.transfer.inspection import Inspection
 
@@ -66,16 +67,9 @@ class Qemu:
         return frozenset(each for each in found if not OWN.fullmatch(each)) - self._usual
 
 
-def needed() -> None:
-    """Skips, visibly, where the commands are missing."""
-    for command in ("qemu-img", "strace"):
-        if shutil.which(command) is None:
-            pytest.skip(f"needs {command}")
-
-
 @pytest.fixture(scope="module")
 def qemu(tmp_path_factory: pytest.TempPathFactory) -> Qemu:
-    needed()
+    needs("qemu-img", "strace")
     return Qemu(tmp_path_factory.mktemp("qemu"))
 
 
@@ -101,7 +95,7 @@ def inspected(data: bytes) -> Inspection:
     ],
 )
 def test_what_qemu_makes_is_safe(options: str, tmp_path: Path) -> None:
-    needed()
+    needs("qemu-img", "strace")
     subprocess.run(["qemu-img", "create", "-q", *options.split(), tmp_path / "1", "8M"], check=True)
     assert inspected((tmp_path / "1").read_bytes()).dangers() == ()
 

@@ -17,7 +17,8 @@ from tests.faults import BEFORE_THE_HEAD, STALL, Faults, Reply
 from tests.integration.services.fixtures import StartGlance, StartKeystone
 from tests.integration.services.glance import Glance, token
 from tests.integration.services.keystone import DEMO, NOVA, Keystone
-from tests.integration.services.nginx import PACKAGE, Nginx, binary, nginx
+from tests.integration.services.nginx import Nginx, nginx
+from tests.packages import program, want
 
 from lading import (
     AmbiguousImage,
@@ -219,7 +220,7 @@ def test_all_images_are_listed_page_by_page(glance_hidden: Glance) -> None:
     assert len(listed) == len(set(listed))
 
 
-@pytest.mark.skipif(binary() is None, reason=f"needs nginx (Debian: {PACKAGE})")
+@pytest.mark.skipif(program("nginx") is None, reason=want("nginx"))
 def test_all_images_are_listed_where_a_proxy_shows_glance_under_a_path(glance_hidden: Glance, tmp_path: Path) -> None:
     made = {glance_hidden.create(DATA[:10], name=f"proxied {number}")["id"] for number in range(30)}
     with nginx(tmp_path, proxied={"image": glance_hidden.url}) as front:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -22,6 +21,7 @@ from tests.integration.services.glance import Glance, token
 from tests.integration.services.keystone import DEMO, NOVA, SERVICE, Keystone
 from tests.integration.services.nginx import Nginx
 from tests.integration.services.running import Process, StartError
+from tests.packages import needs
 
 ROOT = Path(__file__).parents[2]
 DATA = os.urandom(100_000)
@@ -103,8 +103,7 @@ service.start(lambda: "up" in service.log.read_text())
 print(service.running.pid, flush=True)
 time.sleep(60)
 """
-    if shutil.which("setpriv") is None:
-        pytest.skip("needs setpriv (util-linux)")
+    needs("setpriv")
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         service = int(run.stdout.readline())

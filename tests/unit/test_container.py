@@ -16,7 +16,7 @@ from lading.adapters.verifications.file import FileVerifiedFiles
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 
 
-def settings(folder: Path, kind: str = "file", **tables: object) -> Settings:
+def settings(folder: Path, kind: str = "file", /, **tables: object) -> Settings:
     own = {
         "file": {
             "catalog": {"kind": "file", "folder": str(folder / "catalog")},

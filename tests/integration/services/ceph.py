@@ -19,9 +19,8 @@ from urllib.parse import quote
 
 from tests.integration.services.running import LOOPBACK, Process, free_port
 from tests.integration.services.wsgi import ini
+from tests.packages import want
 
-PACKAGES: Final = "ceph-mon ceph-osd ceph-mgr ceph-common python3-rados python3-rbd"
-"""Debian's."""
 COMMANDS: Final = ("ceph-mon", "ceph-osd", "ceph-mgr", "ceph", "rbd")
 SYSTEM_MODULES: Final = Path("/usr/lib/python3/dist-packages")
 """Where Debian keeps what no virtual environment sees."""
@@ -180,7 +179,7 @@ class Ceph:
 def lacking() -> str | None:
     """What the machine lacks for it, if anything."""
     if not all(map(shutil.which, COMMANDS)) or len(_modules()) < 2:  # rados and rbd
-        return f"needs Ceph and its modules for {sys.implementation.cache_tag} (Debian: {PACKAGES})"
+        return want("ceph-mon", f"Ceph and its modules for {sys.implementation.cache_tag}")
     return None
 
 

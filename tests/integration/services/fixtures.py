@@ -15,11 +15,10 @@ from tests.integration.services.ceph import GIBIBYTE, Ceph, ceph, lacking, link_
 from tests.integration.services.cinder import Cinder, cinder
 from tests.integration.services.glance import Glance, Stores, glance
 from tests.integration.services.keystone import Keystone, keystone
-from tests.integration.services.nginx import PACKAGE, Nginx, binary, nginx
+from tests.integration.services.nginx import Nginx, nginx
 from tests.integration.services.rgw import Rgw, lacking_gateway, rgw
-from tests.integration.services.squid import PACKAGE as SQUID_PACKAGE
 from tests.integration.services.squid import Squid, squid
-from tests.integration.services.squid import binary as squid_binary
+from tests.packages import needs
 
 
 class StartGlance(Protocol):
@@ -133,8 +132,7 @@ def start_keystone(services: Cache, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(name="nginx", scope="session")
 def nginx_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     """Serves `nginx.folder`, into which a test puts files of its own."""
-    if binary() is None:
-        pytest.skip(f"needs nginx (Debian: {PACKAGE})")
+    needs("nginx")
     with nginx(tmp_path_factory.mktemp("nginx")) as running:
         yield running
 
@@ -142,8 +140,7 @@ def nginx_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
 @pytest.fixture(name="squid", scope="session")
 def squid_() -> Iterator[Squid]:
     """A proxy for anybody."""
-    if squid_binary() is None:
-        pytest.skip(f"needs squid (Debian: {SQUID_PACKAGE})")
+    needs("squid")
     with squid() as running:
         yield running
 
@@ -151,8 +148,7 @@ def squid_() -> Iterator[Squid]:
 @pytest.fixture(scope="session")
 def private_squid() -> Iterator[Squid]:
     """A proxy that wants credentials."""
-    if squid_binary() is None:
-        pytest.skip(f"needs squid (Debian: {SQUID_PACKAGE})")
+    needs("squid")
     with squid(user="carrier", password="p@ss:word") as running:
         yield running
 

@@ -2,20 +2,17 @@
 
 import base64
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from tests.integration.services.access import NGINX, Access, AccessLog
 from tests.integration.services.asking import responds
 from tests.integration.services.certificates import Certificates, certificates
 from tests.integration.services.running import LOOPBACK, Process, free_port
-
-PACKAGE: Final = "nginx-light"
-"""Debian's."""
+from tests.packages import program, want
 
 
 class Credentials(NamedTuple):
@@ -63,19 +60,14 @@ class Nginx:
         self.process.stop()
 
 
-def binary() -> str | None:
-    """Where nginx is; /usr/sbin is not on every user's PATH."""
-    return shutil.which("nginx", path=os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/usr/local/sbin")))
-
-
 @contextmanager
 def nginx(top: Path, *, rate: int = 128 * 1024, proxied: Mapping[str, str] | None = None) -> Iterator[Nginx]:
     """An nginx that writes into this new folder only, and serves its `served`.
 
     `proxied` are servers that it shows under a path of its own: `{"image": "http://127.0.0.1:9292"}`.
     """
-    found = binary()
-    assert found is not None, f"needs nginx (Debian: {PACKAGE})"
+    found = program("nginx")
+    assert found is not None, want("nginx")
     port, tls_port = free_port(), free_port()
     running = Nginx(
         Process([found, "-p", str(top), "-c", "nginx.conf", "-e", "stderr"], top, [port, tls_port]),

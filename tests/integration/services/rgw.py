@@ -16,9 +16,8 @@ from tests.integration.services.ceph import Ceph
 from tests.integration.services.keystone import RGW, Keystone
 from tests.integration.services.running import LOOPBACK, Process, free_port
 from tests.integration.services.wsgi import shown
+from tests.packages import want
 
-PACKAGE: Final = "radosgw"
-"""Debian's."""
 USER: Final = "test"
 SWIFT_USER: Final = f"{USER}:swift"
 SWIFT_KEY: Final = "swift-secret"
@@ -192,7 +191,7 @@ class Rgw:
 
 def lacking_gateway() -> str | None:
     """What the machine lacks for it, if anything."""
-    return None if which("radosgw") else f"needs Ceph's object gateway (Debian: {PACKAGE})"
+    return None if which("radosgw") else want("radosgw", "Ceph's object gateway")
 
 
 @contextmanager

@@ -14,9 +14,8 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from tests.integration.services.running import LOOPBACK, Process, free_port
+from tests.packages import program, want
 
-PACKAGE: Final = "squid"
-"""Debian's."""
 _USER: Final = "proxy"
 """Whom Debian's squid becomes when root starts it: it refuses to stay root."""
 _HELPER: Final = Path("/usr/lib/squid/basic_ncsa_auth")
@@ -72,16 +71,11 @@ def _forwarded(line: str) -> Forwarded:
     return Forwarded(int(columns[3].rpartition("/")[2]), columns[5], columns[6])
 
 
-def binary() -> str | None:
-    """Where squid is; /usr/sbin is not on every user's PATH."""
-    return shutil.which("squid", path=os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/usr/local/sbin")))
-
-
 @contextmanager
 def squid(*, user: str | None = None, password: str | None = None) -> Iterator[Squid]:
     """A squid that takes anybody, or only whoever has these credentials."""
-    found = binary()
-    assert found is not None, f"needs squid (Debian: {PACKAGE})"
+    found = program("squid")
+    assert found is not None, want("squid")
     # Not in pytest's folder, which is for its owner only.
     with tempfile.TemporaryDirectory(prefix="lading-squid-") as name:
         top, port = Path(name), free_port()
