@@ -1,11 +1,13 @@
 """Matching by example."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
 from tests.reference import ScriptedHandler, Spec
 
 from lading import Location, LocationMatcher
+from lading.domain.cost import Cost
 from lading.domain.matcher import matching
 
 LOCATIONS = [Location("rbd://1"), Location("HTTP://2"), Location("https://3"), Location("rbd://4"), Location("plain")]
@@ -15,7 +17,7 @@ def handler(name: str, schemes: frozenset[str] | None) -> ScriptedHandler:
     return ScriptedHandler(Spec(name, schemes), [], iter(()))
 
 
-def pairs(handlers: list[ScriptedHandler], locations: list[Location]) -> list[tuple[str, str]]:
+def pairs(handlers: Sequence[ScriptedHandler], locations: list[Location]) -> list[tuple[str, str]]:
     return [(each.name, location.url) for each, location in LocationMatcher(handlers).pairs(locations)]
 
 
@@ -85,3 +87,14 @@ def test_handlers_may_come_from_an_iterator_and_pairs_be_asked_for_again() -> No
 def test_a_handler_whose_schemes_are_a_text_takes_that_scheme() -> None:
     written_so = handler("rbd", cast("frozenset[str]", "rbd"))
     assert [location.url for _, location in LocationMatcher([written_so]).pairs(LOCATIONS)] == ["rbd://1", "rbd://4"]
+
+
+def test_handlers_keep_their_order_unless_it_is_to_go_by_cost() -> None:
+    class Costing(ScriptedHandler):
+        def cost(self, target: str) -> Cost:
+            return Cost.DOWNLOAD if self.name == "dear" else Cost.CLONE
+
+    handlers = [Costing(Spec(name, frozenset({"rbd"})), [], iter(())) for name in ("dear", "cheap")]
+    assert pairs(handlers, LOCATIONS[:1]) == [("dear", "rbd://1"), ("cheap", "rbd://1")]
+    by_cost = LocationMatcher(handlers, by_cost=True).pairs(LOCATIONS[:1])
+    assert [each.name for each, _ in by_cost] == ["cheap", "dear"]

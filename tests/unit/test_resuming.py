@@ -1,10 +1,11 @@
 """What came before a fetch was cut off is not brought again, if it can be trusted; nor what the host has already."""
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -483,6 +484,35 @@ def test_what_somebody_put_in_its_place_is_neither_read_nor_written(
     assert either.asked() == [None]
     assert victim.read_bytes() == bytes(KEPT)
     assert victim.stat().st_nlink == 1
+
+
+@contextmanager
+def claimed(part: Path) -> Iterator[None]:
+    """As by another process that writes to it."""
+    with part.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def test_a_part_that_another_process_writes_to_is_left_to_it(either: Host) -> None:
+    either.part.write_bytes(bytes(KEPT))
+    with claimed(either.part):
+        failure = either.fetch().failure()
+        assert isinstance(failure, NoHandlerAvailable)
+        assert "fetching to it" in str(failure)
+        assert either.part.read_bytes() == bytes(KEPT)
+
+
+def test_what_another_process_resumes_is_not_discarded(either: Host) -> None:
+    either.cut_off()
+    with claimed(either.part):
+        [found] = either.dispatcher.recover(keep=False)
+        assert found.outcome is Outcome.UNRESOLVED
+        assert "fetching to it" in str(found.reason)
+        assert either.part.exists()
+    [found] = either.dispatcher.recover(keep=False)
+    assert found.outcome is Outcome.UNDONE
+    either.assert_nothing_is_left()
 
 
 def test_another_user_s_file_is_not_gone_on_with(either: Host, monkeypatch: pytest.MonkeyPatch) -> None:
