@@ -13,7 +13,7 @@ from typing import Final
 from returns.result import Failure, Success
 
 from lading.adapters.documents import catalog_image, image_to_document, read_json, unnested
-from lading.adapters.transfer.opening import open_regular
+from lading.adapters.transfer.opening import absolute_path, open_regular
 from lading.ports.image import Image
 
 __all__ = ["DocumentFolder", "FolderError"]
@@ -71,7 +71,7 @@ class DocumentFolder:
         if not _is_file_name(image.id):
             raise FolderError("its id can't be a file's name")
         content = _content(image)
-        target = None if data is None else os.path.abspath(data)  # noqa: PTH100 - pathlib's would keep `..`
+        target = None if data is None else absolute_path(data)
         with self._alone():
             # Before the document: at no time may the image have another's bytes.
             self._unlink_unless(image.id, target)

@@ -1,7 +1,6 @@
 """What is given to the commands: how it is read, and how the shell completes it."""
 
 import logging
-import os
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -9,6 +8,7 @@ from typing import Final
 import click
 from typing_extensions import override
 
+from lading.adapters.transfer.opening import absolute_path
 from lading.ports.catalog import ImageListing, ImageRegistry
 
 __all__ = ["PATH", "SIZE", "complete_images", "local_target", "offered"]
@@ -40,13 +40,13 @@ SIZE: Final = _Size()
 def local_target(text: str) -> str:
     """A target as associations know it: a path of this host made absolute, `scheme:…` as it is.
 
-    >>> local_target("rbd:vms/disk"), local_target("/vms/../vms/1")
+    >>> local_target("rbd:vms/disk"), local_target("/usr/../vms/1")
     ('rbd:vms/disk', '/vms/1')
     """
     text = text.strip()
     if not text:
         raise click.BadParameter("a target must not be blank")
-    return text if _SCHEME.match(text) else os.path.abspath(text)  # noqa: PTH100 - pathlib would resolve symlinks
+    return text if _SCHEME.match(text) else absolute_path(text)
 
 
 def complete_images(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -16,7 +16,7 @@ from lading.adapters.cli.output import as_json, image_record, say, say_row, size
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.transfer.inspection import agrees, not_a_disk, unsafe
-from lading.adapters.transfer.opening import open_regular
+from lading.adapters.transfer.opening import absolute_path, open_regular
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.sources import FileSource
 from lading.adapters.transfer.survey import Survey, survey
@@ -62,7 +62,7 @@ def add(
     from an older image to this one. What was fetched of the older one stays, and stays recorded.
     """
     registry = _registry(session)
-    path = os.path.abspath(file)  # noqa: PTH100 - pathlib would resolve symlinks
+    path = absolute_path(file)
     _check_algorithm(algorithm)
     survey = session.value(_survey(path, algorithm))
     inspect = session.container.settings().landing.inspect  # else `fetch` takes it as well

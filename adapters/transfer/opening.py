@@ -16,7 +16,7 @@ from returns.result import Failure, Result, Success
 from lading.ports.association import Fingerprint
 from lading.ports.location import Location
 
-__all__ = ["fingerprint", "local_paths", "open_beneath", "open_located", "open_regular"]
+__all__ = ["absolute_path", "fingerprint", "local_paths", "open_beneath", "open_located", "open_regular"]
 
 # Opening a FIFO must not wait for its writer.
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -28,6 +28,26 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PA
 def fingerprint(status: os.stat_result) -> Fingerprint:
     """Which file it is, and since when it is so."""
     return Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def absolute_path(path: str) -> str:
+    """The path made absolute, without `.` and `..`; symlinks stay, except those that a `..` leads back from.
+
+    The kernel resolves `link/../x` beside what the link points to (path_resolution(7)), which os.path.abspath doesn't
+    know. A `..` behind what is no folder stays, so that such a path names nothing, as it does for the kernel.
+
+    >>> absolute_path("/usr/./bin/..//vms/1"), absolute_path("/no such folder/../vms/1")
+    ('/usr/vms/1', '/no such folder/../vms/1')
+    """
+    walked = "/"
+    for name in (path if os.path.isabs(path) else os.path.join(os.getcwd(), path)).split("/"):
+        if name in {"", "."}:
+            continue
+        if name != ".." or not os.path.isdir(walked):
+            walked = os.path.join(walked, name)
+        else:
+            walked = os.path.dirname(os.path.realpath(walked) if os.path.islink(walked) else walked)
+    return walked
 
 
 def local_paths(location: Location) -> Result[tuple[str, ...], str]:

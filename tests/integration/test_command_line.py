@@ -92,6 +92,22 @@ def test_a_fixed_vhd_is_known_by_its_footer(lading: Lading, host: Path) -> None:
     assert fetched["verified"]
 
 
+def test_a_path_behind_a_link_is_the_one_that_the_kernel_finds(lading: Lading, host: Path) -> None:
+    (host / "elsewhere" / "deep").mkdir(parents=True)
+    (host / "link").symlink_to("elsewhere/deep")
+    for folder, data in ((host, b"here"), (host / "elsewhere", b"there")):
+        (folder / "disk.img").write_bytes(data * 1024)
+    allowed = str(host)
+    added = record(lading("catalog", "add", "link/../disk.img", "--json"))
+    assert added["locations"][0]["url"] == f"file://{host}/elsewhere/disk.img"
+    fetched = lading("fetch", "disk", "link/../vm", LADING_HANDLERS__FILE__ALLOWED_FOLDERS=allowed)
+    assert (host / "elsewhere" / "vm").read_bytes() == b"there" * 1024, fetched.stderr
+    (host / "vm").write_bytes(b"somebody's")
+    assert lading("rm", "link/../vm").returncode == 0
+    assert not (host / "elsewhere" / "vm").exists()
+    assert (host / "vm").exists()
+
+
 def test_an_image_goes_from_the_catalog_to_a_target_and_away_again(lading: Lading, noble: Path, host: Path) -> None:
     target, moved = str(host / "vms" / "1"), str(host / "vms" / "2")
     fetched = record(lading("fetch", "noble", "vms/1", "--json"))

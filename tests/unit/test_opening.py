@@ -8,7 +8,7 @@ import pytest
 from returns.result import Failure, Success
 
 from lading import Location
-from lading.adapters.transfer.opening import local_paths, open_beneath, open_located, open_regular
+from lading.adapters.transfer.opening import absolute_path, local_paths, open_beneath, open_located, open_regular
 
 
 @pytest.fixture
@@ -150,3 +150,39 @@ def test_neither_reading_of_a_url_leaves_the_allowed_folders(allowed: Path, name
     (allowed / "outA").symlink_to("../secret")
     (allowed / "out%41").symlink_to("../secret")
     assert isinstance(open_located([allowed], Location(f"file://{allowed}/{name}")), Failure)
+
+
+@pytest.fixture
+def linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder; in it a link to `other/deep`, and two files `x`."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "other" / "deep").mkdir(parents=True)
+    (tmp_path / "here" / "link").symlink_to("../other/deep")
+    (tmp_path / "here" / "dangling").symlink_to("nowhere")
+    for folder in ("here", "other"):
+        (tmp_path / folder / "x").write_text(folder)
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+PATHS = ["link/../x", "./link/.././x", "../here/link/../x", "link/../deep/../x", "x", "../here//x", "link/../../here/x"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_made_absolute_names_the_file_that_the_kernel_finds(linked: Path, path: str) -> None:
+    made = absolute_path(path)
+    assert os.path.isabs(made)
+    assert ".." not in made.split("/")
+    assert os.path.samefile(made, path)
+    assert absolute_path(f"{linked}/{path}") == made
+
+
+@pytest.mark.parametrize("path", ["missing/../x", "x/../x", "dangling/../x"])
+def test_a_path_that_the_kernel_does_not_find_stays_one_that_it_does_not_find(linked: Path, path: str) -> None:
+    assert not os.path.exists(path)
+    assert not os.path.exists(absolute_path(path))
+
+
+def test_a_symlink_that_nothing_leads_back_from_stays(linked: Path) -> None:
+    assert absolute_path("link/x") == f"{linked}/link/x"
+    assert absolute_path("link") == f"{linked}/link"
