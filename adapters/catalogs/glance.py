@@ -276,7 +276,13 @@ class GlanceCatalog:
         if status in absent:
             return None
         if status != _OK:
-            hint = "; are the credentials right?" if status in {_UNAUTHORIZED, _FORBIDDEN} else ""
+            hint = ""
+            if status in {_UNAUTHORIZED, _FORBIDDEN}:
+                hint = "; are the credentials right?"
+            elif response.is_redirect:
+                hint = (
+                    "; no token is sent where that leads: image_endpoint_override in clouds.yaml names the right place"
+                )
             raise CatalogUnavailable(
                 f"Glance answers {urlsplit(url).path} with HTTP {status} {responses.get(status, '')}{hint}"
             )

@@ -77,7 +77,10 @@ def connect_cloud(
 
 
 def get_patiently(client: "Adapter", url: str, *, headers: Mapping[str, str], authenticated: bool) -> "Response":
-    """What the URL answers, asked again while that may help. Raises CatalogUnavailable when there is no answer."""
+    """What the URL answers, asked again while that may help. Raises CatalogUnavailable when there is no answer.
+
+    A redirect is the answer: keystoneauth would send the token wherever it leads.
+    """
     from tenacity import Retrying, retry_if_exception, retry_if_result, stop_after_attempt  # noqa: PLC0415
 
     server = f"Glance at {'://'.join(urlsplit(url)[:2])}"
@@ -90,7 +93,7 @@ def get_patiently(client: "Adapter", url: str, *, headers: Mapping[str, str], au
     )
     with vendor_errors("Glance can't be asked"):
         answer: Response = retrying(
-            client.get, url, headers=dict(headers), authenticated=authenticated, raise_exc=False
+            client.get, url, headers=dict(headers), authenticated=authenticated, raise_exc=False, redirect=False
         )
     return answer
 

@@ -260,7 +260,7 @@ class Cinder:
         client = self._client()
         with vendor_errors("Cinder can't be asked"):
             answer = client.request(
-                path, method, json=body, headers=dict(_VERSION), raise_exc=False, timeout=self.timeout
+                path, method, json=body, headers=dict(_VERSION), raise_exc=False, timeout=self.timeout, redirect=False
             )
         status = answer.status_code
         if (absent and status == HTTPStatus.NOT_FOUND) or status in refused:

@@ -23,6 +23,7 @@ from keystoneauth1.session import Session
 from keystoneauth1.token_endpoint import Token
 from returns.result import Success
 from tests.benches.bench import DATA, IMAGE, setup_of
+from tests.faults import Faults, redirect
 
 from lading import Association, Digest, Location, Scope, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
@@ -439,6 +440,14 @@ def test_where_the_catalog_knows_no_size_what_glance_wrote_down_counts(
     cinder.volumes[volume(work)]["metadata"] = {"image_size": "1000"}
     image = replace(IMAGE, size=0, digest=None)
     assert handler.fetch(replace(work, image=image)).unwrap().size == 1000
+
+
+def test_no_token_is_sent_where_a_redirect_leads() -> None:
+    with Faults() as server, Faults() as other:
+        server.answer("/volumes/1", redirect(other.url("/volumes/1"), 307))
+        with pytest.raises(Fault, match="HTTP 307"):
+            Cinder(lambda: Adapter(Session(Token(server.url(""), "secret")), "block-storage"), 5).known("1")
+        assert other.requests == []
 
 
 def test_all_pages_of_a_list_are_read(cinder: StandIn, handler: CinderHandler, cloning: Work) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from keystoneauth1 import session, token_endpoint
 from returns.result import Success
-from tests.faults import Faults, Reply
+from tests.faults import Faults, Reply, redirect
 
 from lading import CatalogUnavailable, Context, Image, ImageNotFound, Location
 from lading.adapters.catalogs.glance import GlanceCatalog
@@ -169,6 +169,16 @@ def test_what_precedes_a_colon_in_a_name_is_no_operator(
 def test_a_reference_that_cannot_be_sent_is_not_found(server: Faults, catalog: GlanceCatalog) -> None:
     assert isinstance(catalog.find("noble\udcff", NOBODY).failure(), ImageNotFound)
     assert server.requests == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_no_token_is_sent_where_a_redirect_leads(server: Faults, catalog: GlanceCatalog, status: int) -> None:
+    with Faults() as other:
+        server.answer("/v2/images/noble", redirect(other.url("/v2/images/noble"), status))
+        assert "image_endpoint_override" in str(catalog.find("noble", NOBODY).failure())
+        server.answer("/v2/images/1/locations", redirect(other.url("/v2/images/1/locations"), status))
+        assert catalog.locations(Image("1"), NOBODY) == Success(())
+        assert other.requests == []
 
 
 @pytest.mark.parametrize(
