@@ -267,7 +267,8 @@ class GlanceCatalog:
                         yield image
                     case failure:
                         _log.warning("left out of the list: %s", failure.failure())
-            query = _next_query(endpoint, page.get("next"))
+            # After a page without images Glance names no other; whoever does could go on for ever.
+            query = _next_query(endpoint, page.get("next")) if page["images"] else None
 
     def _get(self, url: str, context: Context, *, absent: Collection[int] = ()) -> Any:  # noqa: ANN401 - JSON
         """What the API answers; None where it answers with one of the statuses `absent`. Raises CatalogUnavailable."""

@@ -476,6 +476,16 @@ def test_a_file_that_changed_since_it_was_added_is_not_fetched(lading: Lading, n
     assert os.listdir(host / "vms") == []
 
 
+def test_a_digest_of_the_wrong_length_is_refused_by_fetch_and_explain(lading: Lading, noble: Path, host: Path) -> None:
+    (document,) = (host / "home" / ".local" / "share" / "lading" / "catalog").glob("*.json")
+    document.write_text(json.dumps({**json.loads(document.read_text()), "os_hash_value": "ab" * 32}))
+    words = "the catalog's digest is no sha512: expected 128 hex digits, got abababababab"
+    for command in ("fetch", "explain"):
+        refused = lading(command, "noble", "vms/1")
+        assert (refused.returncode, words in refused.stdout + refused.stderr) == (4, True)
+    assert os.listdir(host / "vms") == []
+
+
 def test_credentials_in_a_location_are_shown_nowhere(lading: Lading, noble: Path, host: Path) -> None:
     folder = host / "home" / ".local" / "share" / "lading" / "catalog"
     document = {

@@ -47,7 +47,7 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize(
-    "page", [[], {}, {"images": None}, "images", *({"images": [], "next": link} for link in ELSEWHERE)]
+    "page", [[], {}, {"images": None}, "images", *({"images": [{"id": "1"}], "next": link} for link in ELSEWHERE)]
 )
 def test_what_is_no_list_is_a_failure_and_no_token_is_sent_elsewhere(
     server: Faults, catalog: GlanceCatalog, page: object
@@ -76,6 +76,12 @@ def test_the_next_page_is_the_endpoint_s_however_it_is_named(server: Faults, pat
     second = answering({"images": [{"id": "2", "name": "noble"}]})
     server.answer(f"{endpoint}/v2/images?marker=1&name=noble", second)
     assert catalog.find("noble", NOBODY).unwrap().id == "2"
+
+
+def test_a_page_without_images_is_the_last(server: Faults, catalog: GlanceCatalog) -> None:
+    page = answering({"images": [], "next": "/v2/images?marker=1"})
+    server.answer("/v2/images?sort=name%3Aasc%2Cid%3Aasc", page)
+    assert list(catalog.images()) == []
 
 
 BAD = {
@@ -113,9 +119,11 @@ def test_a_list_that_goes_in_circles_is_a_failure(server: Faults, catalog: Glanc
     for marker, following in (("1", "2"), ("2", "1")):
         page = {"images": [{"id": marker}], "next": f"/v2/images?marker={following}"}
         server.answer(f"/v2/images?marker={marker}", answering(page))
-    server.answer("/v2/images?sort=name%3Aasc%2Cid%3Aasc", answering({"images": [], "next": "/v2/images?marker=1"}))
+    server.answer(
+        "/v2/images?sort=name%3Aasc%2Cid%3Aasc", answering({"images": [{"id": "0"}], "next": "/v2/images?marker=1"})
+    )
     listed = catalog.images()
-    assert [next(listed).id, next(listed).id] == ["1", "2"]
+    assert [next(listed).id for _ in range(3)] == ["0", "1", "2"]
     with pytest.raises(CatalogUnavailable, match="again and again"):
         next(listed)
 
