@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from lading.adapters.folders import owner_text
 from lading.adapters.schema import connect, create_file, patiently
 from lading.ports.failures import StoreUnavailable
 
@@ -34,6 +35,7 @@ _ADVICE: Final = {
     sqlite3.SQLITE_IOERR: "see what the kernel's log says of its disk",
     sqlite3.SQLITE_BUSY: "find the process that keeps it locked (fuser names it) and try again",
 }
+_CLOSED: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN})
 _AS_SQLITE: Final = {
     errno.ENOSPC: sqlite3.SQLITE_FULL,
     errno.EDQUOT: sqlite3.SQLITE_FULL,
@@ -207,7 +209,10 @@ def unavailable(path: Path, error: sqlite3.Error | OSError | UnicodeDecodeError)
         text = error.strerror or text
     elif isinstance(error, UnicodeDecodeError):
         text = "database disk image is malformed"
-    return StoreUnavailable(f"the database {path} can't be used: {text}: {_ADVICE.get(code, 'see what it holds')}")
+    whose = owner_text(path) if code in _CLOSED else ""
+    return StoreUnavailable(
+        f"the database {path} can't be used: {text}{whose}: {_ADVICE.get(code, 'see what it holds')}"
+    )
 
 
 def code_of(error: sqlite3.Error | OSError | UnicodeDecodeError) -> int:

@@ -1,14 +1,91 @@
-"""Folders for what is nobody else's business."""
+"""Folders and files for one user only, whatever the umask, and whoever makes them."""
 
+import os
+import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
-__all__ = ["make_private"]
+__all__ = ["give_to_folder_owner", "make_private", "open_private", "owner_text"]
+
+_FILE: Final = 0o600
+_FOLDER: Final = 0o700
 
 
 def make_private(folder: Path) -> None:
-    """Have the folder there, and those above it; the ones that are made are for their owner only. Raises OSError."""
+    """Have the folder there, and those above it; the ones that are made are for their owner only. Raises OSError.
+
+    What root makes in another user's folder is that user's, as SQLite has it with what it makes beside a database: a
+    command of root's must not lock out the service whose files these are.
+    """
     # By itself mkdir makes those above with whatever the umask lets through.
     for each in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
         with suppress(FileExistsError):
-            each.mkdir(mode=0o700)
+            each.mkdir(mode=_FOLDER)
+            if stat.S_IMODE(each.lstat().st_mode) & _FOLDER != _FOLDER:
+                each.chmod(_FOLDER)  # the umask took the owner's own rights
+            if _gives_away(each.parent):
+                descriptor = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    _give(descriptor, each.parent)
+                finally:
+                    os.close(descriptor)
+
+
+def open_private(path: Path, flags: int) -> int:
+    """A descriptor of the file; where `flags` create it, it is for its folder's owner only. Raises OSError."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, _FILE)
+    try:
+        status = os.fstat(descriptor)
+        is_own = status.st_uid == os.geteuid() and stat.S_ISREG(status.st_mode)
+        if flags & os.O_CREAT and is_own and status.st_mode & _FILE != _FILE:
+            os.fchmod(descriptor, _FILE)  # the umask took the owner's own rights
+        if flags & os.O_CREAT and _gives_away(path.parent):
+            _give(descriptor, path.parent)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def give_to_folder_owner(path: Path) -> None:
+    """Give a file that root has just made to the owner of its folder; of others nothing is changed. Raises OSError."""
+    if _gives_away(path.parent):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _give(descriptor, path.parent)
+        finally:
+            os.close(descriptor)
+
+
+def owner_text(path: Path) -> str:
+    """` (it belongs to root, uid 0)`, of the file, or its folder where there is no file; empty for the user's own."""
+    import pwd  # noqa: PLC0415 - only an error needs it, and not every system has it
+
+    what, owner = "it", _owner(path)
+    if owner is None:
+        what, owner = "its folder", _owner(path.parent)
+    if owner in {None, os.geteuid()}:
+        return ""
+    with suppress(KeyError):
+        return f" ({what} belongs to {pwd.getpwuid(owner or 0).pw_name}, uid {owner})"
+    return f" ({what} belongs to uid {owner})"
+
+
+def _owner(path: Path) -> int | None:
+    try:
+        return path.lstat().st_uid
+    except OSError:
+        return None
+
+
+def _gives_away(folder: Path) -> bool:
+    return os.geteuid() == 0 and folder.stat().st_uid != 0
+
+
+def _give(descriptor: int, folder: Path) -> None:
+    status, owner = os.fstat(descriptor), folder.stat()
+    # Whoever owns the folder may have put another name of a file there that they may not touch.
+    is_new = status.st_uid == 0 and (stat.S_ISDIR(status.st_mode) or status.st_nlink == 1)
+    if is_new:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
 
-from lading.adapters.folders import make_private
+from lading.adapters.folders import make_private, open_private
 from lading.ports.failures import StoreUnavailable
 
 __all__ = ["APPLICATION_ID", "BUSY_SECONDS", "MIGRATIONS", "connect", "create_file", "foreign", "newer", "patiently"]
@@ -84,7 +84,7 @@ def create_file(path: Path) -> None:
 
 def _create(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.close(open_private(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -13,6 +13,7 @@ from typing import Final
 from returns.result import Failure, Success
 
 from lading.adapters.documents import catalog_image, image_to_document, read_json, unnested
+from lading.adapters.folders import make_private, open_private
 from lading.adapters.transfer.opening import absolute_path, open_regular
 from lading.ports.image import Image
 
@@ -108,7 +109,7 @@ class DocumentFolder:
     def _alone(self) -> Iterator[None]:
         """While no other thread or process changes the folder. Afterwards what was changed has reached the disk."""
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.path)
             with _descriptor(self.path / ".lock", os.O_RDWR | os.O_CREAT) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
@@ -199,7 +200,7 @@ def _write(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _descriptor(path: Path, flags: int) -> Iterator[int]:
-    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(path, flags)
     try:
         yield descriptor
     finally:

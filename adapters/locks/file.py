@@ -2,13 +2,14 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from lading.adapters.folders import make_private
+from lading.adapters.folders import give_to_folder_owner, make_private, owner_text
 from lading.adapters.locks.holding import Holding
 from lading.ports.failures import StoreUnavailable
 
@@ -57,11 +58,10 @@ class FileLocks:
                     return None
                 _log.info("waiting for somebody else to be done with %s", name)
                 lock.acquire()
+            with suppress(FileNotFoundError):
+                give_to_folder_owner(path)
         except (OSError, NotImplementedError) as error:
-            words = getattr(error, "strerror", None) or str(error)
-            raise StoreUnavailable(
-                f"the lock {path} can't be taken: {words}: let this user write its folder, or configure [locks]"
-            ) from error
+            raise StoreUnavailable(_why_not_taken(path, error)) from error
 
         def release() -> None:
             # While it is still held: whoever opened it meanwhile finds that it has lost its name, and looks again.
@@ -70,3 +70,13 @@ class FileLocks:
             lock.release()
 
         return release
+
+
+def _why_not_taken(path: Path, error: OSError | NotImplementedError) -> str:
+    told = f"the lock {path} can't be taken: {getattr(error, 'strerror', None) or error}"
+    if not isinstance(error, PermissionError) or not (whose := owner_text(path)):
+        return f"{told}: let this user write its folder, or configure [locks]"
+    if not os.path.lexists(path):
+        return f"{told}{whose}: run this as that user, or configure [locks]"
+    # Whether somebody holds it, only who may open it can tell.
+    return f"{told}{whose}: when no command of that user's runs, remove it: rm {path}"

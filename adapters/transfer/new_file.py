@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -65,7 +66,7 @@ class NewFile:
 
     def finish(self) -> Fingerprint:
         """Give it its mode, and have its bytes reach the disk; what it is, but for its ctime."""
-        if self._mode != PRIVATE:
+        if stat.S_IMODE(os.fstat(self.descriptor).st_mode) != self._mode:
             os.fchmod(self.descriptor, self._mode)
         os.fsync(self.descriptor)
         return fingerprint(os.fstat(self.descriptor))

@@ -70,6 +70,8 @@ def open_part(target: str) -> int:
 def create_part(target: str, mode: int) -> int:
     """A descriptor of a new file at `part_path`, where there is none. Raises OSError."""
     descriptor = os.open(part_path(target), os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
+    if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+        os.fchmod(descriptor, mode)  # the umask took the owner's own rights, without which nothing can be resumed
     _claim(descriptor)
     return descriptor
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from lading.ports.locks import Locks, Unlocked
 SHARED: Final[dict[str, Callable[[Path], Locks]]] = {"file": lambda folder: FileLocks(folder / "locks")}
 """Those that several processes, or several adapters of one process, can go by."""
 ADAPTERS: Final[dict[str, Callable[[Path], Locks]]] = {"memory": lambda _: MemoryLocks(), **SHARED}
+NOBODY: Final = 65534
 GUARD: Final = 30.0
 """Seconds after which something hangs."""
 
@@ -309,6 +311,54 @@ def refusal(locks: Locks) -> str:
     with pytest.raises(StoreUnavailable) as refused, locks.hold("a"):
         pass
     return str(refused.value)
+
+
+def told_to_nobody(folder: Path) -> str:
+    """What another user is told who takes the lock."""
+    import filelock  # noqa: F401, PLC0415 - that user may be unable to read it
+
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            os.write(writing, refusal(FileLocks(folder)).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        told = said.read()
+    os.waitpid(child, 0)
+    return told
+
+
+def test_whose_lock_it_is_and_what_to_do_is_told_to_another_user() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to be another user")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        assert "(its folder belongs to root, uid 0): run this as that user" in told_to_nobody(folder)
+        with FileLocks(folder).hold("a"):
+            # Made by root before the folder was another user's: it belongs to root.
+            os.chown(folder, NOBODY, NOBODY)
+            [path] = folder.iterdir()
+            told = told_to_nobody(folder)
+        assert "(it belongs to root, uid 0): when no command of that user's runs, remove it" in told
+        assert told.endswith(f"rm {path}")
+
+
+def test_a_lock_that_root_holds_in_another_users_folder_is_that_users() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to be another user")
+    with tempfile.TemporaryDirectory() as name:
+        os.chown(name, NOBODY, NOBODY)
+        with FileLocks(Path(name)).hold("a"):
+            pass
+        with FileLocks(Path(name)).hold("a"):
+            # Killed now, it leaves a file that the other user's next command takes, and removes.
+            [path] = Path(name).iterdir()
+            assert path.stat().st_uid == NOBODY
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:

@@ -277,18 +277,25 @@ def told_to_nobody(path: Path) -> list[str]:
 
 
 ACCESS: Final = "let this user write the file and its folder, or configure another path"
+WHOSE: Final = " ({} belongs to root, uid 0)" if os.geteuid() == 0 else ""
 NO_FILE: Final = "see that it is a file, in a folder, and that this user may write both"
 
 
 def test_who_may_not_write_its_folder_is_told_when_writing(folder: Path) -> None:
     folder.chmod(0o555)
     path = folder / "lading.db"
-    assert told_to_nobody(path) == ["", f"the database {path} can't be used: Permission denied: {ACCESS}"]
+    assert told_to_nobody(path) == [
+        "",
+        f"the database {path} can't be used: Permission denied{WHOSE.format('its folder')}: {ACCESS}",
+    ]
 
 
 @pytest.mark.parametrize(
     ("mode", "reason"),
-    [(0o000, f"unable to open database file: {NO_FILE}"), (0o444, f"attempt to write a readonly database: {ACCESS}")],
+    [
+        (0o000, f"unable to open database file{WHOSE.format('it')}: {NO_FILE}"),
+        (0o444, f"attempt to write a readonly database{WHOSE.format('it')}: {ACCESS}"),
+    ],
     ids=["may not read it either", "may read it"],
 )
 def test_who_may_not_write_it_is_told(folder: Path, mode: int, reason: str) -> None:

@@ -168,7 +168,7 @@ def test_settings_that_are_wrong_are_told_without_their_secrets(marked: Marked) 
         assert (done.returncode, [*marked.leaks(done)]) == (2, [])
 
 
-@pytest.mark.parametrize("mask", [0o000, 0o077])
+@pytest.mark.parametrize("mask", [0o000, 0o077, 0o777])
 def test_files_are_for_their_owners_eyes_only_whatever_the_mask(
     marked: Marked, mask: int, lading: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
@@ -182,10 +182,16 @@ def test_files_are_for_their_owners_eyes_only_whatever_the_mask(
             "fetch", "good", "vms/1", LADING_CATALOG__FOLDER=str(marked.top / "catalog"),
             LADING_ASSOCIATIONS__PATH=str(marked.top / "deep" / "state" / "a.sqlite"), **environment,
         )  # fmt: skip
+        added = lading("catalog", "add", "vms/1", HOME=str(marked.top / "deep" / "home"))
     finally:
         os.umask(before)
+    assert (added.returncode, added.stderr) == (0, "")
     assert (done.returncode, done.stderr) == (0, "")
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (marked.top / "deep").rglob("*")}
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode)
+        for path in (marked.top / "deep").rglob("*")
+        if not path.is_symlink()
+    }
     modes["1"] = stat.S_IMODE((marked.top / "vms" / "1").stat().st_mode)
     assert {mode & 0o077 for mode in modes.values()} == {0}
     assert modes["1"] == 0o600
