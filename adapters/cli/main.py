@@ -99,7 +99,8 @@ def _broken(error: Exception) -> int:
         with suppress(OSError):
             for line in exception_lines(error):
                 click.echo(printable(masked(line), sys.stderr), err=True)
-    told = f"internal error, {type(error).__name__} in {_module_of(error)} (-vv shows where; please report it)"
+    todo = "run the command again with -vv, and give what it prints to whoever maintains lading for you"
+    told = f"internal error, {type(error).__name__} in {_module_of(error)}. This is a bug of lading's: {todo}"
     return _ended("internal_error", told, Exit.INTERNAL)
 
 

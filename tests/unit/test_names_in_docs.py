@@ -1,0 +1,97 @@
+"""What the docs and the docstrings name is there: variables, settings, files, commands and their options."""
+
+import pydoc
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+from lading.adapters import settings
+from lading.adapters.cli.main import cli
+from lading.adapters.handlers.settings import BUILT_IN
+from lading.adapters.reading import read_variables
+from lading.adapters.settings import read_settings
+
+ROOT = Path(__file__).parents[2]
+DOCS = (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md")))
+SOURCES = tuple(each for folder in ("adapters", "domain", "ports") for each in sorted((ROOT / folder).rglob("*.py")))
+KNOWN: Mapping[str, set[str]] = {
+    "catalog": {"kind", "folder", "cloud", "hosts"},
+    "associations": {"kind", "path"},
+    "journal": {"kind", "path"},
+    "locks": {"kind", "folder"},
+    "landing": {each.name for each in fields(settings.LandingSettings)},
+    "network": {each.name for each in fields(settings.NetworkSettings)},
+    "handlers": {"order"},
+    **{f"handlers.{name}": {each.name for each in fields(cls)} for name, cls in BUILT_IN.items()},
+}
+"""The settings, by section."""
+
+
+def test_the_known_settings_are_those_that_are_read() -> None:
+    kinds = [settings._CATALOGS, settings._ASSOCIATIONS, settings._JOURNALS, settings._LOCKS]  # noqa: SLF001 - the lists
+    for section, known in zip(("catalog", "associations", "journal", "locks"), kinds, strict=True):
+        assert KNOWN[section] == {each.name for cls in known.values() for each in fields(cls)}
+    assert {name.partition(".")[0] for name in KNOWN} == set(settings._SECTIONS)  # noqa: SLF001 - likewise
+
+
+@pytest.mark.parametrize("path", [*DOCS, *SOURCES], ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_variable_and_setting_that_is_named_exists(path: Path) -> None:
+    text = path.read_text()
+    for name in re.findall(r"\bLADING\w*[A-Z]\b", text):
+        assert name == "LADING_CONFIG" or _is_setting(name), f"{name} sets nothing"
+    sections = "|".join(map(re.escape, KNOWN))
+    for section, key in re.findall(rf"\[({sections})\]`? ([a-z_]+)", text):
+        assert key in KNOWN[section], f"[{section}] has no {key}"
+
+
+def _is_setting(name: str) -> bool:
+    (variable,) = read_variables({name: "x"}, settings._SECTIONS)  # noqa: SLF001 - the list
+    *section, key = variable.path
+    return key in KNOWN[".".join(section)]
+
+
+def _examples() -> Iterator[tuple[str, str]]:
+    for path in DOCS:
+        for number, block in enumerate(re.findall(r"```toml\n(.*?)```", path.read_text(), re.DOTALL)):
+            if "entry-points" not in block:
+                yield f"{path.name} {number}", block
+    (block,) = re.findall(r"\n\n(    \[catalog\].*?)\n\n", settings.__doc__ or "", re.DOTALL)
+    yield "settings.py", block
+
+
+@pytest.mark.parametrize("block", [block for _, block in _examples()], ids=[name for name, _ in _examples()])
+def test_each_example_of_a_settings_file_is_one(block: str) -> None:
+    assert read_settings(tomllib.loads(block), {"HOME": "/home/me"})
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_each_file_that_the_docs_name_exists(path: Path) -> None:
+    known = {each.name for each in ROOT.rglob("*.py") if ".venv" not in each.parts}
+    for name in re.findall(r"(?<![\w./-])([\w/-]+\.(?:py|md))\b", path.read_text()):
+        assert (ROOT / name).exists() or (path.parent / name).exists() or Path(name).name in known, name
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_each_command_and_option_that_the_docs_name_exists(path: Path) -> None:
+    for line in re.findall(r"(?:\$ |`)(lading [^`#\n]+)", path.read_text()):
+        for words in (each.split() for each in line.split(" · ")):
+            command: click.Command = cli
+            for word in words[words[0] == "lading" :]:
+                if isinstance(command, click.Group) and not word.startswith("-"):
+                    names = word.split("|")
+                    assert set(names) <= set(command.commands), line
+                    command = command.commands[names[0]]
+                for option in re.findall(r"--[a-z-]+", word):
+                    options = {each for parameter in command.params for each in parameter.opts}
+                    assert option in {"--help", "--version"} | options, line
+
+
+def test_help_on_reading_settings_shows_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_OF_THE_TESTER", "hunter2")
+    for each in (settings, settings.load_settings, settings.read_settings):
+        assert "hunter2" not in pydoc.render_doc(each)
