@@ -33,6 +33,8 @@ class FetchRequest:
     observer: Observer = field(default_factory=Silence, repr=False, compare=False)
     size: int | None = None
     """Bytes that the target shall have, not fewer than the image; None: as many as the image."""
+    even_if_in_use: bool = False
+    """With `force`: whether it may be replaced although another program has it locked, as QEMU has disks."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_id", (self.image_id or "").strip() or None)

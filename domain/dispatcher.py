@@ -175,17 +175,23 @@ class Dispatcher:
         return tuple(self._in_order(request))
 
     def remove(
-        self, target: str, context: Context = NOBODY, *, force: bool = False
+        self, target: str, context: Context = NOBODY, *, force: bool = False, even_if_in_use: bool = False
     ) -> Result[Association, TargetFailure]:
         """Have the associated handler remove what it put at the target, and forget it. Gives what was recorded.
 
-        `force` removes what is there even when it is another thing than was put there.
+        `force` removes what is there even when it is another thing than was put there; `even_if_in_use` removes what
+        another program has locked.
         """
-        return self._targets.remove(target.strip(), context, force=force)
+        return self._targets.remove(target.strip(), context, force=force, even_if_in_use=even_if_in_use)
 
-    def move(self, source: str, destination: str, context: Context = NOBODY) -> Result[Association, TargetFailure]:
-        """Have the associated handler move the source to the destination. Gives what is recorded there now."""
-        return self._targets.move(source.strip(), destination.strip(), context)
+    def move(
+        self, source: str, destination: str, context: Context = NOBODY, *, even_if_in_use: bool = False
+    ) -> Result[Association, TargetFailure]:
+        """Have the associated handler move the source to the destination. Gives what is recorded there now.
+
+        What another program has locked is moved within its file system; to another one only `even_if_in_use`.
+        """
+        return self._targets.move(source.strip(), destination.strip(), context, even_if_in_use=even_if_in_use)
 
     def verify(self, target: str, context: Context = NOBODY) -> Result[Association, TargetFailure]:
         """Have the associated handler read what is at the target, all of it. Gives what is recorded of it now.
@@ -206,8 +212,9 @@ class Dispatcher:
         """The order that is a law, lazily: nothing is looked up before it is its turn."""
         association = value_or_raise(self._ledger.associations.get(request.target)) if request.target else None
         work = Work(
-            request.target, None, None, request.context, association, request.force, request.observer, size=request.size
-        )
+            request.target, None, None, request.context, association, request.force, request.observer,
+            size=request.size, even_if_in_use=request.even_if_in_use,
+        )  # fmt: skip
 
         if association is not None and _leads(association, request):
             yield from self._by_association(association, work, request)

@@ -50,6 +50,8 @@ class Work:
     """What the journal has of this, with the notes of an earlier one that was cut off; None when it has nothing."""
     size: int | None = None
     """Bytes that the target shall have in the end, for a handler that is `Resizing`; None: as many as the image."""
+    even_if_in_use: bool = False
+    """Whether what is at the target may be taken away although another program has it locked, as QEMU has disks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ __all__ = [
     "Refusal",
     "Scope",
     "TargetFailed",
+    "TargetInUse",
     "TargetOccupied",
     "Unavailable",
     "Unconfigured",
@@ -95,4 +96,22 @@ class TargetFailed:
     scope: ClassVar[Scope] = Scope.REQUEST
 
 
-Refusal = Unsupported | Unavailable | Mismatched | Unsettled | Unconfigured | Faulted | TargetOccupied | TargetFailed
+@dataclass(frozen=True, slots=True)
+class TargetInUse:
+    """Another program uses what is at the target, so that it must not be taken away."""
+
+    reason: str
+    scope: ClassVar[Scope] = Scope.REQUEST
+
+
+Refusal = (
+    Unsupported
+    | Unavailable
+    | Mismatched
+    | Unsettled
+    | Unconfigured
+    | Faulted
+    | TargetOccupied
+    | TargetFailed
+    | TargetInUse
+)

@@ -40,23 +40,33 @@ class Targets:
         self._associations = ledger.associations
         self._recovery = recovery
 
-    def remove(self, target: str, context: Context, *, force: bool) -> Result[Association, TargetFailure]:
+    def remove(
+        self, target: str, context: Context, *, force: bool, even_if_in_use: bool = False
+    ) -> Result[Association, TargetFailure]:
         """Have the handler remove what is at the target, and forget it."""
 
         def release(held: _Held) -> Result[Association, TargetFailure]:
             return (
-                _answer(held, type(None), held.handler.remove, replace(held.work, force=force))
+                _answer(
+                    held,
+                    type(None),
+                    held.handler.remove,
+                    replace(held.work, force=force, even_if_in_use=even_if_in_use),
+                )
                 .bind(lambda _: self._associations.remove(held.association.target))
                 .map(lambda _: held.association)
             )
 
         return self._written(Verb.REMOVE, target, context, release, force=force)
 
-    def move(self, source: str, destination: str, context: Context) -> Result[Association, TargetFailure]:
+    def move(
+        self, source: str, destination: str, context: Context, *, even_if_in_use: bool = False
+    ) -> Result[Association, TargetFailure]:
         """Have the handler move the source to the destination, and record it there."""
 
         def relocate(held: _Held) -> Result[Association, TargetFailure]:
-            return _answer(held, Landing, held.handler.move, held.work, destination).bind(
+            work = replace(held.work, even_if_in_use=even_if_in_use)
+            return _answer(held, Landing, held.handler.move, work, destination).bind(
                 lambda landing: record(held, landing)
             )
 

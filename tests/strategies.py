@@ -22,6 +22,7 @@ from lading import (
     Mismatched,
     Refusal,
     TargetFailed,
+    TargetInUse,
     TargetOccupied,
     Unavailable,
     Unconfigured,
@@ -41,7 +42,7 @@ HUSH = "HUSH"
 
 REASONS = ("no", "not here", "HTTP 403")
 _LOCATION_REFUSALS = (Unsupported, Unavailable, Mismatched, Unsettled)
-_OTHER_REFUSALS = (Unconfigured, Faulted, TargetOccupied, TargetFailed)
+_OTHER_REFUSALS = (Unconfigured, Faulted, TargetOccupied, TargetFailed, TargetInUse)
 
 
 # Spellings.

@@ -2,8 +2,8 @@
 
 import logging
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
 import click
 from typing_extensions import override
@@ -11,8 +11,9 @@ from typing_extensions import override
 from lading.adapters.transfer.opening import absolute_path
 from lading.ports.catalog import ImageListing, ImageRegistry
 
-__all__ = ["PATH", "SIZE", "complete_images", "local_target", "offered"]
+__all__ = ["PATH", "SIZE", "complete_images", "in_use_option", "local_target", "offered"]
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 PATH: Final = click.Path(readable=False)
 """Completed as a path; whether anything is there, and who may read it, is found out when it is used."""
 _BYTES: Final = re.compile(r"([1-9][0-9]{0,18})([KMGT]?)(?:i?B)?", re.IGNORECASE)
@@ -35,6 +36,11 @@ class _Size(click.ParamType[int]):
 
 
 SIZE: Final = _Size()
+
+
+def in_use_option(told: str) -> Callable[[_Command], _Command]:
+    """`--even-if-in-use`, which this says in the command's help."""
+    return click.option("--even-if-in-use", is_flag=True, help=told)
 
 
 def local_target(text: str) -> str:

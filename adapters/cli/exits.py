@@ -4,7 +4,7 @@ from enum import IntEnum
 
 from lading.adapters.tables import SettingsError
 from lading.domain.failures import HandlerRefused, NoHandlerAvailable, NotAssociated
-from lading.domain.refusals import Refusal, TargetOccupied
+from lading.domain.refusals import Refusal, TargetInUse, TargetOccupied
 from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
 
 __all__ = ["Exit", "exit_code"]
@@ -21,7 +21,7 @@ class Exit(IntEnum):
     """No image, or more than one, goes by this name."""
     NO_HANDLER = 4
     TARGET_CONFLICT = 5
-    """Something is at the target that must not be overwritten."""
+    """Something is at the target that must not be overwritten or taken away."""
     NOT_RECORDED = 6
     """Nothing is recorded for the target."""
     FAILED = 7
@@ -51,4 +51,4 @@ def exit_code(failure: LadingError) -> Exit:
 
 
 def _of_refusal(refusal: Refusal | None, otherwise: Exit) -> Exit:
-    return Exit.TARGET_CONFLICT if isinstance(refusal, TargetOccupied) else otherwise
+    return Exit.TARGET_CONFLICT if isinstance(refusal, TargetOccupied | TargetInUse) else otherwise

@@ -6,7 +6,7 @@ import time
 import click
 from returns.result import Failure, Result, Success
 
-from lading.adapters.cli.arguments import PATH, SIZE, complete_images, local_target
+from lading.adapters.cli.arguments import PATH, SIZE, complete_images, in_use_option, local_target
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, attempt_records, say, size_text, verified_text
@@ -26,15 +26,18 @@ __all__ = ["explain", "fetch"]
 @click.argument("image", shell_complete=complete_images)
 @click.argument("target", type=PATH)
 @click.option("--force", is_flag=True, help="Replace what is at the target.")
+@in_use_option("With --force: replace it even when another program has it locked, as a guest has its disk.")
 @click.option("--size", type=SIZE, help="Make the target that large (20G, say), by a handler that can: rbd, cinder.")
 @command_options
-def fetch(session: Session, image: str, target: str, *, force: bool, size: int | None) -> None:
+def fetch(session: Session, image: str, target: str, *, force: bool, even_if_in_use: bool, size: int | None) -> None:
     """Bring IMAGE (an id or a name) to TARGET by the cheapest handler that can."""
     target = local_target(target)
     started = time.monotonic()
     dispatcher = session.container.dispatcher()
     with watching(image) as observer:
-        outcome = dispatcher.fetch(FetchRequest(image, target, force=force, observer=observer, size=size))
+        outcome = dispatcher.fetch(
+            FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, observer=observer, size=size)
+        )
     staged = session.value(outcome)
     seconds = time.monotonic() - started
     if session.json:
@@ -82,15 +85,18 @@ def _named(staged: Staged) -> str:
 @click.argument("image", shell_complete=complete_images)
 @click.argument("target", type=PATH)
 @click.option("--force", is_flag=True, help="As if fetch were told to replace what is at the target.")
+@in_use_option("As if fetch were told to replace even what another program has locked.")
 @click.option("--size", type=SIZE, help="As if fetch were told to make the target that large.")
 @command_options
-def explain(session: Session, image: str, target: str, *, force: bool, size: int | None) -> None:
+def explain(session: Session, image: str, target: str, *, force: bool, even_if_in_use: bool, size: int | None) -> None:
     """Show the attempts that fetching IMAGE to TARGET would make, in order, and why each would or would not do.
 
     Touches nothing. Exits as fetch would when none would do.
     """
     target = local_target(target)
-    plan = session.container.dispatcher().plan(FetchRequest(image, target, force=force, size=size))
+    plan = session.container.dispatcher().plan(
+        FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, size=size)
+    )
     foreseen = _foresee(plan)
     chosen = next((attempt for attempt, outlook in foreseen if isinstance(outlook, Success)), None)
     if session.json:

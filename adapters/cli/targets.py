@@ -7,7 +7,7 @@ from typing import Final
 import click
 from returns.result import Failure
 
-from lading.adapters.cli.arguments import PATH, complete_images, local_target
+from lading.adapters.cli.arguments import PATH, complete_images, in_use_option, local_target
 from lading.adapters.cli.output import as_json, association_record, say, say_row, size_text, time_text, verified_text
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.transfer.standing import is_intact, status_of
@@ -27,10 +27,12 @@ _WIDTHS: Final = (40, 24, 10)
 @click.command(short_help="Remove a target, and forget it.")
 @click.argument("target", type=PATH)
 @click.option("--force", is_flag=True, help="Remove what is there even when it is another file than was fetched.")
+@in_use_option("Remove it even when another program has it locked, as a running guest has its disk.")
 @command_options
-def rm(session: Session, target: str, *, force: bool) -> None:
+def rm(session: Session, target: str, *, force: bool, even_if_in_use: bool) -> None:
     """Have the handler that brought TARGET remove it, and forget it."""
-    removed = session.value(session.container.dispatcher().remove(local_target(target), force=force))
+    dispatcher = session.container.dispatcher()
+    removed = session.value(dispatcher.remove(local_target(target), force=force, even_if_in_use=even_if_in_use))
     if session.json:
         as_json(association_record(removed))
     else:
@@ -40,10 +42,14 @@ def rm(session: Session, target: str, *, force: bool) -> None:
 @click.command(short_help="Move a target.")
 @click.argument("source", type=PATH)
 @click.argument("destination", type=PATH)
+@in_use_option("Move it to another file system even when another program has it locked.")
 @command_options
-def mv(session: Session, source: str, destination: str) -> None:
+def mv(session: Session, source: str, destination: str, *, even_if_in_use: bool) -> None:
     """Have the handler that brought SOURCE move it to DESTINATION, where nothing may be."""
-    moved = session.value(session.container.dispatcher().move(local_target(source), local_target(destination)))
+    dispatcher = session.container.dispatcher()
+    moved = session.value(
+        dispatcher.move(local_target(source), local_target(destination), even_if_in_use=even_if_in_use)
+    )
     if session.json:
         as_json(association_record(moved))
     else:

@@ -3,20 +3,20 @@
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from lading.adapters.transfer.no_replace import NO_LINKS, NO_TMPFILE, rename_no_replace
 from lading.adapters.transfer.opening import fingerprint
-from lading.adapters.transfer.partial import create_part, drop_part, open_part, part_path
+from lading.adapters.transfer.partial import create_part, drop_part, open_part, part_path, release_part
 from lading.ports.association import Fingerprint
 
 __all__ = ["PRIVATE", "NewFile"]
 
 PRIVATE: Final = 0o600
 """Nobody but the owner reads or writes it."""
-# What file systems without O_TMPFILE answer (open(2)); a kernel that doesn't know it sees a folder opened to write.
-_NO_TMPFILE: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOTSUP})
 
 
 class NewFile:
@@ -58,16 +58,17 @@ class NewFile:
             try:
                 return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, PRIVATE, dir_fd=self._folder)
             except OSError as error:
-                if error.errno not in _NO_TMPFILE:
+                if error.errno not in NO_TMPFILE:
                     raise
         descriptor = create_part(self._target, PRIVATE)
         self._temporary = self._part
         return descriptor
 
     def finish(self) -> Fingerprint:
-        """Give it its mode, and have its bytes reach the disk; what it is, but for its ctime."""
+        """Give it its mode, where files have one, and have its bytes reach the disk; what it is, but for its ctime."""
         if stat.S_IMODE(os.fstat(self.descriptor).st_mode) != self._mode:
-            os.fchmod(self.descriptor, self._mode)
+            with suppress(PermissionError):  # vfat: all files have the mode that the mount says
+                os.fchmod(self.descriptor, self._mode)
         os.fsync(self.descriptor)
         return fingerprint(os.fstat(self.descriptor))
 
@@ -88,14 +89,27 @@ class NewFile:
             self._temporary = None
             os.fsync(self._folder)
         else:
-            self._link(self._name)
+            self._appear()
             try:
                 self._drop_temporary()
                 os.fsync(self._folder)
             except BaseException:
                 os.unlink(self._name, dir_fd=self._folder)
                 raise
+        release_part(self.descriptor)
         return fingerprint(os.fstat(self.descriptor))
+
+    def _appear(self) -> None:
+        """Give it the target's name, if nothing has that name."""
+        try:
+            self._link(self._name)
+        except OSError as error:
+            if self._temporary is None or error.errno not in NO_LINKS:
+                raise
+            if not os.path.samestat(os.fstat(self.descriptor), os.lstat(self._temporary, dir_fd=self._folder)):
+                raise FileNotFoundError(errno.ENOENT, "its temporary file was replaced by another") from error
+            rename_no_replace(self._temporary, self._name, folder=self._folder)
+            self._temporary = None
 
     def _link(self, name: str) -> None:
         # By its descriptor, where it can be: no other file that has come to its temporary name. Given folder

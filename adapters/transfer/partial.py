@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -23,6 +24,7 @@ __all__ = [
     "kept_bytes",
     "open_part",
     "part_path",
+    "release_part",
     "start_from",
 ]
 
@@ -106,6 +108,12 @@ def _claim(descriptor: int) -> None:
         if error.errno not in _NO_LOCKS:
             os.close(descriptor)
             raise
+
+
+def release_part(descriptor: int) -> None:
+    """Give up the claim on a file that is published now: also that of a child that was forked meanwhile."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def kept_bytes(descriptor: int) -> int:

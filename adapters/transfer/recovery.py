@@ -1,12 +1,14 @@
 """Finding out how far something came that was cut off, and leaving nothing of it lying about."""
 
 import contextlib
+import errno
 import os
 import stat
 
 from returns.result import Failure, Result, Success
 
 from lading.adapters.transfer.errors import answering, flush_folder
+from lading.adapters.transfer.in_use import is_in_use
 from lading.adapters.transfer.notes import noted_file, noted_landing
 from lading.adapters.transfer.opening import fingerprint
 from lading.adapters.transfer.partial import drop_part, start_from
@@ -65,6 +67,8 @@ def _of_move(intent: Intent) -> Landing | Kept:
     _drop(destination)
     flush_folder(destination)
     if here is not None and _is(moving, here):
+        if copied and is_in_use(source):
+            raise OSError(errno.EBUSY, "its copy is there, but another program has it locked")
         os.unlink(source)
     with contextlib.suppress(FileNotFoundError):
         flush_folder(source)

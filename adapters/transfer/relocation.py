@@ -1,13 +1,10 @@
 """Removing and moving what was landed: the very file, and nothing that came in its place."""
 
 import contextlib
-import ctypes
 import errno
 import logging
 import os
-import sys
 from contextlib import closing
-from typing import Final
 
 from returns.result import Failure, Result, Success
 
@@ -15,10 +12,11 @@ from lading.adapters.transfer.audit import Audit
 from lading.adapters.transfer.errors import answering, flush_folder
 from lading.adapters.transfer.filling import Filling
 from lading.adapters.transfer.new_file import NewFile
+from lading.adapters.transfer.no_replace import rename_no_replace, require_no_replace
 from lading.adapters.transfer.notes import Notes
 from lading.adapters.transfer.opening import fingerprint, open_regular
 from lading.adapters.transfer.sources import FileSource
-from lading.adapters.transfer.standing import is_intact, objection, status_of
+from lading.adapters.transfer.standing import is_intact, objection, status_of, use_of
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, TargetFailed, Unsupported
 from lading.ports.association import Fingerprint
@@ -26,17 +24,13 @@ from lading.ports.association import Fingerprint
 __all__ = ["changed", "move", "remove"]
 
 _log = logging.getLogger(__name__)
-_RENAME_NOREPLACE: Final = 1
-_AT_FDCWD: Final = -100
-# renameat2(2): a kernel, C library or file system that can't; link(2): no hard links here.
-_CANNOT: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOTSUP})
 
 
 def remove(work: Work) -> Result[None, Refusal]:
     """Remove the file at the target; that there is none is a success."""
 
     def unlink() -> Result[None, Refusal]:
-        if (why_not := objection(work)) is not None:
+        if (why_not := objection(work) or use_of(work)) is not None:
             return Failure(why_not)
         try:
             os.unlink(work.target)
@@ -78,7 +72,7 @@ def changed(file: Fingerprint) -> Fingerprint:
 
 def _relocate(work: Work, destination: str, notes: Notes) -> Result[Fingerprint, Refusal]:
     try:
-        _rename(work.target, destination)
+        rename_no_replace(work.target, destination)
     except OSError as error:
         if error.errno == errno.EXDEV:
             return _copy_away(work, destination, notes)
@@ -87,43 +81,17 @@ def _relocate(work: Work, destination: str, notes: Notes) -> Result[Fingerprint,
         flush_folder(destination)
         flush_folder(work.target)
     except BaseException:
-        _rename(destination, work.target)
+        rename_no_replace(destination, work.target)
         raise
     # Taken last: a change of name shows in the ctime.
     return Success(fingerprint(os.lstat(destination)))
-
-
-def _rename(source: str, destination: str) -> None:
-    """Rename in one step, overwriting nothing; where the system can't, by a second name, and back if that fails."""
-    try:
-        _rename_exclusively(source, destination)
-    except OSError as error:
-        if error.errno not in _CANNOT:
-            raise
-        os.link(source, destination, follow_symlinks=False)
-        try:
-            os.unlink(source)
-        except BaseException:
-            os.unlink(destination)
-            raise
-
-
-def _rename_exclusively(source: str, destination: str) -> None:
-    if sys.platform != "linux":
-        raise OSError(errno.ENOSYS, "no renameat2")
-    libc = ctypes.CDLL(None, use_errno=True)
-    arguments = (_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(destination), ctypes.c_uint(_RENAME_NOREPLACE))
-    if not hasattr(libc, "renameat2"):
-        raise OSError(errno.ENOSYS, "no renameat2")
-    if libc.renameat2(*arguments) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), source, None, destination)
 
 
 def _copy_away(work: Work, destination: str, notes: Notes) -> Result[Fingerprint, Refusal]:
     """Copy to the other file system, mode and owner too, and let go of the source when the copy is safe there."""
 
     def copy(descriptor: int) -> Result[Fingerprint, Refusal]:
+        require_no_replace(os.path.dirname(destination))
         mode = os.fstat(descriptor).st_mode & 0o7777
         with closing(FileSource(descriptor)) as source, NewFile(destination, mode=mode) as new:
             Filling(source, new.descriptor, Audit.none(), work.observer).copy(source)
@@ -132,12 +100,17 @@ def _copy_away(work: Work, destination: str, notes: Notes) -> Result[Fingerprint
                 os.fchown(new.descriptor, status.st_uid, status.st_gid)
             if not source.is_unchanged:
                 return Failure(TargetFailed(f"{work.target} was written to while it was copied"))
+            # A guest may have been started meanwhile.
+            if (in_use := use_of(work)) is not None:
+                return Failure(in_use)
             noted = notes.copied(new.finish())
             if isinstance(noted, Failure):
                 return noted
             published = new.publish(replace=False)
         return _let_go(work.target, destination).map(lambda _: published)
 
+    if (in_use := use_of(work)) is not None:
+        return Failure(in_use)
     opened: Result[int, Refusal] = open_regular(work.target).alt(TargetFailed)
     return opened.bind(copy)
 

@@ -5,12 +5,14 @@ import stat
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.transfer.in_use import is_in_use
+from lading.adapters.transfer.no_replace import require_no_replace
 from lading.adapters.transfer.opening import fingerprint
 from lading.domain.handler import Landing, Work
-from lading.domain.refusals import Refusal, TargetFailed, TargetOccupied, Unsupported
+from lading.domain.refusals import Refusal, TargetFailed, TargetInUse, TargetOccupied, Unsupported
 from lading.ports.association import Association
 
-__all__ = ["is_intact", "objection", "standing", "status_of"]
+__all__ = ["is_intact", "objection", "standing", "status_of", "use_of"]
 
 
 def status_of(target: str) -> os.stat_result | None:
@@ -49,6 +51,14 @@ def objection(work: Work) -> TargetOccupied | Unsupported | None:
     return None
 
 
+def use_of(work: Work) -> TargetInUse | None:
+    """Why the file at the target is not to be taken away: another program has it locked."""
+    if work.even_if_in_use or not is_in_use(work.target):
+        return None
+    told = "another program has it locked, as QEMU does with a running guest's disk"
+    return TargetInUse(f"{work.target} is in use: {told}; end that first, or --even-if-in-use")
+
+
 def standing(work: Work) -> Result[Landing | None, Refusal]:
     """None when the target is free to be written; a Landing when the image is there already, intact; else a refusal.
 
@@ -63,23 +73,33 @@ def standing(work: Work) -> Result[Landing | None, Refusal]:
     except ValueError as error:
         return Failure(TargetFailed(f"{work.target!r} is no path: {error}"))
     if status is None:
-        return _room(os.path.dirname(work.target))
+        return _room(os.path.dirname(work.target), force=work.force)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
         return Failure(TargetOccupied(f"{work.target} is not a file"))
-    return Success(None) if work.force else _as_recorded(work, status)
+    return _as_forced(work) if work.force else _as_recorded(work, status)
 
 
-def _room(folder: str) -> Result[Landing | None, Refusal]:
+def _room(folder: str, *, force: bool) -> Result[Landing | None, Refusal]:
     """Whether a file can be made there, as far as can be seen."""
     if not os.path.isdir(folder):
         return Failure(TargetFailed(f"the folder {folder} does not exist"))
     if not os.access(folder, os.W_OK | os.X_OK):
         return Failure(TargetFailed(f"the folder {folder} can't be written"))
+    try:
+        if not force:
+            require_no_replace(folder)
+    except OSError as error:
+        return Failure(TargetFailed(f"the folder {folder} can't be written: {error.strerror or error}"))
     return Success(None)
 
 
 def _not_absolute(target: str) -> Unsupported:
     return Unsupported(f"{target} is no absolute path of this host" if target else "no target is named")
+
+
+def _as_forced(work: Work) -> Result[Landing | None, Refusal]:
+    in_use = use_of(work)
+    return Success(None) if in_use is None else Failure(in_use)
 
 
 def _as_recorded(work: Work, status: os.stat_result) -> Result[Landing | None, Refusal]:

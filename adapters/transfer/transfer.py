@@ -21,7 +21,7 @@ from lading.adapters.transfer.room import room_for
 from lading.adapters.transfer.siblings import Siblings
 from lading.adapters.transfer.sources import FileSource, Source
 from lading.adapters.transfer.sparse import clone
-from lading.adapters.transfer.standing import standing
+from lading.adapters.transfer.standing import standing, use_of
 from lading.adapters.transfer.verification import verify
 from lading.domain.handler import Kept, Landing, Work
 from lading.domain.refusals import Mismatched, Refusal, Unavailable, Unsupported
@@ -203,6 +203,9 @@ class Transfer:
 
             def publish(audited: Audited) -> Result[Landing, Refusal]:
                 file = new.finish()
+                # A guest may have been started from what is there meanwhile.
+                if work.force and (in_use := use_of(work)) is not None:
+                    return Failure(in_use)
                 landing = Landing(
                     method, audited.size, audited.digest, audited.verified, resumed=source.start,
                     inspected_by=audited.inspected_by,

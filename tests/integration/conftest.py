@@ -50,6 +50,28 @@ def reflinking(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     yield from mounted(request.param, top / "image", top / "mounted")
 
 
+@pytest.fixture(scope="session")
+def exfat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder on an exFAT, by FUSE: it has no hard links, and no rename that replaces nothing."""
+    if os.geteuid() != 0 or shutil.which("mkfs.exfat") is None or shutil.which("mount.exfat-fuse") is None:
+        pytest.skip("needs root, exfatprogs and exfat-fuse")
+    top = tmp_path_factory.mktemp("exfat")
+    image, folder = top / "image", top / "mounted"
+    with image.open("wb") as file:
+        file.truncate(64 * MEBIBYTE)
+    subprocess.run(["mkfs.exfat", str(image)], check=True, capture_output=True)
+    device = subprocess.run(["losetup", "-f", "--show", str(image)], check=True, capture_output=True, text=True)
+    folder.mkdir()
+    try:
+        subprocess.run(["mount.exfat-fuse", device.stdout.strip(), str(folder)], check=True, capture_output=True)
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", str(folder)], check=True)
+    finally:
+        subprocess.run(["losetup", "-d", device.stdout.strip()], check=True)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system of 8 MiB."""

@@ -7,7 +7,7 @@ import os
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -184,3 +184,44 @@ def test_a_move_to_a_full_file_system_leaves_everything_as_it_was(small_disk: Pa
     assert isinstance(refused, TargetFailed)
     assert source.stat().st_size == 12 * MEBIBYTE
     assert os.listdir(small_disk) == []
+
+
+def test_a_file_system_where_nothing_can_be_published_is_told_before_the_first_byte(
+    exfat: Path, tmp_path: Path
+) -> None:
+    opened: list[Start] = []
+
+    def source(start: Start) -> Result[Source, Refusal]:
+        opened.append(start)
+        return Success(StreamSource(io.BytesIO(b"bytes"), 5))
+
+    transfer, work = Transfer(MemoryVerifiedFiles()), Work(str(exfat / "vm"), Image("id", size=5))
+    (tmp_path / "vm").write_bytes(b"bytes")
+    for refused in (
+        transfer.land(work, "x", source),
+        transfer.foresee(work, source, lambda _: "would"),
+        transfer.move(Work(str(tmp_path / "vm")), str(exfat / "vm")),
+    ):
+        assert isinstance(refused.failure(), TargetFailed)
+        assert "neither hard links nor RENAME_NOREPLACE" in refused.failure().reason
+    assert (opened, os.listdir(exfat), (tmp_path / "vm").exists()) == ([], [], True)
+
+
+def test_what_may_be_replaced_can_be_published_on_every_file_system(exfat: Path) -> None:
+    transfer, work = Transfer(MemoryVerifiedFiles()), Work(str(exfat / "forced"), Image("id", size=5), force=True)
+    for data in (b"first", b"again"):
+        with closing(StreamSource(io.BytesIO(data), 5)) as source:
+            landed = transfer.land(work, "x", lambda _, source=source: Success(source))  # type: ignore[misc]
+        assert isinstance(landed, Success)
+        assert (exfat / "forced").read_bytes() == data
+    assert transfer.remove(Work(work.target)) == Success(None)
+    assert os.listdir(exfat) == []
+
+
+def test_a_target_that_cannot_be_moved_without_replacing_stays(exfat: Path) -> None:
+    (exfat / "stays").write_bytes(b"bytes")
+    refused = Transfer(MemoryVerifiedFiles()).move(Work(str(exfat / "stays")), str(exfat / "moved")).failure()
+    assert isinstance(refused, TargetFailed)
+    assert "neither hard links nor RENAME_NOREPLACE" in refused.reason
+    assert os.listdir(exfat) == ["stays"]
+    (exfat / "stays").unlink()

@@ -51,6 +51,7 @@ PROMISED = [
     "State",
     "StoreUnavailable",
     "TargetFailed",
+    "TargetInUse",
     "TargetOccupied",
     "Tried",
     "Unavailable",

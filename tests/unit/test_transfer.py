@@ -27,7 +27,7 @@ from lading import (
     Unsupported,
     Work,
 )
-from lading.adapters.transfer import relocation
+from lading.adapters.transfer import no_replace, relocation
 from lading.adapters.transfer.opening import open_regular
 from lading.adapters.transfer.partial import Start
 from lading.adapters.transfer.pipeline import SourceBroken
@@ -189,6 +189,68 @@ def unopened(_: Start) -> Result[Source, Refusal]:
     raise AssertionError("the source must not be opened")
 
 
+@pytest.fixture
+def linkless(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where targets go on a file system like vfat: no hard links and no files without a name, but RENAME_NOREPLACE."""
+
+    def refuse(source: str, destination: str, **given: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", source)
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    return folder
+
+
+def test_where_there_are_no_hard_links_an_image_lands_by_a_rename(
+    linkless: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+) -> None:
+    work = Work(str(linkless / "vm"), image_of(DATA))
+    assert isinstance(transfer.foresee(work, opening(DATA), lambda _: "would"), Success)
+    transfer.land(work, "copy", opening(DATA)).unwrap()
+    assert (linkless / "vm").read_bytes() == DATA
+    assert os.listdir(linkless) == ["vm"]
+    assert isinstance(transfer.move(work, str(linkless / "moved")), Success)
+    assert os.listdir(linkless) == ["moved"]
+
+
+def test_a_file_system_without_modes_takes_the_image(
+    linkless: Path, opening: Callable[[bytes], Opener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vfat refuses a mode other than its mount's (fs/fat/file.c)."""
+
+    def refuse(descriptor: int, mode: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    transfer = Transfer(MemoryVerifiedFiles(), Rules(mode=0o640))
+    assert isinstance(transfer.land(Work(str(linkless / "vm"), image_of(DATA)), "copy", opening(DATA)), Success)
+
+
+def test_a_rename_overwrites_nothing_that_appears_meanwhile(linkless: Path, transfer: Transfer) -> None:
+    def appearing(_: Start) -> Result[Source, Refusal]:
+        (linkless / "vm").write_bytes(b"precious")
+        return Success(StreamSource(io.BytesIO(DATA), len(DATA)))
+
+    refused = transfer.land(Work(str(linkless / "vm"), image_of(DATA)), "copy", appearing).failure()
+    assert isinstance(refused, TargetOccupied)
+    assert (linkless / "vm").read_bytes() == b"precious"
+    assert os.listdir(linkless) == ["vm"]
+
+
+def test_a_rename_publishes_no_file_that_came_in_place_of_its_own(linkless: Path, transfer: Transfer) -> None:
+    class Stranger:
+        def progress(self, done: int, total: int | None) -> None:
+            (part,) = linkless.glob(".vm.*")
+            part.unlink()
+            part.write_bytes(b"another file")
+
+    work = Work(str(linkless / "vm"), image_of(DATA), observer=Stranger())
+    source = StreamSource(io.BytesIO(DATA), len(DATA))
+    refused = transfer.land(work, "copy", lambda _: Success(source)).failure()
+    assert isinstance(refused, TargetFailed)
+    assert not (linkless / "vm").exists()
+
+
 def test_a_file_that_appears_meanwhile_is_not_overwritten(folder: Path, transfer: Transfer) -> None:
     target = folder / "vm"
 
@@ -345,13 +407,13 @@ def elsewhere(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
         def refuse(source: str, destination: str) -> None:
             raise OSError(errno.EXDEV, "Invalid cross-device link", source)
 
-        monkeypatch.setattr(relocation, "_rename", refuse)
+        monkeypatch.setattr(relocation, "rename_no_replace", refuse)
     elif request.param == "no renameat2":
 
-        def lacking(source: str, destination: str) -> None:
+        def lacking(source: str, destination: str, folder: int) -> None:
             raise OSError(errno.ENOSYS, "Function not implemented", source)
 
-        monkeypatch.setattr(relocation, "_rename_exclusively", lacking)
+        monkeypatch.setattr(no_replace, "_renameat2", lacking)
     (tmp_path / "elsewhere").mkdir()
     return tmp_path / "elsewhere"
 
@@ -440,7 +502,7 @@ def test_a_disk_that_is_written_to_while_it_is_copied_away_stays(
             with (folder / "vm").open("r+b") as disk:
                 disk.write(b"a guest wrote here")
 
-    monkeypatch.setattr(relocation, "_rename", refuse)
+    monkeypatch.setattr(relocation, "rename_no_replace", refuse)
     refused = transfer.move(Work(str(folder / "vm"), observer=Guest()), str(tmp_path / "vm")).failure()
     assert isinstance(refused, TargetFailed)
     assert (folder / "vm").exists()
@@ -458,12 +520,12 @@ def test_a_source_that_cannot_be_let_go_is_not_moved(
             raise PermissionError(errno.EPERM, "Operation not permitted", path)
         unlink(path, **given)
 
-    def rename(source: str, destination: str) -> None:
+    def rename(source: str, destination: str, folder: int) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", source)
 
     monkeypatch.setattr(os, "unlink", refuse)
-    if relocation._rename_exclusively.__module__ == relocation.__name__:  # noqa: SLF001 - the system's, which asks no unlink
-        monkeypatch.setattr(relocation, "_rename_exclusively", rename)
+    if no_replace._renameat2.__module__ == no_replace.__name__:  # noqa: SLF001 - the system's, which asks no unlink
+        monkeypatch.setattr(no_replace, "_renameat2", rename)
     refused = transfer.move(Work(str(folder / "vm")), str(elsewhere / "vm")).failure()
     assert isinstance(refused, TargetFailed)
     assert (folder / "vm").read_bytes() == DATA

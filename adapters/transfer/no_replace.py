@@ -1,0 +1,83 @@
+"""Giving a file another name that replaces nothing, also on file systems without hard links."""
+
+import ctypes
+import errno
+import os
+import sys
+import tempfile
+from typing import Final
+
+__all__ = ["NO_LINKS", "NO_TMPFILE", "rename_no_replace", "require_no_replace"]
+
+_RENAME_NOREPLACE: Final = 1
+_AT_FDCWD: Final = -100
+NO_TMPFILE: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOTSUP})
+"""What file systems without O_TMPFILE answer (open(2)); a kernel that doesn't know it sees a folder opened to write."""
+NO_LINKS: Final = frozenset({errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+"""What file systems without hard links answer (link(2))."""
+# renameat2(2), of kernels, C libraries and file systems without RENAME_NOREPLACE.
+_NO_RENAMEAT2: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+_NEITHER: Final = "its file system has neither hard links nor RENAME_NOREPLACE, so that nothing there can be published"
+
+
+def rename_no_replace(source: str, destination: str, *, folder: int = _AT_FDCWD) -> None:
+    """Renames in one step; where the system cannot, by a second name, and back if that fails.
+
+    Relative paths are relative to the descriptor `folder`, else to the current folder. Raises OSError: FileExistsError
+    when something is at the destination, EOPNOTSUPP where the file system can do neither.
+    """
+    try:
+        _renameat2(source, destination, folder)
+    except OSError as error:
+        if error.errno not in _NO_RENAMEAT2:
+            raise
+        _rename_by_link(source, destination, None if folder == _AT_FDCWD else folder)
+
+
+def require_no_replace(folder: str) -> None:
+    """Raises OSError where no file in the folder can be given a name that replaces nothing.
+
+    File systems that have files without a name have hard links too: nothing is touched there. On others an empty file
+    is made, renamed and removed, because a file system does not tell otherwise.
+    """
+    if hasattr(os, "O_TMPFILE"):
+        try:
+            os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            if error.errno not in NO_TMPFILE:
+                raise
+        else:
+            return
+    descriptor, probe = tempfile.mkstemp(prefix=".lading-probe-", dir=folder)
+    os.close(descriptor)
+    try:
+        rename_no_replace(probe, f"{probe}-renamed")
+        probe = f"{probe}-renamed"
+    finally:
+        os.unlink(probe)
+
+
+def _renameat2(source: str, destination: str, folder: int) -> None:
+    if sys.platform != "linux":
+        raise OSError(errno.ENOSYS, "no renameat2")
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        raise OSError(errno.ENOSYS, "no renameat2")
+    flags = ctypes.c_uint(_RENAME_NOREPLACE)
+    if libc.renameat2(folder, os.fsencode(source), folder, os.fsencode(destination), flags) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), source, None, destination)
+
+
+def _rename_by_link(source: str, destination: str, folder: int | None) -> None:
+    try:
+        os.link(source, destination, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in NO_LINKS:
+            raise OSError(errno.EOPNOTSUPP, _NEITHER) from error
+        raise
+    try:
+        os.unlink(source, dir_fd=folder)
+    except BaseException:
+        os.unlink(destination, dir_fd=folder)
+        raise
