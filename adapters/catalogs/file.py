@@ -8,7 +8,7 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.folder import DocumentFolder, FolderError
 from lading.adapters.catalogs.lookup import by_id_or_name
-from lading.adapters.transfer.opening import open_located, open_regular
+from lading.adapters.transfer.opening import open_located, open_own
 from lading.ports.catalog import ByteStream
 from lading.ports.context import Context
 from lading.ports.failures import CatalogFailure, CatalogUnavailable
@@ -80,8 +80,7 @@ class FileCatalog:
         return Success(None)
 
     def _open_linked(self, image: Image) -> Result[int, str]:
-        path = self._folder.linked(image.id)
-        return open_regular(path) if path else Failure("no file was registered with it")
+        return self._folder.linked(image.id).bind(open_own)
 
     def _open_located(self, image: Image, reason: str, context: Context) -> Result[int, CatalogFailure]:
         """The first location that can be opened; `reason` is why the link wasn't."""

@@ -5,16 +5,17 @@ import fcntl
 import json
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from returns.result import Failure, Success
+from returns.result import Failure, Result, Success
 
 from lading.adapters.documents import catalog_image, image_to_document, read_json, unnested
 from lading.adapters.folders import make_private, open_private
-from lading.adapters.transfer.opening import absolute_path, open_regular
+from lading.adapters.transfer.opening import absolute_path, open_own, own_link
 from lading.ports.image import Image
 
 __all__ = ["DocumentFolder", "FolderError"]
@@ -34,6 +35,9 @@ class DocumentFolder:
     """Documents `*.json`, one image each, under any file name, and links `<id>.data` to images' bytes.
 
     Of several documents with the same id `<id>.json` counts, or else the first by file name.
+
+    Others may have made files in the folder. So a link is followed only if it is this user's own, or root's; and a
+    document with several names (hard links) is read only where nobody else may write to the folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,15 +61,11 @@ class DocumentFolder:
                 images[image.id] = image
         return images
 
-    def linked(self, image_id: str) -> str | None:
-        """The path of the image's bytes, if it has a link to them."""
-        if not _is_file_name(image_id):
-            return None
-        try:
-            # Joined, in case somebody made the link by hand, relative to the folder.
-            return os.path.join(self.path, os.readlink(self._link(image_id)))  # noqa: PTH115, PTH118 - a text
-        except OSError:
-            return None
+    def linked(self, image_id: str) -> Result[str, str]:
+        """The path of the image's bytes, by its link to them; or why there is none."""
+        if not _is_file_name(image_id) or not os.path.lexists(self._link(image_id)):
+            return Failure("no file was registered with it")
+        return own_link(str(self._link(image_id)))
 
     def put(self, image: Image, data: str | None) -> None:
         """Write its document, and the link to its bytes if `data` names them. Raises FolderError."""
@@ -100,7 +100,7 @@ class DocumentFolder:
         documents = sorted(
             (path for path in self._documents() if _is_about(path, image_id)), key=lambda path: path.stem == image_id
         )
-        return documents if self.linked(image_id) is None else [self._link(image_id), *documents]
+        return [self._link(image_id), *documents] if isinstance(self.linked(image_id), Success) else documents
 
     def _link(self, image_id: str) -> Path:
         return self.path / f"{image_id}.data"
@@ -110,7 +110,7 @@ class DocumentFolder:
         """While no other thread or process changes the folder. Afterwards what was changed has reached the disk."""
         try:
             make_private(self.path)
-            with _descriptor(self.path / ".lock", os.O_RDWR | os.O_CREAT) as lock:
+            with _descriptor(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
                 with _descriptor(self.path, os.O_RDONLY | os.O_DIRECTORY) as folder:
@@ -119,9 +119,9 @@ class DocumentFolder:
             raise FolderError(_words(error)) from error
 
     def _unlink_unless(self, image_id: str, target: str | None) -> None:
-        link, linked = self._link(image_id), self.linked(image_id)
+        link, linked = self._link(image_id), self.linked(image_id).value_or(None)
         if linked is None and target is not None and os.path.lexists(link):
-            raise FileExistsError(errno.EEXIST, "is in the way, and no link", str(link))
+            raise FileExistsError(errno.EEXIST, "is in the way, and no link of this user's", str(link))
         if linked is not None and linked != target:
             link.unlink()
 
@@ -154,17 +154,25 @@ def _is_about(path: Path, image_id: str) -> bool:
 
 def _read(path: Path) -> Image | None:
     """The document's image; None if there is no such file."""
-    opened = open_regular(str(path))
+    opened = open_own(str(path))
     if isinstance(opened, Failure):
         if os.path.lexists(path):
             raise FolderError(opened.failure())
         return None
     try:
         with os.fdopen(opened.unwrap(), "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            return _parsed(file.read(min(size, _LARGEST) + 1))
+            status = os.fstat(file.fileno())
+            if status.st_nlink > 1 and _is_shared(path.parent):
+                raise FolderError(f"{path} has other names, and others may write to its folder: it may be any file")
+            return _parsed(file.read(min(status.st_size, _LARGEST) + 1))
     except (OSError, ValueError) as error:
         raise FolderError(f"{path} is no image document: {error}") from error
+
+
+def _is_shared(folder: Path) -> bool:
+    """Whether others than this user and root may make files in it."""
+    status = folder.stat()
+    return bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)) or status.st_uid not in {0, os.geteuid()}
 
 
 def _parsed(content: bytes) -> Image:

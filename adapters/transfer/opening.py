@@ -4,6 +4,7 @@ The faults this is built against: CVE-2014-9493 and CVE-2015-1195 (any file by `
 allow-lists that compare paths before symlinks are followed, and OSSA-2025-001 (devices that never end).
 """
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -16,12 +17,24 @@ from returns.result import Failure, Result, Success
 from lading.ports.association import Fingerprint
 from lading.ports.location import Location
 
-__all__ = ["absolute_path", "fingerprint", "local_paths", "open_beneath", "open_located", "open_regular"]
+__all__ = [
+    "absolute_path",
+    "fingerprint",
+    "local_paths",
+    "open_beneath",
+    "open_located",
+    "open_own",
+    "open_regular",
+    "own_link",
+]
 
 # Opening a FIFO must not wait for its writer.
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _LONGEST: Final = 8192
 """Characters of a URL, all of which a refusal would repeat."""
+_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", 0)
+_MOST_LINKS: Final = 40
+"""Links in a row that are followed; as many as Linux follows, path_resolution(7)."""
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", 0)
 
 
@@ -111,6 +124,39 @@ def open_regular(path: str, *, follow: bool = True) -> Result[int, str]:
     """A descriptor for reading the regular file at a path that the operator named; symlinks are followed, if so."""
     try:
         return _checked(os.open(path, _READ if follow else _READ | os.O_NOFOLLOW), path)
+    except (OSError, ValueError) as error:
+        return Failure(f"{path} can't be opened: {_words(error)}")
+
+
+def open_own(path: str) -> Result[int, str]:
+    """A descriptor for reading the regular file at a path whose last symlinks are this user's own, or root's.
+
+    In a folder that others may write to, anybody can make a link to what only this user may read.
+    """
+    end = path
+    for _ in range(_MOST_LINKS):
+        if not os.path.islink(end):
+            opened = open_regular(end, follow=False)
+            return opened if end == path else opened.alt(lambda reason: f"{path} leads nowhere: {reason}")
+        link = own_link(end)
+        if isinstance(link, Failure):
+            return link
+        end = link.unwrap()
+    return Failure(f"{path} can't be opened: {os.strerror(errno.ELOOP)}")
+
+
+def own_link(path: str) -> Result[str, str]:
+    """The path that the symlink leads to, if it is this user's own or root's."""
+    try:
+        # Held while its owner is looked at: another may be put in its place at any time.
+        link = os.open(path, _LINK)
+        try:
+            owner = os.fstat(link).st_uid
+            if owner not in {0, os.geteuid()}:
+                return Failure(f"{path} is a link of another user (uid {owner}), and is not followed")
+            return Success(os.path.join(os.path.dirname(path), os.readlink("", dir_fd=link)))
+        finally:
+            os.close(link)
     except (OSError, ValueError) as error:
         return Failure(f"{path} can't be opened: {_words(error)}")
 

@@ -53,8 +53,9 @@ def reflinking(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="session")
 def exfat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder on an exFAT, by FUSE: it has no hard links, and no rename that replaces nothing."""
-    if os.geteuid() != 0 or shutil.which("mkfs.exfat") is None or shutil.which("mount.exfat-fuse") is None:
-        pytest.skip("needs root, exfatprogs and exfat-fuse")
+    needs("mkfs.exfat", "mount.exfat-fuse")
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount exFAT")
     top = tmp_path_factory.mktemp("exfat")
     image, folder = top / "image", top / "mounted"
     with image.open("wb") as file:

@@ -6,7 +6,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ from lading import CatalogUnavailable, Digest, Image, ImageNotFound, Location
 from lading.adapters.catalogs.file import FileCatalog
 from lading.ports.context import NOBODY
 from lading.ports.failures import CatalogFailure
+
+Link = Callable[[str, str], None]
 
 # As a Glance 33 answers `GET /v2/images/{id}`.
 PRINTED = {
@@ -389,6 +391,74 @@ def test_a_link_made_by_hand_is_relative_to_the_folder(folder: Path, tmp_path: P
     (tmp_path / "noble").write_bytes(b"noble")
     (folder / "a.data").symlink_to("../noble")
     assert content(folder, Image("a")) == b"noble"
+
+
+@pytest.fixture
+def of_another(folder: Path, tmp_path: Path) -> Link:
+    """Makes a link of another user in the folder, which others may write to."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to make a link of another user")
+    folder.chmod(0o777)
+
+    def link(name: str, target: str) -> None:
+        (folder / name).symlink_to(target)
+        os.chown(folder / name, 12345, 12345, follow_symlinks=False)
+
+    return link
+
+
+def test_a_link_of_another_user_is_not_followed(folder: Path, tmp_path: Path, of_another: Link) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    of_another("a.data", str(tmp_path / "secret"))
+    write(folder / "a.json", id="a")
+    assert "a link of another user (uid 12345)" in why_not(folder, found(folder, "a"), [folder])
+
+
+def test_a_link_that_leads_to_one_of_another_user_is_not_followed(
+    folder: Path, tmp_path: Path, of_another: Link
+) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    of_another("theirs", str(tmp_path / "secret"))
+    (folder / "a.data").symlink_to("theirs")
+    write(folder / "a.json", id="a")
+    assert "a link of another user" in why_not(folder, Image("a"))
+
+
+def test_a_link_of_another_user_is_neither_replaced_nor_removed(folder: Path, tmp_path: Path, of_another: Link) -> None:
+    of_another("a.data", str(tmp_path))
+    catalog = FileCatalog(folder)
+    assert "is in the way" in str(catalog.add(Image("a"), "/img/noble").failure())
+    catalog.add(Image("a")).unwrap()
+    catalog.discard("a").unwrap()
+    assert (folder / "a.data").is_symlink()
+
+
+def test_a_document_by_a_link_of_another_user_is_none(folder: Path, tmp_path: Path, of_another: Link) -> None:
+    of_another("a.json", str(write(tmp_path / "secret", id="a", name="secret")))
+    assert list(FileCatalog(folder).images()) == []
+    assert "a link of another user" in str(failure(folder, "a"))
+
+
+@pytest.mark.parametrize(("mode", "is_read"), [(0o700, True), (0o755, True), (0o1777, False), (0o770, False)])
+def test_a_document_with_other_names_is_read_where_only_its_owner_writes(
+    folder: Path, tmp_path: Path, mode: int, *, is_read: bool
+) -> None:
+    (folder / "a.json").hardlink_to(write(tmp_path / "elsewhere", id="a"))
+    folder.chmod(mode)
+    assert [image.id for image in FileCatalog(folder).images()] == (["a"] if is_read else [])
+
+
+def test_a_lock_that_is_a_link_makes_no_file_elsewhere(folder: Path, tmp_path: Path) -> None:
+    (folder / ".lock").symlink_to(tmp_path / "made")
+    assert isinstance(FileCatalog(folder).add(Image("a")).failure(), CatalogUnavailable)
+    assert not (tmp_path / "made").exists()
+
+
+def test_links_that_go_round_are_no_file(folder: Path) -> None:
+    (folder / "a.data").symlink_to("b")
+    (folder / "b").symlink_to("a.data")
+    write(folder / "a.json", id="a")
+    assert "symbolic links" in why_not(folder, Image("a"))
 
 
 def test_no_link_is_looked_for_outside_the_folder(folder: Path, tmp_path: Path) -> None:
