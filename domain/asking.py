@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.handler import Handler, Resizing, Work
+from lading.domain.handler import Foresighted, Handler, Resizing, Work
 from lading.domain.refusals import Faulted, Refusal, Unavailable, Unsupported
 from lading.ports.failures import CatalogFailure, CatalogUnavailable, LadingError
 from lading.ports.redaction import redacted
 
-__all__ = ["ask", "ask_catalog", "exception_reason", "out_of_reach", "value_or_raise"]
+__all__ = ["ask", "ask_catalog", "exception_reason", "out_of_reach", "preview", "value_or_raise"]
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
@@ -78,6 +78,15 @@ def out_of_reach(handler: Handler, work: Work) -> Refusal | None:
     if work.size is not None and not isinstance(handler, Resizing):
         return Unsupported("this handler gives a target no other size than its image's")
     return None
+
+
+def preview(handler: Handler, work: Work) -> Result[str, Refusal]:
+    """How the handler would fetch, or the refusal that it would end in, as far as it can tell beforehand."""
+    if (why_not := out_of_reach(handler, work)) is not None:
+        return Failure(why_not)
+    if not isinstance(handler, Foresighted):
+        return Success("would be tried; this handler can't tell beforehand")
+    return ask(handler, work, str, handler.foresee, work)
 
 
 def value_or_raise(outcome: Result[_Done, LadingError]) -> _Done:

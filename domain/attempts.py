@@ -6,6 +6,7 @@ from typing import final
 
 from returns.result import Failure, Result, Success
 
+from lading.domain.cost import Cost
 from lading.domain.failures import Tried
 from lading.domain.handler import Handler, Landing, Work
 from lading.domain.refusals import Refusal, Unsettled
@@ -14,7 +15,7 @@ from lading.ports.image import Image
 from lading.ports.location import Location
 from lading.ports.observer import Observer, Silence
 
-__all__ = ["Attempt", "FetchRequest", "Staged"]
+__all__ = ["Attempt", "FetchRequest", "Previewed", "Staged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +93,20 @@ class Staged:
     landing: Landing
     attempts: tuple[Tried, ...]
     """Every attempt in order; the last one handled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Previewed:
+    """An attempt that a fetch would make, and what it would come to."""
+
+    handler: str
+    location: Location | None
+    cost: Cost | None
+    """None where the handler does not tell."""
+    outcome: Result[str, Refusal]
+    """How it would be done, or the refusal that it would end in, as far as can be seen."""
+
+    @property
+    def would(self) -> bool:
+        """Whether it would do. The first of all is the one that a fetch ends with."""
+        return isinstance(self.outcome, Success)

@@ -8,8 +8,9 @@ from typing import Final, final
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.asking import ask, ask_catalog, out_of_reach, value_or_raise
-from lading.domain.attempts import Attempt, FetchRequest, Staged
+from lading.domain.asking import ask, ask_catalog, out_of_reach, preview, value_or_raise
+from lading.domain.attempts import Attempt, FetchRequest, Previewed, Staged
+from lading.domain.cost import cost_of
 from lading.domain.failures import FetchFailure, HandlerNotLoaded, NoHandlerAvailable, TargetFailure, Tried
 from lading.domain.handler import Handler, Landing, Recoverable, Work
 from lading.domain.matcher import LocationMatcher
@@ -173,6 +174,31 @@ class Dispatcher:
     def plan(self, request: FetchRequest) -> tuple[Attempt, ...]:
         """All attempts in order, none of them made. Raises the catalog's and the store's failures."""
         return tuple(self._in_order(request))
+
+    def preview(self, request: FetchRequest) -> tuple[Previewed, ...]:
+        """What `fetch` would try, in its order, up to a refusal that rules out the rest; nothing is done.
+
+        The first that would do is the one that `fetch` ends with; those after it are what would be left if it failed.
+        Raises the catalog's and the store's failures where `fetch` would end in them.
+        """
+        seen: list[Previewed] = []
+        ruled_out: set[str] = set()
+        try:
+            for attempt in self._in_order(request):
+                handler, work = attempt.handler, attempt.work
+                if handler.name in ruled_out:
+                    continue
+                outcome = preview(handler, work)
+                seen.append(Previewed(handler.name, work.location, cost_of(handler, work.target), outcome))
+                scope = outcome.failure().scope if isinstance(outcome, Failure) else Scope.LOCATION
+                if scope is Scope.HANDLER:
+                    ruled_out.add(handler.name)
+                elif scope is Scope.REQUEST:
+                    break
+        except LadingError:
+            if not any(each.would for each in seen):
+                raise
+        return tuple(seen)
 
     def remove(
         self, target: str, context: Context = NOBODY, *, force: bool = False, even_if_in_use: bool = False

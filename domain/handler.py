@@ -76,6 +76,8 @@ class Landing:
     """What found its format safe, with its version; None when nothing looked."""
     resumed: int = 0
     """Bytes that were there from a fetch that was cut off, and were not brought again."""
+    copied_from: str | None = None
+    """The target of this host that the bytes were copied from, where nothing was read from the attempt's location."""
 
     @classmethod
     def already(cls, association: Association) -> Self:
@@ -89,6 +91,7 @@ class Landing:
             association.identity,
             present=True,
             inspected_by=association.inspected_by,
+            copied_from=association.copied_from,
         )
 
     def recorded_in(self, association: Association) -> Association:
@@ -102,6 +105,8 @@ class Landing:
             fingerprint=self.fingerprint,
             identity=self.identity,
             inspected_by=self.inspected_by,
+            # Reading it again, to verify it, does not change where it came from.
+            copied_from=self.copied_from or association.copied_from,
         )
 
 

@@ -34,7 +34,7 @@ class Association:
     image: Image | None
     """The image without its locations; None when the request named none."""
     location: Location | None
-    """Where it came from, without credentials; None for a location-independent attempt."""
+    """Where the handler was to bring it from, without credentials; None for a location-independent attempt."""
     landed_at: datetime
     """When it was fetched; aware, UTC. A move keeps it."""
     method: str | None = None
@@ -51,6 +51,8 @@ class Association:
     """What found its format safe, with its version; None when nothing looked."""
     identity: str | None = None
     """What the handler knows the target by, when it is no file on this host: a volume's or a clone's id."""
+    copied_from: str | None = None
+    """The target of this host that its bytes were copied from, when nothing was read from the location."""
 
     def holds(self, image: Image | None) -> bool:
         """Whether that is the very image that is recorded: an id may come again, with other bytes (OSSN-0075)."""

@@ -235,6 +235,12 @@ class ScriptedHandler:
         answer = next(self._answers, DECLINED)
         return Success(answer) if isinstance(answer, Landing) else Failure(answer)
 
+    def foresee(self, work: Work) -> Result[str, Refusal]:
+        """As it would fetch, were that its turn now."""
+        self._events.append(("foresee", self.name, work.location.url if work.location else NOWHERE))
+        answer = next(self._answers, DECLINED)
+        return Success("would") if isinstance(answer, Landing) else Failure(answer)
+
     def remove(self, work: Work) -> Result[None, Refusal]:
         self._events.append(("remove", self.name, work.target))
         return Success(None)
@@ -329,6 +335,19 @@ class World:
     def told(self) -> list[Event]:
         """The events, without repeated questions to the catalog: the law says when it is asked, not how often."""
         return [event for n, event in enumerate(self.events) if event[0] != "ask" or event not in self.events[:n]]
+
+    def preview(self) -> Course:
+        """How a fetch is said to go, up to the attempt that it is said to end with."""
+        try:
+            seen = self.dispatcher.preview(self.request)
+        except ImageNotFound:
+            return Course(self.told(), [], "no image")
+        last = next((number for number, each in enumerate(seen, 1) if each.would), len(seen))
+        tried = [
+            (each.handler, each.location.url if each.location else NOWHERE, each.outcome.swap().value_or(None))
+            for each in seen[:last]
+        ]
+        return Course(self.told(), tried, "staged" if any(each.would for each in seen) else "no handler")
 
     def plan(self) -> list[tuple[str, str]]:
         """Handler and URL of every attempt, none of them made."""

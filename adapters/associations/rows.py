@@ -34,6 +34,7 @@ def document_of(association: Association) -> bytes:
         "fingerprint": association.fingerprint,
         "inspected_by": association.inspected_by,
         "identity": association.identity,
+        "copied_from": association.copied_from,
         "location": location_to_record(association.location),
         **image_to_record(association.image),
     }
@@ -57,6 +58,7 @@ def association_of(row: Row) -> Association:
         fingerprint=Fingerprint(*known["fingerprint"]) if known["fingerprint"] else None,
         inspected_by=known.get("inspected_by"),
         identity=known.get("identity"),
+        copied_from=known.get("copied_from"),
     )
 
 

@@ -2,9 +2,10 @@
 
 import sys
 import time
+from collections.abc import Sequence
 
 import click
-from returns.result import Failure, Result, Success
+from returns.result import Failure
 
 from lading.adapters.cli.arguments import PATH, SIZE, complete_images, in_use_option, local_target
 from lading.adapters.cli.exits import exit_code
@@ -12,12 +13,8 @@ from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, attempt_records, say, size_text, verified_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
-from lading.domain.asking import ask, out_of_reach
-from lading.domain.attempts import Attempt, FetchRequest, Staged
-from lading.domain.cost import cost_of
+from lading.domain.attempts import FetchRequest, Previewed, Staged
 from lading.domain.failures import NoHandlerAvailable, Tried
-from lading.domain.handler import Foresighted
-from lading.domain.refusals import Refusal, Scope
 
 __all__ = ["explain", "fetch"]
 
@@ -53,6 +50,7 @@ def _staged_record(staged: Staged, seconds: float) -> dict[str, object]:
         "target": staged.target,
         "handler": staged.handler,
         "location": str(staged.location) if staged.location else None,
+        "copied_from": landing.copied_from,
         "method": landing.method,
         "present": landing.present,
         "size": landing.size,
@@ -66,7 +64,8 @@ def _staged_record(staged: Staged, seconds: float) -> dict[str, object]:
 
 def _tell(staged: Staged, seconds: float) -> None:
     landing = staged.landing
-    source = f" from {staged.location}" if staged.location else ""
+    place = landing.copied_from or staged.location
+    source = f" from {place}" if place else ""
     if landing.present:
         say(f"{staged.target} is there already: {_named(staged)}, as {staged.handler} put it there{source}")
         return
@@ -94,79 +93,48 @@ def explain(session: Session, image: str, target: str, *, force: bool, even_if_i
     Touches nothing. Exits as fetch would when none would do.
     """
     target = local_target(target)
-    plan = session.container.dispatcher().plan(
-        FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, size=size)
-    )
-    foreseen = _foresee(plan)
-    chosen = next((attempt for attempt, outlook in foreseen if isinstance(outlook, Success)), None)
+    request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, size=size)
+    foreseen = session.container.dispatcher().preview(request)
+    chosen = next((each for each in foreseen if each.would), None)
     if session.json:
         as_json(
             {
                 "image": image,
                 "target": target,
-                "handler": chosen.handler.name if chosen else None,
+                "handler": chosen.handler if chosen else None,
                 "location": str(chosen.location) if chosen and chosen.location else None,
-                "attempts": [_outlook_record(attempt, outlook) for attempt, outlook in foreseen],
+                "attempts": list(map(_preview_record, foreseen)),
             }
         )
     else:
         _draw(f"{image} → {target}", foreseen, chosen)
     if chosen is None:
-        refused = tuple(Tried(each.handler.name, each.location, outlook.failure()) for each, outlook in foreseen)
+        refused = tuple(Tried(each.handler, each.location, each.outcome.failure()) for each in foreseen)
         sys.exit(exit_code(NoHandlerAvailable(image, target, refused)))
 
 
-_Outlook = Result[str, Refusal]
-
-
-def _foresee(plan: tuple[Attempt, ...]) -> list[tuple[Attempt, _Outlook]]:
-    """The plan with what each attempt would come to, as far as the handlers can tell, until the end of the search."""
-    foreseen: list[tuple[Attempt, _Outlook]] = []
-    ruled_out: set[str] = set()
-    for attempt in plan:
-        if attempt.handler.name in ruled_out:
-            continue
-        outlook = _outlook(attempt)
-        foreseen.append((attempt, outlook))
-        if isinstance(outlook, Failure):
-            scope = outlook.failure().scope
-            if scope is Scope.HANDLER:
-                ruled_out.add(attempt.handler.name)
-            elif scope is Scope.REQUEST:
-                break
-    return foreseen
-
-
-def _outlook(attempt: Attempt) -> _Outlook:
-    if (why_not := out_of_reach(attempt.handler, attempt.work)) is not None:
-        return Failure(why_not)
-    if not isinstance(attempt.handler, Foresighted):
-        return Success("would be tried; this handler can't tell beforehand")
-    return ask(attempt.handler, attempt.work, str, attempt.handler.foresee, attempt.work)
-
-
-def _outlook_record(attempt: Attempt, outlook: _Outlook) -> dict[str, object]:
+def _preview_record(previewed: Previewed) -> dict[str, object]:
     return {
-        "handler": attempt.handler.name,
-        "location": str(attempt.location) if attempt.location else None,
-        "cost": cost_of(attempt.handler, attempt.work.target),
-        "would": isinstance(outlook, Success),
-        "reason": _words(outlook),
+        "handler": previewed.handler,
+        "location": str(previewed.location) if previewed.location else None,
+        "cost": previewed.cost,
+        "would": previewed.would,
+        "reason": _words(previewed),
     }
 
 
-def _words(outlook: _Outlook) -> str:
-    return masked(outlook.failure().reason if isinstance(outlook, Failure) else outlook.unwrap())
+def _words(previewed: Previewed) -> str:
+    outcome = previewed.outcome
+    return masked(outcome.failure().reason if isinstance(outcome, Failure) else outcome.unwrap())
 
 
-def _draw(title: str, foreseen: list[tuple[Attempt, _Outlook]], chosen: Attempt | None) -> None:
+def _draw(title: str, foreseen: Sequence[Previewed], chosen: Previewed | None) -> None:
     say(title)
-    for position, (attempt, outlook) in enumerate(foreseen):
+    for position, each in enumerate(foreseen):
         branch, trunk = ("└─", "  ") if position == len(foreseen) - 1 else ("├─", "│ ")
-        mark = "✓" if isinstance(outlook, Success) else "✗"
-        where = f" {attempt.location}" if attempt.location else ""
-        say(f"{branch} {mark} {attempt.handler.name}{where}{'  ← this one' if attempt is chosen else ''}")
-        cost = cost_of(attempt.handler, attempt.work.target)
-        say(f"{trunk}    {f'[{cost}] ' if cost else ''}{_words(outlook)}", dim=True)
+        mark = "✓" if each.would else "✗"
+        where = f" {each.location}" if each.location else ""
+        say(f"{branch} {mark} {each.handler}{where}{'  ← this one' if each is chosen else ''}")
+        say(f"{trunk}    {f'[{each.cost}] ' if each.cost else ''}{_words(each)}", dim=True)
     if not foreseen:
         say("└─ no handler takes any of its locations, and none goes without")

@@ -146,6 +146,7 @@ def association_record(association: Association) -> dict[str, object]:
         "name": image.name if image else None,
         "handler": association.handler,
         "location": str(association.location) if association.location else None,
+        "copied_from": association.copied_from,
         "method": association.method,
         "size": association.size,
         "digest": str(association.digest) if association.digest else None,

@@ -146,6 +146,8 @@ def _tell(association: Association, report: Report) -> None:
         "inspected": f"by {association.inspected_by}" if association.inspected_by else "no",
         "state": report.state,
     }
+    if association.copied_from:
+        rows["copied from"] = association.copied_from
     rows |= redacted_values(dict(report.details)) | rows  # a handler's own words take no name from these
     width = max(map(len, rows)) + 2
     for name, value in rows.items():

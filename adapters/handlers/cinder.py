@@ -88,7 +88,10 @@ class CinderHandler:
             return self._clones.foresee(work)
         work = _as_meant(work)
         return self._transfer.foresee(
-            work, lambda _: self._volumes.foresee(work), lambda size: f"attaches the volume and reads {size} bytes"
+            work,
+            lambda _: self._volumes.foresee(work),
+            lambda size: f"attaches the volume and reads {size} bytes",
+            once=True,
         )
 
     def remove(self, work: Work) -> Result[None, Refusal]:

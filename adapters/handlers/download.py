@@ -1,6 +1,6 @@
 """Whatever the catalog itself gives of an image: the way that is always open."""
 
-from typing import Self
+from typing import Final, Self
 
 from returns.result import Failure, Result
 
@@ -15,6 +15,9 @@ from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupport
 from lading.ports.catalog import ImageCatalog, ImageData
 
 __all__ = ["DownloadHandler"]
+
+# Answered before the target is looked at: a local copy is not to be taken for what lies at the location.
+_NOT_A_LOCATION: Final = Unsupported("reads from the catalog, not from a location")
 
 
 class DownloadHandler(LandingHandler):
@@ -40,14 +43,18 @@ class DownloadHandler(LandingHandler):
         return Cost.DOWNLOAD
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
+        if work.location is not None:
+            return Failure(_NOT_A_LOCATION)
         return self._transfer.land(work, self.name, lambda start: self._open(work, start), once=True)
 
     def foresee(self, work: Work) -> Result[str, Refusal]:
-        return self._transfer.foresee(work, lambda start: self._open(work, start), lambda _: "reads from the catalog")
+        if work.location is not None:
+            return Failure(_NOT_A_LOCATION)
+        return self._transfer.foresee(
+            work, lambda start: self._open(work, start), lambda _: "reads from the catalog", once=True
+        )
 
     def _open(self, work: Work, start: Start) -> Result[Source, Refusal]:
-        if work.location is not None:
-            return Failure(Unsupported("reads from the catalog, not from a location"))
         if work.image is None:
             return Failure(Unsupported("the request names no image"))
         if not isinstance(self._catalog, ImageData):

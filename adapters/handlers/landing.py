@@ -75,6 +75,7 @@ class RemoteHandler(LandingHandler):
             work,
             lambda start: self._open(work, start, [], digest_decides=self._digest_decides(work)),
             lambda size: f"downloads {size or 'some'} bytes",
+            once=True,
         )
 
     def _digest_decides(self, work: Work) -> bool:

@@ -59,7 +59,10 @@ class RbdHandler:
             return self._clones.foresee(work)
         work = _as_meant(work)
         return self._transfer.foresee(
-            work, lambda start: self._open(work, start), lambda size: f"exports what is allocated of {size} bytes"
+            work,
+            lambda start: self._open(work, start),
+            lambda size: f"exports what is allocated of {size} bytes",
+            once=True,
         )
 
     def remove(self, work: Work) -> Result[None, Refusal]:
@@ -82,8 +85,6 @@ class RbdHandler:
     def _open(self, work: Work, start: Start) -> Result[RbdSource, Refusal]:
         if work.location is None:
             return Failure(Unsupported("needs a location"))
-        if work.size is not None:
-            return Failure(Unsupported("a file gets no other size than its image's; a target rbd:POOL/IMAGE can"))
         return snapshot_of(work.location).bind(
             lambda snapshot: answering(self._settings, lambda: self._opened(snapshot, start))
         )

@@ -43,6 +43,7 @@ class Notes:
                 "digest": digest,
                 "verified": landing.verified,
                 "inspected_by": landing.inspected_by,
+                "copied_from": landing.copied_from,
             }
         )
 
@@ -87,6 +88,7 @@ def noted_landing(notes: Mapping[str, object]) -> tuple[Landing, Fingerprint] | 
             digest,
             bool(noted["verified"]),
             inspected_by=noted["inspected_by"],
+            copied_from=noted.get("copied_from"),
         )
     except _NONSENSE:
         return None

@@ -23,6 +23,7 @@ __all__ = [
     "is_strong",
     "kept_bytes",
     "open_part",
+    "part_blocks",
     "part_path",
     "release_part",
     "start_from",
@@ -92,6 +93,14 @@ def drop_part(target: str) -> bool:
             raise
     os.unlink(part_path(target))
     return True
+
+
+def part_blocks(target: str) -> int:
+    """Bytes on the disk that are kept of the target."""
+    try:
+        return os.lstat(part_path(target)).st_blocks * 512  # stat(2): blocks are of 512 bytes
+    except OSError:
+        return 0
 
 
 def _claim(descriptor: int) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import stat
+from dataclasses import replace
 
 from returns.result import Failure, Result, Success
 
@@ -51,9 +52,7 @@ def _of_fetch(work: Work, intent: Intent, *, keep: bool, verify: bool) -> Landin
 
 
 def _with(landing: Landing, file: Fingerprint) -> Landing:
-    return Landing(
-        landing.method, landing.size, landing.digest, landing.verified, file, inspected_by=landing.inspected_by
-    )
+    return replace(landing, fingerprint=file)
 
 
 def _of_move(intent: Intent) -> Landing | Kept:

@@ -43,7 +43,7 @@ class Siblings:
                     continue
                 if fingerprint(os.fstat(opened))[1 : len(file)] == file[1:]:
                     _log.info("%s holds the image already", target)
-                    return FileSource(opened)
+                    return FileSource(opened, copied_from=target)
                 os.close(opened)
         except StoreUnavailable as failure:
             _log.info("whether the host has the image already is not known: %s", failure)

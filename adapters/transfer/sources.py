@@ -50,8 +50,10 @@ class FileSource:
     start: Final = 0
     validator: Final = None
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, copied_from: str | None = None) -> None:
+        """`copied_from`: the target that the file is, where it stands in for the attempt's location."""
         self.descriptor = descriptor
+        self.copied_from = copied_from
         self.fingerprint = fingerprint(os.fstat(descriptor))
         self.size = self.fingerprint.size
 

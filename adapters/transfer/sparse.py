@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from lading.adapters.transfer.pipeline import Chunk, SourceBroken
 
-__all__ = ["BLOCK", "Extent", "clone", "copy_extent", "extents", "write_at", "write_sparsely"]
+__all__ = ["BLOCK", "Extent", "can_clone", "clone", "copy_extent", "extents", "write_at", "write_sparsely"]
 
 BLOCK: Final = 4096
 """Bytes; zeros are left out in blocks of this size, the common file system's."""
@@ -59,6 +59,22 @@ def clone(source: int, target: int) -> bool:
             return False
         raise
     return True
+
+
+def can_clone(source: int, folder: str) -> bool:
+    """Whether a file in the folder could share the source's blocks. One without a name is cloned and let go."""
+    if not hasattr(os, "O_TMPFILE"):
+        return False
+    try:
+        target = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return False
+    try:
+        return clone(source, target)
+    except OSError:
+        return False
+    finally:
+        os.close(target)
 
 
 def copy_extent(source: int, target: int, extent: Extent, reached: Callable[[int], None]) -> None:

@@ -15,12 +15,20 @@ from lading.adapters.transfer.errors import answering
 from lading.adapters.transfer.filling import Filling
 from lading.adapters.transfer.new_file import PRIVATE, NewFile
 from lading.adapters.transfer.notes import Notes
-from lading.adapters.transfer.partial import FROM_THE_START, Start, drop_part, is_strong, kept_bytes, start_from
+from lading.adapters.transfer.partial import (
+    FROM_THE_START,
+    Start,
+    drop_part,
+    is_strong,
+    kept_bytes,
+    part_blocks,
+    start_from,
+)
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.room import room_for
 from lading.adapters.transfer.siblings import Siblings
 from lading.adapters.transfer.sources import FileSource, Source
-from lading.adapters.transfer.sparse import clone
+from lading.adapters.transfer.sparse import can_clone, clone
 from lading.adapters.transfer.standing import standing, use_of
 from lading.adapters.transfer.verification import verify
 from lading.domain.handler import Kept, Landing, Work
@@ -97,21 +105,28 @@ class Transfer:
         def unless_there(present: Landing | None) -> Result[Landing, Refusal]:
             return self._check_promise(work).bind(lambda _: bring()) if present is None else Success(present)
 
-        return standing(work).bind(unless_there)
+        return _checked(work).bind(unless_there)
 
-    def foresee(self, work: Work, open_source: Opening, words: Callable[[int | None], str]) -> Result[str, Refusal]:
-        """What `land` would come to, as far as can be seen; `words` tells it, given the bytes to move, if known."""
+    def foresee(
+        self, work: Work, open_source: Opening, words: Callable[[int | None], str], *, once: bool = False
+    ) -> Result[str, Refusal]:
+        """What `land` would come to, as far as can be seen; `words` tells it, given the bytes to move, if known.
 
-        def look(source: Source) -> Result[str, Refusal]:
-            with closing(source):
-                return self._audit(work, source).map(lambda _: words(source.size))
-
-        def unless_there(present: Landing | None) -> Result[str, Refusal]:
-            if present is not None:
-                return Success("is there already")
-            return self._check_promise(work).bind(lambda _: open_source(FROM_THE_START)).bind(look)
-
-        return standing(work).bind(unless_there)
+        `once` as for `land`. Moves no byte, and leaves nothing behind.
+        """
+        present = _checked(work)
+        if isinstance(present, Failure):
+            return Failure(present.failure())
+        if present.unwrap() is not None:
+            return Success("is there already")
+        promise = self._check_promise(work)
+        if isinstance(promise, Failure):
+            return promise
+        copy = self._siblings.open(work) if once and self._siblings else None
+        if copy is not None:
+            return self._foreseen(work, copy, f"copies {copy.size} bytes from {copy.copied_from}, which is this image")
+        opened = open_source(FROM_THE_START)
+        return opened.bind(lambda source: self._foreseen(work, source, words(source.size)))
 
     def remove(self, work: Work) -> Result[None, Refusal]:
         """Remove the file at the target; that there is none is a success."""
@@ -171,15 +186,22 @@ class Transfer:
         """Refuse a digest that no bytes can have, before a source is opened."""
         return Audit.of(work.image, verify=self._rules.verify, inspect=False)
 
+    def _foreseen(self, work: Work, source: Source, told: str) -> Result[str, Refusal]:
+        with closing(source):
+            return self._audit(work, source).bind(
+                lambda _: answering(work.target, "looked at", lambda: _room(work, source).map(lambda _: told))
+            )
+
     def _audit(self, work: Work, source: Source) -> Result[Audit, Refusal]:
         promised = work.image.size if work.image else None
         if promised is not None and source.size not in {None, promised}:
             return Failure(Mismatched(f"it has {source.size} bytes, the catalog promises {promised}"))
-        return Audit.of(work.image, verify=self._rules.verify, inspect=self._rules.inspect)
+        audit = Audit.of(work.image, verify=self._rules.verify, inspect=self._rules.inspect)
+        if isinstance(audit, Success) and not self._rules.allow_unverified and audit.unwrap().promised is None:
+            return Failure(Unsupported("the catalog has no digest of it, and landing.allow_unverified is false"))
+        return audit
 
     def _carry(self, work: Work, source: Source, method: str, audit: Audit) -> Result[Landing, Refusal]:
-        if not self._rules.allow_unverified and audit.promised is None:
-            return Failure(Unsupported("the catalog has no digest of it, and landing.allow_unverified is false"))
         notes = Notes(self._journal, work)
         is_local = isinstance(source, FileSource)
         if not is_local:
@@ -209,6 +231,7 @@ class Transfer:
                 landing = Landing(
                     method, audited.size, audited.digest, audited.verified, resumed=source.start,
                     inspected_by=audited.inspected_by,
+                    copied_from=source.copied_from if isinstance(source, FileSource) else None,
                 )  # fmt: skip
                 return notes.landed(landing, file).map(
                     lambda _: replace(landing, fingerprint=new.publish(replace=work.force))
@@ -233,6 +256,21 @@ class Transfer:
         filling.inspect()
         filling.progress(source.size)
         return os.fstat(filling.descriptor).st_size
+
+
+def _checked(work: Work) -> Result[Landing | None, Refusal]:
+    """The target's state, and whether a file can be what the work wants; see `standing`."""
+    if work.size is not None:
+        told = "a file gets no other size than its image's; targets that are clones can: rbd:POOL/IMAGE, cinder:NAME"
+        return Failure(Unsupported(told))
+    return standing(work)
+
+
+def _room(work: Work, source: Source) -> Result[None, Refusal]:
+    """Whether what the source gives will fit where it is to go. Raises OSError."""
+    if isinstance(source, FileSource) and can_clone(source.descriptor, os.path.dirname(work.target)):
+        return Success(None)
+    return room_for(source.needs, work.target, freed=part_blocks(work.target))
 
 
 def _copy(source: FileSource, filling: Filling) -> int:

@@ -67,8 +67,6 @@ class Volumes:
     def _named(self, work: Work) -> Result[str, Refusal]:
         if work.location is None:
             return Failure(Unsupported("needs a location"))
-        if work.size is not None:
-            return Failure(Unsupported("a file gets no other size than its image's; a target cinder:NAME can"))
         return volume_of(work.location)
 
     def _rested(self, volume_id: str) -> Volume:

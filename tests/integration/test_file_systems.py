@@ -17,7 +17,7 @@ from returns.result import Result, Success
 from lading import Digest, Image, Landing, Location, Mismatched, Refusal, TargetFailed, Work
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.transfer.partial import Start
-from lading.adapters.transfer.sources import Source, StreamSource
+from lading.adapters.transfer.sources import FileSource, Source, StreamSource
 from lading.adapters.transfer.transfer import Rules, Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 
@@ -154,6 +154,41 @@ def test_a_full_disk_ends_the_request_and_nothing_is_left_on_it(small_disk: Path
     assert isinstance(refused, TargetFailed)
     assert f"needs {12 * MEBIBYTE} bytes" in refused.reason
     assert os.listdir(small_disk) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "stream"])
+def test_that_a_disk_is_too_small_is_foreseen(small_disk: Path, tmp_path: Path, kind: str) -> None:
+    source, data = tmp_path / "source", os.urandom(12 * MEBIBYTE)
+    source.write_bytes(data)
+
+    def opening(_: Start) -> Result[Source, Refusal]:
+        if kind == "file":
+            return Success(FileSource(os.open(source, os.O_RDONLY)))
+        return Success(StreamSource(source.open("rb"), len(data)))
+
+    transfer, work = Transfer(MemoryVerifiedFiles()), Work(str(small_disk / "vm"), Image("id"))
+    foreseen = transfer.foresee(work, opening, lambda size: f"brings {size} bytes")
+    assert foreseen.failure() == transfer.land(work, "x", opening).failure()
+    assert os.listdir(small_disk) == []
+
+
+def test_a_clone_is_foreseen_where_a_copy_would_not_fit(reflinking: Path) -> None:
+    source = reflinking / "large"
+    with source.open("wb") as disk:
+        for _ in range(200):
+            disk.write(os.urandom(MEBIBYTE))
+        disk.flush()
+        os.fsync(disk.fileno())
+    free = os.statvfs(reflinking)
+    assert free.f_bavail * free.f_frsize < 200 * MEBIBYTE
+    try:
+        handler = FileHandler([reflinking], Transfer(MemoryVerifiedFiles()))
+        work = Work(str(reflinking / "clone"), Image("id"), Location(f"file://{source}"))
+        assert isinstance(handler.foresee(work), Success)
+        assert handler.fetch(work).unwrap().method == "reflink"
+    finally:
+        for each in (source, reflinking / "clone"):
+            each.unlink(missing_ok=True)
 
 
 def test_a_disk_that_becomes_full_ends_the_request_and_nothing_is_left_on_it(small_disk: Path) -> None:

@@ -221,6 +221,20 @@ def test_rule_8_so_it_is_without_an_association(case: Case) -> None:
     assert fetched(World(case).course().events) == reference.origin(case)
 
 
+# 9. What is foreseen is what comes to pass.
+
+
+@given(cases() | led_cases())
+def test_rule_9_a_preview_tries_what_a_fetch_tries_and_ends_as_it_ends(case: Case) -> None:
+    previewed, fetched = World(case).preview(), World(case).course()
+    assert (previewed.tried, previewed.end) == (fetched.tried, fetched.end)
+
+
+@given(cases() | led_cases())
+def test_rule_9_a_preview_does_nothing(case: Case) -> None:
+    assert {event[0] for event in World(case).preview().events} <= {"recall", "ask", "foresee"}
+
+
 # Loading handlers from configured names.
 
 

@@ -225,6 +225,17 @@ def test_without_a_clock_it_is_recorded_when_it_landed_in_utc() -> None:
     assert association.landed_at.utcoffset() == timedelta(0)
 
 
+def test_what_was_copied_from_another_target_is_recorded_so_also_when_it_is_read_again() -> None:
+    associations = store()
+    dispatcher(Pool(fetches=lambda _: Success(Landing("copy", copied_from="/vms/2"))), associations=associations).fetch(
+        REQUEST
+    )
+    [association] = associations.list()
+    assert (association.copied_from, association.location) == ("/vms/2", PLAIN)
+    assert Landing.already(association).copied_from == "/vms/2"
+    assert Landing("verify").recorded_in(association).copied_from == "/vms/2"
+
+
 def test_what_was_present_is_not_recorded_again() -> None:
     associations = store(RECORDED)
     outcome = dispatcher(
@@ -415,6 +426,54 @@ def test_what_is_recorded_of_such_a_snapshot_does_not_lead(image_id: str | None)
 def test_a_catalog_that_fails_is_no_matter_once_the_associated_handler_handled() -> None:
     failing = Dispatcher([Pool()], FailingCatalog(CatalogUnavailable("HTTP 503")), store(RECORDED))
     assert failing.fetch(REQUEST).unwrap().handler == "pool"
+
+
+# What a fetch is said to come to.
+
+
+@dataclass
+class Seer(Pool):
+    """One that can tell beforehand."""
+
+    foresees: Callable[[Work], Result[str, Refusal]] = lambda _: Success("clones it")
+
+    def foresee(self, work: Work) -> Result[str, Refusal]:
+        return self.foresees(work)
+
+
+def test_a_preview_tells_what_it_costs_and_whether_it_would_do() -> None:
+    blind, away = Pool("blind"), Seer("away", foresees=unavailable)
+    previewed = dispatcher(away, blind).preview(REQUEST)
+    assert [(each.handler, each.location, each.cost, each.would) for each in previewed] == [
+        ("away", PLAIN, None, False),
+        ("blind", PLAIN, None, True),
+    ]
+    assert previewed[1].outcome == Success("would be tried; this handler can't tell beforehand")
+    assert (blind.asked, away.asked) == ([], [])
+
+
+@pytest.mark.parametrize("answer", [None, Success(None), Failure("no")])
+def test_a_preview_of_a_handler_that_answers_nonsense_is_a_fault(answer: Any) -> None:  # noqa: ANN401 - the bug that is meant
+    first, second = dispatcher(Seer("buggy", foresees=lambda _: answer), Seer()).preview(REQUEST)
+    assert isinstance(first.outcome.failure(), Faulted)
+    assert second.would
+
+
+def test_a_preview_of_a_handler_that_raises_tells_no_secret() -> None:
+    def leak(work: Work) -> Result[str, Refusal]:
+        raise OSError(f"can't open {work.location and work.location.url}")
+
+    [previewed] = dispatcher(Seer(foresees=leak), image=replace(NOBLE, locations=[KEYED])).preview(REQUEST)
+    assert isinstance(previewed.outcome.failure(), Faulted)
+    assert "word" not in f"{previewed}"
+
+
+def test_a_preview_needs_no_catalog_where_the_associated_handler_would_do() -> None:
+    failing = Dispatcher([Seer()], FailingCatalog(CatalogUnavailable("HTTP 503")), store(RECORDED))
+    assert [each.would for each in failing.preview(REQUEST)] == [True]
+    refusing = Dispatcher([Seer(foresees=unavailable)], FailingCatalog(CatalogUnavailable("HTTP 503")), store(RECORDED))
+    with pytest.raises(CatalogUnavailable):
+        refusing.preview(REQUEST)
 
 
 # Handlers with bugs.

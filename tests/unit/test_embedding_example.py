@@ -30,6 +30,7 @@ dispatcher.fetch(FetchRequest(image_id=image.id, target="/vms/1/disk"))     # Re
 dispatcher.move("/vms/1/disk", "/vms/2/disk")
 dispatcher.remove("/vms/2/disk")
 dispatcher.plan(FetchRequest(image_id=image.id, target="/vms/1/disk"))      # the attempts in order, doing nothing
+dispatcher.preview(FetchRequest(image_id=image.id, target="/vms/1/disk"))   # and what each would come to
 for attempt in dispatcher.attempts(FetchRequest(image_id=image.id, target="/vms/1/disk")):   # the generator beneath them
     attempt.settle(attempt.handler.fetch(attempt.work))       # unsettled counts as not handled; raises NoHandlerAvailable at the end
 '''  # noqa: E501 - as it is written

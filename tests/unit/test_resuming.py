@@ -632,8 +632,46 @@ def test_a_second_target_is_copied_from_the_first(fetched: Host) -> None:
     staged = fetched.fetch(fetched.folder / "second").unwrap()
     assert staged.landing.method in {"copy", "reflink"}
     assert staged.landing.verified
+    assert staged.landing.copied_from == str(fetched.target)
+    recorded = fetched.associations.get(str(fetched.folder / "second")).unwrap()
+    assert isinstance(recorded, Association)
+    assert recorded.copied_from == str(fetched.target)
     assert (fetched.folder / "second").read_bytes() == DATA
     assert fetched.asked() == [None]
+
+
+def test_that_a_second_target_would_be_copied_from_the_first_is_foreseen(fetched: Host) -> None:
+    fetched.server.answer("/noble", GONE)
+    [previewed] = fetched.dispatcher.preview(FetchRequest("id", str(fetched.folder / "second")))
+    told = f"copies {len(DATA)} bytes from {fetched.target}, which is this image"
+    assert previewed.outcome == Success(told)
+    assert os.listdir(fetched.folder) == ["vm"]
+    fetched.fetch(fetched.folder / "second").unwrap()
+    assert fetched.asked() == [None]
+
+
+def test_what_is_copied_is_not_said_to_be_of_a_location_that_was_not_read(fetched: Host) -> None:
+    """A handler that declines a location does so also where the host has the image already."""
+    transfer, location = fetched.transfer, Location("file:///elsewhere/noble.img")
+    catalog = ServedCatalog(replace(IMAGE, locations=[location]), fetched.url)
+    download = Dispatcher([DownloadHandler(catalog, transfer)], catalog, fetched.associations, journal=fetched.journal)
+    request = FetchRequest("id", str(fetched.folder / "second"))
+    previewed = download.preview(request)
+    staged = download.fetch(request).unwrap()
+    assert [(each.location, each.would) for each in previewed] == [(location, False), (None, True)]
+    assert [(each.location, each.refusal is None) for each in staged.attempts] == [(location, False), (None, True)]
+    assert (staged.location, staged.landing.copied_from) == (None, str(fetched.target))
+
+
+def test_what_landed_as_a_copy_and_was_cut_off_is_recorded_as_that_copy(fetched: Host) -> None:
+    second, image = fetched.folder / "second", replace(IMAGE, locations=[Location(fetched.url)])
+    begun = Intent(str(second), Verb.FETCH, "http", datetime.now(UTC), IMAGE, Location(fetched.url))
+    fetched.journal.begin(begun)
+    fetched.http.fetch(Work(str(second), image, Location(fetched.url), intent=begun)).unwrap()
+    assert fetched.fetch(second).unwrap().landing.present
+    recorded = fetched.associations.get(str(second)).unwrap()
+    assert isinstance(recorded, Association)
+    assert recorded.copied_from == str(fetched.target)
 
 
 @pytest.mark.parametrize("change", [a_changed_byte, a_byte_more, Path.unlink, replaced, a_symlink_there])
