@@ -64,7 +64,7 @@ def run(example: ast.Module, scope: dict[str, Any]) -> list[Any]:
 
 def test_the_example_fetches_moves_removes_plans_and_fetches_by_hand() -> None:
     scope: dict[str, Any] = {}
-    fetched, moved, removed, planned = run(filled_in(CLONES), scope)
+    fetched, moved, removed, planned, previewed = run(filled_in(CLONES), scope)
     staged, location = fetched.unwrap(), scope["image"].locations[0]
     assert isinstance(staged, Staged)
     assert (staged.target, staged.handler, staged.landing.method) == ("/vms/1/disk", "pool", "clone")
@@ -73,6 +73,7 @@ def test_the_example_fetches_moves_removes_plans_and_fetches_by_hand() -> None:
     assert moved.unwrap().target == "/vms/2/disk"
     assert removed == moved
     assert [(attempt.handler.name, attempt.location) for attempt in planned] == [("pool", location)]
+    assert [(each.handler, each.would) for each in previewed] == [("pool", True)]
     assert scope["attempt"].refusal is None
     assert scope["dispatcher"].remove("/vms/1/disk").unwrap().handler == "pool"
     assert isinstance(scope["dispatcher"].remove("/vms/2/disk").failure(), NotAssociated)
@@ -82,7 +83,7 @@ def test_the_example_ends_in_no_handler_available_when_its_handler_refuses() -> 
     example = filled_in(REFUSES)
     by_hand = example.body.pop()
     scope: dict[str, Any] = {}
-    fetched, moved, removed, _ = run(example, scope)
+    fetched, moved, removed, *_ = run(example, scope)
     assert isinstance(fetched.failure(), NoHandlerAvailable)
     assert [type(each.failure()) for each in (moved, removed)] == [NotAssociated, NotAssociated]
     with pytest.raises(NoHandlerAvailable, match="pool pool://gold/noble: not in the pool"):
@@ -108,8 +109,8 @@ def bare(example: ast.Module) -> str:
 
 def test_the_readme_s_example_is_this_one_and_runs() -> None:
     scope: dict[str, Any] = {}
-    fetched, moved, removed, planned = run(readme_example(), scope)
+    fetched, moved, removed, planned, previewed = run(readme_example(), scope)
     assert [type(each.unwrap()) for each in (fetched, moved, removed)] == [Staged, Association, Association]
-    assert len(planned) == 1
+    assert (len(planned), len(previewed)) == (1, 1)
     assert scope["dispatcher"].handlers[0].clones == {"/vms/1/disk": "pool://gold/noble"}
     assert bare(readme_example()) == bare(ast.parse(EXAMPLE))
