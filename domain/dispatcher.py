@@ -11,12 +11,19 @@ from returns.result import Failure, Result, Success
 from lading.domain.asking import ask, ask_catalog, out_of_reach, preview, value_or_raise
 from lading.domain.attempts import Attempt, FetchRequest, Previewed, Staged
 from lading.domain.cost import cost_of
-from lading.domain.failures import FetchFailure, HandlerNotLoaded, NoHandlerAvailable, TargetFailure, Tried
+from lading.domain.failures import (
+    FetchFailure,
+    HandlerNotLoaded,
+    NoHandlerAvailable,
+    TargetFailure,
+    TargetUnresolved,
+    Tried,
+)
 from lading.domain.handler import Handler, Landing, Recoverable, Work
 from lading.domain.matcher import LocationMatcher
-from lading.domain.recovery import Ledger, Outcome, Recovered, Recovery
-from lading.domain.refusals import Refusal, Scope, Unavailable
-from lading.domain.targets import Targets
+from lading.domain.recovery import Ledger, Outcome, Recovered, Recovery, unresolved
+from lading.domain.refusals import Refusal, Scope, Unavailable, Unsettled
+from lading.domain.targets import Forgotten, Targets
 from lading.domain.volume_backed import disks_elsewhere
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
@@ -41,7 +48,8 @@ __all__ = ["Dispatcher"]
 
 _log = logging.getLogger(__name__)
 _FETCH_FAILURES: Final = (
-    NoHandlerAvailable, ImageNotFound, AmbiguousImage, ImageNotActive, ImageWithoutData, CatalogUnavailable,
+    NoHandlerAvailable, TargetUnresolved, ImageNotFound, AmbiguousImage, ImageNotActive, ImageWithoutData,
+    CatalogUnavailable,
     StoreUnavailable,
 )  # fmt: skip
 
@@ -96,9 +104,12 @@ class Dispatcher:
     def attempts(self, request: FetchRequest) -> Iterator[Attempt]:
         """The attempts in order, each lazily, until one is settled as handled.
 
-        Raises NoHandlerAvailable when none was, and the catalog's and the store's failures when it is their turn.
+        Raises NoHandlerAvailable when none was, TargetUnresolved when an interrupted operation on the target can't be
+        resolved, and the catalog's and the store's failures when it is their turn.
         """
         with self._recovery.alone([request.target], keep=True) as found:
+            if (blocked := unresolved(found)) is not None:
+                raise blocked
             kept = (each.intent for each in found if each.outcome is Outcome.KEPT)
             yield from self._driven(request, next((each for each in kept if each.target == request.target), None))
 
@@ -113,14 +124,17 @@ class Dispatcher:
                     continue
                 self._begin(attempt)
                 last = attempt
-                yield attempt
+                try:
+                    yield attempt
+                except GeneratorExit:
+                    self._leave(attempt, kept)
+                    raise
                 _log.info("%s", attempt.tried)
                 if attempt.refusal is None:
                     self._end(attempt, kept)
                     return
                 tried.append(attempt.tried)
-                if isinstance(attempt.refusal, Unavailable) and attempt.refusal.kept:
-                    kept = self._written(request.target)
+                kept = self._kept(attempt, kept)
                 if attempt.refusal.scope is Scope.HANDLER:
                     ruled_out.add(attempt.handler.name)
                 elif attempt.refusal.scope is Scope.REQUEST:
@@ -129,6 +143,22 @@ class Dispatcher:
         except LadingError:
             self._give_up(last, kept)
             raise
+
+    def _leave(self, attempt: Attempt, kept: Intent | None) -> None:
+        """What was settled is settled, though nobody asks for more attempts; the rest is left to recovery."""
+        try:
+            if attempt.refusal is None:
+                self._end(attempt, kept)
+            elif not isinstance(attempt.refusal, Unsettled):
+                self._give_up(attempt, self._kept(attempt, kept))
+        except StoreUnavailable as failure:
+            _log.warning("%s: the last attempt can't be settled yet: %s", attempt.work.target, failure)
+
+    def _kept(self, attempt: Attempt, kept: Intent | None) -> Intent | None:
+        """The intent of the fetch whose bytes are kept: this one's, if it has kept some."""
+        if isinstance(attempt.refusal, Unavailable) and attempt.refusal.kept:
+            return self._written(attempt.work.target)
+        return kept
 
     def _written(self, target: str) -> Intent | None:
         return value_or_raise(self._ledger.journal.pending(target)) if target else None
@@ -226,13 +256,20 @@ class Dispatcher:
         """
         return self._targets.verify(target.strip(), context)
 
-    def recover(self, target: str | None = None, *, keep: bool = True) -> Iterator[Recovered]:
+    def forget(self, target: str) -> Result[Forgotten, TargetFailure]:
+        """Forget what is recorded of the target and what was begun there, when neither can be acted on.
+
+        No handler is called, and what is at the target stays. NotAssociated when there is nothing to forget.
+        """
+        return self._targets.forget(target.strip())
+
+    def recover(self, target: str | None = None, *, keep: bool = True, give_up: bool = False) -> Iterator[Recovered]:
         """See to each operation that was cut off, or to that on the target: finish it, or take it back.
 
-        It doesn't matter in which process it was. What a fetch can go on from is kept, if `keep`. Raises
-        StoreUnavailable.
+        It doesn't matter in which process it was. What a fetch can go on from is kept, if `keep`. What can't be
+        resolved stays written down, unless it is to `give_up`. Raises StoreUnavailable.
         """
-        return self._recovery.all(target, keep=keep)
+        return self._recovery.all(target, keep=keep, give_up=give_up)
 
     def _in_order(self, request: FetchRequest) -> Iterator[Attempt]:
         """The order that is a law, lazily: nothing is looked up before it is its turn."""
@@ -289,16 +326,17 @@ class Dispatcher:
         image = work.image.redacted() if work.image else None
         location = work.location.withheld() if work.location else None
         association = Association(work.target, handler.name, image, location, self._ledger.clock())
-        recorded: Result[None, StoreUnavailable] | None = None
         landed = landing.recorded_in(association)
         try:
             recorded = self._ledger.associations.put(landed)
-        finally:
-            # Also when it was interrupted: what nobody knows of must not stay.
-            if not isinstance(recorded, Success):
+        except BaseException:
+            # It may be recorded all the same, and then it must stay. With an intent, recovery finds out.
+            if work.intent is None and self._ledger.associations.get(work.target) != Success(landed):
                 self._undo(handler, replace(work, association=landed))
+            raise
         match recorded:
             case Failure(failure):
+                self._undo(handler, replace(work, association=landed))
                 raise failure
 
     def _undo(self, handler: Handler, work: Work) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lading.domain.refusals import Refusal, Scope, Unsupported
 from lading.ports.failures import CatalogFailure, LadingError, StoreUnavailable
+from lading.ports.journal import Verb
 from lading.ports.location import Location
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "NoHandlerAvailable",
     "NotAssociated",
     "TargetFailure",
+    "TargetUnresolved",
     "Tried",
 ]
 
@@ -98,7 +100,23 @@ class HandlerRefused(LadingError):
         return f"{self.target}: {self.handler}: {self.refusal.reason}"
 
 
-FetchFailure = NoHandlerAvailable | CatalogFailure | StoreUnavailable
+@dataclass(eq=False)
+class TargetUnresolved(LadingError):
+    """An interrupted operation on the target can't be resolved, or not now: nothing new begins before it is."""
+
+    target: str
+    """That of the interrupted operation."""
+    verb: Verb
+    destination: str | None
+    """Where a move was to end."""
+    reason: str
+
+    def __str__(self) -> str:
+        where = f" to {self.destination}" if self.destination else ""
+        return f"nothing was begun: the interrupted {self.verb} of {self.target}{where} is unresolved: {self.reason}"
+
+
+FetchFailure = NoHandlerAvailable | TargetUnresolved | CatalogFailure | StoreUnavailable
 """How a fetch fails."""
-TargetFailure = NotAssociated | HandlerNotLoaded | HandlerRefused | StoreUnavailable
+TargetFailure = NotAssociated | HandlerNotLoaded | HandlerRefused | TargetUnresolved | StoreUnavailable
 """How a remove or a move fails."""

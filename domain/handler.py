@@ -8,7 +8,7 @@ from typing import Protocol, Self, runtime_checkable
 from returns.result import Result
 
 from lading.domain.refusals import Refusal
-from lading.ports.association import Association, Fingerprint
+from lading.ports.association import Association, Fingerprint, Folder
 from lading.ports.context import NOBODY, Context
 from lading.ports.image import Digest, Image
 from lading.ports.journal import Intent
@@ -78,6 +78,8 @@ class Landing:
     """Bytes that were there from a fetch that was cut off, and were not brought again."""
     copied_from: str | None = None
     """The target of this host that the bytes were copied from, where nothing was read from the attempt's location."""
+    folder: Folder | None = None
+    """The folder that the target is in, when it is a file on this host."""
 
     @classmethod
     def already(cls, association: Association) -> Self:
@@ -92,6 +94,7 @@ class Landing:
             present=True,
             inspected_by=association.inspected_by,
             copied_from=association.copied_from,
+            folder=association.folder,
         )
 
     def recorded_in(self, association: Association) -> Association:
@@ -107,6 +110,7 @@ class Landing:
             inspected_by=self.inspected_by,
             # Reading it again, to verify it, does not change where it came from.
             copied_from=self.copied_from or association.copied_from,
+            folder=self.folder,
         )
 
 

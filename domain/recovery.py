@@ -11,6 +11,7 @@ from typing import NamedTuple
 from returns.result import Failure, Result, Success
 
 from lading.domain.asking import ask, value_or_raise
+from lading.domain.failures import TargetUnresolved
 from lading.domain.handler import Handler, Kept, Landing, Recoverable, Work
 from lading.domain.refusals import Refusal, TargetOccupied
 from lading.ports.association import Association
@@ -19,7 +20,7 @@ from lading.ports.failures import StoreUnavailable
 from lading.ports.journal import Intent, Journal, Unwritten, Verb
 from lading.ports.locks import Locks
 
-__all__ = ["Ledger", "Outcome", "Recovered", "Recovery", "alone", "moved"]
+__all__ = ["Ledger", "Outcome", "Recovered", "Recovery", "alone", "moved", "unresolved"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class Outcome(StrEnum):
     """Somebody is at it."""
     UNRESOLVED = "unresolved"
     """It can't be told, or not now."""
+    ABANDONED = "abandoned"
+    """It could not be resolved, and is settled all the same: what it may have left is nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,21 @@ def alone(locks: Locks, targets: Iterable[str], *, wait: bool = True) -> Iterato
 
 def moved(association: Association, destination: str, landing: Landing) -> Association:
     """What is recorded after a move."""
-    return replace(association, target=destination, fingerprint=landing.fingerprint, identity=landing.identity)
+    return replace(
+        association,
+        target=destination,
+        fingerprint=landing.fingerprint,
+        identity=landing.identity,
+        folder=landing.folder,
+    )
+
+
+def unresolved(found: Iterable[Recovered]) -> TargetUnresolved | None:
+    """Why nothing may begin where this was found: it would destroy what is left of an interrupted operation."""
+    for each in found:
+        if each.outcome is Outcome.UNRESOLVED:
+            return TargetUnresolved(each.intent.target, each.intent.verb, each.intent.destination, each.reason or "")
+    return None
 
 
 class Recovery:
@@ -90,17 +107,31 @@ class Recovery:
         self._handlers = handlers
         self._associations, self._journal, self._locks, self._clock = ledger
 
-    def all(self, target: str | None = None, *, keep: bool) -> Iterator[Recovered]:
-        """Every operation that was cut off, or the one on that target. Raises StoreUnavailable."""
-        for intent in tuple(each for each in self._journal.list() if target in {None, each.target}):
+    def all(self, target: str | None = None, *, keep: bool, give_up: bool = False) -> Iterator[Recovered]:
+        """Every operation that was cut off, or the one from or to that target. Raises StoreUnavailable.
+
+        `give_up`: what can't be resolved is settled all the same.
+        """
+        for intent in tuple(each for each in self._journal.list() if target in {None, *_ends(each)}):
             with alone(self._locks, _ends(intent), wait=False) as held:
                 found = self._again(intent, keep=keep) if held else Recovered(intent, Outcome.UNDER_WAY)
+                if give_up and found is not None and found.outcome is Outcome.UNRESOLVED:
+                    found = self._abandon(found)
             if found is not None:
                 yield found
 
     @contextmanager
     def alone(self, targets: Iterable[str], *, keep: bool) -> Iterator[list[Recovered]]:
         """Be alone at these targets while the block runs, with what was cut off there seen to: what became of it.
+
+        Raises StoreUnavailable.
+        """
+        with self.pending(targets) as intents:
+            yield [self._see_to(each, keep=keep) for each in intents]
+
+    @contextmanager
+    def pending(self, targets: Iterable[str]) -> Iterator[tuple[Intent, ...]]:
+        """Be alone at these targets while the block runs, with the intents that begin or end there, untouched.
 
         Raises StoreUnavailable.
         """
@@ -111,7 +142,7 @@ class Recovery:
                 pending = {each.target: each for each in found if each is not None}
                 ends = {end for each in pending.values() for end in _ends(each)}
                 if ends <= names:
-                    yield [self._see_to(each, keep=keep) for each in pending.values()]
+                    yield tuple(pending.values())
                     return
             # A move has two ends: whoever sees to it must be alone at both, or two could do so at a time.
             names |= ends
@@ -134,6 +165,10 @@ class Recovery:
             return None
         return self._see_to(pending, keep=keep)
 
+    def _abandon(self, found: Recovered) -> Recovered:
+        value_or_raise(self._journal.settle(found.intent.target))
+        return replace(found, outcome=Outcome.ABANDONED)
+
     def _see_to(self, intent: Intent, *, keep: bool) -> Recovered:
         recovered = self._recover(intent, keep=keep)
         if recovered.outcome in {Outcome.FINISHED, Outcome.UNDONE}:
@@ -155,6 +190,8 @@ class Recovery:
 
     def _fetched(self, handler: Handler, work: Work, intent: Intent, *, keep: bool) -> Recovered:
         if not isinstance(handler, Recoverable):
+            if _is_recorded(work.association, intent):
+                return Recovered(intent, Outcome.FINISHED)
             if work.association is not None or work.force:
                 # What was there before is not to be removed, and what is there now only the handler knows.
                 reason = f"the handler {intent.handler!r} can't tell how far it came"
@@ -190,6 +227,9 @@ class Recovery:
         return _told(intent, answer, Outcome.FINISHED)
 
     def _removed(self, handler: Handler, work: Work, intent: Intent) -> Recovered:
+        if work.association is None:
+            # It is forgotten, and so was removed: what lies there now came later, and nothing says whose it is.
+            return Recovered(intent, Outcome.FINISHED)
         # Without force: what lies there now may have come after what was to be removed had gone.
         answer = ask(handler, work, type(None), handler.remove, replace(work, force=False))
         if isinstance(answer, Failure) and isinstance(answer.failure(), TargetOccupied):
@@ -197,6 +237,11 @@ class Recovery:
         if isinstance(answer, Success):
             value_or_raise(self._associations.remove(intent.target))
         return _told(intent, answer, Outcome.FINISHED)
+
+
+def _is_recorded(association: Association | None, intent: Intent) -> bool:
+    """Whether the fetch had come to its end: what is recorded was recorded after it began, and by its handler."""
+    return association is not None and association.handler == intent.handler and association.landed_at > intent.began_at
 
 
 def _ends(intent: Intent) -> tuple[str, ...]:

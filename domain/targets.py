@@ -7,17 +7,17 @@ from typing import NamedTuple, TypeVar
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.asking import ask
+from lading.domain.asking import ask, value_or_raise
 from lading.domain.failures import HandlerNotLoaded, HandlerRefused, NotAssociated, TargetFailure
 from lading.domain.handler import Handler, Landing, Recoverable, Verifiable, Work
-from lading.domain.recovery import Ledger, Recovery, moved
+from lading.domain.recovery import Ledger, Recovery, moved, unresolved
 from lading.domain.refusals import Refusal, Unavailable, Unsupported
 from lading.ports.association import Association
 from lading.ports.context import Context
 from lading.ports.failures import StoreUnavailable
 from lading.ports.journal import Intent, Verb
 
-__all__ = ["Targets"]
+__all__ = ["Forgotten", "Targets"]
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
@@ -29,6 +29,14 @@ class _Held(NamedTuple):
     handler: Handler
     work: Work
     association: Association
+
+
+class Forgotten(NamedTuple):
+    """What lading knew of a target, and does not know any more. What is at the target stays."""
+
+    association: Association | None
+    intents: tuple[Intent, ...]
+    """The interrupted operations that began or ended there."""
 
 
 class Targets:
@@ -107,6 +115,20 @@ class Targets:
         except StoreUnavailable as failure:
             return Failure(failure)
 
+    def forget(self, target: str) -> Result[Forgotten, TargetFailure]:
+        """Forget what is recorded of the target and what was begun there. No handler is called, nothing is touched."""
+        try:
+            with self._recovery.pending([target]) as intents:
+                association = value_or_raise(self._associations.get(target)) if target else None
+                if association is None and not intents:
+                    return Failure(NotAssociated(target))
+                for each in intents:
+                    value_or_raise(self._ledger.journal.settle(each.target))
+                value_or_raise(self._associations.remove(target))
+                return Success(Forgotten(association, intents))
+        except StoreUnavailable as failure:
+            return Failure(failure)
+
     def _written(
         self,
         verb: Verb,
@@ -129,7 +151,9 @@ class Targets:
             return outcome
 
         try:
-            with self._recovery.alone([target, destination or ""], keep=False):
+            with self._recovery.alone([target, destination or ""], keep=False) as found:
+                if (blocked := unresolved(found)) is not None:
+                    return Failure(blocked)
                 return self._held(target, context).bind(write)
         except StoreUnavailable as failure:
             return Failure(failure)

@@ -3,7 +3,14 @@
 from lading.domain.attempts import Attempt, FetchRequest, Staged
 from lading.domain.cost import Cost
 from lading.domain.dispatcher import Dispatcher
-from lading.domain.failures import HandlerNotLoaded, HandlerRefused, NoHandlerAvailable, NotAssociated, Tried
+from lading.domain.failures import (
+    HandlerNotLoaded,
+    HandlerRefused,
+    NoHandlerAvailable,
+    NotAssociated,
+    TargetUnresolved,
+    Tried,
+)
 from lading.domain.handler import Handler, Kept, Landing, Report, State, Work
 from lading.domain.matcher import LocationMatcher
 from lading.domain.recovery import Outcome, Recovered
@@ -20,7 +27,7 @@ from lading.domain.refusals import (
     Unsettled,
     Unsupported,
 )
-from lading.ports.association import Association, Fingerprint
+from lading.ports.association import Association, Fingerprint, Folder
 from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
 from lading.ports.context import Context
@@ -51,6 +58,7 @@ __all__ = [
     "Faulted",
     "FetchRequest",
     "Fingerprint",
+    "Folder",
     "Handler",
     "HandlerNotLoaded",
     "HandlerRefused",
@@ -81,6 +89,7 @@ __all__ = [
     "TargetFailed",
     "TargetInUse",
     "TargetOccupied",
+    "TargetUnresolved",
     "Tried",
     "Unavailable",
     "Unconfigured",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ from lading import (
     Refusal,
     StoreUnavailable,
     TargetOccupied,
+    TargetUnresolved,
     Unavailable,
     Unconfigured,
     Unsupported,
@@ -393,6 +395,39 @@ def test_what_is_not_recorded_is_not_written_down_either(host: Host) -> None:
 # Who leaves half way.
 
 
+class InterruptedStore(MemoryAssociations):
+    """Records, or does not, and is interrupted before it can say so."""
+
+    def __init__(self, *, records: bool) -> None:
+        super().__init__()
+        self._records = records
+
+    def put(self, association: Association) -> Result[None, StoreUnavailable]:
+        if self._records:
+            super().put(association)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("records", [True, False])
+@pytest.mark.parametrize("pool", [Pool(), CarefulPool(recovers=answers(Landing()))])
+def test_what_is_recorded_is_never_removed_by_an_interrupt(pool: Pool, *, records: bool) -> None:
+    pool = replace(pool, asked=[])
+    host = Host(InterruptedStore(records=records))
+    dispatcher = host.dispatcher(pool)
+    with pytest.raises(KeyboardInterrupt):
+        dispatcher.fetch(REQUEST)
+    assert (pool.verbs, len(host.known), len(host.under_way)) == (["fetch"], records, 1)
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_without_a_journal_an_interrupt_removes_what_is_not_recorded(*, records: bool) -> None:
+    pool, associations = Pool(), InterruptedStore(records=records)
+    dispatcher = Dispatcher([pool], RecordingCatalog([NOBLE], []), associations)
+    with pytest.raises(KeyboardInterrupt):
+        dispatcher.fetch(REQUEST)
+    assert pool.verbs == ["fetch", *["remove"] * (not records)]
+
+
 @pytest.mark.parametrize("verb", CHANGING)
 def test_what_is_interrupted_stays_written_down_and_the_target_is_free(
     host: Host, elsewhere: ThreadPoolExecutor, verb: str
@@ -408,6 +443,44 @@ def test_what_is_interrupted_stays_written_down_and_the_target_is_free(
 def is_free(locks: Locks, target: str) -> bool:
     with locks.hold(f"target {target}", wait=False) as held:
         return held
+
+
+@pytest.mark.parametrize("leave", ["close", "drop"])
+@pytest.mark.parametrize("outcome", [Success(Landing()), Success(None), Failure(Unavailable("no"))])
+def test_what_was_settled_before_its_driver_leaves_is_settled(
+    host: Host, elsewhere: ThreadPoolExecutor, leave: str, outcome: Result[Landing | None, Refusal]
+) -> None:
+    attempts: Any = host.dispatcher(Pool("first"), Pool("second")).attempts(REQUEST)
+    next(attempts).settle(outcome)
+    if leave == "close":
+        attempts.close()
+    del attempts
+    assert host.under_way == []
+    assert len(host.known) == (outcome == Success(Landing()))
+    assert elsewhere.submit(is_free, host.locks, TARGET).result(GUARD)
+
+
+def test_what_a_settled_refusal_has_kept_stays_when_its_driver_leaves(host: Host) -> None:
+    keeper = CarefulPool(recovers=answers(Kept(5)))
+    for attempt in host.dispatcher(keeper).attempts(REQUEST):
+        host.journal.note(TARGET, {"part": 5})
+        attempt.settle(broke_off())
+        break
+    assert host.under_way == [replace(FETCHING, notes={"part": 5})]
+
+
+@pytest.mark.parametrize("outcome", [Success(None), Failure(KEEPING)])
+def test_a_journal_that_fails_when_the_driver_leaves_is_a_warning(
+    caplog: pytest.LogCaptureFixture, outcome: Result[Landing | None, Refusal]
+) -> None:
+    # Read when it begins, before it is written down, and when something is kept.
+    broken = breaking(MemoryJournal(), *(("pending", 3) if isinstance(outcome, Failure) else ("settle", 1)))
+    host = Host(journal=broken)
+    attempts: Any = host.dispatcher(CarefulPool()).attempts(REQUEST)
+    next(attempts).settle(outcome)
+    attempts.close()
+    assert [each for each in caplog.messages if each.endswith("the disk is full")] == caplog.messages[-1:]
+    assert len(host.under_way) == 1
 
 
 def test_who_leaves_the_attempts_early_leaves_the_last_to_recovery(host: Host, elsewhere: ThreadPoolExecutor) -> None:
@@ -532,10 +605,112 @@ def test_what_is_kept_is_carried_into_the_next_attempts(host: Host) -> None:
 
 
 def test_notes_of_a_move_are_not_carried_into_a_fetch(host: Host) -> None:
-    moving = replace(MOVING, notes={"moving": 1}, handler="vanished")
-    pool = Pool()
+    moving = replace(MOVING, notes={"moving": 1})
+    pool = CarefulPool()
     host.cut_off(moving).dispatcher(pool).fetch(REQUEST).unwrap()
-    assert [work.intent for _, work in pool.asked] == [FETCHING]
+    assert [work.intent for verb, work in pool.asked if verb == "fetch"] == [FETCHING]
+
+
+# Nothing begins over what is unresolved.
+
+
+VANISHED = "the handler 'vanished' is not loaded"
+
+
+@pytest.mark.parametrize("verb", CHANGING)
+@pytest.mark.parametrize("intent", [FETCHING, MOVING, replace(MOVING, target=ELSEWHERE, destination=TARGET), REMOVING])
+def test_nothing_begins_over_an_unresolved_intent(host: Host, verb: str, intent: Intent) -> None:
+    begun = replace(intent, handler="vanished", notes={"moving": 1})
+    pool = CarefulPool(fetches=answers(Landing(present=True)))
+    failure = VERBS[verb](host.recorded(RECORDED).cut_off(begun).dispatcher(pool)).failure()
+    assert failure == TargetUnresolvedLike(begun)
+    assert (pool.asked, host.under_way, host.known) == ([], [begun], [RECORDED])
+
+
+class TargetUnresolvedLike:
+    """What is equal to the failure that tells of this intent."""
+
+    def __init__(self, intent: Intent) -> None:
+        self._told = (intent.target, intent.verb, intent.destination, VANISHED)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TargetUnresolved) and other.args == self._told
+
+    def __hash__(self) -> int:
+        return hash(self._told)
+
+
+def test_nothing_is_moved_to_an_unresolved_target(host: Host) -> None:
+    begun = replace(FETCHING, target=ELSEWHERE, handler="vanished")
+    pool = Pool()
+    failure = host.recorded(RECORDED).cut_off(begun).dispatcher(pool).move(TARGET, ELSEWHERE).failure()
+    assert str(failure) == f"nothing was begun: the interrupted fetch of {ELSEWHERE} is unresolved: {VANISHED}"
+    assert (pool.asked, host.under_way) == ([], [begun])
+
+
+def test_an_unresolved_move_is_named_with_both_its_ends(host: Host) -> None:
+    failure = host.cut_off(replace(MOVING, handler="vanished")).dispatcher(Pool()).fetch(REQUEST).failure()
+    assert f"the interrupted move of {TARGET} to {ELSEWHERE} is unresolved" in str(failure)
+
+
+def test_an_unresolved_target_can_still_be_verified(host: Host) -> None:
+    pool = CarefulPool(verifies=answers(WHOLE))
+    host.recorded(RECORDED).cut_off(replace(FETCHING, handler="vanished")).dispatcher(pool).verify(TARGET).unwrap()
+    assert pool.verbs == ["verify"]
+
+
+@pytest.mark.parametrize("target", [TARGET, ELSEWHERE])
+def test_what_cannot_be_resolved_can_be_given_up(host: Host, target: str) -> None:
+    begun = replace(MOVING, handler="vanished")
+    pool = Pool()
+    dispatcher = host.recorded(RECORDED).cut_off(begun).dispatcher(pool)
+    given_up = list(dispatcher.recover(target, keep=False, give_up=True))
+    assert given_up == [Recovered(begun, Outcome.ABANDONED, VANISHED)]
+    assert (host.under_way, host.known, pool.asked) == ([], [RECORDED], [])
+    assert isinstance(dispatcher.fetch(REQUEST), Success)
+
+
+def test_what_can_be_resolved_is_not_given_up(host: Host) -> None:
+    pool = CarefulPool(recovers=answers(WHOLE))
+    [found] = host.cut_off(FETCHING).dispatcher(pool).recover(TARGET, keep=False, give_up=True)
+    assert (found.outcome, host.known) == (Outcome.FINISHED, [LANDED])
+
+
+# What can't be acted on is forgotten.
+
+
+def test_a_target_is_forgotten_without_asking_its_handler(host: Host) -> None:
+    pool = CarefulPool()
+    dispatcher = host.recorded(RECORDED, THERE).cut_off(FETCHING).dispatcher(pool)
+    assert dispatcher.forget(f" {TARGET} ").unwrap() == (RECORDED, (FETCHING,))
+    assert (host.known, host.under_way, pool.asked) == ([THERE], [], [])
+
+
+@pytest.mark.parametrize("target", [TARGET, ELSEWHERE])
+def test_a_move_is_forgotten_from_either_end(host: Host, target: str) -> None:
+    assert host.cut_off(MOVING).dispatcher(Pool()).forget(target).unwrap() == (None, (MOVING,))
+    assert host.under_way == []
+
+
+@pytest.mark.parametrize("target", [TARGET, "", " "])
+def test_what_nothing_is_known_of_cannot_be_forgotten(host: Host, target: str) -> None:
+    assert isinstance(host.dispatcher(Pool()).forget(target).failure(), NotAssociated)
+
+
+@pytest.mark.parametrize(("verb", "nth"), [("get", 1), ("remove", 1)])
+def test_a_store_that_fails_to_forget_is_told(verb: str, nth: int) -> None:
+    host = Host(breaking(MemoryAssociations(), verb, nth)).recorded(RECORDED)
+    assert host.dispatcher(Pool()).forget(TARGET).failure() is BROKEN
+    assert host.known == [RECORDED]
+
+
+def test_who_forgets_waits_for_whoever_is_at_the_target(host: Host, elsewhere: ThreadPoolExecutor) -> None:
+    dispatcher = host.recorded(RECORDED).dispatcher(Pool())
+    with host.locks.hold(f"target {TARGET}"):
+        forgetting = elsewhere.submit(dispatcher.forget, TARGET)
+        assert not forgetting.done()
+        assert host.known == [RECORDED]
+    assert forgetting.result(GUARD).unwrap().association == RECORDED
 
 
 def test_a_success_of_another_handler_has_the_keeper_drop_what_it_kept(host: Host) -> None:
@@ -626,10 +801,10 @@ def test_what_is_not_kept_after_all_does_not_stay_written_down(host: Host) -> No
 
 
 def test_what_is_kept_for_the_other_end_of_a_move_is_none_of_this_fetch(host: Host) -> None:
-    """The move, by a handler that isn't loaded, can't be told; what is kept at its other end stays there."""
     kept = replace(KEPT_EARLIER, target=ELSEWHERE)
     keeper = CarefulPool("keeper", away, recovers=answers(Kept(5)))
-    host.cut_off(replace(MOVING, handler="vanished"), kept).dispatcher(keeper).fetch(REQUEST)
+    mover = CarefulPool("mover", away, schemes=None)
+    host.recorded(RECORDED).cut_off(replace(MOVING, handler="mover"), kept).dispatcher(keeper, mover).fetch(REQUEST)
     assert kept in host.under_way
 
 
@@ -670,6 +845,7 @@ class Cut:
 
 THERE = replace(RECORDED, target=ELSEWHERE, fingerprint=PRINT)
 LANDED = WHOLE.recorded_in(Association(TARGET, "pool", BARE, PLAIN, LANDED_AT))
+LATER = replace(RECORDED, landed_at=LANDED_AT + timedelta(seconds=1))
 RAISED = "raised OSError; the debug log has more"
 NO_NOUN = "answered a str, which is no Landing or Kept and no refusal"
 CUTS = {
@@ -708,6 +884,13 @@ CUTS = {
         FETCHING, Pool(), Outcome.UNRESOLVED, "the handler 'pool' can't tell how far it came", asked=(),
         before=(RECORDED,), after=(RECORDED,),
     ),
+    "a fetch by a plain handler that had been recorded": Cut(
+        FETCHING, Pool(), Outcome.FINISHED, asked=(), before=(LATER,), after=(LATER,)
+    ),
+    "a fetch by a plain handler where another handler's was": Cut(
+        FETCHING, Pool(), Outcome.UNRESOLVED, "the handler 'pool' can't tell how far it came", asked=(),
+        before=(replace(LATER, handler="other"),), after=(replace(LATER, handler="other"),),
+    ),
     "a forced fetch by a plain handler": Cut(
         replace(FETCHING, force=True), Pool(), Outcome.UNRESOLVED, "the handler 'pool' can't tell how far it came",
         asked=(),
@@ -741,7 +924,7 @@ CUTS = {
     ),
     # Removals.
     "a removal": Cut(REMOVING, CarefulPool(), Outcome.FINISHED, asked=("remove",), before=(RECORDED,)),
-    "a removal that was recorded": Cut(REMOVING, Pool(), Outcome.FINISHED, asked=("remove",)),
+    "a removal that was recorded": Cut(REMOVING, Pool(), Outcome.FINISHED, asked=()),
     "a removal after which something else came": Cut(
         REMOVING, Pool(removes=occupied), Outcome.FINISHED, asked=("remove",), before=(RECORDED,)
     ),
