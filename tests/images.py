@@ -96,9 +96,10 @@ def stream_optimized(
     return whole[: len(whole) - cut]
 
 
-def vhd() -> bytes:
+def vhd(kind: int = 3) -> bytes:
     """A dynamic one, which begins with a copy of its footer."""
-    footer = struct.pack(">8sIIQI4sI4sQQIII", b"conectix", 2, 0x10000, 512, 0, b"test", 0, b"Wi2k", MIB, MIB, 0, 3, 0)
+    fields = (b"conectix", 2, 0x10000, 512, 0, b"test", 0, b"Wi2k", MIB, MIB, 0, kind, 0)
+    footer = struct.pack(">8sIIQI4sI4sQQIII", *fields)
     return placed((0, footer), (512, b"cxsparse"), (1536, footer), size=2048)
 
 
@@ -111,14 +112,22 @@ def fixed_vhd(disk: bytes = b"", *, kind: int = 2, checksum: int | None = None, 
 
 
 def vhdx(
-    *, signature: bytes = b"regi", regions: int = 1, metadata_at: int = MIB, metadata: bytes = b"metadata"
+    *,
+    signature: bytes = b"regi",
+    regions: int = 1,
+    metadata_at: int = MIB,
+    metadata: bytes = b"metadata",
+    has_parent: bool = False,
 ) -> bytes:
     metadata_region, disk_size = (
         UUID("8b7ca206-4790-4b9a-b8fe-575f050f886e"),
         UUID("2fa54224-cd1b-4876-b211-5dbed83bf4b8"),
     )
     table = struct.pack("<4sIII16sQII", signature, 0, regions, 0, metadata_region.bytes_le, metadata_at, MIB, 1)
-    items = struct.pack("<8sHH20x16sIIII", metadata, 0, 1, disk_size.bytes_le, 64 * KIB, 8, 0, 0)
+    parent = UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c")
+    items = struct.pack("<8sHH20x", metadata, 0, 2 if has_parent else 1)
+    items += struct.pack("<16sIIII", disk_size.bytes_le, 64 * KIB, 8, 0, 0)
+    items += struct.pack("<16sIIII", parent.bytes_le, 65 * KIB, 8, 0, 0) if has_parent else b""
     size = struct.pack("<Q", MIB)
     return placed((0, b"vhdxfile"), (192 * KIB, table), (MIB, items), (MIB + 64 * KIB, size))
 

@@ -34,6 +34,8 @@ _OWN_EXTENT: Final = re.compile(rb'(?:RW|RDONLY) +\d+ +SPARSE +"[^"/\\:\0-\x1f\x
 _KNOWN_FEATURES: Final = 0b11111
 _FIXED: Final = 2
 """A VHD's type that has no structures but its footer."""
+_DIFFERENCING: Final = 4
+"""The one that names a parent, which Hyper-V opens. QEMU reads zeros in its place."""
 
 
 class Findings(NamedTuple):
@@ -52,7 +54,7 @@ def examine(head: bytes) -> Findings:
     >>> examine(b"QFI\\xfb").dangers
     ('Its header is cut short (qcow2)',)
     """
-    found = [*_cut_short(head), *_qcow2(head), *_vmdk(head), *_luks(head)]
+    found = [*_cut_short(head), *_qcow2(head), *_vmdk(head), *_vhd(head), *_luks(head)]
     return Findings(frozenset(name for name, _ in found), tuple(f"{danger} ({name})" for name, danger in found))
 
 
@@ -89,6 +91,11 @@ def _qcow2(head: bytes) -> Iterator[tuple[str, str]]:
         yield "qcow2", "Its clusters are of no possible size"
     elif version == 3 and not 104 <= header_length <= 1 << cluster_bits:  # noqa: PLR2004 - docs/interop/qcow2.txt
         yield "qcow2", "Its header is of no possible length"
+
+
+def _vhd(head: bytes) -> Iterator[tuple[str, str]]:
+    if head.startswith(b"conectix") and head[60:64] == struct.pack(">I", _DIFFERENCING):
+        yield "vhd", "It needs a parent disk"
 
 
 def _luks(head: bytes) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 if TYPE_CHECKING:
     from oslo_utils.imageutils.format_inspector import FileInspector
@@ -12,6 +13,9 @@ _LEFT_OUT: Final = frozenset({("qcow2", "unknown_features"), ("luks", "version")
 """Checks that refuse what is harmless. qcow2's does not know extended L2 entries, and LUKS's does not know version 2:
 `headers` has checks that do. GPT's refuses hybrid and other odd MBRs; QEMU follows nothing in a partition table.
 """
+
+_PARENT_LOCATOR: Final = UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le
+"""The VHDX metadata that name a parent, which Hyper-V opens and QEMU refuses; [MS-VHDX] 2.6.2.6."""
 
 
 class Inspector:
@@ -56,6 +60,8 @@ class Inspector:
         if self._fault is not None:
             yield self._fault
             return
+        if self._inspector.has_region("metadata") and _PARENT_LOCATOR in self._inspector.region("metadata").data:
+            yield "It needs a parent disk"
         try:
             self._inspector.safety_check()
         except SafetyCheckFailed as failed:

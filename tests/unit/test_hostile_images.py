@@ -232,6 +232,8 @@ OTHERS = [
     Case("vhd of a fixed size cut within its footer", fixed_vhd()[:-1], "vhd", "format is raw"),
     Case("vhd's footer with something behind it", fixed_vhd() + bytes(512), "vhd", "format is raw"),
     Case("vhdx", vhdx(), "vhdx", None),
+    Case("vhd with a parent", vhd(kind=4), "vhd", "parent disk"),
+    Case("vhdx with a parent", vhdx(has_parent=True), "vhdx", "parent disk"),
     Case("vhdx declared raw", vhdx(), "raw", "format is vhdx"),
     Case("vhdx without a region table", vhdx(signature=b"oops"), "vhdx", "broken"),
     Case("vhdx with too many regions", vhdx(regions=5000), "vhdx", "broken"),
