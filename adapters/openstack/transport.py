@@ -11,7 +11,7 @@ from keystoneauth1.session import Session, TCPKeepAliveAdapter
 from requests import PreparedRequest, Response
 from typing_extensions import override
 
-from lading.adapters.transfer.network import Named, NetworkPolicy
+from lading.adapters.transfer.network import DIRECT, Named, NetworkPolicy
 from lading.adapters.transfer.urls import PORTS
 from lading.adapters.transfer.waiting import waiting
 
@@ -76,12 +76,18 @@ def follow_policy(session: Session, network: NetworkPolicy, limits: Limits = DEF
 def network_of(session: Session) -> NetworkPolicy:
     """The policy that the session follows, for connections of lading's own.
 
-    Of one that is not lading's: the environment's, which requests follows too, and the session's certificates.
+    Of one that is not lading's: its own proxies and certificates, and the environment's where requests follows that.
     """
     adapter = session.session.get_adapter("https://")
     if isinstance(adapter, PolicyAdapter):
         return adapter.network
-    network = NetworkPolicy.of_environment()
+    network = NetworkPolicy.of_environment() if session.session.trust_env else DIRECT
+    own = {scheme: Named(str(url), "the session's proxies") for scheme, url in session.session.proxies.items()}
+    network = replace(
+        network,
+        http_proxy=own.get("http") or own.get("all") or network.http_proxy,
+        https_proxy=own.get("https") or own.get("all") or network.https_proxy,
+    )
     if isinstance(session.verify, str):
         network = replace(network, ca_file=Named(session.verify, "the session's verify"))
     names = [session.cert] if isinstance(session.cert, str) else session.cert or []

@@ -80,9 +80,11 @@ class Origin:
 class HttpRefused(SourceBroken):
     """The server answered, but not with the bytes."""
 
-    def __init__(self, status: int, retry_after: float | None = None) -> None:
+    def __init__(self, status: int, retry_after: float | None = None, proxy: Proxy | None = None) -> None:
         # Not in the server's own words, which may repeat what it was asked with.
-        super().__init__(f"HTTP {status} {http.client.responses.get(status, '')}".strip())
+        told = f"HTTP {status} {http.client.responses.get(status, '')}".strip()
+        # A proxy's own refusals look like the server's.
+        super().__init__(f"{told} (through the proxy {proxy})" if proxy else told)
         self.status = status
         self.retry_after = retry_after
         """Seconds that the server asked to wait."""
@@ -209,8 +211,10 @@ class HttpConnection:
                     f"it comes encoded as {self._answer.encoding}, which was not asked for, "
                     "and no digest tells whether that is the image itself"
                 )
-        except SourceBroken:
+        except SourceBroken as broken:
             self.close()  # whatever its body says, it isn't the image
+            if isinstance(broken, HttpRefused) and self._proxy is not None:
+                raise HttpRefused(broken.status, broken.retry_after, self._proxy) from None
             raise
         return self._answer
 
@@ -279,7 +283,7 @@ class HttpConnection:
             context = self._options.network.tls_context() if parts.scheme == "https" else None
         except SettingsError as error:
             raise Barred(str(error)) from error
-        wire = self._dial(host, port, proxy)
+        wire = self._wire = self._dial(host, port, proxy)
         try:
             if context is not None:
                 if proxy is not None:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["DIRECT", "Named", "NetworkPolicy", "Proxy", "authority"]
 
 _CA_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-_EXEMPTION: Final = re.compile(r"\[(?P<v6>[0-9a-f:.]+)\](?::(?P<port6>\d+))?|(?P<host>[^:]+):(?P<port>\d+)")
+_EXEMPTION: Final = re.compile(
+    r"\[(?P<v6>[0-9a-f:.]+)\](?::(?P<port6>[0-9]{1,5}))?|(?P<host>[^:]+):(?P<port>[0-9]{1,5})"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -772,6 +772,7 @@ main()
     done = subprocess.run([sys.executable, "-c", program], cwd=host, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "internal error, ZeroDivisionError" in done.stderr
+    assert "run the command again with -vv" in done.stderr
     assert not done.stdout or json.loads(done.stdout)["error"] == "internal_error"
     assert bool(done.stdout) == ("--json" in arguments)
     assert ("Traceback" in done.stderr) == ("-vv" in arguments)

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from keystoneauth1.session import Session
+from keystoneauth1.token_endpoint import Token
+from requests import Session as Requests
 from tests.faults import BEFORE_THE_HEAD, STALL, Faults, Reply
 from tests.integration.services.certificates import Certificates, certificates
 from tests.relays import Proxy, TlsFront
@@ -167,9 +170,9 @@ def cloud(folder: Path, url: str, settings: str = "") -> None:
     configure(folder, f"clouds: {{gold: {{auth_type: admin_token, auth: {{endpoint: '{url}', token: t}}{settings}}}}}")
 
 
-def read(network: NetworkPolicy | None = None) -> bytes:
-    """The image's data, by the catalog alone. Raises CatalogUnavailable."""
-    catalog = GlanceCatalog(lambda: connect_cloud("gold", network=network))
+def read(network: NetworkPolicy | None = None, catalog: GlanceCatalog | None = None) -> bytes:
+    """The image's data, by the catalog alone, by default that of the cloud. Raises CatalogUnavailable."""
+    catalog = catalog or GlanceCatalog(lambda: connect_cloud("gold", network=network))
     image = catalog.find("noble", NOBODY).unwrap()
     stream = catalog.read(image, 0, NOBODY).unwrap()
     data, buffer = b"", bytearray(1 << 16)
@@ -229,6 +232,20 @@ def test_the_proxy_of_the_api_is_that_of_the_data(
             assert len(proxy.asked) == 2
             assert {asked.headers["proxy-authorization"] for asked in proxy.asked} == {"Basic bWU6aHVzaA=="}
     assert not any("proxy-authorization" in request.headers for request in server.requests)
+
+
+def test_a_service_s_own_session_says_how_its_data_is_reached(
+    server: Faults, trusted: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    with TlsFront(server.port, serving(trusted)) as front, Proxy({"localhost": front.port}) as proxy:
+        plain = Requests()
+        plain.trust_env = False
+        plain.proxies = {"https": proxy.url()}
+        auth = Token("https://localhost:1", "t")
+        catalog = GlanceCatalog.from_session(Session(auth, plain, verify=str(trusted.authority)))
+        assert read(catalog=catalog) == DATA
+        assert [asked.method for asked in proxy.asked] == ["CONNECT", "CONNECT"]
 
 
 def test_what_no_proxy_lists_is_asked_directly_by_both(

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,8 +171,9 @@ def test_a_kind_that_nobody_brings_is_an_error_that_lists_the_known_ones(tmp_pat
     ],
 )
 def test_a_third_party_s_adapter_that_fails_is_named(tmp_path: Path, section: str, kind: str, told: str) -> None:
+    tables: dict[str, Any] = {section: {"kind": kind}}
     with pytest.raises(SettingsError) as failed:
-        open_container(settings(tmp_path, **{section: {"kind": kind}})).dispatcher()
+        open_container(settings(tmp_path, **tables)).dispatcher()
     assert str(failed.value).startswith(f"the defaults: {section}.kind: {kind}, from third-party 1.0, {told}")
     assert "hunter2" not in str(failed.value)
 

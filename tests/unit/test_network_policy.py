@@ -1,9 +1,12 @@
 """How servers are reached and trusted: settings over variables, and the variables as curl and requests take them."""
 
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from lading.adapters.settings import SettingsError, read_settings
 from lading.adapters.transfer.network import DIRECT, Named, NetworkPolicy, Proxy
@@ -100,6 +103,15 @@ def test_a_proxy_that_cannot_be_used_is_named_by_its_variable(url: str) -> None:
         asked({"all_proxy": url}, "http")
     assert "hush" not in str(raised.value)
     assert asked({"all_proxy": url, "no_proxy": "*"}, "http") is None, "what is not used need not be right"
+
+
+@example("proxy", "a:" + "9" * 5000)
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_no_text_of_a_variable_is_an_error_that_shows_it(url: str, exempt: str) -> None:
+    policy = NetworkPolicy.of({"http_proxy": f"http://me:hush@{url}", "no_proxy": exempt})
+    with suppress(SettingsError):
+        assert "hush" not in str(policy.proxy_for("http", "images.example", 80))
+        policy.proxy_for("http", "10.0.0.1", 80)
 
 
 def test_settings_go_before_the_variables() -> None:

@@ -150,6 +150,12 @@ def test_a_proxy_that_may_do_better_the_next_time_is_asked_again(
         assert len(proxy.asked) == 5
 
 
+def test_a_refusal_that_may_be_the_proxy_s_own_names_it(tmp_path: Path) -> None:
+    with Proxy({}, *[REFUSAL % b"403 Forbidden"] * 5) as proxy:
+        refused = fetch(tmp_path / "vm", proxy.url("me:hush")).failure()
+        assert refused.reason == f"HTTP 403 Forbidden (through the proxy 127.0.0.1:{proxy.port})"
+
+
 def test_a_proxy_that_is_not_there_is_named_with_its_variable(tmp_path: Path) -> None:
     with Proxy({}) as proxy:
         pass
