@@ -21,10 +21,11 @@ from lading.domain.failures import (
 )
 from lading.domain.handler import Handler, Landing, Recoverable, Work
 from lading.domain.matcher import LocationMatcher
-from lading.domain.recovery import Ledger, Outcome, Recovered, Recovery, unresolved
+from lading.domain.recovery import Ledger, Outcome, Recovered, Recovery, lock_name, unresolved
 from lading.domain.refusals import Refusal, Scope, Unavailable, Unsettled
 from lading.domain.targets import Forgotten, Targets
 from lading.domain.volume_backed import disks_elsewhere
+from lading.domain.waiting import wait_reason
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
@@ -43,6 +44,7 @@ from lading.ports.image import Image
 from lading.ports.journal import Intent, Journal, Unwritten, Verb
 from lading.ports.location import Location
 from lading.ports.locks import Locks, Unlocked
+from lading.ports.observer import SupportsWaiting
 
 __all__ = ["Dispatcher"]
 
@@ -107,11 +109,20 @@ class Dispatcher:
         Raises NoHandlerAvailable when none was, TargetUnresolved when an interrupted operation on the target can't be
         resolved, and the catalog's and the store's failures when it is their turn.
         """
+        self._tell_wait(request)
         with self._recovery.alone([request.target], keep=True) as found:
             if (blocked := unresolved(found)) is not None:
                 raise blocked
             kept = (each.intent for each in found if each.outcome is Outcome.KEPT)
             yield from self._driven(request, next((each for each in kept if each.target == request.target), None))
+
+    def _tell_wait(self, request: FetchRequest) -> None:
+        """Tells an observer that wants to know whom the request is about to wait for."""
+        if request.target and isinstance(request.observer, SupportsWaiting):
+            name = lock_name(request.target)
+            reason = wait_reason(self._ledger.locks, name, f"is at work on {request.target}")
+            if reason is not None:
+                request.observer.waiting(reason)
 
     def _driven(self, request: FetchRequest, kept: Intent | None) -> Iterator[Attempt]:
         """`kept` is the intent of an earlier fetch to the target that this one may go on from."""

@@ -20,7 +20,7 @@ from lading.ports.failures import StoreUnavailable
 from lading.ports.journal import Intent, Journal, Unwritten, Verb
 from lading.ports.locks import Locks
 
-__all__ = ["Ledger", "Outcome", "Recovered", "Recovery", "alone", "moved", "unresolved"]
+__all__ = ["Ledger", "Outcome", "Recovered", "Recovery", "alone", "lock_name", "moved", "unresolved"]
 
 _log = logging.getLogger(__name__)
 
@@ -72,12 +72,17 @@ class Ledger(NamedTuple):
         return self.journal.begin(intent).map(lambda _: replace(work, intent=kept))
 
 
+def lock_name(target: str) -> str:
+    """What the lock of a target is called."""
+    return f"target {target}"
+
+
 @contextmanager
 def alone(locks: Locks, targets: Iterable[str], *, wait: bool = True) -> Iterator[bool]:
     """Let nobody else be at these targets while the block runs; it is told whether that is so."""
     with ExitStack() as stack:
         # In one order for all, so that no two wait for each other.
-        names = [f"target {each}" for each in sorted({*targets}) if each]
+        names = [lock_name(each) for each in sorted({*targets}) if each]
         yield all(stack.enter_context(locks.hold(name, wait=wait)) for name in names)
 
 

@@ -1,9 +1,9 @@
 """Who may work on a thing just now."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-__all__ = ["Locks", "Unlocked"]
+__all__ = ["Locks", "SupportsHolder", "Unlocked"]
 
 
 class Locks(Protocol):
@@ -17,6 +17,15 @@ class Locks(Protocol):
 
         Raises StoreUnavailable when that can't be found out.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsHolder(Protocol):
+    """Locks that can tell who holds a name."""
+
+    def holder(self, name: str) -> int | None:
+        """The id of another process that holds the name, or did a moment ago; None when none is known."""
         ...
 
 

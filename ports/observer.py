@@ -1,8 +1,8 @@
 """Who watches."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-__all__ = ["Observer", "Silence"]
+__all__ = ["Observer", "Silence", "SupportsWaiting"]
 
 
 class Observer(Protocol):
@@ -10,6 +10,19 @@ class Observer(Protocol):
 
     def progress(self, done: int, total: int | None) -> None:
         """So many bytes of so many have been dealt with. A new attempt starts from 0 again."""
+        ...
+
+
+@runtime_checkable
+class SupportsWaiting(Protocol):
+    """An observer that is also told when a fetch waits for another one."""
+
+    def waiting(self, reason: str) -> None:
+        """The fetch waits for this: `process 4242, which fetches the same image (40/150 MiB)`.
+
+        Called again when there may be more to tell, perhaps from another thread, and never at the same time as
+        `progress`. The wait is over with the next progress, or with the fetch. Be quick, never raise.
+        """
         ...
 
 

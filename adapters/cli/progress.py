@@ -38,7 +38,13 @@ class _Bar:
     def progress(self, done: int, total: int | None) -> None:
         if self._progress is None or self._task is None:
             self._progress, self._task = self._draw()
-        self._progress.update(self._task, completed=done, total=total)
+        self._progress.update(self._task, completed=done, total=total, description=self._what)
+
+    def waiting(self, reason: str) -> None:
+        if self._progress is None or self._task is None:
+            self._progress, self._task = self._draw()
+        told = f"{self._what}: waiting for {printable(reason)}"
+        self._progress.update(self._task, completed=0, total=None, description=told, refresh=True)
 
     def _draw(self) -> "tuple[Progress, TaskID]":
         # Loaded only now: a piped command and one that moves nothing start faster without it.

@@ -42,8 +42,18 @@ class FileLocks:
                 pass
 
     def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
-        path = self._folder / (hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:32] + _SUFFIX)
+        path = self._path(name)
         return self._holding.hold(name, lambda: self._take(path, wait=wait, name=name))
+
+    def holder(self, name: str) -> int | None:
+        try:
+            process = int(self._path(name).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return process if process != os.getpid() else None
+
+    def _path(self, name: str) -> Path:
+        return self._folder / (hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:32] + _SUFFIX)
 
     def _take(self, path: Path, *, wait: bool, name: str = "") -> Callable[[], None] | None:
         from filelock import FileLock, Timeout  # noqa: PLC0415 - see the class
@@ -62,6 +72,9 @@ class FileLocks:
                 give_to_folder_owner(path)
         except (OSError, NotImplementedError) as error:
             raise StoreUnavailable(_why_not_taken(path, error)) from error
+
+        with suppress(OSError):  # who waits is told less then
+            path.write_bytes(b"%d" % os.getpid())
 
         def release() -> None:
             # While it is still held: whoever opened it meanwhile finds that it has lost its name, and looks again.

@@ -8,6 +8,7 @@ from typing import Final
 
 from lading.adapters.transfer.notes import noted_landing
 from lading.adapters.transfer.opening import fingerprint, open_regular
+from lading.adapters.transfer.partial import part_path
 from lading.adapters.transfer.sources import FileSource
 from lading.domain.handler import Work
 from lading.ports.association_store import AssociationStore
@@ -49,6 +50,19 @@ class Siblings:
             _log.info("whether the host has the image already is not known: %s", failure)
         return None
 
+    def come(self, work: Work) -> int | None:
+        """Bytes of the image that have come for another target; None when none is known to be fetched."""
+        try:
+            fetched = [
+                os.stat(part_path(intent.target)).st_size
+                for intent in self._journal.list()
+                if intent.verb is Verb.FETCH and intent.target != work.target
+                if _is_same(intent.image, work.image) and os.path.exists(part_path(intent.target))
+            ]
+        except (StoreUnavailable, OSError):
+            return None
+        return max(fetched, default=None)
+
     def _known(self, image: Image) -> Iterator[tuple[str, tuple[int, ...]]]:
         """The files that held it when they were landed, with what they were then, as far as that is known."""
         # First what is landed and about to be recorded, then what is recorded: so that none is missed between the two.
@@ -61,5 +75,5 @@ class Siblings:
                 yield each.target, each.fingerprint
 
 
-def _is_same(one: Image | None, other: Image) -> bool:
-    return one is not None and (one.id, one.promised) == (other.id, other.promised)
+def _is_same(one: Image | None, other: Image | None) -> bool:
+    return one is not None and other is not None and (one.id, one.promised) == (other.id, other.promised)

@@ -31,13 +31,16 @@ from lading.adapters.transfer.sources import FileSource, Source
 from lading.adapters.transfer.sparse import can_clone, clone
 from lading.adapters.transfer.standing import standing, use_of
 from lading.adapters.transfer.verification import verify
+from lading.adapters.transfer.waiting import told_while_waiting
 from lading.domain.handler import Kept, Landing, Work
 from lading.domain.refusals import Mismatched, Refusal, Unavailable, Unsupported
+from lading.domain.waiting import holder_text
 from lading.ports.association import Fingerprint
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import StoreUnavailable
 from lading.ports.journal import Journal, Unwritten
 from lading.ports.locks import Locks, Unlocked
+from lading.ports.observer import SupportsWaiting
 from lading.ports.verified_files import VerifiedFiles
 
 __all__ = ["Opening", "Rules", "Transfer"]
@@ -162,7 +165,7 @@ class Transfer:
         name = f"image {work.image.id} {promised}"
         try:
             with turn:
-                turn.enter_context(self._locks.hold(name))
+                self._take_turn(turn, name, work)
                 sibling = self._siblings.open(work) if self._siblings else None
                 if sibling is None:
                     return from_afar()
@@ -171,10 +174,27 @@ class Transfer:
                 return copied
             # A guest wrote to it meanwhile.
             with turn:
-                turn.enter_context(self._locks.hold(name))
+                self._take_turn(turn, name, work)
                 return from_afar()
         except StoreUnavailable as failure:
             return Failure(Unavailable(str(failure)))
+
+    def _take_turn(self, turn: ExitStack, name: str, work: Work) -> None:
+        """Holds the image's lock until the stack ends. An observer that wants to know is told of the wait."""
+        observer = work.observer
+        if isinstance(observer, SupportsWaiting):
+            if turn.enter_context(self._locks.hold(name, wait=False)):
+                return
+            with told_while_waiting(observer, lambda: self._wait_reason(name, work)):
+                turn.enter_context(self._locks.hold(name))
+        else:
+            turn.enter_context(self._locks.hold(name))
+
+    def _wait_reason(self, name: str, work: Work) -> str:
+        come = self._siblings.come(work) if self._siblings else None
+        size = work.image.size if work.image else None
+        so_far = "" if come is None or size is None else f" ({come >> 20}/{size >> 20} MiB)"
+        return holder_text(self._locks, name, "fetches the same image") + so_far
 
     def _fill(self, work: Work, source: Source, method: str) -> Result[Landing, Refusal]:
         with closing(source):

@@ -22,7 +22,7 @@ from tests.strategies import HUSH
 from lading.adapters.locks.file import FileLocks
 from lading.adapters.locks.memory import MemoryLocks
 from lading.ports.failures import StoreUnavailable
-from lading.ports.locks import Locks, Unlocked
+from lading.ports.locks import Locks, SupportsHolder, Unlocked
 
 SHARED: Final[dict[str, Callable[[Path], Locks]]] = {"file": lambda folder: FileLocks(folder / "locks")}
 """Those that several processes, or several adapters of one process, can go by."""
@@ -226,6 +226,20 @@ def test_two_openings_exclude_each_other(opening: Callable[[], Locks], elsewhere
         assert not elsewhere.submit(is_free, other, "a").result(GUARD)
         assert not is_free(other, "a")
     assert is_free(other, "a")
+
+
+def test_whoever_waits_is_told_which_process_holds_the_name(tmp_path: Path) -> None:
+    locks, name = FileLocks(tmp_path), "target /vms/1/disk"
+    assert isinstance(locks, SupportsHolder)
+    assert locks.holder(name) is None
+    with holder(tmp_path) as process:
+        assert line(process) == "held"
+        assert (locks.holder(name), locks.holder("target /vms/2/disk")) == (process.pid, None)
+        end_input(process)
+        process.wait(GUARD)
+    assert locks.holder(name) is None
+    with locks.hold(name):
+        assert locks.holder(name) is None, "a process does not wait for itself"
 
 
 def test_what_one_process_holds_no_other_gets(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -49,6 +50,7 @@ from lading.domain.recovery import Outcome, Recovered
 from lading.ports.failures import CatalogFailure
 from lading.ports.journal import Intent, Journal, Verb
 from lading.ports.locks import Locks
+from lading.ports.observer import Silence
 
 GUARD = 30.0
 """Seconds after which something hangs."""
@@ -547,6 +549,45 @@ def test_a_request_without_a_target_waits_for_nobody(host: Host, elsewhere: Thre
     host.locks = locks
     host.dispatcher(Pool()).fetch(FetchRequest("1")).unwrap()
     assert locks.names == []
+
+
+class Waiter(Silence):
+    """An observer that wants to know whom it waits for."""
+
+    def __init__(self, told: Callable[[], None] = lambda: None) -> None:
+        self.reasons: list[str] = []
+        self._told = told
+
+    def waiting(self, reason: str) -> None:
+        self.reasons.append(reason)
+        self._told()
+
+
+class NamedLocks(MemoryLocks):
+    def holder(self, name: str) -> int | None:
+        return 4242
+
+
+@pytest.mark.parametrize(
+    ("locks", "who"), [(MemoryLocks(), "another operation"), (NamedLocks(), "process 4242")], ids=["unnamed", "named"]
+)
+def test_a_fetch_says_whom_it_waits_for(locks: MemoryLocks, who: str, elsewhere: ThreadPoolExecutor) -> None:
+    host = Host(locks=locks)
+    dispatcher, told = host.dispatcher(Pool()), Event()
+    waiter = Waiter(told.set)
+    for attempt in dispatcher.attempts(REQUEST):
+        second = elsewhere.submit(dispatcher.fetch, replace(REQUEST, observer=waiter))
+        assert told.wait(GUARD)
+        attempt.settle(Success(Landing()))
+    second.result(GUARD).unwrap()
+    assert waiter.reasons == [f"{who}, which is at work on {TARGET}"]
+
+
+def test_a_fetch_that_waits_for_nobody_says_nothing(host: Host) -> None:
+    waiter = Waiter()
+    for request in (REQUEST, FetchRequest("1")):
+        host.dispatcher(Pool()).fetch(replace(request, observer=waiter)).unwrap()
+    assert waiter.reasons == []
 
 
 class BrokenLocks:

@@ -3,12 +3,14 @@
 import fcntl
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 import pytest
 from returns.result import Result, Success
@@ -726,6 +728,36 @@ def test_of_several_that_want_it_at_once_one_brings_it(host: Host) -> None:
     assert sorted(landing.method == "http" for landing in landings) == [False, False, False, True]
     assert {(host.folder / str(number)).read_bytes() for number in range(4)} == {DATA}
     assert host.asked() == [None]
+
+
+def test_whoever_waits_for_an_image_is_told_how_much_of_it_has_come(host: Host) -> None:
+    dispatcher, began, told = host.dispatcher, Event(), Event()
+
+    class First:
+        def progress(self, done: int, total: int | None) -> None:
+            if done >= KEPT:
+                began.set()
+                assert told.wait(GUARD)
+
+    class Second(Silence):
+        reason = ""
+
+        def waiting(self, reason: str) -> None:
+            self.reason = reason
+            told.set()
+
+    with ThreadPoolExecutor(2) as threads:
+        observers = (First(), second := Second())
+        first, later = (
+            FetchRequest("id", str(host.folder / str(n)), observer=each) for n, each in enumerate(observers)
+        )
+        bringing = threads.submit(dispatcher.fetch, first)
+        assert began.wait(GUARD)
+        waiting = threads.submit(dispatcher.fetch, later)
+        assert bringing.result(GUARD).unwrap().landing.method == "http"
+        assert waiting.result(GUARD).unwrap().landing.method in {"copy", "reflink"}
+    # How much of what was read is written by then depends on the threads.
+    assert re.fullmatch(r"another operation, which fetches the same image \([0-3]/3 MiB\)", second.reason)
 
 
 def test_what_is_kept_of_another_image_is_gone_before_it_is_noted_whose_bytes_are_there(host: Host) -> None:
