@@ -63,6 +63,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
     ),
+    # Of an earlier version's rows the birth is not known: those files are hashed again once.
+    ("ALTER TABLE verifications ADD COLUMN birth_ns TEXT",),
 )
 """What leads from each schema version to the next. Only ever appended to: some database is at each of them."""
 

@@ -14,7 +14,7 @@ from lading.adapters.records import (
     location_from_record,
     location_to_record,
 )
-from lading.ports.association import Association, Fingerprint
+from lading.ports.association import Association, Fingerprint, Folder
 from lading.ports.image import Digest
 
 __all__ = ["association_of", "document_of", "recovered"]
@@ -32,6 +32,7 @@ def document_of(association: Association) -> bytes:
         "digest": [association.digest.algorithm, association.digest.value] if association.digest else None,
         "verified": association.verified,
         "fingerprint": association.fingerprint,
+        "folder": association.folder,
         "inspected_by": association.inspected_by,
         "identity": association.identity,
         "copied_from": association.copied_from,
@@ -59,6 +60,7 @@ def association_of(row: Row) -> Association:
         inspected_by=known.get("inspected_by"),
         identity=known.get("identity"),
         copied_from=known.get("copied_from"),
+        folder=Folder(*known["folder"]) if known.get("folder") else None,
     )
 
 

@@ -10,7 +10,8 @@ from returns.result import Failure
 from lading.adapters.cli.arguments import PATH, complete_images, in_use_option, local_target
 from lading.adapters.cli.output import as_json, association_record, say, say_row, size_text, time_text, verified_text
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.transfer.standing import is_intact, status_of
+from lading.adapters.transfer.opening import fingerprint
+from lading.adapters.transfer.standing import folder_conflict, is_intact, status_of
 from lading.domain.asking import ask
 from lading.domain.failures import NotAssociated
 from lading.domain.handler import Report, Reporting, State, Work
@@ -109,14 +110,16 @@ def target_report(session: Session, association: Association) -> Report:
     """How the target is now: a file as it lies there; anything else as its handler tells, where it can."""
     if association.fingerprint is None:
         return _told(session, association)
+    target = association.target
     try:
-        status = status_of(association.target)
+        if (elsewhere := folder_conflict(target, association.folder)) is not None:
+            return Report(State.UNKNOWN, {"why": elsewhere.reason})
+        if status_of(target) is None:
+            return Report(State.MISSING)
+        return Report(State.INTACT if is_intact(association, fingerprint(target)) else State.CHANGED)
     except OSError as error:
-        _log.info("%s can't be looked at: %s", association.target, error.strerror)
+        _log.info("%s can't be looked at: %s", target, error.strerror)
         return Report(State.UNKNOWN)
-    if status is None:
-        return Report(State.MISSING)
-    return Report(State.INTACT if is_intact(association, status) else State.CHANGED)
 
 
 def _told(session: Session, association: Association) -> Report:

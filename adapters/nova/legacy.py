@@ -2,12 +2,13 @@
 
 import stat
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from returns.result import Failure, Result, Success
 
 from lading.adapters.nova.handler import ImageHandler
 from lading.adapters.nova.plain import image_to_meta, location_to_plain, request_from_context, schemes_from
-from lading.adapters.transfer.opening import fingerprint
+from lading.adapters.transfer.opening import fingerprint, folder_identity
 from lading.adapters.transfer.standing import standing, status_of
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, TargetOccupied, Unsupported
@@ -75,8 +76,9 @@ def landed(handler: ImageHandler, path: str) -> Landing:
     """What can be seen of what an ImageHandler put at the path: size and fingerprint of a file on this host."""
     try:
         status = status_of(path) if handler.is_local() else None
+        if status is None or not stat.S_ISREG(status.st_mode):
+            return Landing()
+        folder = folder_identity(str(Path(path).parent))
+        return Landing(size=status.st_size, fingerprint=fingerprint(path), folder=folder)
     except (OSError, ValueError):
-        status = None
-    if status is None or not stat.S_ISREG(status.st_mode):
         return Landing()
-    return Landing(size=status.st_size, fingerprint=fingerprint(status))

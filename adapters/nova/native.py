@@ -69,7 +69,7 @@ class NativeImageHandler(ImageHandler):
             return None
         if work.association is not None and work.target != association.target:
             moved = replace(work.association, target=association.target, handler=association.handler)
-            return replace(moved, fingerprint=landing.fingerprint)
+            return replace(moved, fingerprint=landing.fingerprint, folder=landing.folder)
         return landing.recorded_in(association)
 
     @override

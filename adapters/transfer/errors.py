@@ -9,15 +9,25 @@ from returns.result import Failure, Result
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.domain.refusals import Refusal, TargetFailed, TargetOccupied, Unavailable
 
-__all__ = ["answering", "flush_folder"]
+__all__ = ["Refused", "answering", "flush_folder"]
 
 _Done = TypeVar("_Done")
+
+
+class Refused(Exception):
+    """A refusal on its way to `answering`."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.reason)
+        self.refusal = refusal
 
 
 def answering(target: str, verb: str, act: Callable[[], Result[_Done, Refusal]]) -> Result[_Done, Refusal]:
     """What `act` answers, or the refusal that its OSError means; `verb` is what was done to the target: `written`."""
     try:
         return act()
+    except Refused as refused:
+        return Failure(refused.refusal)
     except SourceBroken as broken:
         return Failure(Unavailable(str(broken)))
     except FileExistsError:

@@ -1,20 +1,30 @@
 """A file that nobody sees until it is whole."""
 
-import errno
+import contextlib
+import logging
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from lading.adapters.transfer.no_replace import NO_LINKS, NO_TMPFILE, rename_no_replace
-from lading.adapters.transfer.opening import fingerprint
-from lading.adapters.transfer.partial import create_part, drop_part, open_part, part_path, release_part
-from lading.ports.association import Fingerprint
+from lading.adapters.transfer.opening import fingerprint, folder_identity
+from lading.adapters.transfer.partial import (
+    claim,
+    create_part,
+    kept_bytes,
+    open_part,
+    part_path,
+    refuse_taken,
+    release_part,
+)
+from lading.ports.association import Fingerprint, Folder
 
 __all__ = ["PRIVATE", "NewFile"]
 
+_log = logging.getLogger(__name__)
 PRIVATE: Final = 0o600
 """Nobody but the owner reads or writes it."""
 
@@ -23,58 +33,93 @@ class NewFile:
     """A file on the target's file system, written under no name, or under the target's temporary one.
 
     `publish` gives it the target's name in one atomic step, after its bytes have reached the disk. Leaving the `with`
-    block without publishing leaves nothing behind, unless it was told to `keep`. Raises OSError throughout.
+    block without publishing leaves nothing behind, unless it was told to `keep`. What is there under a name is found by
+    looking, so that an interrupt at any point is cleaned up after. Raises OSError and Refused throughout.
     """
 
-    def __init__(self, target: str, *, mode: int = PRIVATE, named: bool = False, start: int = 0) -> None:
-        """`named`: with a name, so that it can be kept. `start`: bytes to go on from, of one that was kept."""
+    def __init__(
+        self,
+        target: str,
+        *,
+        mode: int = PRIVATE,
+        named: bool = False,
+        start: int = 0,
+        notes: Mapping[str, object] | None = None,
+        announce: Callable[[Fingerprint | None], None] | None = None,
+        resumable: bool = False,
+    ) -> None:
+        """`named`: with a name, so that it can be kept. `start`: bytes to go on from, of one that `notes` tell of.
+
+        `announce` is told which file is about to get the temporary name; None: a new one, made there. With it, recovery
+        knows of whatever is left behind. `resumable`: an interrupt leaves what has come.
+        """
         folder, self._name = os.path.split(target)
         self._part = os.path.basename(part_path(target))
         self._target = target
         self._mode = mode
-        self._temporary: str | None = None
+        self._keep, self._resumable = False, resumable
+        self._announce = announce
+        self.descriptor = -1
         self._folder = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self.descriptor = self._go_on(start) if start else self._open(named=named)
+            if start:
+                self._resume(start, notes or {})
+            else:
+                self._open(named=named)
         except BaseException:
-            os.close(self._folder)
+            self._close()
             raise
 
-    def _go_on(self, start: int) -> int:
-        descriptor = open_part(self._target)
-        try:
-            os.ftruncate(descriptor, start)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._temporary = self._part
-        return descriptor
+    @property
+    def folder(self) -> Folder | None:
+        """The identity of the folder that it is in."""
+        return folder_identity(self._folder)
 
-    def _open(self, *, named: bool) -> int:
-        # What is kept of an earlier one is of no use to this one.
-        drop_part(self._target)
+    def _resume(self, start: int, notes: Mapping[str, object]) -> None:
+        self.descriptor = open_part(self._target, notes)
+        self._told(fingerprint(self.descriptor))
+        os.ftruncate(self.descriptor, start)
+
+    def _open(self, *, named: bool) -> None:
         # An anonymous file gets its name by way of /proc (open(2), O_TMPFILE).
-        if not named and hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").exists():
+        if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").exists():
             try:
-                return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, PRIVATE, dir_fd=self._folder)
+                self.descriptor = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, PRIVATE, dir_fd=self._folder)
             except OSError as error:
                 if error.errno not in NO_TMPFILE:
                     raise
-        descriptor = create_part(self._target, PRIVATE)
-        self._temporary = self._part
-        return descriptor
+            else:
+                if named:
+                    self._name_part()
+                return
+        self._told(None)
+        self.descriptor = create_part(self._target, PRIVATE)
+        self._told(fingerprint(self.descriptor))
+
+    def _name_part(self) -> None:
+        """Give it the temporary name, after it is written down which file that is."""
+        claim(self.descriptor)
+        self._told(fingerprint(self.descriptor))
+        try:
+            self._link(self._part)
+        except FileExistsError:
+            refuse_taken(self._target)
+
+    def _told(self, file: Fingerprint | None) -> None:
+        if self._announce is not None:
+            self._announce(file)
 
     def finish(self) -> Fingerprint:
         """Give it its mode, where files have one, and have its bytes reach the disk; what it is, but for its ctime."""
         if stat.S_IMODE(os.fstat(self.descriptor).st_mode) != self._mode:
-            with suppress(PermissionError):  # vfat: all files have the mode that the mount says
+            with contextlib.suppress(PermissionError):  # vfat: all files have the mode that the mount says
                 os.fchmod(self.descriptor, self._mode)
         os.fsync(self.descriptor)
-        return fingerprint(os.fstat(self.descriptor))
+        return fingerprint(self.descriptor)
 
     def keep(self) -> None:
         """Leave it where it is, under its temporary name."""
-        self._temporary = None
+        self._keep = True
 
     def publish(self, *, replace: bool) -> Fingerprint:
         """Let it appear at the target, after `finish`; what it is from now on.
@@ -82,47 +127,70 @@ class NewFile:
         Raises FileExistsError when something is there, unless `replace`.
         """
         if replace:
-            if self._temporary is None:
-                self._link(self._part)
-                self._temporary = self._part
-            os.replace(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-            self._temporary = None
-            os.fsync(self._folder)
+            if not self._is_at(self._part):
+                try:
+                    self._link(self._part)
+                except FileExistsError:
+                    refuse_taken(self._target)
+            os.replace(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            try:
+                os.fsync(self._folder)
+            except OSError as error:
+                # The earlier file is gone, so that there is no way back.
+                told = "its folder can't be flushed: a power failure may bring the earlier file back"
+                _log.warning("%s is replaced, but %s: %s", self._target, told, error.strerror)
         else:
             self._appear()
             try:
-                self._drop_temporary()
+                self._drop(self._part)
                 os.fsync(self._folder)
-            except BaseException:
-                os.unlink(self._name, dir_fd=self._folder)
+            except BaseException as error:
+                # It is whole: an interrupt leaves it to recovery, as a kill does, if that knows of it.
+                if isinstance(error, Exception) or self._announce is None:
+                    self._drop(self._name)
                 raise
         release_part(self.descriptor)
-        return fingerprint(os.fstat(self.descriptor))
+        return fingerprint(self.descriptor)
 
     def _appear(self) -> None:
         """Give it the target's name, if nothing has that name."""
         try:
             self._link(self._name)
         except OSError as error:
-            if self._temporary is None or error.errno not in NO_LINKS:
+            if error.errno not in NO_LINKS or not self._is_at(self._part):
                 raise
-            if not os.path.samestat(os.fstat(self.descriptor), os.lstat(self._temporary, dir_fd=self._folder)):
-                raise FileNotFoundError(errno.ENOENT, "its temporary file was replaced by another") from error
-            rename_no_replace(self._temporary, self._name, folder=self._folder)
-            self._temporary = None
+            rename_no_replace(self._part, self._name, folder=self._folder)
 
     def _link(self, name: str) -> None:
         # By its descriptor, where it can be: no other file that has come to its temporary name. Given folder
         # descriptors, os.link calls linkat, which can follow /proc's link (open(2), O_TMPFILE).
         by_descriptor = f"/proc/self/fd/{self.descriptor}"
-        source = by_descriptor if os.path.exists(by_descriptor) else self._temporary or ""
+        source = by_descriptor if os.path.exists(by_descriptor) else self._part
         follow = source == by_descriptor
         os.link(source, name, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=follow)
 
-    def _drop_temporary(self) -> None:
-        if self._temporary is not None:
-            os.unlink(self._temporary, dir_fd=self._folder)
-            self._temporary = None
+    def _is_at(self, name: str) -> bool:
+        """Whether the name is this file's. While it is open, no other file gets its inode."""
+        try:
+            found = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(found, os.fstat(self.descriptor))
+
+    def _drop(self, name: str) -> None:
+        """Remove the name, if it is this file's."""
+        if self._is_at(name):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._folder)
+
+    def _close(self) -> None:
+        try:
+            if self.descriptor >= 0 and not self._keep:
+                self._drop(self._part)
+        finally:
+            if self.descriptor >= 0:
+                os.close(self.descriptor)
+            os.close(self._folder)
 
     def __enter__(self) -> Self:
         return self
@@ -130,8 +198,9 @@ class NewFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            self._drop_temporary()
-        finally:
-            os.close(self.descriptor)
-            os.close(self._folder)
+        is_interrupted = error is not None and not isinstance(error, Exception)
+        if is_interrupted and self._resumable and kept_bytes(self.descriptor):
+            self.keep()
+        # An interrupt is not replaced by what goes wrong while it is cleaned up after.
+        with contextlib.suppress(*[OSError] * is_interrupted):
+            self._close()

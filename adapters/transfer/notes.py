@@ -1,18 +1,21 @@
 """What is written in the journal about a transfer under way, so that its end can be found out after it was cut off."""
 
+import os
 from collections.abc import Mapping
 from typing import Final
 
-from returns.result import Result, Success
+from returns.result import Failure, Result, Success
 
-from lading.adapters.transfer.partial import facts
+from lading.adapters.transfer.errors import Refused
+from lading.adapters.transfer.opening import folder_identity
+from lading.adapters.transfer.partial import facts, noted_file
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, TargetFailed
-from lading.ports.association import Fingerprint
+from lading.ports.association import Fingerprint, Folder
 from lading.ports.image import Digest
 from lading.ports.journal import Journal
 
-__all__ = ["Notes", "noted_file", "noted_landing"]
+__all__ = ["Notes", "noted_file", "noted_folder", "noted_landing"]
 
 _NONSENSE: Final = (KeyError, TypeError, ValueError)
 
@@ -23,15 +26,24 @@ class Notes:
     def __init__(self, journal: Journal, work: Work) -> None:
         self._journal = journal
         self._work = work
-        self._written: dict[str, object] = {}
+        # What an earlier attempt has left is still to be found.
+        self._written: dict[str, object] = dict(work.intent.notes) if work.intent else {}
 
     @property
     def are_kept(self) -> bool:
         return self._work.intent is not None
 
-    def begun(self, validator: str | None) -> Result[None, Refusal]:
-        """Bytes are about to be written to the file at `part_path`."""
-        return self._write(part=facts(self._work, validator))
+    def announce(self, file: Fingerprint | None, *, resumable: bool = False, validator: str | None = None) -> None:
+        """This file is about to appear at `part_path`; None: a new one that is about to be made there, empty.
+
+        `resumable`: what has come of the image will be in it, as far as it has come; `validator` is its origin's.
+        Raises Refused when that can't be written down.
+        """
+        part = {"part": facts(self._work, validator)} if resumable else {}
+        self._written = {key: note for key, note in self._written.items() if key not in {"part", "landed"}}
+        noted = self._write(temporary=None if file is None else list(file), **part)
+        if isinstance(noted, Failure):
+            raise Refused(noted.failure())
 
     def landed(self, landing: Landing, file: Fingerprint) -> Result[None, Refusal]:
         """This file, whole, is about to appear at the target, and this will then be so."""
@@ -47,9 +59,10 @@ class Notes:
             }
         )
 
-    def moving(self, file: Fingerprint, *, intact: bool) -> Result[None, Refusal]:
-        """This file is about to be renamed."""
-        return self._write(moving=list(file), intact=intact)
+    def moving(self, file: Fingerprint, destination: str, *, intact: bool) -> Result[None, Refusal]:
+        """This file is about to be renamed to the destination, or copied there."""
+        there = folder_identity(os.path.dirname(destination))
+        return self._write(moving=list(file), intact=intact, destination_folder=list(there) if there else None)
 
     def copied(self, file: Fingerprint) -> Result[None, Refusal]:
         """This copy, whole, is about to appear at the destination."""
@@ -58,20 +71,18 @@ class Notes:
     def _write(self, **notes: object) -> Result[None, Refusal]:
         if not self.are_kept:
             return Success(None)
-        self._written.update(notes)
+        folder = folder_identity(os.path.dirname(self._work.target))
+        self._written.update(notes, folder=list(folder) if folder else None)
         written = self._journal.note(self._work.target, self._written)
         return written.alt(lambda failure: TargetFailed(f"what is done can't be written down: {failure}"))
 
 
-def noted_file(notes: Mapping[str, object], key: str) -> Fingerprint | None:
-    """The file that the notes name; None when they name none."""
-    noted = notes.get(key)
-    if not isinstance(noted, list) or not all(isinstance(each, int) for each in noted):
-        return None
-    try:
-        return Fingerprint(*noted)
-    except TypeError:
-        return None
+def noted_folder(notes: Mapping[str, object], key: str) -> Folder | None:
+    """The folder that the notes name; None when they name none."""
+    match notes.get(key):
+        case [int(device), int(inode), int() | None as birth]:
+            return Folder(device, inode, birth)
+    return None
 
 
 def noted_landing(notes: Mapping[str, object]) -> tuple[Landing, Fingerprint] | None:

@@ -4,22 +4,27 @@ The faults this is built against: CVE-2014-9493 and CVE-2015-1195 (any file by `
 allow-lists that compare paths before symlinks are followed, and OSSA-2025-001 (devices that never end).
 """
 
+import ctypes
 import errno
 import os
 import stat
-from collections.abc import Sequence
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from returns.result import Failure, Result, Success
 
-from lading.ports.association import Fingerprint
+from lading.ports.association import Fingerprint, Folder
 from lading.ports.location import Location
 
 __all__ = [
     "absolute_path",
     "fingerprint",
+    "folder_identity",
     "local_paths",
     "open_beneath",
     "open_located",
@@ -38,9 +43,64 @@ _MOST_LINKS: Final = 40
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", 0)
 
 
-def fingerprint(status: os.stat_result) -> Fingerprint:
-    """Which file it is, and since when it is so."""
-    return Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+# From linux/stat.h and linux/fcntl.h; see statx(2) in the manual.
+_STATX_INO: Final = 0x100
+_STATX_BTIME: Final = 0x800
+_AT_FDCWD: Final = -100
+_AT_SYMLINK_NOFOLLOW: Final = 0x100
+_AT_EMPTY_PATH: Final = 0x1000
+_STATX_SIZE: Final = 256
+"""Bytes of struct statx: `stx_mask` is at 0, `stx_ino` at 32, `stx_btime` at 80, as seconds and nanoseconds."""
+
+
+def fingerprint(file: int | str) -> Fingerprint:
+    """The identity and state of the file at a descriptor or path, a symlink's for a symlink. Raises OSError."""
+    status = os.fstat(file) if isinstance(file, int) else os.lstat(file)
+    flags = _AT_EMPTY_PATH if isinstance(file, int) else _AT_SYMLINK_NOFOLLOW
+    birth = _birth_ns(file, status.st_ino, flags)
+    return Fingerprint(
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, birth_ns=birth
+    )
+
+
+def folder_identity(folder: int | str) -> Folder | None:
+    """The identity of the folder at a descriptor or path, symlinks followed; None when there is none.
+
+    Raises OSError.
+    """
+    try:
+        status = os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISDIR(status.st_mode):
+        return None
+    birth = _birth_ns(folder, status.st_ino, _AT_EMPTY_PATH if isinstance(folder, int) else 0)
+    return Folder(status.st_dev, status.st_ino, birth_ns=birth)
+
+
+def _birth_ns(file: int | str, inode: int, flags: int) -> int | None:
+    """When the file of that inode was made; None where that is not told, or where another file is there by now."""
+    statx = _statx()
+    if statx is None:
+        return None
+    found = ctypes.create_string_buffer(_STATX_SIZE)
+    folder, path = (file, b"") if isinstance(file, int) else (_AT_FDCWD, os.fsencode(file))
+    if statx(folder, path, flags, ctypes.c_uint(_STATX_INO | _STATX_BTIME), found) != 0:
+        return None
+    (mask,) = struct.unpack_from("=I", found, 0)
+    (found_inode,) = struct.unpack_from("=Q", found, 32)
+    if not mask & _STATX_BTIME or found_inode != inode:
+        return None
+    seconds, nanoseconds = struct.unpack_from("=qI", found, 80)
+    return int(seconds * 1_000_000_000 + nanoseconds)
+
+
+@cache
+def _statx() -> Callable[..., int] | None:
+    """The C library's statx; None where it has none: before glibc 2.28, in older musl, on other systems."""
+    if sys.platform != "linux":
+        return None
+    return getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
 
 
 def absolute_path(path: str) -> str:

@@ -14,14 +14,14 @@ from lading.adapters.transfer.filling import Filling
 from lading.adapters.transfer.new_file import NewFile
 from lading.adapters.transfer.no_replace import rename_no_replace, require_no_replace
 from lading.adapters.transfer.notes import Notes
-from lading.adapters.transfer.opening import fingerprint, open_regular
+from lading.adapters.transfer.opening import fingerprint, folder_identity, open_regular
 from lading.adapters.transfer.sources import FileSource
-from lading.adapters.transfer.standing import is_intact, objection, status_of, use_of
+from lading.adapters.transfer.standing import is_intact, objection, reserved, status_of, use_of
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, TargetFailed, Unsupported
 from lading.ports.association import Fingerprint
 
-__all__ = ["changed", "move", "remove"]
+__all__ = ["changed", "landing_at", "move", "remove"]
 
 _log = logging.getLogger(__name__)
 
@@ -50,19 +50,26 @@ def move(work: Work, destination: str, notes: Notes) -> Result[Landing, Refusal]
             return Failure(why_not)
         if not os.path.isabs(destination):
             return Failure(Unsupported(f"{destination} is no absolute path of this host"))
-        status = status_of(work.target)
-        if status is None:
+        if (why_not := reserved(destination)) is not None:
+            return Failure(why_not)
+        if status_of(work.target) is None:
             return Failure(TargetFailed(f"{work.target} is gone"))
         if status_of(os.path.dirname(destination)) is None:
             return Failure(TargetFailed(f"the folder {os.path.dirname(destination)} does not exist"))
-        was_intact = work.association is None or is_intact(work.association, status)
+        file = fingerprint(work.target)
+        was_intact = work.association is None or is_intact(work.association, file)
         return (
-            notes.moving(fingerprint(status), intact=was_intact)
+            notes.moving(file, destination, intact=was_intact)
             .bind(lambda _: _relocate(work, destination, notes))
-            .map(lambda moved: Landing(fingerprint=moved if was_intact else changed(moved)))
+            .map(lambda moved: landing_at(destination, moved if was_intact else changed(moved)))
         )
 
     return answering(destination, "written", relocate)
+
+
+def landing_at(destination: str, file: Fingerprint) -> Landing:
+    """What is known of a file that was moved."""
+    return Landing(fingerprint=file, folder=folder_identity(os.path.dirname(destination)))
 
 
 def changed(file: Fingerprint) -> Fingerprint:
@@ -84,7 +91,7 @@ def _relocate(work: Work, destination: str, notes: Notes) -> Result[Fingerprint,
         rename_no_replace(destination, work.target)
         raise
     # Taken last: a change of name shows in the ctime.
-    return Success(fingerprint(os.lstat(destination)))
+    return Success(fingerprint(destination))
 
 
 def _copy_away(work: Work, destination: str, notes: Notes) -> Result[Fingerprint, Refusal]:
@@ -93,7 +100,10 @@ def _copy_away(work: Work, destination: str, notes: Notes) -> Result[Fingerprint
     def copy(descriptor: int) -> Result[Fingerprint, Refusal]:
         require_no_replace(os.path.dirname(destination))
         mode = os.fstat(descriptor).st_mode & 0o7777
-        with closing(FileSource(descriptor)) as source, NewFile(destination, mode=mode) as new:
+        with (
+            closing(FileSource(descriptor)) as source,
+            NewFile(destination, mode=mode, announce=notes.announce if notes.are_kept else None) as new,
+        ):
             Filling(source, new.descriptor, Audit.none(), work.observer).copy(source)
             status = os.fstat(descriptor)
             with contextlib.suppress(PermissionError):  # only root gives files away

@@ -11,6 +11,7 @@ from lading.adapters.transfer.opening import fingerprint, open_regular
 from lading.adapters.transfer.partial import part_path
 from lading.adapters.transfer.sources import FileSource
 from lading.domain.handler import Work
+from lading.ports.association import Fingerprint
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import StoreUnavailable
 from lading.ports.image import Image
@@ -38,11 +39,11 @@ class Siblings:
         if work.image is None or work.image.promised is None:
             return None
         try:
-            for target, file in self._known(work.image):
+            for target, file, is_recorded in self._known(work.image):
                 opened = open_regular(target, follow=False).value_or(None) if target != work.target else None
                 if opened is None:
                     continue
-                if fingerprint(os.fstat(opened))[1 : len(file)] == file[1:]:
+                if _is_still(file, fingerprint(opened), is_recorded=is_recorded):
                     _log.info("%s holds the image already", target)
                     return FileSource(opened, copied_from=target)
                 os.close(opened)
@@ -63,16 +64,21 @@ class Siblings:
             return None
         return max(fetched, default=None)
 
-    def _known(self, image: Image) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """The files that held it when they were landed, with what they were then, as far as that is known."""
+    def _known(self, image: Image) -> Iterator[tuple[str, Fingerprint, bool]]:
+        """The files that held it when they were landed, with what they were then, and whether they are recorded."""
         # First what is landed and about to be recorded, then what is recorded: so that none is missed between the two.
         for intent in self._journal.list():
             landed = noted_landing(intent.notes) if intent.verb is Verb.FETCH else None
             if landed is not None and _is_same(intent.image, image):
-                yield intent.target, landed[1][:4]  # its ctime told nothing yet
+                yield intent.target, landed[1], False
         for each in islice(self._associations.list(image_id=image.id), _MOST):
             if each.fingerprint is not None and _is_same(each.image, image):
-                yield each.target, each.fingerprint
+                yield each.target, each.fingerprint, True
+
+
+def _is_still(file: Fingerprint, found: Fingerprint, *, is_recorded: bool) -> bool:
+    """Whether it is that file, unchanged. Before it is recorded it gets its name, which changes its ctime."""
+    return file.is_unchanged(found if is_recorded else found._replace(ctime_ns=file.ctime_ns))
 
 
 def _is_same(one: Image | None, other: Image | None) -> bool:

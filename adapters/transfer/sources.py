@@ -54,7 +54,7 @@ class FileSource:
         """`copied_from`: the target that the file is, where it stands in for the attempt's location."""
         self.descriptor = descriptor
         self.copied_from = copied_from
-        self.fingerprint = fingerprint(os.fstat(descriptor))
+        self.fingerprint = fingerprint(descriptor)
         self.size = self.fingerprint.size
 
     @property
@@ -64,12 +64,12 @@ class FileSource:
     @property
     def is_unchanged(self) -> bool:
         """Whether the file still is what it was when this was made."""
-        return fingerprint(os.fstat(self.descriptor)) == self.fingerprint
+        return fingerprint(self.descriptor) == self.fingerprint
 
     @property
     def change(self) -> str | None:
         """How its content was changed since this was made, in words; None when it was not."""
-        now = fingerprint(os.fstat(self.descriptor))
+        now = fingerprint(self.descriptor)
         if now.size != self.size:
             return f"it had {self.size} bytes, and has {now.size}"
         return "it was written to" if now.mtime_ns != self.fingerprint.mtime_ns else None

@@ -1,18 +1,20 @@
 """What stands at a target already, and whether it may go."""
 
 import os
+import shlex
 import stat
 
 from returns.result import Failure, Result, Success
 
 from lading.adapters.transfer.in_use import is_in_use
 from lading.adapters.transfer.no_replace import require_no_replace
-from lading.adapters.transfer.opening import fingerprint
+from lading.adapters.transfer.opening import fingerprint, folder_identity
+from lading.adapters.transfer.partial import is_part_name
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, TargetFailed, TargetInUse, TargetOccupied, Unsupported
-from lading.ports.association import Association
+from lading.ports.association import Association, Fingerprint, Folder
 
-__all__ = ["is_intact", "objection", "standing", "status_of", "use_of"]
+__all__ = ["folder_conflict", "is_intact", "objection", "reserved", "standing", "status_of", "use_of"]
 
 
 def status_of(target: str) -> os.stat_result | None:
@@ -23,30 +25,51 @@ def status_of(target: str) -> os.stat_result | None:
         return None
 
 
-def is_intact(association: Association, status: os.stat_result | None) -> bool:
-    """Whether what is at a target is what was put there, unchanged since.
+def is_intact(association: Association, found: Fingerprint | None) -> bool:
+    """Whether what is at a target is what was put there, unchanged since."""
+    return found is not None and association.fingerprint is not None and association.fingerprint.is_unchanged(found)
 
-    Its device is left out: some file systems get another number with every mount, and a path is on one of them.
+
+def folder_conflict(target: str, recorded: Folder | None) -> TargetFailed | None:
+    """Why the target's folder is not the one that it was fetched to: most often nothing is mounted there.
+
+    `recorded` None: only whether there is a folder at all. Raises OSError.
     """
-    if status is None or association.fingerprint is None:
-        return False
-    return association.fingerprint[1:] == fingerprint(status)[1:]
+    folder = os.path.dirname(target)
+    found = folder_identity(folder)
+    if found is None:
+        told = f"the folder {folder} does not exist"
+    elif recorded is not None and not recorded.is_same_folder(found):
+        told = f"{folder} is another folder than the one that {target} is in"
+    else:
+        return None
+    advice = f"If it is gone for good: lading forget {shlex.quote(target)}"
+    return TargetFailed(f"{told}: is its file system not mounted? {advice}")
 
 
-def objection(work: Work) -> TargetOccupied | Unsupported | None:
+def reserved(target: str) -> TargetFailed | None:
+    """Why a target can't have its name: it is one that lading gives to what is not whole yet."""
+    if not is_part_name(target):
+        return None
+    return TargetFailed(f"{target} has a name that lading gives to what is not whole yet; choose another name")
+
+
+def objection(work: Work) -> TargetOccupied | TargetFailed | Unsupported | None:
     """Why what is at the target is not to be removed or moved: it isn't the file that was put there.
 
     Its bytes may have changed, as a running guest's disk does. Raises OSError.
     """
     if not os.path.isabs(work.target):
         return _not_absolute(work.target)
+    if (elsewhere := _elsewhere(work)) is not None:
+        return elsewhere
     status = status_of(work.target)
     if status is None or work.force:
         return None
     if not stat.S_ISREG(status.st_mode):
         return TargetOccupied(f"{work.target} is not a file any more")
     recorded = work.association.fingerprint if work.association else None
-    if recorded is not None and recorded.inode != status.st_ino:
+    if recorded is not None and not recorded.is_same_file(fingerprint(work.target)):
         return TargetOccupied(f"{work.target} is another file than the one that was fetched")
     return None
 
@@ -59,6 +82,14 @@ def use_of(work: Work) -> TargetInUse | None:
     return TargetInUse(f"{work.target} is in use: {told}; end that first, or --even-if-in-use")
 
 
+def _elsewhere(work: Work) -> TargetFailed | None:
+    """Why the folder there says nothing about what is recorded for the target. Raises OSError."""
+    recorded = work.association
+    if recorded is None or recorded.fingerprint is None or work.force:
+        return None
+    return folder_conflict(work.target, recorded.folder)
+
+
 def standing(work: Work) -> Result[Landing | None, Refusal]:
     """None when the target is free to be written; a Landing when the image is there already, intact; else a refusal.
 
@@ -67,16 +98,17 @@ def standing(work: Work) -> Result[Landing | None, Refusal]:
     if not os.path.isabs(work.target):
         return Failure(_not_absolute(work.target))
     try:
+        why_not = reserved(work.target) or _elsewhere(work)
         status = status_of(work.target)
     except OSError as error:
         return Failure(TargetFailed(f"{work.target} can't be looked at: {error.strerror}"))
     except ValueError as error:
         return Failure(TargetFailed(f"{work.target!r} is no path: {error}"))
+    if why_not is not None:
+        return Failure(why_not)
     if status is None:
         return _room(os.path.dirname(work.target), force=work.force)
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-        return Failure(TargetOccupied(f"{work.target} is not a file"))
-    return _as_forced(work) if work.force else _as_recorded(work, status)
+    return _as_recorded(work, status)
 
 
 def _room(folder: str, *, force: bool) -> Result[Landing | None, Refusal]:
@@ -97,18 +129,25 @@ def _not_absolute(target: str) -> Unsupported:
     return Unsupported(f"{target} is no absolute path of this host" if target else "no target is named")
 
 
-def _as_forced(work: Work) -> Result[Landing | None, Refusal]:
-    in_use = use_of(work)
-    return Success(None) if in_use is None else Failure(in_use)
-
-
 def _as_recorded(work: Work, status: os.stat_result) -> Result[Landing | None, Refusal]:
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+        return Failure(TargetOccupied(f"{work.target} is not a file"))
+    if work.force:
+        in_use = use_of(work)
+        return Success(None) if in_use is None else Failure(in_use)
     recorded = work.association
     if recorded is None:
         return Failure(TargetOccupied(f"{work.target} exists and is not lading's; only force replaces it"))
-    if not is_intact(recorded, status):
+    if not is_intact(recorded, _fingerprint_of(work.target)):
         return Failure(TargetOccupied(f"{work.target} was changed since it was fetched; only force replaces it"))
     if not recorded.holds(work.image):
         held = recorded.image.id if recorded.image else "another image"
         return Failure(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
     return Success(Landing.already(recorded))
+
+
+def _fingerprint_of(target: str) -> Fingerprint | None:
+    try:
+        return fingerprint(target)
+    except OSError:
+        return None

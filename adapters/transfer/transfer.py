@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from returns.result import Failure, Result, Success
@@ -224,15 +225,19 @@ class Transfer:
     def _carry(self, work: Work, source: Source, method: str, audit: Audit) -> Result[Landing, Refusal]:
         notes = Notes(self._journal, work)
         is_local = isinstance(source, FileSource)
-        if not is_local:
-            if not source.start:
-                # Before it is noted what the bytes at its place are of: those there may be another image's.
-                drop_part(work.target)
-            ready = room_for(source.needs, work.target).bind(lambda _: notes.begun(source.validator))
-            if isinstance(ready, Failure):
-                return ready
+        known = work.intent.notes if work.intent else {}
+        if not source.start:
+            # What is kept of an earlier fetch is of no use to this one. It goes before another file is noted.
+            drop_part(work.target, known)
+        if not is_local and isinstance(ready := room_for(source.needs, work.target), Failure):
+            return ready
         named = notes.are_kept and not is_local
-        with NewFile(work.target, mode=self._rules.mode, named=named, start=source.start) as new:
+        is_resumable = named and (audit.promised is not None or is_strong(source.validator))
+        announce = partial(notes.announce, resumable=named, validator=source.validator)
+        with NewFile(
+            work.target, mode=self._rules.mode, named=named, start=source.start, notes=known,
+            announce=announce if notes.are_kept else None, resumable=is_resumable,
+        ) as new:  # fmt: skip
             filling = Filling(source, new.descriptor, audit, work.observer)
             filled: Result[int, Refusal]
             if isinstance(source, FileSource) and clone(source.descriptor, new.descriptor):
@@ -240,8 +245,7 @@ class Transfer:
             elif isinstance(source, FileSource):
                 filled = room_for(source.needs, work.target).map(lambda _: _copy(source, filling))
             else:
-                is_known_again = audit.promised is not None or is_strong(source.validator)
-                filled = _stream(new, filling, keepable=named and is_known_again)
+                filled = _stream(new, filling, keepable=is_resumable)
 
             def publish(audited: Audited) -> Result[Landing, Refusal]:
                 file = new.finish()
@@ -254,7 +258,7 @@ class Transfer:
                     copied_from=source.copied_from if isinstance(source, FileSource) else None,
                 )  # fmt: skip
                 return notes.landed(landing, file).map(
-                    lambda _: replace(landing, fingerprint=new.publish(replace=work.force))
+                    lambda _: replace(landing, fingerprint=new.publish(replace=work.force), folder=new.folder)
                 )
 
             audited = filled.bind(audit.verdict)
@@ -310,10 +314,6 @@ def _stream(new: NewFile, filling: Filling, *, keepable: bool) -> Result[int, Re
         if kept:
             new.keep()
         return Failure(Unavailable(str(broken), kept))
-    except (KeyboardInterrupt, SystemExit):
-        if keepable and kept_bytes(new.descriptor):
-            new.keep()
-        raise
 
 
 def _is_verified(audited: Result[Audited, Refusal]) -> bool:

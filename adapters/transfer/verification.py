@@ -8,7 +8,7 @@ from returns.result import Failure, Result
 from lading.adapters.transfer import pipeline
 from lading.adapters.transfer.audit import Audit
 from lading.adapters.transfer.errors import answering
-from lading.adapters.transfer.opening import fingerprint, open_regular
+from lading.adapters.transfer.opening import fingerprint, folder_identity, open_regular
 from lading.adapters.transfer.sources import FileSource
 from lading.adapters.transfer.standing import objection, status_of
 from lading.domain.handler import Landing, Work
@@ -26,7 +26,8 @@ def verify(work: Work, *, inspect: bool) -> Result[Landing, Refusal]:
 
     def look() -> Result[Landing, Refusal]:
         if (why_not := objection(work)) is not None:
-            return Failure(Mismatched(why_not.reason))
+            # Beneath a mount point where nothing is mounted, nothing has changed.
+            return Failure(why_not if isinstance(why_not, TargetFailed) else Mismatched(why_not.reason))
         if status_of(work.target) is None:
             return Failure(Mismatched(f"{work.target} is gone"))
         opened: Result[int, Refusal] = open_regular(work.target, follow=False).alt(TargetFailed)
@@ -50,10 +51,11 @@ def _read(work: Work, recorded: Association, source: FileSource, *, inspect: boo
             return Failure(Mismatched(f"its digest is {digest}, and was {recorded.digest}"))
         if not source.is_unchanged:
             return Failure(Mismatched("it was written to while it was read"))
-        file = fingerprint(os.fstat(source.descriptor))
+        file = fingerprint(source.descriptor)
+        folder = folder_identity(os.path.dirname(recorded.target))
         return audit.verdict(size).map(
             lambda audited: Landing(
-                recorded.method, size, digest, recorded.verified, file, inspected_by=audited.inspected_by
+                recorded.method, size, digest, recorded.verified, file, inspected_by=audited.inspected_by, folder=folder
             )
         )
 

@@ -5,11 +5,13 @@ command line shows it on a terminal. For another fetch it is the request's obser
 """
 
 import logging
+import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
+from lading.adapters.transfer.pipeline import join
 from lading.ports.observer import SupportsWaiting
 
 __all__ = ["LOGGER", "told_while_waiting", "waiting"]
@@ -35,22 +37,26 @@ def waiting(server: str) -> Iterator[None]:
 @contextmanager
 def told_while_waiting(observer: SupportsWaiting, reason: Callable[[], str]) -> Iterator[None]:
     """Tells the observer the reason at once, and again every second while the block runs, from another thread."""
-    over, told = threading.Event(), threading.Event()
+    over: queue.SimpleQueue[None] = queue.SimpleQueue()  # no Event: the pipeline says why
+    told: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def tell() -> None:
         try:
-            while not over.is_set():
+            is_over = False
+            while not is_over:
                 observer.waiting(reason())
-                told.set()
-                over.wait(_PAUSE_SECONDS)
+                told.put(None)
+                with suppress(queue.Empty):
+                    over.get(timeout=_PAUSE_SECONDS)
+                    is_over = True
         finally:
-            told.set()
+            told.put(None)
 
     thread = threading.Thread(target=tell, daemon=True)
     thread.start()
     try:
-        told.wait()
+        told.get()
         yield
     finally:
-        over.set()
-        thread.join()
+        over.put(None)
+        join(thread)

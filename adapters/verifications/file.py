@@ -14,10 +14,11 @@ __all__ = ["FileVerifiedFiles"]
 _DIGEST: Final = """
 SELECT value FROM verifications
 WHERE device = ? AND inode = ? AND algorithm = CAST(? AS TEXT) AND size = ? AND mtime_ns = ? AND ctime_ns = ?
+AND birth_ns IS ?
 """
 _REMEMBER: Final = """
-REPLACE INTO verifications (device, inode, size, mtime_ns, ctime_ns, algorithm, value)
-VALUES (?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT))
+REPLACE INTO verifications (device, inode, size, mtime_ns, ctime_ns, birth_ns, algorithm, value)
+VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT))
 """
 # Ids count up with each thing remembered, so that no row has to be counted.
 _FORGET: Final = "DELETE FROM verifications WHERE id <= (SELECT max(id) FROM verifications) - ?"
@@ -32,9 +33,9 @@ class FileVerifiedFiles:
 
     @safe(exceptions=(StoreUnavailable,))
     def digest(self, file: Fingerprint, algorithm: str) -> Digest | None:
-        device, inode, size, mtime_ns, ctime_ns = map(str, file)
+        device, inode, size, mtime_ns, ctime_ns, birth_ns = _columns(file)
         name = as_text(algorithm.lower())
-        rows = self._database.rows(_DIGEST, (device, inode, name, size, mtime_ns, ctime_ns))
+        rows = self._database.rows(_DIGEST, (device, inode, name, size, mtime_ns, ctime_ns, birth_ns))
         try:
             return Digest(algorithm, from_text(rows[0][0])) if rows else None
         except ValueError:
@@ -42,5 +43,9 @@ class FileVerifiedFiles:
 
     @safe(exceptions=(StoreUnavailable,))
     def remember(self, file: Fingerprint, digest: Digest) -> None:
-        row: list[Value] = [*map(str, file), as_text(digest.algorithm), as_text(digest.value)]
+        row: list[Value] = [*_columns(file), as_text(digest.algorithm), as_text(digest.value)]
         self._database.change((_REMEMBER, row), (_FORGET, (self._keep,)))
+
+
+def _columns(file: Fingerprint) -> list[str | None]:
+    return [None if each is None else str(each) for each in file]

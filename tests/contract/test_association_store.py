@@ -19,7 +19,7 @@ from tests.strategies import any_images, any_locations, any_targets, any_texts
 from lading.adapters.associations.file import FileAssociations
 from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.database import Database
-from lading.ports.association import Association, Fingerprint
+from lading.ports.association import Association, Fingerprint, Folder
 from lading.ports.association_store import AssociationStore
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
@@ -54,7 +54,12 @@ def association(target: str = "/vms/1/disk", handler: str = "file", image: Image
 
 def fingerprints() -> SearchStrategy[Fingerprint]:
     unsigned, signed = st.integers(0, 2**64 - 1), st.integers(-(2**64), 2**64)
-    return st.builds(Fingerprint, unsigned, unsigned, unsigned, signed, signed)
+    return st.builds(Fingerprint, unsigned, unsigned, unsigned, signed, signed, st.none() | signed)
+
+
+def folders() -> SearchStrategy[Folder]:
+    unsigned = st.integers(0, 2**64 - 1)
+    return st.builds(Folder, unsigned, unsigned, st.none() | st.integers(-(2**64), 2**64))
 
 
 def associations() -> SearchStrategy[Association]:
@@ -70,6 +75,7 @@ def associations() -> SearchStrategy[Association]:
         digest=st.none() | st.builds(Digest, any_texts(), any_texts()),
         verified=st.booleans(),
         fingerprint=st.none() | fingerprints(),
+        folder=st.none() | folders(),
     )
 
 

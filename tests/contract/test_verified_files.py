@@ -35,8 +35,9 @@ ADAPTERS: Final[dict[str, Opening]] = {"memory": in_memory, "file": in_a_file}
 DURABLE: Final = {"file": in_a_file}
 
 FILE = Fingerprint(
-    device=2049, inode=131, size=3, mtime_ns=1_767_225_600_000_000_000, ctime_ns=1_767_225_600_000_000_001
-)
+    device=2049, inode=131, size=3, mtime_ns=1_767_225_600_000_000_000, ctime_ns=1_767_225_600_000_000_001,
+    birth_ns=1_767_225_500_000_000_000,
+)  # fmt: skip
 SHA256, SHA512 = Digest("sha256", "ab" * 32), Digest("sha512", "cd" * 64)
 
 
@@ -53,7 +54,7 @@ def verified(opening: Opening, tmp_path: Path) -> VerifiedFiles:
 def fingerprints() -> SearchStrategy[Fingerprint]:
     """Devices and inodes of all 64 bits, and times of file systems that count further than nanoseconds in 63."""
     unsigned, signed = st.integers(0, 2**64 - 1), st.integers(-(2**65), 2**65)
-    return st.builds(Fingerprint, unsigned, unsigned, unsigned, signed, signed)
+    return st.builds(Fingerprint, unsigned, unsigned, unsigned, signed, signed, st.none() | signed)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -89,6 +90,13 @@ def test_a_file_that_differs_in_anything_is_another_file(verified: VerifiedFiles
     verified.remember(FILE, SHA256)
     assert verified.digest(FILE._replace(**{field: getattr(FILE, field) + 1}), "sha256") == Success(None)
     assert verified.digest(FILE._replace(**{field: getattr(FILE, field) + 2**64}), "sha256") == Success(None)
+
+
+def test_a_file_whose_birth_is_not_known_is_another_file(verified: VerifiedFiles) -> None:
+    """One that was hashed by an earlier version, say: it is hashed again."""
+    verified.remember(FILE._replace(birth_ns=None), SHA256)
+    assert verified.digest(FILE, "sha256") == Success(None)
+    assert verified.digest(FILE._replace(birth_ns=None), "sha256") == Success(SHA256)
 
 
 def test_what_a_changed_file_was_found_to_have_takes_the_place_of_what_it_had(verified: VerifiedFiles) -> None:

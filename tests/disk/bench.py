@@ -93,7 +93,7 @@ class Bench:
 
     def _put(self, target: Path) -> None:
         target.write_bytes(DATA)
-        now, mark = datetime.now(UTC), fingerprint(target.stat())
+        now, mark = datetime.now(UTC), fingerprint(str(target))
         association = Association(str(target), "file", Image("noble-id", "noble"), None, now, fingerprint=mark)
         with closing(Database(self.top / "state" / DATABASE)) as database:
             FileAssociations(database).put(association).unwrap()

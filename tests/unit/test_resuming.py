@@ -23,6 +23,7 @@ from lading import (
     Digest,
     Dispatcher,
     FetchRequest,
+    HandlerRefused,
     Image,
     Landing,
     Location,
@@ -30,6 +31,7 @@ from lading import (
     NoHandlerAvailable,
     Staged,
     TargetFailed,
+    TargetOccupied,
     Unavailable,
     Unsupported,
     Work,
@@ -129,7 +131,9 @@ class Host:
         image = replace(self.image, locations=[Location(self.url)] if self.handler == "http" else [])
         catalog = ServedCatalog(image, self.url)
         handler = self.http if self.handler == "http" else DownloadHandler(catalog, self.transfer)
-        return Dispatcher([handler], catalog, self.associations, journal=self.journal, locks=MemoryLocks())
+        # Loaded is the other one too: of an image without locations it is asked nothing.
+        handlers = [handler, self.http] if self.handler == "download" else [handler]
+        return Dispatcher(handlers, catalog, self.associations, journal=self.journal, locks=MemoryLocks())
 
     def fetch(
         self, target: Path | None = None, observer: Observer | None = None, *, force: bool = False
@@ -233,7 +237,6 @@ def test_a_try_in_vain_leaves_what_is_kept(either: Host) -> None:
 def test_what_one_handler_kept_another_goes_on_from(host: Host) -> None:
     host.cut_off()
     host.handler = "download"
-    # The Dispatcher has http no longer, so that nobody can tell what became of it; the notes tell enough.
     host.assert_landed(resumed=KEPT)
 
 
@@ -473,8 +476,16 @@ def a_fifo(part: Path, victim: Path) -> None:
     os.mkfifo(part)
 
 
-@pytest.mark.parametrize("put", [a_symlink, a_hard_link, a_fifo])
-def test_what_somebody_put_in_its_place_is_neither_read_nor_written(
+def a_file(part: Path, victim: Path) -> None:
+    part.write_bytes(victim.read_bytes())
+
+
+def a_folder(part: Path, victim: Path) -> None:
+    (part / victim.name).mkdir(parents=True)
+
+
+@pytest.mark.parametrize("put", [a_symlink, a_hard_link, a_fifo, a_file, a_folder])
+def test_what_somebody_put_in_its_place_is_not_touched(
     either: Host, tmp_path: Path, put: Callable[[Path, Path], None]
 ) -> None:
     victim = tmp_path / "victim"
@@ -482,10 +493,15 @@ def test_what_somebody_put_in_its_place_is_neither_read_nor_written(
     either.cut_off()
     either.part.unlink()
     put(either.part, victim)
-    either.assert_landed(resumed=0)
-    assert either.asked() == [None]
+    mode, links = os.lstat(either.part).st_mode, victim.stat().st_nlink
+    failure = either.fetch().failure()
+    assert isinstance(failure, NoHandlerAvailable)
+    assert isinstance(failure.decisive, TargetOccupied)
+    assert f"{either.part} is in the way" in failure.decisive.reason
+    assert (os.lstat(either.part).st_mode, victim.stat().st_nlink) == (mode, links)
     assert victim.read_bytes() == bytes(KEPT)
-    assert victim.stat().st_nlink == 1
+    assert not either.target.exists()
+    assert list(either.journal.list()) == []
 
 
 @contextmanager
@@ -524,23 +540,36 @@ def test_another_user_s_file_is_not_gone_on_with(either: Host, monkeypatch: pyte
     assert either.asked() == [None]
 
 
-def test_a_folder_in_its_place_is_refused_in_words_and_stays(either: Host) -> None:
-    either.cut_off()
-    either.part.unlink()
-    (either.part / "precious").mkdir(parents=True)
+def test_a_file_that_is_not_noted_is_neither_resumed_nor_removed(either: Host) -> None:
+    """Of another program, or of another journal."""
+    either.part.write_bytes(DATA[:KEPT])
     failure = either.fetch().failure()
     assert isinstance(failure, NoHandlerAvailable)
-    assert isinstance(failure.attempts[-1].refusal, TargetFailed)
-    assert str(failure).endswith("Is a directory")
-    assert (either.part / "precious").exists()
-    assert not either.target.exists()
-
-
-def test_a_file_that_is_not_noted_is_not_gone_on_with(either: Host) -> None:
-    """Of another program, or of who knows when."""
-    either.part.write_bytes(DATA[:KEPT])
+    assert isinstance(failure.decisive, TargetOccupied)
+    assert either.part.read_bytes() == DATA[:KEPT]
+    either.part.unlink()
     either.assert_landed(resumed=0)
-    assert either.asked() == [None]
+
+
+def test_a_target_with_the_name_of_a_temporary_file_is_refused(either: Host) -> None:
+    failure = either.fetch(either.part).failure()
+    assert isinstance(failure, NoHandlerAvailable)
+    assert isinstance(failure.decisive, TargetFailed)
+    assert "choose another name" in failure.decisive.reason
+    either.fetch().unwrap()
+    moved = either.dispatcher.move(str(either.target), str(either.part)).failure()
+    assert isinstance(moved, HandlerRefused)
+    assert either.target.read_bytes() == DATA
+    assert os.listdir(either.folder) == [either.target.name]
+
+
+def test_what_an_earlier_version_kept_goes_on(either: Host) -> None:
+    """It noted that a file is kept, and not which."""
+    either.cut_off()
+    [intent] = either.journal.list()
+    notes = {key: note for key, note in intent.notes.items() if key == "part"}
+    either.journal.note(intent.target, notes).unwrap()
+    either.assert_landed(resumed=KEPT)
 
 
 # Verifying.
@@ -747,7 +776,7 @@ def test_whoever_waits_for_an_image_is_told_how_much_of_it_has_come(host: Host) 
             told.set()
 
     with ThreadPoolExecutor(2) as threads:
-        observers = (First(), second := Second())
+        observers: tuple[Observer, Observer] = (First(), second := Second())
         first, later = (
             FetchRequest("id", str(host.folder / str(n)), observer=each) for n, each in enumerate(observers)
         )

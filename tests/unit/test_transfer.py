@@ -28,7 +28,7 @@ from lading import (
     Work,
 )
 from lading.adapters.transfer import no_replace, relocation
-from lading.adapters.transfer.opening import open_regular
+from lading.adapters.transfer.opening import fingerprint, open_regular
 from lading.adapters.transfer.partial import Start
 from lading.adapters.transfer.pipeline import SourceBroken
 from lading.adapters.transfer.sources import FileSource, Source, StreamSource
@@ -459,8 +459,10 @@ def test_what_was_changed_before_it_was_moved_is_not_intact_after_it(
                 disk.write(change)
         work = Work(str(folder / name), association=association)
         moved = transfer.move(work, str(elsewhere / name)).unwrap()
-        recorded = replace(association, target=str(elsewhere / name), fingerprint=moved.fingerprint)
-        assert is_intact(recorded, os.stat(elsewhere / name)) == (change is None)
+        recorded = replace(
+            association, target=str(elsewhere / name), fingerprint=moved.fingerprint, folder=moved.folder
+        )
+        assert is_intact(recorded, fingerprint(str(elsewhere / name))) == (change is None)
         assert transfer.remove(Work(recorded.target, association=recorded)) == Success(None)
 
 
