@@ -103,8 +103,10 @@ def _tell(session: Session, image: Image, forgotten: Sequence[Image], *, is_know
     if session.json:
         as_json(image_record(image))
         return
-    told = "is in the catalog already" if is_known else f"{image.disk_format}, {image.digest}"
-    say(f"{image.id} {image.name}: {size_text(image.size)}, {told}")
+    if is_known:
+        say(f"{image.id} {image.name}: is in the catalog already, with this content")
+    else:
+        say(f"{image.id} {image.name}: {size_text(image.size)}, {image.disk_format}, {image.digest}")
     for each in forgotten:
         say(f"{each.id} {each.name}: forgotten; its bytes, and what was fetched of it, stay where they are")
 
