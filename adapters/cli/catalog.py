@@ -72,26 +72,22 @@ def add(
     if survey.dangers and inspect:
         raise click.BadParameter(f"{path}: {unsafe(survey.dangers)}", param_hint="FILE")
     name = name or Path(path).stem
-    here = Location(f"file://{quote(os.fsencode(path))}")
     namesakes = _namesakes(session, name)
     known = next((each for each in namesakes if each.digest == survey.digest and image_id in {None, each.id}), None)
-    image_id = known.id if known else image_id or _id_of(name, survey.digest)
-    others = [each for each in namesakes if each.id != image_id]
+    image = known or Image(
+        id=image_id or _id_of(name, survey.digest),
+        name=name,
+        size=survey.size,
+        disk_format=detected,
+        container_format="bare",
+        digest=survey.digest,
+    )
+    others = [each for each in namesakes if each.id != image.id]
     if others and not replaces:
         raise click.BadParameter(_named_already(name, others, path), param_hint="--name")
-    if known is not None:
-        locations = [here, *(each for each in known.locations if each != here)]
-        image = replace(known, disk_format=disk_format or known.disk_format, locations=locations)
-    else:
-        image = Image(
-            id=image_id,
-            name=name,
-            size=survey.size,
-            disk_format=detected,
-            container_format="bare",
-            digest=survey.digest,
-            locations=[here],
-        )
+    here = Location(f"file://{quote(os.fsencode(path))}")
+    locations = [here, *(each for each in image.locations if each != here)]
+    image = replace(image, disk_format=disk_format or image.disk_format, locations=locations)
     session.value(registry.add(image, data=path))
     # Afterwards: a crash in between leaves two of that name, and never none.
     for namesake in others:
