@@ -186,13 +186,6 @@ class NetworkSettings:
     ca_file: Path | None = None
     """Certificates to trust instead of the system's; None: as the variables say."""
 
-    def __post_init__(self) -> None:
-        if self.proxy is not None:
-            try:
-                Proxy.of(Named(self.proxy, "proxy"))
-            except SettingsError as error:
-                raise ValueError(str(error)) from None
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -315,6 +308,8 @@ def _read_network(table: Table, environ: Mapping[str, str]) -> NetworkPolicy:
         None if value is None else Named(str(value), table.given(key, "network").place)
         for key, value in (("proxy", settings.proxy), ("ca_file", settings.ca_file))
     )
+    if proxy is not None:
+        Proxy.of(proxy)  # now: a setting is checked when it is read, a variable when it is used
     return NetworkPolicy.of(environ, proxy=proxy, no_proxy=settings.no_proxy, ca_file=ca_file)
 
 

@@ -125,6 +125,8 @@ def _faults(cloud: str | None) -> Iterator[str]:
             yield from (f"{path}: clouds.{cloud}{each}" for each in _cloud_faults(clouds[cloud], whole=is_main))
         elif cloud is not None and is_main:
             yield f"{path}: clouds.{cloud}: there is no such cloud (known: {', '.join(map(str, clouds)) or 'none'})"
+    if cloud is None and "OS_AUTH_URL" not in os.environ:
+        yield "no cloud is named, by OS_CLOUD or in the settings, and there is no OS_AUTH_URL"
     if cloud is not None and not found:
         yield f"cloud {cloud}: there is no clouds.yaml; OS_CLIENT_CONFIG_FILE may name one"
 

@@ -16,6 +16,7 @@ from tests.strategies import url_like_texts
 
 from lading import Image, Location, Unavailable, Unsupported, Work
 from lading.adapters.handlers.http import HttpHandler
+from lading.adapters.transfer.dialing import Barred, check_literal
 from lading.adapters.transfer.guard import Guard
 from lading.adapters.transfer.http import HttpOptions, Origin
 from lading.adapters.transfer.transfer import Transfer
@@ -99,6 +100,40 @@ def test_a_zone_changes_nothing(address: IPv6Address, zone: str) -> None:
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "2002:808:808::1"])
 def test_what_is_public_is_reached(address: str) -> None:
     assert Guard().against_address("host", address) is None
+
+
+def spelled(address: IPv4Address) -> list[str]:
+    """In each of the forms that inet_aton(3) takes."""
+    number, parts = int(address), address.packed
+    return [
+        str(address),
+        str(number),
+        hex(number),
+        f"0{number:o}",
+        ".".join(map(hex, parts)),
+        ".".join(f"0{part:o}" for part in parts),
+        f"{parts[0]}.{number & 0xFFFFFF}",
+        f"{parts[0]}.0x{parts[1]:x}.{number & 0xFFFF}",
+    ]
+
+
+@given(ipv4_addresses().flatmap(lambda address: st.sampled_from(spelled(address))))
+def test_a_proxy_is_asked_for_an_address_only_where_it_is_public_and_plain(host: str) -> None:
+    address = socket.inet_ntoa(socket.inet_aton(host))
+    if host == address and is_reached(IPv4Address(address)):
+        check_literal(host, Guard())
+    else:
+        with pytest.raises(Barred):
+            check_literal(host, Guard())
+
+
+@given(st.ip_addresses(v=6))
+def test_a_proxy_is_asked_for_an_address_of_ipv6_only_where_it_is_public(address: IPv6Address) -> None:
+    if is_reached(address):
+        check_literal(address.exploded, Guard())
+    else:
+        with pytest.raises(Barred):
+            check_literal(address.exploded, Guard())
 
 
 # URLs.

@@ -12,7 +12,7 @@ import pytest
 from keystoneauth1.session import Session
 from keystoneauth1.token_endpoint import Token
 from requests import Session as Requests
-from tests.faults import BEFORE_THE_HEAD, STALL, Faults, Reply
+from tests.faults import BEFORE_THE_HEAD, STALL, Faults, Reply, busy
 from tests.integration.services.certificates import Certificates, certificates
 from tests.relays import Proxy, TlsFront
 
@@ -119,6 +119,11 @@ def test_a_mistake_in_secure_yaml_is_told_with_that_file(tmp_path: Path, monkeyp
     assert f"{tmp_path}/secure.yaml: clouds.gold: expected a mapping" in fault()
     configure(tmp_path, f"clouds: {{gold: {{auth: {{password: {HIDDEN}}}}}}}", "secure.yaml")
     assert connect_cloud("gold")
+
+
+def test_that_no_cloud_is_named_at_all_is_said(tmp_path: Path) -> None:
+    configure(tmp_path, "clouds: {}")
+    assert "no cloud is named, by OS_CLOUD or in the settings, and there is no OS_AUTH_URL" in fault(None)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +288,15 @@ def test_a_server_that_never_answers_is_given_up_and_waited_for_aloud(
     assert "timed out; api_timeout in clouds.yaml, or OS_API_TIMEOUT, is how many seconds that may take" in told
     assert len(server.requests) == 1
     assert f"waiting for http://127.0.0.1:{server.port}" in caplog.messages
+
+
+def test_a_second_try_is_told(server: Faults, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "lading.waiting")
+    good = Reply(json.dumps({"id": "noble", "status": "active"}).encode())
+    server.answer("/v2/images/noble", busy(503, retry_after=0), good)
+    cloud(tmp_path, server.url(""))
+    assert GlanceCatalog(lambda: connect_cloud("gold", network=DIRECT)).find("noble", NOBODY).unwrap().id == "noble"
+    assert f"waiting for Glance at http://127.0.0.1:{server.port}, try 2" in caplog.messages
 
 
 def test_a_server_that_takes_no_connection_is_given_up(tmp_path: Path) -> None:

@@ -126,9 +126,15 @@ def test_settings_go_before_the_variables() -> None:
 
 
 def test_a_proxy_in_the_settings_is_checked_when_they_are_read() -> None:
-    with pytest.raises(SettingsError, match=r"^network: proxy: expected http://HOST:PORT") as raised:
-        read_settings({"network": {"proxy": "socks5://me:hush@proxy.example"}}, {"HOME": "/home/me"})
-    assert "hush" not in str(raised.value)
+    url = "socks5://me:hush@proxy.example"
+    for document, environ, place in (
+        ({"network": {"proxy": url}}, {}, "network.proxy"),
+        ({}, {"LADING_NETWORK__PROXY": url}, "LADING_NETWORK__PROXY: network.proxy"),
+    ):
+        with pytest.raises(SettingsError) as raised:
+            read_settings(document, {"HOME": "/home/me", **environ})
+        assert str(raised.value).startswith(f"{place}: expected http://HOST:PORT")
+        assert "hush" not in str(raised.value)
 
 
 def test_no_repr_shows_the_credentials_of_a_proxy() -> None:
