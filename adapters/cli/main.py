@@ -19,7 +19,7 @@ from lading.adapters.cli.output import as_json, complain, printable
 from lading.adapters.cli.signals import EndingSignals, Terminated
 from lading.adapters.cli.streams import OutputLost, let_go, take_over
 from lading.adapters.cli.targets import ls, mv, rm, show
-from lading.adapters.cli.upkeep import recover, verify
+from lading.adapters.cli.upkeep import forget, recover, verify
 
 __all__ = ["cli", "main"]
 
@@ -30,7 +30,7 @@ def cli() -> None:
     """Bring VM disk images to this host by the cheapest way, and remember which way it was."""
 
 
-for command in (fetch, explain, rm, mv, ls, show, verify, recover, handlers, catalog):
+for command in (fetch, explain, rm, mv, ls, show, verify, recover, forget, handlers, catalog):
     cli.add_command(command)
 
 

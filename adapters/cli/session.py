@@ -16,7 +16,7 @@ from lading.adapters.cli.logs import log_to_stderr
 from lading.adapters.cli.masking import keep_secret
 from lading.adapters.cli.output import as_json, complain, error_record
 from lading.adapters.settings import FileCatalogSettings, MemorySettings
-from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated
+from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
 
@@ -82,6 +82,9 @@ class Session:
             return f"not loaded: {names} (`lading handlers` says why)" if names else None
         if isinstance(failure, AmbiguousImage) and isinstance(self.container.catalog(), ImageRegistry):
             return f"{_HINTS[AmbiguousImage]}, `lading catalog rm ID` forgets one"
+        if isinstance(failure, TargetUnresolved):
+            target = shlex.quote(failure.target)
+            return f"`lading recover --discard {target}` gives it up, and leaves what can't be removed"
         return _HINTS.get(type(failure))
 
     def _hint_not_found(self, failure: ImageNotFound) -> str | None:

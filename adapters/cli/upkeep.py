@@ -1,5 +1,6 @@
-"""`lading recover` and `lading verify`: what was cut off, and what has changed since."""
+"""`lading recover`, `lading forget` and `lading verify`: what was cut off, and what has changed since."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -15,6 +16,7 @@ from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.targets import target_report
 from lading.adapters.settings import FileAssociationsSettings
+from lading.adapters.transfer.partial import part_path
 from lading.domain.asking import ask
 from lading.domain.attempts import FetchRequest
 from lading.domain.dispatcher import Dispatcher
@@ -22,30 +24,36 @@ from lading.domain.failures import HandlerRefused
 from lading.domain.handler import Handler, Landing, State, Verifiable, Work
 from lading.domain.recovery import Outcome, Recovered
 from lading.domain.refusals import Mismatched
+from lading.domain.targets import Forgotten
 from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["recover", "verify"]
+__all__ = ["forget", "recover", "verify"]
 
-_SETTLED: Final = frozenset({Outcome.FINISHED, Outcome.UNDONE, Outcome.UNDER_WAY})
+_SETTLED: Final = frozenset({Outcome.FINISHED, Outcome.UNDONE, Outcome.UNDER_WAY, Outcome.ABANDONED})
 
 
 @click.command(short_help="Finish or take back what was cut off.")
-@click.option("--discard", is_flag=True, help="Go on with no fetch: remove what had come of it.")
+@click.argument("target", type=PATH, required=False)
+@click.option("--discard", is_flag=True, help="Resume no fetch: remove what had come. With TARGET it always ends.")
 @click.option("--rebuild", is_flag=True, help="Set a damaged database aside; record anew what can be verified.")
 @command_options
-def recover(session: Session, *, discard: bool, rebuild: bool) -> None:
-    """See to each fetch, removal and move that was cut off, by a crash say.
+def recover(session: Session, target: str | None, *, discard: bool, rebuild: bool) -> None:
+    """See to each fetch, removal and move that was cut off, by a crash say; with TARGET, only to that from or to it.
 
-    What had come to its end is recorded, a fetch goes on from what had come, the rest is taken back.
+    What had come to its end is recorded, a fetch goes on from what had come, the rest is taken back. With TARGET and
+    --discard, what can't be resolved is given up: it is settled, and what it may have left stays where it is.
     """
     session.recovers = False  # it is this command that tells what becomes of what
     if rebuild:
+        if target is not None:
+            raise click.UsageError("--rebuild takes no target")
         _rebuild(session)
         return
+    place = None if target is None else local_target(target)
     dispatcher = session.container.dispatcher()
     unresolved = False
-    for found in dispatcher.recover(keep=not discard):
+    for found in dispatcher.recover(place, keep=not discard, give_up=discard and place is not None):
         seen_to = _go_on(dispatcher, found) if found.outcome is Outcome.KEPT else found
         unresolved = unresolved or seen_to.outcome not in _SETTLED
         _tell(session, seen_to)
@@ -116,6 +124,48 @@ def _tell(session: Session, found: Recovered) -> None:
     more = f", {size_text(found.kept)} of it had come" if found.kept else ""
     why = f": {masked(found.reason)}" if found.reason else ""
     say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{more}{why}")
+
+
+@click.command(short_help="Forget a target; touch nothing.")
+@click.argument("target", type=PATH)
+@command_options
+def forget(session: Session, target: str) -> None:
+    """Forget what is recorded of TARGET, and what was begun there and cut off, where neither can be acted on any more.
+
+    Nothing is removed: what is at the target stays, and is said. To remove a target: lading rm.
+    """
+    session.recovers = False  # it is to be forgotten as it is
+    target = local_target(target)
+    forgotten = session.value(session.container.dispatcher().forget(target))
+    recorded, begun = forgotten.association, forgotten.intents
+    left = _left(forgotten)
+    if session.json:
+        as_json(
+            {
+                "target": target,
+                "recorded": recorded is not None,
+                "handler": recorded.handler if recorded else begun[0].handler,
+                "identity": recorded.identity if recorded else None,
+                "begun": [each.verb for each in begun],
+                "left": left,
+            }
+        )
+        return
+    say(f"{target}: forgotten")
+    for each in left:
+        say(f"{each} is still there, and is not lading's any more")
+    if recorded is not None and recorded.identity is not None:
+        say(f"what {recorded.handler} knows as {recorded.identity} is left as it is")
+
+
+def _left(forgotten: Forgotten) -> list[str]:
+    """The files of this host that are still there. Others only their handler can see."""
+    recorded = forgotten.association
+    targets = [recorded.target] if recorded is not None and recorded.identity is None else []
+    for each in forgotten.intents:
+        ends = [end for end in (each.target, each.destination) if end and end.startswith("/")]
+        targets += [path for end in ends for path in (end, part_path(end))]
+    return [path for path in dict.fromkeys(targets) if path.startswith("/") and os.path.lexists(path)]
 
 
 @click.command(short_help="Check that targets are still what was fetched.")

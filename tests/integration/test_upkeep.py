@@ -7,12 +7,14 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.faults import STALL, Faults, Reply
+from tests.integration.conftest import mounted
 
 Lading = Callable[..., subprocess.CompletedProcess[str]]
 MEBIBYTE = 1 << 20
@@ -209,3 +211,156 @@ def test_a_damaged_database_is_rebuilt_from_what_can_be_verified(lading: Lading,
     assert Path(str(told["aside"])).exists()
     assert records(lading("show", "vms/1", "--json"))[0]["state"] == "intact"
     assert lading("recover", "--rebuild").returncode == 7
+
+
+# While a target's file system is not mounted.
+
+
+class Mount:
+    """The host's folder vms, and what is mounted there."""
+
+    def __init__(self, disk: Path, place: Path) -> None:
+        self.disk, self.place = disk, place
+
+    def mount(self) -> None:
+        # One device number for both: what is mounted there tells the folder's inode and birth.
+        subprocess.run(["mount", "--bind", str(self.disk), str(self.place)], check=True)
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", str(self.place)], check=True)
+
+
+@pytest.fixture
+def mount(host: Path) -> Iterator[Mount]:
+    """A disk, mounted."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount")
+    (host / "disk").mkdir()
+    mount = Mount(host / "disk", host / "vms")
+    mount.mount()
+    try:
+        yield mount
+    finally:
+        with suppress(subprocess.CalledProcessError):
+            mount.unmount()
+
+
+@pytest.fixture
+def unmounted(lading: Lading, mount: Mount, noble: Path) -> Mount:
+    """An image was fetched to the disk, which is not mounted any more."""
+    assert lading("fetch", "noble", "vms/1").returncode == 0
+    mount.unmount()
+    return mount
+
+
+def only(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(done.stdout)
+    return record
+
+
+@pytest.mark.parametrize("command", [("rm", "vms/1"), ("mv", "vms/1", "vms/2"), ("fetch", "noble", "vms/1")])
+def test_no_command_acts_where_the_disk_is_not_mounted(
+    lading: Lading, unmounted: Mount, command: tuple[str, ...]
+) -> None:
+    refused = lading(*command)
+    assert refused.returncode == (4 if command[0] == "fetch" else 7)
+    assert "is its file system not mounted?" in refused.stderr
+    assert os.listdir(unmounted.place) == []
+    assert (unmounted.disk / "1").read_bytes() == DATA
+    assert lading("recover").stdout == ""
+    unmounted.mount()
+    assert "intact" in lading("verify", "vms/1").stdout
+    assert lading("rm", "vms/1").returncode == 0
+    assert os.listdir(unmounted.disk) == []
+
+
+def test_a_target_is_unknown_while_its_disk_is_not_mounted(lading: Lading, unmounted: Mount) -> None:
+    shown, verified = lading("show", "vms/1", "--json"), lading("verify", "vms/1", "--json")
+    assert (only(shown)["state"], only(verified)["state"], verified.returncode) == ("unknown", "unknown", 7)
+    assert "not mounted?" in only(shown)["details"]["why"]
+
+
+def test_a_fetch_that_is_forced_lands_where_the_disk_was(lading: Lading, unmounted: Mount) -> None:
+    assert lading("fetch", "noble", "vms/1", "--force").returncode == 0
+    assert (unmounted.place / "1").read_bytes() == DATA
+
+
+def test_a_target_on_a_disk_that_is_gone_can_be_forgotten(lading: Lading, unmounted: Mount) -> None:
+    forgotten = lading("forget", "vms/1", "--json")
+    assert forgotten.returncode == 0
+    assert only(forgotten) == {
+        "target": str(unmounted.place / "1"), "recorded": True, "handler": "file", "identity": None, "begun": [],
+        "left": [],
+    }  # fmt: skip
+    assert lading("ls").stdout == ""
+    assert (unmounted.disk / "1").read_bytes() == DATA
+    assert lading("forget", "vms/1").returncode == 6
+    assert lading("fetch", "noble", "vms/1").returncode == 0
+
+
+@pytest.fixture
+def kept(mount: Mount, cut_off: Faults) -> Mount:
+    """A download to the disk was killed, and the disk is not mounted any more."""
+    mount.unmount()
+    return mount
+
+
+def test_what_was_cut_off_waits_until_its_disk_is_mounted(lading: Lading, kept: Mount) -> None:
+    unresolved = lading("recover")
+    assert (unresolved.returncode, "unresolved" in unresolved.stdout, "not mounted?" in unresolved.stdout) == (
+        7, True, True,
+    )  # fmt: skip
+    assert os.listdir(kept.disk) == [".1.lading-part"]
+    refused = lading("fetch", "jammy", "vms/1")
+    assert (refused.returncode, "lading recover --discard" in refused.stderr) == (7, True)
+    kept.mount()
+    assert "2.0 MiB of it there already" in lading("fetch", "jammy", "vms/1").stdout
+    assert os.listdir(kept.disk) == ["1"]
+
+
+def test_what_was_cut_off_can_be_given_up_while_its_disk_is_gone(lading: Lading, kept: Mount) -> None:
+    given_up = lading("recover", "--discard", "vms/1", "--json")
+    assert (given_up.returncode, only(given_up)["outcome"]) == (0, "abandoned")
+    assert os.listdir(kept.disk) == [".1.lading-part"]
+    assert lading("recover").stdout == ""
+    assert lading("fetch", "jammy", "vms/1").returncode == 0
+
+
+def test_what_was_cut_off_can_be_forgotten_and_is_said_to_be_left(lading: Lading, kept: Mount) -> None:
+    kept.mount()
+    told = lading("forget", "vms/1")
+    assert told.stdout.splitlines() == [
+        f"{kept.place}/1: forgotten",
+        f"{kept.place}/.1.lading-part is still there, and is not lading's any more",
+    ]
+    in_the_way = lading("fetch", "jammy", "vms/1")
+    assert (in_the_way.returncode, "is in the way" in in_the_way.stderr) == (5, True)
+    (kept.disk / ".1.lading-part").unlink()
+    assert lading("fetch", "jammy", "vms/1").returncode == 0
+
+
+def test_another_disk_at_the_same_place_is_not_touched(lading: Lading, host: Path, noble: Path, tmp_path: Path) -> None:
+    """Their first files have the same inode."""
+    mount = contextmanager(mounted)
+    place = host / "vms"
+    place.rmdir()
+    with mount("ext4", tmp_path / "one", place):
+        (place / "vms").mkdir()
+        assert lading("fetch", "noble", "vms/vms/1").returncode == 0
+    place.rmdir()
+    with mount("ext4", tmp_path / "two", place):
+        (place / "vms").mkdir()
+        (place / "vms" / "1").write_bytes(b"precious")
+        refused = lading("rm", "vms/vms/1")
+        assert (refused.returncode, (place / "vms" / "1").read_bytes()) == (7, b"precious")
+
+
+def test_a_refusal_before_anything_was_touched_leaves_no_trace(
+    lading: Lading,
+    host: Path,
+    noble: Path,
+) -> None:
+    for target in ("gone/1", "rbd:vms/disk@1", str(noble.parent)):
+        assert lading("fetch", "noble", target).returncode in {4, 5}
+    assert lading("recover").stdout == ""
+    assert lading("ls").stderr == ""
