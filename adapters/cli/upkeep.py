@@ -87,9 +87,16 @@ def _proven(handler: Handler | None, association: Association) -> Association | 
     verify = handler.verify
     work = Work(association.target, association.image, association.location, association=association)
     landing = ask(handler, work, Landing, lambda: verify(work)).value_or(None)
-    if landing is None or (landing.digest is None and landing.fingerprint != association.fingerprint):
+    if landing is None or (landing.digest is None and not _is_untouched(association, landing)):
         return None
     return landing.recorded_in(association)
+
+
+def _is_untouched(association: Association, landing: Landing) -> bool:
+    """Whether the file that is there now is the recorded one, with the same bytes; what is no file has no say."""
+    if association.fingerprint is None or landing.fingerprint is None:
+        return association.fingerprint is landing.fingerprint
+    return association.fingerprint.is_unchanged(landing.fingerprint)
 
 
 def _go_on(dispatcher: Dispatcher, found: Recovered) -> Recovered:

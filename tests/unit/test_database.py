@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import reduce
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from returns.result import Success
 from lading.adapters import schema
 from lading.adapters.associations.file import FileAssociations, listing
 from lading.adapters.database import Database, from_text
+from lading.adapters.journals.file import FileJournal
 from lading.adapters.verifications.file import FileVerifiedFiles
 from lading.ports.association import Association, Fingerprint
 from lading.ports.failures import StoreUnavailable
@@ -145,6 +147,46 @@ def test_an_older_one_is_brought_up_to_date_with_all_that_it_holds(path: Path, m
         assert database.rows("SELECT note, author FROM notes") == []
         assert database.rows("PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
         assert FileAssociations(database).get(NOBLE.target) == Success(NOBLE)
+
+
+SHA256 = Digest("sha256", "ab" * 32)
+VERSION_2 = (
+    *chain.from_iterable(schema.MIGRATIONS[:2]),
+    "PRAGMA user_version = 2",
+    """
+    INSERT INTO associations VALUES ('/vms/1/disk', 'file', '155d900f', '{"landed_at":"2026-01-01T00:00:00+00:00",
+    "method":"copy","size":3,"digest":["sha256","abababababababababababababababababababababababababababababababab"],
+    "verified":true,"fingerprint":[2049,131,3,1767225600000000000,1767225600000000001],"inspected_by":null,
+    "identity":null,"location":{"url":"file:///noble.img","metadata":{}},"image":{"id":"155d900f","status":"active"},
+    "crc32":"fa78b16d"}')
+    """,
+    """
+    INSERT INTO intents VALUES ('/vms/2/disk', NULL, '{"verb":"fetch","handler":"http",
+    "began_at":"2026-01-01T00:00:00+00:00","force":false,"location":null,
+    "image":{"id":"155d900f","status":"active"}}', '{"part":{"image":"155d900f"}}')
+    """,
+    """
+    INSERT INTO verifications VALUES (1, '2049', '131', 'sha256', '3', '1767225600000000000', '1767225600000000001',
+    'abababababababababababababababababababababababababababababababab')
+    """,
+)
+"""What the version before births were recorded has written."""
+
+
+def test_one_without_births_is_brought_up_to_date(path: Path) -> None:
+    execute(path, *VERSION_2)
+    file = Fingerprint(2049, 131, 3, 1_767_225_600_000_000_000, 1_767_225_600_000_000_001)
+    with closing(Database(path)) as database:
+        landed = replace(NOBLE, method="copy", size=3, digest=SHA256, verified=True, fingerprint=file)
+        assert FileAssociations(database).get(NOBLE.target) == Success(landed)
+        [intent] = FileJournal(database).list()
+        assert (intent.target, intent.notes) == ("/vms/2/disk", {"part": {"image": "155d900f"}})
+        verified, born = FileVerifiedFiles(database), file._replace(birth_ns=1)
+        # What was found of a file whose birth was not looked at is not believed of one that has one.
+        assert (verified.digest(file, "sha256"), verified.digest(born, "sha256")) == (Success(SHA256), Success(None))
+        verified.remember(born, SHA256)
+        assert verified.digest(born, "sha256") == Success(SHA256)
+        assert database.rows("PRAGMA user_version") == [(3,)]
 
 
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
