@@ -338,9 +338,7 @@ def images(lading: Lading) -> dict[str, Any]:
     return {image["id"]: image for image in map(json.loads, lading("catalog", "ls", "--json").stdout.splitlines())}
 
 
-def test_an_ambiguous_name_is_an_error_that_lists_the_ids_and_says_what_to_do(
-    lading: Lading, noble: Path, host: Path
-) -> None:
+def test_an_ambiguous_name_lists_the_ids_and_says_what_to_do(lading: Lading, noble: Path, host: Path) -> None:
     for number in "12":
         document = host / "home" / ".local" / "share" / "lading" / "catalog" / f"id-{number}.json"
         document.write_text(json.dumps({"id": f"id-{number}", "name": "twin"}))
@@ -368,9 +366,7 @@ def test_the_same_content_may_go_by_another_name_too(lading: Lading, noble: Path
     assert sorted(image["name"] for image in images(lading).values()) == ["base", "noble"]
 
 
-def test_what_a_document_says_beside_its_content_is_kept_when_that_is_added(
-    lading: Lading, noble: Path, host: Path
-) -> None:
+def test_adding_again_keeps_what_else_a_document_says(lading: Lading, noble: Path, host: Path) -> None:
     ((image_id, before),) = images(lading).items()
     located = {"url": "rbd://fsid/images/noble/snap", "metadata": {}}
     document = {**before, "os_distro": "ubuntu", "locations": [located, *before["locations"]]}
@@ -407,7 +403,7 @@ def test_replace_gives_a_name_to_newer_content(lading: Lading, noble: Path, host
     assert list(images(lading)) == [old]
 
 
-def test_replace_gives_a_name_to_what_has_come_at_the_same_place(lading: Lading, noble: Path, host: Path) -> None:
+def test_replace_takes_newer_content_at_the_same_place(lading: Lading, noble: Path, host: Path) -> None:
     noble.write_bytes(b"newer")
     assert lading("catalog", "add", str(noble)).returncode == 2
     assert lading("catalog", "add", str(noble), "--replace").returncode == 0
@@ -476,7 +472,7 @@ def test_a_file_that_changed_since_it_was_added_is_not_fetched(lading: Lading, n
     assert os.listdir(host / "vms") == []
 
 
-def test_a_digest_of_the_wrong_length_is_refused_by_fetch_and_explain(lading: Lading, noble: Path, host: Path) -> None:
+def test_fetch_and_explain_refuse_a_digest_of_wrong_length(lading: Lading, noble: Path, host: Path) -> None:
     (document,) = (host / "home" / ".local" / "share" / "lading" / "catalog").glob("*.json")
     document.write_text(json.dumps({**json.loads(document.read_text()), "os_hash_value": "ab" * 32}))
     words = "the catalog's digest is no sha512: expected 128 hex digits, got abababababab"
@@ -807,7 +803,7 @@ def test_rm_refuses_another_file_that_came_in_its_place_unless_forced(lading: La
         ({"OS_AUTH_URL": "http://keystone"}, "that cloud was not asked: LADING_CATALOG__KIND=glance does"),
     ],
 )
-def test_an_image_not_found_here_may_be_in_a_cloud_that_was_not_asked(
+def test_an_image_not_found_says_which_cloud_was_not_asked(
     lading: Lading, noble: Path, variables: dict[str, str], hint: str
 ) -> None:
     for command in (("fetch", "jammy", "vms/1"), ("explain", "jammy", "vms/1"), ("catalog", "show", "jammy")):

@@ -126,7 +126,7 @@ def test_an_image_that_is_hidden_from_lists_is_found_by_its_name(glance_open: Gl
     assert catalog_of(glance_open).find("hidden by name", NOBODY).unwrap().id == made["id"]
 
 
-def test_of_a_hidden_image_and_one_that_is_listed_the_name_means_the_listed(glance_open: Glance) -> None:
+def test_a_listed_image_goes_before_a_hidden_one(glance_open: Glance) -> None:
     glance_open.create(DATA[:10], name="renewed", os_hidden=True)
     newer = glance_open.create(DATA[:10], name="renewed")
     assert catalog_of(glance_open).find("renewed", NOBODY).unwrap().id == newer["id"]
@@ -221,7 +221,7 @@ def test_all_images_are_listed_page_by_page(glance_hidden: Glance) -> None:
 
 
 @pytest.mark.skipif(program("nginx") is None, reason=want("nginx"))
-def test_all_images_are_listed_where_a_proxy_shows_glance_under_a_path(glance_hidden: Glance, tmp_path: Path) -> None:
+def test_all_images_of_a_glance_under_a_path_are_listed(glance_hidden: Glance, tmp_path: Path) -> None:
     made = {glance_hidden.create(DATA[:10], name=f"proxied {number}")["id"] for number in range(30)}
     with nginx(tmp_path, proxied={"image": glance_hidden.url}) as front:
         listed = [image.id for image in catalog_of(front.url("image")).images()]

@@ -145,7 +145,7 @@ def by_name(name: str, filters: str = "") -> str:
 
 
 @pytest.mark.parametrize("status", [200, 400, 403])
-def test_an_unknown_image_is_not_found_whatever_further_queries_answer(
+def test_further_queries_that_fail_leave_an_image_not_found(
     server: Faults, catalog: GlanceCatalog, status: int
 ) -> None:
     """An old Glance answers 400 to a visibility that it doesn't know."""
@@ -238,7 +238,7 @@ def test_a_locations_api_that_does_not_help_is_done_without(
     assert catalog.locations(Image("1", locations=own), NOBODY).unwrap() == tuple(own)
 
 
-def test_what_the_locations_api_lists_goes_before_what_the_image_shows(server: Faults, catalog: GlanceCatalog) -> None:
+def test_the_locations_api_goes_before_the_image_itself(server: Faults, catalog: GlanceCatalog) -> None:
     server.answer("/v2/images/1/locations", answering([]))
     assert catalog.locations(Image("1", locations=[Location("file:///noble")]), NOBODY) == Success(())
 

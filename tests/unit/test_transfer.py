@@ -158,7 +158,7 @@ def test_an_impossible_digest_is_refused_before_anything_is_read(
         assert words in refused.reason
 
 
-def test_an_impossible_digest_is_no_matter_where_none_is_compared(
+def test_an_impossible_digest_is_no_matter_if_none_is_compared(
     folder: Path, opening: Callable[[bytes], Opener]
 ) -> None:
     work = Work(str(folder / "vm"), image_of(DATA, digest=Digest("sha512", "ab")))

@@ -25,7 +25,7 @@ def test_the_volume_snapshots_are_named_the_boot_disk_first(mapping: object, siz
     assert disks_elsewhere(volume_backed(mapping, size)) == ("volume snapshot 8f", "volume snapshot 9a")
 
 
-def test_an_image_with_data_has_its_disk_whatever_else_a_server_of_it_gets() -> None:
+def test_an_image_with_data_has_its_disk() -> None:
     assert disks_elsewhere(volume_backed([BOOT], 10)) is None
 
 
