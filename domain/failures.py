@@ -1,6 +1,7 @@
 """How a request ends when it doesn't succeed."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from lading.domain.refusals import Refusal, Scope, Unsupported
 from lading.ports.failures import CatalogFailure, LadingError, StoreUnavailable
@@ -17,6 +18,10 @@ __all__ = [
     "TargetUnresolved",
     "Tried",
 ]
+
+
+_MOST_TOLD: Final = 20
+"""Attempts in one message to a person, of an image that has thousands of locations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,8 @@ class NoHandlerAvailable(LadingError):
             for tried in self.attempts
             if tried.location is None or tried.handler not in independent or not isinstance(tried.refusal, Unsupported)
         ]
-        return f"no handler took {what}: {'; '.join(map(str, telling))}"
+        more = f"; and {len(telling) - _MOST_TOLD} more" if len(telling) > _MOST_TOLD else ""
+        return f"no handler took {what}: {'; '.join(map(str, telling[:_MOST_TOLD]))}{more}"
 
     @property
     def decisive(self) -> Refusal | None:

@@ -105,19 +105,18 @@ class RemoteHandler(LandingHandler):
 
     def _opened(self, mirrors: Mirrors, work: Work, start: Start) -> Result[RemoteSource, Refusal]:
         """Asks for the bytes, of the location at hand only while there are others whose turn is to come."""
-        others = self._other_origins(work) if mirrors.digest_decides else []
-        mirrors.is_patient = self._is_last(work)
-        if mirrors.is_patient:
-            mirrors.join(others)
+        is_last = mirrors.is_patient = self._is_last(work)
+        if is_last and mirrors.digest_decides:
+            mirrors.join(self._other_origins(work))
         source = RemoteSource(mirrors, work.image.size if work.image else None, connections=self._connections)
         try:
             source.open(start)
         except SourceBroken as broken:
             source.close()
             return Failure(Unavailable(self._words(broken)))
-        if not mirrors.is_patient:
-            mirrors.is_patient = True
-            mirrors.join(others)
+        mirrors.is_patient = True
+        if not is_last and mirrors.digest_decides:
+            mirrors.join(self._other_origins(work))
         return Success(source)
 
     def _mirrors(self, work: Work, first: Location) -> Result[Mirrors, Refusal]:

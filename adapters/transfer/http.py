@@ -38,7 +38,13 @@ _NO_ENCODING: Final = frozenset({"", "identity", "aws-chunked", "none", "binary"
 _ENCODINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"})
 """Those that may be named to a person; another is the server's own words."""
 _WRONG_FOR_GOOD: Final = frozenset(
-    {"WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"}
+    {
+        "WRONG_VERSION_NUMBER",
+        "UNSUPPORTED_PROTOCOL",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "NO_PROTOCOLS_AVAILABLE",
+        "RECORD_LAYER_FAILURE",
+    }
 )
 """OpenSSL's reasons that stay the same at the next try."""
 

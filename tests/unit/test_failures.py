@@ -191,3 +191,9 @@ def test_only_a_refusal_of_the_whole_request_is_decisive(attempts: tuple[Tried, 
 def test_what_is_decisive_has_the_scope_of_the_request_and_comes_last(several: list[Refusal]) -> None:
     decisive = NoHandlerAvailable("noble", TARGET, tuple(Tried("file", None, each) for each in several)).decisive
     assert decisive == (several[-1] if several and several[-1].scope is Scope.REQUEST else None)
+
+
+def test_of_thousands_of_attempts_a_message_tells_the_first() -> None:
+    attempts = tuple(Tried("http", Location(f"http://host/{number}"), Unavailable("gone")) for number in range(4000))
+    text = str(NoHandlerAvailable("noble", TARGET, attempts))
+    assert text.endswith("http http://host/19: gone; and 3980 more")

@@ -96,9 +96,12 @@ def fetch(target: Path, *urls: str, image: Image = IMAGE, **options: float) -> R
 
 def dispatch(target: Path, *urls: str, image: Image = IMAGE, **options: float) -> Result[Staged, FetchFailure]:
     """As a Dispatcher has it, which gives each location its turn."""
-    known = replace(image, locations=[Location(url) for url in urls])
-    dispatcher = Dispatcher([handler(**options)], MemoryCatalog([known]), MemoryAssociations())
-    return dispatcher.fetch(FetchRequest(known.id, str(target)))
+    return dispatch_by(handler(**options), target, replace(image, locations=[Location(url) for url in urls]))
+
+
+def dispatch_by(handler: HttpHandler, target: Path, image: Image) -> Result[Staged, FetchFailure]:
+    dispatcher = Dispatcher([handler], MemoryCatalog([image]), MemoryAssociations())
+    return dispatcher.fetch(FetchRequest(image.id, str(target)))
 
 
 def test_a_url_is_fetched_and_verified(server: Faults, target: Path) -> None:
@@ -235,6 +238,21 @@ def test_an_attempt_asks_for_its_own_location_first(server: Faults, target: Path
     urls = [server.answer(f"/{number}", Reply(b"", status=404)) for number in range(20)]
     assert isinstance(dispatch(target, *urls), Failure)
     assert len(server.requests) <= 20 + 8
+
+
+def test_each_of_many_locations_is_read_once(target: Path) -> None:
+    """Else a few thousand locations, which a stranger may write, keep a host busy for minutes."""
+    read: list[str] = []
+
+    class Counting(HttpHandler):
+        def _origin(self, location: Location) -> Origin:
+            read.append(location.url)
+            return super()._origin(location)
+
+    image = replace(IMAGE, locations=[Location(f"http://127.0.0.1:1/{number}") for number in range(500)])
+    counting = Counting(HttpOptions(5, 5), Transfer(MemoryVerifiedFiles()), first_wait=0.001)
+    assert isinstance(dispatch_by(counting, target, image), Failure)
+    assert len(read) == 500 + 7
 
 
 def test_the_last_attempt_comes_back_to_a_busy_mirror(server: Faults, target: Path) -> None:
