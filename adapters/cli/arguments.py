@@ -1,8 +1,11 @@
 """What is given to the commands: how it is read, and how the shell completes it."""
 
 import logging
+import os
 import re
+import shlex
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
@@ -10,8 +13,19 @@ from typing_extensions import override
 
 from lading.adapters.transfer.opening import absolute_path
 from lading.ports.catalog import ImageListing, ImageRegistry
+from lading.ports.image import Image
 
-__all__ = ["PATH", "SIZE", "complete_images", "in_use_option", "local_target", "offered"]
+__all__ = [
+    "PATH",
+    "SIZE",
+    "complete_images",
+    "file_name",
+    "in_use_option",
+    "is_folder",
+    "local_target",
+    "offered",
+    "target_in",
+]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 PATH: Final = click.Path(readable=False)
@@ -19,6 +33,10 @@ PATH: Final = click.Path(readable=False)
 _BYTES: Final = re.compile(r"([1-9][0-9]{0,18})([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _PLAIN: Final = re.compile(r"[\w./+@][\w./+@:=%-]*")
 """A word without any character that bash, zsh or fish expands; at its beginning `-`, `=` and `%` have a meaning too."""
+_LONGEST_NAME: Final = 255
+"""Bytes (NAME_MAX of Linux's file systems)."""
+_NAMED_FORMATS: Final = (".img", ".raw", ".qcow2", ".vmdk", ".vhd", ".vhdx", ".vdi", ".iso")
+"""A name that ends like this says its format, or that it is a disk."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
 
@@ -53,6 +71,45 @@ def local_target(text: str) -> str:
     if not text:
         raise click.BadParameter("a target must not be blank")
     return text if _SCHEME.match(text) else absolute_path(text)
+
+
+def is_folder(text: str) -> bool:
+    """Whether a target means a file in a folder: the path ends in a slash, or is a folder."""
+    text = text.strip()
+    return bool(text) and not _SCHEME.match(text) and (text.endswith("/") or Path(text).is_dir())
+
+
+def target_in(folder: str, name: str) -> str:
+    """The target of that name in a folder, which must be there. Raises BadParameter."""
+    path = local_target(folder)
+    if not Path(path).is_dir():
+        advice = f"make it (mkdir -p {shlex.quote(path)}), or name a file, without a slash at the end"
+        raise click.BadParameter(f"there is no folder {path}: {advice}")
+    return str(Path(path) / name)
+
+
+def file_name(image: Image) -> str:
+    """What a target in a folder is called: the image's name and format, or its id where the name is no safe file name.
+
+    Raises BadParameter when the id is none either.
+
+    >>> file_name(Image("1", "noble", disk_format="qcow2")), file_name(Image("1", "noble.img", disk_format="raw"))
+    ('noble.qcow2', 'noble.img')
+    >>> file_name(Image("155d900f", "debian/12", disk_format="raw")), file_name(Image("155d900f", "..", size=1))
+    ('155d900f.raw', '155d900f')
+    """
+    for stem in (image.name or "", image.id):
+        has_ending = image.disk_format is None or stem.lower().endswith(_NAMED_FORMATS)
+        name = stem if has_ending else f"{stem}.{image.disk_format}"
+        if _is_safe_name(stem) and _is_safe_name(name):
+            return name
+    raise click.BadParameter(f"neither the name nor the id of {image.id!r} is a safe file name: name the file yourself")
+
+
+def _is_safe_name(name: str) -> bool:
+    """Whether a stranger's word may be a file's name. Control characters and those that turn text are not printable."""
+    is_plain = name.isprintable() and "/" not in name and not name.startswith((".", "-")) and name == name.strip()
+    return bool(name) and is_plain and len(os.fsencode(name)) <= _LONGEST_NAME
 
 
 def complete_images(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 import click
 from returns.result import Failure
 
-from lading.adapters.cli.arguments import PATH, SIZE, complete_images, in_use_option, local_target
+from lading.adapters.cli.arguments import (
+    PATH,
+    SIZE,
+    complete_images,
+    file_name,
+    in_use_option,
+    is_folder,
+    local_target,
+    target_in,
+)
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, attempt_records, say, size_text, verified_text
@@ -15,6 +24,7 @@ from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
 from lading.domain.attempts import FetchRequest, Previewed, Staged
 from lading.domain.failures import NoHandlerAvailable, Tried
+from lading.ports.context import NOBODY
 
 __all__ = ["explain", "fetch"]
 
@@ -27,8 +37,11 @@ __all__ = ["explain", "fetch"]
 @click.option("--size", type=SIZE, help="Make the target that large (20G, say), by a handler that can: rbd, cinder.")
 @command_options
 def fetch(session: Session, image: str, target: str, *, force: bool, even_if_in_use: bool, size: int | None) -> None:
-    """Bring IMAGE (an id or a name) to TARGET by the cheapest handler that can."""
-    target = local_target(target)
+    """Bring IMAGE (an id or a name) to TARGET by the cheapest handler that can.
+
+    A TARGET that ends in a slash, or is a folder, means a file in it, called by the image's name and format.
+    """
+    target = _target(session, image, target)
     started = time.monotonic()
     dispatcher = session.container.dispatcher()
     with watching(image) as observer:
@@ -41,6 +54,15 @@ def fetch(session: Session, image: str, target: str, *, force: bool, even_if_in_
         as_json(_staged_record(staged, seconds))
     else:
         _tell(staged, seconds)
+
+
+def _target(session: Session, image: str, target: str) -> str:
+    """The target that is meant. In a folder the image's name decides, so that the catalog is called for it first."""
+    if not is_folder(target):
+        return local_target(target)
+    target_in(target, "")  # before the catalog is called
+    found = session.value(session.container.catalog().find(image.strip(), NOBODY))
+    return target_in(target, file_name(found))
 
 
 def _staged_record(staged: Staged, seconds: float) -> dict[str, object]:
@@ -92,7 +114,7 @@ def explain(session: Session, image: str, target: str, *, force: bool, even_if_i
 
     Touches nothing. Exits as fetch would when none would do.
     """
-    target = local_target(target)
+    target = _target(session, image, target)
     request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, size=size)
     foreseen = session.container.dispatcher().preview(request)
     chosen = next((each for each in foreseen if each.would), None)

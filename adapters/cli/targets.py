@@ -2,12 +2,13 @@
 
 import difflib
 import logging
+from pathlib import Path
 from typing import Final
 
 import click
 from returns.result import Failure
 
-from lading.adapters.cli.arguments import PATH, complete_images, in_use_option, local_target
+from lading.adapters.cli.arguments import PATH, complete_images, in_use_option, is_folder, local_target, target_in
 from lading.adapters.cli.output import as_json, association_record, say, say_row, size_text, time_text, verified_text
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.transfer.opening import fingerprint
@@ -46,11 +47,13 @@ def rm(session: Session, target: str, *, force: bool, even_if_in_use: bool) -> N
 @in_use_option("Move it to another file system even when another program has it locked.")
 @command_options
 def mv(session: Session, source: str, destination: str, *, even_if_in_use: bool) -> None:
-    """Have the handler that brought SOURCE move it to DESTINATION, where nothing may be."""
-    dispatcher = session.container.dispatcher()
-    moved = session.value(
-        dispatcher.move(local_target(source), local_target(destination), even_if_in_use=even_if_in_use)
-    )
+    """Have the handler that brought SOURCE move it to DESTINATION, where nothing may be.
+
+    A DESTINATION that ends in a slash, or is a folder, means a file in it, called as before.
+    """
+    source = local_target(source)
+    to = target_in(destination, Path(source).name) if is_folder(destination) else local_target(destination)
+    moved = session.value(session.container.dispatcher().move(source, to, even_if_in_use=even_if_in_use))
     if session.json:
         as_json(association_record(moved))
     else:

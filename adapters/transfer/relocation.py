@@ -16,9 +16,9 @@ from lading.adapters.transfer.no_replace import rename_no_replace, require_no_re
 from lading.adapters.transfer.notes import Notes
 from lading.adapters.transfer.opening import fingerprint, folder_identity, open_regular
 from lading.adapters.transfer.sources import FileSource
-from lading.adapters.transfer.standing import is_intact, objection, reserved, status_of, use_of
+from lading.adapters.transfer.standing import is_intact, not_absolute, objection, reserved, status_of, use_of
 from lading.domain.handler import Landing, Work
-from lading.domain.refusals import Refusal, TargetFailed, Unsupported
+from lading.domain.refusals import Refusal, TargetFailed
 from lading.ports.association import Fingerprint
 
 __all__ = ["changed", "landing_at", "move", "remove"]
@@ -49,7 +49,7 @@ def move(work: Work, destination: str, notes: Notes) -> Result[Landing, Refusal]
         if (why_not := objection(work)) is not None:
             return Failure(why_not)
         if not os.path.isabs(destination):
-            return Failure(Unsupported(f"{destination} is no absolute path of this host"))
+            return Failure(not_absolute(destination))
         if (why_not := reserved(destination)) is not None:
             return Failure(why_not)
         if status_of(work.target) is None:

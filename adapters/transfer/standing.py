@@ -14,7 +14,7 @@ from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, TargetFailed, TargetInUse, TargetOccupied, Unsupported
 from lading.ports.association import Association, Fingerprint, Folder
 
-__all__ = ["folder_conflict", "is_intact", "objection", "reserved", "standing", "status_of", "use_of"]
+__all__ = ["folder_conflict", "is_intact", "not_absolute", "objection", "reserved", "standing", "status_of", "use_of"]
 
 
 def status_of(target: str) -> os.stat_result | None:
@@ -60,7 +60,7 @@ def objection(work: Work) -> TargetOccupied | TargetFailed | Unsupported | None:
     Its bytes may have changed, as a running guest's disk does. Raises OSError.
     """
     if not os.path.isabs(work.target):
-        return _not_absolute(work.target)
+        return not_absolute(work.target)
     if (elsewhere := _elsewhere(work)) is not None:
         return elsewhere
     status = status_of(work.target)
@@ -96,7 +96,7 @@ def standing(work: Work) -> Result[Landing | None, Refusal]:
     Nothing is overwritten without `force`, and even then only a file: no folder, no device.
     """
     if not os.path.isabs(work.target):
-        return Failure(_not_absolute(work.target))
+        return Failure(not_absolute(work.target))
     try:
         why_not = reserved(work.target) or _elsewhere(work)
         status = status_of(work.target)
@@ -125,8 +125,12 @@ def _room(folder: str, *, force: bool) -> Result[Landing | None, Refusal]:
     return Success(None)
 
 
-def _not_absolute(target: str) -> Unsupported:
-    return Unsupported(f"{target} is no absolute path of this host" if target else "no target is named")
+def not_absolute(target: str) -> Unsupported:
+    """Why a target that is no absolute path is none for a file: what looks like a URL may be a file's name."""
+    if not target:
+        return Unsupported("no target is named")
+    advice = f"; for a file of this name: ./{target}" if ":" in target else ""
+    return Unsupported(f"{target} is no absolute path of this host{advice}")
 
 
 def _as_recorded(work: Work, status: os.stat_result) -> Result[Landing | None, Refusal]:

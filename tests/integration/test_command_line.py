@@ -427,6 +427,46 @@ def test_force_replaces_what_is_there_and_only_then(lading: Lading, noble: Path,
     assert (host / "vms" / "1").read_bytes() == noble.read_bytes()
 
 
+@pytest.mark.parametrize("folder", ["vms/", "vms", "./vms/."])
+def test_into_a_folder_an_image_goes_by_its_own_name(lading: Lading, noble: Path, host: Path, folder: str) -> None:
+    target = str(host / "vms" / "noble.raw")
+    assert record(lading("explain", "noble", folder, "--json"))["target"] == target
+    assert os.listdir(host / "vms") == []
+    assert record(lading("fetch", "noble", folder, "--json"))["target"] == target
+    assert record(lading("fetch", "noble", folder, "--json"))["present"]
+    (host / "other").mkdir()
+    for place in ("other", "other/"):
+        assert record(lading("mv", target, place, "--json"))["target"] == str(host / "other" / "noble.raw")
+        assert lading("mv", "other/noble.raw", folder).returncode == 0
+    assert os.listdir(host / "vms") == ["noble.raw"]
+
+
+@pytest.mark.parametrize("command", [["fetch", "noble"], ["explain", "noble"], ["mv", "vms/1"]])
+def test_a_folder_that_is_not_there_is_not_made(lading: Lading, noble: Path, host: Path, command: list[str]) -> None:
+    lading("fetch", "noble", "vms/1")
+    refused = lading(*command, "vms/new/")
+    assert refused.returncode == 2
+    assert f"there is no folder {host}/vms/new: make it (mkdir -p {host}/vms/new)" in refused.stderr
+    assert os.listdir(host / "vms") == ["1"]
+
+
+def test_a_hostile_name_is_not_a_file_s(lading: Lading, noble: Path, host: Path) -> None:
+    for name in ("../noble", ".profile", "a\nb", "-rf"):
+        document = record(lading("catalog", "show", "noble", "--json")) | {"id": f"id-of-{len(name)}", "name": name}
+        folder = host / "home" / ".local" / "share" / "lading" / "catalog"
+        (folder / f"{document['id']}.json").write_text(json.dumps(document))
+        told = record(lading("explain", document["id"], "vms/", "--json"))
+        assert told["target"] == str(host / "vms" / f"{document['id']}.raw")
+
+
+def test_a_file_whose_name_has_a_colon_is_proposed_as_a_path(lading: Lading, noble: Path, host: Path) -> None:
+    refused = lading("fetch", "noble", "vm:1.img")
+    assert (refused.returncode, "./vm:1.img" in refused.stderr) == (4, True)
+    assert lading("fetch", "noble", "./vm:1.img").returncode == 0
+    assert (host / "vm:1.img").exists()
+    assert "./vm:2.img" in lading("mv", "./vm:1.img", "vm:2.img").stderr
+
+
 def test_moving_onto_something_is_a_conflict(lading: Lading, noble: Path, host: Path) -> None:
     lading("fetch", "noble", "vms/1")
     (host / "vms" / "2").write_bytes(b"precious")

@@ -56,7 +56,7 @@ from lading.domain.recovery import Outcome
 from lading.ports.catalog import ByteStream
 from lading.ports.failures import CatalogFailure, CatalogUnavailable, StoreUnavailable
 from lading.ports.journal import Intent, Verb
-from lading.ports.observer import Observer, Silence
+from lading.ports.observer import Silence
 
 MEBIBYTE = 1 << 20
 DATA = os.urandom(3 * MEBIBYTE + 17)
@@ -776,13 +776,10 @@ def test_whoever_waits_for_an_image_is_told_how_much_of_it_has_come(host: Host) 
             told.set()
 
     with ThreadPoolExecutor(2) as threads:
-        observers: tuple[Observer, Observer] = (First(), second := Second())
-        first, later = (
-            FetchRequest("id", str(host.folder / str(n)), observer=each) for n, each in enumerate(observers)
-        )
-        bringing = threads.submit(dispatcher.fetch, first)
+        second = Second()
+        bringing = threads.submit(dispatcher.fetch, FetchRequest("id", str(host.target), observer=First()))
         assert began.wait(GUARD)
-        waiting = threads.submit(dispatcher.fetch, later)
+        waiting = threads.submit(dispatcher.fetch, FetchRequest("id", f"{host.target}-2", observer=second))
         assert bringing.result(GUARD).unwrap().landing.method == "http"
         assert waiting.result(GUARD).unwrap().landing.method in {"copy", "reflink"}
     # How much of what was read is written by then depends on the threads.
