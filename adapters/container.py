@@ -93,6 +93,7 @@ class Container(DeclarativeContainer):
             inspect=_options.landing.inspect,
             allow_unverified=_options.landing.allow_unverified,
             mode=_options.landing.bits,
+            require_space=_options.landing.require_space,
         ),
         journal=journal,
         locks=locks,

@@ -21,6 +21,7 @@
     inspect = true
     allow_unverified = true
     mode = "0600"
+    require_space = true
     [network]
     proxy = "http://proxy.example:3128"             # instead of http_proxy, https_proxy and all_proxy
     no_proxy = ["localhost", ".example.org"]        # instead of the variable no_proxy
@@ -164,6 +165,8 @@ class LandingSettings:
     """Whether an image may land of which the catalog has no digest."""
     mode: str = "0600"
     """Of the files that are made, in octal digits."""
+    require_space: bool = True
+    """Whether an image must fit before its first byte comes. A sparse one may fit where its size does not."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"(0o?)?[0-7]{3}", self.mode):

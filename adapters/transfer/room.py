@@ -20,4 +20,5 @@ def room_for(size: int | None, target: str, *, freed: int = 0) -> Result[None, R
     free = (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) * disk.f_frsize + freed
     if size is None or disk.f_blocks == 0 or size <= free:
         return Success(None)
-    return Failure(TargetFailed(f"{target} needs {size} bytes, and the disk of {folder} has {free} free"))
+    advice = "if most of it are zeros, which take no space: [landing] require_space = false"
+    return Failure(TargetFailed(f"{target} needs {size} bytes, and the disk of {folder} has {free} free; {advice}"))

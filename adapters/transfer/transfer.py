@@ -63,6 +63,8 @@ class Rules(NamedTuple):
     """What the catalog has no digest of may land."""
     mode: int = PRIVATE
     """Of the files that are made."""
+    require_space: bool = True
+    """What does not fit on the target's disk, by its size or by what is known of its holes, is refused beforehand."""
 
 
 ALL: Final = Rules()
@@ -210,8 +212,20 @@ class Transfer:
     def _foreseen(self, work: Work, source: Source, told: str) -> Result[str, Refusal]:
         with closing(source):
             return self._audit(work, source).bind(
-                lambda _: answering(work.target, "looked at", lambda: _room(work, source).map(lambda _: told))
+                lambda _: answering(
+                    work.target, "looked at", lambda: self._foreseen_room(work, source).map(lambda _: told)
+                )
             )
+
+    def _foreseen_room(self, work: Work, source: Source) -> Result[None, Refusal]:
+        if isinstance(source, FileSource) and can_clone(source.descriptor, os.path.dirname(work.target)):
+            return Success(None)
+        # What is kept there is resumed from, or goes first.
+        return self._room(work, source, freed=part_blocks(work.target))
+
+    def _room(self, work: Work, source: Source, *, freed: int = 0) -> Result[None, Refusal]:
+        """Whether what the source gives fits where it is to go, if that is required. Raises OSError."""
+        return room_for(source.needs, work.target, freed=freed) if self._rules.require_space else Success(None)
 
     def _audit(self, work: Work, source: Source) -> Result[Audit, Refusal]:
         promised = work.image.size if work.image else None
@@ -229,7 +243,7 @@ class Transfer:
         if not source.start:
             # What is kept of an earlier fetch is of no use to this one. It goes before another file is noted.
             drop_part(work.target, known)
-        if not is_local and isinstance(ready := room_for(source.needs, work.target), Failure):
+        if not is_local and isinstance(ready := self._room(work, source), Failure):
             return ready
         named = notes.are_kept and not is_local
         is_resumable = named and (audit.promised is not None or is_strong(source.validator))
@@ -243,7 +257,7 @@ class Transfer:
             if isinstance(source, FileSource) and clone(source.descriptor, new.descriptor):
                 method, filled = "reflink", Success(self._check_clone(source, filling))
             elif isinstance(source, FileSource):
-                filled = room_for(source.needs, work.target).map(lambda _: _copy(source, filling))
+                filled = self._room(work, source).map(lambda _: _copy(source, filling))
             else:
                 filled = _stream(new, filling, keepable=is_resumable)
 
@@ -288,13 +302,6 @@ def _checked(work: Work) -> Result[Landing | None, Refusal]:
         told = "a file gets no other size than its image's; targets that are clones can: rbd:POOL/IMAGE, cinder:NAME"
         return Failure(Unsupported(told))
     return standing(work)
-
-
-def _room(work: Work, source: Source) -> Result[None, Refusal]:
-    """Whether what the source gives will fit where it is to go. Raises OSError."""
-    if isinstance(source, FileSource) and can_clone(source.descriptor, os.path.dirname(work.target)):
-        return Success(None)
-    return room_for(source.needs, work.target, freed=part_blocks(work.target))
 
 
 def _copy(source: FileSource, filling: Filling) -> int:

@@ -172,6 +172,21 @@ def test_that_a_disk_is_too_small_is_foreseen(small_disk: Path, tmp_path: Path, 
     assert os.listdir(small_disk) == []
 
 
+def test_a_sparse_image_may_land_where_its_size_does_not_fit(small_disk: Path) -> None:
+    data = os.urandom(4096) + bytes(12 * MEBIBYTE)
+
+    def opening(_: Start) -> Result[Source, Refusal]:
+        return Success(StreamSource(io.BytesIO(data), len(data)))
+
+    work = Work(str(small_disk / "vm"), Image("id"))
+    refused = Transfer(MemoryVerifiedFiles()).land(work, "x", opening).failure()
+    assert "[landing] require_space = false" in refused.reason
+    transfer = Transfer(MemoryVerifiedFiles(), Rules(require_space=False))
+    assert isinstance(transfer.foresee(work, opening, str), Success)
+    assert transfer.land(work, "x", opening).unwrap().size == len(data)
+    assert (small_disk / "vm").stat().st_blocks * 512 <= MEBIBYTE
+
+
 def test_a_clone_is_foreseen_where_a_copy_would_not_fit(reflinking: Path) -> None:
     source = reflinking / "large"
     with source.open("wb") as disk:

@@ -56,7 +56,7 @@ from lading.domain.recovery import Outcome
 from lading.ports.catalog import ByteStream
 from lading.ports.failures import CatalogFailure, CatalogUnavailable, StoreUnavailable
 from lading.ports.journal import Intent, Verb
-from lading.ports.observer import Silence
+from lading.ports.observer import Observer, Silence
 
 MEBIBYTE = 1 << 20
 DATA = os.urandom(3 * MEBIBYTE + 17)
