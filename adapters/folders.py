@@ -10,6 +10,8 @@ __all__ = ["give_to_folder_owner", "make_private", "open_private", "owner_text"]
 
 _FILE: Final = 0o600
 _FOLDER: Final = 0o700
+_LONGEST_ID: Final = 20
+"""Digits of a process id, at most."""
 
 
 def make_private(folder: Path) -> None:
@@ -34,13 +36,19 @@ def make_private(folder: Path) -> None:
 
 def open_private(path: Path, flags: int) -> int:
     """A descriptor of the file; where `flags` create it, it is for its folder's owner only. Raises OSError."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC, _FILE)
+    if not flags & os.O_CREAT:
+        return os.open(path, flags | os.O_CLOEXEC)
     try:
-        status = os.fstat(descriptor)
-        is_own = status.st_uid == os.geteuid() and stat.S_ISREG(status.st_mode)
-        if flags & os.O_CREAT and is_own and status.st_mode & _FILE != _FILE:
+        descriptor = os.open(path, flags | os.O_EXCL | os.O_CLOEXEC, _FILE)
+    except FileExistsError:
+        if flags & os.O_EXCL:
+            raise
+        # As it is: what somebody else has put there is not changed, and not given away.
+        return os.open(path, flags & ~os.O_CREAT | os.O_CLOEXEC)
+    try:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != _FILE:
             os.fchmod(descriptor, _FILE)  # the umask took the owner's own rights
-        if flags & os.O_CREAT and _gives_away(path.parent):
+        if _gives_away(path.parent):
             _give(descriptor, path.parent)
     except BaseException:
         os.close(descriptor)
@@ -49,11 +57,15 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def give_to_folder_owner(path: Path) -> None:
-    """Give a file that root has just made to the owner of its folder; of others nothing is changed. Raises OSError."""
+    """Give root's lock file, empty or with a process id, to the owner of its folder. Raises OSError.
+
+    One that holds more stays as it is: the folder's owner may have moved another file of root's there.
+    """
     if _gives_away(path.parent):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            _give(descriptor, path.parent)
+            if os.fstat(descriptor).st_size <= _LONGEST_ID:
+                _give(descriptor, path.parent)
         finally:
             os.close(descriptor)
 

@@ -98,7 +98,7 @@ def _build(entry: EntryPoint, port: type, place: str, options: Mapping[str, obje
     try:
         adapter: object = entry.load()(options)
     except LadingError as error:  # about its settings: in words that name the place
-        raise SettingsError(f"{named} cannot be used: {error}") from error
+        raise SettingsError(f"{named} cannot be used: {exception_reason(error)}") from error
     except ModuleNotFoundError as error:
         raise SettingsError(f"{named} cannot be imported: {error.name} is not installed") from error
     except Exception as error:

@@ -106,13 +106,13 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _wait(state: "RetryCallState") -> float:
-    """Seconds: as long as the server asks, or a random time that grows."""
+    """Seconds: a random time that grows, or longer where the server asks for it."""
+    own = random.uniform(0, min(0.5 * 2**state.attempt_number, _LONGEST_WAIT))  # noqa: S311 - full jitter, no secret
     outcome = state.outcome
-    if outcome is not None and not outcome.failed:
-        asked = outcome.result().headers.get("Retry-After", "")
-        if asked.isdecimal():
-            return min(float(asked), _LONGEST_WAIT)
-    return random.uniform(0, min(0.5 * 2**state.attempt_number, _LONGEST_WAIT))  # noqa: S311 - full jitter, no secret
+    if outcome is None or outcome.failed:
+        return own
+    asked = outcome.result().headers.get("Retry-After", "")
+    return max(own, min(float(asked), _LONGEST_WAIT)) if asked.isdecimal() else own
 
 
 @contextmanager

@@ -90,6 +90,8 @@ class NewFile:
                     raise
             else:
                 if named:
+                    if stat.S_IMODE(os.fstat(self.descriptor).st_mode) != PRIVATE:
+                        os.fchmod(self.descriptor, PRIVATE)  # the umask took rights without which it can't be resumed
                     self._name_part()
                 return
         self._told(None)

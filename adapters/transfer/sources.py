@@ -147,7 +147,9 @@ class StreamSource:
             try:
                 count = self._stream.readinto(view[length:])
             except OSError as error:
-                raise SourceBroken(f"it broke off: {error}") from error
+                # The system's words only: a third party's may repeat a token.
+                told = os.strerror(error.errno) if error.errno else type(error).__name__
+                raise SourceBroken(f"it broke off: {told}") from error
             if not count:
                 break
             length += count

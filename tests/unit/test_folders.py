@@ -11,7 +11,7 @@ import pytest
 from lading import Image
 from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.database import Database
-from lading.adapters.folders import make_private, open_private, owner_text
+from lading.adapters.folders import give_to_folder_owner, make_private, open_private, owner_text
 from lading.adapters.locks.file import FileLocks
 from lading.adapters.transfer.new_file import NewFile
 
@@ -81,6 +81,16 @@ def test_root_gives_away_no_file_that_has_another_name(of_nobody: Path, tmp_path
     os.link(tmp_path / "shadow", of_nobody / ".lock")
     os.close(open_private(of_nobody / ".lock", os.O_RDWR | os.O_CREAT))
     assert (tmp_path / "shadow").stat().st_uid == 0
+
+
+def test_root_gives_away_no_file_that_was_there(of_nobody: Path) -> None:
+    (of_nobody / ".lock").write_text("root's own, moved here by the folder's owner")
+    os.close(open_private(of_nobody / ".lock", os.O_RDWR | os.O_CREAT))
+    give_to_folder_owner(of_nobody / ".lock")
+    assert (of_nobody / ".lock").stat().st_uid == 0
+    (of_nobody / ".lock").write_text("4242")
+    give_to_folder_owner(of_nobody / ".lock")
+    assert (of_nobody / ".lock").stat().st_uid == NOBODY
 
 
 def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:

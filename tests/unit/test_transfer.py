@@ -328,7 +328,7 @@ class Broken(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's buffer is wider
         if self._good <= 0:
-            raise ConnectionResetError("reset by peer")
+            raise ConnectionResetError(errno.ECONNRESET, "s3cret")
         count = min(self._good, len(buffer), 4096)
         self._good -= count
         return count
@@ -338,7 +338,7 @@ def test_a_source_that_breaks_off_is_refused_and_nothing_is_left(folder: Path, t
     work = Work(str(folder / "vm"), image_of(DATA))
     refused = transfer.land(work, "copy", lambda _: Success(StreamSource(Broken(3 << 20), None))).failure()
     assert isinstance(refused, Unavailable)
-    assert "reset by peer" in refused.reason
+    assert refused.reason == "it broke off: Connection reset by peer"
     assert os.listdir(folder) == []
 
 
@@ -350,6 +350,16 @@ class Endless(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's buffer is wider
         self.read_so_far += len(buffer)
         return len(buffer)
+
+
+def test_a_broken_streams_own_words_are_not_repeated(folder: Path, transfer: Transfer) -> None:
+    class Telling(io.BytesIO):
+        def readinto(self, _buffer: object, /) -> int:
+            raise OSError("X-Auth-Token: s3cret")
+
+    work = Work(str(folder / "vm"), image_of(DATA))
+    refused = transfer.land(work, "copy", lambda _: Success(StreamSource(Telling(), len(DATA)))).failure()
+    assert refused.reason == "it broke off: OSError"
 
 
 def test_a_source_without_end_is_read_no_further_than_promised(folder: Path, transfer: Transfer) -> None:
