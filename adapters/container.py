@@ -94,6 +94,7 @@ class Container(DeclarativeContainer):
             allow_unverified=_options.landing.allow_unverified,
             mode=_options.landing.bits,
             require_space=_options.landing.require_space,
+            max_size=_options.landing.max_size,
         ),
         journal=journal,
         locks=locks,

@@ -2,16 +2,20 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from pathlib import Path
 from types import NoneType
-from typing import Final, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Final, Literal, NewType, TypeVar, get_args, get_origin, get_type_hints
 
 from lading.adapters.tables import Given, SettingsError, Table, Variable
 
-__all__ = ["read_file", "read_table", "read_variables"]
+__all__ = ["Bytes", "bytes_from", "read_file", "read_table", "read_variables"]
+
+Bytes = NewType("Bytes", int)
+"""A setting's size: a whole number, or a text like `20G`."""
 
 _Read = TypeVar("_Read")
 _PREFIX: Final = "LADING_"
@@ -20,6 +24,7 @@ _DEEPEST: Final = 8
 """Keys on the way to a value, of those that variables give."""
 _LARGEST: Final = 1 << 20
 """Bytes of a settings file."""
+_BYTES: Final = re.compile(r"([1-9][0-9]{0,18})([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _FLAGS: Final = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
@@ -67,16 +72,28 @@ def read_variables(environ: Mapping[str, str], sections: Iterable[str]) -> Seque
     return sorted(found, key=lambda variable: (len(variable.path), variable.name))
 
 
+def bytes_from(text: str) -> int:
+    """Bytes, or KiB, MiB, GiB, TiB by their first letter, as qemu-img and rbd have them. Raises ValueError.
+
+    >>> bytes_from("20G"), bytes_from("512")
+    (21474836480, 512)
+    """
+    found = _BYTES.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no size; expected bytes, or a number and K, M, G or T: 20G")
+    return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
+
+
 def read_table(cls: type[_Read], table: Mapping[str, object], where: str) -> _Read:
     """The dataclass that the table describes; `where` is the table's dotted name, for messages.
 
-    Fields may be bool, int, float, str, Path, a Literal of texts, a `tuple[…, ...]` of these, and each of them or
-    None. Paths come out absolute. Raises SettingsError for a key that is no field, a missing one, a value of another
+    Fields may be bool, int, float, str, Path, Bytes, a Literal of texts, a `tuple[…, ...]` of these, and each of them
+    or None. Paths come out absolute. Raises SettingsError for a key that is no field, a missing one, a value of another
     type, and for a ValueError from the dataclass's own `__post_init__`.
 
     >>> from lading.adapters.settings import LandingSettings
     >>> read_table(LandingSettings, {"verify": False}, "landing")
-    LandingSettings(verify=False, inspect=True, allow_unverified=True, mode='0600')
+    LandingSettings(verify=False, inspect=True, allow_unverified=True, mode='0600', max_size=None)
     """
     table = table if isinstance(table, Table) else Table(table)
     known = {field.name: field for field in fields(cls) if field.init}  # type: ignore[arg-type]  # it is a dataclass
@@ -133,6 +150,10 @@ def _as_int(given: Given) -> int:
     return _only(int, int(str(given.value)) if given.variable else given.value)
 
 
+def _as_bytes(given: Given) -> int:
+    return bytes_from(given.value if isinstance(given.value, str) else str(_only(int, given.value)))
+
+
 def _as_float(given: Given) -> float:
     value = float(str(given.value)) if given.variable else given.value
     value = float(value) if type(value) is int else _only(float, value)
@@ -161,6 +182,7 @@ _SCALARS: Final[Mapping[object, tuple[str, Callable[[Given], object]]]] = {
     bool: ("true or false", _as_bool),
     int: ("a whole number", _as_int),
     float: ("a number", _as_float),
+    Bytes: ("bytes, or a text like 20G", _as_bytes),
     str: ("a text", lambda given: _only(str, given.value)),
     Path: ("a path", _as_path),
 }

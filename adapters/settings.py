@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from lading.adapters.handlers.settings import BUILT_IN
-from lading.adapters.reading import read_file, read_table, read_variables
+from lading.adapters.reading import Bytes, read_file, read_table, read_variables
 from lading.adapters.tables import SettingsError, Table, secret_values
 from lading.adapters.transfer.network import Named, NetworkPolicy, Proxy
 
@@ -167,6 +167,8 @@ class LandingSettings:
     """Of the files that are made, in octal digits."""
     require_space: bool = True
     """Whether an image must fit before its first byte comes. A sparse one may fit where its size does not."""
+    max_size: Bytes | None = None
+    """The largest image that may land; None: any."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"(0o?)?[0-7]{3}", self.mode):

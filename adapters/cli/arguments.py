@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 from typing_extensions import override
 
+from lading.adapters.reading import bytes_from
 from lading.adapters.transfer.opening import absolute_path
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.image import Image
@@ -30,7 +31,6 @@ __all__ = [
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 PATH: Final = click.Path(readable=False)
 """Completed as a path; whether anything is there, and who may read it, is found out when it is used."""
-_BYTES: Final = re.compile(r"([1-9][0-9]{0,18})([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _PLAIN: Final = re.compile(r"[\w./+@][\w./+@:=%-]*")
 """A word without any character that bash, zsh or fish expands; at its beginning `-`, `=` and `%` have a meaning too."""
 _LONGEST_NAME: Final = 255
@@ -47,10 +47,10 @@ class _Size(click.ParamType[int]):
 
     @override
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        found = _BYTES.fullmatch(str(value).strip())
-        if found is None:
-            self.fail(f"{value!r} is no size; expected bytes, or a number and K, M, G or T: 20G", param, ctx)
-        return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
+        try:
+            return bytes_from(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 SIZE: Final = _Size()

@@ -35,12 +35,23 @@ __all__ = ["explain", "fetch"]
 @click.option("--force", is_flag=True, help="Replace what is at the target.")
 @in_use_option("With --force: replace it even when another program has it locked, as a guest has its disk.")
 @click.option("--size", type=SIZE, help="Make the target that large (20G, say), by a handler that can: rbd, cinder.")
+@click.option("--max-size", type=SIZE, help="Refuse an image that is larger (20G, say), also while it comes.")
 @command_options
-def fetch(session: Session, image: str, target: str, *, force: bool, even_if_in_use: bool, size: int | None) -> None:
+def fetch(
+    session: Session,
+    image: str,
+    target: str,
+    *,
+    force: bool,
+    even_if_in_use: bool,
+    size: int | None,
+    max_size: int | None,
+) -> None:
     """Bring IMAGE (an id or a name) to TARGET by the cheapest handler that can.
 
     A TARGET that ends in a slash, or is a folder, means a file in it, called by the image's name and format.
     """
+    _limit(session, max_size)
     target = _target(session, image, target)
     started = time.monotonic()
     dispatcher = session.container.dispatcher()
@@ -63,6 +74,11 @@ def _target(session: Session, image: str, target: str) -> str:
     target_in(target, "")  # before the catalog is called
     found = session.value(session.container.catalog().find(image.strip(), NOBODY))
     return target_in(target, file_name(found))
+
+
+def _limit(session: Session, max_size: int | None) -> None:
+    if max_size is not None:
+        session.variables["LADING_LANDING__MAX_SIZE"] = str(max_size)
 
 
 def _staged_record(staged: Staged, seconds: float) -> dict[str, object]:
@@ -108,12 +124,23 @@ def _named(staged: Staged) -> str:
 @click.option("--force", is_flag=True, help="As if fetch were told to replace what is at the target.")
 @in_use_option("As if fetch were told to replace even what another program has locked.")
 @click.option("--size", type=SIZE, help="As if fetch were told to make the target that large.")
+@click.option("--max-size", type=SIZE, help="As if fetch were told to refuse an image that is larger.")
 @command_options
-def explain(session: Session, image: str, target: str, *, force: bool, even_if_in_use: bool, size: int | None) -> None:
+def explain(
+    session: Session,
+    image: str,
+    target: str,
+    *,
+    force: bool,
+    even_if_in_use: bool,
+    size: int | None,
+    max_size: int | None,
+) -> None:
     """Show the attempts that fetching IMAGE to TARGET would make, in order, and why each would or would not do.
 
     Touches nothing. Exits as fetch would when none would do.
     """
+    _limit(session, max_size)
     target = _target(session, image, target)
     request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, size=size)
     foreseen = session.container.dispatcher().preview(request)

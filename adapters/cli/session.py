@@ -46,6 +46,8 @@ class Session:
         self.json = json
         self.recovers = True
         """Whether what was cut off earlier is seen to before the command begins."""
+        self.variables: dict[str, str] = {}
+        """Of settings, as options have them; to be set before the container is asked for."""
 
     @functools.cached_property
     def container(self) -> "Container":
@@ -53,9 +55,9 @@ class Session:
         from lading.adapters.container import open_container  # noqa: PLC0415
         from lading.adapters.settings import load_settings, secrets_of  # noqa: PLC0415
 
-        # The option says what these variables would.
+        # Options say what these variables would.
         named = {"LADING_CATALOG__KIND": "glance", "LADING_CATALOG__CLOUD": self._cloud} if self._cloud else {}
-        settings = load_settings(self._config, {**os.environ, **named})
+        settings = load_settings(self._config, {**os.environ, **named, **self.variables})
         keep_secret(secrets_of(settings))
         _log.info("settings: %s", settings.source)
         return open_container(settings, recover=self.recovers)

@@ -12,13 +12,21 @@ from lading.adapters.transfer.sources import FileSource, Source
 from lading.adapters.transfer.sparse import copy_extent, extents, write_sparsely
 from lading.ports.observer import Observer
 
-__all__ = ["Filling"]
+__all__ = ["Filling", "TooLarge"]
+
+
+class TooLarge(Exception):
+    """The source has more bytes than may land; in words."""
 
 
 class Filling:
     """Fills the file at a descriptor, in one of several ways, and audits what is in it."""
 
-    def __init__(self, source: Source, descriptor: int, audit: Audit, observer: Observer) -> None:
+    def __init__(
+        self, source: Source, descriptor: int, audit: Audit, observer: Observer, *, most: int | None = None
+    ) -> None:
+        """`most`: so many bytes are streamed, and no more; None: as many as there are."""
+        self._most = most
         self.source, self.descriptor, self.audit, self._observer = source, descriptor, audit, observer
 
     def progress(self, done: int) -> None:
@@ -27,7 +35,7 @@ class Filling:
     def stream(self) -> int:
         """Read, audit and write, each on a thread of its own; how many bytes there were.
 
-        What is in the file already, up to where the source begins, is read from there.
+        What is in the file already, up to where the source begins, is read from there. Raises TooLarge.
         """
         size = pipeline.run(self, (self.audit.take, self._write), self.progress)
         os.ftruncate(self.descriptor, size)
@@ -58,7 +66,10 @@ class Filling:
         if self.source.start:
             with closing(FileSource(os.dup(self.descriptor))) as there:
                 yield from there.chunks(free)
-        yield from self.source.chunks(free)
+        for chunk in self.source.chunks(free):
+            if self._most is not None and chunk.offset + chunk.length > self._most:
+                raise TooLarge(f"it has more than {self._most} bytes, the most that [landing] max_size lets land")
+            yield chunk
 
     def _write(self, chunk: Chunk) -> None:
         if chunk.buffer is not None and chunk.offset >= self.source.start:

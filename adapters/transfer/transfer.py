@@ -13,7 +13,7 @@ from returns.result import Failure, Result, Success
 from lading.adapters.transfer import recovery, relocation
 from lading.adapters.transfer.audit import Audit, Audited
 from lading.adapters.transfer.errors import answering
-from lading.adapters.transfer.filling import Filling
+from lading.adapters.transfer.filling import Filling, TooLarge
 from lading.adapters.transfer.new_file import PRIVATE, NewFile
 from lading.adapters.transfer.notes import Notes
 from lading.adapters.transfer.partial import (
@@ -65,6 +65,8 @@ class Rules(NamedTuple):
     """Of the files that are made."""
     require_space: bool = True
     """What does not fit on the target's disk, by its size or by what is known of its holes, is refused beforehand."""
+    max_size: int | None = None
+    """Bytes of the largest image that may land; None: any."""
 
 
 ALL: Final = Rules()
@@ -231,6 +233,9 @@ class Transfer:
         promised = work.image.size if work.image else None
         if promised is not None and source.size not in {None, promised}:
             return Failure(Mismatched(f"it has {source.size} bytes, the catalog promises {promised}"))
+        size, most = promised or source.size or 0, self._rules.max_size
+        if most is not None and size > most:
+            return Failure(Mismatched(f"it has {size} bytes; [landing] max_size lets {most} land"))
         audit = Audit.of(work.image, verify=self._rules.verify, inspect=self._rules.inspect)
         if isinstance(audit, Success) and not self._rules.allow_unverified and audit.unwrap().promised is None:
             return Failure(Unsupported("the catalog has no digest of it, and landing.allow_unverified is false"))
@@ -252,7 +257,7 @@ class Transfer:
             work.target, mode=self._rules.mode, named=named, start=source.start, notes=known,
             announce=announce if notes.are_kept else None, resumable=is_resumable,
         ) as new:  # fmt: skip
-            filling = Filling(source, new.descriptor, audit, work.observer)
+            filling = Filling(source, new.descriptor, audit, work.observer, most=self._rules.max_size)
             filled: Result[int, Refusal]
             if isinstance(source, FileSource) and clone(source.descriptor, new.descriptor):
                 method, filled = "reflink", Success(self._check_clone(source, filling))
@@ -321,6 +326,8 @@ def _stream(new: NewFile, filling: Filling, *, keepable: bool) -> Result[int, Re
         if kept:
             new.keep()
         return Failure(Unavailable(str(broken), kept))
+    except TooLarge as large:
+        return Failure(Mismatched(str(large)))
 
 
 def _is_verified(audited: Result[Audited, Refusal]) -> bool:

@@ -129,6 +129,16 @@ def test_an_image_goes_from_the_catalog_to_a_target_and_away_again(lading: Ladin
     assert os.listdir(host / "vms") == []
 
 
+def test_an_image_that_is_larger_than_may_land_is_refused(lading: Lading, noble: Path, host: Path) -> None:
+    size = noble.stat().st_size
+    for command in ("explain", "fetch"):
+        refused = lading(command, "noble", "vms/1", "--max-size", str(size - 1))
+        assert refused.returncode == 4, refused
+        assert "max_size" in refused.stdout + refused.stderr
+    assert lading("fetch", "noble", "vms/1", LADING_LANDING__MAX_SIZE="1").returncode == 4
+    assert lading("fetch", "noble", "vms/1", "--max-size", "1G", LADING_LANDING__MAX_SIZE="1").returncode == 0
+
+
 def test_show_tells_whether_a_target_is_still_what_was_put_there(lading: Lading, noble: Path, host: Path) -> None:
     lading("fetch", "noble", "vms/1")
     assert record(lading("show", "vms/1", "--json"))["state"] == "intact"

@@ -2,11 +2,16 @@
 
 import hashlib
 import os
+import socket
+import ssl
+import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from returns.result import Result, Success
+from tests.integration.services.certificates import certificates
 from tests.integration.services.nginx import Nginx
 
 from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Work
@@ -56,6 +61,30 @@ def test_tls_is_verified_and_a_certificate_of_one_s_own_is_trusted_when_that_is_
     assert "certificate" in refused.reason.lower()
     ours = trusting(nginx)
     assert isinstance(fetch(tmp_path / "vm", url, network=ours), Success)
+
+
+def test_a_certificate_that_is_wrong_for_good_is_tried_once(tmp_path: Path) -> None:
+    ours = certificates(tmp_path)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(ours.server, ours.key)
+    connections: list[str] = []
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError):  # the end of the test
+            while True:
+                wire, _ = listener.accept()
+                connections.append("one")
+                with wire, suppress(OSError):
+                    server.wrap_socket(wire, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve, args=(listener,))
+        serving.start()
+        refused = fetch(tmp_path / "vm", f"https://127.0.0.1:{listener.getsockname()[1]}/x").failure()
+        listener.shutdown(socket.SHUT_RDWR)
+        serving.join()
+    assert "certificate" in refused.reason.lower()
+    assert connections == ["one"]
 
 
 def test_a_redirect_from_https_to_http_is_not_followed(nginx: Nginx, name: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import pytest
@@ -85,7 +86,8 @@ def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
 
 def handler(**options: float) -> HttpHandler:
     given = HttpOptions(5, options.get("stall", 5), first_byte_seconds=options.get("first_byte", 5))
-    transfer = Transfer(MemoryVerifiedFiles(), Rules(verify=bool(options.get("verify", True))))
+    most = int(options["max_size"]) if "max_size" in options else None
+    transfer = Transfer(MemoryVerifiedFiles(), Rules(verify=bool(options.get("verify", True)), max_size=most))
     return HttpHandler(given, transfer, connections=int(options.get("connections", 1)), first_wait=0.001)
 
 
@@ -396,6 +398,30 @@ def test_without_a_digest_encoded_bytes_are_refused_at_once(server: Faults, targ
     assert "gzip" in refused.reason
     assert "hunter2" not in refused.reason
     assert len(server.requests) == 1
+
+
+# How much may land.
+
+
+@pytest.mark.parametrize("size", [None, len(DATA)])
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_an_image_that_is_larger_than_may_land_is_refused(
+    server: Faults, target: Path, size: int | None, framing: Literal["length", "chunked"]
+) -> None:
+    url = server.answer("/x", Reply(DATA, framing=framing))
+    image = replace(IMAGE, size=size)
+    refused = fetch(target, url, image=image, max_size=MEBIBYTE).failure()
+    assert isinstance(refused, Mismatched)
+    assert "max_size" in refused.reason
+    assert isinstance(fetch(target, url, image=image, max_size=len(DATA)), Success)
+
+
+def test_a_body_without_an_end_ends_where_no_more_may_land(server: Faults, target: Path) -> None:
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    url = server.answer("/x", Drip(head, os.urandom(1 << 16), 0))
+    refused = fetch(target, url, image=Image("id"), max_size=8 * MEBIBYTE).failure()
+    assert "has more than 8388608 bytes" in refused.reason
+    assert not target.exists()
 
 
 # The head of an answer.

@@ -454,7 +454,8 @@ SECTIONS = "known: associations, catalog, handlers, journal, landing, locks, net
         ({"landing": {"verify": "x" * 1000}}, f"landing.verify: expected true or false, got '{'x' * 59}…"),
         ({"landing": 1 << 100_000}, "landing: expected a table, got a number of more digits than can be shown"),
         ({"landing": {"\x1b[31m\n": 1}},
-         "landing.'\\x1b[31m\\n': unknown key (known: allow_unverified, inspect, mode, require_space, verify)"),
+         "landing.'\\x1b[31m\\n': unknown key"
+         " (known: allow_unverified, inspect, max_size, mode, require_space, verify)"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_key_what_was_expected_and_what_was_got(document: Mapping[str, object], told: str) -> None:
@@ -633,3 +634,16 @@ settings.load_settings(None, {"HOME": "/x"})
 print("tomllib" in sys.modules)"""
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("written", ["20G", "20GiB", 20 << 30, "21474836480"])
+def test_a_size_may_be_written_as_bytes_or_with_a_suffix(written: object) -> None:
+    assert read_settings({"landing": {"max_size": written}}, {"HOME": "/home/me"}).landing.max_size == 20 << 30
+    environ = {"HOME": "/home/me", "LADING_LANDING__MAX_SIZE": str(written)}
+    assert read_settings({}, environ).landing.max_size == 20 << 30
+
+
+@pytest.mark.parametrize("written", ["20X", "-1", 0, -1, 1.5, True, ""])
+def test_what_is_no_size_is_told(written: object) -> None:
+    with pytest.raises(SettingsError, match=r"landing.max_size: expected bytes, or a text like 20G"):
+        read_settings({"landing": {"max_size": written}}, {"HOME": "/home/me"})
