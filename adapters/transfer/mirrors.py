@@ -72,7 +72,7 @@ class Mirrors:
         """Bytes of the whole, as the first answer had it."""
         self.takes_ranges = True
         self.is_pieced = False
-        """Bytes came of several answers, and nothing says that they are of one file."""
+        """Answers were put together, and nothing proves that they are of one file."""
         self.is_stuck = False
         """It broke off, and what is left may not be put to what came."""
         self.encoding: str | None = None
@@ -119,11 +119,12 @@ class Mirrors:
             if self._state is None:
                 self._state = state
                 return
-            is_same = state.validators.is_same(self._state.validators)
-            is_proven = state[:2] == self._state[:2] and state.validators.repeats(self._state.validators)
-            if not is_proven and not self.digest_decides:
-                raise Changed("it was changed while it was read" if is_same is False else _UNPROVEN)
-            self.is_pieced |= state[:2] != self._state[:2] or not is_same
+            if state[:2] == self._state[:2] and state.validators.repeats(self._state.validators):
+                return
+            if not self.digest_decides:
+                is_other = state.validators.is_same(self._state.validators) is False
+                raise Changed("it was changed while it was read" if is_other else _UNPROVEN)
+            self.is_pieced = True
 
     def end(self, total: int) -> None:
         """An answer that told no length ended in the way in which whole ones do."""
@@ -276,10 +277,10 @@ class RangeReader:
         if not isinstance(failure, SourceBroken) or self._aborted.is_set():
             return False
         self._tries, self._came = self._tries + 1, 0
-        if not self._mirrors.can_go_on:
-            self._mirrors.is_stuck = True
-            return False
         may_pass = _may_pass(failure)
+        if not self._mirrors.can_go_on:
+            self._mirrors.is_stuck = may_pass
+            return False
         # The next redirect may lead to another server: this one's answer says nothing of that.
         is_another_s = self._connection.was_redirected and isinstance(failure, HttpRefused | Unusable | Silent)
         self._at_once = self._mirrors.fail(self._origin, failure, for_good=not (may_pass or is_another_s))

@@ -154,6 +154,8 @@ class RemoteSource:
                 if seconds >= _TRIAL_SECONDS and next_offset - since >= 2 * _TRIAL:
                     goes_on = goes_on and (next_offset - since) / seconds > 1.1 * self._rate
                     started, since = time.monotonic(), next_offset
+            if not crew.ends.is_set():
+                self._reader.close()  # ranges can be had: what came of them is not to be read again
 
     def close(self) -> None:
         self._reader.close()

@@ -13,11 +13,13 @@ from tests.faults import (
     LONG_HEADERS,
     RESET,
     STALL,
+    Drip,
     Faults,
     Reply,
     Request,
     Then,
     busy,
+    chunked,
     redirect,
 )
 
@@ -109,6 +111,30 @@ def test_answers_come_in_order_and_the_last_one_stays(server: Faults, client: ht
     assert (second.status, second.headers["Retry-After"], second.read()) == (503, None, b"come again")
     assert [get(client).read() for _ in range(2)] == [DATA, DATA]
     assert get(client, "/y").status == 404
+
+
+def test_answers_can_come_by_turns(server: Faults, client: http.client.HTTPConnection) -> None:
+    server.answer_by_turns("/x", Reply(b"one"), Reply(b"two"))
+    assert [get(client).read() for _ in range(5)] == [b"one", b"two", b"one", b"two", b"one"]
+
+
+def test_a_range_can_be_answered_with_less(server: Faults, client: http.client.HTTPConnection) -> None:
+    server.answer("/x", Reply(DATA, most=3))
+    response = get(client, headers={"Range": "bytes=10-"})
+    assert (response.headers["Content-Range"], response.read()) == ("bytes 10-12/256000", DATA[10:13])
+
+
+@pytest.mark.parametrize("seconds", [0, 0.01])
+def test_an_answer_can_drip_until_the_client_leaves(server: Faults, seconds: float) -> None:
+    server.answer("/x", Drip(chunked(b"noble"), b"0", seconds))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(b"GET /x HTTP/1.1\r\n\r\n")
+        incoming = connection.makefile("rb")
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nnoble\r\n"
+        with incoming:
+            assert incoming.read(len(head) + 3) == head + b"000"
+        server.wait_stalled()
+        assert len(server.requests) == 1
 
 
 def test_every_request_is_recorded_with_what_was_sent(server: Faults, client: http.client.HTTPConnection) -> None:
