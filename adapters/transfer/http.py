@@ -414,6 +414,6 @@ def _retry_after(response: http.client.HTTPResponse) -> float | None:
 def _words(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "it took too long"
-    if isinstance(error, http.client.HTTPException):
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
         return f"what it answers makes no sense ({type(error).__name__})"
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -282,7 +282,9 @@ class RangeReader:
             self._mirrors.is_stuck = may_pass
             return False
         # The next redirect may lead to another server: this one's answer says nothing of that.
-        is_another_s = self._connection.was_redirected and isinstance(failure, HttpRefused | Unusable | Silent)
+        is_another_s = self._connection.was_redirected and isinstance(
+            failure, HttpRefused | Unusable | Silent | Changed
+        )
         self._at_once = self._mirrors.fail(self._origin, failure, for_good=not (may_pass or is_another_s))
         if not self._at_once and not self._is_renewed:
             self._is_renewed = self._at_once = self._mirrors.renew(self._origin, failure)

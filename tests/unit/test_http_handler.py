@@ -362,15 +362,19 @@ def test_without_a_strong_etag_nothing_is_read_by_several_connections(server: Fa
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("connections", [1, 4])
 @pytest.mark.usefixtures("slow")
-def test_without_a_digest_redirects_that_alternate_are_one_origin_each(server: Faults, target: Path) -> None:
+def test_without_a_digest_redirects_that_alternate_lead_to_one_server(
+    server: Faults, target: Path, connections: int
+) -> None:
     """The ETags of two servers are each its own, though they be alike."""
     with Faults() as other:
-        other.answer("/x", Reply(bytes(len(DATA))))
-        server.answer("/mine", Reply(DATA, after=MEBIBYTE, then=CUT))
+        other.answer("/x", Reply(os.urandom(len(BIG))))
+        server.answer("/mine", Reply(BIG, after=9 * MEBIBYTE, then=CUT), Reply(BIG))
         url = server.answer_by_turns("/x", redirect("/mine"), redirect(other.url("/x")))
-        assert isinstance(fetch(target, url, image=NO_DIGEST), Failure)
-        assert not target.exists()
+        image = replace(BIG_IMAGE, digest=None)
+        assert isinstance(fetch(target, url, image=image, connections=connections), Success)
+        assert target.read_bytes() == BIG
 
 
 @pytest.mark.parametrize("told", ["aws-chunked", "identity", "aws-chunked,identity", "none", "UTF-8"])
