@@ -102,27 +102,46 @@ class Audit:
             return self._known
         return Digest(self.promised.algorithm, self._hash.hexdigest())
 
+    @property
+    def knows_the_format(self) -> bool:
+        """Whether no more bytes are needed to tell the format and its dangers."""
+        return self._inspection is not None and self._inspection.is_decided
+
     def verdict(self, size: int) -> Result[Audited, Refusal]:
         """After the last byte, the `size`th: whether it is the image that the catalog means."""
-        other = self._inspection.other_file() if self._inspection is not None else None
-        if other is not None and not _is_declared(self._image, other):
-            # Before size and digest, which differ because of it.
-            return Failure(Mismatched(not_a_disk(other)))
+        # Before size and digest, which differ because of it.
+        if (refusal := self._other_file()) is not None:
+            return Failure(refusal)
         if self._image and self._image.size not in {None, size}:
             return Failure(Mismatched(f"it has {size} bytes, the catalog promises {self._image.size}"))
         digest = self.digest
         if self.promised and digest != self.promised:
             return Failure(Mismatched(f"its digest is {digest}, the catalog promises {self.promised}"))
-        if self._inspection is not None:
-            declared, found = _declared(self._image), self._inspection.formats()
-            if not agrees(declared, found):
-                names = " and ".join(sorted(found))
-                return Failure(Mismatched(f"its format is {names}, the catalog promises {declared}"))
-            # Also where it is said to be something else, or nothing: whoever opens it next may well look for itself.
-            if dangers := self._inspection.dangers():
-                return Failure(Mismatched(unsafe(dangers)))
+        if (refusal := self._format()) is not None:
+            return Failure(refusal)
         inspector = inspected_by() if self._inspection is not None else None
         return Success(Audited(size, digest, verified=self.promised is not None, inspected_by=inspector))
+
+    def format_refusal(self) -> Refusal | None:
+        """Why the image is refused whatever else comes of it, once `knows_the_format`."""
+        return self._other_file() or self._format()
+
+    def _other_file(self) -> Refusal | None:
+        other = self._inspection.other_file() if self._inspection is not None else None
+        if other is None or _is_declared(self._image, other):
+            return None
+        return Mismatched(not_a_disk(other))
+
+    def _format(self) -> Refusal | None:
+        if self._inspection is None:
+            return None
+        declared, found = _declared(self._image), self._inspection.formats()
+        if not agrees(declared, found):
+            names = " and ".join(sorted(found))
+            return Mismatched(f"its format is {names}, the catalog promises {declared}")
+        # Also where it is said to be something else, or nothing: whoever opens it next may well look for itself.
+        dangers = self._inspection.dangers()
+        return Mismatched(unsafe(dangers)) if dangers else None
 
 
 def digest_flaw(digest: Digest) -> str | None:

@@ -7,16 +7,14 @@ from contextlib import closing, contextmanager
 
 from lading.adapters.transfer import pipeline
 from lading.adapters.transfer.audit import Audit
+from lading.adapters.transfer.errors import Refused
 from lading.adapters.transfer.pipeline import Chunk
 from lading.adapters.transfer.sources import FileSource, Source
 from lading.adapters.transfer.sparse import copy_extent, extents, write_sparsely
+from lading.domain.refusals import Mismatched
 from lading.ports.observer import Observer
 
-__all__ = ["Filling", "TooLarge"]
-
-
-class TooLarge(Exception):
-    """The source has more bytes than may land; in words."""
+__all__ = ["Filling"]
 
 
 class Filling:
@@ -35,9 +33,10 @@ class Filling:
     def stream(self) -> int:
         """Read, audit and write, each on a thread of its own; how many bytes there were.
 
-        What is in the file already, up to where the source begins, is read from there. Raises TooLarge.
+        What is in the file already, up to where the source begins, is read from there. Raises Refused as soon as its
+        size or its format rules the image out.
         """
-        size = pipeline.run(self, (self.audit.take, self._write), self.progress)
+        size = pipeline.run(self, (self._take, self._write), self.progress)
         os.ftruncate(self.descriptor, size)
         return size
 
@@ -68,8 +67,16 @@ class Filling:
                 yield from there.chunks(free)
         for chunk in self.source.chunks(free):
             if self._most is not None and chunk.offset + chunk.length > self._most:
-                raise TooLarge(f"it has more than {self._most} bytes, the most that [landing] max_size lets land")
+                raise Refused(
+                    Mismatched(f"it has more than {self._most} bytes, the most that [landing] max_size lets land")
+                )
             yield chunk
+
+    def _take(self, chunk: Chunk) -> None:
+        was_known = self.audit.knows_the_format
+        self.audit.take(chunk)
+        if self.audit.knows_the_format and not was_known and (refusal := self.audit.format_refusal()) is not None:
+            raise Refused(refusal)
 
     def _write(self, chunk: Chunk) -> None:
         if chunk.buffer is not None and chunk.offset >= self.source.start:

@@ -13,7 +13,7 @@ from returns.result import Failure, Result, Success
 from lading.adapters.transfer import recovery, relocation
 from lading.adapters.transfer.audit import Audit, Audited
 from lading.adapters.transfer.errors import answering
-from lading.adapters.transfer.filling import Filling, TooLarge
+from lading.adapters.transfer.filling import Filling
 from lading.adapters.transfer.new_file import PRIVATE, NewFile
 from lading.adapters.transfer.notes import Notes
 from lading.adapters.transfer.partial import (
@@ -326,8 +326,6 @@ def _stream(new: NewFile, filling: Filling, *, keepable: bool) -> Result[int, Re
         if kept:
             new.keep()
         return Failure(Unavailable(str(broken), kept))
-    except TooLarge as large:
-        return Failure(Mismatched(str(large)))
 
 
 def _is_verified(audited: Result[Audited, Refusal]) -> bool:

@@ -1,6 +1,7 @@
 """How bytes land: whole and audited, or not at all."""
 
 import errno
+import gzip
 import hashlib
 import io
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from returns.result import Result, Success
+from tests.images import qcow2
 
 from lading import (
     Association,
@@ -30,7 +32,7 @@ from lading import (
 from lading.adapters.transfer import no_replace, relocation
 from lading.adapters.transfer.opening import fingerprint, open_regular
 from lading.adapters.transfer.partial import Start
-from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.pipeline import BUFFERS, CHUNK, SourceBroken
 from lading.adapters.transfer.sources import FileSource, Source, StreamSource
 from lading.adapters.transfer.standing import is_intact
 from lading.adapters.transfer.survey import survey
@@ -618,3 +620,42 @@ def test_a_file_that_grows_while_it_is_surveyed_is_refused(tmp_path: Path) -> No
         writer = Writer(path, grow=True)
         with pytest.raises(SourceBroken, match="changed while it was read"):
             survey(source, "sha256", lambda done: writer.progress(done, None))
+
+
+class Counted:
+    """A stream that tells how far it was read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+        self.position = 0
+
+    def readinto(self, buffer: memoryview) -> int:
+        piece = self._data[self.position : self.position + len(buffer)]
+        buffer[: len(piece)] = piece
+        self.position += len(piece)
+        return len(piece)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("front", "declared", "word"),
+    [
+        (gzip.compress(b"disk"), "raw", "compressed by gzip"),
+        (qcow2(backing=b"/etc/passwd"), "qcow2", "backing file"),
+        (qcow2(), "raw", "its format is qcow2"),
+    ],
+)
+def test_an_image_whose_beginning_rules_it_out_is_not_read_to_its_end(
+    folder: Path, front: bytes, declared: str, word: str
+) -> None:
+    data = front + bytes(CHUNK * 2 * BUFFERS)
+    stream = Counted(data)
+    source = StreamSource(stream, len(data))
+    image = image_of(data, disk_format=declared)
+    refused = Transfer(MemoryVerifiedFiles()).land(Work(str(folder / "vm"), image), "copy", lambda _: Success(source))
+    assert isinstance(refused.failure(), Mismatched)
+    assert word in refused.failure().reason
+    assert stream.position < len(data)
+    assert os.listdir(folder) == []
