@@ -8,8 +8,9 @@ others: `queue.Queue` and `threading.Event` are written in Python, and an except
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self
 
@@ -19,6 +20,8 @@ CHUNK: Final = 1 << 20
 """Bytes in a buffer."""
 BUFFERS: Final = 24
 """As many go round: a source may hold so many at a time, and no more."""
+_spare: Final[deque[bytearray]] = deque(maxlen=BUFFERS)
+"""Buffers of pipelines that are done, for those to come: allocating them anew each time leaves a heap in pieces."""
 
 
 class Chunk(NamedTuple):
@@ -80,9 +83,7 @@ class _Line:
     def __init__(self, works: Sequence[Callable[[Chunk], None]]) -> None:
         self.stop = threading.Event()
         self._buffers: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
-        for _ in range(BUFFERS):
-            self._buffers.put(bytearray(CHUNK))
-        self.free = self._buffers.get
+        self._made = 0
         # Holes, and bytes of the source's own, are bounded too.
         self._places: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(BUFFERS):
@@ -94,6 +95,17 @@ class _Line:
             self._stages.insert(0, stage)
             hand_on = stage.inbox.put
         self._first = hand_on
+
+    def free(self) -> bytearray:
+        """A buffer, when there is one. No more are made than are needed. For the thread that reads."""
+        with suppress(queue.Empty):
+            return self._buffers.get_nowait()
+        if self._made == BUFFERS:
+            return self._buffers.get()
+        self._made += 1
+        with suppress(IndexError):
+            return _spare.pop()
+        return bytearray(CHUNK)
 
     def put(self, chunk: Chunk) -> None:
         """Hands the chunk to the first stage, as soon as there is a place for it."""
@@ -123,6 +135,10 @@ class _Line:
         # What was read before an error passes all stages too: it may be kept.
         self._first(None)
         join(*(stage.thread for stage in self._stages))
+        # Whatever a source still has is not among these.
+        with suppress(queue.Empty):
+            while True:
+                _spare.append(self._buffers.get_nowait())
         if error is None:
             for stage in self._stages:
                 if stage.fault is not None:

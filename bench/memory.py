@@ -1,0 +1,87 @@
+"""What memory a program has that embeds lading, after many fetches, beside one that has made a single one.
+
+    python bench/memory.py [--fetches N] [--json FILE]
+
+Each program is a process of its own. It fetches a verified image of 4 MiB as a stream, removes it, and so on, by one
+thread or by eight. After each tenth of the fetches it says what it has resident (VmRSS of proc(5), MiB). What is told
+is the first, the last and the most of these: a program that runs for months must not grow.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from returns.result import Success
+
+from lading import Digest, Image, Work
+from lading.adapters.transfer.sources import StreamSource
+from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.verifications.memory import MemoryVerifiedFiles
+
+SIZE: Final = 4 << 20
+"""Bytes of the image."""
+
+
+def resident() -> int:
+    """MiB that this process has in memory."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmRSS"))
+
+
+def program(folder: Path, fetches: int, threads: int) -> None:
+    """Fetches and removes so many times, and prints what it has in memory after each tenth."""
+    source = folder / "source"
+    data = os.urandom(SIZE)
+    source.write_bytes(data)
+    image = Image("id", size=SIZE, disk_format="raw", digest=Digest("sha512", hashlib.sha512(data).hexdigest()))
+    transfer = Transfer(MemoryVerifiedFiles())
+
+    def fetch(number: int) -> None:
+        work = Work(str(folder / f"vm-{number}"), image)
+        transfer.land(work, "stream", lambda _: Success(StreamSource(source.open("rb"), SIZE))).unwrap()
+        transfer.remove(work).unwrap()
+
+    step = max(1, fetches // 10)
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, fetches, step):
+            list(pool.map(fetch, range(first, min(first + step, fetches))))
+            print(resident(), flush=True)
+
+
+def measured(fetches: int, threads: int) -> list[int]:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, "--program", folder, "--fetches", str(fetches), "--threads", str(threads)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [int(line) for line in done.stdout.split()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fetches", type=int, default=2000)
+    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--program", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    if arguments.program is not None:
+        program(arguments.program, arguments.fetches, arguments.threads)
+        return
+    figures = {}
+    for fetches, threads in ((1, 1), (arguments.fetches, 1), (arguments.fetches, 8)):
+        found = measured(fetches, threads)
+        figures[f"{fetches} fetches, {threads} threads"] = found
+        print(
+            f"{fetches:>6} fetches, {threads} at a time: {found[0]} MiB, {found[-1]} at the end, at most {max(found)}"
+        )
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()
