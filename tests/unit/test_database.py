@@ -359,7 +359,7 @@ def test_a_signal_is_heard_while_another_process_writes(associations: FileAssoci
             signal.setitimer(signal.ITIMER_REAL, 0.3)
             with pytest.raises(Interrupted):
                 associations.put(NOBLE)
-            assert time.monotonic() - started < schema.BUSY_SECONDS / 10
+            assert time.monotonic() - started < schema.BUSY_SECONDS
     finally:
         signal.signal(signal.SIGALRM, before)
     assert associations.put(NOBLE) == Success(None)
