@@ -1,10 +1,12 @@
 """Built-in and third-party adapters, found the same way: by entry point."""
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from lading.adapters.handlers.settings import BUILT_IN
@@ -42,12 +44,19 @@ _PORTS: Final[Mapping[str, type]] = {CATALOGS: ImageCatalog, ASSOCIATIONS: Assoc
 
 
 def discover(group: str) -> Mapping[str, EntryPoint]:
-    """The group's entry points by name. Of two with one name lading's own is taken, else the first, with a warning."""
+    """The group's entry points by name. Of two with one name lading's own is taken, else the first, with a warning.
+
+    Raises OSError when the system has no file descriptor left to look for them.
+    """
     found: dict[str, EntryPoint] = {}
     for entry in sorted(entry_points(group=group), key=lambda entry: not entry.value.startswith("lading.")):
         taken = found.setdefault(entry.name, entry)
         if taken.value != entry.value:
             _log.warning("%s is not used: %s has the name %r in %s", entry.value, taken.value, entry.name, group)
+    if not found:
+        # importlib.metadata takes a folder that it cannot open for one without packages. Here the system says why.
+        with os.scandir(Path(__file__).parent):
+            pass
     return found
 
 

@@ -1,11 +1,13 @@
 """The command line's entry point."""
 
+import errno
 import logging
+import os
 import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
@@ -22,6 +24,16 @@ from lading.adapters.cli.targets import ls, mv, rm, show
 from lading.adapters.cli.upkeep import forget, recover, verify
 
 __all__ = ["cli", "main"]
+
+
+_EXHAUSTED: Final = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the limit of the host's open files (fs.file-max)",
+    errno.ENOMEM: "raise the limit of memory, or end other programs",
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room within the quota",
+}
+"""What is no bug, wherever it happens, and what to do."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -95,6 +107,10 @@ def _broken(error: Exception) -> int:
     if isinstance(error, FileNotFoundError) and not _is_somewhere():
         told = "the current folder is gone: go to another one, or name what you mean by absolute paths"
         return _ended("usage", told, Exit.USAGE)
+    if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+        where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
+        told = f"the system has no more to give: {error.strerror}{where}; {_EXHAUSTED[error.errno]}"
+        return _ended("system_exhausted", told, Exit.FAILED)
     if logging.getLogger().isEnabledFor(logging.DEBUG):
         with suppress(OSError):
             for line in exception_lines(error):

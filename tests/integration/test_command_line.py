@@ -836,6 +836,23 @@ main()
     assert ("Traceback" in done.stderr) == ("-vv" in arguments)
 
 
+def test_with_too_few_descriptors_every_command_says_so(noble: Path, host: Path, environment: dict[str, str]) -> None:
+    """With each number of them, from those that Python needs to start on, until one is enough."""
+    for limit in range(5, 64):
+        done = subprocess.run(
+            ["prlimit", f"--nofile={limit}:{limit}", sys.executable, "-m", "lading", "fetch", "noble", "vms/1"],
+            cwd=host, env=environment, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        if done.returncode == 0:
+            break
+        if not done.stderr.startswith("lading: ") and limit < 8:
+            continue  # Python itself did not start
+        assert done.returncode in {4, 7}, done.stderr
+        assert "internal error" not in done.stderr
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert (host / "vms" / "1").exists()
+
+
 def test_rm_refuses_another_file_that_came_in_its_place_unless_forced(lading: Lading, noble: Path, host: Path) -> None:
     lading("fetch", "noble", "vms/1")
     (host / "vms" / "1").rename(host / "vms" / "kept")
