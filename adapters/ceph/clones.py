@@ -11,7 +11,7 @@ from lading.adapters.ceph import pool_images
 from lading.adapters.ceph.moving import of_move, relocate
 from lading.adapters.ceph.names import pool_target, snapshot_of
 from lading.adapters.ceph.parents import Parent, objection, parent_of
-from lading.adapters.ceph.site import Site, another, at, is_another
+from lading.adapters.ceph.site import Site, another, at, in_the_way, is_another
 from lading.adapters.ceph.source import RbdSource
 from lading.adapters.handlers.settings import RbdHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
@@ -54,7 +54,6 @@ class Clones:
 
     def remove(self, work: Work) -> Result[None, Refusal]:
         def remove(site: Site) -> Result[None, Refusal]:
-            pool_images.discard(site.ioctx, site.where.part)
             found = pool_images.identity(site.ioctx, site.where)
             if found is None:
                 # Of a removal that was cut off the name may be left, of an image that is gone.
@@ -77,6 +76,8 @@ class Clones:
         intent = work.intent
         if intent is None or intent.verb is Verb.REMOVE:
             return Failure(Unsupported("nothing says what was begun"))
+        if not intent.notes:
+            return Success(Kept())  # nothing is changed before something is noted
 
         def recover(site: Site) -> Result[Landing | Kept, Refusal]:
             if intent.verb is Verb.FETCH:
@@ -149,7 +150,13 @@ class Clones:
 
     def _clone(self, work: Work, site: Site, parent: Parent) -> Result[Landing, Refusal]:
         part = site.where.part
-        pool_images.discard(site.ioctx, part)
+        if work.intent is not None and "part" in work.intent.notes:
+            pool_images.discard(site.ioctx, part)  # of an earlier attempt
+        if pool_images.identity(site.ioctx, part) is not None:
+            return Failure(in_the_way(part))
+        noted = self._setup.note(work, {"part": part.name})
+        if isinstance(noted, Failure):
+            return noted
         try:
             with site.cluster.pool(parent.snapshot.pool) as source:
                 made = pool_images.clone(source, parent.snapshot, site.ioctx, part, size=work.size)
@@ -166,6 +173,7 @@ class Clones:
     def _publish(self, work: Work, site: Site, landing: Landing) -> Result[Landing, Refusal]:
         replaced = pool_images.identity(site.ioctx, site.where) if work.force else None
         notes: dict[str, object] = {
+            "part": site.where.part.name,
             "clone": landing.identity,
             "size": landing.size,
             "inspected_by": landing.inspected_by,
@@ -187,7 +195,9 @@ class Clones:
 def _of_fetch(site: Site, intent: Intent) -> Landing | Kept:
     noted, found = intent.notes, pool_images.identity(site.ioctx, site.where)
     replaced = noted.get("replaced")
-    pool_images.discard(site.ioctx, site.where.part)
+    # That it is noted says that there was none before: an earlier version noted the clone only.
+    if "part" in noted or pool_images.identity(site.ioctx, site.where.part) == noted.get("clone"):
+        pool_images.discard(site.ioctx, site.where.part)
     if found is not None and found == noted.get("clone"):
         if isinstance(replaced, str):
             pool_images.forget(site.ioctx, replaced)

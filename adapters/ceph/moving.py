@@ -7,7 +7,7 @@ from returns.result import Failure, Result, Success
 from lading.adapters.ceph import pool_images
 from lading.adapters.ceph.cluster import Absent
 from lading.adapters.ceph.names import PoolImage
-from lading.adapters.ceph.site import Site, another, is_another, taken
+from lading.adapters.ceph.site import Site, another, in_the_way, is_another, taken
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.domain.handler import Kept, Landing, Work
 from lading.domain.refusals import Refusal, TargetFailed
@@ -37,16 +37,18 @@ def _copy_away(work: Work, site: Site, there: Site, moving: str, setup: HandlerS
     if pool_images.identity(there.ioctx, there.where) is not None:
         return Failure(taken(there.where))
     part = there._replace(where=there.where.part)
+    if pool_images.identity(part.ioctx, part.where) is not None:
+        return Failure(in_the_way(part.where))
     with site.cluster.image(site.where) as image:
         if pool_images.watchers(image):
             return Failure(TargetFailed(f"{work.target} is in use: it can be renamed, but leaves no pool"))
-        noted = setup.note(work, {"moving": moving})
+        notes = {"moving": moving, "part": part.where.name}
+        noted = setup.note(work, notes)
         if isinstance(noted, Failure):
             return noted
-        pool_images.discard(there.ioctx, part.where)
         try:
             copied = pool_images.deep_copy(image, there.ioctx, part.where)
-            noted = setup.note(work, {"moving": moving, "copied": copied})
+            noted = setup.note(work, {**notes, "copied": copied})
             appeared = noted.bind(lambda _: _renamed(part, there.where, copied))
         except BaseException:
             with suppress(*pool_images.errors()):
@@ -73,7 +75,8 @@ def of_move(site: Site, there: PoolImage, intent: Intent) -> Result[Landing | Ke
     try:
         with site.cluster.pool(there.pool, there.namespace) as ioctx:
             found = pool_images.identity(ioctx, there)
-            pool_images.discard(ioctx, there.part)
+            if "part" in intent.notes:
+                pool_images.discard(ioctx, there.part)
     except Absent:
         return Success(Kept())
     if found is None or found != (copied or moving):

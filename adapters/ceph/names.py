@@ -12,6 +12,8 @@ from lading.ports.location import Location
 __all__ = ["PoolImage", "Snapshot", "is_pool_target", "pool_target", "snapshot_of"]
 
 _TARGET: Final = "rbd:"
+_PART: Final = ".lading-part"
+"""What an image's name ends in while it isn't whole."""
 _PARTS: Final = 4
 
 
@@ -39,7 +41,7 @@ class PoolImage(NamedTuple):
     @property
     def part(self) -> "PoolImage":
         """What it is called while it isn't whole."""
-        return self._replace(name=f"{self.name}.lading-part")
+        return self._replace(name=f"{self.name}{_PART}")
 
     @override
     def __str__(self) -> str:
@@ -61,6 +63,8 @@ def pool_target(target: str) -> Result[PoolImage, Refusal]:
     >>> pool_target("rbd:disk").failure().reason
     'rbd:disk names no image in a pool; expected rbd:POOL/IMAGE'
     """
+    if target.endswith(_PART):
+        return Failure(Unsupported(f"{target} has a name that lading gives to what is not whole yet; choose another"))
     match target.removeprefix(_TARGET).split("/"):
         case [pool, name] if is_pool_target(target) and _are_names(pool, name):
             return Success(PoolImage(pool, "", name))

@@ -12,7 +12,7 @@ from lading.adapters.handlers.settings import RbdHandlerSettings
 from lading.domain.refusals import Refusal, TargetFailed, TargetOccupied
 from lading.ports.association import Association
 
-__all__ = ["Site", "another", "at", "is_another", "taken"]
+__all__ = ["Site", "another", "at", "in_the_way", "is_another", "taken"]
 
 _Done = TypeVar("_Done")
 
@@ -56,3 +56,7 @@ def another(target: str) -> TargetOccupied:
 
 def taken(where: PoolImage) -> TargetOccupied:
     return TargetOccupied(f"rbd:{where} exists; nothing is overwritten unasked")
+
+
+def in_the_way(part: PoolImage) -> TargetOccupied:
+    return TargetOccupied(f"rbd:{part} is in the way, and nothing says that lading made it: rename it, or delete it")

@@ -21,6 +21,7 @@ from lading.ports.association import Fingerprint
 __all__ = [
     "FROM_THE_START",
     "Start",
+    "boot_id",
     "claim",
     "create_part",
     "drop_part",
@@ -223,7 +224,7 @@ def facts(work: Work, validator: str | None) -> dict[str, object]:
         "promised": _promised(work),
         "location": str(work.location) if work.location else None,
         "validator": validator,
-        "boot": _boot(),
+        "boot": boot_id(),
     }
 
 
@@ -270,8 +271,8 @@ def _promised(work: Work) -> str | None:
 
 
 @cache
-def _boot() -> str | None:
-    """Which start of the host this is (random(4)); None where that isn't told."""
+def boot_id() -> str | None:
+    """Which start of the host this is (random(4)); None where that isn't told, which is equal to no start."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

@@ -19,6 +19,7 @@ from lading.adapters.transfer.notes import Notes
 from lading.adapters.transfer.partial import (
     FROM_THE_START,
     Start,
+    boot_id,
     drop_part,
     is_strong,
     kept_bytes,
@@ -251,7 +252,8 @@ class Transfer:
         if not is_local and isinstance(ready := self._room(work, source), Failure):
             return ready
         named = notes.are_kept and not is_local
-        is_resumable = named and (audit.promised is not None or is_strong(source.validator))
+        is_told_apart = is_strong(source.validator) and boot_id() is not None
+        is_resumable = named and (audit.promised is not None or is_told_apart)
         announce = partial(notes.announce, resumable=named, validator=source.validator)
         with NewFile(
             work.target, mode=self._rules.mode, named=named, start=source.start, notes=known,

@@ -94,7 +94,8 @@ class Attaching:
     def is_connected(self, volume: Volume) -> bool:
         """Whether it still is what it was connected as: nothing of it is in a kernel, or in one that has run since."""
         device = volume.metadata.get(DEVICE, "")
-        return bool(device) and (not device.startswith("/") or volume.metadata.get(START) == boot())
+        is_same_start = bool(boot()) and volume.metadata.get(START) == boot()
+        return bool(device) and (not device.startswith("/") or is_same_start)
 
     def ensure(self, volume: Volume) -> Held:
         """Attached and connected, again where it isn't any more."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
-from returns.result import Failure, Result
+from returns.result import Failure, Result, Success
 
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.transfer.sources import StreamSource
@@ -93,6 +93,8 @@ class Clones:
         intent = work.intent
         if intent is None or intent.verb is Verb.REMOVE:
             return Failure(Unsupported("nothing says what was begun"))
+        if not intent.notes:
+            return Success(Kept())  # nothing is changed before something is noted
 
         def recover(name: str) -> Landing | Kept:
             return self._of_fetch(intent, name) if intent.verb is Verb.FETCH else self._of_move(intent)
@@ -230,6 +232,7 @@ class Clones:
 
     def _clone(self, work: Work, name: str, plan: _Plan) -> Landing:
         part = name + PART
+        _value(self._setup.note(work, {"part": part}))
         self._discard(work.target, name)
         try:
             volume, held = self._made(work, part, plan)
@@ -265,6 +268,7 @@ class Clones:
         volume = self._cinder.known(str(landing.identity))
         replaced = [each.id for each in replaces]
         notes = {
+            "part": name + PART,
             "clone": landing.identity,
             "size": landing.size,
             "inspected_by": landing.inspected_by,

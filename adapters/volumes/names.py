@@ -3,13 +3,13 @@
 import os
 import socket
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.transfer.partial import boot_id
 from lading.domain.refusals import Refusal, Unsupported
 from lading.ports.location import Location
 
@@ -66,6 +66,9 @@ def volume_target(target: str) -> Result[str, Refusal]:
     'cinder://e9b1 names no volume to make; expected cinder:NAME'
     """
     name = target.removeprefix(_TARGET)
+    if name.endswith(PART):
+        told = f"{target[: 2 * _LONGEST]} has a name that lading gives to what is not whole yet; choose another"
+        return Failure(Unsupported(told))
     if is_volume_target(target) and name.strip() == name != "" and not name.startswith("/") and len(name) <= _LONGEST:
         return Success(name)
     return Failure(Unsupported(f"{target[: 2 * _LONGEST]} names no volume to make; expected cinder:NAME"))
@@ -104,7 +107,9 @@ def reader(host: str) -> str:
 
 
 def is_left_over(mark: str, host: str) -> bool:
-    """Whether that is the mark of a process of this host which is there no longer."""
+    """Whether that is the mark of a process of this host which is there no longer. False where that can't be known."""
+    if not boot():
+        return False  # without /proc no process can be told from another
     prefix, _, rest = mark.partition(f"lading {host} ")
     match rest.split(" "):
         case [pid, began] if not prefix and pid.isdecimal():
@@ -112,13 +117,9 @@ def is_left_over(mark: str, host: str) -> bool:
     return False
 
 
-@cache
 def boot() -> str:
-    """Which start of the host this is (random(4)); empty where that isn't told."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+    """Which start of the host this is (random(4)); empty where that isn't told, and then it is no start at all."""
+    return boot_id() or ""
 
 
 def _began(pid: int) -> str:

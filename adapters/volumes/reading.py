@@ -61,7 +61,9 @@ class Volumes:
         if named is None or isinstance(named, Failure):
             return Success(None)  # nothing can have been attached
         noted = work.intent.notes.get(_NOTE) if work.intent else None
-        known = [noted] if isinstance(noted, str) else []
+        if work.intent is None or not work.intent.notes:
+            return Success(None)  # nothing is changed before something is noted
+        known = [noted] if isinstance(noted, str) and noted else []
         return answering(lambda: self._attaching.sweep(named.unwrap(), known))
 
     def _named(self, work: Work) -> Result[str, Refusal]:
@@ -79,6 +81,7 @@ class Volumes:
 
     def _opened(self, work: Work, volume: Volume, start: Start) -> StreamSource:
         size = _size(work, volume)
+        self._note(work, "")  # before anything is attached, or cloned to be
         with ExitStack() as until_opened:
             held = until_opened.enter_context(ExitStack())
             device = held.enter_context(self._attached(volume, lambda attachment: self._note(work, attachment)))

@@ -416,8 +416,23 @@ def test_a_clone_of_which_nothing_is_promised_as_of_nova_s_snapshots_is_found_un
 def test_a_clone_that_was_not_finished_is_taken_back(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
     half = f"{clone_work.target.removeprefix('rbd:')}.lading-part"
     ceph.rbd("clone", location_spec(clone_work), half)
-    assert handler_of(ceph).recover(cut_off(clone_work, {}), keep=True) == Success(Kept())
+    assert handler_of(ceph).recover(cut_off(clone_work, {"part": "1.lading-part"}), keep=True) == Success(Kept())
     assert pool.names() == []
+
+
+def test_what_nothing_notes_is_not_touched_whatever_its_name(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
+    pool.occupy("1.lading-part", b"precious")
+    assert handler_of(ceph).recover(cut_off(clone_work, {}), keep=True) == Success(Kept())
+    assert "is in the way" in reason_of(handler_of(ceph).fetch(clone_work))
+    assert handler_of(ceph).remove(clone_work) == Success(None)
+    named_so = replace(clone_work, target=pool.target("1.lading-part"))
+    assert "choose another" in reason_of(handler_of(ceph).fetch(named_so))
+    assert pool.content("1.lading-part") == b"precious"
+
+
+def test_of_a_target_that_no_image_can_have_nothing_is_left(ceph: Ceph, clone_work: Work) -> None:
+    impossible = replace(clone_work, target="rbd:vms/disk@1")
+    assert handler_of(ceph).recover(cut_off(impossible, {}), keep=True) == Success(Kept())
 
 
 def test_a_clone_that_had_got_its_name_is_found_to_be_whole(ceph: Ceph, clone_work: Work) -> None:
@@ -435,7 +450,7 @@ def test_what_was_to_be_replaced_comes_back_when_its_replacement_did_not_appear(
     old = json.loads(ceph.rbd("info", f"{pool.spec}/1", "--format", "json"))["id"]
     ceph.rbd("trash", "mv", f"{pool.spec}/1")
     ceph.rbd("clone", location_spec(clone_work), f"{pool.spec}/1.lading-part")
-    notes = {"clone": "whatever", "size": 1, "inspected_by": None, "replaced": old}
+    notes = {"part": "1.lading-part", "clone": "whatever", "size": 1, "inspected_by": None, "replaced": old}
     assert handler_of(ceph).recover(cut_off(clone_work, notes), keep=True) == Success(Kept())
     assert pool.names() == ["1"]
     assert pool.content("1") == b"precious"

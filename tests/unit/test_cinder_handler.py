@@ -34,7 +34,7 @@ from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.journals.memory import MemoryJournal
 from lading.adapters.transfer.transfer import Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
-from lading.adapters.volumes import attaching, bricks
+from lading.adapters.volumes import attaching, bricks, names
 from lading.adapters.volumes.cinder import Cinder, Fault
 from lading.adapters.volumes.names import holder, is_left_over, reader, volume_of, volume_target
 from lading.domain.cost import Cost
@@ -588,3 +588,20 @@ def test_a_mark_tells_whether_its_process_is_gone() -> None:
     assert not is_left_over(mark.replace(here, "1"), "compute")
     for other in (holder(HOST), "/dev/vdb", "", f"lading {HOST} x y"):
         assert not is_left_over(other, HOST)
+
+
+def test_where_no_process_can_be_told_from_another_none_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = reader(HOST)
+    monkeypatch.setattr(names, "boot_id", lambda: None)
+    assert not is_left_over(mark, HOST)
+    assert not is_left_over(mark.replace(str(os.getpid()), "4194305"), HOST)
+
+
+@pytest.mark.parametrize("start", ["another start", ""])
+def test_a_start_of_the_host_that_is_not_known_is_not_the_same_one(
+    handler: CinderHandler, cloning: Work, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    monkeypatch.setattr(attaching, "boot", lambda: "")
+    work = recorded(handler, cloning)
+    monkeypatch.setattr(attaching, "boot", lambda: start)
+    assert handler.report(work).unwrap().state is State.DETACHED

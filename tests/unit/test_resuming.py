@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 from returns.result import Result, Success
@@ -416,14 +417,24 @@ def test_with_a_digest_another_location_goes_on(host: Host) -> None:
 def test_without_a_digest_another_start_of_the_host_starts_over(
     unpromised: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partial, "_boot", lambda: "another")
+    monkeypatch.setattr(partial, "boot_id", lambda: "another")
+    unpromised.assert_landed(resumed=0)
+    assert unpromised.asked() == [None]
+
+
+def test_a_start_of_the_host_that_is_not_known_is_no_start(unpromised: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without /proc, say."""
+    [intent] = unpromised.journal.list()
+    part: Any = intent.notes["part"]
+    unpromised.journal.note(intent.target, {**intent.notes, "part": {**part, "boot": None}}).unwrap()
+    monkeypatch.setattr(partial, "boot_id", lambda: None)
     unpromised.assert_landed(resumed=0)
     assert unpromised.asked() == [None]
 
 
 def test_with_a_digest_another_start_of_the_host_goes_on(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.cut_off()
-    monkeypatch.setattr(partial, "_boot", lambda: "another")
+    monkeypatch.setattr(partial, "boot_id", lambda: "another")
     host.assert_landed(resumed=KEPT)
 
 
