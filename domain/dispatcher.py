@@ -1,7 +1,8 @@
 """The Dispatcher: tries handlers in the order that is a law, stops at the first that handles, and has it recorded."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, final
@@ -93,18 +94,19 @@ class Dispatcher:
         """Bring the image to the target by the first handler that can."""
         tried: list[Tried] = []
         try:
-            for attempt in self.attempts(request):
-                attempt.settle(_carry(attempt.handler, attempt.work))
-                tried.append(attempt.tried)
-                if attempt.landing is not None:
-                    staged = _staged(attempt, attempt.landing, tried)
+            with closing(self.attempts(request)) as attempts:
+                for attempt in attempts:
+                    attempt.settle(_carry(attempt.handler, attempt.work))
+                    tried.append(attempt.tried)
+                    if attempt.landing is not None:
+                        staged = _staged(attempt, attempt.landing, tried)
         except _FETCH_FAILURES as failure:
             return Failure(failure)
         # The attempts end in an exception or with the one that landed.
         return Success(staged)
 
-    def attempts(self, request: FetchRequest) -> Iterator[Attempt]:
-        """The attempts in order, each lazily, until one is settled as handled.
+    def attempts(self, request: FetchRequest) -> Generator[Attempt, None, None]:
+        """The attempts in order, each lazily, until one is settled as handled. Closed early, what is settled stays so.
 
         Raises NoHandlerAvailable when none was, TargetUnresolved when an interrupted operation on the target can't be
         resolved, and the catalog's and the store's failures when it is their turn.

@@ -67,6 +67,7 @@ class NewFile:
             else:
                 self._open(named=named)
         except BaseException:
+            self._keep = bool(start)  # what had come is not this one's to remove
             self._close()
             raise
 

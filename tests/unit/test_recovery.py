@@ -489,7 +489,7 @@ def test_who_leaves_the_attempts_early_leaves_the_last_to_recovery(host: Host, e
     attempts = host.dispatcher(Pool("first"), Pool("second")).attempts(REQUEST)
     assert [next(attempts).handler.name for _ in range(2)] == ["first", "second"]
     assert not elsewhere.submit(is_free, host.locks, TARGET).result(GUARD)
-    attempts.close()  # type: ignore[attr-defined]  # a generator, which its callers need not know
+    attempts.close()
     assert host.under_way == [replace(FETCHING, handler="second")]
     assert elsewhere.submit(is_free, host.locks, TARGET).result(GUARD)
     assert [each.outcome for each in host.dispatcher(Pool("second")).recover()] == [Outcome.UNDONE]
