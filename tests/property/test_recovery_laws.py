@@ -1,6 +1,6 @@
 """Cut off at any step and recovered, whatever was done: nothing is under way, and what is recorded is what is there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from lading import (
     Landing,
     Location,
     Refusal,
+    TargetFailed,
     TargetOccupied,
     Unavailable,
     Work,
@@ -80,6 +81,12 @@ class Disk:
         self.parts: dict[str, str] = {}
         """Target → as much of an image as has come."""
         self.inodes = count(1)
+        self.is_mounted = True
+
+
+UNMOUNTED: Result[Any, Refusal] = Failure(TargetFailed("is it not mounted?"))
+PRECIOUS = "precious"
+"""What strangers' files hold."""
 
 
 def content(image: Image) -> str:
@@ -98,6 +105,8 @@ class ShelfHandler:
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
         assert work.image is not None
+        if not self._disk.is_mounted:
+            return UNMOUNTED
         there, recorded = self._disk.files.get(work.target), work.association
         if there is not None and not work.force:
             is_it = recorded is not None and recorded.fingerprint == there.fingerprint
@@ -128,10 +137,17 @@ class ShelfHandler:
         self._disk.files[target] = file
 
     def remove(self, work: Work) -> Result[None, Refusal]:
+        if not self._disk.is_mounted:
+            return UNMOUNTED
+        there, recorded = self._disk.files.get(work.target), work.association
+        if there is not None and recorded is not None and not work.force and recorded.fingerprint != there.fingerprint:
+            return Failure(TargetOccupied("another file is there"))
         self._step(lambda: self._disk.files.pop(work.target, None))
         return Success(None)
 
     def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
+        if not self._disk.is_mounted:
+            return UNMOUNTED
         file = self._disk.files.get(work.target)
         if file is None or destination in self._disk.files:
             return Failure(TargetOccupied("there is nothing to move, or no place for it"))
@@ -146,6 +162,10 @@ class ShelfHandler:
     def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
         intent = work.intent
         assert intent is not None
+        if not intent.notes:
+            return Success(Kept())
+        if not self._disk.is_mounted:
+            return UNMOUNTED
         where, noted = (intent.target, "landed") if intent.verb is Verb.FETCH else (intent.destination or "", "moving")
         file = self._disk.files.get(where)
         if file is not None and list(file.fingerprint) == intent.notes.get(noted):
@@ -178,7 +198,7 @@ class Deed(NamedTuple):
 def deeds() -> SearchStrategy[Deed]:
     return st.builds(
         Deed,
-        verb=st.sampled_from(["fetch", "fetch", "move", "remove", "verify", "recover"]),
+        verb=st.sampled_from(["fetch", "fetch", "move", "remove", "verify", "recover", "stranger"]),
         target=st.sampled_from(TARGETS),
         other=st.sampled_from(TARGETS),
         image=st.sampled_from(IMAGES),
@@ -194,22 +214,26 @@ class Host:
     def __init__(self) -> None:
         self.disk, self.associations, self.journal = Disk(), MemoryAssociations(), MemoryJournal()
 
-    def dispatcher(self, process: Process, broken: frozenset[str]) -> Dispatcher:
+    def dispatcher(
+        self, process: Process, broken: frozenset[str] = frozenset(), loaded: Sequence[str] = HANDLERS
+    ) -> Dispatcher:
         """Of a new process: locks die with the old one."""
 
         def by_way(_: str, act: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the store answers
             return process.step(act)
 
         journal = through(self.journal, by_way)
-        handlers = [ShelfHandler(each, self.disk, journal, process, breaks=each in broken) for each in HANDLERS]
+        handlers = [ShelfHandler(each, self.disk, journal, process, breaks=each in broken) for each in loaded]
         associations = through(self.associations, by_way)
         return Dispatcher(handlers, RecordingCatalog(IMAGES, []), associations, journal=journal, locks=MemoryLocks())
 
-    def do(self, deed: Deed) -> bool:
+    def do(self, deed: Deed, loaded: Sequence[str] = HANDLERS) -> bool:
         """Whether it came to its end."""
-        dispatcher = self.dispatcher(Process(deed.steps), deed.broken)
+        dispatcher = self.dispatcher(Process(deed.steps), deed.broken, loaded)
         try:
             match deed.verb:
+                case "stranger":
+                    self.disk.files.setdefault(deed.target, File(next(self.disk.inodes), PRECIOUS))
                 case "fetch":
                     dispatcher.fetch(FetchRequest(deed.image.id, deed.target, force=deed.yes))
                 case "move":
@@ -225,15 +249,25 @@ class Host:
         return True
 
     def recover(self) -> None:
-        list(self.dispatcher(Process(None), frozenset()).recover(keep=False))
+        list(self.dispatcher(Process(None)).recover(keep=False))
+
+    @property
+    def strangers(self) -> dict[str, File]:
+        return {target: file for target, file in self.disk.files.items() if file.content == PRECIOUS}
+
+    @property
+    def all_there_is(self) -> object:
+        disk = self.disk
+        return dict(disk.files), dict(disk.parts), list(self.associations.list()), list(self.journal.list())
 
     def assert_sound(self) -> None:
-        """Nothing is under way, everything that is there is whole and recorded, and nothing else is."""
+        """Nothing is under way, everything of lading's that is there is whole and recorded, and nothing else is."""
         assert list(self.journal.list()) == []
         assert self.disk.parts == {}
         recorded = {each.target: each for each in self.associations.list()}
-        assert recorded.keys() == self.disk.files.keys()
-        for target, file in self.disk.files.items():
+        ours = {target: file for target, file in self.disk.files.items() if target not in self.strangers}
+        assert recorded.keys() == ours.keys()
+        for target, file in ours.items():
             image = recorded[target].image
             assert image is not None
             assert file.content == content(image)
@@ -249,6 +283,103 @@ def test_whatever_is_cut_off_recovery_leaves_nothing_under_way_and_only_what_is_
         event(f"{each.verb} {'came to its end' if host.do(each) else 'was cut off'}")
     host.recover()
     host.assert_sound()
+
+
+@given(st.lists(deeds(), max_size=8))
+def test_a_file_that_is_not_the_noted_one_is_touched_by_nothing_but_force(several: list[Deed]) -> None:
+    host = Host()
+    for each in several:
+        before = host.strangers
+        host.do(each)
+        if each.verb in {"recover", "verify", "move"} or not each.yes:
+            assert before.items() <= host.strangers.items()
+    before = host.strangers
+    host.recover()
+    assert before == host.strangers
+
+
+@given(st.lists(deeds(), max_size=5), deeds(), st.lists(deeds(), max_size=5))
+def test_where_nothing_is_mounted_nothing_is_settled_or_forgotten(
+    before: list[Deed], cut: Deed, while_unmounted: list[Deed]
+) -> None:
+    host = Host()
+    for each in (*before, cut):
+        host.do(each)
+    noted = [each for each in host.journal.list() if each.notes]
+    recorded, files = list(host.associations.list()), dict(host.disk.files)
+    host.disk.is_mounted = False
+    for each in while_unmounted:
+        if each.verb != "stranger":
+            host.do(each)
+    left = list(host.journal.list())
+    assert all(each in left for each in noted)
+    # A move that had been recorded at its destination is done, also here.
+    assert list(host.associations.list()) == recorded
+    assert host.disk.files == files
+    host.disk.is_mounted = True
+    host.recover()
+    host.assert_sound()
+
+
+@given(st.lists(deeds(), max_size=5), deeds(), deeds())
+def test_nothing_begins_over_an_unresolved_intent(before: list[Deed], cut: Deed, then: Deed) -> None:
+    """The handler of the one that was cut off is loaded no more."""
+    host = Host()
+    for each in before:
+        host.do(each)
+    host.recover()
+    host.do(cut)
+    left = [each for each in host.journal.list() if each.handler == "near" and each.verb is not Verb.REMOVE]
+    is_over = any(
+        {each.target, each.destination} & {then.target, then.other if then.verb == "move" else then.target}
+        for each in left
+    )
+    if not is_over or then.verb in {"verify", "stranger"}:
+        return
+    event(f"{then.verb} over the {left[0].verb} that was cut off")
+    before_it = host.all_there_is
+    host.do(then._replace(steps=None), loaded=["far"])
+    assert host.all_there_is == before_it
+    host.recover()
+    host.assert_sound()
+
+
+@given(st.lists(deeds(), max_size=6), st.sampled_from(TARGETS))
+def test_what_is_given_up_is_settled_whatever_it_was(several: list[Deed], target: str) -> None:
+    host = Host()
+    for each in several:
+        host.do(each)
+    list(host.dispatcher(Process(None), loaded=[]).recover(target, keep=False, give_up=True))
+    assert not [each for each in host.journal.list() if target in {each.target, each.destination}]
+
+
+@given(st.lists(deeds(), max_size=6), st.sampled_from(TARGETS))
+def test_what_is_forgotten_is_known_no_more_and_not_touched(several: list[Deed], target: str) -> None:
+    host = Host()
+    for each in several:
+        host.do(each)
+    files, parts = dict(host.disk.files), dict(host.disk.parts)
+    host.dispatcher(Process(None), loaded=[]).forget(target)
+    assert (host.disk.files, host.disk.parts) == (files, parts)
+    assert host.associations.get(target) == Success(None)
+    assert not [each for each in host.journal.list() if target in {each.target, each.destination}]
+
+
+@pytest.mark.parametrize("yes", [False, True], ids=["unforced", "forced"])
+def test_with_nothing_recorded_a_removal_is_finished(*, yes: bool) -> None:
+    """Whatever came to its place after it was forgotten stays."""
+    ends = set()
+    for steps in range(STEPS):
+        host = Host()
+        host.do(deed("fetch"))
+        ends.add(host.do(deed("remove", yes=yes, steps=steps)))
+        if host.associations.get(HERE) == Success(None):
+            host.do(deed("stranger"))
+            precious = host.strangers
+            host.recover()
+            assert host.strangers == precious != {}
+            host.assert_sound()
+    assert ends == {False, True}
 
 
 def deed(verb: str, *broken: str, image: Image = IMAGES[0], yes: bool = False, steps: int | None = None) -> Deed:
