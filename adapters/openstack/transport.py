@@ -57,7 +57,7 @@ class PolicyAdapter(TCPKeepAliveAdapter):
             timeout = self._limits
         elif isinstance(timeout, int | float):
             timeout = (min(self._limits.connect, timeout), timeout)
-        with waiting(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"):
+        with waiting(request.url or ""):
             return super().send(request, stream, timeout, verify, cert, {parts.scheme: proxy.url} if proxy else {})
 
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from lading.adapters.transfer.mirrors import Changed, Mirrors, RangeReader
 from lading.adapters.transfer.partial import FROM_THE_START, Start
 from lading.adapters.transfer.pipeline import BUFFERS, CHUNK, Chunk, SourceBroken, join
+from lading.adapters.transfer.waiting import waiting
 
 __all__ = ["RemoteSource", "RemoteStream"]
 
@@ -32,11 +33,13 @@ class RemoteStream:
 
     def __init__(self, mirrors: Mirrors, offset: int = 0) -> None:
         self._reader = RangeReader(mirrors)
+        self._url = mirrors.origin(0).url
         self._offset = offset
 
     def open(self) -> None:
         """Ask for it. Raises SourceBroken when it can't be had."""
-        self._reader.open(self._offset)
+        with waiting(self._url):
+            self._reader.open(self._offset)
 
     def readinto(self, buffer: memoryview, /) -> int:
         count = self._reader.readinto(buffer, self._offset)
@@ -67,7 +70,8 @@ class RemoteSource:
         if start.validator is not None:
             self._mirrors.expect(start.validator)
         try:
-            self.start = self._reader.open(start.offset, skip=False)
+            with waiting(self._mirrors.origin(0).url):
+                self.start = self._reader.open(start.offset, skip=False)
         except Changed:
             if not start.offset:
                 raise

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
+from urllib.parse import urlsplit
 
 from lading.adapters.transfer.pipeline import join
 from lading.ports.observer import SupportsWaiting
@@ -23,9 +24,10 @@ _PAUSE_SECONDS: Final = 1.0
 
 
 @contextmanager
-def waiting(server: str) -> Iterator[None]:
-    """Says what is waited for, if the block takes longer than two seconds."""
-    timer = threading.Timer(_QUIET_SECONDS, LOGGER.info, ["waiting for %s", server])
+def waiting(url: str) -> Iterator[None]:
+    """Says which server is waited for, if the block takes longer than two seconds. Of the URL nothing else is told."""
+    scheme, netloc, *_ = urlsplit(url)
+    timer = threading.Timer(_QUIET_SECONDS, LOGGER.info, [f"waiting for {scheme}://{netloc.rpartition('@')[2]}"])
     timer.daemon = True
     timer.start()
     try:

@@ -1,0 +1,52 @@
+"""Whoever waits for a server is told which one."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from tests.faults import BEFORE_THE_HEAD, STALL, Faults, Reply
+from typing_extensions import override
+
+from lading.adapters.transfer import waiting
+from lading.adapters.transfer.http import HttpOptions, Origin
+from lading.adapters.transfer.mirrors import Mirrors
+from lading.adapters.transfer.remote import RemoteSource, RemoteStream
+
+
+class GoesOn(logging.Handler):
+    """Has the server go on as soon as somebody is told to wait."""
+
+    def __init__(self, server: Faults) -> None:
+        super().__init__()
+        self.server = server
+        self.told: list[str] = []
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append(record.getMessage())
+        self.server.wait_stalled()
+        self.server.go_on()
+
+
+@pytest.fixture
+def listener(faults: Faults, monkeypatch: pytest.MonkeyPatch) -> Iterator[GoesOn]:
+    """Hears what is waited for; the server goes on then, and no sooner."""
+    monkeypatch.setattr(waiting, "_QUIET_SECONDS", 0.01)
+    listening = GoesOn(faults)
+    waiting.LOGGER.setLevel(logging.INFO)
+    waiting.LOGGER.addHandler(listening)
+    yield listening
+    waiting.LOGGER.setLevel(logging.NOTSET)
+    waiting.LOGGER.removeHandler(listening)
+
+
+@pytest.mark.parametrize("reading", [RemoteSource, RemoteStream])
+def test_a_first_byte_that_takes_long_is_waited_for_aloud(
+    faults: Faults, listener: GoesOn, reading: type[RemoteSource | RemoteStream]
+) -> None:
+    url = faults.answer("/noble.img?sig=hush", Reply(b"noble", after=BEFORE_THE_HEAD, then=STALL))
+    mirrors = Mirrors([Origin.of(url.replace("//", "//me:hush@"))], HttpOptions())
+    source = RemoteSource(mirrors, None) if reading is RemoteSource else RemoteStream(mirrors)
+    source.open()
+    source.close()
+    assert listener.told == [f"waiting for http://127.0.0.1:{faults.port}"]
