@@ -41,7 +41,7 @@ def target(tmp_path: Path) -> Iterator[Path]:
 
 
 def settings(rgw: Rgw, key: S3Key | None = KEY, **options: float) -> S3HandlerSettings:
-    known = S3HandlerSettings(endpoint=rgw.url, connect_seconds=10, stall_seconds=10)
+    known = S3HandlerSettings(endpoint=rgw.url, connect_seconds=10, stall_seconds=10, first_byte_seconds=10)
     if key is not None:
         known = replace(known, access_key=key.access, secret_key=key.secret)
     return replace(known, **options)  # type: ignore[arg-type]
@@ -122,9 +122,10 @@ def test_a_revoked_key_is_a_refusal_that_doesn_t_show_it(rgw: Rgw, bucket: str, 
     assert not target.exists()
 
 
-def test_a_mirror_goes_on_where_an_object_is_gone(rgw: Rgw, bucket: str, target: Path) -> None:
-    urls = rgw.s3_location(bucket, "none"), rgw.s3_location(bucket, "noble")
-    assert fetch(settings(rgw), target, *urls).unwrap().verified
+def test_the_last_attempt_comes_back_to_a_mirror_where_its_object_is_gone(rgw: Rgw, bucket: str, target: Path) -> None:
+    locations = [Location(rgw.s3_location(bucket, name)) for name in ("noble", "none")]
+    work = Work(str(target), replace(IMAGE, locations=locations), locations[1])
+    assert handler(settings(rgw)).fetch(work).unwrap().verified
 
 
 @pytest.mark.parametrize("fault", ["freeze", "kill"])

@@ -82,7 +82,7 @@ def sign_in_by_environment(monkeypatch: pytest.MonkeyPatch, keystone: Keystone, 
 
 
 def settings(*hosts: str, cloud: str | None = None, connections: int = 4) -> SwiftHandlerSettings:
-    return SwiftHandlerSettings(cloud, hosts, connections, connect_seconds=10, stall_seconds=10)
+    return SwiftHandlerSettings(cloud, hosts, connections, connect_seconds=10, stall_seconds=10, first_byte_seconds=10)
 
 
 def handler(settings: SwiftHandlerSettings) -> SwiftHandler:
