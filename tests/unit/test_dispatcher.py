@@ -468,6 +468,13 @@ def test_a_preview_of_a_handler_that_raises_tells_no_secret() -> None:
     assert "word" not in f"{previewed}"
 
 
+def test_a_preview_asks_no_handler_about_a_location_that_lost_its_credentials() -> None:
+    recorded = replace(RECORDED, location=Location("pool://***@gone/noble"))
+    led, other = dispatcher(Seer(), associations=store(recorded)).preview(REQUEST)
+    assert isinstance(led.outcome.failure(), Unavailable)
+    assert (other.location, other.would) == (PLAIN, True)
+
+
 def test_a_preview_needs_no_catalog_where_the_associated_handler_would_do() -> None:
     failing = Dispatcher([Seer()], FailingCatalog(CatalogUnavailable("HTTP 503")), store(RECORDED))
     assert [each.would for each in failing.preview(REQUEST)] == [True]
