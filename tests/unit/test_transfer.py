@@ -310,18 +310,6 @@ def test_a_target_that_is_no_absolute_path_is_refused_by_every_verb(transfer: Tr
 
 
 @pytest.mark.parametrize("name", ["nul\0byte", "x" * 300])
-def test_a_file_gets_no_other_size_than_its_image_s(
-    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
-) -> None:
-    work = Work(str(folder / "vm"), image_of(DATA), size=1 << 30)
-    for refused in (
-        transfer.land(work, "copy", opening(DATA)),
-        transfer.foresee(work, opening(DATA), str),
-    ):
-        assert isinstance(refused.failure(), Unsupported)
-    assert os.listdir(folder) == []
-
-
 def test_a_target_that_is_no_path_is_refused(folder: Path, transfer: Transfer, name: str) -> None:
     assert isinstance(transfer.land(Work(f"{folder}/{name}", image_of(DATA)), "copy", unopened).failure(), TargetFailed)
 
@@ -417,6 +405,18 @@ def test_removing_removes_the_file_and_one_that_is_gone_is_no_failure(folder: Pa
     for _ in range(2):
         assert transfer.remove(Work(str(folder / "vm"))) == Success(None)
         assert os.listdir(folder) == []
+
+
+def test_a_file_gets_no_other_size_than_its_image_s(
+    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+) -> None:
+    work = Work(str(folder / "vm"), image_of(DATA), size=1 << 30)
+    for refused in (
+        transfer.land(work, "copy", opening(DATA)),
+        transfer.foresee(work, opening(DATA), str),
+    ):
+        assert isinstance(refused.failure(), Unsupported)
+    assert os.listdir(folder) == []
 
 
 def test_a_folder_is_not_removed(folder: Path, transfer: Transfer) -> None:
