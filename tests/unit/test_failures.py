@@ -27,12 +27,14 @@ from lading import (
     StoreUnavailable,
     TargetFailed,
     TargetOccupied,
+    TargetUnresolved,
     Tried,
     Unavailable,
     Unconfigured,
     Unsettled,
     Unsupported,
 )
+from lading.ports.journal import Verb
 
 FORBIDDEN = Tried("download", Location("http://user:word@host/noble"), Unavailable("HTTP 403"))
 OUTSIDE = Tried("file", None, Unsupported("/img is outside the allowed folders"))
@@ -72,6 +74,14 @@ FAILURES = [
         f"{TARGET} was put there by the handler 'rbd', which is not loaded (loaded: none)",
     ),
     (HandlerRefused(TARGET, "rbd", Unavailable("no quorum")), f"{TARGET}: rbd: no quorum"),
+    (
+        TargetUnresolved(TARGET, Verb.FETCH, None, "no quorum"),
+        f"nothing was begun: the interrupted fetch of {TARGET} is unresolved: no quorum",
+    ),
+    (
+        TargetUnresolved(TARGET, Verb.MOVE, "rbd:vms/2", "no quorum"),
+        f"nothing was begun: the interrupted move of {TARGET} to rbd:vms/2 is unresolved: no quorum",
+    ),
     (
         NoHandlerAvailable("noble", TARGET, (OUTSIDE, FORBIDDEN)),
         (
