@@ -14,6 +14,7 @@ from lading.adapters.transfer import recovery, relocation
 from lading.adapters.transfer.audit import Audit, Audited
 from lading.adapters.transfer.errors import answering
 from lading.adapters.transfer.filling import Filling
+from lading.adapters.transfer.lock_waits import told_while_waiting
 from lading.adapters.transfer.new_file import PRIVATE, NewFile
 from lading.adapters.transfer.notes import Notes
 from lading.adapters.transfer.partial import (
@@ -33,7 +34,6 @@ from lading.adapters.transfer.sources import FileSource, Source
 from lading.adapters.transfer.sparse import can_clone, clone
 from lading.adapters.transfer.standing import standing, use_of
 from lading.adapters.transfer.verification import verify
-from lading.adapters.transfer.waiting import told_while_waiting
 from lading.domain.handler import Kept, Landing, Work
 from lading.domain.refusals import Mismatched, Refusal, Unavailable, Unsupported
 from lading.domain.waiting import holder_text
