@@ -1,6 +1,8 @@
 """What strangers hand to lading, as bytes: each target takes any, and lets fly what is not documented."""
 
+import http.client
 import json
+import socket
 import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,6 +19,9 @@ from lading.adapters.settings import SettingsError, read_settings
 from lading.adapters.transfer.http import Origin
 from lading.adapters.transfer.notes import noted_file, noted_landing
 from lading.adapters.transfer.opening import local_paths
+from lading.adapters.transfer.pipeline import SourceBroken
+from lading.adapters.transfer.response import Response
+from lading.adapters.transfer.watch import Watch
 
 __all__ = ["TARGETS"]
 
@@ -80,6 +85,22 @@ def journal(data: bytes) -> None:
                     noted_file(intent.notes, "moving")
 
 
+def answers(data: bytes) -> None:
+    """An answer's head is read, or it is one of the errors of a broken connection or of nonsense; chunks likewise."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, suppress(OSError, http.client.HTTPException, SourceBroken):
+        theirs.sendall(data[:65536])
+        theirs.shutdown(socket.SHUT_WR)
+        with closing(Response(Watch(1, 1), ours, method="GET")) as response:
+            response.begin()
+            assert b"\n\n" in data.replace(b"\r", b"")  # where a head ends
+            is_first = True
+            while response.chunked and (size := response.next_chunk(is_first=is_first)):
+                assert size > 0
+                response.fp.read(min(size, len(data)))
+                is_first = False
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
-    each.__name__: each for each in (urls, documents, settings, journal)
+    each.__name__: each for each in (urls, documents, settings, journal, answers)
 }

@@ -17,6 +17,10 @@ SEEDS = {
     "urls": [b"http://user:p%40ss@host:80/noble.img?sig=1#x", b"s3://KEY:sec/ret@host/bucket/key", b"file:///%2e%2e/x"],
     "documents": [json.dumps({"id": "a", "size": 1, "locations": [{"url": "file:///x", "metadata": {}}]}).encode()],
     "settings": [b'[catalog]\nkind = "file"\nfolder = "x"\n[handlers.http]\nallowed_ports = [80]\n'],
+    "answers": [
+        b"HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\nX: a\r\n b\r\n\r\nnoble",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nnoble\r\n0\r\n\r\n",
+    ],
     "journal": [json.dumps(INTENT).encode() + b"\0" + json.dumps(NOTES).encode()],
 }
 
