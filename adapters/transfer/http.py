@@ -297,8 +297,8 @@ class HttpConnection:
                     open_tunnel(wire, proxy, host, port, self._options.stall_seconds)
                     wire.settimeout(seconds)
                 self._connection = http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
-                # Without its farewell nobody knows that the end was not somebody else's doing.
-                wire = context.wrap_socket(wire, server_hostname=host, suppress_ragged_eofs=False)
+                # Where an end without TLS's farewell is somebody else's doing, only a digest tells it.
+                wire = context.wrap_socket(wire, server_hostname=host, suppress_ragged_eofs=self._digest_decides)
             else:
                 self._connection = http.client.HTTPConnection(host, port, timeout=seconds)
         except BaseException:

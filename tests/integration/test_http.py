@@ -8,10 +8,11 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 from returns.result import Result, Success
-from tests.integration.services.certificates import certificates
+from tests.integration.services.certificates import Certificates, certificates
 from tests.integration.services.nginx import Nginx
 
 from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Work
@@ -63,28 +64,53 @@ def test_tls_is_verified_and_a_certificate_of_one_s_own_is_trusted_when_that_is_
     assert isinstance(fetch(tmp_path / "vm", url, network=ours), Success)
 
 
-def test_a_certificate_that_is_wrong_for_good_is_tried_once(tmp_path: Path) -> None:
-    ours = certificates(tmp_path)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(ours.server, ours.key)
-    connections: list[str] = []
+class TlsServer:
+    """Gives every request the same bytes, and then closes without the farewell of TLS."""
 
-    def serve(listener: socket.socket) -> None:
+    def __init__(self, ours: Certificates, answer: bytes) -> None:
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(ours.server, ours.key)
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve)
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}/x"
+        self.connections = 0
+
+    def _serve(self) -> None:
         with suppress(OSError):  # the end of the test
             while True:
-                wire, _ = listener.accept()
-                connections.append("one")
-                with wire, suppress(OSError):
-                    server.wrap_socket(wire, server_side=True).close()
+                wire, _ = self._listener.accept()
+                self.connections += 1
+                with suppress(OSError), wire, self._tls.wrap_socket(wire, server_side=True) as secured:
+                    secured.recv(65536)
+                    secured.sendall(self._answer)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=serve, args=(listener,))
-        serving.start()
-        refused = fetch(tmp_path / "vm", f"https://127.0.0.1:{listener.getsockname()[1]}/x").failure()
-        listener.shutdown(socket.SHUT_RDWR)
-        serving.join()
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+
+def test_a_certificate_that_is_wrong_for_good_is_tried_once(tmp_path: Path) -> None:
+    with TlsServer(certificates(tmp_path), b"") as server:
+        refused = fetch(tmp_path / "vm", server.url).failure()
     assert "certificate" in refused.reason.lower()
-    assert connections == ["one"]
+    assert server.connections == 1
+
+
+def test_an_end_that_tls_does_not_vouch_for_is_none_without_a_digest(tmp_path: Path) -> None:
+    """Whoever is in between can end a connection, and so an image whose length nobody told."""
+    ours = certificates(tmp_path)
+    tls = ssl.create_default_context(cafile=str(ours.authority))
+    handler = HttpHandler(HttpOptions(5, 5, tls), Transfer(MemoryVerifiedFiles()), first_wait=0.01)
+    with TlsServer(ours, b"HTTP/1.0 200 OK\r\n\r\n" + DATA) as server:
+        work = Work(str(tmp_path / "vm"), Image("id"), Location(server.url))
+        assert "broke off" in handler.fetch(work).failure().reason
+        assert isinstance(handler.fetch(replace(work, image=replace(IMAGE, size=None))), Success)
 
 
 def test_a_redirect_from_https_to_http_is_not_followed(nginx: Nginx, name: str, tmp_path: Path) -> None:
