@@ -123,7 +123,7 @@ class Answer:
         self.encoding = _encoding(response)
         """The Content-Encoding of the bytes, in words; None: they are the image's own."""
         self.peer = peer
-        """Who answered in the end: a redirect may lead to another one each time."""
+        """The origin of the server that answered, which a redirect may change each time."""
         self.takes_ranges = response.status == http.client.PARTIAL_CONTENT or (
             response.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
         )
@@ -165,7 +165,7 @@ class Answer:
         if not self._left:
             self._left = self._response.next_chunk(is_first=self._left is None)
         if not self._left:
-            # The image is whole. What may follow, trailers without end for one, is nobody's concern.
+            # The image is whole. Trailers may follow, and never end: they are not waited for.
             self.is_clean = False
             self._response.close()
             return 0
@@ -385,14 +385,14 @@ def _checked(response: http.client.HTTPResponse, start: int, stop: int | None) -
 
 
 def _encoding(response: http.client.HTTPResponse) -> str | None:
-    """What was done to the bytes, in words that are not the server's; None: nothing."""
+    """The name of the Content-Encoding, never in the server's own words; None where it changes nothing."""
     told = ",".join(response.headers.get_all("Content-Encoding", []))
     codings = {each.strip().lower() for each in told.split(",")} - _NO_ENCODING
     return (" and ".join(sorted(codings & _ENCODINGS)) or "something unknown") if codings else None
 
 
 def _is_for_good(error: Exception) -> bool:
-    """Whether the next try would end the same."""
+    """Tells whether the next try would end the same."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return True
     return isinstance(error, ssl.SSLError) and error.reason in _WRONG_FOR_GOOD

@@ -67,7 +67,7 @@ class Mirrors:
         self.first_wait = first_wait
         self.digest_decides = digest_decides
         self.is_patient = True
-        """Whether a server that fails before it gave anything is asked again."""
+        """A server that may do better the next time is asked again."""
         self.total: int | None = None
         """Bytes of the whole, as the first answer had it."""
         self.takes_ranges = True
@@ -93,7 +93,7 @@ class Mirrors:
             return best[position % len(best)]
 
     def join(self, origins: Iterable[Origin]) -> None:
-        """Have these stand in from now on. Only where a digest decides."""
+        """Lets these stand in from now on. Only where a digest decides."""
         with self._lock:
             self._origins.extend(origins)
 
@@ -102,13 +102,13 @@ class Mirrors:
         return _TRIES + len(self._origins) - 1
 
     @property
-    def can_go_on(self) -> bool:
-        """Whether bytes of another answer may follow those that were taken."""
+    def can_continue(self) -> bool:
+        """Tells whether bytes of another answer may follow those that were taken."""
         with self._lock:
             return self.digest_decides or self._state is None or self._state.validators.is_strong
 
     def vouch(self, origin: Origin, answer: Answer) -> None:
-        """Compare what an answer says of the whole with what the first one said. Raises Changed: it can't be used."""
+        """Compares what an answer says of the whole with what the first one said. Raises Changed."""
         state = _State(origin.url, answer.peer, answer.validators)
         with self._lock:
             if answer.total is not None:
@@ -127,18 +127,18 @@ class Mirrors:
             self.is_pieced = True
 
     def end(self, total: int) -> None:
-        """An answer that told no length ended in the way in which whole ones do."""
+        """Notes the length of the whole: an answer that told none ended as whole ones do."""
         with self._lock:
             self.total = total
 
     def expect(self, noted: str) -> None:
-        """Take the bytes that are there already for those of which the first server said this."""
+        """Notes what the first server said of the bytes that are there already."""
         with self._lock:
             url = self._origins[0].url
             self._state = _State(url, peer_of(url), Validators.of(noted))
 
     def forget(self) -> None:
-        """Let anything be said of the whole: nothing is there so far."""
+        """Forgets what was said of the whole: nothing is there so far."""
         with self._lock:
             self._state = None
             self.total = None
@@ -152,7 +152,7 @@ class Mirrors:
             return self._state.validators.noted
 
     def fail(self, origin: Origin, failure: SourceBroken, *, for_good: bool) -> bool:
-        """Count it against the server, or drop it for good; whether there is one that has failed less."""
+        """Counts it against the server, or drops that for good. Tells whether another one has failed less."""
         with self._lock:
             others = [each for each in self._origins if each != origin]
             if for_good and others:
@@ -164,7 +164,7 @@ class Mirrors:
             return any(self._failures.get(each.url, 0) < failures for each in others)
 
     def succeed(self, origin: Origin) -> None:
-        """Hold nothing against the server any more: it gave enough."""
+        """Forgets the server's failures: it gave enough."""
         with self._lock:
             self._failures.pop(origin.url, None)
 
@@ -190,6 +190,8 @@ class RangeReader:
         self._mirrors = mirrors
         self._position = position
         self._most_tries = tries
+        # That a server takes no second connection is nothing against it.
+        self._is_one_of_several = tries is not None
         self._connection = HttpConnection(mirrors.options, digest_decides=mirrors.digest_decides)
         self._origin = mirrors.origin(position)
         self._answer: Answer | None = None
@@ -278,17 +280,19 @@ class RangeReader:
             return False
         self._tries, self._came = self._tries + 1, 0
         may_pass = _may_pass(failure)
-        if not self._mirrors.can_go_on:
+        if not self._mirrors.can_continue:
             self._mirrors.is_stuck = may_pass
             return False
         # The next redirect may lead to another server: this one's answer says nothing of that.
-        is_another_s = self._connection.was_redirected and isinstance(
+        may_be_another = self._connection.was_redirected and isinstance(
             failure, HttpRefused | Unusable | Silent | Changed
         )
-        self._at_once = self._mirrors.fail(self._origin, failure, for_good=not (may_pass or is_another_s))
+        self._at_once = self._mirrors.fail(
+            self._origin, failure, for_good=not (may_pass or may_be_another or self._is_one_of_several)
+        )
         if not self._at_once and not self._is_renewed:
             self._is_renewed = self._at_once = self._mirrors.renew(self._origin, failure)
-        self._at_once = self._at_once or (is_another_s and not may_pass)
+        self._at_once = self._at_once or (may_be_another and not may_pass)
         return self._at_once or (may_pass and self._mirrors.is_patient)
 
     def _is_given_up(self, _: "RetryCallState") -> bool:
@@ -326,7 +330,7 @@ class RangeReader:
         self._answer, self._began = answer, answer.position
         self._is_part = answer.stop is not None and answer.stop < (stop or total or answer.total or 0)
         if answer.position < offset and not skip:
-            self._mirrors.forget()  # it begins anew
+            self._mirrors.forget()  # it starts over
         self._mirrors.vouch(self._origin, answer)
         if answer.position < offset:
             self._mirrors.takes_ranges = False

@@ -117,7 +117,7 @@ class RemoteSource:
             if trial and (offset - since >= _TRIAL or seconds >= _TRIAL_SECONDS):
                 self._rate = (offset - since) / max(seconds, 1e-9)
                 left = (self._mirrors.total or 0) - offset
-                if self._rate < _FAST and self._mirrors.takes_ranges and self._mirrors.can_go_on and left > _TRIAL:
+                if self._rate < _FAST and self._mirrors.takes_ranges and self._mirrors.can_continue and left > _TRIAL:
                     return
                 trial = False
 
@@ -138,25 +138,25 @@ class RemoteSource:
         width = min(self._connections, BUFFERS // _SEGMENT - 1)
         with _crew(self._mirrors, width) as crew:
             ahead: deque[_Segment] = deque()
-            next_offset, goes_on, proven = offset, True, 0
-            while ahead or (goes_on and next_offset < total):
-                while goes_on and next_offset < total and len(ahead) < width:
+            next_offset, continues, proven = offset, True, 0
+            while ahead or (continues and next_offset < total):
+                while continues and next_offset < total and len(ahead) < width:
                     segment = _Segment(next_offset, total, free)
                     crew.orders.put(segment)
                     ahead.append(segment)
                     next_offset = segment.stop
                 segment = ahead.popleft()
                 if not segment.is_whole():
-                    goes_on = False
+                    continues = False
                     crew.ends.set()
                     segment.fill(self._reader)
                 yield from segment.chunks()
                 proven += 1
-                if proven == width and goes_on:
+                if proven == width and continues:
                     self._reader.close()
                 seconds = time.monotonic() - started
                 if seconds >= _TRIAL_SECONDS and next_offset - since >= 2 * _TRIAL:
-                    goes_on = goes_on and (next_offset - since) / seconds > 1.1 * self._rate
+                    continues = continues and (next_offset - since) / seconds > 1.1 * self._rate
                     started, since = time.monotonic(), next_offset
             if not crew.ends.is_set():
                 self._reader.close()  # ranges can be had: what came of them is not to be read again
@@ -179,7 +179,7 @@ class _Segment:
         self._done: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def fill(self, reader: RangeReader) -> None:
-        """Bring what is missing. Raises SourceBroken; what came before that stays."""
+        """Reads what is missing. Raises SourceBroken; what came before that stays."""
         while self._filled < self.stop:
             number, start = divmod(self._filled - self.offset, CHUNK)
             view = memoryview(self._buffers[number])[start : self._lengths[number]]
@@ -189,11 +189,11 @@ class _Segment:
             self._filled += count
 
     def end(self) -> None:
-        """Nothing more is brought to it by the crew."""
+        """Ends the crew's work on it."""
         self._done.put(None)
 
     def is_whole(self) -> bool:
-        """Whether the crew brought all of it, once it is done. To be called once."""
+        """Waits for the crew's work on it to end. Tells whether all of it came. To be called once."""
         self._done.get()
         return self._filled == self.stop
 
@@ -207,7 +207,7 @@ class _Segment:
 class _Crew(NamedTuple):
     orders: "queue.SimpleQueue[_Segment | None]"
     ends: threading.Event
-    """Set: what is ordered from now on, or not begun, is left to others."""
+    """When set, segments that no thread has begun are left unfilled."""
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def test_an_image_goes_from_the_catalog_to_a_target_and_away_again(lading: Ladin
     assert os.listdir(host / "vms") == []
 
 
-def test_an_image_that_is_larger_than_may_land_is_refused(lading: Lading, noble: Path, host: Path) -> None:
+def test_an_image_larger_than_max_size_is_refused(lading: Lading, noble: Path, host: Path) -> None:
     size = noble.stat().st_size
     for command in ("explain", "fetch"):
         refused = lading(command, "noble", "vms/1", "--max-size", str(size - 1))

@@ -92,7 +92,7 @@ def good(chance: random.Random, server: Faults) -> str:
     return server.answer("/good", first, plain)
 
 
-def test_among_servers_that_drip_break_off_and_disagree_the_image_lands_whole(
+def test_an_image_lands_whole_among_servers_that_misbehave(
     tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote, "_FAST", float("inf"))

@@ -102,7 +102,7 @@ def test_a_certificate_that_is_wrong_for_good_is_tried_once(tmp_path: Path) -> N
     assert server.connections == 1
 
 
-def test_an_end_that_tls_does_not_vouch_for_is_none_without_a_digest(tmp_path: Path) -> None:
+def test_without_a_digest_an_end_without_tls_s_farewell_is_none(tmp_path: Path) -> None:
     """Whoever is in between can end a connection, and so an image whose length nobody told."""
     ours = certificates(tmp_path)
     tls = ssl.create_default_context(cafile=str(ours.authority))

@@ -122,7 +122,7 @@ def test_a_revoked_key_is_a_refusal_that_doesn_t_show_it(rgw: Rgw, bucket: str, 
     assert not target.exists()
 
 
-def test_the_last_attempt_comes_back_to_a_mirror_where_its_object_is_gone(rgw: Rgw, bucket: str, target: Path) -> None:
+def test_the_last_attempt_comes_back_to_a_mirror(rgw: Rgw, bucket: str, target: Path) -> None:
     locations = [Location(rgw.s3_location(bucket, name)) for name in ("noble", "none")]
     work = Work(str(target), replace(IMAGE, locations=locations), locations[1])
     assert handler(settings(rgw)).fetch(work).unwrap().verified

@@ -302,7 +302,7 @@ def test_a_server_that_has_another_image_now_is_read_from_the_start(host: Host) 
     assert host.asked() == [ON_FROM_THERE, None]
 
 
-def test_with_a_digest_another_etag_of_the_same_bytes_goes_on(host: Host) -> None:
+def test_with_a_digest_another_etag_still_resumes(host: Host) -> None:
     host.cut_off()
     host.server.answer("/noble", Reply(DATA, etag='"2"', modified=None))
     host.assert_landed(resumed=KEPT)
@@ -387,7 +387,7 @@ def test_without_a_digest_another_state_of_it_starts_over(unpromised: Host) -> N
     unpromised.assert_landed(resumed=0)
 
 
-def test_without_a_digest_a_server_that_says_nothing_of_it_any_more_starts_over(unpromised: Host) -> None:
+def test_without_a_digest_a_missing_etag_starts_over(unpromised: Host) -> None:
     unpromised.server.answer("/noble", Reply(DATA, etag=None))
     unpromised.assert_landed(resumed=0)
 
