@@ -12,7 +12,14 @@ TARGET ?= urls documents settings journal answers
 # Whatever asks how long it may go on.
 TORTURE = $(shell grep -rl --include='test_*.py' LADING_TORTURE tests)
 
-.PHONY: demo test torture fuzz check format bench clean
+LOWEST := $(VENV)-lowest
+LOWEST_READY := $(LOWEST)/.ready
+# One or a few files for each package that pyproject.toml asks for.
+LOWEST_TESTS := tests/contract/test_locks.py tests/property/test_completion.py tests/property/test_output.py \
+	tests/unit/test_cinder_handler.py tests/unit/test_container.py tests/unit/test_http_handler.py tests/unit/test_inspection.py \
+	tests/unit/test_glance_catalog.py tests/unit/test_matcher.py tests/unit/test_s3_handler.py tests/unit/test_swift_handler.py
+
+.PHONY: demo test torture fuzz check lowest format bench clean
 
 $(READY): pyproject.toml requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lading needs Python 3.11 or newer: make PYTHON=python3.x")'
@@ -20,6 +27,13 @@ $(READY): pyproject.toml requirements/dev.txt
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(LOWEST_READY): pyproject.toml requirements/lowest.txt
+	@echo "Setting up $(LOWEST) …"
+	@$(PYTHON) -m venv --clear $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements/lowest.txt
+	@$(LOWEST)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(READY)  ## the main job on real input
@@ -36,12 +50,19 @@ fuzz: $(READY)  ## strangers' bytes, driven by coverage: make fuzz SECONDS=600 T
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements/fuzz.txt
 	@for each in $(TARGET); do echo "== $$each"; $(BIN)/python -m tests.fuzz.run $$each $(SECONDS) || exit 1; done
 
-check: $(READY)  ## everything that needs no run: style, types, imports, doctests
+check: $(READY) lowest  ## everything that needs no run: style, types, imports, doctests; and the lowest versions
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-timings 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/pytest --quiet --doctest-modules domain ports adapters
+
+# requirements/lowest.txt comes from pyproject.toml (tests/integration/test_packaging.py compares them), by
+# uv pip compile --resolution lowest-direct --python-version 3.11 --all-extras --group test --generate-hashes \
+#     --no-header --no-annotate pyproject.toml --output-file requirements/lowest.txt, without a file of that name there.
+lowest: $(LOWEST_READY)  ## a part of the tests with the lowest version of each package that pyproject.toml allows
+	@PYTHONDONTWRITEBYTECODE=1 $(LOWEST)/bin/pytest --quiet -p no:cacheprovider $(LOWEST_TESTS)
+	@$(LOWEST)/bin/lading handlers >/dev/null
 
 format: $(READY)
 	@$(BIN)/ruff check --fix
@@ -51,4 +72,4 @@ bench: $(READY)  ## the figures, as ratios against named peers
 	@for each in bench/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
 
 clean:
-	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

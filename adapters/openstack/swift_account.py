@@ -75,7 +75,12 @@ def sign_in(auth_url: str, user: str, key: str, network: NetworkPolicy, limits: 
         auth = v2.Password(auth_url, name, key, tenant_name=project)
     else:
         auth = v3.Password(
-            auth_url, key, username=name, user_domain_id=_DOMAIN, project_name=project, project_domain_id=_DOMAIN
+            auth_url,
+            password=key,  # by name: keystoneauth1 5.8 takes it in no other way
+            username=name,
+            user_domain_id=_DOMAIN,
+            project_name=project,
+            project_domain_id=_DOMAIN,
         )
     # Without redirects: whoever it leads to would be told the key.
     session = Session(auth, redirect=False)

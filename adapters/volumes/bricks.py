@@ -183,7 +183,9 @@ def _load(root_helper: str | None) -> None:
         priv_context.init(root_helper=shlex.split(root_helper))
     elif cfg.CONF.privsep_osbrick.helper_command is None and getattr(priv_context, _PREFIX, _SUDO) == _SUDO:
         # Not so in a program that has set it up already. By itself it would ask for a password, by sudo.
-        for context in (privileged.default, privileged.brick_privsep_hide_output):
+        # The second one came with os-brick 7.
+        contexts = (getattr(privileged, name, None) for name in ("default", "brick_privsep_hide_output"))
+        for context in filter(None, contexts):
             context.set_client_mode(False)
     if cfg.CONF.os_brick.lock_path is None:  # the program that lading is part of may have set it
         with suppress(OSError, RuntimeError):  # protocols that need locks say so

@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -61,5 +63,39 @@ def test_the_installed_wheel_runs_away_from_the_repository(built: Path, tmp_path
     assert all(path.startswith(str(tmp_path / "site")) for path in done.stdout.split())
 
 
-def test_the_pins_name_no_download_host() -> None:
-    assert "://" not in (ROOT / "requirements" / "dev.txt").read_text()
+@pytest.mark.parametrize("name", ["dev.txt", "lowest.txt"])
+def test_the_pins_name_no_download_host(name: str) -> None:
+    assert "://" not in (ROOT / "requirements" / name).read_text()
+
+
+def lower_bounds() -> dict[str, str]:
+    """By package, those that pyproject.toml names for an install with every extra, and for the tests of them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    named = [
+        *project["project"]["dependencies"],
+        *chain.from_iterable(project["project"]["optional-dependencies"].values()),
+        *project["dependency-groups"]["test"],
+    ]
+    pairs = (each.partition(">=") for each in named if not each.startswith("lading["))
+    return {name.replace(".", "-"): bound for name, _, bound in pairs}
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (ROOT / "requirements" / name).read_text().splitlines()
+    pairs = (line.split()[0].partition("==") for line in lines if line[0].isalnum())
+    return {name.partition("[")[0]: version for name, _, version in pairs}
+
+
+def test_each_lower_bound_is_the_version_that_the_lowest_tests_run_with() -> None:
+    bounds, pinned = lower_bounds(), pins("lowest.txt")
+    assert all(bounds.values()), "each package has a lower bound"
+    assert {name: padded(pinned[name]) for name in bounds} == {name: padded(bound) for name, bound in bounds.items()}
+
+
+def test_each_pin_for_development_is_within_its_bound() -> None:
+    pinned = pins("dev.txt")
+    assert [name for name, bound in lower_bounds().items() if padded(pinned[name]) < padded(bound)] == []
+
+
+def padded(version: str) -> list[int]:
+    return [*map(int, version.split(".")), 0, 0][:3]
