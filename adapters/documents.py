@@ -12,6 +12,7 @@ from returns.result import Failure, Result, Success
 
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
+from lading.ports.redaction import redacted
 
 __all__ = ["PLACES", "catalog_image", "image_from_document", "image_to_document", "read_json", "unnested"]
 
@@ -164,7 +165,7 @@ def image_to_document(image: Image) -> dict[str, object]:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = redacted(repr(value))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

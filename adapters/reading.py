@@ -10,7 +10,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Final, Literal, NewType, TypeVar, get_args, get_origin, get_type_hints
 
-from lading.adapters.tables import Given, SettingsError, Table, Variable
+from lading.adapters.tables import Given, SettingsError, Table, Variable, secret_values
+from lading.ports.redaction import redacted
 
 __all__ = ["Bytes", "bytes_from", "read_file", "read_table", "read_variables"]
 
@@ -110,7 +111,10 @@ def read_table(cls: type[_Read], table: Mapping[str, object], where: str) -> _Re
     try:
         return cls(**values)
     except ValueError as error:
-        raise SettingsError(f"{table.source}: {where}: {error}".removeprefix(": ")) from error
+        told = str(error)
+        for secret in secret_values(table):
+            told = told.replace(secret, "***") if secret else told
+        raise SettingsError(redacted(f"{table.source}: {where}: {told}".removeprefix(": "))) from error
 
 
 def _read(hint: object, given: Given) -> object:

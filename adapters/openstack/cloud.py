@@ -12,6 +12,7 @@ from lading.adapters.tables import SettingsError
 from lading.adapters.transfer.network import NetworkPolicy
 from lading.adapters.transfer.waiting import LOGGER as WAITING
 from lading.ports.failures import CatalogUnavailable, LadingError
+from lading.ports.redaction import redacted
 
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
@@ -121,6 +122,7 @@ def vendor_errors(what: str) -> Iterator[None]:
     from keystoneauth1.exceptions import (  # noqa: PLC0415 - loaded with the client
         ClientException,
         ConnectTimeout,
+        HttpError,
         Unauthorized,
     )
     from keystoneauth1.exceptions import ConnectionError as Disconnected  # noqa: PLC0415
@@ -136,6 +138,9 @@ def vendor_errors(what: str) -> Iterator[None]:
         raise CatalogUnavailable(f"{what}: {_single_line(error)}; {limit}") from error
     except Disconnected as error:
         raise CatalogUnavailable(f"{what}: there is no connection{_server(error)}: {_root(error)}") from error
+    except HttpError as error:
+        # Without the server's words, which may repeat what it was sent.
+        raise CatalogUnavailable(f"{what}: HTTP {error.http_status}") from error
     except ClientException as error:
         raise CatalogUnavailable(f"{what}: {_single_line(error)}") from error
     except Exception as error:
@@ -162,4 +167,4 @@ def _root(error: BaseException) -> str:
 
 
 def _single_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    return redacted(" ".join(str(error).split()))[:300]

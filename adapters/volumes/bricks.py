@@ -19,6 +19,7 @@ from typing import Any, Final
 from lading.adapters.folders import make_private
 from lading.adapters.handlers.settings import CinderHandlerSettings
 from lading.adapters.volumes.cinder import Fault
+from lading.domain.asking import exception_reason
 from lading.domain.refusals import Unavailable, Unconfigured, Unsupported
 
 __all__ = ["Bricks", "Device", "is_userland", "userland_name"]
@@ -224,7 +225,7 @@ def _vendor(what: str) -> Iterator[None]:
     except Fault:
         raise
     except Exception as error:  # noqa: BLE001 - there is no telling what a driver raises
-        _log.debug("%s: %s", what, type(error).__name__)
+        _log.debug("%s", what, exc_info=True)
         if type(error).__name__ in {"NoRootWrapSpecified", "PermissionError", "FailedToDropPrivileges"}:
             advice = "run lading as root, or set [handlers.cinder] root_helper"
             raise Fault(Unconfigured(f"{what}: that takes root's privileges; {advice}")) from None
@@ -232,11 +233,11 @@ def _vendor(what: str) -> Iterator[None]:
 
 
 def _words(error: Exception) -> str:
-    """What it says; of a command that failed only which one, for its arguments and output may hold credentials."""
+    """Which command failed, else the type of what was raised: the words of either may hold credentials."""
     command = getattr(error, "cmd", None)
     if command is not None:
         return f"{str(command).split()[0]} failed with exit code {getattr(error, 'exit_code', '?')}"
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return exception_reason(error)
 
 
 def is_userland(info: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from keystoneauth1 import session, token_endpoint
+from keystoneauth1.identity import v3
 from returns.result import Success
 from tests.faults import Faults, Reply, redirect
 
@@ -126,6 +127,15 @@ def test_a_list_that_goes_in_circles_is_a_failure(server: Faults, catalog: Glanc
     assert [next(listed).id for _ in range(3)] == ["0", "1", "2"]
     with pytest.raises(CatalogUnavailable, match="again and again"):
         next(listed)
+
+
+def test_what_keystone_says_of_an_error_is_not_repeated(server: Faults) -> None:
+    said = {"error": {"code": 403, "message": "s3cret is not allowed"}}
+    server.answer("/v3", Reply(json.dumps(said).encode(), status=403))
+    auth = v3.Password(server.url("/v3"), username="u", password="s3cret", project_name="p")
+    failure = GlanceCatalog.from_session(session.Session(auth)).find("noble", NOBODY).failure()
+    assert isinstance(failure, CatalogUnavailable)
+    assert "s3cret" not in str(failure)
 
 
 def test_what_is_no_json_is_a_failure(server: Faults, catalog: GlanceCatalog) -> None:

@@ -647,3 +647,18 @@ def test_a_size_may_be_written_as_bytes_or_with_a_suffix(written: object) -> Non
 def test_what_is_no_size_is_told(written: object) -> None:
     with pytest.raises(SettingsError, match=r"landing.max_size: expected bytes, or a text like 20G"):
         read_settings({"landing": {"max_size": written}}, {"HOME": "/home/me"})
+
+
+@dataclass(frozen=True)
+class Careless:
+    password: str
+    endpoint: str
+
+    def __post_init__(self) -> None:
+        raise ValueError(f"{self.password} is not taken at {self.endpoint}")
+
+
+def test_what_a_third_partys_check_says_is_told_without_secrets() -> None:
+    with pytest.raises(SettingsError) as wrong:
+        read_table(Careless, {"password": "s3cret", "endpoint": "http://u:p@host/a"}, "handlers.careless")
+    assert str(wrong.value) == "handlers.careless: *** is not taken at http://***@host/a"
