@@ -1,39 +1,17 @@
-"""A word to whoever waits: for a server, or for another fetch.
+"""Tells an observer what a fetch waits for, while it waits."""
 
-For a server it is a record of the logger `lading.waiting`, at the level INFO: a program sees it in its log, and the
-command line shows it on a terminal. For another fetch it is the request's observer that is told.
-"""
-
-import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
-from urllib.parse import urlsplit
 
 from lading.adapters.transfer.pipeline import join
 from lading.ports.observer import SupportsWaiting
 
-__all__ = ["LOGGER", "told_while_waiting", "waiting"]
+__all__ = ["told_while_waiting"]
 
-LOGGER: Final = logging.getLogger("lading.waiting")
-_QUIET_SECONDS: Final = 2.0
-"""What takes no longer is not worth a word."""
 _PAUSE_SECONDS: Final = 1.0
-
-
-@contextmanager
-def waiting(url: str) -> Iterator[None]:
-    """Says which server is waited for, if the block takes longer than two seconds. Of the URL nothing else is told."""
-    scheme, netloc, *_ = urlsplit(url)
-    timer = threading.Timer(_QUIET_SECONDS, LOGGER.info, [f"waiting for {scheme}://{netloc.rpartition('@')[2]}"])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 @contextmanager
