@@ -43,8 +43,8 @@ def fetch(target: Path, *urls: str, network: NetworkPolicy = DIRECT, connections
     return handler.fetch(Work(str(target), replace(IMAGE, locations=locations), locations[0]))
 
 
-def trusting(nginx: Nginx) -> NetworkPolicy:
-    return NetworkPolicy(ca_file=Named(str(nginx.certificates.authority), "a test"))
+def trusting(certificates: Certificates) -> NetworkPolicy:
+    return NetworkPolicy(ca_file=Named(str(certificates.authority), "a test"))
 
 
 def test_a_plain_url_is_fetched_over_one_connection(nginx: Nginx, name: str, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_tls_is_verified_and_a_certificate_of_one_s_own_is_trusted_when_that_is_
     refused = fetch(tmp_path / "vm", url).failure()
     assert isinstance(refused, Unavailable)
     assert "certificate" in refused.reason.lower()
-    ours = trusting(nginx)
+    ours = trusting(nginx.certificates)
     assert isinstance(fetch(tmp_path / "vm", url, network=ours), Success)
 
 
@@ -105,8 +105,7 @@ def test_a_certificate_that_is_wrong_for_good_is_tried_once(tmp_path: Path) -> N
 def test_without_a_digest_an_end_without_tls_s_farewell_is_none(tmp_path: Path) -> None:
     """Whoever is in between can end a connection, and so an image whose length nobody told."""
     ours = certificates(tmp_path)
-    tls = ssl.create_default_context(cafile=str(ours.authority))
-    handler = HttpHandler(HttpOptions(5, 5, tls), Transfer(MemoryVerifiedFiles()), first_wait=0.01)
+    handler = HttpHandler(HttpOptions(5, 5, trusting(ours)), Transfer(MemoryVerifiedFiles()), first_wait=0.01)
     with TlsServer(ours, b"HTTP/1.0 200 OK\r\n\r\n" + DATA) as server:
         work = Work(str(tmp_path / "vm"), Image("id"), Location(server.url))
         assert "broke off" in handler.fetch(work).failure().reason
@@ -114,7 +113,7 @@ def test_without_a_digest_an_end_without_tls_s_farewell_is_none(tmp_path: Path) 
 
 
 def test_a_redirect_from_https_to_http_is_not_followed(nginx: Nginx, name: str, tmp_path: Path) -> None:
-    ours = trusting(nginx)
+    ours = trusting(nginx.certificates)
     refused = fetch(tmp_path / "vm", nginx.url(f"elsewhere/{name}", tls=True), network=ours)
     assert "https to http" in str(refused)
 
