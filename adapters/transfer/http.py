@@ -188,6 +188,7 @@ class HttpConnection:
         self._options = options
         self._digest_decides = digest_decides
         self._watch = Watch(options.stall_seconds, options.first_byte_seconds)
+        self._is_aborted = False
         self.was_redirected = False
         """The last request ended at another URL than the one that was asked for."""
         self._connection: http.client.HTTPConnection | None = None
@@ -267,6 +268,8 @@ class HttpConnection:
         if fresh:
             self.close()
             self._connect(parts)
+        if self._is_aborted:  # while it connected, when there was nothing to shut down
+            raise SourceBroken("it was aborted")
         assert self._connection is not None  # noqa: S101 - connected just now, or reusable
         self._connection.response_class = partial(Response, self._watch)  # type: ignore[assignment] # it makes one
         path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
@@ -327,6 +330,7 @@ class HttpConnection:
 
     def abort(self) -> None:
         """From another thread: have what waits for the server fail, now."""
+        self._is_aborted = True
         if (wire := self._wire) is not None:
             with contextlib.suppress(OSError):
                 wire.shutdown(socket.SHUT_RDWR)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
 from lading.adapters.transfer.mirrors import Changed, Mirrors, RangeReader
@@ -130,8 +130,8 @@ class RemoteSource:
     def _by_several(self, offset: int, total: int, free: Callable[[], bytearray]) -> Iterator[Chunk]:
         """The rest by ranges; or only some of it, when that turns out to be no faster, or a range can't be had.
 
-        The first connection stays open until the others have proved to work: servers may take no second one, or sign
-        a URL for one request.
+        The first connection stays open until the others have proved to work: servers may refuse a second one, let it
+        wait for the end of the first, or sign a URL for one request.
         """
         started, since = time.monotonic(), offset
         # Buffers are given out before the first is handed on: so many connections that one segment's worth stays free.
@@ -139,17 +139,21 @@ class RemoteSource:
         with _crew(self._mirrors, width) as crew:
             ahead: deque[_Segment] = deque()
             next_offset, continues, proven = offset, True, 0
+            # In as much time the first connection alone would bring twice as much.
+            patience = max(_TRIAL_SECONDS, 2 * width * _SEGMENT * CHUNK / max(self._rate, 1.0))
             while ahead or (continues and next_offset < total):
                 while continues and next_offset < total and len(ahead) < width:
                     segment = _Segment(next_offset, total, free)
                     crew.orders.put(segment)
                     ahead.append(segment)
                     next_offset = segment.stop
-                segment = ahead.popleft()
-                if not segment.is_whole():
+                segment, waits = ahead.popleft(), time.monotonic()
+                if not segment.is_whole(patience if proven < width else None):
                     continues = False
-                    crew.ends.set()
+                    crew.end()
+                    segment.is_whole()
                     segment.fill(self._reader)
+                patience = max(patience - (time.monotonic() - waits), 0.0)
                 yield from segment.chunks()
                 proven += 1
                 if proven == width and continues:
@@ -158,7 +162,7 @@ class RemoteSource:
                 if seconds >= _TRIAL_SECONDS and next_offset - since >= 2 * _TRIAL:
                     continues = continues and (next_offset - since) / seconds > 1.1 * self._rate
                     started, since = time.monotonic(), next_offset
-            if not crew.ends.is_set():
+            if not crew.has_ended.is_set():
                 self._reader.close()  # ranges can be had: what came of them is not to be read again
 
     def close(self) -> None:
@@ -177,6 +181,7 @@ class _Segment:
         self._filled = offset
         # No Event: the pipeline says why.
         self._done: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._has_ended = False
 
     def fill(self, reader: RangeReader) -> None:
         """Reads what is missing. Raises SourceBroken; what came before that stays."""
@@ -192,10 +197,13 @@ class _Segment:
         """Ends the crew's work on it."""
         self._done.put(None)
 
-    def is_whole(self) -> bool:
-        """Waits for the crew's work on it to end. Tells whether all of it came. To be called once."""
-        self._done.get()
-        return self._filled == self.stop
+    def is_whole(self, seconds: float | None = None) -> bool:
+        """Waits for the crew's work on it to end, at most so long. Tells whether all of it came."""
+        if not self._has_ended:
+            with suppress(queue.Empty):
+                self._done.get(timeout=seconds)
+                self._has_ended = True
+        return self._has_ended and self._filled == self.stop
 
     def chunks(self) -> Iterator[Chunk]:
         offset = self.offset
@@ -206,21 +214,27 @@ class _Segment:
 
 class _Crew(NamedTuple):
     orders: "queue.SimpleQueue[_Segment | None]"
-    ends: threading.Event
-    """When set, segments that no thread has begun are left unfilled."""
+    readers: list[RangeReader]
+    has_ended: threading.Event
+
+    def end(self) -> None:
+        """Ends the work on all segments, those that are begun too; what came of them stays."""
+        self.has_ended.set()
+        for reader in self.readers:
+            reader.abort()
 
 
 @contextmanager
 def _crew(mirrors: Mirrors, count: int) -> Iterator[_Crew]:
     """Threads that fill segments, each over a connection of its own; none is left when the block ends."""
-    crew = _Crew(queue.SimpleQueue(), threading.Event())
     # What they can't have is asked for over the first connection, whose patience counts.
     readers = [RangeReader(mirrors, position, tries=_TRIES) for position in range(count)]
+    crew = _Crew(queue.SimpleQueue(), readers, threading.Event())
 
     def work(reader: RangeReader) -> None:
         while (segment := crew.orders.get()) is not None:
             try:
-                if not crew.ends.is_set():
+                if not crew.has_ended.is_set():
                     segment.fill(reader)
             except SourceBroken as failure:
                 _log.info("a range is left to the first connection: %s", failure)

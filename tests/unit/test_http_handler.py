@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -54,6 +55,8 @@ from lading.adapters.verifications.memory import MemoryVerifiedFiles
 from lading.domain.failures import FetchFailure
 
 MEBIBYTE = 1 << 20
+GUARD = 60.0
+"""Seconds after which something hangs."""
 DATA = os.urandom(3 * MEBIBYTE + 17)
 IMAGE = Image("id", size=len(DATA), disk_format="raw", digest=Digest("sha256", hashlib.sha256(DATA).hexdigest()))
 
@@ -600,6 +603,15 @@ def test_a_refused_second_request_leaves_the_first_one(
 ) -> None:
     url = server.answer("/x", Reply(BIG), second)
     assert isinstance(fetch(target, url, image=image, connections=4), Success)
+    assert target.read_bytes() == BIG
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_server_of_one_connection_at_a_time_is_read_by_the_first(server: Faults, target: Path) -> None:
+    url = server.answer("/x", Reply(BIG), Reply(BIG, after=BEFORE_THE_HEAD, then=STALL))
+    with ThreadPoolExecutor(1) as thread:
+        fetching = thread.submit(fetch, target, url, image=BIG_IMAGE, connections=4, stall=600, first_byte=600)
+        assert isinstance(fetching.result(GUARD), Success)
     assert target.read_bytes() == BIG
 
 
