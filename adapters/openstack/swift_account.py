@@ -72,7 +72,7 @@ def sign_in(auth_url: str, user: str, key: str, network: NetworkPolicy, limits: 
     elif not colon:
         raise ValueError("its credentials are no account:user:key")
     elif version.startswith("v2"):
-        auth = v2.Password(auth_url, name, key, tenant_name=project)
+        auth = v2.Password(auth_url, username=name, password=key, tenant_name=project)
     else:
         auth = v3.Password(
             auth_url,

@@ -144,6 +144,13 @@ def test_a_mistake_in_a_variable_is_told_with_its_name(
     assert told in fault(None)
 
 
+def test_the_clouds_of_one_process_share_no_credentials(tmp_path: Path) -> None:
+    configure(tmp_path, f"clouds: {{gold: {{{LOGIN}}}}}")
+    connect_cloud("gold")
+    configure(tmp_path, "clouds: {gold: {auth: {auth_url: 'http://127.0.0.1:1/v3', username: me}}}")
+    assert ".auth.password: missing" in fault()
+
+
 # Certificates and proxies: the API's are the data's.
 
 
