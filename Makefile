@@ -58,7 +58,7 @@ check: $(READY) lowest  ## everything that needs no run: style, types, imports, 
 	@$(BIN)/pytest --quiet --doctest-modules domain ports adapters
 
 # requirements/lowest.txt comes from pyproject.toml (tests/integration/test_packaging.py compares them), by
-# uv pip compile --resolution lowest-direct --python-version 3.11 --all-extras --group test --generate-hashes \
+# uv pip compile --universal --resolution lowest-direct --python-version 3.11 --all-extras --group test --generate-hashes \
 #     --no-header --no-annotate pyproject.toml --output-file requirements/lowest.txt, without a file of that name there.
 lowest: $(LOWEST_READY)  ## a part of the tests with the lowest version of each package that pyproject.toml allows
 	@PYTHONDONTWRITEBYTECODE=1 $(LOWEST)/bin/pytest --quiet -p no:cacheprovider $(LOWEST_TESTS)

@@ -327,6 +327,33 @@ def refusal(locks: Locks) -> str:
     return str(refused.value)
 
 
+CROWD: Final = """
+import os, sys
+from pathlib import Path
+from lading.adapters.locks.file import FileLocks
+
+locks, inside, met = FileLocks(Path(sys.argv[1], "locks")), Path(sys.argv[1], "inside"), 0
+for _ in range(200):
+    with locks.hold("a"):
+        try:
+            os.close(os.open(inside, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            met += 1
+        else:
+            inside.unlink()
+print(met)
+"""
+
+
+def test_of_several_processes_one_at_a_time_holds_it(tmp_path: Path) -> None:
+    """Each removes the lock's file when it is done, while the others wait for it: filelock before 3.30 let two in."""
+    crowd = [
+        subprocess.Popen([sys.executable, "-c", CROWD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    assert [each.communicate(timeout=4 * GUARD)[0] for each in crowd] == ["0\n"] * 4
+
+
 def told_to_nobody(folder: Path) -> str:
     """What another user is told who takes the lock."""
     import filelock  # noqa: F401, PLC0415 - that user may be unable to read it
