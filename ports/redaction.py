@@ -99,7 +99,7 @@ def _redacted_parts(url: str, *, has_tail: bool) -> str:
         if stop[0] in {"?", "#"}:
             if is_within or has_tail:
                 return "".join((*parts, url[place : stop.end()], _MASK))
-        elif not (is_opaque and is_within):
+        elif not (is_opaque and is_within and url[stop.start() - 1] in "=,"):  # which is a part of the path
             is_within = is_within or not is_opaque
             at = _end_of_userinfo(url, stop, last_at)
             if at >= 0:
