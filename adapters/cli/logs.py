@@ -15,7 +15,7 @@ from lading.adapters.cli.output import printable
 from lading.adapters.tables import secret_values
 from lading.ports.failures import LadingError
 
-__all__ = ["exception_lines", "log_raised", "log_to_stderr"]
+__all__ = ["exception_lines", "log_to_stderr"]
 
 _log = logging.getLogger(__name__)
 _CLIENTS: Final = ("OS_", "AWS_", "LADING_")
@@ -38,7 +38,7 @@ class _Formatter(logging.Formatter):
 
 
 def log_to_stderr(verbosity: int) -> None:
-    """Log warnings; with 1 what happens too, with 2 everything. What threads raise is logged too."""
+    """Log warnings; with 1 what happens too, with 2 everything. What threads and destructors raise is logged too."""
     keep_secret(secret_values({name: text for name, text in os.environ.items() if name.startswith(_CLIENTS)}))
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter())
@@ -47,7 +47,8 @@ def log_to_stderr(verbosity: int) -> None:
     if sys.stderr.isatty():
         logging.getLogger("lading.waiting").setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
-    threading.excepthook = log_raised
+    threading.excepthook = _log_raised
+    sys.unraisablehook = _log_raised
     if not verbosity:
         # What it says of an unsafe image, at length and in the image's words, the refusal says too.
         logging.getLogger("oslo_utils.imageutils").setLevel(logging.CRITICAL)
@@ -83,7 +84,7 @@ def _words(error: BaseException) -> str:
     return ""
 
 
-def log_raised(raised: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> None:
+def _log_raised(raised: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> None:
     """Log what a thread or a destructor raised: Python would print it with its words."""
     error = raised.exc_value
     _log.warning("%s was raised where nothing handles it", raised.exc_type.__name__)

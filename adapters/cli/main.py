@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -18,7 +19,6 @@ from lading.adapters.cli.handlers import handlers
 from lading.adapters.cli.logs import exception_lines
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, complain, printable
-from lading.adapters.cli.signals import EndingSignals, Terminated
 from lading.adapters.cli.streams import OutputLost, let_go, take_over
 from lading.adapters.cli.targets import ls, mv, rm, show
 from lading.adapters.cli.upkeep import forget, recover, verify
@@ -34,6 +34,7 @@ _EXHAUSTED: Final = {
     errno.EDQUOT: "make room within the quota",
 }
 """What is no bug, wherever it happens, and what to do."""
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,12 +50,12 @@ for command in (fetch, explain, rm, mv, ls, show, verify, recover, forget, handl
 def main() -> NoReturn:
     """Run the command line; every outcome ends here, as a message and an exit code."""
     take_over()
-    signals = EndingSignals()
-    signals.handle()
+    for number in _SIGNALS:
+        # Whoever has it ignored, as nohup does, means it.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
-        code = _run()
-        signals.finish()
-        sys.exit(code)
+        sys.exit(_run())
     finally:
         let_go()
 
@@ -62,16 +63,19 @@ def main() -> NoReturn:
 def _run() -> int:
     code: int
     try:
-        # What a command returns is None; `--help` and `--version` return their exit code.
-        code = cli.main(prog_name="lading", standalone_mode=False) or Exit.DONE
-        sys.stdout.flush()
+        try:
+            # What a command returns is None; `--help` and `--version` return their exit code.
+            code = cli.main(prog_name="lading", standalone_mode=False) or Exit.DONE
+            sys.stdout.flush()
+        finally:
+            _restore_signals()
     except click.ClickException as error:
         code = _misused(error)
     except (KeyboardInterrupt, click.Abort):
         code = _ended(
             "interrupted", "interrupted; what can be gone on with is kept, the rest is gone", Exit.INTERRUPTED
         )
-    except Terminated as ended:
+    except _Terminated as ended:
         told = f"ended by {ended.signal.name}; what can be gone on with is kept, the rest is gone"
         code = _ended("interrupted", told, 128 + ended.signal)
     except OutputLost as lost:
@@ -145,3 +149,26 @@ def _is_somewhere() -> bool:
         return bool(Path.cwd())
     except FileNotFoundError:
         return False
+
+
+class _Terminated(SystemExit):
+    """The end by a signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.signal = signal.Signals(number)
+
+
+def _interrupt(number: int, _frame: object) -> NoReturn:
+    """End by unwinding, so that nothing is left behind. A second signal ends at once, and leaves it to recovery."""
+    _restore_signals()
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise _Terminated(number)
+
+
+def _restore_signals() -> None:
+    """Have the signals end this process as they end any other; what comes now is no time to unwind from."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _interrupt:
+            signal.signal(number, signal.SIG_DFL)

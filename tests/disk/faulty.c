@@ -8,8 +8,8 @@
  *   FAULTY_DISK_LOG         a file; each counted call appends `number call path` to it before it happens
  *   FAULTY_DISK_KILL_AT     N: SIGKILL just before the Nth call
  *   FAULTY_DISK_KILL_AFTER  N: SIGKILL just after it
- *   FAULTY_DISK_SIGNAL      the number of another signal than SIGKILL; or, as in `15+`, one that comes again at each
- *                           further call
+ *   FAULTY_DISK_SIGNAL      signal:first:last: the process gets that signal just before each call from the first to the
+ *                           last; no last: before all further ones
  *   FAULTY_DISK_FAIL        errno:calls:first:last[:path], as in `5:write,pwrite*:2:2` or `28:*:7::*.sqlite*`: of the
  *                           calls whose name matches one of the patterns (with commas between them) and whose path
  *                           matches `path` (fnmatch(3), in which * takes slashes too), those from the first to the last
@@ -48,9 +48,8 @@ static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 static char folders[FOLDERS][PATH_MAX];
 static int folder_count;
 static char log_path[PATH_MAX];
-static long count, kill_at, kill_after;
-static int sent;
-static bool again;
+static long count, kill_at, kill_after, signal_first, signal_last;
+static int signal_number;
 static struct {
     int error;
     char calls[256];
@@ -81,6 +80,15 @@ static void order_folders(const char *text)
     }
 }
 
+static void order_signal(const char *text)
+{
+    char copy[64], *rest = copy, *field;
+    snprintf(copy, sizeof copy, "%s", text);
+    signal_number = (field = strsep(&rest, ":")) ? atoi(field) : 0;
+    signal_first = (field = strsep(&rest, ":")) ? atol(field) : 1;
+    signal_last = (field = strsep(&rest, ":")) && *field ? atol(field) : LONG_MAX;
+}
+
 static void order_fault(const char *text)
 {
     char copy[sizeof fault.calls + PATH_MAX + 64], *rest = copy, *field;
@@ -101,8 +109,7 @@ void faulty_disk_arm(void)
     snprintf(log_path, sizeof log_path, "%s", variable("FAULTY_DISK_LOG"));
     kill_at = atol(variable("FAULTY_DISK_KILL_AT"));
     kill_after = atol(variable("FAULTY_DISK_KILL_AFTER"));
-    sent = atoi(variable("FAULTY_DISK_SIGNAL"));
-    again = strchr(variable("FAULTY_DISK_SIGNAL"), '+');
+    order_signal(variable("FAULTY_DISK_SIGNAL"));
     order_fault(variable("FAULTY_DISK_FAIL"));
     count = 0;
     pthread_mutex_unlock(&turn);
@@ -189,18 +196,10 @@ static bool at_names(char *path, int folder, const char *name, int new_folder, c
 
 /* ---- What becomes of it ---- */
 
-/* Whether this call is the chosen one, or a further one where each is. */
-static bool is_meant(long number)
+__attribute__((noreturn)) static void die(void)
 {
-    return number && (count == number || (again && count > number));
-}
-
-/* The end, unless another signal is asked for. */
-static void die(void)
-{
-    do
-        syscall(SYS_kill, (long)getpid(), sent ? sent : SIGKILL);
-    while (!sent);
+    for (;;)
+        syscall(SYS_kill, (long)getpid(), SIGKILL);
 }
 
 /* By raw calls: those below would count. A log with gaps would prove nothing, so that is the end. */
@@ -234,11 +233,13 @@ static bool begin(const char *call, const char *path)
     count++;
     if (log_path[0])
         append(call, path);
-    if (is_meant(kill_at))
+    if (count == kill_at)
         die();
+    if (signal_number && count >= signal_first && count <= signal_last)
+        syscall(SYS_kill, (long)getpid(), (long)signal_number);
     bool fails = fault.error && matches(call, path) && ++fault.matched >= fault.first && fault.matched <= fault.last;
     if (fails) {
-        if (is_meant(kill_after))
+        if (count == kill_after)
             die();
         pthread_mutex_unlock(&turn);
     }
@@ -248,10 +249,8 @@ static bool begin(const char *call, const char *path)
 
 static long finish(long answer)
 {
-    int kept = errno;
-    if (is_meant(kill_after))
+    if (count == kill_after)
         die();
-    errno = kept;
     pthread_mutex_unlock(&turn);
     return answer;
 }

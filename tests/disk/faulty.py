@@ -10,7 +10,6 @@ What counts as a call, and what isn't seen, is said in faulty.c.
 """
 
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -60,13 +59,9 @@ class FaultyDisk:
         """The child is killed just after its call of that number."""
         return {**self._counted, "FAULTY_DISK_KILL_AFTER": str(number)}
 
-    def signal_at(self, number: int, sent: signal.Signals, *, again: bool = False) -> Mapping[str, str]:
-        """The child gets the signal just before its call of that number; `again`: and before each further call."""
-        return {**self.kill_at(number), "FAULTY_DISK_SIGNAL": f"{sent:d}{'+' if again else ''}"}
-
-    def signal_after(self, number: int, sent: signal.Signals, *, again: bool = False) -> Mapping[str, str]:
-        """The same, just after its call of that number."""
-        return {**self.kill_after(number), "FAULTY_DISK_SIGNAL": f"{sent:d}{'+' if again else ''}"}
+    def signal(self, number: int, first: int, last: int | None = None) -> Mapping[str, str]:
+        """The child gets the signal just before each call from the first to the last, or each from the first on."""
+        return {**self._counted, "FAULTY_DISK_SIGNAL": f"{number:d}:{first}:{last or ''}"}
 
     def fail(
         self, error: int, calls: str = "*", first: int = 1, last: int | None = None, *, path: str = "*"

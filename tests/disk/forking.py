@@ -86,8 +86,7 @@ class Forks:
 def serve() -> None:
     """Carry out each order in a child. What that had to load, the next ones have."""
     answers = os.dup(1)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end_early)
+    faulthandler.enable()
     for line in sys.stdin:
         order: Order = json.loads(line)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as loaded:
@@ -130,7 +129,7 @@ def _carry_out(order: Order, out: BinaryIO, err: BinaryIO, loaded: BinaryIO) -> 
     os.environ.clear()
     os.environ.update(order["variables"])
     os.chdir(order["folder"])
-    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have it ignored
     ctypes.CDLL(None).faulty_disk_arm()
     code = _run(order["arguments"])
     # Python's end, less the unloading: whatever closes a file or a database when it goes does so here.
@@ -143,6 +142,8 @@ def _carry_out(order: Order, out: BinaryIO, err: BinaryIO, loaded: BinaryIO) -> 
 
 
 def _run(arguments: list[str]) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end_early)
     from lading.__main__ import main  # noqa: PLC0415 - by the child, as all that it needs
 
     sys.argv = ["lading", *arguments]
