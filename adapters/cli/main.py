@@ -161,7 +161,11 @@ class _Terminated(SystemExit):
 
 def _interrupt(number: int, _frame: object) -> NoReturn:
     """End by unwinding, so that nothing is left behind. A second signal ends at once, and leaves it to recovery."""
-    _restore_signals()
+    is_second = any(signal.getsignal(each) is signal.SIG_DFL for each in _SIGNALS)
+    # The others keep this handler: Python complains of a signal that is pending when its handler goes.
+    signal.signal(number, signal.SIG_DFL)
+    if is_second:
+        signal.raise_signal(number)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise _Terminated(number)
