@@ -11,7 +11,7 @@ from typing import Final
 
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 TRIES: Final = 100 * int(os.environ.get("LADING_TORTURE") or 8)
-HANGING_SECONDS: Final = 20
+HANGING_SECONDS: Final = 60
 PROGRAM: Final = """
 import faulthandler, itertools, random, signal, sys, threading
 from lading.adapters.transfer import pipeline
