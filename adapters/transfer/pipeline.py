@@ -21,7 +21,7 @@ CHUNK: Final = 1 << 20
 BUFFERS: Final = 24
 """As many go round: a source may hold so many at a time, and no more."""
 _spare: Final[deque[bytearray]] = deque(maxlen=BUFFERS)
-"""Buffers of pipelines that are done, for those to come: allocating them anew each time leaves a heap in pieces."""
+"""Buffers of pipelines that are done, for those to come: new ones each time fragment the heap."""
 
 
 class Chunk(NamedTuple):

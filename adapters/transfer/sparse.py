@@ -62,7 +62,7 @@ def clone(source: int, target: int) -> bool:
 
 
 def can_clone(source: int, folder: str) -> bool:
-    """Whether a file in the folder could share the source's blocks. One without a name is cloned and let go."""
+    """Whether a file in the folder could share the source's blocks. A file without a name is cloned to, and closed."""
     if not hasattr(os, "O_TMPFILE"):
         return False
     try:

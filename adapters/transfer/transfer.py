@@ -213,12 +213,13 @@ class Transfer:
         return Audit.of(work.image, verify=self._rules.verify, inspect=False)
 
     def _foreseen(self, work: Work, source: Source, told: str) -> Result[str, Refusal]:
+        """What is told, if the source has what the catalog promises, as far as can be seen, and there is room for it."""
         with closing(source):
-            return self._audit(work, source).bind(
-                lambda _: answering(
-                    work.target, "looked at", lambda: self._foreseen_room(work, source).map(lambda _: told)
-                )
-            )
+            audit = self._audit(work, source)
+            if isinstance(audit, Failure):
+                return Failure(audit.failure())
+            room = answering(work.target, "looked at", lambda: self._foreseen_room(work, source))
+        return room.map(lambda _: told)
 
     def _foreseen_room(self, work: Work, source: Source) -> Result[None, Refusal]:
         if isinstance(source, FileSource) and can_clone(source.descriptor, os.path.dirname(work.target)):

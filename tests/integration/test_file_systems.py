@@ -236,9 +236,7 @@ def test_a_move_to_a_full_file_system_leaves_everything_as_it_was(small_disk: Pa
     assert os.listdir(small_disk) == []
 
 
-def test_a_file_system_where_nothing_can_be_published_is_told_before_the_first_byte(
-    exfat: Path, tmp_path: Path
-) -> None:
+def test_a_file_system_without_safe_names_is_refused_before_the_first_byte(exfat: Path, tmp_path: Path) -> None:
     opened: list[Start] = []
 
     def source(start: Start) -> Result[Source, Refusal]:

@@ -103,7 +103,7 @@ def test_a_guest_that_starts_while_its_disk_is_copied_away_keeps_it(tmp_path: Pa
     assert (disk.exists(), os.listdir(small_disk)) == (True, [])
 
 
-def test_a_guest_that_starts_while_its_disk_is_fetched_anew_keeps_it(tmp_path: Path) -> None:
+def test_a_guest_that_starts_while_its_disk_is_replaced_keeps_it(tmp_path: Path) -> None:
     source, disk = tmp_path / "source", tmp_path / "vm"
     source.write_bytes(os.urandom(2 * MEBIBYTE))
     disk.write_bytes(b"a guest's")

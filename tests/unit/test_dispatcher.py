@@ -225,7 +225,7 @@ def test_without_a_clock_it_is_recorded_when_it_landed_in_utc() -> None:
     assert association.landed_at.utcoffset() == timedelta(0)
 
 
-def test_what_was_copied_from_another_target_is_recorded_so_also_when_it_is_read_again() -> None:
+def test_a_copy_of_another_target_stays_recorded_as_that_copy() -> None:
     associations = store()
     dispatcher(Pool(fetches=lambda _: Success(Landing("copy", copied_from="/vms/2"))), associations=associations).fetch(
         REQUEST
