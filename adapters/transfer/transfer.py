@@ -213,7 +213,7 @@ class Transfer:
         return Audit.of(work.image, verify=self._rules.verify, inspect=False)
 
     def _foreseen(self, work: Work, source: Source, told: str) -> Result[str, Refusal]:
-        """What is told, if the source has what the catalog promises, as far as can be seen, and there is room for it."""
+        """The words, if the source has what the catalog promises, as far as can be seen, and there is room for it."""
         with closing(source):
             audit = self._audit(work, source)
             if isinstance(audit, Failure):
