@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,6 +25,8 @@ MEBIBYTE = 1 << 20
 @contextmanager
 def running_guest(disk: Path, *options: str) -> Iterator[None]:
     """QEMU's block layer has the disk open, as it has a running guest's, and has said so."""
+    if shutil.which("qemu-io") is None:
+        pytest.skip("needs qemu-io, of qemu-utils")
     with subprocess.Popen(
         ["qemu-io", *options, "-f", "raw", str(disk)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as guest:
