@@ -1,6 +1,7 @@
 """`lading recover`, `lading forget` and `lading verify`: what was cut off, and what has changed since."""
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -130,6 +131,8 @@ def _tell(session: Session, found: Recovered) -> None:
     where = f" to {intent.destination}" if intent.destination else ""
     more = f", {size_text(found.kept)} of it had come" if found.kept else ""
     why = f": {masked(found.reason)}" if found.reason else ""
+    if found.outcome is Outcome.UNRESOLVED:
+        why += f"; `lading recover --discard {shlex.quote(intent.target)}` gives it up"
     say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{more}{why}")
 
 

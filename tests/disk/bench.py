@@ -20,7 +20,7 @@ from lading.adapters.associations.file import FileAssociations
 from lading.adapters.database import Database
 from lading.adapters.documents import image_from_document
 from lading.adapters.journals.file import FileJournal
-from lading.adapters.transfer.opening import fingerprint
+from lading.adapters.transfer.opening import fingerprint, folder_identity
 from lading.adapters.transfer.partial import facts, part_path
 from lading.ports.journal import Intent, Verb
 
@@ -104,7 +104,12 @@ class Bench:
         image = image_from_document(document).unwrap()
         location = next(each for each in image.locations if each.scheme == "http")
         image = replace(image, locations=())
-        notes = {"part": facts(Work(target, image, location), '"1"')}
+        file, folder = fingerprint(part_path(target)), folder_identity(str(Path(target).parent))
+        notes = {
+            "part": facts(Work(target, image, location), '"1"'),
+            "temporary": list(file),
+            "folder": list(folder) if folder else None,
+        }
         intent = Intent(target, Verb.FETCH, "http", datetime.now(UTC), image, location, notes=notes)
         with closing(Database(self.top / "state" / DATABASE)) as database:
             FileJournal(database).begin(intent).unwrap()

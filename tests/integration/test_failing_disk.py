@@ -121,3 +121,18 @@ def test_a_call_that_fails_changes_nothing_or_leaves_nothing_to_do_but_try_again
 @pytest.mark.parametrize("name", ["fetch", "mv", "rm"])
 def test_a_disk_that_fails_for_good_damages_nothing(benches: Sequence[Bench], name: str) -> None:
     assert [*tried(benches, SCENES[name], for_good=True)] == []
+
+
+@pytest.mark.parametrize("name", ["fetch --force", "fetch --force by http"])
+def test_a_replacement_whose_folder_cannot_be_flushed_is_done_and_says_so(benches: Sequence[Bench], name: str) -> None:
+    bench, scene = benches[0], SCENES[name]
+    bench.prepare(scene)
+    bench.disk.calls()
+    assert bench.run(scene, bench.disk.counted()).returncode == 0
+    calls, after = bench.disk.calls(), bench.state()
+    replaced = next(at for at, call in enumerate(calls) if call.name == "renameat")
+    flush = next(call for call in calls[replaced:] if call.name == "fsync")
+    bench.prepare(scene)
+    done = bench.run(scene, bench.disk.fail(errno.EIO, first=flush.number, last=flush.number))
+    assert (done.returncode, bench.state()) == (0, after)
+    assert "is replaced, but its folder can't be flushed" in done.stderr

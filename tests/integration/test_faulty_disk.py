@@ -184,6 +184,19 @@ def test_a_process_that_makes_fewer_calls_is_not_killed(disk: FaultyDisk, folder
     assert len(disk.calls()) == 3
 
 
+def test_the_process_gets_a_signal_before_each_of_the_calls(disk: FaultyDisk, folder: Path) -> None:
+    program = """
+import signal
+signal.signal(signal.SIGTERM, lambda *_: print("SIGTERM", len(os.listdir(disk))))
+for name in "abcd":
+    (disk / name).mkdir()
+"""
+    assert run(program, folder, disk.signal(signal.SIGTERM, 2, 3)).stdout == "SIGTERM 2\nSIGTERM 3\n"
+    for each in folder.iterdir():
+        each.rmdir()
+    assert run(program, folder, disk.signal(signal.SIGTERM, 4)).stdout == "SIGTERM 4\n"
+
+
 FIVE_WRITES = """
 file = os.open(disk / "a", os.O_CREAT | os.O_RDWR)
 for byte in b"12345":

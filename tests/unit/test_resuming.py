@@ -562,6 +562,18 @@ def test_a_file_that_is_not_noted_is_neither_resumed_nor_removed(either: Host) -
     either.assert_landed(resumed=0)
 
 
+def test_a_temporary_file_that_another_process_writes_to_is_not_touched(either: Host) -> None:
+    """A target may be known to two journals."""
+    with either.part.open("w+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        failure = either.fetch().failure()
+        assert isinstance(failure, NoHandlerAvailable)
+        assert isinstance(failure.decisive, TargetFailed)
+        assert failure.decisive.reason == f"{either.target} can't be written: another process is fetching to it"
+        assert either.part.exists()
+    assert list(either.journal.list()) == []
+
+
 def test_a_target_with_the_name_of_a_temporary_file_is_refused(either: Host) -> None:
     failure = either.fetch(either.part).failure()
     assert isinstance(failure, NoHandlerAvailable)
