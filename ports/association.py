@@ -48,6 +48,10 @@ class Fingerprint(NamedTuple):
             return found.birth_ns <= max(self.mtime_ns, self.ctime_ns)
         return self.birth_ns == found.birth_ns
 
+    def may_be_in(self, folder: "Folder") -> bool:
+        """Whether the file was on the folder's disk when this was taken, as far as device numbers tell."""
+        return _may_be_one_disk(self.device, folder.device)
+
     def is_unchanged(self, found: "Fingerprint") -> bool:
         """Whether `found` is this file, with the same bytes."""
         return self.is_same_file(found) and self[2:5] == found[2:5]
@@ -71,7 +75,11 @@ class Folder(NamedTuple):
             return False
         if self.birth_ns is not None and found.birth_ns is not None:
             return self.birth_ns == found.birth_ns
-        return self.device == found.device or _UNNAMED_MAJOR in {_major(self.device), _major(found.device)}
+        return _may_be_one_disk(self.device, found.device)
+
+
+def _may_be_one_disk(device: int, other: int) -> bool:
+    return device == other or _UNNAMED_MAJOR in {_major(device), _major(other)}
 
 
 def _major(device: int) -> int:

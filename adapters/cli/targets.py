@@ -12,7 +12,7 @@ from lading.adapters.cli.arguments import PATH, complete_images, in_use_option, 
 from lading.adapters.cli.output import as_json, association_record, say, say_row, size_text, time_text, verified_text
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.transfer.opening import fingerprint
-from lading.adapters.transfer.standing import folder_conflict, is_intact, status_of
+from lading.adapters.transfer.standing import is_intact, mount_conflict, status_of
 from lading.domain.asking import ask
 from lading.domain.failures import NotAssociated
 from lading.domain.handler import Report, Reporting, State, Work
@@ -115,7 +115,7 @@ def target_report(session: Session, association: Association) -> Report:
         return _told(session, association)
     target = association.target
     try:
-        if (elsewhere := folder_conflict(target, association.folder)) is not None:
+        if (elsewhere := mount_conflict(association)) is not None:
             return Report(State.UNKNOWN, {"why": elsewhere.reason})
         if status_of(target) is None:
             return Report(State.MISSING)

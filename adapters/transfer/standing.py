@@ -14,7 +14,17 @@ from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, TargetFailed, TargetInUse, TargetOccupied, Unsupported
 from lading.ports.association import Association, Fingerprint, Folder
 
-__all__ = ["folder_conflict", "is_intact", "not_absolute", "objection", "reserved", "standing", "status_of", "use_of"]
+__all__ = [
+    "folder_conflict",
+    "is_intact",
+    "mount_conflict",
+    "not_absolute",
+    "objection",
+    "reserved",
+    "standing",
+    "status_of",
+    "use_of",
+]
 
 
 def status_of(target: str) -> os.stat_result | None:
@@ -30,19 +40,36 @@ def is_intact(association: Association, found: Fingerprint | None) -> bool:
     return found is not None and association.fingerprint is not None and association.fingerprint.is_unchanged(found)
 
 
+def mount_conflict(association: Association) -> TargetFailed | None:
+    """Why the folder that is there now says nothing about what is recorded: see `folder_conflict`. Raises OSError."""
+    target, file = association.target, association.fingerprint
+    if file is None:
+        return None
+    conflict = folder_conflict(target, association.folder)
+    if conflict is None and association.folder is None and status_of(target) is None:
+        # An earlier version recorded the file's device only.
+        there = folder_identity(os.path.dirname(target))
+        if there is not None and not file.may_be_in(there):
+            return _not_mounted(target, "on another disk than")
+    return conflict
+
+
 def folder_conflict(target: str, recorded: Folder | None) -> TargetFailed | None:
     """Why the target's folder is not the one that it was fetched to: most often nothing is mounted there.
 
     `recorded` None: only whether there is a folder at all. Raises OSError.
     """
-    folder = os.path.dirname(target)
-    found = folder_identity(folder)
+    found = folder_identity(os.path.dirname(target))
     if found is None:
-        told = f"the folder {folder} does not exist"
-    elif recorded is not None and not recorded.is_same_folder(found):
-        told = f"{folder} is another folder than the one that {target} is in"
-    else:
-        return None
+        return _not_mounted(target, None)
+    if recorded is not None and not recorded.is_same_folder(found):
+        return _not_mounted(target, "another folder than")
+    return None
+
+
+def _not_mounted(target: str, instead: str | None) -> TargetFailed:
+    folder = os.path.dirname(target)
+    told = f"{folder} is {instead} the one that {target} is in" if instead else f"the folder {folder} does not exist"
     advice = f"If it is gone for good: lading forget {shlex.quote(target)}"
     return TargetFailed(f"{told}: is its file system not mounted? {advice}")
 
@@ -84,10 +111,7 @@ def use_of(work: Work) -> TargetInUse | None:
 
 def _elsewhere(work: Work) -> TargetFailed | None:
     """Why the folder there says nothing about what is recorded for the target. Raises OSError."""
-    recorded = work.association
-    if recorded is None or recorded.fingerprint is None or work.force:
-        return None
-    return folder_conflict(work.target, recorded.folder)
+    return None if work.association is None or work.force else mount_conflict(work.association)
 
 
 def standing(work: Work) -> Result[Landing | None, Refusal]:

@@ -71,6 +71,13 @@ def test_a_folder_is_known_by_its_inode_and_birth(recorded: Folder, found: Folde
     assert recorded.is_same_folder(found) == same
 
 
+@pytest.mark.parametrize(
+    ("device", "there"), [(DISK, True), (OTHER_DISK, False), (NFS, True)], ids=["the same", "another", "numbered"]
+)
+def test_a_device_number_tells_disks_apart(device: int, *, there: bool) -> None:
+    assert BORN._replace(device=DISK).may_be_in(Folder(device, 2)) == there
+
+
 # What the system tells.
 
 
@@ -208,6 +215,16 @@ def test_what_an_earlier_version_recorded_needs_a_folder_and_no_certain_one(fold
     assert isinstance(transfer.remove(work).failure(), TargetFailed)
     folder.with_name("unmounted").rename(folder)
     assert transfer.remove(work) == Success(None)
+
+
+def test_what_an_earlier_version_recorded_on_another_disk_is_not_forgotten(folder: Path, transfer: Transfer) -> None:
+    """Beneath its mount point there is a folder, and no file."""
+    recorded = landed(transfer, folder)
+    assert recorded.fingerprint is not None
+    elsewhere = recorded.fingerprint._replace(device=OTHER_DISK, birth_ns=None)
+    (folder / "vm").unlink()
+    work = Work(recorded.target, association=replace(recorded, folder=None, fingerprint=elsewhere))
+    assert "not mounted?" in transfer.remove(work).failure().reason
 
 
 # What recovery does by it.
