@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import os
+import stat
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -264,6 +265,29 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(folder: Path, transfer
     assert isinstance(refused.failure(), TargetOccupied)
     assert target.read_bytes() == b"first"
     assert os.listdir(folder) == ["vm"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
+def test_what_appeared_goes_again_when_its_folder_is_not_flushed(
+    folder: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """Without a journal, by which it could be found again."""
+    flush = os.fsync
+
+    def flush_files(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise error
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flush_files)
+    work = Work(str(folder / "vm"), image_of(DATA))
+    try:
+        refused = transfer.land(work, "copy", lambda _: Success(StreamSource(io.BytesIO(DATA), len(DATA))))
+    except KeyboardInterrupt:
+        assert isinstance(error, KeyboardInterrupt)
+    else:
+        assert isinstance(refused.failure(), TargetFailed)
+    assert os.listdir(folder) == []
 
 
 def test_an_image_that_is_there_already_is_not_moved_again(
