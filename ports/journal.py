@@ -43,7 +43,10 @@ class Intent:
     force: bool = False
     """Whether what is at the target may be replaced."""
     notes: Mapping[str, object] = field(default_factory=dict, hash=False)
-    """The handler's own, as JSON has it: whatever it will need to find out how far it came. No credentials."""
+    """The handler's own, as JSON has it: whatever it will need to find out how far it came. No credentials.
+
+    A handler that can recover notes something before it changes anything: while it is empty, nothing can be left.
+    """
 
 
 class Journal(Protocol):
