@@ -92,9 +92,9 @@ def read_table(cls: type[_Read], table: Mapping[str, object], where: str) -> _Re
     or None. Paths come out absolute. Raises SettingsError for a key that is no field, a missing one, a value of another
     type, and for a ValueError from the dataclass's own `__post_init__`.
 
-    >>> from lading.adapters.settings import LandingSettings
-    >>> read_table(LandingSettings, {"verify": False}, "landing")
-    LandingSettings(verify=False, inspect=True, allow_unverified=True, mode='0600', max_size=None)
+    >>> from lading.adapters.settings import FileCatalogSettings
+    >>> read_table(FileCatalogSettings, {"folder": Path("/srv/catalog")}, "catalog")
+    FileCatalogSettings(folder=PosixPath('/srv/catalog'), kind='file')
     """
     table = table if isinstance(table, Table) else Table(table)
     known = {field.name: field for field in fields(cls) if field.init}  # type: ignore[arg-type]  # it is a dataclass

@@ -21,6 +21,7 @@
     inspect = true
     allow_unverified = true
     mode = "0600"
+    max_size = "200G"                               # without it any
     require_space = true
     [network]
     proxy = "http://proxy.example:3128"             # instead of http_proxy, https_proxy and all_proxy
