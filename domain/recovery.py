@@ -13,7 +13,7 @@ from returns.result import Failure, Result, Success
 from lading.domain.asking import ask, value_or_raise
 from lading.domain.failures import TargetUnresolved
 from lading.domain.handler import Handler, Kept, Landing, Recoverable, Work
-from lading.domain.refusals import Refusal, TargetOccupied
+from lading.domain.refusals import Refusal, TargetInUse, TargetOccupied
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import StoreUnavailable
@@ -237,6 +237,9 @@ class Recovery:
             return Recovered(intent, Outcome.FINISHED)
         # Without force: what lies there now may have come after what was to be removed had gone.
         answer = ask(handler, work, type(None), handler.remove, replace(work, force=False))
+        if isinstance(answer, Failure) and isinstance(answer.failure(), TargetInUse):
+            # It is still there, untouched. Only a new request says that it may go all the same.
+            return Recovered(intent, Outcome.UNDONE, answer.failure().reason)
         if isinstance(answer, Failure) and isinstance(answer.failure(), TargetOccupied):
             answer = Success(None)
         if isinstance(answer, Success):

@@ -35,6 +35,7 @@ from lading import (
     NotAssociated,
     Refusal,
     StoreUnavailable,
+    TargetInUse,
     TargetOccupied,
     TargetUnresolved,
     Unavailable,
@@ -83,6 +84,10 @@ def away(*_: object) -> Result[Any, Refusal]:
 
 def occupied(*_: object) -> Result[Any, Refusal]:
     return Failure(TargetOccupied("another file is there"))
+
+
+def in_use(*_: object) -> Result[Any, Refusal]:
+    return Failure(TargetInUse("a guest has it locked"))
 
 
 def broke_off(*_: object) -> Result[Any, Refusal]:
@@ -968,6 +973,10 @@ CUTS = {
     "a removal that was recorded": Cut(REMOVING, Pool(), Outcome.FINISHED, asked=()),
     "a removal after which something else came": Cut(
         REMOVING, Pool(removes=occupied), Outcome.FINISHED, asked=("remove",), before=(RECORDED,)
+    ),
+    "a removal of what is in use": Cut(
+        REMOVING, Pool(removes=in_use), Outcome.UNDONE, "a guest has it locked", asked=("remove",),
+        before=(RECORDED,), after=(RECORDED,),
     ),
     "a removal that can't be done": Cut(
         REMOVING, Pool(removes=away), Outcome.UNRESOLVED, "the pool is away", asked=("remove",),
