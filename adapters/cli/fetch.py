@@ -23,7 +23,9 @@ from lading.adapters.cli.output import as_json, attempt_records, say, size_text,
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
 from lading.domain.attempts import FetchRequest, Previewed, Staged
+from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import NoHandlerAvailable, Tried
+from lading.domain.recovery import unresolved
 from lading.ports.context import NOBODY
 
 __all__ = ["explain", "fetch"]
@@ -138,12 +140,15 @@ def explain(
 ) -> None:
     """Show the attempts that fetching IMAGE to TARGET would make, in order, and why each would or would not do.
 
-    Touches nothing. Exits as fetch would when none would do.
+    Touches no target. Exits as fetch would when none would do, or when nothing would begin.
     """
     _limit(session, max_size)
+    session.recovers = False  # here, where what is unresolved is told as fetch would tell it
     target = _target(session, image, target)
+    dispatcher = session.container.dispatcher()
+    _require_resolved(session, dispatcher, target)
     request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, size=size)
-    foreseen = session.container.dispatcher().preview(request)
+    foreseen = dispatcher.preview(request)
     chosen = next((each for each in foreseen if each.would), None)
     if session.json:
         as_json(
@@ -160,6 +165,13 @@ def explain(
     if chosen is None:
         refused = tuple(Tried(each.handler, each.location, each.outcome.failure()) for each in foreseen)
         sys.exit(exit_code(NoHandlerAvailable(image, target, refused)))
+
+
+def _require_resolved(session: Session, dispatcher: Dispatcher, target: str) -> None:
+    """Recovers interrupted operations, as the start of every command does; ends where fetch would begin nothing."""
+    found = [each for each in dispatcher.recover() if target in {each.intent.target, each.intent.destination}]
+    if (blocked := unresolved(found)) is not None:
+        session.fail(blocked)
 
 
 def _preview_record(previewed: Previewed) -> dict[str, object]:

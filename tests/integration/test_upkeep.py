@@ -311,8 +311,10 @@ def test_what_was_cut_off_waits_until_its_disk_is_mounted(lading: Lading, kept: 
         7, True, True,
     )  # fmt: skip
     assert os.listdir(kept.disk) == [".1.lading-part"]
-    refused = lading("fetch", "jammy", "vms/1")
-    assert (refused.returncode, "lading recover --discard" in refused.stderr) == (7, True)
+    for command in ("explain", "fetch"):
+        refused = lading(command, "jammy", "vms/1")
+        assert (refused.returncode, "lading recover --discard" in refused.stderr) == (7, True)
+    assert only(lading("explain", "jammy", "vms/1", "--json"))["error"] == "target_unresolved"
     kept.mount()
     assert "2.0 MiB of it there already" in lading("fetch", "jammy", "vms/1").stdout
     assert os.listdir(kept.disk) == ["1"]
