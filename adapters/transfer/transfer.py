@@ -69,6 +69,12 @@ class Rules(NamedTuple):
     max_size: int | None = None
     """Bytes of the largest image that may land; None: any."""
 
+    def size_refusal(self, size: int | None) -> Mismatched | None:
+        """Why an image of so many bytes may not land. What is not known is no reason."""
+        if size is None or self.max_size is None or size <= self.max_size:
+            return None
+        return Mismatched(f"it has {size} bytes; [landing] max_size lets {self.max_size} land")
+
 
 ALL: Final = Rules()
 
@@ -235,9 +241,8 @@ class Transfer:
         promised = work.image.size if work.image else None
         if promised is not None and source.size not in {None, promised}:
             return Failure(Mismatched(f"it has {source.size} bytes, the catalog promises {promised}"))
-        size, most = promised or source.size or 0, self._rules.max_size
-        if most is not None and size > most:
-            return Failure(Mismatched(f"it has {size} bytes; [landing] max_size lets {most} land"))
+        if (too_large := self._rules.size_refusal(promised or source.size)) is not None:
+            return Failure(too_large)
         audit = Audit.of(work.image, verify=self._rules.verify, inspect=self._rules.inspect)
         if isinstance(audit, Success) and not self._rules.allow_unverified and audit.unwrap().promised is None:
             return Failure(Unsupported("the catalog has no digest of it, and landing.allow_unverified is false"))

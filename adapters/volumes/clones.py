@@ -175,6 +175,9 @@ class Clones:
         if promised is not None and promised > source.size * GIBIBYTE:
             told = f"volume {source.id} has {source.size} GiB, the catalog promises {promised} bytes"
             raise Fault(Mismatched(told))
+        size = promised or source.size * GIBIBYTE  # one that was registered where it lies may have 0
+        if (too_large := self._setup.transfer.rules.size_refusal(size)) is not None:
+            raise Fault(too_large)
         return _Plan(source, max(source.size, -(-(work.size or 0) // GIBIBYTE)), there)
 
     def _recorded(self, recorded: Association | None, name: str) -> Volume | None:

@@ -252,6 +252,14 @@ def test_where_nothing_may_land_unverified_nothing_is_cloned(ceph: Ceph, clone_w
     assert "allow_unverified" in reason_of(strict.fetch(clone_work))
 
 
+def test_an_image_that_is_too_large_is_not_cloned(ceph: Ceph, clone_work: Work, pool: Pool) -> None:
+    limited = handler_of(ceph, rules=Rules(max_size=len(DATA) - 1))
+    for refused in (limited.foresee(clone_work).failure(), limited.fetch(clone_work).failure()):
+        assert isinstance(refused, Mismatched)
+        assert "[landing] max_size" in refused.reason
+    assert pool.names() == []
+
+
 def test_a_snapshot_that_is_not_protected_is_cloned_only_where_clones_are_of_the_second_version(
     start_ceph: StartCeph,
 ) -> None:

@@ -32,7 +32,7 @@ from lading.adapters.handlers.cinder import CinderHandler
 from lading.adapters.handlers.settings import CinderHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.transfer.transfer import Rules, Transfer
 from lading.adapters.verifications.memory import MemoryVerifiedFiles
 from lading.adapters.volumes import attaching, bricks, names
 from lading.adapters.volumes.cinder import Cinder, Fault
@@ -239,6 +239,19 @@ def test_a_device_is_handed_over_and_left_to_whoever_uses_it(
     assert handler.verify(work).unwrap().verified
     assert handler.remove(work) == Success(None)
     assert (list(cinder.volumes), cinder.attachments) == ([volume(cloning)], {})
+
+
+@pytest.mark.parametrize("size", [len(DATA), None])
+def test_an_image_that_is_too_large_is_not_cloned(
+    connect: Callable[[], Adapter], cinder: StandIn, cloning: Work, size: int | None
+) -> None:
+    transfer = Transfer(MemoryVerifiedFiles(), Rules(max_size=len(DATA) - 1))
+    limited = CinderHandler(CinderHandlerSettings(host=HOST), setup_of(transfer), connect)
+    work = replace(cloning, image=replace(IMAGE, size=size))
+    for refused in (limited.foresee(work).failure(), limited.fetch(work).failure()):
+        assert isinstance(refused, Mismatched)
+        assert "[landing] max_size" in refused.reason
+    assert list(cinder.volumes) == [volume(cloning)]
 
 
 def test_a_device_is_connected_again_when_the_host_was_restarted(
