@@ -33,7 +33,8 @@ class _Carried(threading.local):
 class NativeImageHandler(ImageHandler):
     """An ImageHandler that has a Handler do the work, makes a boolean of its Result, and logs a refusal.
 
-    `force=True` among a fetch's keyword arguments lets it replace what is at the path.
+    `force=True` among a fetch's keyword arguments lets it replace what is at the path; `even_if_in_use=True` lets any
+    operation take away what another program has locked.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class NativeImageHandler(ImageHandler):
     ) -> bool:
         asker = context_from_request(context, user_id, project_id)
         work = self._work(asker, image_id, image_meta, path, location).map(
-            lambda work: replace(work, force=bool(kwargs.get("force")))
+            lambda work: replace(_as_meant(work, kwargs), force=bool(kwargs.get("force")))
         )
         return self._has_landed(path, work, self.handler.fetch)
 
@@ -104,7 +105,7 @@ class NativeImageHandler(ImageHandler):
     ) -> bool:
         asker = context_from_request(context, user_id, project_id)
         work = self._work(asker, image_id, image_meta, path, location).map(_as_recorded)
-        return self._is_done(path, work.bind(self.handler.remove))
+        return self._is_done(path, work.bind(lambda work: self.handler.remove(_as_meant(work, kwargs))))
 
     @override
     def _move_image(
@@ -123,7 +124,7 @@ class NativeImageHandler(ImageHandler):
             return self._is_done(src_path, Failure(Unsupported("dst_path: expected a string that is not blank")))
         asker = context_from_request(context, user_id, project_id)
         work = self._work(asker, image_id, image_meta, src_path, location).map(_as_recorded)
-        return self._has_landed(src_path, work, lambda work: self.handler.move(work, destination))
+        return self._has_landed(src_path, work, lambda work: self.handler.move(_as_meant(work, kwargs), destination))
 
     def _work(
         self,
@@ -166,6 +167,11 @@ class NativeImageHandler(ImageHandler):
         if isinstance(answer, Failure):
             _log.log(level, "handler %s did not handle %s: %s", self.handler.name, path, answer.failure().reason)
         return isinstance(answer, Success)
+
+
+def _as_meant(work: Work, arguments: Mapping[str, object]) -> Work:
+    """With what the caller's own keyword arguments allow."""
+    return replace(work, even_if_in_use=bool(arguments.get("even_if_in_use")))
 
 
 def _as_recorded(work: Work) -> Work:

@@ -705,6 +705,14 @@ class TestNativeHandlers:
         handler.fetch_image(NOVA, "noble", None, "/vm", force=True)
         assert [work.force for work in cart.works] == [False, True]
 
+    def test_take_away_what_is_in_use_only_when_told(self, handlers: ImageHandlers, cart: Cart) -> None:
+        (handler,) = handlers.loaded
+        for told in (False, True):
+            handler.fetch_image(NOVA, "noble", None, "/vm", force=True, even_if_in_use=told)
+            handler.move_image(NOVA, "noble", None, "/vm", "/vm2", even_if_in_use=told)
+            handler.remove_image(NOVA, "noble", None, "/vm2", even_if_in_use=told)
+        assert [work.even_if_in_use for work in cart.works] == [False] * 3 + [True] * 3
+
     def test_try_on_after_any_refusal_as_the_original_did(self, handlers: ImageHandlers, cart: Cart) -> None:
         cart.answers = [Failure(TargetOccupied("something is there"))]
         assert len(fetched(handlers)) == 2
