@@ -166,6 +166,9 @@ def forget(session: Session, target: str) -> None:
         say(f"{each} is still there, and is not lading's any more")
     if recorded is not None and recorded.identity is not None:
         say(f"what {recorded.handler} knows as {recorded.identity} is left as it is")
+    for intent in begun:
+        if not intent.target.startswith("/"):
+            say(f"what the {intent.verb} by {intent.handler} began there is left as it is")
 
 
 def _left(forgotten: Forgotten) -> list[str]:

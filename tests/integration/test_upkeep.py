@@ -8,13 +8,18 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.faults import STALL, Faults, Reply
 from tests.integration.conftest import mounted
+
+from lading.adapters.database import Database
+from lading.adapters.journals.file import FileJournal
+from lading.ports.journal import Intent, Verb
 
 Lading = Callable[..., subprocess.CompletedProcess[str]]
 MEBIBYTE = 1 << 20
@@ -339,6 +344,17 @@ def test_what_was_cut_off_can_be_forgotten_and_is_said_to_be_left(lading: Lading
     assert (in_the_way.returncode, "is in the way" in in_the_way.stderr) == (5, True)
     (kept.disk / ".1.lading-part").unlink()
     assert lading("fetch", "jammy", "vms/1").returncode == 0
+
+
+def test_of_what_is_no_file_it_is_said_that_it_is_left(lading: Lading, host: Path) -> None:
+    database = host / "home" / ".local" / "share" / "lading" / "associations.sqlite"
+    begun = Intent("rbd:vms/1", Verb.FETCH, "rbd", datetime.now(UTC), notes={"part": "1.lading-part"})
+    with closing(Database(database)) as opened:
+        FileJournal(opened).begin(begun).unwrap()
+    assert lading("forget", "rbd:vms/1").stdout.splitlines() == [
+        "rbd:vms/1: forgotten",
+        "what the fetch by rbd began there is left as it is",
+    ]
 
 
 def test_another_disk_at_the_same_place_is_not_touched(lading: Lading, host: Path, noble: Path, tmp_path: Path) -> None:
