@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import shlex
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -76,15 +77,24 @@ def local_target(text: str) -> str:
 def is_folder(text: str) -> bool:
     """Whether a target means a file in a folder: the path ends in a slash, or is a folder."""
     text = text.strip()
-    return bool(text) and not _SCHEME.match(text) and (text.endswith("/") or Path(text).is_dir())
+    if not text or _SCHEME.match(text):
+        return False
+    # Path.is_dir raises where something can't be looked at; the handler tells that better.
+    return text.endswith("/") or os.path.isdir(text)  # noqa: PTH112 - see above
 
 
 def target_in(folder: str, name: str) -> str:
     """The target of that name in a folder, which must be there. Raises BadParameter."""
     path = local_target(folder)
-    if not Path(path).is_dir():
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError as error:
         advice = f"make it (mkdir -p {shlex.quote(path)}), or name a file, without a slash at the end"
-        raise click.BadParameter(f"there is no folder {path}: {advice}")
+        raise click.BadParameter(f"there is no folder {path}: {advice}") from error
+    except OSError as error:
+        raise click.BadParameter(f"the folder {path} can't be looked at: {error.strerror}") from error
+    if not stat.S_ISDIR(mode):
+        raise click.BadParameter(f"{path} is no folder: name a file, without a slash at the end")
     return str(Path(path) / name)
 
 

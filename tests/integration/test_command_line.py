@@ -460,6 +460,22 @@ def test_a_folder_that_is_not_there_is_not_made(lading: Lading, noble: Path, hos
     assert os.listdir(host / "vms") == ["1"]
 
 
+def test_a_target_that_cannot_be_looked_at_is_no_bug(lading: Lading, noble: Path, host: Path) -> None:
+    too_long = "vms/" + "x" * 256
+    assert lading("fetch", "noble", too_long).returncode == 4
+    for command in (["fetch", "noble"], ["mv", "vms/1"]):
+        refused = lading(*command, too_long + "/")
+        assert refused.returncode == 2
+        assert "can't be looked at: File name too long" in refused.stderr
+
+
+def test_a_file_with_a_slash_behind_it_is_no_folder(lading: Lading, noble: Path, host: Path) -> None:
+    lading("fetch", "noble", "vms/1")
+    refused = lading("fetch", "noble", "vms/1/")
+    assert refused.returncode == 2
+    assert f"{host}/vms/1 is no folder" in refused.stderr
+
+
 def test_a_hostile_name_is_not_a_file_s(lading: Lading, noble: Path, host: Path) -> None:
     for name in ("../noble", ".profile", "a\nb", "-rf"):
         document = record(lading("catalog", "show", "noble", "--json")) | {"id": f"id-of-{len(name)}", "name": name}
