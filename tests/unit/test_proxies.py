@@ -145,9 +145,11 @@ def test_a_proxy_that_may_do_better_the_next_time_is_asked_again(
     tmp_path: Path, answer: bytes | None, told: str
 ) -> None:
     with Proxy({}, *[answer] * 5) as proxy:
-        refused = fetch(tmp_path / "vm", proxy.url("me:hush"), f"https://{NAME}/x", stall=0.1).failure()
+        refused = fetch(
+            tmp_path / "vm", proxy.url("me:hush"), f"https://{NAME}/x", stall=5 if answer else 0.1
+        ).failure()
         assert refused.reason.startswith(f"the proxy 127.0.0.1:{proxy.port} {told}")
-        assert len(proxy.asked) == 5
+        assert len(proxy.wait_asked(5)) == 5
 
 
 def test_a_refusal_that_may_be_the_proxy_s_own_names_it(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.faults import BEFORE_THE_HEAD, STALL, Faults, Reply
 from typing_extensions import override
 
+from lading.adapters.openstack.cloud import connect_cloud
 from lading.adapters.transfer import waiting
 from lading.adapters.transfer.http import HttpOptions, Origin
 from lading.adapters.transfer.mirrors import Mirrors
+from lading.adapters.transfer.network import DIRECT
 from lading.adapters.transfer.remote import RemoteSource, RemoteStream
 
 
@@ -49,4 +52,17 @@ def test_a_first_byte_that_takes_long_is_waited_for_aloud(
     source = RemoteSource(mirrors, None) if reading is RemoteSource else RemoteStream(mirrors)
     source.open()
     source.close()
+    assert listener.told == [f"waiting for http://127.0.0.1:{faults.port}"]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_api_that_takes_long_is_waited_for_aloud(
+    faults: Faults, listener: GoesOn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults.answer("/v2/images/noble", Reply(b'{"id": "noble"}', after=BEFORE_THE_HEAD, then=STALL))
+    auth = f"{{endpoint: '{faults.url('')}', token: t}}"
+    (tmp_path / "clouds.yaml").write_text(f"clouds: {{gold: {{auth_type: admin_token, auth: {auth}}}}}")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    response = connect_cloud("gold", network=DIRECT).get("/v2/images/noble")
+    assert response.json() == {"id": "noble"}
     assert listener.told == [f"waiting for http://127.0.0.1:{faults.port}"]
