@@ -87,6 +87,8 @@ def _words(error: BaseException) -> str:
 def _log_raised(raised: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> None:
     """Log what a thread or a destructor raised: Python would print it with its words."""
     error = raised.exc_value
+    if raised.exc_type is SystemExit:
+        return  # how a thread ends itself
     _log.warning("%s was raised where nothing handles it", raised.exc_type.__name__)
     if error is not None:
         _log.debug("it was raised here:", exc_info=error)
