@@ -25,6 +25,7 @@ __all__ = [
     "in_use_option",
     "is_folder",
     "local_target",
+    "names_folder",
     "offered",
     "target_in",
 ]
@@ -74,13 +75,17 @@ def local_target(text: str) -> str:
     return text if _SCHEME.match(text) else absolute_path(text)
 
 
-def is_folder(text: str) -> bool:
-    """Whether a target means a file in a folder: the path ends in a slash, or is a folder."""
+def names_folder(text: str) -> bool:
+    """Whether a target means a file in a folder: the path ends in a slash."""
     text = text.strip()
-    if not text or _SCHEME.match(text):
-        return False
+    return text.endswith("/") and not _SCHEME.match(text)
+
+
+def is_folder(text: str) -> bool:
+    """Whether it names a folder, or is the path of one, as mv(1) has it."""
+    text = text.strip()
     # Path.is_dir raises where something can't be looked at; the handler tells that better.
-    return text.endswith("/") or os.path.isdir(text)  # noqa: PTH112 - see above
+    return names_folder(text) or (bool(text) and not _SCHEME.match(text) and os.path.isdir(text))  # noqa: PTH112
 
 
 def target_in(folder: str, name: str) -> str:

@@ -13,8 +13,8 @@ from lading.adapters.cli.arguments import (
     complete_images,
     file_name,
     in_use_option,
-    is_folder,
     local_target,
+    names_folder,
     target_in,
 )
 from lading.adapters.cli.exits import exit_code
@@ -51,7 +51,7 @@ def fetch(
 ) -> None:
     """Bring IMAGE (an id or a name) to TARGET by the cheapest handler that can.
 
-    A TARGET that ends in a slash, or is a folder, means a file in it, called by the image's name and format.
+    A TARGET that ends in a slash means a file in that folder, called by the image's name and format.
     """
     _limit(session, max_size)
     target = _target(session, image, target)
@@ -71,7 +71,7 @@ def fetch(
 
 def _target(session: Session, image: str, target: str) -> str:
     """The target that is meant. In a folder the image's name decides, so that the catalog is called for it first."""
-    if not is_folder(target):
+    if not names_folder(target):
         return local_target(target)
     target_in(target, "")  # before the catalog is called
     found = session.value(session.container.catalog().find(image.strip(), NOBODY))

@@ -159,7 +159,8 @@ def not_absolute(target: str) -> Unsupported:
 
 def _as_recorded(work: Work, status: os.stat_result) -> Result[Landing | None, Refusal]:
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-        return Failure(TargetOccupied(f"{work.target} is not a file"))
+        advice = f"; for a file in it: {work.target}/" if stat.S_ISDIR(status.st_mode) else ""
+        return Failure(TargetOccupied(f"{work.target} is not a file{advice}"))
     if work.force:
         in_use = use_of(work)
         return Success(None) if in_use is None else Failure(in_use)
