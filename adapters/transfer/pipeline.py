@@ -126,6 +126,7 @@ class _Line:
         except BaseException:
             for stage in self._stages:
                 stage.inbox.put(None)
+            join(*(stage.thread for stage in self._stages))
             raise
         return self
 

@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
@@ -242,16 +242,28 @@ def _crew(mirrors: Mirrors, count: int) -> Iterator[_Crew]:
                 segment.end()
 
     threads = [threading.Thread(target=work, args=(reader,), daemon=True) for reader in readers]
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         yield crew
     finally:
-        for reader in readers:
-            crew.orders.put(None)
-            reader.abort()
+        _end(threads, crew)
+
+
+def _end(threads: Sequence[threading.Thread], crew: _Crew) -> None:
+    """Ends the threads and closes their connections. An interrupt that comes meanwhile is raised afterwards."""
+    interrupt: BaseException | None = None
+    are_told = False
+    while not are_told or any(thread.is_alive() for thread in threads):
         try:
+            for reader in crew.readers:
+                crew.orders.put(None)
+                reader.abort()
+            are_told = True
             join(*threads)
-        finally:
-            for reader in readers:
-                reader.close()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            interrupt = error
+    for reader in crew.readers:
+        reader.close()
+    if interrupt is not None:
+        raise interrupt

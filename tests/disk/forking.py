@@ -129,7 +129,9 @@ def _carry_out(order: Order, out: BinaryIO, err: BinaryIO, loaded: BinaryIO) -> 
     os.environ.clear()
     os.environ.update(order["variables"])
     os.chdir(order["folder"])
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have it ignored
+    # Until the command has handlers of its own; whoever runs the tests may have SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end_early)
     ctypes.CDLL(None).faulty_disk_arm()
     code = _run(order["arguments"])
     # Python's end, less the unloading: whatever closes a file or a database when it goes does so here.
@@ -142,8 +144,6 @@ def _carry_out(order: Order, out: BinaryIO, err: BinaryIO, loaded: BinaryIO) -> 
 
 
 def _run(arguments: list[str]) -> int:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end_early)
     from lading.__main__ import main  # noqa: PLC0415 - by the child, as all that it needs
 
     sys.argv = ["lading", *arguments]
