@@ -30,6 +30,7 @@ from lading import (
 from lading.adapters.associations.file import FileAssociations
 from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.database import Database
+from lading.adapters.journals.memory import MemoryJournal
 from lading.domain.failures import TargetFailure
 
 IMAGES = {
@@ -101,6 +102,7 @@ class Host(RuleBasedStateMachine):
         self.shelf: dict[str, str] = {}
         self.events: list[Event] = []
         self.store: AssociationStore = MemoryAssociations()
+        self.journal = MemoryJournal()
 
     def reopen(self) -> None:
         """What a restart does to the store. The memory store lives as long as its process, and here that is long."""
@@ -109,7 +111,8 @@ class Host(RuleBasedStateMachine):
     def start(self, loaded: list[str]) -> None:
         self.loaded = loaded
         handlers = [ShelfHandler(name, self.shelf, self.down, self.events) for name in loaded]
-        self.dispatcher = Dispatcher(handlers, RecordingCatalog(IMAGES.values(), self.events), self.store)
+        catalog = RecordingCatalog(IMAGES.values(), self.events)
+        self.dispatcher = Dispatcher(handlers, catalog, self.store, journal=self.journal)
 
     @rule(loaded=st.permutations(sorted(SCHEMES)), count=st.integers(1, len(SCHEMES)))
     def restart(self, loaded: list[str], count: int) -> None:
@@ -132,6 +135,36 @@ class Host(RuleBasedStateMachine):
             assert outcome.unwrap().handler == taker
         if taker and (there is None or force):
             self.here[path] = (image_id, taker)
+
+    @rule(image_id=images, path=paths)
+    def drive_and_leave(self, image_id: str, path: str) -> None:
+        """Whoever drives the attempts leaves at the first that landed: nothing is under way afterwards."""
+        there, taker = self.here.get(path), self.taker(image_id, path)
+        try:
+            for attempt in self.dispatcher.attempts(FetchRequest(image_id, path)):
+                attempt.settle(attempt.handler.fetch(attempt.work))
+                if attempt.landing is not None:
+                    assert attempt.handler.name == taker
+                    break
+        except NoHandlerAvailable:
+            assert taker is None or (there is not None and there[0] != image_id)
+        if taker and there is None:
+            self.here[path] = (image_id, taker)
+
+    @rule(path=paths)
+    def forget(self, path: str) -> None:
+        """And take what is left off the shelf by hand."""
+        recorded = self.here.pop(path, None)
+        self.events.clear()
+        outcome = self.dispatcher.forget(path)
+        assert self.events == []
+        if recorded is None:
+            assert isinstance(outcome.failure(), NotAssociated)
+        else:
+            association = outcome.unwrap().association
+            assert association is not None
+            assert association.handler == recorded[1]
+            assert self.shelf.pop(path) == recorded[0]
 
     @rule(path=paths)
     def fetch_again(self, path: str) -> None:
@@ -161,6 +194,10 @@ class Host(RuleBasedStateMachine):
             assert self.events == []
         elif self.answers(outcome, recorded, "move", refused=destination in self.here):
             self.here[destination] = self.here.pop(source)
+
+    @invariant()
+    def nothing_is_under_way(self) -> None:
+        assert list(self.journal.list()) == []
 
     @invariant()
     def the_store_lists_what_is_here(self) -> None:
