@@ -1,7 +1,7 @@
 """The Dispatcher: tries handlers in the order that is a law, stops at the first that handles, and has it recorded."""
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -55,6 +55,9 @@ _FETCH_FAILURES: Final = (
     CatalogUnavailable,
     StoreUnavailable,
 )  # fmt: skip
+
+_MOST_LOCATIONS: Final = 256
+"""Of an image: whoever may set locations could keep a host busy for hours with thousands that never answer."""
 
 
 def _now() -> datetime:
@@ -328,7 +331,7 @@ class Dispatcher:
             .bind(_fetchable)
             .bind(
                 lambda image: ask_catalog(self._catalog.locations, image, request.context).map(
-                    lambda locations: replace(image, locations=locations)
+                    lambda locations: replace(image, locations=_bounded(image, locations))
                 )
             )
         )
@@ -365,6 +368,12 @@ class Dispatcher:
 def _staged(attempt: Attempt, landing: Landing, tried: list[Tried]) -> Staged:
     work = attempt.work
     return Staged(work.image, work.target, attempt.handler.name, work.location, landing, tuple(tried))
+
+
+def _bounded(image: Image, locations: Sequence[Location]) -> Sequence[Location]:
+    if len(locations) > _MOST_LOCATIONS:
+        _log.warning("image %s has %d locations; the first %d are tried", image.id, len(locations), _MOST_LOCATIONS)
+    return locations[:_MOST_LOCATIONS]
 
 
 def _leads(association: Association, request: FetchRequest) -> bool:

@@ -205,6 +205,14 @@ def test_what_landed_is_staged_with_every_attempt() -> None:
     assert dispatcher(*pools).fetch(REQUEST) == Success(staged)
 
 
+def test_of_an_images_locations_the_first_256_are_tried(caplog: pytest.LogCaptureFixture) -> None:
+    pool, locations = Pool(fetches=unavailable), [Location(f"pool://gold/{number}") for number in range(257)]
+    failure = dispatcher(pool, image=replace(NOBLE, locations=locations)).fetch(REQUEST).failure()
+    assert isinstance(failure, NoHandlerAvailable)
+    assert [tried.location for tried in failure.attempts] == locations[:256]
+    assert "image 1 has 257 locations; the first 256 are tried" in caplog.text
+
+
 def test_an_independent_attempt_is_recorded_without_location() -> None:
     associations = store()
     dispatcher(Pool(schemes=frozenset()), image=Image("1"), associations=associations).fetch(REQUEST)

@@ -254,10 +254,10 @@ def test_each_of_many_locations_is_read_once(target: Path) -> None:
             read.append(location.url)
             return super()._origin(location)
 
-    image = replace(IMAGE, locations=[Location(f"http://127.0.0.1:1/{number}") for number in range(500)])
+    image = replace(IMAGE, locations=[Location(f"http://127.0.0.1:1/{number}") for number in range(200)])
     counting = Counting(HttpOptions(5, 5), Transfer(MemoryVerifiedFiles()), first_wait=0.001)
     assert isinstance(dispatch_by(counting, target, image), Failure)
-    assert len(read) == 500 + 7
+    assert len(read) == 200 + 7
 
 
 def test_the_last_attempt_comes_back_to_a_busy_mirror(server: Faults, target: Path) -> None:
