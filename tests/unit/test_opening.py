@@ -50,6 +50,12 @@ def test_nothing_outside_the_allowed_folder_is_opened(allowed: Path, path: str) 
     assert "outside the allowed folders" in refused.failure()
 
 
+def test_a_refusal_lists_the_allowed_folders(allowed: Path) -> None:
+    outside = str(allowed.parent / "secret")
+    assert f"folders ({allowed}, /srv)" in open_beneath([allowed, Path("/srv")], outside).failure()
+    assert "folders (none)" in open_beneath([], outside).failure()
+
+
 def test_a_folder_whose_name_only_begins_alike_is_outside(allowed: Path) -> None:
     sibling = allowed.with_name("images-of-others")
     sibling.mkdir()

@@ -109,6 +109,16 @@ def test_what_was_compared_with_the_catalog_is_called_verified_and_nothing_else(
         assert (landing.verified, landing.digest) == (digest is not None, digest)
 
 
+def test_where_only_the_verified_may_land_an_image_without_digest_is_refused(
+    folder: Path, opening: Callable[[bytes], Opener]
+) -> None:
+    transfer = Transfer(MemoryVerifiedFiles(), Rules(allow_unverified=False))
+    refused = transfer.land(Work(str(folder / "vm"), image_of(DATA, digest=None)), "copy", opening(DATA)).failure()
+    assert "landing.allow_unverified is false" in refused.reason
+    assert os.listdir(folder) == []
+    assert transfer.land(Work(str(folder / "vm"), image_of(DATA)), "copy", opening(DATA)).unwrap().verified
+
+
 @pytest.mark.parametrize(
     ("described", "data", "word"),
     [
