@@ -78,7 +78,7 @@ class NewFile:
 
     def _resume(self, start: int, notes: Mapping[str, object]) -> None:
         self.descriptor = open_part(self._target, notes)
-        self._told(fingerprint(self.descriptor))
+        self._tell(fingerprint(self.descriptor))
         os.ftruncate(self.descriptor, start)
 
     def _open(self, *, named: bool) -> None:
@@ -95,20 +95,20 @@ class NewFile:
                         os.fchmod(self.descriptor, PRIVATE)  # the umask took rights without which it can't be resumed
                     self._name_part()
                 return
-        self._told(None)
+        self._tell(None)
         self.descriptor = create_part(self._target, PRIVATE)
-        self._told(fingerprint(self.descriptor))
+        self._tell(fingerprint(self.descriptor))
 
     def _name_part(self) -> None:
         """Give it the temporary name, after it is written down which file that is."""
         claim(self.descriptor)
-        self._told(fingerprint(self.descriptor))
+        self._tell(fingerprint(self.descriptor))
         try:
             self._link(self._part)
         except FileExistsError:
             refuse_taken(self._target)
 
-    def _told(self, file: Fingerprint | None) -> None:
+    def _tell(self, file: Fingerprint | None) -> None:
         if self._announce is not None:
             self._announce(file)
 
