@@ -105,9 +105,10 @@ def _faults(cloud: str | None) -> Iterator[str]:
         ("OS_CLIENT_SECURE_FILE", loader.SECURE_FILES),
     ):
         named = os.environ.get(variable)
-        if named and not Path(named).exists():
-            yield f"{variable}: {named}: there is no such file"
-        path = next((each for each in ([named] if named else []) + places if Path(each).exists()), None)
+        # Path.exists raises where a folder can't be searched.
+        if named and not os.path.exists(named):  # noqa: PTH110
+            yield f"{variable}: {named}: there is no such file, or it can't be looked at"
+        path = next((each for each in ([named] if named else []) + places if os.path.exists(each)), None)  # noqa: PTH110
         if path is None:
             continue
         try:
