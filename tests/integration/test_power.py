@@ -21,7 +21,7 @@ from tests.disk.forking import Forks
 from tests.faults import Faults, Reply
 from tests.integration.conftest import make_file_system
 
-FAILURES: Final = int(os.environ.get("LADING_TORTURE") or 12)
+FAILURES: Final = int(os.environ.get("LADING_TORTURE") or 25)
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 GOING_DOWN: Final = 0x8004587D
 """XFS_IOC_GOINGDOWN, ext4's EXT4_IOC_SHUTDOWN: Linux, fs/xfs/libxfs/xfs_fs.h and fs/ext4/ext4.h."""

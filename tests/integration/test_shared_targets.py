@@ -18,7 +18,7 @@ from tests.faults import Faults
 from tests.integration.conftest import mounted
 from tests.integration.test_kills import IMAGES, Host
 
-OPERATIONS: Final = int(os.environ.get("LADING_TORTURE") or 25)
+OPERATIONS: Final = int(os.environ.get("LADING_TORTURE") or 40)
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 DATABASES: Final = ("state", "state-2")
 SPELLINGS: Final = ("disk/vms", "link", "bound")
