@@ -576,7 +576,7 @@ def big(host: Path) -> Path:
         "id": "big",
         "size": 64 << 30,
         "os_hash_algo": "sha512",
-        "os_hash_value": "0",
+        "os_hash_value": "0" * 128,
         "locations": [{"url": f"file://{big}"}],
     }
     folder = host / "home" / ".local" / "share" / "lading" / "catalog"
