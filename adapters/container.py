@@ -116,8 +116,8 @@ class Container(DeclarativeContainer):
 def open_container(settings: Settings | None = None, *, recover: bool = True) -> Container:
     """The container of these settings, or of those that are found (see `load_settings`).
 
-    What was cut off earlier is seen to first, unless not to `recover`: what can be finished at once is, what can't is
-    taken back, what can be gone on with is kept. Raises SettingsError.
+    Interrupted operations are recovered first, if `recover`: finished, undone, or kept to be resumed. Raises
+    SettingsError.
     """
     settings = settings or load_settings()
     plugins.require_inspection(settings)

@@ -280,10 +280,10 @@ class Dispatcher:
         return self._targets.forget(target.strip())
 
     def recover(self, target: str | None = None, *, keep: bool = True, give_up: bool = False) -> Iterator[Recovered]:
-        """See to each operation that was cut off, or to that on the target: finish it, or take it back.
+        """Recovers each interrupted operation, or that from or to the target: finishes it, or undoes it.
 
-        It doesn't matter in which process it was. What a fetch can go on from is kept, if `keep`. What can't be
-        resolved stays written down, unless it is to `give_up`. Raises StoreUnavailable.
+        It doesn't matter in which process it was. What the next fetch can resume is kept, if `keep`. What can't be
+        resolved stays in the journal; with `give_up` it is settled. Raises StoreUnavailable.
         """
         return self._recovery.all(target, keep=keep, give_up=give_up)
 

@@ -113,9 +113,9 @@ class Recovery:
         self._associations, self._journal, self._locks, self._clock = ledger
 
     def all(self, target: str | None = None, *, keep: bool, give_up: bool = False) -> Iterator[Recovered]:
-        """Every operation that was cut off, or the one from or to that target. Raises StoreUnavailable.
+        """Recovers every interrupted operation, or the one from or to that target. Raises StoreUnavailable.
 
-        `give_up`: what can't be resolved is settled all the same.
+        `give_up`: what can't be resolved is settled too.
         """
         for intent in tuple(each for each in self._journal.list() if target in {None, *_ends(each)}):
             with alone(self._locks, _ends(intent), wait=False) as held:

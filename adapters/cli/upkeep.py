@@ -1,4 +1,4 @@
-"""`lading recover`, `lading forget` and `lading verify`: what was cut off, and what has changed since."""
+"""`lading recover`, `lading forget` and `lading verify`: interrupted operations, and targets that changed."""
 
 import os
 import shlex
@@ -34,16 +34,16 @@ __all__ = ["forget", "recover", "verify"]
 _SETTLED: Final = frozenset({Outcome.FINISHED, Outcome.UNDONE, Outcome.UNDER_WAY, Outcome.ABANDONED})
 
 
-@click.command(short_help="Finish or take back what was cut off.")
+@click.command(short_help="Finish, resume or undo interrupted operations.")
 @click.argument("target", type=PATH, required=False)
 @click.option("--discard", is_flag=True, help="Resume no fetch: remove what had come. With TARGET it always ends.")
 @click.option("--rebuild", is_flag=True, help="Set a damaged database aside; record anew what can be verified.")
 @command_options
 def recover(session: Session, target: str | None, *, discard: bool, rebuild: bool) -> None:
-    """See to each fetch, removal and move that was cut off, by a crash say; with TARGET, only to that from or to it.
+    """Recover each interrupted fetch, removal and move, after a crash say; with TARGET, only the one from or to it.
 
-    What had come to its end is recorded, a fetch goes on from what had come, the rest is taken back. With TARGET and
-    --discard, what can't be resolved is given up: it is settled, and what it may have left stays where it is.
+    What was done is recorded, a fetch is resumed, the rest is undone. With TARGET and --discard, an operation that
+    can't be resolved is given up: it is settled, and what it may have left stays where it is.
     """
     session.recovers = False  # it is this command that tells what becomes of what
     if rebuild:
@@ -140,7 +140,7 @@ def _tell(session: Session, found: Recovered) -> None:
 @click.argument("target", type=PATH)
 @command_options
 def forget(session: Session, target: str) -> None:
-    """Forget what is recorded of TARGET, and what was begun there and cut off, where neither can be acted on any more.
+    """Forget what is recorded of TARGET and its interrupted operations, where lading can't act on them any more.
 
     Nothing is removed: what is at the target stays, and is said. To remove a target: lading rm.
     """

@@ -48,7 +48,7 @@ class NewFile:
         announce: Callable[[Fingerprint | None], None] | None = None,
         resumable: bool = False,
     ) -> None:
-        """`named`: with a name, so that it can be kept. `start`: bytes to go on from, of one that `notes` tell of.
+        """`named`: with a name, so that it can be kept. `start`: bytes that are kept of one that `notes` name.
 
         `announce` is told which file is about to get the temporary name; None: a new one, made there. With it, recovery
         knows of whatever is left behind. `resumable`: an interrupt leaves what has come.

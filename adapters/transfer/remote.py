@@ -23,7 +23,7 @@ _TRIAL: Final = 8 << 20
 """Bytes, or else `_TRIAL_SECONDS`, by which a way of reading is judged."""
 _TRIAL_SECONDS: Final = 2.0
 _TRIES: Final = 2
-"""How often one of several connections asks for its range in vain."""
+"""Failed requests for a range after which one of several connections gives it up."""
 _SEGMENT: Final = 4
 """Buffers that one connection fills by one request."""
 

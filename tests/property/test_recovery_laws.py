@@ -261,7 +261,7 @@ class Host:
         return dict(disk.files), dict(disk.parts), list(self.associations.list()), list(self.journal.list())
 
     def assert_sound(self) -> None:
-        """Nothing is under way, everything of lading's that is there is whole and recorded, and nothing else is."""
+        """No operation is open, each of lading's files is whole and recorded, and there is no other."""
         assert list(self.journal.list()) == []
         assert self.disk.parts == {}
         recorded = {each.target: each for each in self.associations.list()}
@@ -323,7 +323,7 @@ def test_where_nothing_is_mounted_nothing_is_settled_or_forgotten(
 
 @given(st.lists(deeds(), max_size=5), deeds(), deeds())
 def test_nothing_begins_over_an_unresolved_intent(before: list[Deed], cut: Deed, then: Deed) -> None:
-    """The handler of the one that was cut off is loaded no more."""
+    """The interrupted operation's handler is not loaded any more."""
     host = Host()
     for each in before:
         host.do(each)
@@ -336,7 +336,7 @@ def test_nothing_begins_over_an_unresolved_intent(before: list[Deed], cut: Deed,
     )
     if not is_over or then.verb in {"verify", "stranger"}:
         return
-    event(f"{then.verb} over the {left[0].verb} that was cut off")
+    event(f"{then.verb} over the {left[0].verb} that was interrupted")
     before_it = host.all_there_is
     host.do(then._replace(steps=None), loaded=["far"])
     assert host.all_there_is == before_it
