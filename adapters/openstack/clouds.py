@@ -105,9 +105,9 @@ def _faults(cloud: str | None) -> Iterator[str]:
         ("OS_CLIENT_SECURE_FILE", loader.SECURE_FILES),
     ):
         named = os.environ.get(variable)
-        # Path.exists raises where a folder can't be searched.
+        # As openstacksdk does: what may not be looked at is not there, where Path.exists raises.
         if named and not os.path.exists(named):  # noqa: PTH110
-            yield f"{variable}: {named}: there is no such file, or it can't be looked at"
+            yield f"{variable}: {named}: there is no such file, or it cannot be looked at"
         path = next((each for each in ([named] if named else []) + places if os.path.exists(each)), None)  # noqa: PTH110
         if path is None:
             continue

@@ -111,6 +111,11 @@ def test_a_file_that_is_not_there_is_named_with_its_variable(tmp_path: Path) -> 
     assert f"OS_CLIENT_CONFIG_FILE: {tmp_path}/clouds.yaml: there is no such file" in fault()
 
 
+def test_a_file_that_cannot_be_looked_at_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / ("x" * 256)))
+    assert "x: there is no such file, or it cannot be looked at" in fault()
+
+
 def test_a_mistake_in_secure_yaml_is_told_with_that_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     configure(tmp_path, "clouds: {gold: {auth: {auth_url: 'http://127.0.0.1:1/v3', username: me}}}")
     configure(tmp_path, f"clouds: {{gold: [{HIDDEN}]}}", "secure.yaml")
