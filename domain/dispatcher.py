@@ -283,7 +283,8 @@ class Dispatcher:
         """Recovers each interrupted operation, or that from or to the target: finishes it, or undoes it.
 
         It doesn't matter in which process it was. What the next fetch can resume is kept, if `keep`. What can't be
-        resolved stays in the journal; with `give_up` it is settled. Raises StoreUnavailable.
+        resolved stays in the journal; with `give_up` it is settled. Nothing is done before it is iterated over, one
+        operation a step. Raises StoreUnavailable.
         """
         return self._recovery.all(target, keep=keep, give_up=give_up)
 
