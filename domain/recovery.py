@@ -132,7 +132,11 @@ class Recovery:
         Raises StoreUnavailable.
         """
         with self.pending(targets) as intents:
-            yield [self._see_to(each, keep=keep) for each in intents]
+            yield self.recover(intents, keep=keep)
+
+    def recover(self, intents: Iterable[Intent], *, keep: bool) -> list[Recovered]:
+        """Recovers these operations. The caller holds the locks of both their ends. Raises StoreUnavailable."""
+        return [self._see_to(each, keep=keep) for each in intents]
 
     @contextmanager
     def pending(self, targets: Iterable[str]) -> Iterator[tuple[Intent, ...]]:

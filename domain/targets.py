@@ -151,7 +151,10 @@ class Targets:
             return outcome
 
         try:
-            with self._recovery.alone([target, destination or ""], keep=False) as found:
+            with self._recovery.pending([target, destination or ""]) as intents:
+                # Where nothing is recorded nothing is done, and so a download that can be resumed stays.
+                is_recorded = bool(target) and value_or_raise(self._associations.get(target)) is not None
+                found = self._recovery.recover(intents, keep=not is_recorded)
                 if (blocked := unresolved(found)) is not None:
                     return Failure(blocked)
                 return self._held(target, context).bind(write)

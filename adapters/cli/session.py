@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, NoReturn, ParamSpec, TypeVar
 
 import click
-from returns.result import Failure, Result
+from returns.result import Failure, Result, Success
 
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.logs import log_to_stderr
@@ -19,6 +19,7 @@ from lading.adapters.settings import FileCatalogSettings, MemorySettings
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
+from lading.ports.journal import Verb
 
 if TYPE_CHECKING:
     from lading.adapters.container import Container
@@ -87,7 +88,14 @@ class Session:
         if isinstance(failure, TargetUnresolved):
             target = shlex.quote(failure.target)
             return f"`lading recover --discard {target}` gives it up, and leaves what can't be removed"
+        if isinstance(failure, NotAssociated) and self._is_begun(failure.target):
+            target = shlex.quote(failure.target)
+            return f"a fetch to it is not finished: fetch it again, or end it: lading recover --discard {target}"
         return _HINTS.get(type(failure))
+
+    def _is_begun(self, target: str) -> bool:
+        pending = self.container.journal().pending(target)
+        return isinstance(pending, Success) and (intent := pending.unwrap()) is not None and intent.verb is Verb.FETCH
 
     def _hint_not_found(self, failure: ImageNotFound) -> str | None:
         if failure.hint or not isinstance(self.container.catalog(), ImageListing):

@@ -163,7 +163,9 @@ def forget(session: Session, target: str) -> None:
         return
     say(f"{target}: forgotten")
     for each in left:
-        say(f"{each} is still there, and is not lading's any more")
+        # A move has two ends, and what is recorded of the other one is not forgotten.
+        is_recorded = session.value(session.container.associations().get(each)) is not None
+        say(f"{each} is still there, and " + ("stays recorded" if is_recorded else "is not lading's any more"))
     if recorded is not None and recorded.identity is not None:
         say(f"what {recorded.handler} knows as {recorded.identity} is left as it is")
     for intent in begun:

@@ -325,6 +325,15 @@ def test_what_was_cut_off_waits_until_its_disk_is_mounted(lading: Lading, kept: 
     assert os.listdir(kept.disk) == ["1"]
 
 
+@pytest.mark.parametrize("command", [("show", "vms/1"), ("rm", "vms/1"), ("mv", "vms/1", "vms/2")])
+def test_a_fetch_that_is_not_finished_is_told_and_stays(lading: Lading, kept: Mount, command: tuple[str, ...]) -> None:
+    kept.mount()
+    refused = lading(*command)
+    assert (refused.returncode, "lading recover --discard" in refused.stderr) == (6, True)
+    assert os.listdir(kept.disk) == [".1.lading-part"]
+    assert "2.0 MiB of it there already" in lading("fetch", "jammy", "vms/1").stdout
+
+
 def test_what_was_cut_off_can_be_given_up_while_its_disk_is_gone(lading: Lading, kept: Mount) -> None:
     given_up = lading("recover", "--discard", "vms/1", "--json")
     assert (given_up.returncode, only(given_up)["outcome"]) == (0, "abandoned")

@@ -759,6 +759,21 @@ def test_who_forgets_waits_for_whoever_is_at_the_target(host: Host, elsewhere: T
     assert forgetting.result(GUARD).unwrap().association == RECORDED
 
 
+@pytest.mark.parametrize("verb", ["remove", "move"])
+def test_what_is_kept_stays_when_nothing_is_recorded_to_act_on(host: Host, verb: str) -> None:
+    pool = CarefulPool(recovers=answers(Kept(5)))
+    failure = VERBS[verb](host.cut_off(FETCHING).dispatcher(pool)).failure()
+    assert isinstance(failure, NotAssociated)
+    assert (pool.kept, host.under_way) == ([True], [FETCHING])
+
+
+@pytest.mark.parametrize("verb", ["remove", "move"])
+def test_what_is_kept_is_dropped_when_the_target_is_acted_on(host: Host, verb: str) -> None:
+    pool = CarefulPool(recovers=nothing_kept)
+    VERBS[verb](host.recorded(RECORDED).cut_off(FETCHING).dispatcher(pool)).unwrap()
+    assert (pool.kept, host.under_way) == ([False], [])
+
+
 def test_a_success_of_another_handler_has_the_keeper_drop_what_it_kept(host: Host) -> None:
     keeper = CarefulPool("keeper", noting(host.journal, KEEPING, part=5))
     host.dispatcher(keeper, Pool("other")).fetch(REQUEST).unwrap()
@@ -1043,6 +1058,7 @@ def test_every_verb_sees_first_to_what_was_cut_off_at_its_targets(
     host: Host, verb: str, targets: set[str], target: str, *, keep: bool
 ) -> None:
     pool = CarefulPool()
+    host.recorded(*[RECORDED] * (not keep))
     VERBS[verb](host.cut_off(replace(FETCHING, target=target)).dispatcher(pool))
     assert pool.kept[:1] == [keep] * (target in targets)
     assert target not in targets or pool.verbs[0] == "recover"
