@@ -366,6 +366,19 @@ def test_of_what_is_no_file_it_is_said_that_it_is_left(lading: Lading, host: Pat
     ]
 
 
+def test_the_other_end_of_a_forgotten_move_is_said_to_stay_recorded(lading: Lading, noble: Path, host: Path) -> None:
+    lading("fetch", "noble", "vms/1")
+    store = host / "home" / ".local" / "share" / "lading" / "associations.sqlite"
+    with closing(Database(store)) as database:
+        began = Intent(f"{host}/vms/1", Verb.MOVE, "gone", datetime.now(UTC), destination=f"{host}/vms/2")
+        FileJournal(database).begin(began).unwrap()
+    assert lading("forget", "vms/2").stdout.splitlines() == [
+        f"{host}/vms/2: forgotten",
+        f"{host}/vms/1 is still there, and stays recorded",
+    ]
+    assert f"{host}/vms/1" in lading("ls").stdout
+
+
 def test_another_disk_at_the_same_place_is_not_touched(lading: Lading, host: Path, noble: Path, tmp_path: Path) -> None:
     """Their first files have the same inode."""
     mount = contextmanager(mounted)
