@@ -17,7 +17,7 @@ NO_LINKS: Final = frozenset({errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPN
 """What file systems without hard links answer (link(2))."""
 # renameat2(2), of kernels, C libraries and file systems without RENAME_NOREPLACE.
 _NO_RENAMEAT2: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
-_NEITHER: Final = "its file system has neither hard links nor RENAME_NOREPLACE, so that nothing there can be published"
+_NEITHER: Final = "its file system has neither hard links nor RENAME_NOREPLACE: only fetch --force can publish there"
 
 
 def rename_no_replace(source: str, destination: str, *, folder: int = _AT_FDCWD) -> None:
