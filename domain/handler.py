@@ -188,7 +188,7 @@ class Recoverable(Protocol):
         """What became of `work.intent`, a fetch or a move, of which nobody heard the end.
 
         The Landing when it had come to its end, whole. Else nothing of it is left behind, but what a fetch can go on
-        from where it shall `keep` that. `Kept()` at once where the intent has no notes. Nothing is touched that is not
+        from, which stays if `keep`. `Kept()` at once where the intent has no notes. Nothing is touched that is not
         proven to be what the notes tell of; a refusal where that can't be told now, as on a disk that is not mounted.
         """
         ...

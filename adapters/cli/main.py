@@ -72,11 +72,9 @@ def _run() -> int:
     except click.ClickException as error:
         code = _misused(error)
     except (KeyboardInterrupt, click.Abort):
-        code = _ended(
-            "interrupted", "interrupted; what can be gone on with is kept, the rest is gone", Exit.INTERRUPTED
-        )
+        code = _ended("interrupted", "interrupted; what can be resumed is kept, the rest is removed", Exit.INTERRUPTED)
     except _Terminated as ended:
-        told = f"ended by {ended.signal.name}; what can be gone on with is kept, the rest is gone"
+        told = f"ended by {ended.signal.name}; what can be resumed is kept, the rest is removed"
         code = _ended("interrupted", told, 128 + ended.signal)
     except OutputLost as lost:
         code = _unheard(lost)

@@ -597,7 +597,7 @@ def test_an_interrupted_fetch_leaves_nothing_behind(
     fetching.send_signal(number)
     stdout, stderr = fetching.communicate(timeout=60)
     assert fetching.returncode == 128 + number
-    assert "the rest is gone" in stderr
+    assert "the rest is removed" in stderr
     assert "Traceback" not in stderr
     assert json.loads(stdout)["error"] == "interrupted"
     assert os.listdir(host / "vms") == []
