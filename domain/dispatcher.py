@@ -368,7 +368,8 @@ class Dispatcher:
 
 def _staged(attempt: Attempt, landing: Landing, tried: list[Tried]) -> Staged:
     work = attempt.work
-    return Staged(work.image, work.target, attempt.handler.name, work.location, landing, tuple(tried))
+    location = landing.location or work.location
+    return Staged(work.image, work.target, attempt.handler.name, location, landing, tuple(tried))
 
 
 def _bounded(image: Image, locations: Sequence[Location]) -> Sequence[Location]:

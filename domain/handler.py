@@ -80,6 +80,8 @@ class Landing:
     """The target of this host that the bytes were copied from, where nothing was read from the attempt's location."""
     folder: Folder | None = None
     """The folder that the target is in, when it is a file on this host."""
+    location: Location | None = None
+    """The location that most bytes came from, where a mirror stood in for the attempt's."""
 
     @classmethod
     def already(cls, association: Association) -> Self:
@@ -101,6 +103,7 @@ class Landing:
         """The association, with what is known of the landing."""
         return replace(
             association,
+            location=self.location.withheld() if self.location else association.location,
             method=self.method,
             size=self.size,
             digest=self.digest,

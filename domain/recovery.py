@@ -136,7 +136,8 @@ class Recovery:
 
     def recover(self, intents: Iterable[Intent], *, keep: bool) -> list[Recovered]:
         """Recovers these operations. The caller holds the locks of both their ends. Raises StoreUnavailable."""
-        return [self._see_to(each, keep=keep) for each in intents]
+        # What is unresolved is the caller's to tell: it is why nothing begins.
+        return [self._see_to(each, keep=keep, level=logging.INFO) for each in intents]
 
     @contextmanager
     def pending(self, targets: Iterable[str]) -> Iterator[tuple[Intent, ...]]:
@@ -178,11 +179,12 @@ class Recovery:
         value_or_raise(self._journal.settle(found.intent.target))
         return replace(found, outcome=Outcome.ABANDONED)
 
-    def _see_to(self, intent: Intent, *, keep: bool) -> Recovered:
+    def _see_to(self, intent: Intent, *, keep: bool, level: int = logging.WARNING) -> Recovered:
+        """`level`: of the record, where it is unresolved."""
         recovered = self._recover(intent, keep=keep)
         if recovered.outcome in {Outcome.FINISHED, Outcome.UNDONE}:
             value_or_raise(self._journal.settle(intent.target))
-        _log.log(logging.WARNING if recovered.outcome is Outcome.UNRESOLVED else logging.INFO, "%s", recovered)
+        _log.log(level if recovered.outcome is Outcome.UNRESOLVED else logging.INFO, "%s", recovered)
         return recovered
 
     def _recover(self, intent: Intent, *, keep: bool) -> Recovered:

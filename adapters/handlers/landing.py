@@ -68,7 +68,11 @@ class RemoteHandler(LandingHandler):
         landed = self._land(work, readings, digest_decides=self._digest_decides(work))
         if readings and _is_worth_starting_over(landed, readings[-1]):
             landed = self._land(work, readings, digest_decides=False)
-        return landed.alt(lambda refusal: _with_hint(refusal, readings[-1]) if readings else refusal)
+        if not readings:
+            return landed
+        return landed.alt(lambda refusal: _with_hint(refusal, readings[-1])).map(
+            lambda landing: self._with_location(landing, work, readings[-1])
+        )
 
     def foresee(self, work: Work) -> Result[str, Refusal]:
         return self._transfer.foresee(
@@ -77,6 +81,16 @@ class RemoteHandler(LandingHandler):
             lambda size: f"downloads {size or 'some'} bytes",
             once=True,
         )
+
+    def _with_location(self, landing: Landing, work: Work, reading: Mirrors) -> Landing:
+        """The landing, with the mirror's location if most bytes came from that."""
+        if landing.copied_from is not None or reading.main_url is None:
+            return landing
+        for location in (work.location, *(work.image.locations if work.image else ())):
+            with suppress(ValueError):
+                if location is not None and self._origin(location).url == reading.main_url:
+                    return landing if location == work.location else replace(landing, location=location)
+        return landing
 
     def _digest_decides(self, work: Work) -> bool:
         return self._transfer.rules.verify and work.image is not None and work.image.promised is not None

@@ -80,6 +80,8 @@ class Mirrors:
         self._origins = list(origins)
         self._failures: dict[str, int] = {}
         """By URL, since it gave enough."""
+        self._came: dict[str, int] = {}
+        """Bytes, by URL."""
         self._state: _State | None = None
         """Of the bytes that were taken first."""
         self._renew = renew
@@ -163,6 +165,17 @@ class Mirrors:
             failures = self._failures[origin.url] = self._failures.get(origin.url, 0) + 1
             return any(self._failures.get(each.url, 0) < failures for each in others)
 
+    def count(self, origin: Origin, count: int) -> None:
+        """Notes that so many bytes came from the server."""
+        with self._lock:
+            self._came[origin.url] = self._came.get(origin.url, 0) + count
+
+    @property
+    def main_url(self) -> str | None:
+        """The URL of the server that gave most; None before any gave bytes."""
+        with self._lock:
+            return max(self._came, key=self._came.__getitem__, default=None)
+
     def succeed(self, origin: Origin) -> None:
         """Forgets the server's failures: it gave enough."""
         with self._lock:
@@ -233,6 +246,8 @@ class RangeReader:
 
         count = self._patiently(read)
         self._came += count
+        if count:
+            self._mirrors.count(self._origin, count)
         if self._tries and self._came >= self._enough:
             self._tries = 0
             self._mirrors.succeed(self._origin)

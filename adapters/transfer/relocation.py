@@ -36,7 +36,13 @@ def remove(work: Work) -> Result[None, Refusal]:
             os.unlink(work.target)
         except (FileNotFoundError, NotADirectoryError):
             return Success(None)
-        flush_folder(work.target)
+        try:
+            flush_folder(work.target)
+        except OSError as error:
+            told = f"{work.target} is removed, but its folder can't be flushed: {error.strerror}"
+            return Failure(
+                TargetFailed(f"{told}. It stays recorded, for a power failure may bring it back: remove it again")
+            )
         return Success(None)
 
     return answering(work.target, "removed", unlink)

@@ -245,6 +245,19 @@ def test_an_attempt_asks_for_its_own_location_first(server: Faults, target: Path
     assert len(server.requests) <= 20 + 8
 
 
+@pytest.mark.parametrize(("given", "is_first"), [(0, False), (len(DATA) - 1000, True)])
+def test_the_location_that_gave_most_is_told_and_recorded(
+    server: Faults, target: Path, given: int, *, is_first: bool
+) -> None:
+    urls = server.answer("/first", Reply(DATA, after=given)), server.answer("/second", WHOLE)
+    image = replace(IMAGE, locations=[Location(url) for url in urls])
+    associations = MemoryAssociations()
+    dispatcher = Dispatcher([handler()], MemoryCatalog([image]), associations)
+    staged = dispatcher.fetch(FetchRequest(image.id, str(target))).unwrap()
+    [recorded] = associations.list()
+    assert staged.location == recorded.location == Location(urls[0] if is_first else urls[1])
+
+
 def test_each_of_many_locations_is_read_once(target: Path) -> None:
     """Else a few thousand locations, which a stranger may write, keep a host busy for minutes."""
     read: list[str] = []

@@ -453,6 +453,20 @@ def test_a_file_gets_no_other_size_than_its_image_s(
     assert os.listdir(folder) == []
 
 
+def test_a_removal_whose_folder_cannot_be_flushed_says_that_it_is_removed(
+    folder: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    (folder / "vm").write_bytes(DATA)
+    monkeypatch.setattr(os, "fsync", refuse)
+    refused = transfer.remove(Work(str(folder / "vm"))).failure()
+    assert refused.reason.startswith(f"{folder}/vm is removed, but its folder can't be flushed: Input/output error")
+    monkeypatch.undo()
+    assert transfer.remove(Work(str(folder / "vm"))) == Success(None)
+
+
 def test_a_folder_is_not_removed(folder: Path, transfer: Transfer) -> None:
     assert isinstance(transfer.remove(Work(str(folder))).failure(), TargetOccupied)
 
