@@ -112,8 +112,8 @@ def test_an_image_goes_from_the_catalog_to_a_target_and_away_again(lading: Ladin
     target, moved = str(host / "vms" / "1"), str(host / "vms" / "2")
     fetched = record(lading("fetch", "noble", "vms/1", "--json"))
     assert fetched.keys() == {
-        "image", "target", "handler", "location", "method", "present", "size", "digest", "verified", "resumed",
-        "seconds", "attempts",
+        "image", "target", "handler", "location", "copied_from", "method", "present", "size", "digest", "verified",
+        "resumed", "seconds", "attempts",
     }  # fmt: skip
     assert (fetched["target"], fetched["handler"], fetched["verified"]) == (target, "file", True)
     assert fetched["attempts"] == [
