@@ -30,6 +30,7 @@ from lading import (
     Location,
     Mismatched,
     NoHandlerAvailable,
+    NotAssociated,
     Staged,
     TargetFailed,
     TargetOccupied,
@@ -261,10 +262,10 @@ def test_recovery_that_is_not_to_keep_it_removes_it(either: Host) -> None:
     either.assert_nothing_is_left()
 
 
-def test_removing_the_target_removes_what_is_kept(either: Host) -> None:
+def test_removing_what_is_not_recorded_keeps_what_can_be_resumed(either: Host) -> None:
     either.cut_off()
-    either.dispatcher.remove(str(either.target)).failure()
-    assert os.listdir(either.folder) == []
+    assert isinstance(either.dispatcher.remove(str(either.target)).failure(), NotAssociated)
+    assert os.listdir(either.folder) == [".vm.lading-part"]
 
 
 def test_too_little_to_keep_is_not_kept(either: Host) -> None:
