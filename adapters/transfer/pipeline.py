@@ -104,7 +104,9 @@ class _Line:
             return self._buffers.get()
         self._made += 1
         with suppress(IndexError):
-            return _spare.pop()
+            while True:
+                if len(spare := _spare.pop()) == CHUNK:  # it may be an earlier size's
+                    return spare
         return bytearray(CHUNK)
 
     def put(self, chunk: Chunk) -> None:
@@ -115,7 +117,8 @@ class _Line:
     def _give_back(self, chunk: Chunk | None) -> None:
         if chunk is None:
             return
-        if isinstance(chunk.buffer, bytearray):
+        # A source may hand on a buffer of its own.
+        if isinstance(chunk.buffer, bytearray) and len(chunk.buffer) == CHUNK:
             self._buffers.put(chunk.buffer)
         self._places.put(None)
 

@@ -67,3 +67,18 @@ def test_a_broken_source_gives_its_buffers_back() -> None:
     with pytest.raises(SourceBroken):
         pipeline.run(Broken(), (lambda _: None,), lambda _: None)
     assert len(pipeline._spare) == 1  # noqa: SLF001 - nothing else has them
+
+
+def test_a_buffer_of_another_size_is_not_reused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Owning:
+        def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
+            yield Chunk(0, 9, bytearray(9))
+            yield Chunk(9, CHUNK, free())
+
+    sizes: list[int] = []
+    pipeline.run(Owning(), (lambda chunk: sizes.append(len(chunk.buffer or b"")),), lambda _: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "CHUNK", 1 << 17)
+        pipeline.run(Owning(), (lambda chunk: sizes.append(len(chunk.buffer or b"")),), lambda _: None)
+    pipeline.run(Owning(), (lambda chunk: sizes.append(len(chunk.buffer or b"")),), lambda _: None)
+    assert sizes == [9, CHUNK, 9, 1 << 17, 9, CHUNK]
