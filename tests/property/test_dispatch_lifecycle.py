@@ -138,7 +138,7 @@ class Host(RuleBasedStateMachine):
 
     @rule(image_id=images, path=paths)
     def drive_and_leave(self, image_id: str, path: str) -> None:
-        """Whoever drives the attempts leaves at the first that landed: nothing is under way afterwards."""
+        """Whoever drives the attempts stops at the first that landed: no operation is left unfinished."""
         there, taker = self.here.get(path), self.taker(image_id, path)
         try:
             for attempt in self.dispatcher.attempts(FetchRequest(image_id, path)):
