@@ -8,17 +8,10 @@ from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Object, Provider, Selector, Singleton
 
 from lading.adapters import plugins
-from lading.adapters.associations.file import FileAssociations
-from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.database import Database
-from lading.adapters.journals.file import FileJournal
-from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.locks.file import FileLocks
-from lading.adapters.locks.memory import MemoryLocks
-from lading.adapters.settings import (
+from lading.adapters.config.settings import (
     AssociationsSettings,
     CatalogSettings,
     LocksSettings,
@@ -26,9 +19,16 @@ from lading.adapters.settings import (
     ThirdPartySettings,
     load_settings,
 )
-from lading.adapters.transfer.transfer import Rules, Transfer
-from lading.adapters.verifications.file import FileVerifiedFiles
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.flock.locks import FileLocks
+from lading.adapters.memory.associations import MemoryAssociations
+from lading.adapters.memory.journal import MemoryJournal
+from lading.adapters.memory.locks import MemoryLocks
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.sqlite.associations import FileAssociations
+from lading.adapters.sqlite.database import Database
+from lading.adapters.sqlite.journal import FileJournal
+from lading.adapters.sqlite.verified_files import FileVerifiedFiles
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.handler import Handler
 from lading.domain.loading import Loaded, load_handlers, prepare_handlers

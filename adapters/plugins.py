@@ -9,15 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from lading.adapters.config.settings import Settings
+from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.settings import BUILT_IN
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.settings import Settings, SettingsError
-from lading.adapters.transfer.transfer import Transfer
-from lading.domain.asking import exception_reason
 from lading.domain.handler import Handler
+from lading.domain.handler_calls import exception_reason
 from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
-from lading.ports.failures import LadingError
+from lading.ports.failures import LadingError, SettingsError
 from lading.ports.journal import Journal
 from lading.ports.locks import Locks
 

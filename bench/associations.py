@@ -26,8 +26,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from lading.adapters.associations.file import FileAssociations, recording
-from lading.adapters.database import Database
+from lading.adapters.sqlite.associations import FileAssociations, recording
+from lading.adapters.sqlite.database import Database
 from lading.ports.association import Association, Fingerprint
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location

@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lading.adapters.transfer import pipeline
-from lading.adapters.transfer.pipeline import Chunk
+from lading.adapters.stream import pipeline
+from lading.adapters.stream.pipeline import Chunk
 
 GIBIBYTE = 1 << 30
 
@@ -75,9 +75,9 @@ def with_httpx(host: str, port: int) -> object:
 
 def with_lading(host: str, port: int) -> object:
     """http.client too, but each piece as it comes: its own readinto waits until a buffer is full."""
-    from lading.adapters.transfer.http import HttpOptions, Origin  # noqa: PLC0415
-    from lading.adapters.transfer.mirrors import Mirrors  # noqa: PLC0415
-    from lading.adapters.transfer.remote import RemoteStream  # noqa: PLC0415
+    from lading.adapters.web.http import HttpOptions, Origin  # noqa: PLC0415
+    from lading.adapters.web.mirrors import Mirrors  # noqa: PLC0415
+    from lading.adapters.web.remote import RemoteStream  # noqa: PLC0415
 
     return RemoteStream(Mirrors([Origin(f"http://{host}:{port}/image")], HttpOptions()))
 
@@ -93,7 +93,7 @@ CLIENTS: dict[str, Callable[[str, int], object]] = {
 
 def child(client: str, port: int) -> None:
     """Read it all, and say how long that took."""
-    from lading.adapters.transfer.sources import StreamSource  # noqa: PLC0415 - the parent needs none
+    from lading.adapters.stream.sources import StreamSource  # noqa: PLC0415 - the parent needs none
 
     hashed = hashlib.sha512()
 

@@ -21,9 +21,9 @@ from typing import Final
 from returns.result import Success
 
 from lading import Digest, Image, Work
-from lading.adapters.transfer.sources import StreamSource
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.stream.sources import StreamSource
 
 SIZE: Final = 4 << 20
 """Bytes of the image."""

@@ -9,7 +9,6 @@ from typing import Final, final
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.asking import ask, ask_catalog, out_of_reach, preview, value_or_raise
 from lading.domain.attempts import Attempt, FetchRequest, Previewed, Staged
 from lading.domain.cost import cost_of
 from lading.domain.failures import (
@@ -21,6 +20,7 @@ from lading.domain.failures import (
     Tried,
 )
 from lading.domain.handler import Handler, Landing, Recoverable, Work
+from lading.domain.handler_calls import ask, ask_catalog, out_of_reach, preview, value_or_raise
 from lading.domain.matcher import LocationMatcher
 from lading.domain.recovery import Ledger, Outcome, Recovered, Recovery, lock_name, unresolved
 from lading.domain.refusals import Refusal, Scope, Unavailable, Unsettled

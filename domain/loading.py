@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lading.domain.asking import exception_reason
 from lading.domain.cost import cheapest_first
 from lading.domain.handler import Handler, Preparable
+from lading.domain.handler_calls import exception_reason
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import LadingError, StoreUnavailable
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.asking import ask, value_or_raise
 from lading.domain.failures import TargetUnresolved
 from lading.domain.handler import Handler, Kept, Landing, Recoverable, Work
+from lading.domain.handler_calls import ask, value_or_raise
 from lading.domain.refusals import Refusal, TargetInUse, TargetOccupied
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore

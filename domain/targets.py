@@ -7,9 +7,9 @@ from typing import NamedTuple, TypeVar
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.asking import ask, value_or_raise
 from lading.domain.failures import HandlerNotLoaded, HandlerRefused, NotAssociated, TargetFailure
 from lading.domain.handler import Handler, Landing, Recoverable, Verifiable, Work
+from lading.domain.handler_calls import ask, value_or_raise
 from lading.domain.recovery import Ledger, Recovery, moved, unresolved
 from lading.domain.refusals import Refusal, Unavailable, Unsupported
 from lading.ports.association import Association

@@ -14,6 +14,7 @@ __all__ = [
     "ImageNotFound",
     "ImageWithoutData",
     "LadingError",
+    "SettingsError",
     "StoreUnavailable",
 ]
 
@@ -95,6 +96,20 @@ class StoreUnavailable(LadingError):
     """The association store can't be read or written."""
 
     reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
+class SettingsError(LadingError):
+    """What is configured can't be used. One line that can be printed anywhere."""
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        self.reason = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in self.reason)
+        super().__post_init__()
 
     def __str__(self) -> str:
         return self.reason

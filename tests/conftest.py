@@ -11,12 +11,12 @@ pytest_plugins = [
     "tests.disk.faulty",
     "tests.faults",
     "tests.integration.services.fixtures",
-    "tests.benches.local",
-    "tests.benches.cinder",
-    "tests.benches.rbd",
-    "tests.benches.s3",
-    "tests.benches.shelf",
-    "tests.benches.swift",
+    "tests.rigs.local",
+    "tests.rigs.cinder",
+    "tests.rigs.rbd",
+    "tests.rigs.s3",
+    "tests.rigs.shelf",
+    "tests.rigs.swift",
 ]
 
 settings.register_profile("dev", max_examples=30, deadline=None)

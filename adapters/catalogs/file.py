@@ -8,7 +8,7 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.folder import DocumentFolder, FolderError
 from lading.adapters.catalogs.lookup import by_id_or_name
-from lading.adapters.transfer.opening import open_located, open_own
+from lading.adapters.stream.safe_open import open_located, open_own
 from lading.ports.catalog import ByteStream
 from lading.ports.context import Context
 from lading.ports.failures import CatalogFailure, CatalogUnavailable

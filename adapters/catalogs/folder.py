@@ -13,9 +13,9 @@ from typing import Final
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.documents import catalog_image, image_to_document, read_json, unnested
-from lading.adapters.folders import make_private, open_private
-from lading.adapters.transfer.opening import absolute_path, open_own, own_link
+from lading.adapters.codec.documents import catalog_image, image_to_document, read_json, unnested
+from lading.adapters.host.private_files import make_private, open_private
+from lading.adapters.stream.safe_open import absolute_path, open_own, own_link
 from lading.ports.image import Image
 
 __all__ = ["DocumentFolder", "FolderError"]

@@ -15,14 +15,14 @@ from urllib.parse import quote, urlencode, urlsplit
 from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.lookup import by_id_or_name
-from lading.adapters.documents import catalog_image, read_json
+from lading.adapters.codec.documents import catalog_image, read_json
+from lading.adapters.config.settings import GlanceCatalogSettings
 from lading.adapters.openstack.cloud import connect_cloud, get_patiently, vendor_errors
-from lading.adapters.settings import GlanceCatalogSettings
-from lading.adapters.transfer.http import HttpOptions, HttpRefused, Origin
-from lading.adapters.transfer.mirrors import Mirrors
-from lading.adapters.transfer.network import NetworkPolicy
-from lading.adapters.transfer.pipeline import SourceBroken
-from lading.adapters.transfer.remote import RemoteStream
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.web.http import HttpOptions, HttpRefused, Origin
+from lading.adapters.web.mirrors import Mirrors
+from lading.adapters.web.network import NetworkPolicy
+from lading.adapters.web.remote import RemoteStream
 from lading.ports.catalog import ByteStream
 from lading.ports.context import NOBODY, Context
 from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound

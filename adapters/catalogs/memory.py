@@ -8,7 +8,7 @@ from pathlib import Path
 from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.lookup import by_id_or_name
-from lading.adapters.transfer.opening import open_regular
+from lading.adapters.stream.safe_open import open_regular
 from lading.ports.catalog import ByteStream
 from lading.ports.context import Context
 from lading.ports.failures import CatalogFailure, CatalogUnavailable

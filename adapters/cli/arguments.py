@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 import click
 from typing_extensions import override
 
-from lading.adapters.reading import bytes_from
-from lading.adapters.transfer.opening import absolute_path
+from lading.adapters.config.reading import bytes_from
+from lading.adapters.stream.safe_open import absolute_path
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.image import Image
 
@@ -131,8 +131,8 @@ def complete_images(context: click.Context, _parameter: click.Parameter, incompl
     """The names and ids that begin like this. Nothing is said, whatever goes wrong: somebody is typing."""
     logging.disable()
     try:
+        from lading.adapters.config.settings import load_settings  # noqa: PLC0415 - likewise
         from lading.adapters.container import open_container  # noqa: PLC0415 - nothing else that is completed needs it
-        from lading.adapters.settings import load_settings  # noqa: PLC0415 - likewise
 
         catalog = open_container(load_settings(context.params.get("config")), recover=False).catalog()
         # Of the host's own catalog only: a cloud may take its time, and be asked again and again.

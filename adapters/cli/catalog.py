@@ -15,11 +15,11 @@ from lading.adapters.cli.arguments import PATH, complete_images
 from lading.adapters.cli.output import as_json, image_record, say, say_row, size_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.transfer.inspection import agrees, not_a_disk, unsafe
-from lading.adapters.transfer.opening import absolute_path, open_regular
-from lading.adapters.transfer.pipeline import SourceBroken
-from lading.adapters.transfer.sources import FileSource
-from lading.adapters.transfer.survey import Survey, survey
+from lading.adapters.formats.inspection import agrees, not_a_disk, unsafe
+from lading.adapters.formats.scan import Survey, survey
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.stream.safe_open import absolute_path, open_regular
+from lading.adapters.stream.sources import FileSource
 from lading.ports.catalog import ImageCatalog, ImageListing, ImageRegistry
 from lading.ports.context import NOBODY
 from lading.ports.failures import CatalogFailure, CatalogUnavailable

@@ -2,10 +2,9 @@
 
 from enum import IntEnum
 
-from lading.adapters.tables import SettingsError
 from lading.domain.failures import HandlerRefused, NoHandlerAvailable, NotAssociated
 from lading.domain.refusals import Refusal, TargetInUse, TargetOccupied
-from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
+from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError, SettingsError
 
 __all__ = ["Exit", "exit_code"]
 

@@ -17,11 +17,11 @@ from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.fetch import explain, fetch
 from lading.adapters.cli.handlers import handlers
 from lading.adapters.cli.logs import exception_lines
+from lading.adapters.cli.maintenance import forget, recover, verify
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, complain, printable
 from lading.adapters.cli.streams import OutputLost, let_go, take_over
 from lading.adapters.cli.targets import ls, mv, rm, show
-from lading.adapters.cli.upkeep import forget, recover, verify
 
 __all__ = ["cli", "main"]
 

@@ -13,7 +13,7 @@ import click
 
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.streams import AS_IT_CAME
-from lading.adapters.documents import image_to_document
+from lading.adapters.codec.documents import image_to_document
 from lading.domain.failures import NoHandlerAvailable, Tried
 from lading.domain.handler import Landing
 from lading.ports.association import Association

@@ -15,7 +15,7 @@ from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.logs import log_to_stderr
 from lading.adapters.cli.masking import keep_secret
 from lading.adapters.cli.output import as_json, complain, error_record
-from lading.adapters.settings import FileCatalogSettings, MemorySettings
+from lading.adapters.config.settings import FileCatalogSettings, MemorySettings
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
@@ -53,8 +53,8 @@ class Session:
     @functools.cached_property
     def container(self) -> "Container":
         # Imported late: `--help` and completion do without it.
+        from lading.adapters.config.settings import load_settings, secrets_of  # noqa: PLC0415
         from lading.adapters.container import open_container  # noqa: PLC0415
-        from lading.adapters.settings import load_settings, secrets_of  # noqa: PLC0415
 
         # Options say what these variables would.
         named = {"LADING_CATALOG__KIND": "glance", "LADING_CATALOG__CLOUD": self._cloud} if self._cloud else {}

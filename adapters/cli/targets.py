@@ -11,11 +11,11 @@ from returns.result import Failure
 from lading.adapters.cli.arguments import PATH, complete_images, in_use_option, is_folder, local_target, target_in
 from lading.adapters.cli.output import as_json, association_record, say, say_row, size_text, time_text, verified_text
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.transfer.opening import fingerprint
-from lading.adapters.transfer.standing import is_intact, mount_conflict, status_of
-from lading.domain.asking import ask
+from lading.adapters.destinations.file.target_state import is_intact, mount_conflict, status_of
+from lading.adapters.stream.safe_open import fingerprint
 from lading.domain.failures import NotAssociated
 from lading.domain.handler import Report, Reporting, State, Work
+from lading.domain.handler_calls import ask
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
 from lading.ports.redaction import redacted_values

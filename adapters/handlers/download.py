@@ -4,11 +4,10 @@ from typing import Final, Self
 
 from returns.result import Failure, Result
 
-from lading.adapters.handlers.landing import LandingHandler
+from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.handlers.remote import LandingHandler
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.transfer.partial import Start
-from lading.adapters.transfer.sources import Source, source_from
-from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.stream.sources import Source, Start, source_from
 from lading.domain.cost import Cost
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported

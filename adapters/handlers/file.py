@@ -6,13 +6,13 @@ from typing import Self
 
 from returns.result import Failure, Result
 
-from lading.adapters.handlers.landing import LandingHandler
+from lading.adapters.config.settings import read_table
+from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.handlers.remote import LandingHandler
 from lading.adapters.handlers.settings import FileHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.settings import read_table
-from lading.adapters.transfer.opening import open_located
-from lading.adapters.transfer.sources import FileSource
-from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.stream.safe_open import open_located
+from lading.adapters.stream.sources import FileSource
 from lading.domain.cost import Cost
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported

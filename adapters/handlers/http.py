@@ -3,12 +3,12 @@
 from importlib.util import find_spec
 from typing import Self
 
-from lading.adapters.handlers.landing import RemoteHandler
+from lading.adapters.config.settings import read_table
+from lading.adapters.handlers.remote import RemoteHandler
 from lading.adapters.handlers.settings import HttpHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
-from lading.adapters.settings import read_table
-from lading.adapters.transfer.guard import Guard
-from lading.adapters.transfer.http import HttpOptions
+from lading.adapters.web.guard import Guard
+from lading.adapters.web.http import HttpOptions
 from lading.domain.cost import Cost
 
 __all__ = ["HttpHandler"]

@@ -14,16 +14,16 @@ from importlib.util import find_spec
 from typing import Final, Self
 from urllib.parse import quote, urlsplit
 
-from lading.adapters.handlers.landing import RemoteHandler
+from lading.adapters.config.settings import read_table
+from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.handlers.remote import RemoteHandler
 from lading.adapters.handlers.settings import S3HandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
-from lading.adapters.settings import read_table
-from lading.adapters.transfer.guard import Guard
-from lading.adapters.transfer.http import HttpOptions, HttpRefused, Origin
-from lading.adapters.transfer.network import DIRECT, NetworkPolicy
-from lading.adapters.transfer.pipeline import SourceBroken
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.transfer.urls import web_url
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.web.guard import Guard
+from lading.adapters.web.http import HttpOptions, HttpRefused, Origin
+from lading.adapters.web.network import DIRECT, NetworkPolicy
+from lading.adapters.web.urls import web_url
 from lading.domain.cost import Cost
 from lading.ports.location import Location
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from lading.adapters.transfer.guard import Guard
-from lading.adapters.transfer.urls import web_url
+from lading.adapters.web.guard import Guard
+from lading.adapters.web.urls import web_url
 
 __all__ = [
     "BUILT_IN",

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.transfer import pipeline
-from lading.adapters.transfer.audit import Audit, Audited
-from lading.adapters.transfer.network import DIRECT, Named, NetworkPolicy
-from lading.adapters.transfer.pipeline import SourceBroken
-from lading.adapters.transfer.sources import Source
-from lading.adapters.transfer.transfer import Transfer
+from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.formats.audit import Audit, Audited
+from lading.adapters.stream import pipeline
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.stream.sources import Source
+from lading.adapters.web.network import DIRECT, Named, NetworkPolicy
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, TargetFailed, Unavailable
 from lading.ports.catalog import ImageCatalog
@@ -37,7 +37,7 @@ class PackageMissing(LadingError, ModuleNotFoundError):
 
 @dataclass(frozen=True, slots=True)
 class HandlerSetup:
-    """`settings` is the handler's own table, `[handlers.NAME]`; `lading.adapters.settings.read_table` checks it.
+    """`settings` is the handler's own table, `[handlers.NAME]`; `lading.adapters.config.settings.read_table` checks it.
 
     Where the target is a file, the transfer takes notes, inspects and verifies. Where it is none, a handler does so
     itself, with `note`, `inspect` and `audit`.

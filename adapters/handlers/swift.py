@@ -9,17 +9,17 @@ from urllib.parse import quote, unquote, urlsplit
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.handlers.landing import RemoteHandler
+from lading.adapters.config.settings import read_table
+from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.handlers.remote import RemoteHandler
 from lading.adapters.handlers.settings import SwiftHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
-from lading.adapters.settings import read_table
-from lading.adapters.transfer.guard import Guard
-from lading.adapters.transfer.http import HttpOptions, Origin
-from lading.adapters.transfer.mirrors import Mirrors
-from lading.adapters.transfer.network import DIRECT, NetworkPolicy
-from lading.adapters.transfer.pipeline import SourceBroken
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.transfer.urls import PORTS, web_url
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.web.guard import Guard
+from lading.adapters.web.http import HttpOptions, Origin
+from lading.adapters.web.mirrors import Mirrors
+from lading.adapters.web.network import DIRECT, NetworkPolicy
+from lading.adapters.web.urls import PORTS, web_url
 from lading.domain.cost import Cost
 from lading.domain.handler import Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported

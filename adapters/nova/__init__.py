@@ -5,11 +5,11 @@ Programs and handlers written for it keep working; docs/nova.md says what differ
 
 from collections.abc import Iterable, Iterator
 
+from lading.adapters.nova.convert import ImageLocation, RequestContext, match_locations
 from lading.adapters.nova.handler import ImageHandler
 from lading.adapters.nova.handlers import ImageHandlers, NoImageHandlerAvailable, Turn
 from lading.adapters.nova.legacy import LegacyHandler
 from lading.adapters.nova.native import NativeImageHandler
-from lading.adapters.nova.plain import ImageLocation, RequestContext, match_locations
 
 __all__ = [
     "ImageHandler",

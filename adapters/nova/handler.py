@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lading.adapters.nova.plain import stripped
-from lading.domain.asking import exception_reason
+from lading.adapters.nova.convert import stripped
+from lading.domain.handler_calls import exception_reason
 
 __all__ = ["AssociateFn", "DisassociateFn", "ImageHandler", "OpenTurn"]
 

@@ -10,10 +10,7 @@ from typing import Final
 from returns.result import Failure, Result, Success
 
 from lading.adapters import plugins
-from lading.adapters.nova.handler import ImageHandler
-from lading.adapters.nova.legacy import LegacyHandler, landed
-from lading.adapters.nova.native import NativeImageHandler
-from lading.adapters.nova.plain import (
+from lading.adapters.nova.convert import (
     ImageLocation,
     context_from_request,
     image_to_meta,
@@ -22,6 +19,9 @@ from lading.adapters.nova.plain import (
     recordable_image,
     recordable_location,
 )
+from lading.adapters.nova.handler import ImageHandler
+from lading.adapters.nova.legacy import LegacyHandler, landed
+from lading.adapters.nova.native import NativeImageHandler
 from lading.domain.attempts import Attempt, FetchRequest
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import NoHandlerAvailable, Tried

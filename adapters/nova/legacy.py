@@ -6,10 +6,10 @@ from pathlib import Path
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.destinations.file.target_state import standing, status_of
+from lading.adapters.nova.convert import image_to_meta, location_to_plain, request_from_context, schemes_from
 from lading.adapters.nova.handler import ImageHandler
-from lading.adapters.nova.plain import image_to_meta, location_to_plain, request_from_context, schemes_from
-from lading.adapters.transfer.opening import fingerprint, folder_identity
-from lading.adapters.transfer.standing import standing, status_of
+from lading.adapters.stream.safe_open import fingerprint, folder_identity
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, TargetOccupied, Unsupported
 

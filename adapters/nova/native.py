@@ -8,8 +8,8 @@ from dataclasses import replace
 from returns.result import Failure, Result, Success
 from typing_extensions import override
 
+from lading.adapters.nova.convert import context_from_request, image_from_meta, location_from_plain, stripped
 from lading.adapters.nova.handler import AssociateFn, DisassociateFn, ImageHandler
-from lading.adapters.nova.plain import context_from_request, image_from_meta, location_from_plain, stripped
 from lading.domain.handler import Handler, Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unsupported
 from lading.ports.association import Association

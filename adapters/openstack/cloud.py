@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from lading.adapters.tables import SettingsError
-from lading.adapters.transfer.network import NetworkPolicy
-from lading.adapters.transfer.waiting import LOGGER as WAITING
-from lading.ports.failures import CatalogUnavailable, LadingError
+from lading.adapters.web.network import NetworkPolicy
+from lading.adapters.web.waiting import LOGGER as WAITING
+from lading.ports.failures import CatalogUnavailable, LadingError, SettingsError
 from lading.ports.redaction import redacted
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from lading.adapters.tables import SettingsError
-from lading.adapters.transfer.network import Named, NetworkPolicy
-from lading.adapters.transfer.urls import web_url
+from lading.adapters.web.network import Named, NetworkPolicy
+from lading.adapters.web.urls import web_url
+from lading.ports.failures import SettingsError
 
 if TYPE_CHECKING:
     from openstack.config import OpenStackConfig

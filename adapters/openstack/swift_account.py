@@ -15,10 +15,10 @@ from typing_extensions import override
 
 from lading.adapters.openstack.cloud import connect_cloud
 from lading.adapters.openstack.transport import Limits, follow_policy, network_of
-from lading.adapters.tables import SettingsError
-from lading.adapters.transfer.network import NetworkPolicy
-from lading.adapters.transfer.pipeline import SourceBroken
-from lading.adapters.transfer.urls import web_url
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.web.network import NetworkPolicy
+from lading.adapters.web.urls import web_url
+from lading.ports.failures import SettingsError
 
 __all__ = ["SwiftAccount", "of_cloud", "sign_in"]
 

@@ -11,9 +11,9 @@ from keystoneauth1.session import Session, TCPKeepAliveAdapter
 from requests import PreparedRequest, Response
 from typing_extensions import override
 
-from lading.adapters.transfer.network import DIRECT, Named, NetworkPolicy
-from lading.adapters.transfer.urls import PORTS
-from lading.adapters.transfer.waiting import waiting
+from lading.adapters.web.network import DIRECT, Named, NetworkPolicy
+from lading.adapters.web.urls import PORTS
+from lading.adapters.web.waiting import waiting
 
 if TYPE_CHECKING:
     from requests._types import CertType, TimeoutType, VerifyType

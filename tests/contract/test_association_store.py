@@ -16,9 +16,9 @@ from hypothesis.strategies import SearchStrategy
 from returns.result import Success
 from tests.strategies import any_images, any_locations, any_targets, any_texts
 
-from lading.adapters.associations.file import FileAssociations
-from lading.adapters.associations.memory import MemoryAssociations
-from lading.adapters.database import Database
+from lading.adapters.memory.associations import MemoryAssociations
+from lading.adapters.sqlite.associations import FileAssociations
+from lading.adapters.sqlite.database import Database
 from lading.ports.association import Association, Fingerprint, Folder
 from lading.ports.association_store import AssociationStore
 from lading.ports.image import Digest, Image

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from returns.result import Failure, Success
-from tests.benches.bench import DATA, Bench
+from tests.rigs.rig import DATA, Bench
 
 from lading import Association, Image, Location, Scope, TargetOccupied, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.handlers.file import FileHandler
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.domain.cost import cost_of
 from lading.domain.handler import Foresighted
 

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from returns.result import Success
 from tests.strategies import HUSH, any_targets, intents, json_objects, urls_with_secrets
 
-from lading.adapters import schema
-from lading.adapters.associations.file import FileAssociations
-from lading.adapters.database import Database
-from lading.adapters.journals.file import FileJournal
-from lading.adapters.journals.memory import MemoryJournal
+from lading.adapters.memory.journal import MemoryJournal
+from lading.adapters.sqlite import schema
+from lading.adapters.sqlite.associations import FileAssociations
+from lading.adapters.sqlite.database import Database
+from lading.adapters.sqlite.journal import FileJournal
 from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
 from lading.ports.image import Image

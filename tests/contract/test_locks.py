@@ -19,8 +19,8 @@ from typing import Final
 import pytest
 from tests.strategies import HUSH
 
-from lading.adapters.locks.file import FileLocks
-from lading.adapters.locks.memory import MemoryLocks
+from lading.adapters.flock.locks import FileLocks
+from lading.adapters.memory.locks import MemoryLocks
 from lading.ports.failures import StoreUnavailable
 from lading.ports.locks import Locks, SupportsHolder, Unlocked
 
@@ -186,7 +186,7 @@ HOLDER: Final = textwrap.dedent(
     """
     import sys
     from pathlib import Path
-    from lading.adapters.locks.file import FileLocks
+    from lading.adapters.flock.locks import FileLocks
 
     with FileLocks(Path(sys.argv[1])).hold(sys.argv[2]):
         print("held", flush=True)
@@ -330,7 +330,7 @@ def refusal(locks: Locks) -> str:
 CROWD: Final = """
 import os, sys
 from pathlib import Path
-from lading.adapters.locks.file import FileLocks
+from lading.adapters.flock.locks import FileLocks
 
 locks, inside, met = FileLocks(Path(sys.argv[1], "locks")), Path(sys.argv[1], "inside"), 0
 for _ in range(200):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from returns.result import Success
 
-from lading.adapters.database import Database
-from lading.adapters.verifications.file import FileVerifiedFiles
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.sqlite.database import Database
+from lading.adapters.sqlite.verified_files import FileVerifiedFiles
 from lading.ports.association import Fingerprint
 from lading.ports.image import Digest
 from lading.ports.verified_files import VerifiedFiles

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Final
 
 from lading import Location, StoreUnavailable
-from lading.adapters.database import Database
-from lading.adapters.documents import catalog_image, image_to_document, read_json, unnested
-from lading.adapters.journals.file import FileJournal
-from lading.adapters.reading import read_file
-from lading.adapters.settings import SettingsError, read_settings
-from lading.adapters.transfer.http import Origin
-from lading.adapters.transfer.notes import noted_file, noted_landing
-from lading.adapters.transfer.opening import local_paths
-from lading.adapters.transfer.pipeline import SourceBroken
-from lading.adapters.transfer.response import Response
-from lading.adapters.transfer.watch import Watch
+from lading.adapters.codec.documents import catalog_image, image_to_document, read_json, unnested
+from lading.adapters.config.reading import read_file
+from lading.adapters.config.settings import read_settings
+from lading.adapters.destinations.file.notes import noted_file, noted_landing
+from lading.adapters.sqlite.database import Database
+from lading.adapters.sqlite.journal import FileJournal
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.stream.safe_open import local_paths
+from lading.adapters.web.http import Origin
+from lading.adapters.web.response import Response
+from lading.adapters.web.watch import Watch
+from lading.ports.failures import SettingsError
 
 __all__ = ["TARGETS"]
 

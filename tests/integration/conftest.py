@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.disk.bench import DATA, SCENES, Bench
 from tests.disk.faulty import FaultyDisk
 from tests.disk.forking import Forks
+from tests.disk.rig import DATA, SCENES, Bench
 from tests.faults import Faults, Reply
 from tests.packages import needs
 

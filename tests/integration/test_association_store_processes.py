@@ -23,10 +23,10 @@ from typing import Final
 
 import pytest
 from returns.result import Failure, Success
-from tests.crowd import COUNTERS, Plan, acknowledged, counter, fresh_counters, take_part
+from tests.process_stress import COUNTERS, Plan, acknowledged, counter, fresh_counters, take_part
 
-from lading.adapters.associations.file import FileAssociations
-from lading.adapters.database import Database
+from lading.adapters.sqlite.associations import FileAssociations
+from lading.adapters.sqlite.database import Database
 from lading.ports.association import Association
 from lading.ports.image import Image
 

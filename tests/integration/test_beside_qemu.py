@@ -18,7 +18,7 @@ import pytest
 from tests.hostile_images import CONTROLS, SPECIMENS, VICTIM, hostile_image
 from tests.packages import needs
 
-from lading.adapters.transfer.inspection import Inspection
+from lading.adapters.formats.inspection import Inspection
 
 IMAGES: Final = 10 * int(os.environ.get("LADING_TORTURE") or 20)
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))

@@ -15,22 +15,22 @@ from typing import Any
 
 import pytest
 from returns.result import Failure, Success
-from tests.benches.bench import DATA, IMAGE, Bench, Folder, setup_of
-from tests.benches.cinder import HOST, VolumeNames, connecting
 from tests.integration.services.cinder import Cinder
 from tests.integration.services.fixtures import StartCinder, StartKeystone
 from tests.integration.services.glance import Glance
 from tests.integration.services.keystone import CINDER, Keystone
+from tests.rigs.cinder import HOST, VolumeNames, connecting
+from tests.rigs.rig import DATA, IMAGE, Bench, Folder, setup_of
 
 from lading import Association, Digest, Location, Mismatched, Unavailable, Work
-from lading.adapters.handlers.cinder import CinderHandler
+from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.handlers.cinder.attachments import Attaching
+from lading.adapters.handlers.cinder.clones import Clones
+from lading.adapters.handlers.cinder.handler import CinderHandler
+from lading.adapters.handlers.cinder.names import reader
 from lading.adapters.handlers.settings import CinderHandlerSettings
-from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.transfer.transfer import Rules, Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
-from lading.adapters.volumes.attaching import Attaching
-from lading.adapters.volumes.clones import Clones
-from lading.adapters.volumes.names import reader
+from lading.adapters.memory.journal import MemoryJournal
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.domain.handler import Kept, Landing, State
 from lading.domain.refusals import TargetFailed, TargetOccupied, Unsupported
 from lading.ports.journal import Intent, Verb
@@ -231,7 +231,7 @@ def test_what_was_detached_behind_its_back_is_told_and_attached_again_at_the_nex
 def test_what_was_cut_off_while_it_was_attached_again_is_attached_in_the_end(
     cinder: Cinder, handler: CinderHandler, cinder_volume_bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lading.adapters.volumes.attaching._PATIENCE", 0.3)
+    monkeypatch.setattr("lading.adapters.handlers.cinder.attachments._PATIENCE", 0.3)
     work = fetched(cinder_volume_bench)
     assert work.association is not None
     detach(cinder, identity(work))

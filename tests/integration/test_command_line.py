@@ -18,8 +18,8 @@ import pytest
 from tests.images import fixed_vhd, mbr, partition, qcow2
 
 from lading import Association, Image, Location
-from lading.adapters.associations.file import FileAssociations
-from lading.adapters.database import Database
+from lading.adapters.sqlite.associations import FileAssociations
+from lading.adapters.sqlite.database import Database
 
 Lading = Callable[..., subprocess.CompletedProcess[str]]
 MEBIBYTE = 1 << 20

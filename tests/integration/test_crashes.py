@@ -7,8 +7,8 @@ from itertools import groupby
 from queue import SimpleQueue
 
 import pytest
-from tests.disk.bench import SCENES, Bench, Scene, State
 from tests.disk.faulty import Call
+from tests.disk.rig import SCENES, Bench, Scene, State
 
 KILLED = -9
 

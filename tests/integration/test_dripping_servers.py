@@ -17,13 +17,13 @@ from returns.result import Success
 from tests.faults import CUT, RESET, STALL, Answer, Drip, Faults, Reply, busy, chunked, redirect
 
 from lading import Digest, Dispatcher, FetchRequest, Image, Location
-from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.http import HttpHandler
-from lading.adapters.transfer import remote
-from lading.adapters.transfer.http import HttpOptions
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.associations import MemoryAssociations
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.web import remote
+from lading.adapters.web.http import HttpOptions
 
 FETCHES: Final = int(os.environ.get("LADING_TORTURE") or 24)
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))

@@ -16,8 +16,8 @@ from queue import SimpleQueue
 from typing import Final
 
 import pytest
-from tests.disk.bench import DATA, SCENES, Bench, Done, Scene, State
 from tests.disk.faulty import Call
+from tests.disk.rig import DATA, SCENES, Bench, Done, Scene, State
 
 ERRORS: Final = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 REFUSED: Final = {4, 7}

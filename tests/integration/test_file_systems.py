@@ -15,11 +15,10 @@ import pytest
 from returns.result import Result, Success
 
 from lading import Digest, Image, Landing, Location, Mismatched, Refusal, TargetFailed, Work
+from lading.adapters.destinations.file.destination import Rules, Transfer
 from lading.adapters.handlers.file import FileHandler
-from lading.adapters.transfer.partial import Start
-from lading.adapters.transfer.sources import FileSource, Source, StreamSource
-from lading.adapters.transfer.transfer import Rules, Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.stream.sources import FileSource, Source, Start, StreamSource
 
 MEBIBYTE = 1 << 20
 

@@ -32,15 +32,15 @@ from lading import (
     ImageWithoutData,
     Staged,
 )
-from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.catalogs.glance import GlanceCatalog
+from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.handlers.http import HttpHandler
+from lading.adapters.memory.associations import MemoryAssociations
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.openstack.cloud import connect_cloud
-from lading.adapters.transfer.http import HttpOptions
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.web.http import HttpOptions
 from lading.ports.context import NOBODY
 from lading.ports.failures import LadingError
 

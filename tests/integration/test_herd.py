@@ -15,7 +15,8 @@ MANY = 32
 DRIVER = """
 import json, os, sys
 from lading.__main__ import main
-import lading.adapters.cli.main, lading.adapters.container, lading.adapters.transfer.transfer, filelock, tenacity
+import lading.adapters.cli.main, lading.adapters.container, lading.adapters.destinations.file.destination
+import filelock, tenacity
 import lading.adapters.handlers.http, oslo_utils.imageutils.format_inspector, sqlite3, http.client
 
 targets = json.load(sys.stdin)

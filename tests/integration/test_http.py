@@ -16,12 +16,12 @@ from tests.integration.services.certificates import Certificates, certificates
 from tests.integration.services.nginx import Nginx
 
 from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Work
+from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.http import HttpHandler
-from lading.adapters.transfer import remote
-from lading.adapters.transfer.http import HttpOptions
-from lading.adapters.transfer.network import DIRECT, Named, NetworkPolicy
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.web import remote
+from lading.adapters.web.http import HttpOptions
+from lading.adapters.web.network import DIRECT, Named, NetworkPolicy
 
 DATA = os.urandom((3 << 20) + 5)
 IMAGE = Image("id", size=len(DATA), disk_format="raw", digest=Digest("sha512", hashlib.sha512(DATA).hexdigest()))
@@ -142,7 +142,7 @@ def test_a_server_that_gives_each_connection_little_is_asked_by_several(
     monkeypatch.setattr(remote, "_TRIAL", 1 << 18)
     monkeypatch.setattr(remote, "_TRIAL_SECONDS", 0.5)
     monkeypatch.setattr(remote, "CHUNK", 1 << 17)
-    monkeypatch.setattr("lading.adapters.transfer.pipeline.CHUNK", 1 << 17)
+    monkeypatch.setattr("lading.adapters.stream.pipeline.CHUNK", 1 << 17)
     big = DATA[: 3 << 20]
     (nginx.folder / name).write_bytes(big)
     image = replace(IMAGE, size=len(big), digest=Digest("sha512", hashlib.sha512(big).hexdigest()))

@@ -13,10 +13,10 @@ import pytest
 from returns.result import Success
 
 from lading import Image, Location, TargetInUse, Work
+from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.in_use import is_in_use
 from lading.adapters.handlers.file import FileHandler
-from lading.adapters.transfer.in_use import is_in_use
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 
 Lading = Callable[..., subprocess.CompletedProcess[str]]
 MEBIBYTE = 1 << 20

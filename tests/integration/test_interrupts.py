@@ -17,10 +17,11 @@ HANGING_SECONDS: Final = 60
 DATA: Final = random.Random(0).randbytes(12 << 20)
 PROGRAM: Final = """
 import faulthandler, itertools, random, signal, sys, threading
-from lading.adapters.transfer import pipeline, remote
-from lading.adapters.transfer.http import HttpOptions, Origin
-from lading.adapters.transfer.mirrors import Mirrors
-from lading.adapters.transfer.pipeline import CHUNK, Chunk
+from lading.adapters.stream import pipeline
+from lading.adapters.web import remote
+from lading.adapters.web.http import HttpOptions, Origin
+from lading.adapters.web.mirrors import Mirrors
+from lading.adapters.stream.pipeline import CHUNK, Chunk
 
 class Endless:
     def chunks(self, free):

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
-from tests.disk.bench import DATA, SCENES, Bench, Scene, State
 from tests.disk.faulty import Call, FaultyDisk
 from tests.disk.forking import Forks
+from tests.disk.rig import DATA, SCENES, Bench, Scene, State
 from tests.faults import Faults, Reply
 from tests.integration.conftest import make_file_system
 

@@ -16,14 +16,14 @@ from tests.integration.services.rgw import KEY, Rgw
 from tests.integration.services.squid import Squid
 
 from lading import Digest, Image, Landing, Location, Refusal, Work
+from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.handlers.s3 import S3Handler
 from lading.adapters.handlers.settings import S3HandlerSettings, SwiftHandlerSettings
 from lading.adapters.handlers.swift import SwiftHandler
-from lading.adapters.transfer.http import HttpOptions
-from lading.adapters.transfer.network import Named, NetworkPolicy
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.web.http import HttpOptions
+from lading.adapters.web.network import Named, NetworkPolicy
 
 DATA = os.urandom((2 << 20) + 5)
 IMAGE = Image("id", size=len(DATA), disk_format="raw", digest=Digest("sha512", hashlib.sha512(DATA).hexdigest()))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from returns.result import Failure, Success
-from tests.benches.bench import DATA, IMAGE, Folder, setup_of
-from tests.benches.rbd import Pool
 from tests.integration.services.ceph import Ceph
 from tests.integration.services.fixtures import StartCeph
+from tests.rigs.rbd import Pool
+from tests.rigs.rig import DATA, IMAGE, Folder, setup_of
 
 from lading import (
     Association,
@@ -33,14 +33,14 @@ from lading import (
     Unconfigured,
     Work,
 )
-from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.ceph import pool_images
-from lading.adapters.handlers.rbd import RbdHandler
+from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.handlers.rbd import pool_images
+from lading.adapters.handlers.rbd.handler import RbdHandler
 from lading.adapters.handlers.settings import RbdHandlerSettings
-from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.transfer.transfer import Rules, Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.associations import MemoryAssociations
+from lading.adapters.memory.journal import MemoryJournal
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.ports.journal import Intent, Verb
 from lading.ports.observer import Silence
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.benches.bench import DATA
-from tests.benches.rbd import Pool
 from tests.integration.services.ceph import Ceph
+from tests.rigs.rbd import Pool
+from tests.rigs.rig import DATA
 
 KILLS: Final = int(os.environ.get("LADING_TORTURE") or 12)
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from tests.ruins import (
+from tests.corrupt_databases import (
     Whole,
     association,
     filled,
@@ -26,8 +26,8 @@ from tests.ruins import (
     zeroed,
 )
 
-from lading.adapters.salvage.salvaging import Salvaged, salvaged
-from lading.adapters.schema import APPLICATION_ID, MIGRATIONS
+from lading.adapters.sqlite.salvage.salvaging import Salvaged, salvaged
+from lading.adapters.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
 

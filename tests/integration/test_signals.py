@@ -8,8 +8,8 @@ from queue import SimpleQueue
 from typing import Final, NamedTuple
 
 import pytest
-from tests.disk.bench import DATA, SCENES, Bench, Scene, State
 from tests.disk.faulty import Call
+from tests.disk.rig import DATA, SCENES, Bench, Scene, State
 from tests.integration.test_crashes import every, recovered
 
 ENDS: Final = {signal.SIGINT: {130, -signal.SIGINT}, signal.SIGTERM: {143, -signal.SIGTERM}}

@@ -31,12 +31,12 @@ from lading import (
     Unconfigured,
     Work,
 )
+from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.s3 import S3Handler
 from lading.adapters.handlers.settings import S3HandlerSettings, SwiftHandlerSettings
 from lading.adapters.handlers.swift import SwiftHandler
-from lading.adapters.transfer import remote
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.web import remote
 
 DATA = os.urandom((13 << 20) + 5)
 IMAGE = Image("id", size=len(DATA), disk_format="raw", digest=Digest("sha512", hashlib.sha512(DATA).hexdigest()))

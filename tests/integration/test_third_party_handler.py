@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.benches.bench import DATA, Bench
-from tests.benches.shelf import Clones
 from tests.images import qcow2
+from tests.rigs.rig import DATA, Bench
+from tests.rigs.shelf import Clones
 
 from lading.domain.cost import Priced
 from lading.domain.handler import Foresighted, Preparable, Recoverable, Reporting, Resizing, Verifiable
@@ -26,11 +26,11 @@ ROOT: Final = Path(__file__).parents[2]
 PACKAGE: Final = ROOT / "tests" / "fixtures" / "lading-shelf"
 MEBIBYTE: Final = 1 << 20
 KILLED: Final = -9
-NOT_RECORDED: Final = "import lading.adapters.associations.file as it; it.FileAssociations.put = lambda *_: end()"
+NOT_RECORDED: Final = "import lading.adapters.sqlite.associations as it; it.FileAssociations.put = lambda *_: end()"
 BY_TWO_NAMES: Final = "import lading_shelf.shelf as it; it.Path.unlink = lambda *_, **__: end()"
 NOT_PUBLISHED: Final = "import lading_shelf.shelf as it; it.Shelf.publish = lambda *_, **__: end()"
 INTERRUPTED: Final = """
-import lading.adapters.transfer.sources as it
+import lading.adapters.stream.sources as it
 fill, reads = it.StreamSource._fill, iter(range(4))
 def filled(source, view):
     if next(reads, None) is None: raise KeyboardInterrupt
@@ -143,7 +143,7 @@ def test_it_imports_of_lading_what_is_meant_for_others() -> None:
     trees = [ast.parse(path.read_text()) for path in (PACKAGE / "src").rglob("*.py")]
     found = {node.module for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {each for each in found if each and each.split(".")[0] == "lading"} == {
-        "lading", "lading.adapters.handlers.setup", "lading.adapters.settings", "lading.adapters.transfer.sources",
+        "lading", "lading.adapters.handlers.setup", "lading.adapters.config.settings", "lading.adapters.stream.sources",
     }  # fmt: skip
 
 

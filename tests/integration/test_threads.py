@@ -19,8 +19,8 @@ from lading import (
     Unavailable,
     Work,
 )
-from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.memory.associations import MemoryAssociations
 from lading.domain.failures import FetchFailure
 
 THREADS = 8

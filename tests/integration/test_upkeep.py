@@ -17,8 +17,8 @@ import pytest
 from tests.faults import STALL, Faults, Reply
 from tests.integration.conftest import mounted
 
-from lading.adapters.database import Database
-from lading.adapters.journals.file import FileJournal
+from lading.adapters.sqlite.database import Database
+from lading.adapters.sqlite.journal import FileJournal
 from lading.ports.journal import Intent, Verb
 
 Lading = Callable[..., subprocess.CompletedProcess[str]]

@@ -27,10 +27,10 @@ from lading import (
     Unavailable,
     Work,
 )
-from lading.adapters.associations.file import FileAssociations
-from lading.adapters.associations.memory import MemoryAssociations
-from lading.adapters.database import Database
-from lading.adapters.journals.memory import MemoryJournal
+from lading.adapters.memory.associations import MemoryAssociations
+from lading.adapters.memory.journal import MemoryJournal
+from lading.adapters.sqlite.associations import FileAssociations
+from lading.adapters.sqlite.database import Database
 from lading.domain.failures import TargetFailure
 
 IMAGES = {

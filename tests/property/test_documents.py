@@ -8,8 +8,8 @@ from hypothesis.strategies import SearchStrategy
 from returns.result import Failure, Success
 
 from lading import Digest, Image, Location
-from lading.adapters.documents import catalog_image, image_from_document, image_to_document, read_json
-from lading.adapters.nova.plain import image_from_meta, image_to_meta
+from lading.adapters.codec.documents import catalog_image, image_from_document, image_to_document, read_json
+from lading.adapters.nova.convert import image_from_meta, image_to_meta
 
 KEYS = (
     "id",

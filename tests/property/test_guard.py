@@ -15,13 +15,13 @@ from returns.result import Failure
 from tests.strategies import url_like_texts
 
 from lading import Image, Location, Unavailable, Unsupported, Work
+from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.http import HttpHandler
-from lading.adapters.transfer.dialing import Barred, check_literal
-from lading.adapters.transfer.guard import Guard
-from lading.adapters.transfer.http import HttpOptions, Origin
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.transfer.urls import plain_host, web_url
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.web.connect import Barred, check_literal
+from lading.adapters.web.guard import Guard
+from lading.adapters.web.http import HttpOptions, Origin
+from lading.adapters.web.urls import plain_host, web_url
 
 Address = IPv4Address | IPv6Address
 NETWORKS = ("0.0.0.0/0", "127.0.0.0/8", "10.0.0.0/8", "fc00::/7", "64:ff9b::/96", "::/0", "192.0.2.7", "fe80::1")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from tests.images import HARMLESS, MIB, fixed_vhd, qcow2, stream_optimized, vhdx, vmdk
 
-from lading.adapters.transfer.inspection import Inspection
+from lading.adapters.formats.inspection import Inspection
 
 SPECIMENS = [
     *HARMLESS.values(),

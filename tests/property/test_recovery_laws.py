@@ -9,7 +9,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from returns.result import Failure, Result, Success
-from tests.breaking import through
+from tests.faulty import through
 from tests.reference import RecordingCatalog
 
 from lading import (
@@ -25,9 +25,9 @@ from lading import (
     Unavailable,
     Work,
 )
-from lading.adapters.associations.memory import MemoryAssociations
-from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.locks.memory import MemoryLocks
+from lading.adapters.memory.associations import MemoryAssociations
+from lading.adapters.memory.journal import MemoryJournal
+from lading.adapters.memory.locks import MemoryLocks
 from lading.domain.handler import Kept
 from lading.ports.journal import Journal, Verb
 

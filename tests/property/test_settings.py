@@ -11,15 +11,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from lading.adapters.handlers.settings import FileHandlerSettings
-from lading.adapters.settings import (
+from lading.adapters.config.settings import (
     FileCatalogSettings,
     LandingSettings,
-    SettingsError,
     load_settings,
     read_settings,
     read_table,
 )
+from lading.adapters.handlers.settings import FileHandlerSettings
+from lading.ports.failures import SettingsError
 
 _Read = TypeVar("_Read")
 SECTIONS = ("catalog", "associations", "handlers", "landing")

@@ -22,21 +22,21 @@ from keystoneauth1.adapter import Adapter
 from keystoneauth1.session import Session
 from keystoneauth1.token_endpoint import Token
 from returns.result import Success
-from tests.benches.bench import DATA, IMAGE, setup_of
 from tests.faults import Faults, redirect
+from tests.rigs.rig import DATA, IMAGE, setup_of
 
 from lading import Association, Digest, Location, Scope, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.handlers import cinder as cinder_module
-from lading.adapters.handlers.cinder import CinderHandler
+from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.handlers.cinder import attachments, connector, names
+from lading.adapters.handlers.cinder import handler as cinder_module
+from lading.adapters.handlers.cinder.api import Cinder, Fault
+from lading.adapters.handlers.cinder.handler import CinderHandler
+from lading.adapters.handlers.cinder.names import holder, is_left_over, reader, volume_of, volume_target
 from lading.adapters.handlers.settings import CinderHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.transfer.transfer import Rules, Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
-from lading.adapters.volumes import attaching, bricks, names
-from lading.adapters.volumes.cinder import Cinder, Fault
-from lading.adapters.volumes.names import holder, is_left_over, reader, volume_of, volume_target
+from lading.adapters.memory.journal import MemoryJournal
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.domain.cost import Cost
 from lading.domain.handler import Kept, State
 from lading.domain.refusals import Mismatched, TargetOccupied, Unavailable, Unconfigured, Unsupported
@@ -259,7 +259,7 @@ def test_a_device_is_connected_again_when_the_host_was_restarted(
 ) -> None:
     work = recorded(handler, cloning)
     assert work.association
-    monkeypatch.setattr(attaching, "boot", lambda: "another start")
+    monkeypatch.setattr(attachments, "boot", lambda: "another start")
     report = handler.report(work).unwrap()
     assert report.state is State.DETACHED
     assert report.details["attached"].startswith("no, the host was restarted")
@@ -310,7 +310,7 @@ def test_volumes_in_a_ceph_need_its_bindings_and_say_so(
     cinder: StandIn, handler: CinderHandler, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cinder.connection = {"driver_volume_type": "rbd"}
-    monkeypatch.setattr(bricks, "find_spec", lambda _: None)
+    monkeypatch.setattr(connector, "find_spec", lambda _: None)
     refused = handler.fetch(work).failure()
     assert isinstance(refused, Unconfigured)
     assert "python3-rados and python3-rbd are missing" in refused.reason
@@ -318,7 +318,7 @@ def test_volumes_in_a_ceph_need_its_bindings_and_say_so(
 
 
 def test_what_takes_root_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Fault) as raised, bricks._vendor("os-brick can't connect it"):  # noqa: SLF001
+    with pytest.raises(Fault) as raised, connector._vendor("os-brick can't connect it"):  # noqa: SLF001
         raise PermissionError
     assert isinstance(raised.value.refusal, Unconfigured)
     assert "run lading as root, or set [handlers.cinder] root_helper" in raised.value.refusal.reason
@@ -529,7 +529,7 @@ def test_without_volumes_to_attach_nothing_is_asked_and_nothing_loaded(
     handler.prepare([Association(work.target, "cinder", IMAGE, work.location, NOW)])
     assert cinder.asked == []
     code = """import sys
-from lading.adapters.handlers.cinder import CinderHandler
+from lading.adapters.handlers.cinder.handler import CinderHandler
 print(*{each.partition(".")[0] for each in sys.modules} & {"os_brick", "keystoneauth1", "openstack", "requests"})"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
@@ -614,7 +614,7 @@ def test_where_no_process_can_be_told_from_another_none_is_gone(monkeypatch: pyt
 def test_a_start_of_the_host_that_is_not_known_is_not_the_same_one(
     handler: CinderHandler, cloning: Work, monkeypatch: pytest.MonkeyPatch, start: str
 ) -> None:
-    monkeypatch.setattr(attaching, "boot", lambda: "")
+    monkeypatch.setattr(attachments, "boot", lambda: "")
     work = recorded(handler, cloning)
-    monkeypatch.setattr(attaching, "boot", lambda: start)
+    monkeypatch.setattr(attachments, "boot", lambda: start)
     assert handler.report(work).unwrap().state is State.DETACHED

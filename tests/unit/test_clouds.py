@@ -20,7 +20,7 @@ from lading import CatalogUnavailable
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.openstack.cloud import connect_cloud
 from lading.adapters.openstack.transport import Limits
-from lading.adapters.transfer.network import DIRECT, NetworkPolicy
+from lading.adapters.web.network import DIRECT, NetworkPolicy
 from lading.ports.context import NOBODY
 
 # keystoneauth's connection pools are closed when they are collected, and not before.

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from lading import Dispatcher
-from lading.adapters.associations.file import FileAssociations
-from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.config.settings import Settings, read_settings
 from lading.adapters.container import open_container
-from lading.adapters.settings import Settings, SettingsError, read_settings
-from lading.adapters.verifications.file import FileVerifiedFiles
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.associations import MemoryAssociations
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.sqlite.associations import FileAssociations
+from lading.adapters.sqlite.verified_files import FileVerifiedFiles
+from lading.ports.failures import SettingsError
 
 
 def settings(folder: Path, kind: str = "file", /, **tables: object) -> Settings:
@@ -88,7 +89,7 @@ def nonsense(options):
     return "a text"
 
 def picky(options):
-    from lading.adapters.settings import SettingsError
+    from lading.adapters.config.settings import SettingsError
     raise SettingsError("region: missing")
 
 def lacking(options):

@@ -19,11 +19,11 @@ import pytest
 from returns.pipeline import is_successful
 from returns.result import Success
 
-from lading.adapters import schema
-from lading.adapters.associations.file import FileAssociations, listing
-from lading.adapters.database import Database, from_text
-from lading.adapters.journals.file import FileJournal
-from lading.adapters.verifications.file import FileVerifiedFiles
+from lading.adapters.sqlite import schema
+from lading.adapters.sqlite.associations import FileAssociations, listing
+from lading.adapters.sqlite.database import Database, from_text
+from lading.adapters.sqlite.journal import FileJournal
+from lading.adapters.sqlite.verified_files import FileVerifiedFiles
 from lading.ports.association import Association, Fingerprint
 from lading.ports.failures import StoreUnavailable
 from lading.ports.image import Digest, Image

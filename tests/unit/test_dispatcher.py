@@ -43,8 +43,8 @@ from lading import (
     Unsupported,
     Work,
 )
-from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.memory.associations import MemoryAssociations
 from lading.ports.failures import CatalogFailure
 from lading.ports.observer import Silence
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from lading import Digest, Image, Location
-from lading.adapters.documents import catalog_image, image_from_document, image_to_document, read_json
+from lading.adapters.codec.documents import catalog_image, image_from_document, image_to_document, read_json
 
 # As a Glance 33 answers `GET /v2/images/{id}`.
 PRINTED: Mapping[str, object] = {

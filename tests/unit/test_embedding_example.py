@@ -11,7 +11,7 @@ from lading import Association, NoHandlerAvailable, NotAssociated, Staged, Tried
 EXAMPLE = '''
 from returns.result import Failure, Result, Success
 from lading import Attempt, Dispatcher, FetchRequest, Image, Landing, Location, Refusal, Unsupported, Work
-from lading.adapters.associations.memory import MemoryAssociations
+from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.catalogs.memory import MemoryCatalog
 
 class PoolHandler:

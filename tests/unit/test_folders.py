@@ -10,10 +10,10 @@ import pytest
 
 from lading import Image
 from lading.adapters.catalogs.file import FileCatalog
-from lading.adapters.database import Database
-from lading.adapters.folders import give_to_folder_owner, make_private, open_private, owner_text
-from lading.adapters.locks.file import FileLocks
-from lading.adapters.transfer.new_file import NewFile
+from lading.adapters.destinations.file.new_file import NewFile
+from lading.adapters.flock.locks import FileLocks
+from lading.adapters.host.private_files import give_to_folder_owner, make_private, open_private, owner_text
+from lading.adapters.sqlite.database import Database
 
 NOBODY = 65534
 

@@ -39,11 +39,11 @@ from tests.images import (
 
 from lading import Digest, Image, Location, Mismatched, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.destinations.file.destination import Rules, Transfer
 from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.handlers.file import FileHandler
-from lading.adapters.transfer import pipeline
-from lading.adapters.transfer.transfer import Rules, Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.stream import pipeline
 
 
 class Case(NamedTuple):

@@ -19,15 +19,15 @@ from tests.faults import CUT, Faults, Reply, redirect
 
 from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.destinations.file.destination import Rules, Transfer
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.transfer.guard import Guard
-from lading.adapters.transfer.http import HttpOptions
-from lading.adapters.transfer.opening import open_beneath
-from lading.adapters.transfer.transfer import Rules, Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.journal import MemoryJournal
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.stream.safe_open import open_beneath
+from lading.adapters.web.guard import Guard
+from lading.adapters.web.http import HttpOptions
 
 PUBLIC = "93.184.215.14"
 LONG = "a" * 9000

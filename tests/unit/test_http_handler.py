@@ -43,15 +43,15 @@ from lading import (
     Unsupported,
     Work,
 )
-from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.destinations.file.destination import Rules, Transfer
 from lading.adapters.handlers.http import HttpHandler
-from lading.adapters.transfer import remote
-from lading.adapters.transfer.http import HttpOptions, HttpRefused, Origin
-from lading.adapters.transfer.mirrors import Mirrors
-from lading.adapters.transfer.remote import RemoteStream
-from lading.adapters.transfer.transfer import Rules, Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.associations import MemoryAssociations
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.web import remote
+from lading.adapters.web.http import HttpOptions, HttpRefused, Origin
+from lading.adapters.web.mirrors import Mirrors
+from lading.adapters.web.remote import RemoteStream
 from lading.domain.failures import FetchFailure
 
 MEBIBYTE = 1 << 20
@@ -563,9 +563,7 @@ def test_a_retry_after_of_zero_does_not_shorten_the_backoff(
     server: Faults, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(
-        "lading.adapters.transfer.mirrors.RangeReader._sleep", lambda _, seconds: waited.append(seconds)
-    )
+    monkeypatch.setattr("lading.adapters.web.mirrors.RangeReader._sleep", lambda _, seconds: waited.append(seconds))
     assert isinstance(fetch(target, server.answer("/x", busy(retry_after=0))), Failure)
     assert len(waited) == 4
     assert all(seconds > 0 for seconds in waited)

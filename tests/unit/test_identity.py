@@ -10,14 +10,14 @@ import pytest
 from returns.result import Failure, Success
 
 from lading import Association, Fingerprint, Folder, Image, Kept, Landing, Location, TargetFailed, TargetOccupied, Work
-from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.transfer import opening
-from lading.adapters.transfer.notes import Notes, noted_file, noted_folder
-from lading.adapters.transfer.opening import fingerprint, folder_identity, open_regular
-from lading.adapters.transfer.partial import part_path
-from lading.adapters.transfer.sources import FileSource
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.notes import Notes, noted_file, noted_folder
+from lading.adapters.destinations.file.partial import part_path
+from lading.adapters.memory.journal import MemoryJournal
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.stream import safe_open
+from lading.adapters.stream.safe_open import fingerprint, folder_identity, open_regular
+from lading.adapters.stream.sources import FileSource
 from lading.ports.journal import Intent, Verb
 
 BORN = Fingerprint(device=1, inode=12, size=10, mtime_ns=50, ctime_ns=60, birth_ns=40)
@@ -115,7 +115,7 @@ def test_a_folder_is_seen_through_a_symlink_and_a_file_is_none(tmp_path: Path) -
 
 def test_where_no_birth_is_told_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a C library that has no statx, or on another system."""
-    monkeypatch.setattr(opening, "_statx", lambda: None)
+    monkeypatch.setattr(safe_open, "_statx", lambda: None)
     assert fingerprint(str(tmp_path)).birth_ns is None
     found = folder_identity(str(tmp_path))
     assert found is not None

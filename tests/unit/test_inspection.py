@@ -11,8 +11,8 @@ from returns.result import Success
 from tests.images import AT_END, HARMLESS, MIB, luks, qcow2, stream_optimized, vhdx, vmdk
 
 from lading import Image, Mismatched
-from lading.adapters.transfer.audit import Audit, Audited
-from lading.adapters.transfer.inspection import Inspection
+from lading.adapters.formats.audit import Audit, Audited
+from lading.adapters.formats.inspection import Inspection
 
 BODY = bytes(3 * MIB)
 
@@ -128,7 +128,7 @@ def test_what_is_put_somewhere_for_no_image_is_inspected_too() -> None:
 
 def test_what_inspects_is_loaded_with_the_first_bytes_only() -> None:
     program = (
-        "import sys, lading.adapters.transfer.transfer, lading.adapters.transfer.survey\n"
+        "import sys, lading.adapters.destinations.file.destination, lading.adapters.formats.scan\n"
         "assert not {'oslo_utils', 'importlib.metadata'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

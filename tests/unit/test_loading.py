@@ -8,10 +8,10 @@ from tests.reference import PricedHandler, ScriptedHandler, Spec
 from tests.strategies import IMAGE, LANDED_AT
 
 from lading import Association, Cost, Handler, StoreUnavailable
-from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.handlers.setup import PackageMissing
-from lading.adapters.tables import SettingsError
+from lading.adapters.memory.associations import MemoryAssociations
 from lading.domain.loading import Loaded, Skipped, load_handlers, prepare_handlers
+from lading.ports.failures import SettingsError
 
 
 def handler(name: str, cost: Cost | None = None) -> Handler:

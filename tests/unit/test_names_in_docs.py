@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 import pytest
 
-from lading.adapters import settings
 from lading.adapters.cli.main import cli
+from lading.adapters.config import settings
+from lading.adapters.config.reading import read_variables
+from lading.adapters.config.settings import read_settings
 from lading.adapters.handlers.settings import BUILT_IN
-from lading.adapters.reading import read_variables
-from lading.adapters.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md")))

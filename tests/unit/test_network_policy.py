@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lading.adapters.settings import SettingsError, read_settings
-from lading.adapters.transfer.network import DIRECT, Named, NetworkPolicy, Proxy
+from lading.adapters.config.settings import read_settings
+from lading.adapters.web.network import DIRECT, Named, NetworkPolicy, Proxy
+from lading.ports.failures import SettingsError
 
 PROXY = "http://proxy.example:3128"
 

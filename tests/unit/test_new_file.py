@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.adapters.transfer.new_file import NewFile
+from lading.adapters.destinations.file.new_file import NewFile
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from returns.result import Failure, Result, Success
-from tests.porters import NOVA, FilePorter, PoolPorter, Porter, fetching, never, only_from
+from tests.legacy_handlers import NOVA, FilePorter, PoolPorter, Porter, fetching, never, only_from
 
 from lading import (
     Association,
@@ -30,9 +30,9 @@ from lading import (
     Work,
 )
 from lading.adapters import nova
-from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.nova import ImageHandlers, LegacyHandler, NativeImageHandler, NoImageHandlerAvailable
 from lading.adapters.nova.handlers import Turn
 from lading.domain.handler import Handler

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from returns.result import Failure, Success
-from tests.porters import NOVA, Asked, FilePorter, PoolPorter, Porter, never, only_from
+from tests.legacy_handlers import NOVA, Asked, FilePorter, PoolPorter, Porter, never, only_from
 
 from lading import (
     Dispatcher,
@@ -20,8 +20,8 @@ from lading import (
     Unsupported,
     Work,
 )
-from lading.adapters.associations.memory import MemoryAssociations
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.nova import ImageHandler, LegacyHandler, RequestContext
 from lading.adapters.nova.legacy import landed
 from lading.domain.handler import Handler

@@ -8,7 +8,7 @@ import pytest
 from returns.result import Failure, Success
 
 from lading import Location
-from lading.adapters.transfer.opening import absolute_path, local_paths, open_beneath, open_located, open_regular
+from lading.adapters.stream.safe_open import absolute_path, local_paths, open_beneath, open_located, open_regular
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lading.adapters.transfer import pipeline
-from lading.adapters.transfer.pipeline import BUFFERS, CHUNK, Chunk, SourceBroken
-from lading.adapters.transfer.sources import StreamSource
+from lading.adapters.stream import pipeline
+from lading.adapters.stream.pipeline import BUFFERS, CHUNK, Chunk, SourceBroken
+from lading.adapters.stream.sources import StreamSource
 
 SIZE = 2 * BUFFERS * CHUNK
 

@@ -9,12 +9,12 @@ from tests.faults import Faults, Reply, redirect
 from tests.relays import Proxy
 
 from lading import Image, Landing, Location, Refusal, Unavailable, Work
+from lading.adapters.destinations.file.destination import Rules, Transfer
 from lading.adapters.handlers.http import HttpHandler
-from lading.adapters.transfer.guard import Guard
-from lading.adapters.transfer.http import HttpOptions
-from lading.adapters.transfer.network import NetworkPolicy
-from lading.adapters.transfer.transfer import Rules, Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.web.guard import Guard
+from lading.adapters.web.http import HttpOptions
+from lading.adapters.web.network import NetworkPolicy
 
 BYTES = b"noble"
 NAME = "images.example"

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from returns.result import Failure, Success
-from tests.ruins import Whole, association, filled, laid, lived_in, overwritten, pages, randomised, zeroed
+from tests.corrupt_databases import Whole, association, filled, laid, lived_in, overwritten, pages, randomised, zeroed
 
-from lading.adapters.associations.file import FileAssociations
-from lading.adapters.database import Database
-from lading.adapters.salvage.rebuilding import Dropped, Rebuilt, rebuild, restore
-from lading.adapters.salvage.set_aside import set_aside
+from lading.adapters.sqlite.associations import FileAssociations
+from lading.adapters.sqlite.database import Database
+from lading.adapters.sqlite.salvage.quarantine import set_aside
+from lading.adapters.sqlite.salvage.rebuilding import Dropped, Rebuilt, rebuild, restore
 from lading.ports.association import Association, Fingerprint
 from lading.ports.failures import StoreUnavailable
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from returns.result import Failure, Result, Success
-from tests.breaking import BROKEN, breaking, told
+from tests.faulty import BROKEN, breaking, told
 from tests.reference import RecordingCatalog
 from tests.strategies import LANDED_AT, TARGET
 
@@ -43,9 +43,9 @@ from lading import (
     Unsupported,
     Work,
 )
-from lading.adapters.associations.memory import MemoryAssociations
-from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.locks.memory import MemoryLocks
+from lading.adapters.memory.associations import MemoryAssociations
+from lading.adapters.memory.journal import MemoryJournal
+from lading.adapters.memory.locks import MemoryLocks
 from lading.domain.handler import Kept
 from lading.domain.recovery import Outcome, Recovered
 from lading.ports.failures import CatalogFailure

@@ -38,21 +38,21 @@ from lading import (
     Unsupported,
     Work,
 )
-from lading.adapters.associations.file import FileAssociations
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.database import Database
+from lading.adapters.destinations.file import partial
+from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.destinations.file.partial import part_path
 from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.handlers.http import HttpHandler
-from lading.adapters.journals.file import FileJournal
-from lading.adapters.locks.memory import MemoryLocks
-from lading.adapters.transfer import partial
-from lading.adapters.transfer.http import HttpOptions, Origin
-from lading.adapters.transfer.mirrors import Mirrors
-from lading.adapters.transfer.partial import part_path
-from lading.adapters.transfer.pipeline import SourceBroken
-from lading.adapters.transfer.remote import RemoteStream
-from lading.adapters.transfer.transfer import Rules, Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.locks import MemoryLocks
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.sqlite.associations import FileAssociations
+from lading.adapters.sqlite.database import Database
+from lading.adapters.sqlite.journal import FileJournal
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.web.http import HttpOptions, Origin
+from lading.adapters.web.mirrors import Mirrors
+from lading.adapters.web.remote import RemoteStream
 from lading.domain.failures import FetchFailure
 from lading.domain.recovery import Outcome
 from lading.ports.catalog import ByteStream

@@ -13,14 +13,14 @@ from tests.faults import CUT, Faults, Reply, busy, redirect
 
 from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.config.settings import read_settings
+from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers import s3
 from lading.adapters.handlers.s3 import S3Handler, S3Key, S3Object
 from lading.adapters.handlers.settings import S3HandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.settings import read_settings
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.journal import MemoryJournal
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 
 DATA = os.urandom((1 << 20) + 17)
 IMAGE = Image("id", size=len(DATA), disk_format="raw", digest=Digest("sha256", hashlib.sha256(DATA).hexdigest()))

@@ -12,19 +12,19 @@ from typing import Literal
 
 import pytest
 
-from lading.adapters.handlers.settings import FileHandlerSettings, HttpHandlerSettings
-from lading.adapters.settings import (
+from lading.adapters.config.settings import (
     FileAssociationsSettings,
     FileCatalogSettings,
     LandingSettings,
     MemorySettings,
     Settings,
-    SettingsError,
     ThirdPartySettings,
     load_settings,
     read_settings,
     read_table,
 )
+from lading.adapters.handlers.settings import FileHandlerSettings, HttpHandlerSettings
+from lading.ports.failures import SettingsError
 
 FULL = """
 [catalog]
@@ -629,7 +629,7 @@ def test_what_is_wrong_with_a_handlers_own_table_is_said_with_the_file_or_the_va
 
 
 def test_nothing_is_imported_to_parse_when_there_is_nothing_to_parse(tmp_path: Path) -> None:
-    code = """import sys, lading.adapters.settings as settings
+    code = """import sys, lading.adapters.config.settings as settings
 settings.load_settings(None, {"HOME": "/x"})
 print("tomllib" in sys.modules)"""
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

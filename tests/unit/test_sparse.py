@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from returns.result import Success
 
 from lading import Image, Unavailable, Work
-from lading.adapters.transfer import pipeline, sparse
-from lading.adapters.transfer.opening import open_regular
-from lading.adapters.transfer.pipeline import CHUNK, Chunk, SourceBroken
-from lading.adapters.transfer.sources import FileSource, StreamSource
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.stream import pipeline, sparse
+from lading.adapters.stream.pipeline import CHUNK, Chunk, SourceBroken
+from lading.adapters.stream.safe_open import open_regular
+from lading.adapters.stream.sources import FileSource, StreamSource
 
 BLOCK = sparse.BLOCK
 runs = st.lists(st.tuples(st.booleans(), st.integers(1, 40_000)), max_size=8)

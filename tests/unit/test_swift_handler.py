@@ -11,13 +11,13 @@ from tests.faults import CUT, STALL, Faults, Reply, busy, redirect
 
 from lading import Context, Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers import swift
 from lading.adapters.handlers.settings import SwiftHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.handlers.swift import SwiftHandler, SwiftObject
-from lading.adapters.journals.memory import MemoryJournal
-from lading.adapters.transfer.transfer import Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.memory.journal import MemoryJournal
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 
 DATA = os.urandom((1 << 20) + 17)
 IMAGE = Image("id", size=len(DATA), disk_format="raw", digest=Digest("sha256", hashlib.sha256(DATA).hexdigest()))

@@ -30,15 +30,14 @@ from lading import (
     Unsupported,
     Work,
 )
-from lading.adapters.transfer import no_replace, relocation
-from lading.adapters.transfer.opening import fingerprint, open_regular
-from lading.adapters.transfer.partial import Start
-from lading.adapters.transfer.pipeline import BUFFERS, CHUNK, SourceBroken
-from lading.adapters.transfer.sources import FileSource, Source, StreamSource
-from lading.adapters.transfer.standing import is_intact
-from lading.adapters.transfer.survey import survey
-from lading.adapters.transfer.transfer import Rules, Transfer
-from lading.adapters.verifications.memory import MemoryVerifiedFiles
+from lading.adapters.destinations.file import no_replace, relocation
+from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.destinations.file.target_state import is_intact
+from lading.adapters.formats.scan import survey
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.stream.pipeline import BUFFERS, CHUNK, SourceBroken
+from lading.adapters.stream.safe_open import fingerprint, open_regular
+from lading.adapters.stream.sources import FileSource, Source, Start, StreamSource
 
 DATA = b"\xeb\x63\x90" + os.urandom(3 << 20) + bytes(1 << 20) + os.urandom(1000)
 
@@ -626,7 +625,7 @@ class Watch:
 def test_progress_never_goes_backwards_and_ends_with_the_whole(
     folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lading.adapters.transfer.sparse._MOST_AT_ONCE", 1 << 20)
+    monkeypatch.setattr("lading.adapters.stream.sparse._MOST_AT_ONCE", 1 << 20)
     watch = Watch()
     transfer.land(Work(str(folder / "vm"), image_of(DATA), observer=watch), "copy", opening(DATA)).unwrap()
     assert len(watch.told) > 2

@@ -9,11 +9,11 @@ from tests.faults import BEFORE_THE_HEAD, STALL, Faults, Reply
 from typing_extensions import override
 
 from lading.adapters.openstack.cloud import connect_cloud
-from lading.adapters.transfer import waiting
-from lading.adapters.transfer.http import HttpOptions, Origin
-from lading.adapters.transfer.mirrors import Mirrors
-from lading.adapters.transfer.network import DIRECT
-from lading.adapters.transfer.remote import RemoteSource, RemoteStream
+from lading.adapters.web import waiting
+from lading.adapters.web.http import HttpOptions, Origin
+from lading.adapters.web.mirrors import Mirrors
+from lading.adapters.web.network import DIRECT
+from lading.adapters.web.remote import RemoteSource, RemoteStream
 
 
 class GoesOn(logging.Handler):

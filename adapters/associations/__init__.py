@@ -1,1 +1,0 @@
-"""Who remembers which handler put what where."""

@@ -1,1 +1,0 @@
-"""Ceph: its clusters, and the images in their pools."""

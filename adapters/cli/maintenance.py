@@ -1,0 +1,239 @@
+"""`lading recover`, `lading forget` and `lading verify`: interrupted operations, and targets that changed."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import click
+from returns.result import Failure, Success
+
+from lading.adapters.cli.arguments import PATH, local_target
+from lading.adapters.cli.exits import Exit, exit_code
+from lading.adapters.cli.masking import masked
+from lading.adapters.cli.output import as_json, say, size_text
+from lading.adapters.cli.progress import watching
+from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.targets import target_report
+from lading.adapters.config.settings import FileAssociationsSettings
+from lading.adapters.destinations.file.partial import part_path
+from lading.domain.attempts import FetchRequest
+from lading.domain.dispatcher import Dispatcher
+from lading.domain.failures import HandlerRefused
+from lading.domain.handler import Handler, Landing, State, Verifiable, Work
+from lading.domain.handler_calls import ask
+from lading.domain.recovery import Outcome, Recovered
+from lading.domain.refusals import Mismatched
+from lading.domain.targets import Forgotten
+from lading.ports.association import Association
+from lading.ports.failures import StoreUnavailable
+
+__all__ = ["forget", "recover", "verify"]
+
+_SETTLED: Final = frozenset({Outcome.FINISHED, Outcome.UNDONE, Outcome.UNDER_WAY, Outcome.ABANDONED})
+
+
+@click.command(short_help="Finish, resume or undo interrupted operations.")
+@click.argument("target", type=PATH, required=False)
+@click.option("--discard", is_flag=True, help="Resume no fetch: remove what had come. With TARGET it always ends.")
+@click.option("--rebuild", is_flag=True, help="Set a damaged database aside; record anew what can be verified.")
+@command_options
+def recover(session: Session, target: str | None, *, discard: bool, rebuild: bool) -> None:
+    """Recover each interrupted fetch, removal and move, after a crash say; with TARGET, only the one from or to it.
+
+    What was done is recorded, a fetch is resumed, the rest is undone. With TARGET and --discard, an operation that
+    can't be resolved is given up: it is settled, and what it may have left stays where it is.
+    """
+    session.recovers = False  # it is this command that tells what becomes of what
+    if rebuild:
+        if target is not None:
+            raise click.UsageError("--rebuild takes no target")
+        _rebuild(session)
+        return
+    place = None if target is None else local_target(target)
+    dispatcher = session.container.dispatcher()
+    unresolved = False
+    for found in dispatcher.recover(place, keep=not discard, give_up=discard and place is not None):
+        seen_to = _go_on(dispatcher, found) if found.outcome is Outcome.KEPT else found
+        unresolved = unresolved or seen_to.outcome not in _SETTLED
+        _tell(session, seen_to)
+    if unresolved:
+        sys.exit(Exit.FAILED)
+
+
+def _rebuild(session: Session) -> None:
+    from lading.adapters.sqlite.salvage.rebuilding import rebuild  # noqa: PLC0415 - seldom needed
+
+    settings = session.container.settings().associations
+    if not isinstance(settings, FileAssociationsSettings):
+        session.fail(StoreUnavailable('only the database of [associations] kind = "file" can be rebuilt'))
+    handlers = {handler.name: handler for handler in session.container.loaded().handlers}
+    done = session.value(
+        rebuild(settings.path, lambda association: _proven(handlers.get(association.handler), association))
+    )
+    if session.json:
+        dropped = [{"target": each.target, "reason": each.why} for each in done.dropped]
+        as_json({"aside": str(done.aside), "kept": [each.target for each in done.kept], "dropped": dropped})
+        return
+    for each in done.dropped:
+        say(f"{each.target}: is recorded no more: {each.why}")
+    say(f"{len(done.kept)} targets are recorded anew; the damaged database is {done.aside}")
+
+
+def _proven(handler: Handler | None, association: Association) -> Association | None:
+    """The association, if what is at its target still is what was put there: by its digest, or its being untouched."""
+    if not isinstance(handler, Verifiable):
+        return None
+    verify = handler.verify
+    work = Work(association.target, association.image, association.location, association=association)
+    landing = ask(handler, work, Landing, lambda: verify(work)).value_or(None)
+    if landing is None or (landing.digest is None and not _is_untouched(association, landing)):
+        return None
+    return landing.recorded_in(association)
+
+
+def _is_untouched(association: Association, landing: Landing) -> bool:
+    """Whether the file that is there now is the recorded one, with the same bytes; what is no file has no say."""
+    if association.fingerprint is None or landing.fingerprint is None:
+        return association.fingerprint is landing.fingerprint
+    return association.fingerprint.is_unchanged(landing.fingerprint)
+
+
+def _go_on(dispatcher: Dispatcher, found: Recovered) -> Recovered:
+    """Fetch the rest; what can't be had is taken back."""
+    intent = found.intent
+    image = intent.image.id if intent.image else None
+    with watching(image or intent.target) as observer:
+        outcome = dispatcher.fetch(FetchRequest(image, intent.target, force=intent.force, observer=observer))
+    if isinstance(outcome, Success):
+        return Recovered(intent, Outcome.FINISHED, kept=outcome.unwrap().landing.resumed)
+    dropped = next(dispatcher.recover(intent.target, keep=False), None)
+    return Recovered(intent, dropped.outcome if dropped else Outcome.UNDONE, str(outcome.failure()))
+
+
+def _tell(session: Session, found: Recovered) -> None:
+    intent = found.intent
+    if session.json:
+        as_json(
+            {
+                "target": intent.target,
+                "verb": intent.verb,
+                "destination": intent.destination,
+                "image": intent.image.id if intent.image else None,
+                "handler": intent.handler,
+                "outcome": found.outcome,
+                "resumed": found.kept,
+                "reason": masked(found.reason) if found.reason else None,
+            }
+        )
+        return
+    where = f" to {intent.destination}" if intent.destination else ""
+    more = f", {size_text(found.kept)} of it had come" if found.kept else ""
+    why = f": {masked(found.reason)}" if found.reason else ""
+    if found.outcome is Outcome.UNRESOLVED:
+        why += f"; `lading recover --discard {shlex.quote(intent.target)}` gives it up"
+    say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{more}{why}")
+
+
+@click.command(short_help="Forget a target; touch nothing.")
+@click.argument("target", type=PATH)
+@command_options
+def forget(session: Session, target: str) -> None:
+    """Forget what is recorded of TARGET and its interrupted operations, where lading can't act on them any more.
+
+    Nothing is removed: what is at the target stays, and is said. To remove a target: lading rm.
+    """
+    session.recovers = False  # it is to be forgotten as it is
+    target = local_target(target)
+    forgotten = session.value(session.container.dispatcher().forget(target))
+    recorded, begun = forgotten.association, forgotten.intents
+    left = _left(forgotten)
+    if session.json:
+        as_json(
+            {
+                "target": target,
+                "recorded": recorded is not None,
+                "handler": recorded.handler if recorded else begun[0].handler,
+                "identity": recorded.identity if recorded else None,
+                "begun": [each.verb for each in begun],
+                "left": left,
+            }
+        )
+        return
+    say(f"{target}: forgotten")
+    for each in left:
+        # A move has two ends, and what is recorded of the other one is not forgotten.
+        is_recorded = session.value(session.container.associations().get(each)) is not None
+        say(f"{each} is still there, and " + ("stays recorded" if is_recorded else "is not lading's any more"))
+    if recorded is not None and recorded.identity is not None:
+        say(f"what {recorded.handler} knows as {recorded.identity} is left as it is")
+    for intent in begun:
+        if not intent.target.startswith("/"):
+            say(f"what the {intent.verb} by {intent.handler} began there is left as it is")
+
+
+def _left(forgotten: Forgotten) -> list[str]:
+    """The files of this host that are still there. Others only their handler can see."""
+    recorded = forgotten.association
+    targets = [recorded.target] if recorded is not None and recorded.identity is None else []
+    for each in forgotten.intents:
+        ends = [end for end in (each.target, each.destination) if end and end.startswith("/")]
+        targets += [path for end in ends for path in (end, part_path(end))]
+    return [path for path in dict.fromkeys(targets) if path.startswith("/") and os.path.lexists(path)]
+
+
+@click.command(short_help="Check that targets are still what was fetched.")
+@click.argument("targets", type=PATH, nargs=-1, metavar="[TARGET]...")
+@click.option("--all", "everything", is_flag=True, help="Every target that is recorded.")
+@command_options
+def verify(session: Session, targets: tuple[str, ...], *, everything: bool) -> None:
+    """Read each TARGET and compare it with the digest that is recorded; inspect its format again.
+
+    Exits with 8 when one has changed or is gone. A guest that runs from its target changes it.
+    """
+    if everything == bool(targets):
+        raise click.UsageError("name the targets, or --all")
+    code = Exit.DONE
+    for target in _recorded(session) if everything else map(local_target, targets):
+        code = max(code, _verify(session, target))
+    if code is not Exit.DONE:
+        sys.exit(code)
+
+
+def _recorded(session: Session) -> Iterator[str]:
+    associations: Iterable[Association] = session.container.associations().list()
+    return (association.target for association in associations)
+
+
+def _verify(session: Session, target: str) -> Exit:
+    outcome = session.container.dispatcher().verify(target)
+    if isinstance(outcome, Failure):
+        failure = outcome.failure()
+        if isinstance(failure, StoreUnavailable):
+            session.fail(failure)
+        has_changed = isinstance(failure, HandlerRefused) and isinstance(failure.refusal, Mismatched)
+        reason = failure.refusal.reason if isinstance(failure, HandlerRefused) else str(failure)
+        _report(session, target, _changed_state(session, target) if has_changed else State.UNKNOWN, None, reason)
+        return Exit.CHANGED if has_changed else exit_code(failure)
+    association = outcome.unwrap()
+    state = "intact" if association.digest else "unverified"
+    _report(session, target, state, association, None if association.digest else "no digest of it is known")
+    return Exit.DONE
+
+
+def _changed_state(session: Session, target: str) -> State:
+    """`missing` where `show` says so, else `changed`."""
+    association = session.container.associations().get(target).value_or(None)
+    is_missing = association is not None and target_report(session, association).state is State.MISSING
+    return State.MISSING if is_missing else State.CHANGED
+
+
+def _report(session: Session, target: str, state: str, association: Association | None, reason: str | None) -> None:
+    reason = masked(reason) if reason else None
+    digest = str(association.digest) if association and association.digest else None
+    if session.json:
+        inspected_by = association.inspected_by if association else None
+        as_json({"target": target, "state": state, "digest": digest, "inspected_by": inspected_by, "reason": reason})
+    else:
+        say(f"{target}: {state}{f', {digest}' if digest else ''}{f': {reason}' if reason else ''}")

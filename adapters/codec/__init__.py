@@ -1,0 +1,1 @@
+"""Images, locations and associations as JSON."""

@@ -1,0 +1,343 @@
+"""The configuration: one TOML file, `LADING_…` variables over it, and a default for everything.
+
+    [catalog]
+    kind = "file"                                   # memory, file, or a third party's
+    folder = "/srv/lading/catalog"
+    [associations]
+    kind = "file"                                   # memory, file, or a third party's
+    path = "/var/lib/lading/associations.sqlite"
+    [journal]
+    kind = "file"                                   # memory or file
+    path = "/var/lib/lading/associations.sqlite"    # where the associations are, if they are in a file
+    [locks]
+    kind = "file"                                   # memory (threads only), file, or a third party's
+    folder = "/var/lib/lading/locks"                # beside the journal
+    [handlers]
+    order = ["file", "download"]                    # these, in this order; without it all there are, the cheapest first
+    [handlers.file]
+    allowed_folders = ["/srv/images"]
+    [landing]
+    verify = true
+    inspect = true
+    allow_unverified = true
+    mode = "0600"
+    max_size = "200G"                               # without it any
+    require_space = true
+    [network]
+    proxy = "http://proxy.example:3128"             # instead of http_proxy, https_proxy and all_proxy
+    no_proxy = ["localhost", ".example.org"]        # instead of the variable no_proxy
+    ca_file = "/etc/ssl/ours.pem"                   # instead of REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE
+
+`LADING_HANDLERS__FILE__ALLOWED_FOLDERS=/srv/images,/img` sets `handlers.file.allowed_folders`. Relative paths are
+relative to the file's folder, and in a variable to the current one.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from lading.adapters.config.reading import Bytes, read_file, read_table, read_variables
+from lading.adapters.config.values import Table, secret_values
+from lading.adapters.handlers.settings import BUILT_IN
+from lading.adapters.web.network import Named, NetworkPolicy, Proxy
+from lading.ports.failures import SettingsError
+
+__all__ = [
+    "AssociationsSettings",
+    "CatalogSettings",
+    "FileAssociationsSettings",
+    "FileCatalogSettings",
+    "FileJournalSettings",
+    "FileLocksSettings",
+    "GlanceCatalogSettings",
+    "HandlersSettings",
+    "JournalSettings",
+    "LandingSettings",
+    "LocksSettings",
+    "MemorySettings",
+    "NetworkSettings",
+    "Settings",
+    "ThirdPartySettings",
+    "load_settings",
+    "read_settings",
+    "read_table",
+    "secrets_of",
+]
+
+_Kind = TypeVar("_Kind")
+_Kinds = Mapping[str, type[_Kind]]
+_DEFAULT_KIND: Final = "file"
+_SECTIONS: Final = ("catalog", "associations", "journal", "locks", "handlers", "landing", "network")
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySettings:
+    kind: Literal["memory"] = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class FileCatalogSettings:
+    folder: Path
+    kind: Literal["file"] = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class GlanceCatalogSettings:
+    cloud: str | None = None
+    """Its name in clouds.yaml; None: `OS_CLOUD`, or as the other `OS_*` say."""
+    hosts: tuple[str, ...] = ()
+    """Other Glances that an image's href may name, `host` or `host:port`. They are sent the token."""
+    first_byte_seconds: float = 120.0
+    """How long Glance may take before it sends anything of an image: over Cinder it attaches a volume first."""
+    kind: Literal["glance"] = "glance"
+
+    def __post_init__(self) -> None:
+        if self.first_byte_seconds <= 0:
+            raise ValueError("first_byte_seconds: expected more than 0")
+
+
+@dataclass(frozen=True, slots=True)
+class FileAssociationsSettings:
+    path: Path
+    kind: Literal["file"] = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class FileJournalSettings:
+    path: Path
+    kind: Literal["file"] = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class FileLocksSettings:
+    folder: Path
+    kind: Literal["file"] = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class ThirdPartySettings:
+    """Of a kind that isn't built in: the entry point's name, and its options as they are configured."""
+
+    kind: str
+    options: Mapping[str, object]
+
+
+# A new kind: its dataclass above, and its name here.
+CatalogSettings = MemorySettings | FileCatalogSettings | GlanceCatalogSettings | ThirdPartySettings
+_CATALOGS: Final[_Kinds[MemorySettings | FileCatalogSettings | GlanceCatalogSettings]] = {
+    "memory": MemorySettings,
+    "file": FileCatalogSettings,
+    "glance": GlanceCatalogSettings,
+}
+AssociationsSettings = MemorySettings | FileAssociationsSettings | ThirdPartySettings
+_ASSOCIATIONS: Final[_Kinds[MemorySettings | FileAssociationsSettings]] = {
+    "memory": MemorySettings,
+    "file": FileAssociationsSettings,
+}
+JournalSettings = MemorySettings | FileJournalSettings
+_JOURNALS: Final[_Kinds[JournalSettings]] = {"memory": MemorySettings, "file": FileJournalSettings}
+LocksSettings = MemorySettings | FileLocksSettings | ThirdPartySettings
+_LOCKS: Final[_Kinds[MemorySettings | FileLocksSettings]] = {"memory": MemorySettings, "file": FileLocksSettings}
+
+
+@dataclass(frozen=True, slots=True)
+class HandlersSettings:
+    order: tuple[str, ...] | None
+    """None: all that there are, for each target the cheapest first."""
+    tables: Mapping[str, Mapping[str, object]] = field(repr=False)
+    """By handler, with their secrets. The built-in ones are checked and all there; others are as configured."""
+
+    @property
+    def by_cost(self) -> bool:
+        return self.order is None
+
+
+@dataclass(frozen=True, slots=True)
+class LandingSettings:
+    verify: bool = True
+    """Whether the bytes are compared with the catalog's hash."""
+    inspect: bool = True
+    """Whether the format found in the bytes must be the one that the catalog declares."""
+    allow_unverified: bool = True
+    """Whether an image may land of which the catalog has no digest."""
+    mode: str = "0600"
+    """Of the files that are made, in octal digits."""
+    require_space: bool = True
+    """Whether an image must fit before its first byte comes. A sparse one may fit where its size does not."""
+    max_size: Bytes | None = None
+    """The largest image that may land; None: any."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"(0o?)?[0-7]{3}", self.mode):
+            raise ValueError("mode: expected three octal digits, 0600 say")
+
+    @property
+    def bits(self) -> int:
+        """The mode as chmod(2) takes it."""
+        return int(self.mode, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """How servers are reached and trusted, where the variables of the environment are not to decide."""
+
+    proxy: str | None = field(default=None, repr=False)
+    """`http://[USER:PASSWORD@]HOST[:PORT]`, for http and https; None: as the variables say."""
+    no_proxy: tuple[str, ...] | None = None
+    """Names, addresses, CIDRs, `*`; None: as the variable says."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's; None: as the variables say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    catalog: CatalogSettings
+    associations: AssociationsSettings
+    handlers: HandlersSettings
+    landing: LandingSettings
+    journal: JournalSettings
+    locks: LocksSettings
+    network: NetworkPolicy
+    source: str
+    """What was read, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kinded:
+    kind: str = _DEFAULT_KIND
+
+
+@dataclass(frozen=True, slots=True)
+class _Ordered:
+    order: tuple[str, ...] | None = None
+
+
+def load_settings(path: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings in force: those of the file at `path`, and the variables over them, by default this process's.
+
+    Without a path: `$LADING_CONFIG`, or else the first there is of `./lading.toml`,
+    `$XDG_CONFIG_HOME/lading/lading.toml` and `/etc/lading/lading.toml`. A file that is named must be there; one that
+    merely lies in the current folder must be the user's own or root's. Raises SettingsError.
+    """
+    # No default argument: help() shows those, with every password in them.
+    environ = os.environ if environ is None else environ
+    named = path if path is not None else environ.get("LADING_CONFIG") or None
+    if named is not None:
+        table = read_file(Path(named))
+        if table is None:
+            raise SettingsError(f"{named}: there is no such file")
+        return read_settings(table, environ)
+    home = _home(environ, "XDG_CONFIG_HOME", ".config")
+    places = [Path("lading.toml"), *([home / "lading.toml"] if home else []), Path("/etc/lading/lading.toml")]
+    tables = (read_file(place, trusted=place.is_absolute()) for place in places)
+    return read_settings(next((table for table in tables if table is not None), {}), environ)
+
+
+def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings that the document describes, with the variables over it, by default this process's.
+
+    Raises SettingsError.
+
+    A variable that names another kind than the document does sets aside what the document says of its own kind.
+    """
+    environ = os.environ if environ is None else environ
+    root = Table.of(document)
+    variables = read_variables(environ, _SECTIONS)
+    for variable in variables:
+        section, *keys = variable.path
+        if keys == ["kind"] and _section(root, section).get("kind", _DEFAULT_KIND) != variable.text:
+            root.pop(section, None)
+    for variable in variables:
+        root.put(variable.path, variable)
+    for key in root:
+        if key not in _SECTIONS:
+            raise root.unknown(key, "", _SECTIONS)
+    data = _home(environ, "XDG_DATA_HOME", ".local/share")
+    database = data and data / "associations.sqlite"
+    associations = _read_kind(root, "associations", _ASSOCIATIONS, {"path": database})
+    if isinstance(associations, FileAssociationsSettings):
+        database = associations.path
+    # What this host's processes share lies together, and is in memory where the associations are.
+    kind = "memory" if isinstance(associations, MemorySettings) else _DEFAULT_KIND
+    journal = _read_kind(root, "journal", _JOURNALS, {"path": database}, kind)
+    if isinstance(journal, ThirdPartySettings):
+        raise _section(root, "journal").given("kind", "journal").misfit("one of file, memory")
+    if isinstance(journal, FileJournalSettings):
+        database = journal.path
+    return Settings(
+        catalog=_read_kind(root, "catalog", _CATALOGS, {"folder": data and data / "catalog"}),
+        associations=associations,
+        journal=journal,
+        locks=_read_kind(root, "locks", _LOCKS, {"folder": database and database.parent / "locks"}, kind),
+        handlers=_read_handlers(_section(root, "handlers")),
+        landing=read_table(LandingSettings, _section(root, "landing"), "landing"),
+        network=_read_network(_section(root, "network"), environ),
+        source=", ".join((root.source or "the defaults", *(variable.name for variable in variables))),
+    )
+
+
+def _read_kind(
+    root: Table, section: str, kinds: _Kinds[_Kind], files: Mapping[str, Path | None], default: str = _DEFAULT_KIND
+) -> _Kind | ThirdPartySettings:
+    """The section as its kind wants it; `files` are defaults for the kind `file`, where there is a home for them."""
+    table = _section(root, section)
+    table.setdefault("kind", default)
+    kind = read_table(_Kinded, table.only(["kind"]), section).kind
+    if kind not in kinds:
+        return ThirdPartySettings(kind, table.only(key for key in table if key != "kind"))
+    if kind == "file":
+        for key, path in files.items():
+            if path is not None:
+                table.setdefault(key, path)
+    return read_table(kinds[kind], table, section)
+
+
+def _read_handlers(table: Table) -> HandlersSettings:
+    for key, value in table.items():
+        if key not in {"order", *BUILT_IN} and not isinstance(value, Table):
+            raise table.unknown(key, "handlers", ("order", *BUILT_IN))
+    tables = {key: value for key, value in table.items() if isinstance(value, Table)}
+    checked = {
+        name: asdict(read_table(cls, _section(table, name, "handlers"), f"handlers.{name}"))
+        for name, cls in BUILT_IN.items()
+    }
+    return HandlersSettings(read_table(_Ordered, table.only(["order"]), "handlers").order, {**tables, **checked})
+
+
+def _read_network(table: Table, environ: Mapping[str, str]) -> NetworkPolicy:
+    settings = read_table(NetworkSettings, table, "network")
+    proxy, ca_file = (
+        None if value is None else Named(str(value), table.given(key, "network").place)
+        for key, value in (("proxy", settings.proxy), ("ca_file", settings.ca_file))
+    )
+    if proxy is not None:
+        Proxy.of(proxy)  # now: a setting is checked when it is read, a variable when it is used
+    return NetworkPolicy.of(environ, proxy=proxy, no_proxy=settings.no_proxy, ca_file=ca_file)
+
+
+def _section(table: Table, name: str, where: str = "") -> Table:
+    section = table.get(name, Table({}, table.source, table.folder))
+    if not isinstance(section, Table):
+        raise table.given(name, where).misfit("a table")
+    return section
+
+
+def _home(environ: Mapping[str, str], variable: str, fallback: str) -> Path | None:
+    """lading's folder as the XDG Base Directory specification has it, which ignores relative ones."""
+    named = Path(environ.get(variable, ""))
+    with suppress(RuntimeError):
+        folder = named if named.is_absolute() else Path(environ.get("HOME") or "~").expanduser() / fallback
+        return folder / "lading" if folder.is_absolute() else None
+    return None
+
+
+def secrets_of(settings: Settings) -> Iterator[str]:
+    """The values of those settings whose names say that they are secret."""
+    yield from secret_values(settings.handlers.tables)
+    for each in (settings.catalog, settings.associations, settings.locks):
+        if isinstance(each, ThirdPartySettings):
+            yield from secret_values(each.options)

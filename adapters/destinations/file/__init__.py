@@ -1,0 +1,1 @@
+"""A file of this host as a target."""

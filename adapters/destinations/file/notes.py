@@ -1,0 +1,106 @@
+"""What is written in the journal about a transfer under way, so that its end can be found out after it was cut off."""
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.destinations.file.partial import facts, noted_file
+from lading.adapters.stream.errors import Refused
+from lading.adapters.stream.safe_open import folder_identity
+from lading.domain.handler import Landing, Work
+from lading.domain.refusals import Refusal, TargetFailed
+from lading.ports.association import Fingerprint, Folder
+from lading.ports.image import Digest
+from lading.ports.journal import Journal
+
+__all__ = ["Notes", "noted_file", "noted_folder", "noted_landing"]
+
+_NONSENSE: Final = (KeyError, TypeError, ValueError)
+
+
+class Notes:
+    """The notes on one piece of work. Where it has no intent, nothing is written."""
+
+    def __init__(self, journal: Journal, work: Work) -> None:
+        self._journal = journal
+        self._work = work
+        # What an earlier attempt has left is still to be found.
+        self._written: dict[str, object] = dict(work.intent.notes) if work.intent else {}
+
+    @property
+    def are_kept(self) -> bool:
+        return self._work.intent is not None
+
+    def announce(self, file: Fingerprint | None, *, resumable: bool = False, validator: str | None = None) -> None:
+        """This file is about to appear at `part_path`; None: a new one that is about to be made there, empty.
+
+        `resumable`: what has come of the image will be in it, as far as it has come; `validator` is its origin's.
+        Raises Refused when that can't be written down.
+        """
+        part = {"part": facts(self._work, validator)} if resumable else {}
+        self._written = {key: note for key, note in self._written.items() if key not in {"part", "landed"}}
+        noted = self._write(temporary=None if file is None else list(file), **part)
+        if isinstance(noted, Failure):
+            raise Refused(noted.failure())
+
+    def landed(self, landing: Landing, file: Fingerprint) -> Result[None, Refusal]:
+        """This file, whole, is about to appear at the target, and this will then be so."""
+        digest = [landing.digest.algorithm, landing.digest.value] if landing.digest else None
+        return self._write(
+            landed={
+                "file": list(file),
+                "method": landing.method,
+                "digest": digest,
+                "verified": landing.verified,
+                "inspected_by": landing.inspected_by,
+                "copied_from": landing.copied_from,
+            }
+        )
+
+    def moving(self, file: Fingerprint, destination: str, *, intact: bool) -> Result[None, Refusal]:
+        """This file is about to be renamed to the destination, or copied there."""
+        there = folder_identity(os.path.dirname(destination))
+        return self._write(moving=list(file), intact=intact, destination_folder=list(there) if there else None)
+
+    def copied(self, file: Fingerprint) -> Result[None, Refusal]:
+        """This copy, whole, is about to appear at the destination."""
+        return self._write(copied=list(file))
+
+    def _write(self, **notes: object) -> Result[None, Refusal]:
+        if not self.are_kept:
+            return Success(None)
+        folder = folder_identity(os.path.dirname(self._work.target))
+        self._written.update(notes, folder=list(folder) if folder else None)
+        written = self._journal.note(self._work.target, self._written)
+        return written.alt(lambda failure: TargetFailed(f"what is done can't be written down: {failure}"))
+
+
+def noted_folder(notes: Mapping[str, object], key: str) -> Folder | None:
+    """The folder that the notes name; None when they name none."""
+    match notes.get(key):
+        case [int(device), int(inode), int() | None as birth]:
+            return Folder(device, inode, birth)
+    return None
+
+
+def noted_landing(notes: Mapping[str, object]) -> tuple[Landing, Fingerprint] | None:
+    """What was about to appear at the target, and which file; None when it had not come that far."""
+    noted = notes.get("landed")
+    file = noted_file(noted, "file") if isinstance(noted, Mapping) else None
+    if file is None or not isinstance(noted, Mapping):
+        return None
+    try:
+        digest = Digest(*noted["digest"]) if noted["digest"] else None
+        landing = Landing(
+            noted["method"],
+            file.size,
+            digest,
+            bool(noted["verified"]),
+            inspected_by=noted["inspected_by"],
+            copied_from=noted.get("copied_from"),
+        )
+    except _NONSENSE:
+        return None
+    return landing, file

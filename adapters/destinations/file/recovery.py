@@ -1,0 +1,106 @@
+"""Finding out how far something came that was cut off, and leaving nothing of it lying about."""
+
+import contextlib
+import errno
+import os
+import stat
+from dataclasses import replace
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.destinations.file.in_use import is_in_use
+from lading.adapters.destinations.file.notes import noted_file, noted_folder, noted_landing
+from lading.adapters.destinations.file.partial import drop_part, start_from
+from lading.adapters.destinations.file.relocation import changed, landing_at
+from lading.adapters.destinations.file.target_state import folder_conflict, status_of
+from lading.adapters.stream.errors import answering, flush_folder
+from lading.adapters.stream.safe_open import fingerprint, folder_identity
+from lading.domain.handler import Kept, Landing, Work
+from lading.domain.refusals import Refusal, TargetFailed, Unsupported
+from lading.ports.association import Fingerprint
+from lading.ports.journal import Intent, Verb
+
+__all__ = ["recover"]
+
+
+def recover(work: Work, *, keep: bool, verify: bool) -> Result[Landing | Kept, Refusal]:
+    """What became of the fetch or move that `work.intent` is about; see `Recoverable`."""
+    intent = work.intent
+    if intent is None or intent.verb is Verb.REMOVE:
+        return Failure(Unsupported("nothing says what was begun"))
+    if not intent.notes:
+        # Nothing is changed before something is noted: the target may even be one that no file can have.
+        return Success(Kept())
+
+    def find_out() -> Result[Landing | Kept, Refusal]:
+        if (elsewhere := _elsewhere(intent)) is not None:
+            return Failure(elsewhere)
+        if intent.verb is Verb.MOVE:
+            return Success(_of_move(intent))
+        return Success(_of_fetch(work, intent, keep=keep, verify=verify))
+
+    return answering(intent.target, "looked at", find_out)
+
+
+def _elsewhere(intent: Intent) -> TargetFailed | None:
+    """Why what was begun can't be found out about: its folder is not there, or is another one. Raises OSError."""
+    notes = intent.notes
+    conflict = folder_conflict(intent.target, noted_folder(notes, "folder"))
+    if conflict is None and intent.destination is not None:
+        conflict = folder_conflict(intent.destination, noted_folder(notes, "destination_folder"))
+    return conflict
+
+
+def _of_fetch(work: Work, intent: Intent, *, keep: bool, verify: bool) -> Landing | Kept:
+    noted = noted_landing(intent.notes)
+    if noted is not None and (file := _noted_at(intent.target, noted[1])) is not None:
+        # It had appeared at the target, and so was whole; that its name reached the disk, nobody knows.
+        _drop(intent.target, intent)
+        flush_folder(intent.target)
+        return replace(noted[0], fingerprint=file, folder=folder_identity(os.path.dirname(intent.target)))
+    if keep and (kept := start_from(work, verify=verify).offset):
+        return Kept(kept)
+    _drop(intent.target, intent)
+    return Kept()
+
+
+def _of_move(intent: Intent) -> Landing | Kept:
+    source, destination = intent.target, intent.destination or ""
+    moving, copied = noted_file(intent.notes, "moving"), noted_file(intent.notes, "copied")
+    arrived = copied or moving
+    file = _noted_at(destination, arrived) if arrived is not None else None
+    _drop(destination, intent)
+    if moving is None or file is None:
+        return Kept()
+    flush_folder(destination)
+    if _noted_at(source, moving) is not None:
+        if copied and is_in_use(source):
+            raise OSError(errno.EBUSY, "its copy is there, but another program has it locked")
+        os.unlink(source)
+    with contextlib.suppress(FileNotFoundError):
+        flush_folder(source)
+    # Taken again: names have changed, which shows in the ctime.
+    now = fingerprint(destination)
+    is_intact = intent.notes.get("intact") and file.ctime_ns != 0
+    return landing_at(destination, now if is_intact else changed(now))
+
+
+def _noted_at(path: str, noted: Fingerprint) -> Fingerprint | None:
+    """What the file at the path is now, if it is the noted one: as `changed` where it was written to since.
+
+    Without its birth a file is known by its inode, size and mtime: a change of its name shows in its ctime only.
+    """
+    status = status_of(path)
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return None
+    found = fingerprint(path)
+    is_untouched = noted[2:4] == found[2:4]
+    is_known = noted.birth_ns is not None and found.birth_ns is not None
+    if not noted.is_same_file(found) or not (is_known or is_untouched):
+        return None
+    return found if is_untouched else changed(found)
+
+
+def _drop(target: str, intent: Intent) -> None:
+    if drop_part(target, intent.notes):
+        flush_folder(target)

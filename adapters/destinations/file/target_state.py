@@ -1,0 +1,182 @@
+"""What stands at a target already, and whether it may go."""
+
+import os
+import shlex
+import stat
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.destinations.file.in_use import is_in_use
+from lading.adapters.destinations.file.no_replace import require_no_replace
+from lading.adapters.destinations.file.partial import is_part_name
+from lading.adapters.stream.safe_open import fingerprint, folder_identity
+from lading.domain.handler import Landing, Work
+from lading.domain.refusals import Refusal, TargetFailed, TargetInUse, TargetOccupied, Unsupported
+from lading.ports.association import Association, Fingerprint, Folder
+
+__all__ = [
+    "folder_conflict",
+    "is_intact",
+    "mount_conflict",
+    "not_absolute",
+    "objection",
+    "reserved",
+    "standing",
+    "status_of",
+    "use_of",
+]
+
+
+def status_of(target: str) -> os.stat_result | None:
+    """The target's own status, a symlink's for a symlink; None when nothing is there. Raises OSError."""
+    try:
+        return os.lstat(target)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def is_intact(association: Association, found: Fingerprint | None) -> bool:
+    """Whether what is at a target is what was put there, unchanged since."""
+    return found is not None and association.fingerprint is not None and association.fingerprint.is_unchanged(found)
+
+
+def mount_conflict(association: Association) -> TargetFailed | None:
+    """Why the folder that is there now says nothing about what is recorded: see `folder_conflict`. Raises OSError."""
+    target, file = association.target, association.fingerprint
+    if file is None:
+        return None
+    conflict = folder_conflict(target, association.folder)
+    if conflict is None and association.folder is None and status_of(target) is None:
+        # An earlier version recorded the file's device only.
+        there = folder_identity(os.path.dirname(target))
+        if there is not None and not file.may_be_in(there):
+            return _not_mounted(target, "on another disk than")
+    return conflict
+
+
+def folder_conflict(target: str, recorded: Folder | None) -> TargetFailed | None:
+    """Why the target's folder is not the one that it was fetched to: most often nothing is mounted there.
+
+    `recorded` None: only whether there is a folder at all. Raises OSError.
+    """
+    found = folder_identity(os.path.dirname(target))
+    if found is None:
+        return _not_mounted(target, None)
+    if recorded is not None and not recorded.is_same_folder(found):
+        return _not_mounted(target, "another folder than")
+    return None
+
+
+def _not_mounted(target: str, instead: str | None) -> TargetFailed:
+    folder = os.path.dirname(target)
+    told = f"{folder} is {instead} the one that {target} is in" if instead else f"the folder {folder} does not exist"
+    advice = f"If it is gone for good: lading forget {shlex.quote(target)}"
+    return TargetFailed(f"{told}: is its file system not mounted? {advice}")
+
+
+def reserved(target: str) -> TargetFailed | None:
+    """Why a target can't have its name: it is one that lading gives to what is not whole yet."""
+    if not is_part_name(target):
+        return None
+    return TargetFailed(f"{target} has a name that lading gives to what is not whole yet; choose another name")
+
+
+def objection(work: Work) -> TargetOccupied | TargetFailed | Unsupported | None:
+    """Why what is at the target is not to be removed or moved: it isn't the file that was put there.
+
+    Its bytes may have changed, as a running guest's disk does. Raises OSError.
+    """
+    if not os.path.isabs(work.target):
+        return not_absolute(work.target)
+    if (elsewhere := _elsewhere(work)) is not None:
+        return elsewhere
+    status = status_of(work.target)
+    if status is None or work.force:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return TargetOccupied(f"{work.target} is not a file any more")
+    recorded = work.association.fingerprint if work.association else None
+    if recorded is not None and not recorded.is_same_file(fingerprint(work.target)):
+        return TargetOccupied(f"{work.target} is another file than the one that was fetched")
+    return None
+
+
+def use_of(work: Work) -> TargetInUse | None:
+    """Why the file at the target is not to be taken away: another program has it locked."""
+    if work.even_if_in_use or not is_in_use(work.target):
+        return None
+    told = "another program has it locked, as QEMU does with a running guest's disk"
+    return TargetInUse(f"{work.target} is in use: {told}; end that first, or --even-if-in-use")
+
+
+def _elsewhere(work: Work) -> TargetFailed | None:
+    """Why the folder there says nothing about what is recorded for the target. Raises OSError."""
+    return None if work.association is None or work.force else mount_conflict(work.association)
+
+
+def standing(work: Work) -> Result[Landing | None, Refusal]:
+    """None when the target is free to be written; a Landing when the image is there already, intact; else a refusal.
+
+    Nothing is overwritten without `force`, and even then only a file: no folder, no device.
+    """
+    if not os.path.isabs(work.target):
+        return Failure(not_absolute(work.target))
+    try:
+        why_not = reserved(work.target) or _elsewhere(work)
+        status = status_of(work.target)
+    except OSError as error:
+        return Failure(TargetFailed(f"{work.target} can't be looked at: {error.strerror}"))
+    except ValueError as error:
+        return Failure(TargetFailed(f"{work.target!r} is no path: {error}"))
+    if why_not is not None:
+        return Failure(why_not)
+    if status is None:
+        return _room(os.path.dirname(work.target), force=work.force)
+    return _as_recorded(work, status)
+
+
+def _room(folder: str, *, force: bool) -> Result[Landing | None, Refusal]:
+    """Whether a file can be made there, as far as can be seen."""
+    if not os.path.isdir(folder):
+        return Failure(TargetFailed(f"the folder {folder} does not exist"))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Failure(TargetFailed(f"the folder {folder} can't be written"))
+    try:
+        if not force:
+            require_no_replace(folder)
+    except OSError as error:
+        return Failure(TargetFailed(f"the folder {folder} can't be written: {error.strerror or error}"))
+    return Success(None)
+
+
+def not_absolute(target: str) -> Unsupported:
+    """Why a target that is no absolute path is none for a file: what looks like a URL may be a file's name."""
+    if not target:
+        return Unsupported("no target is named")
+    advice = f"; for a file of this name: ./{target}" if ":" in target else ""
+    return Unsupported(f"{target} is no absolute path of this host{advice}")
+
+
+def _as_recorded(work: Work, status: os.stat_result) -> Result[Landing | None, Refusal]:
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+        advice = f"; for a file in it: {work.target}/" if stat.S_ISDIR(status.st_mode) else ""
+        return Failure(TargetOccupied(f"{work.target} is not a file{advice}"))
+    if work.force:
+        in_use = use_of(work)
+        return Success(None) if in_use is None else Failure(in_use)
+    recorded = work.association
+    if recorded is None:
+        return Failure(TargetOccupied(f"{work.target} exists and is not lading's; only force replaces it"))
+    if not is_intact(recorded, _fingerprint_of(work.target)):
+        return Failure(TargetOccupied(f"{work.target} was changed since it was fetched; only force replaces it"))
+    if not recorded.holds(work.image):
+        held = recorded.image.id if recorded.image else "another image"
+        return Failure(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
+    return Success(Landing.already(recorded))
+
+
+def _fingerprint_of(target: str) -> Fingerprint | None:
+    try:
+        return fingerprint(target)
+    except OSError:
+        return None

@@ -1,0 +1,181 @@
+"""Which disk format bytes have, whatever they are said to be, and whether that is safe to open."""
+
+from functools import cache
+from typing import Final
+
+from lading.adapters.formats.inspector import Inspector
+from lading.adapters.formats.other_files import PACKED, OtherFile, other_file
+from lading.adapters.formats.qemu_rules import NOTHING_FOUND, Findings, examine, is_fixed_vhd
+from lading.adapters.stream.pipeline import CHUNK
+
+__all__ = ["Inspection", "agrees", "inspected_by", "not_a_disk", "unsafe"]
+
+# Formats without a signature: what is in them is raw bytes, a partition table perhaps.
+_RAW_LIKE: Final = frozenset({"raw", "ami", "ari", "aki"})
+_IN_RAW: Final = frozenset({"raw", "gpt"})
+_IN_ISO: Final = frozenset({"iso", "gpt"})
+# Kernels and RAM disks are compressed, as a rule.
+_BOOTED: Final = frozenset({"ari", "aki"})
+_SECTOR: Final = 512
+_BLOCK: Final = CHUNK
+"""Bytes that inspectors are given at once, however the image comes: what they make of it depends on that.
+
+VMDK's longest descriptor fits in: its inspector looks for the kind of a text descriptor in the first block only.
+"""
+
+
+class Inspection:
+    """Looks at an image's bytes as they come by, as long as an inspector needs more.
+
+    By oslo.utils' format_inspector, which keeps no more than the structures it has captured (64 KiB each, a VMDK's
+    descriptor 1 MiB), and by `headers`. It is imported with the first bytes, on the thread that brings them: it takes a
+    tenth of a second.
+    """
+
+    def __init__(self, *, footer: bool = False) -> None:
+        """`footer`: the image's last sector is looked at too, which is all that a fixed VHD is known by."""
+        self._inspectors: list[Inspector] | None = None
+        self._block = bytearray()
+        self._findings: Findings | None = None
+        self._other: OtherFile | None = None
+        self._inspectors_are_done = False
+        self._waits_for_footer = footer
+        self._end = b""
+        self._size = 0
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether no more bytes are needed."""
+        return self._inspectors_are_done and not self._waits_for_footer
+
+    @property
+    def needs_only_the_footer(self) -> bool:
+        """Whether what is missing is the last sector, which `feed_end` takes."""
+        return self._inspectors_are_done and self._waits_for_footer
+
+    def prepare(self) -> None:
+        """Load what inspects, ahead of the first bytes."""
+        if self._inspectors is None:
+            from oslo_utils.imageutils.format_inspector import ALL_FORMATS  # noqa: PLC0415 - see the class
+
+            self._inspectors = [Inspector(name, each()) for name, each in ALL_FORMATS.items() if name != "raw"]
+
+    def feed(self, chunk: bytes | memoryview) -> None:
+        """The next bytes. Once `is_decided`, more are not needed: no inspector is waiting for any."""
+        if self._waits_for_footer:
+            self._end = (self._end + bytes(chunk[-_SECTOR:]))[-_SECTOR:]
+            self._size += len(chunk)
+        if not self._inspectors_are_done:
+            self._block += chunk
+        while len(self._block) >= _BLOCK and not self._inspectors_are_done:
+            block = bytes(self._block[:_BLOCK])
+            del self._block[:_BLOCK]
+            self._look(block)
+
+    def feed_end(self, end: bytes, size: int) -> None:
+        """The last sector of the image's `size` bytes, in place of all that have not been fed."""
+        self._end, self._size, self._waits_for_footer = end, size, False
+
+    def formats(self) -> frozenset[str]:
+        """The formats' names, after the last byte; `raw` when it is nothing in particular.
+
+        More than one where structures of several are there, as in a bootable ISO.
+        """
+        found = self._structures()
+        if not found and self._other is not None:
+            return frozenset({self._other.name})
+        return frozenset(found or {"raw"})
+
+    def other_file(self) -> OtherFile | None:
+        """What it is where it is no disk image, after the last byte."""
+        return None if self._structures() else self._other
+
+    def dangers(self) -> tuple[str, ...]:
+        """Why it is not safe to open, after the last byte; nothing when it is.
+
+        That is what QEMU and its like would act upon: other files that they open (CVE-2022-47951, CVE-2024-32498),
+        features that nobody knows, structures that are broken or cut short.
+        """
+        found, findings = self.formats(), self._findings or NOTHING_FOUND
+        dangers = [
+            f"{danger} ({each.name})"
+            for each in self._finished()
+            if each.is_match or each.has_failed
+            for danger in each.dangers()
+        ]
+        if len(found) > 1 and not found <= _IN_ISO:
+            dangers.append(f"{' and '.join(sorted(found))} at once")
+        return (*dangers, *findings.dangers)
+
+    def _structures(self) -> set[str]:
+        """The formats of whose structures there are some."""
+        found = {each.name for each in self._finished() if each.is_match} | (self._findings or NOTHING_FOUND).formats
+        if is_fixed_vhd(self._end, self._size):
+            return found - {"gpt"} | {"vhd"}  # before the footer lies a raw disk
+        return found
+
+    def _look(self, block: bytes) -> None:
+        self.prepare()
+        if self._findings is None:
+            self._findings, self._other = examine(block), other_file(block)
+        waiting = [each for each in self._inspectors or () if not each.is_done]
+        for each in waiting:
+            each.eat(block)
+        self._inspectors_are_done = all(each.is_done for each in waiting)
+
+    def _finished(self) -> list[Inspector]:
+        if not self._inspectors_are_done:
+            self._look(bytes(self._block))
+            for each in self._inspectors or ():
+                each.finish()
+            self._inspectors_are_done = True
+        self._waits_for_footer = False
+        self._block.clear()
+        return self._inspectors or []
+
+
+@cache
+def inspected_by() -> str:
+    """What inspects, and its version: `oslo.utils 10.2.0`."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - asked for after a transfer only
+
+    try:
+        return f"oslo.utils {version('oslo.utils')}"
+    except PackageNotFoundError:  # it came some other way
+        return "oslo.utils"
+
+
+def unsafe(dangers: tuple[str, ...]) -> str:
+    """The dangers as one reason.
+
+    >>> unsafe(("Image has a backing file (qcow2)", "Image has data_file set (qcow2)"))
+    'it is unsafe: Image has a backing file (qcow2), Image has data_file set (qcow2)'
+    """
+    return f"it is unsafe: {', '.join(dangers)}"
+
+
+def not_a_disk(other: OtherFile) -> str:
+    """What the file is instead, and what to do, as one reason."""
+    return f"it is {other.words}, no disk image; {other.remedy}"
+
+
+def agrees(declared: str | None, found: frozenset[str]) -> bool:
+    """Whether bytes in which these formats are found may be called `declared`, as Glance names disk formats.
+
+    The rule is Nova's after CVE-2024-40767: the declared format and nothing else, where a partition table counts as
+    raw; an ISO may carry one to boot from.
+
+    >>> agrees("raw", frozenset({"gpt"})), agrees("raw", frozenset({"qcow2"})), agrees("iso", frozenset({"iso", "gpt"}))
+    (True, False, True)
+    """
+    if declared is None:
+        return True
+    if declared in _BOOTED and found <= PACKED:
+        return True
+    if declared in _RAW_LIKE:
+        return found <= _IN_RAW
+    if declared == "iso":
+        return "iso" in found and found <= _IN_ISO
+    if declared == "ploop":  # the inspector doesn't know it
+        return found == {"raw"}
+    return found == {declared}

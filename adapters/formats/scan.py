@@ -1,0 +1,41 @@
+"""Reading a file once to learn all that a catalog wants to know of it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lading.adapters.formats.audit import Audit
+from lading.adapters.formats.inspection import Inspection
+from lading.adapters.formats.other_files import OtherFile
+from lading.adapters.stream import pipeline
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.stream.sources import FileSource
+from lading.ports.image import Digest
+
+__all__ = ["Survey", "survey"]
+
+
+class Survey(NamedTuple):
+    """What a file turned out to be."""
+
+    size: int
+    digest: Digest
+    formats: frozenset[str]
+    """As `Inspection.formats` gives them."""
+    dangers: tuple[str, ...]
+    """As `Inspection.dangers` gives them."""
+    other_file: OtherFile | None
+    """As `Inspection.other_file` gives it."""
+
+
+def survey(source: FileSource, algorithm: str, read: Callable[[int], None]) -> Survey:
+    """Hash and inspect the whole file; `read` is told the bytes read so far.
+
+    Raises SourceBroken when it can't be read to its end or is changed meanwhile, ValueError when there is no such hash.
+    """
+    inspection = Inspection(footer=True)
+    audit = Audit(None, Digest(algorithm, ""), inspection)
+    size = pipeline.run(source, (audit.take,), read)
+    if change := source.change:
+        raise SourceBroken(f"the file was changed while it was read: {change}")
+    assert audit.digest is not None  # noqa: S101 - an algorithm was named
+    return Survey(size, audit.digest, inspection.formats(), inspection.dangers(), inspection.other_file())

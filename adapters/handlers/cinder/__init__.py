@@ -1,0 +1,1 @@
+"""Images on Cinder volumes."""

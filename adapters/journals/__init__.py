@@ -1,1 +1,0 @@
-"""Who remembers what is under way."""

@@ -1,1 +1,0 @@
-"""Who may work on a thing just now."""

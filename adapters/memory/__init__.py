@@ -1,0 +1,1 @@
+"""Associations, journal, verified files and locks in the memory of this process."""

@@ -1,1 +1,0 @@
-"""What can still be had of a damaged database."""

@@ -1,0 +1,1 @@
+"""Associations, journal and verified files in an SQLite database."""

@@ -1,0 +1,229 @@
+"""One SQLite database for what lading remembers on this host."""
+
+import contextlib
+import errno
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from lading.adapters.host.private_files import owner_text
+from lading.adapters.sqlite.schema import connect, create_file, patiently
+from lading.ports.failures import StoreUnavailable
+
+__all__ = ["Database", "Row", "Step", "Value", "as_text", "at_rest", "code_of", "from_text", "unavailable"]
+
+Value = bytes | str | int | float | None
+"""What goes into a statement and comes out of a row."""
+Row = tuple[Value, ...]
+"""Text comes out as bytes: see `from_text`."""
+Step = tuple[str, Sequence[Value]]
+"""A statement, and what its question marks stand for."""
+
+_ACCESS: Final = "let this user write the file and its folder, or configure another path"
+_REBUILD: Final = "`lading recover --rebuild` sets it aside and rebuilds it from what can be verified"
+_ADVICE: Final = {
+    sqlite3.SQLITE_NOTADB: _REBUILD,
+    sqlite3.SQLITE_CORRUPT: _REBUILD,
+    sqlite3.SQLITE_READONLY: _ACCESS,
+    sqlite3.SQLITE_PERM: _ACCESS,
+    sqlite3.SQLITE_CANTOPEN: "see that it is a file, in a folder, and that this user may write both",
+    sqlite3.SQLITE_FULL: "free some space on its disk and try again",
+    sqlite3.SQLITE_IOERR: "see what the kernel's log says of its disk",
+    sqlite3.SQLITE_BUSY: "find the process that keeps it locked (fuser names it) and try again",
+}
+_CLOSED: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN})
+_AS_SQLITE: Final = {
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+    errno.EACCES: sqlite3.SQLITE_PERM,
+    errno.EPERM: sqlite3.SQLITE_PERM,
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+    errno.EIO: sqlite3.SQLITE_IOERR,
+}
+
+
+def as_text(text: str) -> bytes:
+    r"""Any text, for a `CAST(? AS TEXT)`. A path that isn't UTF-8 holds lone surrogates, which sqlite3 won't bind.
+
+    These bytes sort as Python's strings do.
+
+    >>> as_text("/vms/\udce9")
+    b'/vms/\xed\xb3\xa9'
+    """
+    return text.encode("utf-8", "surrogatepass")
+
+
+def from_text(stored: Value) -> str:
+    """The text that a row holds. Raises ValueError when it holds something else."""
+    if not isinstance(stored, bytes):
+        raise ValueError(f"expected text, got {stored!r}")  # noqa: TRY004 - a damaged file is no caller's bug
+    return stored.decode("utf-8", "surrogatepass")
+
+
+class _Seat:
+    """One thread's connection to one Database, while it is open."""
+
+    def __init__(self, owner: object) -> None:
+        self.owner = owner
+        self.lock = threading.RLock()
+        self.connection: sqlite3.Connection | None = None
+        self.file: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def __del__(self) -> None:
+        # When its thread ends.
+        self.close()
+
+
+_seats: Final[weakref.WeakSet[_Seat]] = weakref.WeakSet()
+_seating: Final = threading.RLock()
+"""Guards the set, and is closed while the process forks. Who holds a seat's lock never waits for it."""
+_stilled: Final = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def at_rest() -> Iterator[None]:
+    """Every connection of this process is closed, and none is opened meanwhile."""
+    with contextlib.ExitStack() as stilled:
+        stilled.enter_context(_seating)
+        for seat in tuple(_seats):
+            stilled.enter_context(seat.lock)
+            seat.close()
+        yield
+
+
+def _before_fork() -> None:
+    """Close what is open, and let nobody open anything until the fork is done.
+
+    A child doesn't inherit its parent's locks, yet SQLite within it goes by them: even on a connection of its own the
+    child would write to a log that others take for abandoned and delete (sqlite.org/howtocorrupt.html, section 2.6).
+    """
+    _stilled.enter_context(at_rest())
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_stilled.close, after_in_child=_stilled.close)
+
+
+class Database:
+    """The database at a path. Nothing is made before something is first written, and after `close` it opens again.
+
+    Share it freely between threads, each of which has its own connection, and across forks. Its file is made for the
+    owner's eyes only. Whatever goes wrong with it is raised as StoreUnavailable.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).absolute()
+        self._local = threading.local()
+        self._owner = object()
+
+    def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        """All that a SELECT gives: one that was left half-read would keep the write-ahead log growing.
+
+        There are none in a file that is not there, which it isn't afterwards either.
+        """
+        if not self._is_there():
+            return []
+        with self._connected() as connection:
+            return patiently(lambda: connection.execute(sql, parameters).fetchall())
+
+    def change(self, *steps: Step) -> None:
+        """Run the steps in one transaction. When it returns they have reached the disk; when it raises, none has."""
+        with self._connected() as connection:
+            patiently(lambda: _transact(connection, steps))
+
+    def close(self) -> None:
+        """Close every thread's connection, once it is done with what it is doing."""
+        with _seating:
+            seats = [seat for seat in _seats if seat.owner is self._owner]
+        for seat in seats:
+            with seat.lock:
+                seat.close()
+
+    def _is_there(self) -> bool:
+        try:
+            self.path.lstat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise unavailable(self.path, error) from error
+        return True
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection. SQLite's errors and the system's end here."""
+        seat = self._seat()
+        with seat.lock:
+            try:
+                yield self._opened(seat)
+            except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+                raise unavailable(self.path, error) from error
+
+    def _seat(self) -> _Seat:
+        # Each time through the gate: past it, busy threads would have a fork wait for a long while.
+        with _seating:
+            seat: _Seat | None = getattr(self._local, "seat", None)
+            if seat is None:
+                seat = self._local.seat = _Seat(self._owner)
+                _seats.add(seat)
+            return seat
+
+    def _opened(self, seat: _Seat) -> sqlite3.Connection:
+        if seat.connection is not None and seat.file != _identity(self.path):
+            # It was moved away or replaced: what is written to it from now on, nobody finds again.
+            seat.close()
+        if seat.connection is None:
+            create_file(self.path)
+            seat.file = _identity(self.path)
+            seat.connection = connect(self.path)
+        return seat.connection
+
+
+def _transact(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
+    with connection:
+        # A writer from its start: one that begins as a reader fails when another has written meanwhile.
+        connection.execute("BEGIN IMMEDIATE")
+        for sql, parameters in steps:
+            connection.execute(sql, parameters)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def unavailable(path: Path, error: sqlite3.Error | OSError | UnicodeDecodeError) -> StoreUnavailable:
+    """What an error of SQLite's or the system's means to an operator."""
+    code, text = code_of(error), str(error)
+    if isinstance(error, OSError):
+        text = error.strerror or text
+    elif isinstance(error, UnicodeDecodeError):
+        text = "database disk image is malformed"
+    whose = owner_text(path) if code in _CLOSED else ""
+    return StoreUnavailable(
+        f"the database {path} can't be used: {text}{whose}: {_ADVICE.get(code, 'see what it holds')}"
+    )
+
+
+def code_of(error: sqlite3.Error | OSError | UnicodeDecodeError) -> int:
+    """SQLite's word for it. An extended one holds the primary one in its low byte (sqlite.org/rescode.html)."""
+    match error:
+        case OSError():
+            return _AS_SQLITE.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN)
+        case UnicodeDecodeError():
+            # The module can't even say what SQLite says, because that quotes what is no text any more.
+            return sqlite3.SQLITE_CORRUPT
+        case _:
+            code = int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR))
+            # The index of the log couldn't grow (sqlite.org/rescode.html#ioerr_shmsize).
+            return sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR_SHMSIZE else code & 0xFF

@@ -1,0 +1,1 @@
+"""Bytes on their way: sources, the pipeline, sparse files, safe opening."""

@@ -1,1 +1,0 @@
-"""How bytes land: one pipeline for every handler that moves them."""

@@ -1,1 +1,0 @@
-"""Who remembers which files were hashed."""

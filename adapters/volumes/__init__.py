@@ -1,1 +1,0 @@
-"""Volumes of a Cinder: asked for by its API, and attached to this host by os-brick."""

@@ -1,0 +1,1 @@
+"""Images as HTTP servers have them."""

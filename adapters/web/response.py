@@ -1,0 +1,158 @@
+"""An HTTP answer whose head is read strictly, where the standard library's client is lenient.
+
+http.client takes a connection's end for the end of the head, an unreadable length for none, and 103 for the answer
+(RFC 9112, RFC 8297). Without a digest nothing else would tell that an image is not whole.
+"""
+
+import http.client
+import io
+import re
+import socket
+from typing import Any, Final
+
+from lading.adapters.web.watch import Silent, Watch
+
+__all__ = ["Response"]
+
+_LONGEST_LINE: Final = 65536
+_MOST_LINES: Final = 200
+_MOST_INTERIM: Final = 10
+"""Answers of 1xx before the one that counts: a slow server may send one now and then."""
+_STATUS: Final = re.compile(rb"HTTP/1\.[01][ \t]+([0-9]{3})(?:[ \t].*)?\r?\n")
+_FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*([^\r\n\0]*?)[ \t]*\r?\n")
+_LENGTH: Final = re.compile(rb"[0-9]{1,19}")
+_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_BLANK: Final = frozenset({b"\r\n", b"\n"})
+
+
+class Response(http.client.HTTPResponse):
+    """The client's own, with a strict head, and watched."""
+
+    def __init__(self, watch: Watch, wire: socket.socket, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - http.client's own
+        super().__init__(wire, *arguments, **options)
+        self._watch = watch
+        self.fp = io.BufferedReader(_Wire(wire, self.fp.detach(), watch))
+
+    def begin(self) -> None:
+        """Reads the head. Raises OSError, http.client's HTTPException, and what the watch raises."""
+        if self.headers is not None:
+            return
+        wire = self.fp
+        try:
+            self.fp = io.BytesIO(self._final_head(wire))  # while it is parsed
+            super().begin()
+        except BaseException:
+            self.fp = None  # as http.client has it when it is closed
+            wire.close()
+            raise
+        self.fp = wire
+        self._watch.is_patient = True
+
+    def next_chunk(self, *, is_first: bool) -> int:
+        """How many bytes the next chunk has; 0: there is none, and the body is whole. Raises HTTPException, OSError.
+
+        The trailers, which come after that, are not read.
+        """
+        if not is_first and self.fp.readline(3) not in _BLANK:
+            raise http.client.HTTPException("a chunk is longer than it says")
+        found = _CHUNK.fullmatch(_line(self.fp))
+        if found is None:
+            raise http.client.HTTPException("a chunk has no length")
+        return int(found[1], 16)
+
+    def _final_head(self, wire: io.BufferedReader) -> bytes:
+        """The head of the answer that counts, in the one form that can't be read in two ways."""
+        for _ in range(_MOST_INTERIM):
+            lines = _head(wire)
+            status = _STATUS.fullmatch(lines[0])
+            if status is None or not status[1].startswith(b"1"):
+                return b"".join([lines[0], *_fields(lines[1:]), b"\r\n"])
+            if status[1] == b"101":
+                raise http.client.HTTPException("it changes to a protocol that was not asked for")
+            self._watch.is_patient = True
+        raise http.client.HTTPException("it never answers for good")
+
+
+class _Wire(io.RawIOBase):
+    """What comes from a socket, with the watch looking on."""
+
+    def __init__(self, wire: socket.socket, raw: io.RawIOBase, watch: Watch) -> None:
+        self._wire, self._raw, self._watch = wire, raw, watch
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:  # noqa: ANN401 - RawIOBase's own
+        if not self._watch.is_patient:
+            self._watch.check()
+            return self._raw.readinto(buffer)
+        self._watch.is_patient = False
+        self._wire.settimeout(self._watch.first_byte_seconds)
+        try:
+            return self._raw.readinto(buffer)
+        except TimeoutError:
+            raise Silent(f"it sent nothing for {self._watch.first_byte_seconds:g} seconds") from None
+        finally:
+            self._wire.settimeout(self._watch.stall_seconds)
+            self._watch.forgive()
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _head(wire: io.BufferedReader) -> list[bytes]:
+    """The lines before the blank one, which must be there."""
+    lines: list[bytes] = []
+    while len(lines) < _MOST_LINES:
+        line = wire.readline(_LONGEST_LINE + 1)
+        if not line and not lines:
+            raise http.client.RemoteDisconnected("it closed the connection without an answer")
+        if not line.endswith(b"\n"):
+            if len(line) > _LONGEST_LINE:
+                raise http.client.LineTooLong("header line")
+            raise ConnectionError("its answer ends within the head")
+        if line in _BLANK and lines:
+            return lines
+        lines.append(line)
+    raise http.client.HTTPException("its head has too many lines")
+
+
+def _line(wire: io.BufferedReader) -> bytes:
+    line = wire.readline(_LONGEST_LINE + 1)
+    if not line.endswith(b"\n") and len(line) <= _LONGEST_LINE:
+        raise ConnectionError("the connection ended")
+    return line
+
+
+def _fields(lines: list[bytes]) -> list[bytes]:
+    """The header's lines: unfolded, one length, and no transfer coding but chunked."""
+    fields: list[tuple[bytes, bytes]] = []
+    for line in _unfolded(lines):
+        found = _FIELD.fullmatch(line)
+        if found is None:
+            raise http.client.HTTPException("a line of its head is none")
+        fields.append((found[1], found[2]))
+    lengths = _values(fields, b"content-length")
+    if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
+        raise http.client.HTTPException("its lengths contradict each other")
+    if _values(fields, b"transfer-encoding") not in (set(), {b"chunked"}, {b"identity"}):
+        raise http.client.HTTPException("its transfer coding is unknown")
+    kept = [b"%b: %b\r\n" % field for field in fields if field[0].lower() != b"content-length"]
+    return [*kept, *(b"Content-Length: %b\r\n" % length for length in lengths)]
+
+
+def _unfolded(lines: list[bytes]) -> list[bytes]:
+    """Each field in one line (RFC 9112, section 5.2)."""
+    whole: list[bytes] = []
+    for line in lines:
+        if line[:1] in {b" ", b"\t"} and whole:
+            whole[-1] = whole[-1].rstrip() + b" " + line.lstrip(b" \t")
+        else:
+            whole.append(line)
+    return whole
+
+
+def _values(fields: list[tuple[bytes, bytes]], name: bytes) -> set[bytes]:
+    """The different values of a field that is a list."""
+    return {each.strip().lower() for key, value in fields if key.lower() == name for each in value.split(b",")}
