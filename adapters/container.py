@@ -35,7 +35,7 @@ from lading.domain.loading import Loaded, load_handlers, prepare_handlers
 from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
 from lading.ports.failures import StoreUnavailable
-from lading.ports.journal import Journal, Unwritten
+from lading.ports.journal import Journal, NullJournal
 from lading.ports.locks import Locks
 from lading.ports.verified_files import VerifiedFiles
 
@@ -149,7 +149,7 @@ def embedded_handlers(
     for provider, value in (
         (container.catalog, catalog),
         (container.associations, associations),
-        (container.journal, Unwritten()),
+        (container.journal, NullJournal()),
         (container.locks, MemoryLocks()),
         (container.verified, MemoryVerifiedFiles()),
     ):

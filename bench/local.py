@@ -151,8 +151,8 @@ def measured(folder: Path, rounds: int, *, verify: bool) -> dict[str, float]:
     blocks: dict[str, int] = {}
     first: list[float] = []
     for _ in range(rounds):
-        for way, once in ways.items():
-            runs[way].append(once())
+        for way, single_flight in ways.items():
+            runs[way].append(single_flight())
             blocks[way] = bench.blocks
         first.append(bench.first_byte())
     figures = {f"{way} (s)": statistics.median(each.seconds for each in done) for way, done in runs.items()}

@@ -7,15 +7,15 @@ from typing import final
 from returns.result import Failure, Result, Success
 
 from lading.domain.cost import Cost
-from lading.domain.failures import Tried
+from lading.domain.failures import AttemptResult
 from lading.domain.handler import Handler, Landing, Work
 from lading.domain.refusals import Refusal, Unsettled
-from lading.ports.context import NOBODY, Context
+from lading.ports.context import ANONYMOUS, Context
 from lading.ports.image import Image
 from lading.ports.location import Location
-from lading.ports.observer import Observer, Silence
+from lading.ports.observer import NullObserver, Observer
 
-__all__ = ["Attempt", "FetchRequest", "Previewed", "Staged"]
+__all__ = ["Attempt", "AttemptPreview", "FetchRequest", "FetchResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class FetchRequest:
 
     image_id: str | None = None
     target: str = ""
-    context: Context = NOBODY
+    context: Context = ANONYMOUS
     force: bool = False
     """Whether what is at the target may be replaced."""
-    observer: Observer = field(default_factory=Silence, repr=False, compare=False)
+    observer: Observer = field(default_factory=NullObserver, repr=False, compare=False)
     size: int | None = None
     """Bytes that the target shall have, not fewer than the image; None: as many as the image."""
     even_if_in_use: bool = False
@@ -61,9 +61,9 @@ class Attempt:
         return self.work.location
 
     @property
-    def tried(self) -> Tried:
+    def tried(self) -> AttemptResult:
         """What is told of it when all is over."""
-        return Tried(self.handler.name, self.location, self.refusal)
+        return AttemptResult(self.handler.name, self.location, self.refusal)
 
     def settle(self, outcome: Result[Landing | None, Refusal]) -> None:
         """Say how it went. A Landing is recorded; a success without one (a removal, say) ends the search unrecorded.
@@ -83,7 +83,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Staged:
+class FetchResult:
     """An image that is where it was wanted."""
 
     image: Image | None
@@ -91,12 +91,12 @@ class Staged:
     handler: str
     location: Location | None
     landing: Landing
-    attempts: tuple[Tried, ...]
+    attempts: tuple[AttemptResult, ...]
     """Every attempt in order; the last one handled."""
 
 
 @dataclass(frozen=True, slots=True)
-class Previewed:
+class AttemptPreview:
     """An attempt that a fetch would make, and what it would come to."""
 
     handler: str

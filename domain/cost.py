@@ -6,7 +6,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from lading.domain.handler import Handler
 
-__all__ = ["Cost", "Priced", "cheapest_first", "cost_of"]
+__all__ = ["Cost", "SupportsCost", "cheapest_first", "cost_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _CLASSES: Final = tuple(Cost)
 
 
 @runtime_checkable
-class Priced(Protocol):
+class SupportsCost(Protocol):
     """A handler that tells what its way costs."""
 
     def cost(self, target: str) -> Cost:
@@ -40,7 +40,7 @@ class Priced(Protocol):
 
 def cost_of(handler: Handler, target: str) -> Cost | None:
     """What the handler says; None when it doesn't, or raises instead."""
-    if not isinstance(handler, Priced):
+    if not isinstance(handler, SupportsCost):
         return None
     try:
         cost = handler.cost(target)

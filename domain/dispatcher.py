@@ -9,18 +9,18 @@ from typing import Final, final
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.attempts import Attempt, FetchRequest, Previewed, Staged
+from lading.domain.attempts import Attempt, AttemptPreview, FetchRequest, FetchResult
 from lading.domain.cost import cost_of
 from lading.domain.failures import (
+    AttemptResult,
     FetchFailure,
     HandlerNotLoaded,
     NoHandlerAvailable,
     TargetFailure,
     TargetUnresolved,
-    Tried,
 )
-from lading.domain.handler import Handler, Landing, Recoverable, Work
-from lading.domain.handler_calls import ask, ask_catalog, out_of_reach, preview, value_or_raise
+from lading.domain.handler import Handler, Landing, SupportsRecovery, Work
+from lading.domain.handler_calls import call_catalog, call_handler, precheck, preview_attempt, value_or_raise
 from lading.domain.matcher import LocationMatcher
 from lading.domain.recovery import Ledger, Outcome, Recovered, Recovery, lock_name, unresolved
 from lading.domain.refusals import Refusal, Scope, Unavailable, Unsettled
@@ -30,7 +30,7 @@ from lading.domain.waiting import wait_reason
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
-from lading.ports.context import NOBODY, Context
+from lading.ports.context import ANONYMOUS, Context
 from lading.ports.failures import (
     AmbiguousImage,
     CatalogFailure,
@@ -42,9 +42,9 @@ from lading.ports.failures import (
     StoreUnavailable,
 )
 from lading.ports.image import Image
-from lading.ports.journal import Intent, Journal, Unwritten, Verb
+from lading.ports.journal import Intent, Journal, NullJournal, Verb
 from lading.ports.location import Location
-from lading.ports.locks import Locks, Unlocked
+from lading.ports.locks import Locks, NullLocks
 from lading.ports.observer import SupportsWaiting
 
 __all__ = ["Dispatcher"]
@@ -89,13 +89,13 @@ class Dispatcher:
             raise ValueError(f"handlers share a name: {', '.join(handler.name for handler in self.handlers)}")
         self._matcher = LocationMatcher(self.handlers, by_cost=by_cost)
         self._catalog = catalog
-        self._ledger = Ledger(associations, journal or Unwritten(), locks or Unlocked(), clock)
+        self._ledger = Ledger(associations, journal or NullJournal(), locks or NullLocks(), clock)
         self._recovery = Recovery(self._by_name, self._ledger)
         self._targets = Targets(self._by_name, self._ledger, self._recovery)
 
-    def fetch(self, request: FetchRequest) -> Result[Staged, FetchFailure]:
+    def fetch(self, request: FetchRequest) -> Result[FetchResult, FetchFailure]:
         """Bring the image to the target by the first handler that can."""
-        tried: list[Tried] = []
+        tried: list[AttemptResult] = []
         try:
             with closing(self.attempts(request)) as attempts:
                 for attempt in attempts:
@@ -115,7 +115,7 @@ class Dispatcher:
         resolved, and the catalog's and the store's failures when it is their turn.
         """
         self._tell_wait(request)
-        with self._recovery.alone([request.target], keep=True) as found:
+        with self._recovery.exclusively([request.target], keep=True) as found:
             if (blocked := unresolved(found)) is not None:
                 raise blocked
             kept = (each.intent for each in found if each.outcome is Outcome.KEPT)
@@ -131,7 +131,7 @@ class Dispatcher:
 
     def _driven(self, request: FetchRequest, kept: Intent | None) -> Iterator[Attempt]:
         """`kept` is the intent of an earlier fetch to the target that this one may go on from."""
-        tried: list[Tried] = []
+        tried: list[AttemptResult] = []
         ruled_out: set[str] = set()
         last: Attempt | None = None
         try:
@@ -187,7 +187,7 @@ class Dispatcher:
         pending = self._written(work.target)
         notes = pending.notes if pending is not None and pending.verb is Verb.FETCH else {}
         image = work.image.redacted() if work.image else None
-        location = work.location.withheld() if work.location else None
+        location = work.location.redacted() if work.location else None
         name, force = attempt.handler.name, work.force
         intent = Intent(work.target, Verb.FETCH, name, self._ledger.clock(), image, location, force=force, notes=notes)
         attempt.work = value_or_raise(self._ledger.begin(work, intent))
@@ -210,7 +210,7 @@ class Dispatcher:
         try:
             if kept is not None:
                 value_or_raise(self._ledger.journal.begin(kept))
-            if isinstance(self._by_name[kept.handler] if kept else last.handler, Recoverable):
+            if isinstance(self._by_name[kept.handler] if kept else last.handler, SupportsRecovery):
                 self._recovery.of(last.work.target, keep=True)
             else:
                 self._targets.settle(last.work.target)
@@ -221,21 +221,21 @@ class Dispatcher:
         """All attempts in order, none of them made. Raises the catalog's and the store's failures."""
         return tuple(self._in_order(request))
 
-    def preview(self, request: FetchRequest) -> tuple[Previewed, ...]:
+    def preview(self, request: FetchRequest) -> tuple[AttemptPreview, ...]:
         """What `fetch` would try, in its order, up to a refusal that rules out the rest; nothing is done.
 
         The first that would do is the one that `fetch` ends with; those after it are what would be left if it failed.
         Raises the catalog's and the store's failures where `fetch` would end in them.
         """
-        seen: list[Previewed] = []
+        seen: list[AttemptPreview] = []
         ruled_out: set[str] = set()
         try:
             for attempt in self._in_order(request):
                 handler, work = attempt.handler, attempt.work
                 if handler.name in ruled_out:
                     continue
-                outcome = preview(handler, work)
-                seen.append(Previewed(handler.name, work.location, cost_of(handler, work.target), outcome))
+                outcome = preview_attempt(handler, work)
+                seen.append(AttemptPreview(handler.name, work.location, cost_of(handler, work.target), outcome))
                 scope = outcome.failure().scope if isinstance(outcome, Failure) else Scope.LOCATION
                 if scope is Scope.HANDLER:
                     ruled_out.add(handler.name)
@@ -247,7 +247,7 @@ class Dispatcher:
         return tuple(seen)
 
     def remove(
-        self, target: str, context: Context = NOBODY, *, force: bool = False, even_if_in_use: bool = False
+        self, target: str, context: Context = ANONYMOUS, *, force: bool = False, even_if_in_use: bool = False
     ) -> Result[Association, TargetFailure]:
         """Have the associated handler remove what it put at the target, and forget it. Gives what was recorded.
 
@@ -257,7 +257,7 @@ class Dispatcher:
         return self._targets.remove(target.strip(), context, force=force, even_if_in_use=even_if_in_use)
 
     def move(
-        self, source: str, destination: str, context: Context = NOBODY, *, even_if_in_use: bool = False
+        self, source: str, destination: str, context: Context = ANONYMOUS, *, even_if_in_use: bool = False
     ) -> Result[Association, TargetFailure]:
         """Have the associated handler move the source to the destination. Gives what is recorded there now.
 
@@ -265,7 +265,7 @@ class Dispatcher:
         """
         return self._targets.move(source.strip(), destination.strip(), context, even_if_in_use=even_if_in_use)
 
-    def verify(self, target: str, context: Context = NOBODY) -> Result[Association, TargetFailure]:
+    def verify(self, target: str, context: Context = ANONYMOUS) -> Result[Association, TargetFailure]:
         """Have the associated handler read what is at the target, all of it. Gives what is recorded of it now.
 
         HandlerRefused with a Mismatched names what changed.
@@ -312,7 +312,7 @@ class Dispatcher:
             _log.warning("%s", HandlerNotLoaded(association.target, association.handler, tuple(self._by_name)))
             return
         image, location = association.image, association.location
-        if location is not None and location.is_withheld:
+        if location is not None and location.is_redacted:
             image, location = self._restored(image, location, request)
         yield Attempt(handler, replace(work, image=image, location=location), self._record)
 
@@ -328,10 +328,10 @@ class Dispatcher:
         if request.image_id is None:
             return Success(None)
         return (
-            ask_catalog(self._catalog.find, request.image_id, request.context)
+            call_catalog(self._catalog.find, request.image_id, request.context)
             .bind(_fetchable)
             .bind(
-                lambda image: ask_catalog(self._catalog.locations, image, request.context).map(
+                lambda image: call_catalog(self._catalog.locations, image, request.context).map(
                     lambda locations: replace(image, locations=_bounded(image, locations))
                 )
             )
@@ -341,7 +341,7 @@ class Dispatcher:
         if not work.target or landing.present:
             return
         image = work.image.redacted() if work.image else None
-        location = work.location.withheld() if work.location else None
+        location = work.location.redacted() if work.location else None
         association = Association(work.target, handler.name, image, location, self._ledger.clock())
         landed = landing.recorded_in(association)
         try:
@@ -360,16 +360,16 @@ class Dispatcher:
         """Take back what could not be recorded, unless it has replaced something: then it is all there is."""
         reason = "it replaced what was there" if work.force else None
         if reason is None:
-            undone = ask(handler, work, type(None), handler.remove, work)
+            undone = call_handler(handler, work, type(None), handler.remove, work)
             reason = undone.failure().reason if isinstance(undone, Failure) else None
         if reason is not None:
             _log.error("%s is there, but recorded nowhere: %s", work.target, reason)
 
 
-def _staged(attempt: Attempt, landing: Landing, tried: list[Tried]) -> Staged:
+def _staged(attempt: Attempt, landing: Landing, tried: list[AttemptResult]) -> FetchResult:
     work = attempt.work
     location = landing.location or work.location
-    return Staged(work.image, work.target, attempt.handler.name, location, landing, tuple(tried))
+    return FetchResult(work.image, work.target, attempt.handler.name, location, landing, tuple(tried))
 
 
 def _bounded(image: Image, locations: Sequence[Location]) -> Sequence[Location]:
@@ -401,6 +401,6 @@ def _fetchable(image: Image) -> Result[Image, CatalogFailure]:
 
 
 def _carry(handler: Handler, work: Work) -> Result[Landing, Refusal]:
-    if (why_not := out_of_reach(handler, work)) is not None:
+    if (why_not := precheck(handler, work)) is not None:
         return Failure(why_not)
-    return ask(handler, work, Landing, handler.fetch, work)
+    return call_handler(handler, work, Landing, handler.fetch, work)

@@ -9,6 +9,7 @@ from lading.ports.journal import Verb
 from lading.ports.location import Location
 
 __all__ = [
+    "AttemptResult",
     "FetchFailure",
     "HandlerNotLoaded",
     "HandlerRefused",
@@ -16,7 +17,6 @@ __all__ = [
     "NotAssociated",
     "TargetFailure",
     "TargetUnresolved",
-    "Tried",
 ]
 
 
@@ -25,7 +25,7 @@ _MOST_TOLD: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class AttemptResult:
     """An attempt that was made, and how it ended."""
 
     handler: str
@@ -44,7 +44,7 @@ class NoHandlerAvailable(LadingError):
 
     image_id: str | None
     target: str
-    attempts: tuple[Tried, ...]
+    attempts: tuple[AttemptResult, ...]
     """Every attempt in order, with its reason."""
 
     def __str__(self) -> str:

@@ -9,24 +9,24 @@ from returns.result import Result
 
 from lading.domain.refusals import Refusal
 from lading.ports.association import Association, Fingerprint, Folder
-from lading.ports.context import NOBODY, Context
+from lading.ports.context import ANONYMOUS, Context
 from lading.ports.image import Digest, Image
 from lading.ports.journal import Intent
 from lading.ports.location import Location
-from lading.ports.observer import Observer, Silence
+from lading.ports.observer import NullObserver, Observer
 
 __all__ = [
-    "Foresighted",
     "Handler",
-    "Kept",
     "Landing",
-    "Preparable",
-    "Recoverable",
+    "PartialData",
     "Report",
-    "Reporting",
-    "Resizing",
     "State",
-    "Verifiable",
+    "SupportsPrepare",
+    "SupportsPreview",
+    "SupportsRecovery",
+    "SupportsReport",
+    "SupportsResize",
+    "SupportsVerification",
     "Work",
 ]
 
@@ -40,16 +40,16 @@ class Work:
     image: Image | None = None
     location: Location | None = None
     """None for a location-independent attempt."""
-    context: Context = NOBODY
+    context: Context = ANONYMOUS
     association: Association | None = None
     """What is recorded for the target."""
     force: bool = False
     """Whether something at the target may be replaced."""
-    observer: Observer = field(default_factory=Silence, repr=False, compare=False)
+    observer: Observer = field(default_factory=NullObserver, repr=False, compare=False)
     intent: Intent | None = None
     """What the journal has of this, with the notes of an earlier one that was cut off; None when it has nothing."""
     size: int | None = None
-    """Bytes that the target shall have in the end, for a handler that is `Resizing`; None: as many as the image."""
+    """Bytes that the target shall have in the end, of a handler that `SupportsResize`; None: as many as the image."""
     even_if_in_use: bool = False
     """Whether what is at the target may be taken away although another program has it locked, as QEMU has disks."""
 
@@ -103,7 +103,7 @@ class Landing:
         """The association, with what is known of the landing."""
         return replace(
             association,
-            location=self.location.withheld() if self.location else association.location,
+            location=self.location.redacted() if self.location else association.location,
             method=self.method,
             size=self.size,
             digest=self.digest,
@@ -118,7 +118,7 @@ class Landing:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class PartialData:
     """What is left of a fetch that was cut off, and that it can go on from."""
 
     size: int = 0
@@ -163,7 +163,7 @@ class Handler(Protocol):
 
 
 @runtime_checkable
-class Preparable(Protocol):
+class SupportsPrepare(Protocol):
     """A handler with something to re-establish after a restart: a mapped device, a mount."""
 
     def prepare(self, associations: Iterable[Association]) -> None:
@@ -172,33 +172,34 @@ class Preparable(Protocol):
 
 
 @runtime_checkable
-class Foresighted(Protocol):
+class SupportsPreview(Protocol):
     """A handler that can tell beforehand whether an attempt would do."""
 
-    def foresee(self, work: Work) -> Result[str, Refusal]:
+    def preview(self, work: Work) -> Result[str, Refusal]:
         """How it would do it, or the refusal that `fetch` would end in, as far as can be seen. Changes nothing."""
         ...
 
 
 @runtime_checkable
-class Recoverable(Protocol):
+class SupportsRecovery(Protocol):
     """A handler that can find out how far something came that was cut off.
 
     One that can't is asked to remove what it may have fetched, or to move again.
     """
 
-    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
         """What became of `work.intent`, a fetch or a move, of which nobody heard the end.
 
         The Landing when it had come to its end, whole. Else nothing of it is left behind, but what a fetch can go on
-        from, which stays if `keep`. `Kept()` at once where the intent has no notes. Nothing is touched that is not
-        proven to be what the notes tell of; a refusal where that can't be told now, as on a disk that is not mounted.
+        from, which stays if `keep`. `PartialData()` at once where the intent has no notes. Nothing is touched that is
+        not proven to be what the notes tell of; a refusal where that cannot be told now, as on a disk that is not
+        mounted.
         """
         ...
 
 
 @runtime_checkable
-class Verifiable(Protocol):
+class SupportsVerification(Protocol):
     """A handler that can tell whether what it fetched is still that."""
 
     def verify(self, work: Work) -> Result[Landing, Refusal]:
@@ -207,7 +208,7 @@ class Verifiable(Protocol):
 
 
 @runtime_checkable
-class Resizing(Protocol):
+class SupportsResize(Protocol):
     """A handler that can make a target larger than its image. Others are not asked where a size is wished for."""
 
     resizes: bool
@@ -234,7 +235,7 @@ class Report:
 
 
 @runtime_checkable
-class Reporting(Protocol):
+class SupportsReport(Protocol):
     """A handler that can tell how a target is that is no file on this host."""
 
     def report(self, work: Work) -> Result[Report, Refusal]:

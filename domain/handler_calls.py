@@ -7,18 +7,18 @@ from typing import TypeVar
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.handler import Foresighted, Handler, Resizing, Work
+from lading.domain.handler import Handler, SupportsPreview, SupportsResize, Work
 from lading.domain.refusals import Faulted, Refusal, Unavailable, Unsupported
 from lading.ports.failures import CatalogFailure, CatalogUnavailable, LadingError
 from lading.ports.redaction import redacted
 
-__all__ = ["ask", "ask_catalog", "exception_reason", "out_of_reach", "preview", "value_or_raise"]
+__all__ = ["call_catalog", "call_handler", "exception_reason", "precheck", "preview_attempt", "value_or_raise"]
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
 
 
-def ask(
+def call_handler(
     handler: Handler,
     work: Work,
     given: type[_Done] | tuple[type[_Done], ...],
@@ -42,7 +42,7 @@ def ask(
     return Failure(Faulted(f"answered a {type(inner).__name__}, which is no {names} and no refusal"))
 
 
-def ask_catalog(
+def call_catalog(
     verb: Callable[..., Result[_Done, CatalogFailure]], *arguments: object
 ) -> Result[_Done, CatalogFailure]:
     """A catalog's answer; a failure where it raises: a bug of a third party's, or a failure raised, not returned."""
@@ -71,22 +71,22 @@ def exception_reason(error: BaseException) -> str:
     return f"raised {type(error).__name__}; the debug log has more"
 
 
-def out_of_reach(handler: Handler, work: Work) -> Refusal | None:
+def precheck(handler: Handler, work: Work) -> Refusal | None:
     """Why a handler need not even be asked to fetch; None when it may be."""
-    if work.location is not None and work.location.is_withheld:
+    if work.location is not None and work.location.is_redacted:
         return Unavailable("its credentials are not recorded, and the catalog has it no longer")
-    if work.size is not None and not isinstance(handler, Resizing):
+    if work.size is not None and not isinstance(handler, SupportsResize):
         return Unsupported("this handler gives a target no other size than its image's")
     return None
 
 
-def preview(handler: Handler, work: Work) -> Result[str, Refusal]:
+def preview_attempt(handler: Handler, work: Work) -> Result[str, Refusal]:
     """How the handler would fetch, or the refusal that it would end in, as far as it can tell beforehand."""
-    if (why_not := out_of_reach(handler, work)) is not None:
+    if (why_not := precheck(handler, work)) is not None:
         return Failure(why_not)
-    if not isinstance(handler, Foresighted):
+    if not isinstance(handler, SupportsPreview):
         return Success("would be tried; this handler can't tell beforehand")
-    return ask(handler, work, str, handler.foresee, work)
+    return call_handler(handler, work, str, handler.preview, work)
 
 
 def value_or_raise(outcome: Result[_Done, LadingError]) -> _Done:

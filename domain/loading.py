@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lading.domain.cost import cheapest_first
-from lading.domain.handler import Handler, Preparable
+from lading.domain.handler import Handler, SupportsPrepare
 from lading.domain.handler_calls import exception_reason
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import LadingError, StoreUnavailable
@@ -85,7 +85,7 @@ def _why_not_built(name: str, error: Exception) -> str:
 def prepare_handlers(handlers: Sequence[Handler], associations: AssociationStore) -> Sequence[Handler]:
     """Offer each handler its own associations, once, to re-establish what a restart lost; the handlers, prepared."""
     for handler in handlers:
-        if isinstance(handler, Preparable):
+        if isinstance(handler, SupportsPrepare):
             try:
                 handler.prepare(associations.list(handler=handler.name))
             except StoreUnavailable as failure:

@@ -11,16 +11,16 @@ from typing import NamedTuple
 from returns.result import Failure, Result, Success
 
 from lading.domain.failures import TargetUnresolved
-from lading.domain.handler import Handler, Kept, Landing, Recoverable, Work
-from lading.domain.handler_calls import ask, value_or_raise
+from lading.domain.handler import Handler, Landing, PartialData, SupportsRecovery, Work
+from lading.domain.handler_calls import call_handler, value_or_raise
 from lading.domain.refusals import Refusal, TargetInUse, TargetOccupied
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import StoreUnavailable
-from lading.ports.journal import Intent, Journal, Unwritten, Verb
+from lading.ports.journal import Intent, Journal, NullJournal, Verb
 from lading.ports.locks import Locks
 
-__all__ = ["Ledger", "Outcome", "Recovered", "Recovery", "alone", "lock_name", "moved", "unresolved"]
+__all__ = ["Ledger", "Outcome", "Recovered", "Recovery", "exclusively", "lock_name", "moved", "unresolved"]
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Ledger(NamedTuple):
 
     def begin(self, work: Work, intent: Intent) -> Result[Work, StoreUnavailable]:
         """Write down what is about to be done. The work with its intent, where one is kept."""
-        kept = None if isinstance(self.journal, Unwritten) else intent
+        kept = None if isinstance(self.journal, NullJournal) else intent
         return self.journal.begin(intent).map(lambda _: replace(work, intent=kept))
 
 
@@ -78,7 +78,7 @@ def lock_name(target: str) -> str:
 
 
 @contextmanager
-def alone(locks: Locks, targets: Iterable[str], *, wait: bool = True) -> Iterator[bool]:
+def exclusively(locks: Locks, targets: Iterable[str], *, wait: bool = True) -> Iterator[bool]:
     """Let nobody else be at these targets while the block runs; it is told whether that is so."""
     with ExitStack() as stack:
         # In one order for all, so that no two wait for each other.
@@ -118,7 +118,7 @@ class Recovery:
         `give_up`: what can't be resolved is settled too.
         """
         for intent in tuple(each for each in self._journal.list() if target in {None, *_ends(each)}):
-            with alone(self._locks, _ends(intent), wait=False) as held:
+            with exclusively(self._locks, _ends(intent), wait=False) as held:
                 found = self._again(intent, keep=keep) if held else Recovered(intent, Outcome.UNDER_WAY)
                 if give_up and found is not None and found.outcome is Outcome.UNRESOLVED:
                     found = self._abandon(found)
@@ -126,7 +126,7 @@ class Recovery:
                 yield found
 
     @contextmanager
-    def alone(self, targets: Iterable[str], *, keep: bool) -> Iterator[list[Recovered]]:
+    def exclusively(self, targets: Iterable[str], *, keep: bool) -> Iterator[list[Recovered]]:
         """Be alone at these targets while the block runs, with what was cut off there seen to: what became of it.
 
         Raises StoreUnavailable.
@@ -147,7 +147,7 @@ class Recovery:
         """
         names = {each for each in targets if each}
         while True:
-            with alone(self._locks, names):
+            with exclusively(self._locks, names):
                 found = (value_or_raise(self._journal.pending(each)) for each in sorted(names))
                 pending = {each.target: each for each in found if each is not None}
                 ends = {end for each in pending.values() for end in _ends(each)}
@@ -165,7 +165,7 @@ class Recovery:
     def drop(self, intent: Intent) -> None:
         """Have what is kept of this fetch removed: it is of no use any more."""
         handler = self._handlers[intent.handler]
-        if isinstance(handler, Recoverable):
+        if isinstance(handler, SupportsRecovery):
             _asked(handler, _work(intent, None), keep=False)
 
     def _again(self, intent: Intent, *, keep: bool) -> Recovered | None:
@@ -200,21 +200,21 @@ class Recovery:
         return self._removed(handler, work, intent)
 
     def _fetched(self, handler: Handler, work: Work, intent: Intent, *, keep: bool) -> Recovered:
-        if not isinstance(handler, Recoverable):
+        if not isinstance(handler, SupportsRecovery):
             if _is_recorded(work.association, intent):
                 return Recovered(intent, Outcome.FINISHED)
             if work.association is not None or work.force:
                 # What was there before is not to be removed, and what is there now only the handler knows.
                 reason = f"the handler {intent.handler!r} can't tell how far it came"
                 return Recovered(intent, Outcome.UNRESOLVED, reason)
-            return _told(intent, ask(handler, work, type(None), handler.remove, work), Outcome.UNDONE)
+            return _told(intent, call_handler(handler, work, type(None), handler.remove, work), Outcome.UNDONE)
         answer = _asked(handler, work, keep=keep)
         match answer:
             case Success(Landing() as landing):
                 image = intent.image.redacted() if intent.image else None
                 begun = Association(intent.target, intent.handler, image, intent.location, self._clock())
                 value_or_raise(self._associations.put(landing.recorded_in(begun)))
-            case Success(Kept(size)) if size:
+            case Success(PartialData(size)) if size:
                 return Recovered(intent, Outcome.KEPT, kept=size)
             case Success(_):
                 return Recovered(intent, Outcome.UNDONE)
@@ -225,10 +225,10 @@ class Recovery:
         if work.association is None:
             # Recorded at its destination, and forgotten at its source: only that it was done is not written.
             return Recovered(intent, Outcome.FINISHED)
-        if isinstance(handler, Recoverable):
+        if isinstance(handler, SupportsRecovery):
             answer: Result[object, Refusal] = _asked(handler, work, keep=False)
         else:
-            answer = ask(handler, work, Landing, handler.move, work, destination)
+            answer = call_handler(handler, work, Landing, handler.move, work, destination)
         match answer:
             case Success(Landing() as landing):
                 value_or_raise(self._associations.put(moved(work.association, destination, landing)))
@@ -242,7 +242,7 @@ class Recovery:
             # It is forgotten, and so was removed: what lies there now came later, and nothing says whose it is.
             return Recovered(intent, Outcome.FINISHED)
         # Without force: what lies there now may have come after what was to be removed had gone.
-        answer = ask(handler, work, type(None), handler.remove, replace(work, force=False))
+        answer = call_handler(handler, work, type(None), handler.remove, replace(work, force=False))
         if isinstance(answer, Failure) and isinstance(answer.failure(), TargetInUse):
             # It is still there, untouched. Only a new request says that it may go all the same.
             return Recovered(intent, Outcome.UNDONE, answer.failure().reason)
@@ -269,9 +269,9 @@ def _work(intent: Intent, association: Association | None) -> Work:
 
 
 def _asked(handler: Handler, work: Work, *, keep: bool) -> Result[object, Refusal]:
-    assert isinstance(handler, Recoverable)  # noqa: S101 - the caller has seen to it
+    assert isinstance(handler, SupportsRecovery)  # noqa: S101 - the caller has seen to it
     verb = handler.recover
-    return ask(handler, work, (Landing, Kept), lambda: verb(work, keep=keep))
+    return call_handler(handler, work, (Landing, PartialData), lambda: verb(work, keep=keep))
 
 
 def _told(intent: Intent, answer: Result[object, Refusal], done: Outcome) -> Recovered:

@@ -8,8 +8,8 @@ from typing import NamedTuple, TypeVar
 from returns.result import Failure, Result, Success
 
 from lading.domain.failures import HandlerNotLoaded, HandlerRefused, NotAssociated, TargetFailure
-from lading.domain.handler import Handler, Landing, Recoverable, Verifiable, Work
-from lading.domain.handler_calls import ask, value_or_raise
+from lading.domain.handler import Handler, Landing, SupportsRecovery, SupportsVerification, Work
+from lading.domain.handler_calls import call_handler, value_or_raise
 from lading.domain.recovery import Ledger, Recovery, moved, unresolved
 from lading.domain.refusals import Refusal, Unavailable, Unsupported
 from lading.ports.association import Association
@@ -99,7 +99,7 @@ class Targets:
         """Have the handler read all that is at the target; what is recorded now, if that is what was put there."""
 
         def look(held: _Held) -> Result[Association, TargetFailure]:
-            if not isinstance(held.handler, Verifiable):
+            if not isinstance(held.handler, SupportsVerification):
                 refusal = Unsupported("this handler can't verify what it fetched")
                 return Failure(HandlerRefused(held.association.target, held.handler.name, refusal))
             return _answer(held, Landing, held.handler.verify, held.work).bind(lambda landing: record(held, landing))
@@ -110,7 +110,7 @@ class Targets:
             return outcome.map(lambda _: found)
 
         try:
-            with self._recovery.alone([target], keep=True):
+            with self._recovery.exclusively([target], keep=True):
                 return self._held(target, context).bind(look)
         except StoreUnavailable as failure:
             return Failure(failure)
@@ -186,7 +186,7 @@ class Targets:
 def _answer(
     held: _Held, given: type[_Done], verb: Callable[..., Result[_Done, Refusal]], *arguments: object
 ) -> Result[_Done, TargetFailure]:
-    return ask(held.handler, held.work, given, verb, *arguments).alt(
+    return call_handler(held.handler, held.work, given, verb, *arguments).alt(
         lambda refusal: HandlerRefused(held.association.target, held.handler.name, refusal)
     )
 
@@ -197,13 +197,15 @@ def _is_open(handler: Handler, verb: Verb, failure: TargetFailure) -> bool:
     A store that broke on the way has left it half done; storage that didn't answer may have moved it all the same.
     """
     if isinstance(failure, HandlerRefused):
-        return verb is Verb.MOVE and isinstance(failure.refusal, Unavailable) and isinstance(handler, Recoverable)
+        return verb is Verb.MOVE and isinstance(failure.refusal, Unavailable) and isinstance(handler, SupportsRecovery)
     return isinstance(failure, StoreUnavailable)
 
 
 def _move_back(held: _Held, destination: str, failure: StoreUnavailable) -> StoreUnavailable:
     source = held.association.target
-    undone = ask(held.handler, held.work, Landing, held.handler.move, replace(held.work, target=destination), source)
+    undone = call_handler(
+        held.handler, held.work, Landing, held.handler.move, replace(held.work, target=destination), source
+    )
     if isinstance(undone, Failure):
         _log.error("%s is at %s now, but recorded nowhere: %s", source, destination, undone.failure().reason)
     return failure

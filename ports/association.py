@@ -120,11 +120,11 @@ class Association:
     folder: Folder | None = None
     """The folder that the file is in; None when the target is no file, or when an earlier version recorded it."""
 
-    def holds(self, image: Image | None) -> bool:
+    def is_for(self, image: Image | None) -> bool:
         """Whether that is the very image that is recorded: an id may come again, with other bytes (OSSN-0075)."""
         if image is None or self.image is None:
             return image is self.image
-        return (self.image.id, self.image.promised) == (image.id, image.promised)
+        return (self.image.id, self.image.expected_digest) == (image.id, image.expected_digest)
 
     def is_of(self, reference: str) -> bool:
         """Whether it may be about the image with this id, name or href: what named no image could be any."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["NOBODY", "Context"]
+__all__ = ["ANONYMOUS", "Context"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,5 +23,5 @@ class Context:
     """The embedding program's own request context: handed on as it is to its own catalogs and handlers."""
 
 
-NOBODY: Final = Context()
+ANONYMOUS: Final = Context()
 """A caller who says nothing of themselves."""

@@ -56,7 +56,7 @@ class Image:
         object.__setattr__(self, "locations", tuple(self.locations))
 
     @property
-    def promised(self) -> Digest | None:
+    def expected_digest(self) -> Digest | None:
         """The strongest hash that the catalog gives: the multihash, else the MD5, else None."""
         if self.digest is not None:
             return self.digest

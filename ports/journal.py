@@ -12,7 +12,7 @@ from lading.ports.failures import StoreUnavailable
 from lading.ports.image import Image
 from lading.ports.location import Location
 
-__all__ = ["Intent", "Journal", "Unwritten", "Verb"]
+__all__ = ["Intent", "Journal", "NullJournal", "Verb"]
 
 
 class Verb(StrEnum):
@@ -79,7 +79,7 @@ class Journal(Protocol):
         ...
 
 
-class Unwritten:
+class NullJournal:
     """The journal of a program that has nothing to find again: nothing is kept."""
 
     def begin(self, intent: Intent) -> Result[None, StoreUnavailable]:

@@ -24,7 +24,7 @@ class Location:
     Location('HTTP://***@host/noble.img?***')
     >>> Location("HTTP://host/noble.img").scheme
     'http'
-    >>> Location("s3://KEY:sec/ret@host/bucket/key").withheld().url
+    >>> Location("s3://KEY:sec/ret@host/bucket/key").redacted().url
     's3://***@host/bucket/key'
     """
 
@@ -44,11 +44,11 @@ class Location:
         return f"Location({str(self)!r})"
 
     @property
-    def is_withheld(self) -> bool:
+    def is_redacted(self) -> bool:
         """Whether credentials were taken out of the URL, so that it names the place but can't be used."""
         return is_redacted(self.url)
 
-    def withheld(self) -> Self:
+    def redacted(self) -> Self:
         """This location as it may be written down: without credentials; itself when it has none."""
-        withheld = type(self)(str(self), redacted_values(self.metadata))
-        return self if withheld == self else withheld
+        redacted = type(self)(str(self), redacted_values(self.metadata))
+        return self if redacted == self else redacted

@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Locks", "SupportsHolder", "Unlocked"]
+__all__ = ["Locks", "NullLocks", "SupportsHolder"]
 
 
 class Locks(Protocol):
@@ -29,7 +29,7 @@ class SupportsHolder(Protocol):
         ...
 
 
-class Unlocked:
+class NullLocks:
     """The locks of a program that sees to it by itself that no two do the same at a time."""
 
     def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:

@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Observer", "Silence", "SupportsWaiting"]
+__all__ = ["NullObserver", "Observer", "SupportsWaiting"]
 
 
 class Observer(Protocol):
@@ -26,7 +26,7 @@ class SupportsWaiting(Protocol):
         ...
 
 
-class Silence:
+class NullObserver:
     """The observer who doesn't care."""
 
     def progress(self, done: int, total: int | None) -> None:

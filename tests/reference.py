@@ -17,13 +17,13 @@ from lading import (
     Cost,
     Dispatcher,
     FetchRequest,
+    FetchResult,
     Image,
     ImageNotFound,
     Landing,
     Location,
     NoHandlerAvailable,
     Refusal,
-    Staged,
     StoreUnavailable,
     Unavailable,
     Unsupported,
@@ -235,9 +235,9 @@ class ScriptedHandler:
         answer = next(self._answers, DECLINED)
         return Success(answer) if isinstance(answer, Landing) else Failure(answer)
 
-    def foresee(self, work: Work) -> Result[str, Refusal]:
+    def preview(self, work: Work) -> Result[str, Refusal]:
         """As it would fetch, were that its turn now."""
-        self._events.append(("foresee", self.name, work.location.url if work.location else NOWHERE))
+        self._events.append(("preview", self.name, work.location.url if work.location else NOWHERE))
         answer = next(self._answers, DECLINED)
         return Success("would") if isinstance(answer, Landing) else Failure(answer)
 
@@ -321,7 +321,7 @@ class World:
         """How a fetch really goes."""
         outcome = self.dispatcher.fetch(self.request)
         match outcome:
-            case Success(Staged(attempts=attempts)):
+            case Success(FetchResult(attempts=attempts)):
                 end = "staged"
             case Failure(NoHandlerAvailable(attempts=attempts)):
                 end = "no handler"

@@ -24,7 +24,7 @@ from lading.adapters.web.mirrors import Mirrors
 from lading.adapters.web.network import NetworkPolicy
 from lading.adapters.web.remote import RemoteStream
 from lading.ports.catalog import ByteStream
-from lading.ports.context import NOBODY, Context
+from lading.ports.context import ANONYMOUS, Context
 from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound
 from lading.ports.image import Image
 from lading.ports.location import Location
@@ -161,7 +161,7 @@ class GlanceCatalog:
                 self._http_options(),
                 renew=None if _token(context) else lambda: self._origin(place, context, fresh=True),
                 # The data of an id never changes, and what reads it compares it with the digest.
-                digest_decides=image.promised is not None,
+                digest_decides=image.expected_digest is not None,
             )
             stream = RemoteStream(mirrors, offset)
             stream.open()
@@ -175,7 +175,7 @@ class GlanceCatalog:
         return Success(stream)
 
     def images(self) -> Iterator[Image]:
-        yield from self._list(NOBODY)
+        yield from self._list(ANONYMOUS)
 
     def _find_by_name(self, name: str, endpoint: str, context: Context) -> Result[Image, CatalogFailure]:
         """One that Glance lists by itself, else one that its owner hides from lists (`os_hidden`).

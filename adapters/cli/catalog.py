@@ -16,12 +16,12 @@ from lading.adapters.cli.output import as_json, image_record, say, say_row, size
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.formats.inspection import agrees, not_a_disk, unsafe
-from lading.adapters.formats.scan import Survey, survey
+from lading.adapters.formats.scan import Scan, scan
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.safe_open import absolute_path, open_regular
 from lading.adapters.stream.sources import FileSource
 from lading.ports.catalog import ImageCatalog, ImageListing, ImageRegistry
-from lading.ports.context import NOBODY
+from lading.ports.context import ANONYMOUS
 from lading.ports.failures import CatalogFailure, CatalogUnavailable
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
@@ -64,23 +64,23 @@ def add(
     registry = _registry(session)
     path = absolute_path(file)
     _check_algorithm(algorithm)
-    survey = session.value(_survey(path, algorithm))
+    scan = session.value(_scan(path, algorithm))
     inspect = session.container.settings().landing.inspect  # else `fetch` takes it as well
-    if inspect and (other := survey.other_file) and not (disk_format and agrees(disk_format, survey.formats)):
+    if inspect and (other := scan.other_file) and not (disk_format and agrees(disk_format, scan.formats)):
         raise click.BadParameter(f"{path}: {not_a_disk(other)}", param_hint="FILE")
-    detected = _disk_format(survey, path, disk_format)
-    if survey.dangers and inspect:
-        raise click.BadParameter(f"{path}: {unsafe(survey.dangers)}", param_hint="FILE")
+    detected = _disk_format(scan, path, disk_format)
+    if scan.dangers and inspect:
+        raise click.BadParameter(f"{path}: {unsafe(scan.dangers)}", param_hint="FILE")
     name = name or Path(path).stem
     namesakes = _namesakes(session, name)
-    known = next((each for each in namesakes if each.digest == survey.digest and image_id in {None, each.id}), None)
+    known = next((each for each in namesakes if each.digest == scan.digest and image_id in {None, each.id}), None)
     image = known or Image(
-        id=image_id or _id_of(name, survey.digest),
+        id=image_id or _id_of(name, scan.digest),
         name=name,
-        size=survey.size,
+        size=scan.size,
         disk_format=detected,
         container_format="bare",
-        digest=survey.digest,
+        digest=scan.digest,
     )
     others = [each for each in namesakes if each.id != image.id]
     if others and not replaces:
@@ -126,12 +126,12 @@ def _id_of(name: str, digest: Digest) -> str:
     return str(uuid.uuid5(uuid.UUID(_NAMESPACE), f"{digest} {name!a}"))
 
 
-def _survey(path: str, algorithm: str) -> Result[Survey, CatalogFailure]:
-    def read(descriptor: int) -> Result[Survey, CatalogFailure]:
+def _scan(path: str, algorithm: str) -> Result[Scan, CatalogFailure]:
+    def read(descriptor: int) -> Result[Scan, CatalogFailure]:
         source = FileSource(descriptor)
         try:
             with watching(path) as observer:
-                return Success(survey(source, algorithm, lambda done: observer.progress(done, source.size)))
+                return Success(scan(source, algorithm, lambda done: observer.progress(done, source.size)))
         except SourceBroken as broken:
             return Failure(CatalogUnavailable(f"{path}: {broken}"))
         finally:
@@ -152,14 +152,14 @@ def _check_algorithm(algorithm: str) -> None:
         raise click.BadParameter(told, param_hint="--algorithm") from error
 
 
-def _disk_format(survey: Survey, path: str, declared: str | None) -> str:
+def _disk_format(scan: Scan, path: str, declared: str | None) -> str:
     """The format's name as Glance would call it: a disk with a partition table is raw, an ISO may have one too."""
-    match sorted(survey.formats - {"gpt"}):
+    match sorted(scan.formats - {"gpt"}):
         case []:
             found = "raw"
         case several:
             found = " and ".join(several)
-    if not agrees(declared or found, survey.formats):
+    if not agrees(declared or found, scan.formats):
         told = f"{path} is {found}, not {declared}" if declared else f"{path} looks like {found} at once"
         raise click.BadParameter(told, param_hint="--disk-format" if declared else "FILE")
     return declared or found
@@ -183,7 +183,7 @@ def list_images(session: Session) -> None:
 def show_image(session: Session, image: str) -> None:
     """Show IMAGE's document, credentials hidden."""
     catalog: ImageCatalog = session.container.catalog()
-    record = image_record(session.value(catalog.find(image, NOBODY)))
+    record = image_record(session.value(catalog.find(image, ANONYMOUS)))
     as_json(record, indent=None if session.json else 2)
 
 
@@ -194,7 +194,7 @@ def discard(session: Session, image: str) -> None:
     """Forget IMAGE. Its bytes stay where they are."""
     registry = _registry(session)
     catalog: ImageCatalog = session.container.catalog()
-    found = session.value(catalog.find(image, NOBODY))
+    found = session.value(catalog.find(image, ANONYMOUS))
     session.value(registry.discard(found.id))
     if session.json:
         as_json(image_record(found))

@@ -22,11 +22,11 @@ from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, attempt_records, say, size_text, verified_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
-from lading.domain.attempts import FetchRequest, Previewed, Staged
+from lading.domain.attempts import AttemptPreview, FetchRequest, FetchResult
 from lading.domain.dispatcher import Dispatcher
-from lading.domain.failures import NoHandlerAvailable, Tried
+from lading.domain.failures import AttemptResult, NoHandlerAvailable
 from lading.domain.recovery import unresolved
-from lading.ports.context import NOBODY
+from lading.ports.context import ANONYMOUS
 
 __all__ = ["explain", "fetch"]
 
@@ -74,7 +74,7 @@ def _target(session: Session, image: str, target: str) -> str:
     if not names_folder(target):
         return local_target(target)
     target_in(target, "")  # before the catalog is called
-    found = session.value(session.container.catalog().find(image.strip(), NOBODY))
+    found = session.value(session.container.catalog().find(image.strip(), ANONYMOUS))
     return target_in(target, file_name(found))
 
 
@@ -83,7 +83,7 @@ def _limit(session: Session, max_size: int | None) -> None:
         session.variables["LADING_LANDING__MAX_SIZE"] = str(max_size)
 
 
-def _staged_record(staged: Staged, seconds: float) -> dict[str, object]:
+def _staged_record(staged: FetchResult, seconds: float) -> dict[str, object]:
     landing = staged.landing
     return {
         "image": staged.image.id if staged.image else None,
@@ -102,7 +102,7 @@ def _staged_record(staged: Staged, seconds: float) -> dict[str, object]:
     }
 
 
-def _tell(staged: Staged, seconds: float) -> None:
+def _tell(staged: FetchResult, seconds: float) -> None:
     landing = staged.landing
     place = landing.copied_from or staged.location
     source = f" from {place}" if place else ""
@@ -115,7 +115,7 @@ def _tell(staged: Staged, seconds: float) -> None:
     say(f"{staged.target}: {told}")
 
 
-def _named(staged: Staged) -> str:
+def _named(staged: FetchResult) -> str:
     image = staged.image
     return f"{image.id} {image.name or ''}".rstrip() if image else "no image that has a name"
 
@@ -163,7 +163,7 @@ def explain(
     else:
         _draw(f"{image} → {target}", foreseen, chosen)
     if chosen is None:
-        refused = tuple(Tried(each.handler, each.location, each.outcome.failure()) for each in foreseen)
+        refused = tuple(AttemptResult(each.handler, each.location, each.outcome.failure()) for each in foreseen)
         sys.exit(exit_code(NoHandlerAvailable(image, target, refused)))
 
 
@@ -174,7 +174,7 @@ def _require_resolved(session: Session, dispatcher: Dispatcher, target: str) -> 
         session.fail(blocked)
 
 
-def _preview_record(previewed: Previewed) -> dict[str, object]:
+def _preview_record(previewed: AttemptPreview) -> dict[str, object]:
     return {
         "handler": previewed.handler,
         "location": str(previewed.location) if previewed.location else None,
@@ -184,12 +184,12 @@ def _preview_record(previewed: Previewed) -> dict[str, object]:
     }
 
 
-def _words(previewed: Previewed) -> str:
+def _words(previewed: AttemptPreview) -> str:
     outcome = previewed.outcome
     return masked(outcome.failure().reason if isinstance(outcome, Failure) else outcome.unwrap())
 
 
-def _draw(title: str, foreseen: Sequence[Previewed], chosen: Previewed | None) -> None:
+def _draw(title: str, foreseen: Sequence[AttemptPreview], chosen: AttemptPreview | None) -> None:
     say(title)
     for position, each in enumerate(foreseen):
         branch, trunk = ("└─", "  ") if position == len(foreseen) - 1 else ("├─", "│ ")

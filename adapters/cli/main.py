@@ -19,7 +19,7 @@ from lading.adapters.cli.handlers import handlers
 from lading.adapters.cli.logs import exception_lines
 from lading.adapters.cli.maintenance import forget, recover, verify
 from lading.adapters.cli.masking import masked
-from lading.adapters.cli.output import as_json, complain, printable
+from lading.adapters.cli.output import as_json, print_error, printable
 from lading.adapters.cli.streams import OutputLost, let_go, take_over
 from lading.adapters.cli.targets import ls, mv, rm, show
 
@@ -101,7 +101,7 @@ def _misused(error: click.ClickException) -> int:
 def _unheard(lost: OutputLost) -> int:
     if lost.is_unwanted:
         return Exit.PIPE_CLOSED
-    complain(f"the output can't be written: {lost}")
+    print_error(f"the output can't be written: {lost}")
     return Exit.FAILED
 
 
@@ -129,7 +129,7 @@ def _module_of(error: Exception) -> str:
 
 
 def _ended(kind: str, message: str, code: int) -> int:
-    complain(message)
+    print_error(message)
     _print_error(kind, message)
     return code
 

@@ -21,8 +21,8 @@ from lading.adapters.destinations.file.partial import part_path
 from lading.domain.attempts import FetchRequest
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import HandlerRefused
-from lading.domain.handler import Handler, Landing, State, Verifiable, Work
-from lading.domain.handler_calls import ask
+from lading.domain.handler import Handler, Landing, State, SupportsVerification, Work
+from lading.domain.handler_calls import call_handler
 from lading.domain.recovery import Outcome, Recovered
 from lading.domain.refusals import Mismatched
 from lading.domain.targets import Forgotten
@@ -83,11 +83,11 @@ def _rebuild(session: Session) -> None:
 
 def _proven(handler: Handler | None, association: Association) -> Association | None:
     """The association, if what is at its target still is what was put there: by its digest, or its being untouched."""
-    if not isinstance(handler, Verifiable):
+    if not isinstance(handler, SupportsVerification):
         return None
     verify = handler.verify
     work = Work(association.target, association.image, association.location, association=association)
-    landing = ask(handler, work, Landing, lambda: verify(work)).value_or(None)
+    landing = call_handler(handler, work, Landing, lambda: verify(work)).value_or(None)
     if landing is None or (landing.digest is None and not _is_untouched(association, landing)):
         return None
     return landing.recorded_in(association)

@@ -14,7 +14,7 @@ import click
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.streams import AS_IT_CAME
 from lading.adapters.codec.documents import image_to_document
-from lading.domain.failures import NoHandlerAvailable, Tried
+from lading.domain.failures import AttemptResult, NoHandlerAvailable
 from lading.domain.handler import Landing
 from lading.ports.association import Association
 from lading.ports.failures import LadingError
@@ -25,9 +25,9 @@ __all__ = [
     "as_json",
     "association_record",
     "attempt_records",
-    "complain",
     "error_record",
     "image_record",
+    "print_error",
     "printable",
     "say",
     "say_row",
@@ -77,7 +77,7 @@ def say_row(cells: Sequence[str], widths: Sequence[int]) -> None:
         click.echo("\t".join(cells))
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Print a line about what went wrong; if even that can't be printed, the exit code has to do."""
     with suppress(OSError):
         click.echo(f"lading: {printable(masked(text), sys.stderr)}", err=True)
@@ -124,7 +124,7 @@ def verified_text(found: Landing | Association) -> str:
     return f"verified {found.digest.algorithm}{' (weak)' if found.digest.algorithm == 'md5' else ''}"
 
 
-def attempt_records(attempts: Sequence[Tried]) -> list[dict[str, object]]:
+def attempt_records(attempts: Sequence[AttemptResult]) -> list[dict[str, object]]:
     """The attempts as `--json` shows them."""
     return [
         {

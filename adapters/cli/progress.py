@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lading.adapters.cli.output import printable
-from lading.ports.observer import Observer, Silence
+from lading.ports.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -18,7 +18,7 @@ __all__ = ["watching"]
 def watching(what: str) -> Iterator[Observer]:
     """An observer that draws a bar on a terminal (bytes, rate, time left), and is silent when piped."""
     if not sys.stderr.isatty():
-        yield Silence()
+        yield NullObserver()
         return
     bar = _Bar(what)
     try:

@@ -14,7 +14,7 @@ from returns.result import Failure, Result, Success
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.logs import log_to_stderr
 from lading.adapters.cli.masking import keep_secret
-from lading.adapters.cli.output import as_json, complain, error_record
+from lading.adapters.cli.output import as_json, error_record, print_error
 from lading.adapters.config.settings import FileCatalogSettings, MemorySettings
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
 from lading.ports.catalog import ImageListing, ImageRegistry
@@ -72,7 +72,7 @@ class Session:
     def fail(self, failure: LadingError) -> NoReturn:
         """End the command: the failure in words, in JSON too if that was asked for, and its exit code."""
         hint = self._hint(failure)
-        complain(f"{failure}; {hint}" if hint else str(failure))
+        print_error(f"{failure}; {hint}" if hint else str(failure))
         if self.json:
             as_json(error_record(failure))
         sys.exit(exit_code(failure))

@@ -14,8 +14,8 @@ from lading.adapters.cli.session import Session, command_options
 from lading.adapters.destinations.file.target_state import is_intact, mount_conflict, status_of
 from lading.adapters.stream.safe_open import fingerprint
 from lading.domain.failures import NotAssociated
-from lading.domain.handler import Report, Reporting, State, Work
-from lading.domain.handler_calls import ask
+from lading.domain.handler import Report, State, SupportsReport, Work
+from lading.domain.handler_calls import call_handler
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
 from lading.ports.redaction import redacted_values
@@ -129,10 +129,10 @@ def _told(session: Session, association: Association) -> Report:
     # Not prepared: that would re-establish what is lost before it is told that it was.
     loaded = session.container.loaded().handlers
     handler = next((each for each in loaded if each.name == association.handler), None)
-    if not isinstance(handler, Reporting):
+    if not isinstance(handler, SupportsReport):
         return Report(State.UNKNOWN)
     work = Work(association.target, association.image, association.location, association=association)
-    answer = ask(handler, work, Report, handler.report, work)
+    answer = call_handler(handler, work, Report, handler.report, work)
     if isinstance(answer, Failure):
         return Report(State.UNKNOWN, {"why": answer.failure().reason})
     return answer.unwrap()

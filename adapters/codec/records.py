@@ -13,7 +13,7 @@ from lading.ports.image import Image
 from lading.ports.location import Location
 
 __all__ = [
-    "NONSENSE",
+    "MALFORMED",
     "decoded",
     "encoded",
     "image_from_record",
@@ -22,7 +22,7 @@ __all__ = [
     "location_to_record",
 ]
 
-NONSENSE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What comes of encoding what JSON doesn't know, and of decoding what was not encoded here."""
 
 

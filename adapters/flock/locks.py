@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from lading.adapters.host.private_files import give_to_folder_owner, make_private, owner_text
-from lading.adapters.memory.reentrant import Holding
+from lading.adapters.memory.reentrant import ReentrantLocks
 from lading.ports.failures import StoreUnavailable
 
 __all__ = ["FileLocks"]
@@ -29,7 +29,7 @@ class FileLocks:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._holding = Holding()
+        self._holding = ReentrantLocks()
 
     def sweep(self) -> None:
         """Remove the files whose holders died. Nothing goes by them: they only lie there."""

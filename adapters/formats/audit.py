@@ -37,7 +37,7 @@ class Audit:
 
     def __init__(self, image: Image | None, promised: Digest | None, inspection: Inspection | None) -> None:
         """`promised` names the algorithm that is computed, and what it shall give."""
-        self.promised = promised
+        self.expected_digest = promised
         self._image = image
         self._hash = hashlib.new(promised.algorithm, usedforsecurity=False) if promised else None
         self._known: Digest | None = None
@@ -51,7 +51,7 @@ class Audit:
 
         `digest` is another promise, to be kept instead of the image's own.
         """
-        promised = digest or (image.promised if image and verify else None)
+        promised = digest or (image.expected_digest if image and verify else None)
         if promised and (flaw := digest_flaw(promised)) is not None:
             return Failure(Unsupported(f"the catalog's digest {flaw}"))
         return Success(cls(image, promised, Inspection(footer=_declared(image) == "vhd") if inspect else None))
@@ -98,9 +98,9 @@ class Audit:
     @property
     def digest(self) -> Digest | None:
         """What the bytes hash to; None when that wasn't asked for."""
-        if self._known is not None or self.promised is None or self._hash is None:
+        if self._known is not None or self.expected_digest is None or self._hash is None:
             return self._known
-        return Digest(self.promised.algorithm, self._hash.hexdigest())
+        return Digest(self.expected_digest.algorithm, self._hash.hexdigest())
 
     @property
     def knows_the_format(self) -> bool:
@@ -115,12 +115,12 @@ class Audit:
         if self._image and self._image.size not in {None, size}:
             return Failure(Mismatched(f"it has {size} bytes, the catalog promises {self._image.size}"))
         digest = self.digest
-        if self.promised and digest != self.promised:
-            return Failure(Mismatched(f"its digest is {digest}, the catalog promises {self.promised}"))
+        if self.expected_digest and digest != self.expected_digest:
+            return Failure(Mismatched(f"its digest is {digest}, the catalog promises {self.expected_digest}"))
         if (refusal := self._format()) is not None:
             return Failure(refusal)
         inspector = inspected_by() if self._inspection is not None else None
-        return Success(Audited(size, digest, verified=self.promised is not None, inspected_by=inspector))
+        return Success(Audited(size, digest, verified=self.expected_digest is not None, inspected_by=inspector))
 
     def format_refusal(self) -> Refusal | None:
         """Why the image is refused whatever else comes of it, once `knows_the_format`."""

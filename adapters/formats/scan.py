@@ -11,10 +11,10 @@ from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.sources import FileSource
 from lading.ports.image import Digest
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Scan", "scan"]
 
 
-class Survey(NamedTuple):
+class Scan(NamedTuple):
     """What a file turned out to be."""
 
     size: int
@@ -27,7 +27,7 @@ class Survey(NamedTuple):
     """As `Inspection.other_file` gives it."""
 
 
-def survey(source: FileSource, algorithm: str, read: Callable[[int], None]) -> Survey:
+def scan(source: FileSource, algorithm: str, read: Callable[[int], None]) -> Scan:
     """Hash and inspect the whole file; `read` is told the bytes read so far.
 
     Raises SourceBroken when it can't be read to its end or is changed meanwhile, ValueError when there is no such hash.
@@ -38,4 +38,4 @@ def survey(source: FileSource, algorithm: str, read: Callable[[int], None]) -> S
     if change := source.change:
         raise SourceBroken(f"the file was changed while it was read: {change}")
     assert audit.digest is not None  # noqa: S101 - an algorithm was named
-    return Survey(size, audit.digest, inspection.formats(), inspection.dangers(), inspection.other_file())
+    return Scan(size, audit.digest, inspection.formats(), inspection.dangers(), inspection.other_file())

@@ -7,7 +7,7 @@ from returns.result import Failure, Result
 from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.remote import LandingHandler
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.stream.sources import Source, Start, source_from
+from lading.adapters.stream.sources import ResumePoint, Source, source_from
 from lading.domain.cost import Cost
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
@@ -44,16 +44,16 @@ class DownloadHandler(LandingHandler):
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
         if work.location is not None:
             return Failure(_NOT_A_LOCATION)
-        return self._transfer.land(work, self.name, lambda start: self._open(work, start), once=True)
+        return self._transfer.land(work, self.name, lambda start: self._open(work, start), single_flight=True)
 
-    def foresee(self, work: Work) -> Result[str, Refusal]:
+    def preview(self, work: Work) -> Result[str, Refusal]:
         if work.location is not None:
             return Failure(_NOT_A_LOCATION)
-        return self._transfer.foresee(
-            work, lambda start: self._open(work, start), lambda _: "reads from the catalog", once=True
+        return self._transfer.preview(
+            work, lambda start: self._open(work, start), lambda _: "reads from the catalog", single_flight=True
         )
 
-    def _open(self, work: Work, start: Start) -> Result[Source, Refusal]:
+    def _open(self, work: Work, start: ResumePoint) -> Result[Source, Refusal]:
         if work.image is None:
             return Failure(Unsupported("the request names no image"))
         if not isinstance(self._catalog, ImageData):

@@ -42,8 +42,8 @@ class FileHandler(LandingHandler):
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
         return self._transfer.land(work, "copy", lambda _: self._open(work))
 
-    def foresee(self, work: Work) -> Result[str, Refusal]:
-        return self._transfer.foresee(work, lambda _: self._open(work), lambda size: f"clones or copies {size} bytes")
+    def preview(self, work: Work) -> Result[str, Refusal]:
+        return self._transfer.preview(work, lambda _: self._open(work), lambda size: f"clones or copies {size} bytes")
 
     def _open(self, work: Work) -> Result[FileSource, Refusal]:
         if not self._allowed_folders:

@@ -8,11 +8,11 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.stream.pipeline import SourceBroken
-from lading.adapters.stream.sources import Start
+from lading.adapters.stream.sources import ResumePoint
 from lading.adapters.web.http import HttpOptions, Origin
 from lading.adapters.web.mirrors import Mirrors
 from lading.adapters.web.remote import RemoteSource
-from lading.domain.handler import Kept, Landing, Work
+from lading.domain.handler import Landing, PartialData, Work
 from lading.domain.refusals import Mismatched, Refusal, Unavailable, Unsupported
 from lading.ports.location import Location
 
@@ -31,7 +31,7 @@ class LandingHandler:
     def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
         return self._transfer.move(work, destination)
 
-    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
         return self._transfer.recover(work, keep=keep)
 
     def verify(self, work: Work) -> Result[Landing, Refusal]:
@@ -74,12 +74,12 @@ class RemoteHandler(LandingHandler):
             lambda landing: self._with_location(landing, work, readings[-1])
         )
 
-    def foresee(self, work: Work) -> Result[str, Refusal]:
-        return self._transfer.foresee(
+    def preview(self, work: Work) -> Result[str, Refusal]:
+        return self._transfer.preview(
             work,
             lambda start: self._open(work, start, [], digest_decides=self._digest_decides(work)),
             lambda size: f"downloads {size or 'some'} bytes",
-            once=True,
+            single_flight=True,
         )
 
     def _with_location(self, landing: Landing, work: Work, reading: Mirrors) -> Landing:
@@ -93,7 +93,7 @@ class RemoteHandler(LandingHandler):
         return landing
 
     def _digest_decides(self, work: Work) -> bool:
-        return self._transfer.rules.verify and work.image is not None and work.image.promised is not None
+        return self._transfer.rules.verify and work.image is not None and work.image.expected_digest is not None
 
     def _land(self, work: Work, readings: list[Mirrors], *, digest_decides: bool) -> Result[Landing, Refusal]:
         """`readings` is told of each way in which it is read."""
@@ -101,11 +101,11 @@ class RemoteHandler(LandingHandler):
             work,
             self.name,
             lambda start: self._open(work, start, readings, digest_decides=digest_decides),
-            once=True,
+            single_flight=True,
         )
 
     def _open(
-        self, work: Work, start: Start, readings: list[Mirrors], *, digest_decides: bool
+        self, work: Work, start: ResumePoint, readings: list[Mirrors], *, digest_decides: bool
     ) -> Result[RemoteSource, Refusal]:
         if work.location is None:
             return Failure(Unsupported("needs a location"))
@@ -117,7 +117,7 @@ class RemoteHandler(LandingHandler):
         readings.append(reading)
         return self._opened(reading, work, start)
 
-    def _opened(self, mirrors: Mirrors, work: Work, start: Start) -> Result[RemoteSource, Refusal]:
+    def _opened(self, mirrors: Mirrors, work: Work, start: ResumePoint) -> Result[RemoteSource, Refusal]:
         """Asks for the bytes, of the location at hand only while there are others whose turn is to come."""
         is_last = mirrors.is_patient = self._is_last(work)
         if is_last and mirrors.digest_decides:

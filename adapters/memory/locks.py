@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from lading.adapters.memory.reentrant import Holding
+from lading.adapters.memory.reentrant import ReentrantLocks
 
 __all__ = ["MemoryLocks"]
 
@@ -13,7 +13,7 @@ class MemoryLocks:
     """Locks for the life of a process."""
 
     def __init__(self) -> None:
-        self._holding = Holding()
+        self._holding = ReentrantLocks()
         self._taken: set[str] = set()
         self._changed = threading.Condition()
 

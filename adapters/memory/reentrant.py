@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Holding"]
+__all__ = ["ReentrantLocks"]
 
 
 @dataclass(slots=True)
@@ -16,7 +16,7 @@ class _Hold:
     times: int = 1
 
 
-class Holding:
+class ReentrantLocks:
     """The names that threads hold, each with what lets go of it."""
 
     def __init__(self) -> None:

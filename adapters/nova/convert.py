@@ -172,7 +172,7 @@ def recordable_location(given: object) -> Location | None:
         if given is not None:
             _log.warning("location: expected a dict with a url string; none is recorded")
         return None
-    return Location(location.withheld().url, _as_json(location.metadata))
+    return Location(location.redacted().url, _as_json(location.metadata))
 
 
 def _as_json(given: Mapping[str, object]) -> dict[str, object]:

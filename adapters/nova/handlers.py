@@ -24,7 +24,7 @@ from lading.adapters.nova.legacy import LegacyHandler, landed
 from lading.adapters.nova.native import NativeImageHandler
 from lading.domain.attempts import Attempt, FetchRequest
 from lading.domain.dispatcher import Dispatcher
-from lading.domain.failures import NoHandlerAvailable, Tried
+from lading.domain.failures import AttemptResult, NoHandlerAvailable
 from lading.domain.handler import Handler
 from lading.domain.loading import load_handlers, prepare_handlers
 from lading.domain.refusals import Unsupported
@@ -48,7 +48,7 @@ class NoImageHandlerAvailable(NoHandlerAvailable):
 
     image_id: str | None = None
     target: str = ""
-    attempts: tuple[Tried, ...] = ()
+    attempts: tuple[AttemptResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.destinations.file.target_state import standing, status_of
+from lading.adapters.destinations.file.target_state import check_target, status_of
 from lading.adapters.nova.convert import image_to_meta, location_to_plain, request_from_context, schemes_from
 from lading.adapters.nova.handler import ImageHandler
 from lading.adapters.stream.safe_open import fingerprint, folder_identity
@@ -45,7 +45,7 @@ class LegacyHandler:
                 lambda _: landed(self.handler, work.target)
             )
 
-        return standing(work).bind(carry) if self.is_local else carry(None)
+        return check_target(work).bind(carry) if self.is_local else carry(None)
 
     def remove(self, work: Work) -> Result[None, Refusal]:
         answer = self._handled(self.handler.remove_image, work, work.target)

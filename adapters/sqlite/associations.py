@@ -6,7 +6,7 @@ from typing import Final
 
 from returns.result import safe
 
-from lading.adapters.codec.records import NONSENSE
+from lading.adapters.codec.records import MALFORMED
 from lading.adapters.sqlite.database import Database, Row, Step, as_text
 from lading.adapters.sqlite.rows import association_of, document_of
 from lading.ports.association import Association
@@ -63,7 +63,7 @@ class FileAssociations:
     def _recalled(self, row: Row) -> Association:
         try:
             return association_of(row)
-        except NONSENSE as error:
+        except MALFORMED as error:
             target = row[0].decode(errors="replace") if isinstance(row[0], bytes) else row[0]
             reason = f"what it holds for {target} makes no sense ({type(error).__name__}: {error})"
             advice = "delete that row of the table associations"
@@ -79,7 +79,7 @@ def recording(association: Association, *, replacing: bool = True) -> Step:
     try:
         document = document_of(association)
         changed = _difference(association, association_of((target, handler, document)))
-    except NONSENSE as error:
+    except MALFORMED as error:
         raise StoreUnavailable(f"the association of {association.target} can't be written down: {error}") from error
     if changed is not None:
         raise StoreUnavailable(

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from lading.adapters.host.private_files import owner_text
-from lading.adapters.sqlite.schema import connect, create_file, patiently
+from lading.adapters.sqlite.schema import connect, create_file, retry_busy
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["Database", "Row", "Step", "Value", "as_text", "at_rest", "code_of", "from_text", "unavailable"]
+__all__ = ["Database", "Row", "Step", "Value", "as_text", "code_of", "connections_closed", "from_text", "unavailable"]
 
 Value = bytes | str | int | float | None
 """What goes into a statement and comes out of a row."""
@@ -64,7 +64,7 @@ def from_text(stored: Value) -> str:
     return stored.decode("utf-8", "surrogatepass")
 
 
-class _Seat:
+class _ThreadConnection:
     """One thread's connection to one Database, while it is open."""
 
     def __init__(self, owner: object) -> None:
@@ -83,18 +83,18 @@ class _Seat:
         self.close()
 
 
-_seats: Final[weakref.WeakSet[_Seat]] = weakref.WeakSet()
-_seating: Final = threading.RLock()
+_connections: Final[weakref.WeakSet[_ThreadConnection]] = weakref.WeakSet()
+_gate: Final = threading.RLock()
 """Guards the set, and is closed while the process forks. Who holds a seat's lock never waits for it."""
 _stilled: Final = contextlib.ExitStack()
 
 
 @contextlib.contextmanager
-def at_rest() -> Iterator[None]:
+def connections_closed() -> Iterator[None]:
     """Every connection of this process is closed, and none is opened meanwhile."""
     with contextlib.ExitStack() as stilled:
-        stilled.enter_context(_seating)
-        for seat in tuple(_seats):
+        stilled.enter_context(_gate)
+        for seat in tuple(_connections):
             stilled.enter_context(seat.lock)
             seat.close()
         yield
@@ -106,7 +106,7 @@ def _before_fork() -> None:
     A child doesn't inherit its parent's locks, yet SQLite within it goes by them: even on a connection of its own the
     child would write to a log that others take for abandoned and delete (sqlite.org/howtocorrupt.html, section 2.6).
     """
-    _stilled.enter_context(at_rest())
+    _stilled.enter_context(connections_closed())
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_stilled.close, after_in_child=_stilled.close)
@@ -132,17 +132,17 @@ class Database:
         if not self._is_there():
             return []
         with self._connected() as connection:
-            return patiently(lambda: connection.execute(sql, parameters).fetchall())
+            return retry_busy(lambda: connection.execute(sql, parameters).fetchall())
 
     def change(self, *steps: Step) -> None:
         """Run the steps in one transaction. When it returns they have reached the disk; when it raises, none has."""
         with self._connected() as connection:
-            patiently(lambda: _transact(connection, steps))
+            retry_busy(lambda: _transact(connection, steps))
 
     def close(self) -> None:
         """Close every thread's connection, once it is done with what it is doing."""
-        with _seating:
-            seats = [seat for seat in _seats if seat.owner is self._owner]
+        with _gate:
+            seats = [seat for seat in _connections if seat.owner is self._owner]
         for seat in seats:
             with seat.lock:
                 seat.close()
@@ -166,16 +166,16 @@ class Database:
             except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
                 raise unavailable(self.path, error) from error
 
-    def _seat(self) -> _Seat:
+    def _seat(self) -> _ThreadConnection:
         # Each time through the gate: past it, busy threads would have a fork wait for a long while.
-        with _seating:
-            seat: _Seat | None = getattr(self._local, "seat", None)
+        with _gate:
+            seat: _ThreadConnection | None = getattr(self._local, "seat", None)
             if seat is None:
-                seat = self._local.seat = _Seat(self._owner)
-                _seats.add(seat)
+                seat = self._local.seat = _ThreadConnection(self._owner)
+                _connections.add(seat)
             return seat
 
-    def _opened(self, seat: _Seat) -> sqlite3.Connection:
+    def _opened(self, seat: _ThreadConnection) -> sqlite3.Connection:
         if seat.connection is not None and seat.file != _identity(self.path):
             # It was moved away or replaced: what is written to it from now on, nobody finds again.
             seat.close()

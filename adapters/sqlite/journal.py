@@ -8,7 +8,7 @@ from typing import Final
 from returns.result import safe
 
 from lading.adapters.codec.records import (
-    NONSENSE,
+    MALFORMED,
     decoded,
     encoded,
     image_from_record,
@@ -47,7 +47,7 @@ class FileJournal:
         try:
             row = (as_text(intent.target), destination, _document(intent), encoded(dict(intent.notes)))
             changed = _difference(intent, _intent(row))
-        except NONSENSE as error:
+        except MALFORMED as error:
             raise StoreUnavailable(f"what is to be done to {intent.target} can't be written down: {error}") from error
         if changed is not None:
             raise StoreUnavailable(
@@ -60,7 +60,7 @@ class FileJournal:
         try:
             written = encoded(dict(notes))
             is_kept = decoded(written) == notes
-        except NONSENSE as error:
+        except MALFORMED as error:
             raise StoreUnavailable(f"what is done to {target} can't be written down: {error}") from error
         if not is_kept:
             raise StoreUnavailable(f"what is done to {target} can't be written down: it would come back changed")
@@ -83,7 +83,7 @@ class FileJournal:
     def _recalled(self, row: Row) -> Intent:
         try:
             return _intent(row)
-        except NONSENSE as error:
+        except MALFORMED as error:
             target = row[0].decode(errors="replace") if isinstance(row[0], bytes) else row[0]
             reason = f"what it holds for {target} makes no sense ({type(error).__name__}: {error})"
             advice = "delete that row of the table intents"

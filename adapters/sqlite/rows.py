@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from lading.adapters.codec.records import (
-    NONSENSE,
+    MALFORMED,
     decoded,
     encoded,
     image_from_record,
@@ -72,7 +72,7 @@ def recovered(row: Row) -> Association | None:
     body = document[: -len(_SEAL % 0)] + b"}"
     try:
         return association_of(row) if document == _sealed(target, handler, body) else None
-    except NONSENSE:
+    except MALFORMED:
         return None
 
 

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from lading.adapters.host.private_files import make_private, open_private
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["APPLICATION_ID", "BUSY_SECONDS", "MIGRATIONS", "connect", "create_file", "foreign", "newer", "patiently"]
+__all__ = ["APPLICATION_ID", "BUSY_SECONDS", "MIGRATIONS", "connect", "create_file", "foreign", "newer", "retry_busy"]
 
 _Given = TypeVar("_Given")
 BUSY_SECONDS: Final = 60.0
@@ -92,7 +92,7 @@ def _create(path: Path) -> None:
 def connect(path: Path) -> sqlite3.Connection:
     """Open the file, which must be there, with the current schema. Raises StoreUnavailable and sqlite3.Error.
 
-    What is done on the connection is done `patiently`.
+    What is done on the connection is done `retry_busy`.
     """
     # mode=rw: SQLite shall create nothing. A seat's lock stands in for check_same_thread.
     connection = sqlite3.connect(
@@ -101,15 +101,15 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         connection.text_factory = bytes
         # The first statement of all may find the log being recovered by another process: it is patient too.
-        patiently(lambda: connection.execute("PRAGMA synchronous = FULL"))
-        patiently(lambda: _bring_up_to_date(connection, path))
+        retry_busy(lambda: connection.execute("PRAGMA synchronous = FULL"))
+        retry_busy(lambda: _bring_up_to_date(connection, path))
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def patiently(act: Callable[[], _Given]) -> _Given:
+def retry_busy(act: Callable[[], _Given]) -> _Given:
     """What the act gives, which is tried again for as long as another process is writing, up to BUSY_SECONDS.
 
     The act must come to nothing when it raises. Raises what it raises.

@@ -12,13 +12,13 @@ from lading.adapters.stream.safe_open import fingerprint
 from lading.adapters.stream.sparse import extents
 from lading.ports.catalog import ByteStream
 
-__all__ = ["FROM_THE_START", "FileSource", "Source", "Start", "StreamSource", "source_from"]
+__all__ = ["FROM_START", "FileSource", "ResumePoint", "Source", "StreamSource", "source_from"]
 
 _HOLE_STEP: Final = 64 << 20
 """Bytes of a hole in one chunk, so that progress is seen and Ctrl-C is heard."""
 
 
-class Start(NamedTuple):
+class ResumePoint(NamedTuple):
     """Where a source is to begin, and how to tell that it still is the same."""
 
     offset: int = 0
@@ -27,7 +27,7 @@ class Start(NamedTuple):
     """What the same origin said of the whole then (RFC 9110, section 8.8), if it did."""
 
 
-FROM_THE_START: Final = Start()
+FROM_START: Final = ResumePoint()
 
 
 class Source(Chunks, Protocol):
@@ -49,7 +49,7 @@ class Source(Chunks, Protocol):
         ...
 
     @property
-    def needs(self) -> int | None:
+    def required_space(self) -> int | None:
         """Bytes that what is to come of it takes on a disk, fewer where it has holes; None when nobody knows."""
         ...
 
@@ -70,7 +70,7 @@ class FileSource:
         self.size = self.fingerprint.size
 
     @property
-    def needs(self) -> int:
+    def required_space(self) -> int:
         return min(os.fstat(self.descriptor).st_blocks * 512, self.size)  # stat(2): blocks are of 512 bytes
 
     @property
@@ -138,7 +138,7 @@ class StreamSource:
         self.start = start
 
     @property
-    def needs(self) -> int | None:
+    def required_space(self) -> int | None:
         return None if self.size is None else self.size - self.start
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:

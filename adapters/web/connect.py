@@ -12,42 +12,42 @@ from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.guard import Guard
 from lading.adapters.web.network import Proxy, authority
 
-__all__ = ["Barred", "check_literal", "dial", "dial_proxy", "open_tunnel", "require_credentials"]
+__all__ = ["Forbidden", "check_literal", "connect_checked", "connect_proxy", "open_tunnel", "require_credentials"]
 
 _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 """A proxy's answers that may be another the next time."""
 _FAMILIES: Final = frozenset({socket.AF_INET, socket.AF_INET6})
 
 
-class Barred(SourceBroken):
+class Forbidden(SourceBroken):
     """It may not be asked: asking again can't help."""
 
 
-def dial(host: str, port: int, seconds: float, guard: Guard | None) -> socket.socket:
+def connect_checked(host: str, port: int, seconds: float, guard: Guard | None) -> socket.socket:
     """A connection to the first of the host's addresses that may be reached and answers, within `seconds` each.
 
     The name is looked up once, and what was judged is what is connected to: looked up again, it could resolve to
-    another address (DNS rebinding). Raises Barred when none may be reached, and OSError.
+    another address (DNS rebinding). Raises Forbidden when none may be reached, and OSError.
     """
     barred: str | None = None
     failure: OSError | None = None
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         if family not in _FAMILIES:
             continue
-        if guard is not None and (objection := guard.against_address(host, str(address[0]))) is not None:
-            barred = barred or objection
+        if guard is not None and (conflict := guard.against_address(host, str(address[0]))) is not None:
+            barred = barred or conflict
             continue
         try:
             return _connected(socket.socket(family, kind, protocol), address, seconds)
         except OSError as error:
             failure = error
     if failure is None and barred is not None:
-        raise Barred(barred)
+        raise Forbidden(barred)
     raise failure or OSError("its name resolves to no address")
 
 
 def check_literal(host: str, guard: Guard | None) -> None:
-    """Raises Barred for an address that may not be reached, in whatever form it is written.
+    """Raises Forbidden for an address that may not be reached, in whatever form it is written.
 
     For what a proxy is asked to connect to. The proxy resolves names, so that nothing else can be judged here; but
     `2130706433` and `localhost` are 127.0.0.1 to it too.
@@ -55,10 +55,10 @@ def check_literal(host: str, guard: Guard | None) -> None:
     address = _literal(host.lower().removesuffix("."))
     if guard is None or address is None:
         return
-    if (objection := guard.against_address(host, address)) is not None:
-        raise Barred(objection)
+    if (conflict := guard.against_address(host, address)) is not None:
+        raise Forbidden(conflict)
     if "." in address and host != address and not _is_localhost(host):
-        raise Barred(f"{host} is another spelling of {address}, which a proxy may read differently")
+        raise Forbidden(f"{host} is another spelling of {address}, which a proxy may read differently")
 
 
 def _literal(name: str) -> str | None:
@@ -77,10 +77,10 @@ def _is_localhost(host: str) -> bool:
     return f".{host.lower().removesuffix('.')}".endswith(".localhost")
 
 
-def dial_proxy(proxy: Proxy, seconds: float) -> socket.socket:
+def connect_proxy(proxy: Proxy, seconds: float) -> socket.socket:
     """A connection to the proxy, wherever it is: its address is the operator's choice. Raises SourceBroken."""
     try:
-        return dial(proxy.host, proxy.port, seconds, None)
+        return connect_checked(proxy.host, proxy.port, seconds, None)
     except OSError as error:
         raise SourceBroken(f"the proxy {proxy} ({proxy.place}) cannot be reached: {error.strerror or error}") from error
 
@@ -88,7 +88,7 @@ def dial_proxy(proxy: Proxy, seconds: float) -> socket.socket:
 def open_tunnel(wire: socket.socket, proxy: Proxy, host: str, port: int, seconds: float) -> None:
     """Has the proxy connect the connection to that host, within `seconds` (CONNECT: RFC 9110, section 9.3.6).
 
-    Raises Barred where the proxy refuses, and SourceBroken where it may not the next time.
+    Raises Forbidden where the proxy refuses, and SourceBroken where it may not the next time.
     """
     server = authority(host, port)
     headers = {"Host": server, "User-Agent": "lading", **proxy.headers}
@@ -109,13 +109,13 @@ def open_tunnel(wire: socket.socket, proxy: Proxy, host: str, port: int, seconds
     if answer.status in _PASSING:
         raise SourceBroken(f"the proxy {proxy} cannot connect to {server}: {told}")
     if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-        raise Barred(f"the proxy {proxy} refuses to connect to {server}: {told}")
+        raise Forbidden(f"the proxy {proxy} refuses to connect to {server}: {told}")
 
 
 def require_credentials(status: int, proxy: Proxy) -> None:
-    """Raises Barred where the proxy's answer is that it doesn't take those that it was given."""
+    """Raises Forbidden where the proxy's answer is that it doesn't take those that it was given."""
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        raise Barred(f"the proxy {proxy} wants credentials, or others than those in {proxy.place} (HTTP 407)")
+        raise Forbidden(f"the proxy {proxy} wants credentials, or others than those in {proxy.place} (HTTP 407)")
 
 
 def _shut(wire: socket.socket) -> None:

@@ -17,7 +17,14 @@ from typing import Final, NamedTuple, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from lading.adapters.stream.pipeline import SourceBroken
-from lading.adapters.web.connect import Barred, check_literal, dial, dial_proxy, open_tunnel, require_credentials
+from lading.adapters.web.connect import (
+    Forbidden,
+    check_literal,
+    connect_checked,
+    connect_proxy,
+    open_tunnel,
+    require_credentials,
+)
 from lading.adapters.web.guard import Guard
 from lading.adapters.web.network import DIRECT, NetworkPolicy, Proxy
 from lading.adapters.web.response import Response
@@ -232,8 +239,8 @@ class HttpConnection:
             self.was_redirected = hop > 0
             try:
                 response = self._ask(parts, {**headers, **own})
-            except Barred as barred:
-                raise Barred(f"it redirects to where it may not: {barred}") if hop else barred from None
+            except Forbidden as barred:
+                raise Forbidden(f"it redirects to where it may not: {barred}") if hop else barred from None
             target = response.headers.get("Location")
             if response.status not in _REDIRECTS or target is None:
                 return response
@@ -246,8 +253,8 @@ class HttpConnection:
 
     def _ask(self, parts: SplitResult, headers: Mapping[str, str]) -> Response:
         guard = self._options.guard
-        if guard is not None and (objection := guard.against(parts.scheme, parts.hostname or "", _port(parts))):
-            raise Barred(objection)
+        if guard is not None and (conflict := guard.against(parts.scheme, parts.hostname or "", _port(parts))):
+            raise Forbidden(conflict)
         fresh = not self._is_reusable(parts)
         try:
             return self._request(parts, headers, fresh=fresh)
@@ -291,7 +298,7 @@ class HttpConnection:
             proxy = self._options.network.proxy_for(parts.scheme, host, port)
             context = self._options.network.tls_context() if parts.scheme == "https" else None
         except SettingsError as error:
-            raise Barred(str(error)) from error
+            raise Forbidden(str(error)) from error
         wire = self._wire = self._dial(host, port, proxy)
         try:
             if context is not None:
@@ -316,9 +323,9 @@ class HttpConnection:
     def _dial(self, host: str, port: int, proxy: Proxy | None) -> socket.socket:
         guard, seconds = self._options.guard, self._options.connect_seconds
         if proxy is None:
-            return dial(host, port, seconds, guard)
+            return connect_checked(host, port, seconds, guard)
         check_literal(host, guard)
-        return dial_proxy(proxy, seconds)
+        return connect_proxy(proxy, seconds)
 
     def _is_reusable(self, parts: SplitResult) -> bool:
         return (
@@ -349,9 +356,9 @@ def _onward(parts: SplitResult, target: str) -> SplitResult:
     try:
         onward = joined(parts, target).parts
     except ValueError:
-        raise Barred("it redirects to what is no http or https URL") from None
+        raise Forbidden("it redirects to what is no http or https URL") from None
     if parts.scheme == "https" and onward.scheme == "http":
-        raise Barred("it redirects from https to http")
+        raise Forbidden("it redirects from https to http")
     return onward
 
 

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lading.adapters.stream.pipeline import SourceBroken
-from lading.adapters.web.connect import Barred
+from lading.adapters.web.connect import Forbidden
 from lading.adapters.web.http import Answer, HttpConnection, HttpOptions, HttpRefused, Origin, Unusable, peer_of
 from lading.adapters.web.validators import Validators
 from lading.adapters.web.watch import LEAST_RATE, Silent
@@ -383,7 +383,7 @@ def _may_pass(failure: SourceBroken) -> bool:
     """Whether the same server may give the bytes the next time."""
     if isinstance(failure, HttpRefused):
         return failure.status in _RETRIED
-    return not isinstance(failure, Changed | Barred | Unusable | Silent)
+    return not isinstance(failure, Changed | Forbidden | Unusable | Silent)
 
 
 def _skip(answer: Answer, offset: int) -> None:

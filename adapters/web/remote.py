@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
 from lading.adapters.stream.pipeline import BUFFERS, CHUNK, Chunk, SourceBroken, join
-from lading.adapters.stream.sources import FROM_THE_START, Start
+from lading.adapters.stream.sources import FROM_START, ResumePoint
 from lading.adapters.web.mirrors import Changed, Mirrors, RangeReader
 from lading.adapters.web.waiting import waiting
 
@@ -65,7 +65,7 @@ class RemoteSource:
         self._rate = 0.0
         self.start = 0
 
-    def open(self, start: Start = FROM_THE_START) -> None:
+    def open(self, start: ResumePoint = FROM_START) -> None:
         """Ask for it, from there where it still is what it was. Raises SourceBroken when it can't be had."""
         if start.validator is not None:
             self._mirrors.expect(start.validator)
@@ -87,7 +87,7 @@ class RemoteSource:
         return self._mirrors.total if self._mirrors.total is not None else self._promised
 
     @property
-    def needs(self) -> int | None:
+    def required_space(self) -> int | None:
         return None if self.size is None else self.size - self.start
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
@@ -136,7 +136,7 @@ class RemoteSource:
         started, since = time.monotonic(), offset
         # Buffers are given out before the first is handed on: so many connections that one segment's worth stays free.
         width = min(self._connections, BUFFERS // _SEGMENT - 1)
-        with _crew(self._mirrors, width) as crew:
+        with _workers(self._mirrors, width) as crew:
             ahead: deque[_Segment] = deque()
             next_offset, continues, proven = offset, True, 0
             # In as much time the first connection alone would bring twice as much.
@@ -212,7 +212,7 @@ class _Segment:
             offset += length
 
 
-class _Crew(NamedTuple):
+class _WorkerPool(NamedTuple):
     orders: "queue.SimpleQueue[_Segment | None]"
     readers: list[RangeReader]
     has_ended: threading.Event
@@ -225,11 +225,11 @@ class _Crew(NamedTuple):
 
 
 @contextmanager
-def _crew(mirrors: Mirrors, count: int) -> Iterator[_Crew]:
+def _workers(mirrors: Mirrors, count: int) -> Iterator[_WorkerPool]:
     """Threads that fill segments, each over a connection of its own; none is left when the block ends."""
     # What they can't have is asked for over the first connection, whose patience counts.
     readers = [RangeReader(mirrors, position, tries=_TRIES) for position in range(count)]
-    crew = _Crew(queue.SimpleQueue(), readers, threading.Event())
+    crew = _WorkerPool(queue.SimpleQueue(), readers, threading.Event())
 
     def work(reader: RangeReader) -> None:
         while (segment := crew.orders.get()) is not None:
@@ -250,7 +250,7 @@ def _crew(mirrors: Mirrors, count: int) -> Iterator[_Crew]:
         _end(threads, crew)
 
 
-def _end(threads: Sequence[threading.Thread], crew: _Crew) -> None:
+def _end(threads: Sequence[threading.Thread], crew: _WorkerPool) -> None:
     """Ends the threads and closes their connections. An interrupt that comes meanwhile is raised afterwards."""
     interrupt: BaseException | None = None
     are_told = False

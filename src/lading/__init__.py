@@ -1,17 +1,17 @@
 """Brings VM disk images to a host by the cheapest way, and remembers which way it was."""
 
-from lading.domain.attempts import Attempt, FetchRequest, Staged
+from lading.domain.attempts import Attempt, FetchRequest, FetchResult
 from lading.domain.cost import Cost
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import (
+    AttemptResult,
     HandlerNotLoaded,
     HandlerRefused,
     NoHandlerAvailable,
     NotAssociated,
     TargetUnresolved,
-    Tried,
 )
-from lading.domain.handler import Handler, Kept, Landing, Report, State, Work
+from lading.domain.handler import Handler, Landing, PartialData, Report, State, Work
 from lading.domain.matcher import LocationMatcher
 from lading.domain.recovery import Outcome, Recovered
 from lading.domain.refusals import (
@@ -50,6 +50,7 @@ __all__ = [
     "Association",
     "AssociationStore",
     "Attempt",
+    "AttemptResult",
     "CatalogUnavailable",
     "Context",
     "Cost",
@@ -57,6 +58,7 @@ __all__ = [
     "Dispatcher",
     "Faulted",
     "FetchRequest",
+    "FetchResult",
     "Fingerprint",
     "Folder",
     "Handler",
@@ -69,7 +71,6 @@ __all__ = [
     "ImageWithoutData",
     "Intent",
     "Journal",
-    "Kept",
     "LadingError",
     "Landing",
     "Location",
@@ -79,18 +80,17 @@ __all__ = [
     "NoHandlerAvailable",
     "NotAssociated",
     "Outcome",
+    "PartialData",
     "Recovered",
     "Refusal",
     "Report",
     "Scope",
-    "Staged",
     "State",
     "StoreUnavailable",
     "TargetFailed",
     "TargetInUse",
     "TargetOccupied",
     "TargetUnresolved",
-    "Tried",
     "Unavailable",
     "Unconfigured",
     "Unsettled",

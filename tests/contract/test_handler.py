@@ -15,7 +15,7 @@ from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.domain.cost import cost_of
-from lading.domain.handler import Foresighted
+from lading.domain.handler import SupportsPreview
 
 NOW = datetime.now(UTC)
 
@@ -90,19 +90,19 @@ def test_it_moves_nothing_onto_something_else(bench: Bench) -> None:
 
 
 def test_what_it_foresees_is_what_comes_to_pass(bench: Bench) -> None:
-    assert isinstance(bench.handler, Foresighted)
-    assert isinstance(bench.handler.foresee(bench.work), Success)
+    assert isinstance(bench.handler, SupportsPreview)
+    assert isinstance(bench.handler.preview(bench.work), Success)
     assert bench.place.names() == []
     bench.place.occupy("1", b"precious")
-    assert bench.handler.foresee(bench.work).failure() == bench.handler.fetch(bench.work).failure()
+    assert bench.handler.preview(bench.work).failure() == bench.handler.fetch(bench.work).failure()
     bench.place.clear("1")
     bench.lose_source()
-    assert bench.handler.foresee(bench.work).failure() == bench.handler.fetch(bench.work).failure()
+    assert bench.handler.preview(bench.work).failure() == bench.handler.fetch(bench.work).failure()
 
 
 def test_it_foresees_that_the_image_is_there_already(bench: Bench) -> None:
-    assert isinstance(bench.handler, Foresighted)
-    assert bench.handler.foresee(fetched(bench)) == Success("is there already")
+    assert isinstance(bench.handler, SupportsPreview)
+    assert bench.handler.preview(fetched(bench)) == Success("is there already")
 
 
 def test_fetching_again_what_is_there_moves_nothing(bench: Bench) -> None:

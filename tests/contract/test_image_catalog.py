@@ -12,7 +12,7 @@ from lading import AmbiguousImage, Context, Digest, Image, ImageNotFound, Locati
 from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.ports.catalog import ByteStream, ImageCatalog, ImageData, ImageListing, ImageRegistry
-from lading.ports.context import NOBODY
+from lading.ports.context import ANONYMOUS
 from lading.ports.failures import CatalogFailure
 
 NOBLE = Image("1f", "noble", locations=[Location("rbd://a/b/c/d"), Location("file:///img/noble", {"store": "here"})])
@@ -47,16 +47,16 @@ def make_catalog(request: pytest.FixtureRequest, tmp_path: Path) -> MakeCatalog:
 
 
 def found(catalog: Catalog, reference: str) -> Image:
-    return catalog.find(reference, NOBODY).unwrap()
+    return catalog.find(reference, ANONYMOUS).unwrap()
 
 
 def failure(catalog: Catalog, reference: str) -> CatalogFailure:
-    return catalog.find(reference, NOBODY).failure()
+    return catalog.find(reference, ANONYMOUS).failure()
 
 
 def content(catalog: Catalog, image: Image, offset: int = 0) -> bytes:
     """Read in pieces, since a stream may fill less of a buffer than there is."""
-    stream: ByteStream = catalog.read(image, offset, NOBODY).unwrap()
+    stream: ByteStream = catalog.read(image, offset, ANONYMOUS).unwrap()
     pieces, buffer = [], bytearray(5)
     try:
         while count := stream.readinto(memoryview(buffer)):
@@ -119,7 +119,7 @@ def test_an_image_without_a_name_is_found_by_its_id_only(make_catalog: MakeCatal
 
 def test_locations_come_in_the_catalogs_order_with_their_metadata(make_catalog: MakeCatalog) -> None:
     catalog = make_catalog([NOBLE], {})
-    locations = catalog.locations(found(catalog, "noble"), NOBODY).unwrap()
+    locations = catalog.locations(found(catalog, "noble"), ANONYMOUS).unwrap()
     assert [(each.url, each.metadata) for each in locations] == [
         ("rbd://a/b/c/d", {}),
         ("file:///img/noble", {"store": "here"}),
@@ -128,7 +128,7 @@ def test_locations_come_in_the_catalogs_order_with_their_metadata(make_catalog: 
 
 def test_that_no_locations_are_visible_is_an_empty_sequence(make_catalog: MakeCatalog) -> None:
     catalog = make_catalog([JAMMY], {})
-    assert list(catalog.locations(found(catalog, "2f"), NOBODY).unwrap()) == []
+    assert list(catalog.locations(found(catalog, "2f"), ANONYMOUS).unwrap()) == []
 
 
 def test_it_is_the_same_for_every_caller(make_catalog: MakeCatalog) -> None:
@@ -171,7 +171,7 @@ def test_an_image_of_no_bytes_is_read_as_such(make_catalog: MakeCatalog) -> None
 
 def test_several_readers_of_an_image_do_not_disturb_each_other(make_catalog: MakeCatalog) -> None:
     catalog = make_catalog([NOBLE], {"1f": BYTES})
-    one, other = (catalog.read(NOBLE, 0, NOBODY).unwrap() for _ in range(2))
+    one, other = (catalog.read(NOBLE, 0, ANONYMOUS).unwrap() for _ in range(2))
     buffer = bytearray(len(BYTES))
     one.readinto(memoryview(buffer))
     one.close()
@@ -180,7 +180,7 @@ def test_several_readers_of_an_image_do_not_disturb_each_other(make_catalog: Mak
 
 
 def test_that_an_image_has_no_bytes_to_give_is_a_failure_that_names_it(make_catalog: MakeCatalog) -> None:
-    outcome = make_catalog([JAMMY], {}).read(JAMMY, 0, NOBODY)
+    outcome = make_catalog([JAMMY], {}).read(JAMMY, 0, ANONYMOUS)
     assert isinstance(outcome, Failure)
     assert "2f" in str(outcome.failure())
 
@@ -260,19 +260,19 @@ def test_replacing_an_image_replaces_its_data(make_catalog: MakeCatalog, tmp_pat
 def test_replacing_an_image_without_data_lets_the_old_data_go(make_catalog: MakeCatalog) -> None:
     catalog = make_catalog([JAMMY], {"2f": BYTES})
     catalog.add(JAMMY).unwrap()
-    assert isinstance(catalog.read(JAMMY, 0, NOBODY), Failure)
+    assert isinstance(catalog.read(JAMMY, 0, ANONYMOUS), Failure)
 
 
 def test_data_that_is_gone_is_a_failure_when_it_is_read(make_catalog: MakeCatalog, tmp_path: Path) -> None:
     catalog = make_catalog([], {})
     catalog.add(JAMMY, str(tmp_path / "gone.img")).unwrap()
-    assert "gone.img" in str(catalog.read(JAMMY, 0, NOBODY).failure())
+    assert "gone.img" in str(catalog.read(JAMMY, 0, ANONYMOUS).failure())
 
 
 def test_data_that_is_a_folder_is_a_failure_when_it_is_read(make_catalog: MakeCatalog, tmp_path: Path) -> None:
     catalog = make_catalog([], {})
     catalog.add(JAMMY, str(tmp_path)).unwrap()
-    assert isinstance(catalog.read(JAMMY, 0, NOBODY), Failure)
+    assert isinstance(catalog.read(JAMMY, 0, ANONYMOUS), Failure)
 
 
 def test_a_discarded_image_is_found_and_listed_no_more(make_catalog: MakeCatalog) -> None:
@@ -307,4 +307,4 @@ def test_a_discarded_image_comes_back_without_its_old_data(make_catalog: MakeCat
     catalog = make_catalog([JAMMY], {"2f": BYTES})
     catalog.discard("2f").unwrap()
     catalog.add(JAMMY).unwrap()
-    assert isinstance(catalog.read(JAMMY, 0, NOBODY), Failure)
+    assert isinstance(catalog.read(JAMMY, 0, ANONYMOUS), Failure)

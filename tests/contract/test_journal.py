@@ -28,7 +28,7 @@ from lading.adapters.sqlite.journal import FileJournal
 from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
 from lading.ports.image import Image
-from lading.ports.journal import Intent, Journal, Unwritten, Verb
+from lading.ports.journal import Intent, Journal, NullJournal, Verb
 from lading.ports.location import Location
 
 DURABLE: Final[dict[str, Callable[[Path], Journal]]] = {
@@ -226,7 +226,7 @@ def test_what_one_thread_begins_every_other_sees(journal: Journal) -> None:
 
 
 def test_the_journal_of_who_keeps_none_takes_everything_and_knows_nothing() -> None:
-    journal: Journal = Unwritten()
+    journal: Journal = NullJournal()
     written = [journal.begin(intent()), journal.note("/vms/1/disk", {"part": 1}), journal.settle("/vms/2/disk")]
     assert written == [Success(None)] * 3
     assert journal.pending("/vms/1/disk") == Success(None)
@@ -374,7 +374,7 @@ def test_reading_what_is_not_there_makes_nothing(tmp_path: Path) -> None:
 @given(urls_with_secrets())
 def test_no_credentials_reach_the_disk(filed: FileJournal, database: Database, url: str) -> None:
     """Who begins withholds them, as the Dispatcher does; the journal adds none."""
-    filed.begin(replace(intent(), location=Location(url, {"store": "gold"}).withheld()))
+    filed.begin(replace(intent(), location=Location(url, {"store": "gold"}).redacted()))
     database.close()
     written = b"".join(path.read_bytes() for path in database.path.parent.iterdir())
     assert b"gold" in written

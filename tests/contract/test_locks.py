@@ -22,12 +22,12 @@ from tests.strategies import HUSH
 from lading.adapters.flock.locks import FileLocks
 from lading.adapters.memory.locks import MemoryLocks
 from lading.ports.failures import StoreUnavailable
-from lading.ports.locks import Locks, SupportsHolder, Unlocked
+from lading.ports.locks import Locks, NullLocks, SupportsHolder
 
 SHARED: Final[dict[str, Callable[[Path], Locks]]] = {"file": lambda folder: FileLocks(folder / "locks")}
 """Those that several processes, or several adapters of one process, can go by."""
 ADAPTERS: Final[dict[str, Callable[[Path], Locks]]] = {"memory": lambda _: MemoryLocks(), **SHARED}
-NOBODY: Final = 65534
+ANONYMOUS: Final = 65534
 GUARD: Final = 30.0
 """Seconds after which something hangs."""
 
@@ -167,7 +167,7 @@ def test_a_name_may_be_any_text(locks: Locks, elsewhere: ThreadPoolExecutor, tmp
 
 
 def test_the_locks_of_who_needs_none_are_always_had(elsewhere: ThreadPoolExecutor) -> None:
-    locks: Locks = Unlocked()
+    locks: Locks = NullLocks()
     with locks.hold("a") as held:
         assert held
         assert elsewhere.submit(is_free, locks, "a").result(GUARD)
@@ -362,8 +362,8 @@ def told_to_nobody(folder: Path) -> str:
     if (child := os.fork()) == 0:
         try:
             os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
+            os.setgid(ANONYMOUS)
+            os.setuid(ANONYMOUS)
             os.write(writing, refusal(FileLocks(folder)).encode())
         finally:
             os._exit(0)
@@ -382,7 +382,7 @@ def test_whose_lock_it_is_and_what_to_do_is_told_to_another_user() -> None:
         assert "(its folder belongs to root, uid 0): run this as that user" in told_to_nobody(folder)
         with FileLocks(folder).hold("a"):
             # Made by root before the folder was another user's: it belongs to root.
-            os.chown(folder, NOBODY, NOBODY)
+            os.chown(folder, ANONYMOUS, ANONYMOUS)
             [path] = folder.iterdir()
             told = told_to_nobody(folder)
         assert "(it belongs to root, uid 0): when no command of that user's runs, remove it" in told
@@ -393,13 +393,13 @@ def test_a_lock_that_root_holds_in_another_users_folder_is_that_users() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to be another user")
     with tempfile.TemporaryDirectory() as name:
-        os.chown(name, NOBODY, NOBODY)
+        os.chown(name, ANONYMOUS, ANONYMOUS)
         with FileLocks(Path(name)).hold("a"):
             pass
         with FileLocks(Path(name)).hold("a"):
             # Killed now, it leaves a file that the other user's next command takes, and removes.
             [path] = Path(name).iterdir()
-            assert path.stat().st_uid == NOBODY
+            assert path.stat().st_uid == ANONYMOUS
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:

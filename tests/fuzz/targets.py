@@ -35,7 +35,7 @@ def urls(data: bytes) -> None:
     """Location hides the same again; a URL that http can't be asked by is a ValueError in words."""
     location = Location(_text(data))
     shown = str(location)
-    assert str(location.withheld()) == shown
+    assert str(location.redacted()) == shown
     assert repr(location)
     assert location.scheme == location.scheme.lower()
     local_paths(location)

@@ -36,7 +36,7 @@ PATIENCE: Final = 60.0
 """Seconds until a process is thought to hang. Nothing is measured by it."""
 TORTURE: Final = bool(os.environ.pop("LADING_TORTURE", ""))
 """Whether to do many more operations, for minutes. Popped, because lading refuses variables that it doesn't know."""
-NOBODY: Final = 65534
+ANONYMOUS: Final = 65534
 NOBLE = Association("/vms/1/disk", "file", Image("155d900f"), None, datetime(2026, 1, 1, tzinfo=UTC))
 
 
@@ -259,8 +259,8 @@ def use_as_nobody(path: str, tell: Connection) -> None:
     database = Database(path)
     if os.geteuid() == 0:
         database.path.as_uri()  # imports what nobody may be unable to read
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+        os.setgid(ANONYMOUS)
+        os.setuid(ANONYMOUS)
     associations = FileAssociations(database)
     outcomes = (associations.get(NOBLE.target), associations.put(NOBLE))
     tell.send([str(outcome.failure()) if isinstance(outcome, Failure) else "" for outcome in outcomes])

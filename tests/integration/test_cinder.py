@@ -24,14 +24,14 @@ from tests.rigs.rig import DATA, IMAGE, Bench, Folder, setup_of
 
 from lading import Association, Digest, Location, Mismatched, Unavailable, Work
 from lading.adapters.destinations.file.destination import Rules, Transfer
-from lading.adapters.handlers.cinder.attachments import Attaching
+from lading.adapters.handlers.cinder.attachments import Attachments
 from lading.adapters.handlers.cinder.clones import Clones
 from lading.adapters.handlers.cinder.handler import CinderHandler
 from lading.adapters.handlers.cinder.names import reader
 from lading.adapters.handlers.settings import CinderHandlerSettings
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
-from lading.domain.handler import Kept, Landing, State
+from lading.domain.handler import Landing, PartialData, State
 from lading.domain.refusals import TargetFailed, TargetOccupied, Unsupported
 from lading.ports.journal import Intent, Verb
 
@@ -158,7 +158,7 @@ def test_recovery_lets_go_of_what_was_attached_and_noted_only(
     made = cinder.ask("POST", "/attachments", asked).expect(200).json()["attachment"]["id"]
     work = cinder_bench.work
     intent = Intent(work.target, Verb.FETCH, "cinder", NOW, work.image, work.location, notes={"reading": made})
-    assert handler.recover(replace(work, intent=intent), keep=True) == Success(Kept())
+    assert handler.recover(replace(work, intent=intent), keep=True) == Success(PartialData())
     assert cinder.show(image_volume)["status"] == "available"
 
 
@@ -333,19 +333,19 @@ def killed(monkeypatch: pytest.MonkeyPatch, owner: type, verb: str, act: Callabl
             discard = Clones._discard  # noqa: SLF001
             calls: list[str] = []
 
-            def once(self: Clones, target: str, name: str) -> None:
+            def single_flight(self: Clones, target: str, name: str) -> None:
                 calls.append(name)
                 if len(calls) == 1:
                     discard(self, target, name)
 
-            patched.setattr(Clones, "_discard", once)
+            patched.setattr(Clones, "_discard", single_flight)
         with pytest.raises(Killed):
             act()
 
 
 @pytest.mark.parametrize(
     ("owner", "verb", "is_whole"),
-    [(Attaching, "attach", False), (Clones, "_publish", False), (None, "", True)],
+    [(Attachments, "attach", False), (Clones, "_publish", False), (None, "", True)],
     ids=["before it is attached", "before it has its name", "before it is recorded"],
 )
 def test_a_clone_that_was_cut_off_is_recognised_or_gone(
@@ -384,7 +384,7 @@ def test_a_move_that_was_cut_off_is_recognised_or_did_not_happen(
     intent = Intent(work.target, Verb.MOVE, "cinder", NOW, work.image, work.location, there)
     journal.begin(intent)
     work = replace(work, intent=intent)
-    assert handler.recover(work, keep=False) == Success(Kept())
+    assert handler.recover(work, keep=False) == Success(PartialData())
     assert isinstance(handler.move(work, there), Success)
     after = replace(work, intent=journal.pending(work.target).unwrap())
     assert handler.recover(after, keep=False) == Success(Landing(identity=identity(work)))
@@ -408,7 +408,7 @@ def test_a_cinder_that_is_stopped_or_silent_is_a_refusal_in_time(
         began = time.monotonic()
         for work in works:
             assert isinstance(handler.fetch(work).failure(), Unavailable)
-            assert isinstance(handler.foresee(work).failure(), Unavailable)
+            assert isinstance(handler.preview(work).failure(), Unavailable)
         for answer in (handler.remove(replace(works[1], association=blank)), handler.report(works[1])):
             assert isinstance(answer, Failure)
         handler.prepare([blank])

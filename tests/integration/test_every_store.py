@@ -114,8 +114,8 @@ def test_an_image_is_fetched_from_where_it_lies_moved_fetched_again_by_the_same_
     # Another process, and what was there is lost: the recorded handler leads, without the catalog where it can.
     (host / "vms" / "2").unlink()
     elsewhere = {"LADING_CATALOG__KIND": "file", "LADING_CATALOG__FOLDER": str(host / "images")}
-    withheld = store == "swift_user"
-    again = tell("fetch", image["id"], "vms/2", **({} if withheld else elsewhere))
+    redacted = store == "swift_user"
+    again = tell("fetch", image["id"], "vms/2", **({} if redacted else elsewhere))
     assert (again["handler"], len(again["attempts"])) == (HANDLERS[store], 1)
     assert (host / "vms" / "2").read_bytes() == DATA
     tell("rm", "vms/2")

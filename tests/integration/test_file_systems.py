@@ -18,7 +18,7 @@ from lading import Digest, Image, Landing, Location, Mismatched, Refusal, Target
 from lading.adapters.destinations.file.destination import Rules, Transfer
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
-from lading.adapters.stream.sources import FileSource, Source, Start, StreamSource
+from lading.adapters.stream.sources import FileSource, ResumePoint, Source, StreamSource
 
 MEBIBYTE = 1 << 20
 
@@ -160,13 +160,13 @@ def test_that_a_disk_is_too_small_is_foreseen(small_disk: Path, tmp_path: Path, 
     source, data = tmp_path / "source", os.urandom(12 * MEBIBYTE)
     source.write_bytes(data)
 
-    def opening(_: Start) -> Result[Source, Refusal]:
+    def opening(_: ResumePoint) -> Result[Source, Refusal]:
         if kind == "file":
             return Success(FileSource(os.open(source, os.O_RDONLY)))
         return Success(StreamSource(source.open("rb"), len(data)))
 
     transfer, work = Transfer(MemoryVerifiedFiles()), Work(str(small_disk / "vm"), Image("id"))
-    foreseen = transfer.foresee(work, opening, lambda size: f"brings {size} bytes")
+    foreseen = transfer.preview(work, opening, lambda size: f"brings {size} bytes")
     assert foreseen.failure() == transfer.land(work, "x", opening).failure()
     assert os.listdir(small_disk) == []
 
@@ -174,14 +174,14 @@ def test_that_a_disk_is_too_small_is_foreseen(small_disk: Path, tmp_path: Path, 
 def test_a_sparse_image_may_land_where_its_size_does_not_fit(small_disk: Path) -> None:
     data = os.urandom(4096) + bytes(12 * MEBIBYTE)
 
-    def opening(_: Start) -> Result[Source, Refusal]:
+    def opening(_: ResumePoint) -> Result[Source, Refusal]:
         return Success(StreamSource(io.BytesIO(data), len(data)))
 
     work = Work(str(small_disk / "vm"), Image("id"))
     refused = Transfer(MemoryVerifiedFiles()).land(work, "x", opening).failure()
     assert "[landing] require_space = false" in refused.reason
     transfer = Transfer(MemoryVerifiedFiles(), Rules(require_space=False))
-    assert isinstance(transfer.foresee(work, opening, str), Success)
+    assert isinstance(transfer.preview(work, opening, str), Success)
     assert transfer.land(work, "x", opening).unwrap().size == len(data)
     assert (small_disk / "vm").stat().st_blocks * 512 <= MEBIBYTE
 
@@ -198,7 +198,7 @@ def test_a_clone_is_foreseen_where_a_copy_would_not_fit(reflinking: Path) -> Non
     try:
         handler = FileHandler([reflinking], Transfer(MemoryVerifiedFiles()))
         work = Work(str(reflinking / "clone"), Image("id"), Location(f"file://{source}"))
-        assert isinstance(handler.foresee(work), Success)
+        assert isinstance(handler.preview(work), Success)
         assert handler.fetch(work).unwrap().method == "reflink"
     finally:
         for each in (source, reflinking / "clone"):
@@ -206,7 +206,7 @@ def test_a_clone_is_foreseen_where_a_copy_would_not_fit(reflinking: Path) -> Non
 
 
 def test_a_disk_that_becomes_full_ends_the_request_and_nothing_is_left_on_it(small_disk: Path) -> None:
-    def endless(_: Start) -> Result[Source, Refusal]:
+    def endless(_: ResumePoint) -> Result[Source, Refusal]:
         return Success(StreamSource(io.BytesIO(os.urandom(12 * MEBIBYTE)), None))
 
     refused = Transfer(MemoryVerifiedFiles()).land(Work(str(small_disk / "vm"), Image("id")), "x", endless).failure()
@@ -236,9 +236,9 @@ def test_a_move_to_a_full_file_system_leaves_everything_as_it_was(small_disk: Pa
 
 
 def test_a_file_system_without_safe_names_is_refused_before_the_first_byte(exfat: Path, tmp_path: Path) -> None:
-    opened: list[Start] = []
+    opened: list[ResumePoint] = []
 
-    def source(start: Start) -> Result[Source, Refusal]:
+    def source(start: ResumePoint) -> Result[Source, Refusal]:
         opened.append(start)
         return Success(StreamSource(io.BytesIO(b"bytes"), 5))
 
@@ -246,7 +246,7 @@ def test_a_file_system_without_safe_names_is_refused_before_the_first_byte(exfat
     (tmp_path / "vm").write_bytes(b"bytes")
     for refused in (
         transfer.land(work, "x", source),
-        transfer.foresee(work, source, lambda _: "would"),
+        transfer.preview(work, source, lambda _: "would"),
         transfer.move(Work(str(tmp_path / "vm")), str(exfat / "vm")),
     ):
         assert isinstance(refused.failure(), TargetFailed)

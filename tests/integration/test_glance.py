@@ -26,11 +26,11 @@ from lading import (
     Context,
     Dispatcher,
     FetchRequest,
+    FetchResult,
     Handler,
     ImageNotActive,
     ImageNotFound,
     ImageWithoutData,
-    Staged,
 )
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.destinations.file.destination import Transfer
@@ -41,7 +41,7 @@ from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.openstack.cloud import connect_cloud
 from lading.adapters.web.http import HttpOptions
-from lading.ports.context import NOBODY
+from lading.ports.context import ANONYMOUS
 from lading.ports.failures import LadingError
 
 # keystoneauth's connection pools are closed when they are collected, and not before.
@@ -78,7 +78,7 @@ def dispatcher(catalog: GlanceCatalog, *allowed: Path) -> Dispatcher:
     return Dispatcher(handlers, catalog, MemoryAssociations())
 
 
-def fetch(catalog: GlanceCatalog, image: str, target: Path, *allowed: Path) -> Result[Staged, LadingError]:
+def fetch(catalog: GlanceCatalog, image: str, target: Path, *allowed: Path) -> Result[FetchResult, LadingError]:
     return dispatcher(catalog, *allowed).fetch(FetchRequest(image, str(target)))
 
 
@@ -92,8 +92,8 @@ def downloads(glance: Glance, image: str) -> int:
 def test_an_image_is_found_by_id_and_by_name_as_glance_describes_it(glance_open: Glance) -> None:
     made = glance_open.create(DATA, name="described by name", os_distro="ubuntu")
     catalog = catalog_of(glance_open)
-    image = catalog.find(made["id"], NOBODY).unwrap()
-    assert catalog.find("described by name", NOBODY) == Success(image)
+    image = catalog.find(made["id"], ANONYMOUS).unwrap()
+    assert catalog.find("described by name", ANONYMOUS) == Success(image)
     assert (image.size, image.disk_format, image.status) == (len(DATA), "raw", "active")
     assert image.digest is not None
     assert (image.digest.algorithm, image.digest.value) == ("sha512", hashlib.sha512(DATA).hexdigest())
@@ -102,11 +102,11 @@ def test_an_image_is_found_by_id_and_by_name_as_glance_describes_it(glance_open:
 
 def test_an_ambiguous_name_lists_the_ids_and_an_unknown_one_is_not_found(glance_open: Glance) -> None:
     made = {glance_open.create(DATA, name="twins")["id"] for _ in range(2)}
-    failure = catalog_of(glance_open).find("twins", NOBODY).failure()
+    failure = catalog_of(glance_open).find("twins", ANONYMOUS).failure()
     assert isinstance(failure, AmbiguousImage)
     assert set(failure.ids) == made
     for reference in ("nobody", "no/body?", "x" * 300, "", "🐧:12", "155d900f-4e14-4e4c-a73d-069cbf4541e6"):
-        assert isinstance(catalog_of(glance_open).find(reference, NOBODY).failure(), ImageNotFound)
+        assert isinstance(catalog_of(glance_open).find(reference, ANONYMOUS).failure(), ImageNotFound)
 
 
 @pytest.mark.parametrize(
@@ -118,18 +118,18 @@ def test_an_ambiguous_name_lists_the_ids_and_an_unknown_one_is_not_found(glance_
 )  # fmt: skip
 def test_a_name_may_have_any_character(glance_open: Glance, name: str) -> None:
     made = glance_open.create(DATA[:10], name=name)
-    assert catalog_of(glance_open).find(name, NOBODY).unwrap().id == made["id"]
+    assert catalog_of(glance_open).find(name, ANONYMOUS).unwrap().id == made["id"]
 
 
 def test_an_image_that_is_hidden_from_lists_is_found_by_its_name(glance_open: Glance) -> None:
     made = glance_open.create(DATA[:10], name="hidden by name", os_hidden=True)
-    assert catalog_of(glance_open).find("hidden by name", NOBODY).unwrap().id == made["id"]
+    assert catalog_of(glance_open).find("hidden by name", ANONYMOUS).unwrap().id == made["id"]
 
 
 def test_a_listed_image_goes_before_a_hidden_one(glance_open: Glance) -> None:
     glance_open.create(DATA[:10], name="renewed", os_hidden=True)
     newer = glance_open.create(DATA[:10], name="renewed")
-    assert catalog_of(glance_open).find("renewed", NOBODY).unwrap().id == newer["id"]
+    assert catalog_of(glance_open).find("renewed", ANONYMOUS).unwrap().id == newer["id"]
 
 
 def test_what_others_offer_is_named_with_its_id_and_not_taken(glance_open: Glance) -> None:
@@ -137,12 +137,12 @@ def test_what_others_offer_is_named_with_its_id_and_not_taken(glance_open: Glanc
     shared = glance_open.create(DATA[:10], name="offered", visibility="shared", owner="theirs")["id"]
     glance_open.ask("POST", f"/v2/images/{shared}/members", {"member": "somewhere"}).expect(200)
     catalog = catalog_of(glance_open)
-    failure = catalog.find("offered", NOBODY).failure()
+    failure = catalog.find("offered", ANONYMOUS).failure()
     assert isinstance(failure, ImageNotFound)
     assert f"image {community} of project theirs is a community image" in failure.hint
     assert f"image {shared} of project theirs is shared with this project" in failure.hint
     for image_id in (community, shared):
-        assert catalog.find(image_id, NOBODY).unwrap().name == "offered"
+        assert catalog.find(image_id, ANONYMOUS).unwrap().name == "offered"
 
 
 def test_an_href_means_the_glance_that_it_names_if_that_may_be_named(
@@ -151,11 +151,11 @@ def test_an_href_means_the_glance_that_it_names_if_that_may_be_named(
     made = glance_hidden.create(DATA, name="elsewhere")
     href = f"{glance_hidden.url}/v2/images/{made['id']}"
     host = f"127.0.0.1:{glance_hidden.url.rpartition(':')[2]}"
-    assert isinstance(catalog_of(glance_open).find(href, NOBODY).failure(), CatalogUnavailable)
+    assert isinstance(catalog_of(glance_open).find(href, ANONYMOUS).failure(), CatalogUnavailable)
     catalog = catalog_of(glance_open, MEMBER, host)
-    image = catalog.find(href, NOBODY).unwrap()
+    image = catalog.find(href, ANONYMOUS).unwrap()
     assert image.id == made["id"]
-    stream = catalog.read(image, 0, NOBODY).unwrap()
+    stream = catalog.read(image, 0, ANONYMOUS).unwrap()
     assert stream.readinto(memoryview(bytearray(10))) == 10
     stream.close()
 
@@ -163,16 +163,16 @@ def test_an_href_means_the_glance_that_it_names_if_that_may_be_named(
 def test_locations_come_by_the_api_for_services_where_they_are_hidden_from_the_image(glance_hidden: Glance) -> None:
     made = glance_hidden.create(DATA)
     catalog = catalog_of(glance_hidden, SERVICE)
-    image = catalog.find(made["id"], NOBODY).unwrap()
-    (location,) = catalog.locations(image, NOBODY).unwrap()
+    image = catalog.find(made["id"], ANONYMOUS).unwrap()
+    (location,) = catalog.locations(image, ANONYMOUS).unwrap()
     assert (location.scheme, location.metadata) == ("file", {"store": "first"})
 
 
 def test_that_no_locations_are_visible_is_normal_and_asked_once(glance_hidden: Glance) -> None:
     catalog = catalog_of(glance_hidden, MEMBER)
     for _ in range(2):
-        image = catalog.find(glance_hidden.create(DATA)["id"], NOBODY).unwrap()
-        assert catalog.locations(image, NOBODY) == Success(())
+        image = catalog.find(glance_hidden.create(DATA)["id"], ANONYMOUS).unwrap()
+        assert catalog.locations(image, ANONYMOUS) == Success(())
     seen = glance_hidden.server.log.entries("/locations", at_least=1, where=lambda each: each.token == MEMBER)
     assert len(seen) == 1
 
@@ -182,16 +182,16 @@ def test_without_the_api_the_image_s_own_locations_count_then_its_direct_url(
 ) -> None:
     for glance in (glance_open, start_glance(locations=False, direct_url=True)):
         catalog = catalog_of(glance, MEMBER)
-        image = catalog.find(glance.create(DATA)["id"], NOBODY).unwrap()
-        (location,) = catalog.locations(image, NOBODY).unwrap()
+        image = catalog.find(glance.create(DATA)["id"], ANONYMOUS).unwrap()
+        (location,) = catalog.locations(image, ANONYMOUS).unwrap()
         assert location.url == f"file://{glance.stored(image.id)}"
 
 
 def test_the_data_is_read_from_an_offset(glance_open: Glance) -> None:
     catalog = catalog_of(glance_open)
-    image = catalog.find(glance_open.create(DATA)["id"], NOBODY).unwrap()
+    image = catalog.find(glance_open.create(DATA)["id"], ANONYMOUS).unwrap()
     for offset in (0, 1, len(DATA) - 1, len(DATA)):
-        stream = catalog.read(image, offset, NOBODY).unwrap()
+        stream = catalog.read(image, offset, ANONYMOUS).unwrap()
         found, buffer = bytearray(), memoryview(bytearray(1 << 20))
         while count := stream.readinto(buffer):
             found += buffer[:count]
@@ -204,8 +204,8 @@ def test_a_store_that_cannot_seek_is_read_from_its_start(glance_open: Glance, ng
     made = glance_open.create(None, name="unseekable")
     glance_open.add_location(made["id"], nginx.url("unseekable"))
     catalog = catalog_of(glance_open)
-    image = catalog.find(made["id"], NOBODY).unwrap()
-    stream = catalog.read(image, 1_000_000, NOBODY).unwrap()
+    image = catalog.find(made["id"], ANONYMOUS).unwrap()
+    stream = catalog.read(image, 1_000_000, ANONYMOUS).unwrap()
     buffer = memoryview(bytearray(100))
     count = stream.readinto(buffer)
     stream.close()
@@ -266,29 +266,29 @@ def test_the_snapshot_of_a_volume_backed_server_is_refused(glance_open: Glance, 
 @pytest.mark.parametrize(("spoil", "words"), [("lose", "204"), ("delete", "404"), ("deactivate", "403")])
 def test_data_that_cannot_be_read_is_a_failure_that_says_why(glance_open: Glance, spoil: str, words: str) -> None:
     catalog = catalog_of(glance_open)
-    image = catalog.find(glance_open.create(DATA)["id"], NOBODY).unwrap()
+    image = catalog.find(glance_open.create(DATA)["id"], ANONYMOUS).unwrap()
     if spoil == "lose":
         glance_open.stored(image.id).unlink()
     else:
         getattr(glance_open, spoil)(image.id)
-    assert words in str(catalog.read(image, 0, NOBODY).failure())
+    assert words in str(catalog.read(image, 0, ANONYMOUS).failure())
 
 
 def test_a_request_s_own_token_is_the_one_that_is_used(glance_open: Glance) -> None:
     made = glance_open.create(DATA, visibility="private", owner="theirs")["id"]
     theirs = Context(token=token("member", "reader", project="theirs"))
     catalog = catalog_of(glance_open, token("member", "reader", project="ours"))
-    assert isinstance(catalog.find(made, NOBODY).failure(), ImageNotFound)
+    assert isinstance(catalog.find(made, ANONYMOUS).failure(), ImageNotFound)
     image = catalog.find(made, theirs).unwrap()
     catalog.read(image, 0, theirs).unwrap().close()
-    assert isinstance(catalog.read(image, 0, NOBODY), Failure)
+    assert isinstance(catalog.read(image, 0, ANONYMOUS), Failure)
 
 
 def test_a_glance_that_is_not_there_is_a_failure_that_says_so(start_glance: StartGlance) -> None:
     glance = start_glance()
     catalog = catalog_of(glance)
     glance.stop()
-    failure = catalog.find("noble", NOBODY).failure()
+    failure = catalog.find("noble", ANONYMOUS).failure()
     assert isinstance(failure, CatalogUnavailable)
     assert "connection" in str(failure)
 
@@ -407,14 +407,14 @@ def test_a_cloud_is_found_by_its_name_in_clouds_yaml(
     catalog = GlanceCatalog(lambda: connect_cloud("gold"))
     assert isinstance(fetch(catalog, made, tmp_path / "vm"), Success)
     unknown = GlanceCatalog(lambda: connect_cloud("silver"))
-    assert "silver" in str(unknown.find(made, NOBODY).failure())
+    assert "silver" in str(unknown.find(made, ANONYMOUS).failure())
 
 
 def test_a_wrong_password_is_a_failure_that_says_so(
     keystone: Keystone, glance_keystone: Glance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalog = environment(monkeypatch, keystone.variables(DEMO) | {"OS_PASSWORD": "hunter2"})
-    failure = catalog.find("noble", NOBODY).failure()
+    failure = catalog.find("noble", ANONYMOUS).failure()
     assert "credentials" in str(failure)
     assert "hunter2" not in str(failure)
 
@@ -427,12 +427,12 @@ def test_a_token_that_expires_on_the_way_is_renewed(
     keystone.point_image_endpoint(glance.url)
     made = glance.create(DATA)["id"]
     catalog = environment(monkeypatch, keystone.variables(DEMO))
-    image = catalog.find(made, NOBODY).unwrap()
+    image = catalog.find(made, ANONYMOUS).unwrap()
     time.sleep(9)
-    stream = catalog.read(image, 0, NOBODY).unwrap()
+    stream = catalog.read(image, 0, ANONYMOUS).unwrap()
     assert stream.readinto(memoryview(bytearray(10)))
     stream.close()
-    assert replace(image, properties={}) == replace(catalog.find(made, NOBODY).unwrap(), properties={})
+    assert replace(image, properties={}) == replace(catalog.find(made, ANONYMOUS).unwrap(), properties={})
 
 
 def test_a_service_s_own_role_shows_it_the_locations(
@@ -440,8 +440,8 @@ def test_a_service_s_own_role_shows_it_the_locations(
 ) -> None:
     made = glance_keystone.create(DATA)["id"]
     catalog = environment(monkeypatch, keystone.variables(NOVA))
-    image = catalog.find(made, NOBODY).unwrap()
-    assert [location.scheme for location in catalog.locations(image, NOBODY).unwrap()] == ["file"]
+    image = catalog.find(made, ANONYMOUS).unwrap()
+    assert [location.scheme for location in catalog.locations(image, ANONYMOUS).unwrap()] == ["file"]
 
 
 # The command.
@@ -493,7 +493,7 @@ def test_a_cloud_without_authentication_is_asked_without_credentials(
         f"clouds: {{open: {{auth_type: none, auth: {{endpoint: {glance_open.url}}}}}}}"
     )
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
-    failure = GlanceCatalog(lambda: connect_cloud("open")).find(made, NOBODY).failure()
+    failure = GlanceCatalog(lambda: connect_cloud("open")).find(made, ANONYMOUS).failure()
     assert "401" in str(failure)
     # What keystoneauth sends in a token's place.
     assert [access.token for access in glance_open.accesses(made, at_least=1)] == ["notused"]

@@ -22,10 +22,10 @@ from lading import (
     Dispatcher,
     FetchRequest,
     Image,
-    Kept,
     Landing,
     Location,
     Mismatched,
+    PartialData,
     State,
     StoreUnavailable,
     TargetFailed,
@@ -42,7 +42,7 @@ from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.ports.journal import Intent, Verb
-from lading.ports.observer import Silence
+from lading.ports.observer import NullObserver
 
 MEBIBYTE = 1 << 20
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -162,7 +162,7 @@ def test_a_location_that_cannot_be_read_is_a_refusal_that_says_which_part(
     for target in (folder.target("1"), pool.target("1")):
         work = Work(target, IMAGE, Location(url.format(fsid=ceph.fsid)))
         assert told in reason_of(handler_of(ceph).fetch(work))
-        assert told in reason_of(handler_of(ceph).foresee(work))
+        assert told in reason_of(handler_of(ceph).preview(work))
     assert folder.names() == pool.names() == []
 
 
@@ -177,7 +177,7 @@ def test_a_snapshot_that_goes_while_it_is_read_is_a_refusal_and_leaves_nothing_t
     name, data = new_name(), os.urandom(200 * MEBIBYTE)
     location = ceph.put(data, "images", name, protect=False)
 
-    class Removing(Silence):
+    class Removing(NullObserver):
         done = False
 
         def progress(self, done: int, total: int | None) -> None:
@@ -235,7 +235,7 @@ def test_only_a_raw_image_of_the_promised_size_is_cloned(
 ) -> None:
     work = replace(clone_work, image=image)
     assert told in reason_of(handler_of(ceph).fetch(work))
-    assert told in reason_of(handler_of(ceph).foresee(work))
+    assert told in reason_of(handler_of(ceph).preview(work))
     assert pool.names() == []
 
 
@@ -254,7 +254,7 @@ def test_where_nothing_may_land_unverified_nothing_is_cloned(ceph: Ceph, clone_w
 
 def test_an_image_that_is_too_large_is_not_cloned(ceph: Ceph, clone_work: Work, pool: Pool) -> None:
     limited = handler_of(ceph, rules=Rules(max_size=len(DATA) - 1))
-    for refused in (limited.foresee(clone_work).failure(), limited.fetch(clone_work).failure()):
+    for refused in (limited.preview(clone_work).failure(), limited.fetch(clone_work).failure()):
         assert isinstance(refused, Mismatched)
         assert "[landing] max_size" in refused.reason
     assert pool.names() == []
@@ -269,11 +269,11 @@ def test_a_snapshot_that_is_not_protected_is_cloned_only_where_clones_are_of_the
     apart = Work("rbd:vms/blue/2", IMAGE, Location(ceph.put(DATA, "images", "other")))
     work = Work("rbd:vms/1", IMAGE, Location(location))
     assert "images/noble@snap is not protected" in reason_of(handler_of(ceph).fetch(work))
-    assert "images/noble@snap is not protected" in reason_of(handler_of(ceph).foresee(work))
+    assert "images/noble@snap is not protected" in reason_of(handler_of(ceph).preview(work))
     assert "another namespace" in reason_of(handler_of(ceph).fetch(apart))
     assert ceph.images("vms") == []
     ceph.ceph("osd", "set-require-min-compat-client", "mimic")
-    assert isinstance(handler_of(ceph).foresee(work), Success)
+    assert isinstance(handler_of(ceph).preview(work), Success)
     assert handler_of(ceph).fetch(work).unwrap().method == "clone"
     assert handler_of(ceph).fetch(apart).unwrap().method == "clone"
     assert (ceph.get("vms", "1"), ceph.get("vms/blue", "2")) == (DATA, DATA)
@@ -424,13 +424,13 @@ def test_a_clone_of_which_nothing_is_promised_as_of_nova_s_snapshots_is_found_un
 def test_a_clone_that_was_not_finished_is_taken_back(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
     half = f"{clone_work.target.removeprefix('rbd:')}.lading-part"
     ceph.rbd("clone", location_spec(clone_work), half)
-    assert handler_of(ceph).recover(cut_off(clone_work, {"part": "1.lading-part"}), keep=True) == Success(Kept())
+    assert handler_of(ceph).recover(cut_off(clone_work, {"part": "1.lading-part"}), keep=True) == Success(PartialData())
     assert pool.names() == []
 
 
 def test_what_nothing_notes_is_not_touched_whatever_its_name(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
     pool.occupy("1.lading-part", b"precious")
-    assert handler_of(ceph).recover(cut_off(clone_work, {}), keep=True) == Success(Kept())
+    assert handler_of(ceph).recover(cut_off(clone_work, {}), keep=True) == Success(PartialData())
     assert "is in the way" in reason_of(handler_of(ceph).fetch(clone_work))
     assert handler_of(ceph).remove(clone_work) == Success(None)
     named_so = replace(clone_work, target=pool.target("1.lading-part"))
@@ -440,7 +440,7 @@ def test_what_nothing_notes_is_not_touched_whatever_its_name(ceph: Ceph, pool: P
 
 def test_of_a_target_that_no_image_can_have_nothing_is_left(ceph: Ceph, clone_work: Work) -> None:
     impossible = replace(clone_work, target="rbd:vms/disk@1")
-    assert handler_of(ceph).recover(cut_off(impossible, {}), keep=True) == Success(Kept())
+    assert handler_of(ceph).recover(cut_off(impossible, {}), keep=True) == Success(PartialData())
 
 
 def test_a_clone_that_had_got_its_name_is_found_to_be_whole(ceph: Ceph, clone_work: Work) -> None:
@@ -448,7 +448,7 @@ def test_a_clone_that_had_got_its_name_is_found_to_be_whole(ceph: Ceph, clone_wo
     notes = {"clone": landing.identity, "size": landing.size, "inspected_by": landing.inspected_by, "replaced": None}
     assert handler_of(ceph).recover(cut_off(clone_work, notes), keep=True) == Success(landing)
     # One that is not the one that was noted is nothing of ours.
-    assert handler_of(ceph).recover(cut_off(clone_work, {"clone": "another"}), keep=True) == Success(Kept())
+    assert handler_of(ceph).recover(cut_off(clone_work, {"clone": "another"}), keep=True) == Success(PartialData())
 
 
 def test_what_was_to_be_replaced_comes_back_when_its_replacement_did_not_appear(
@@ -459,7 +459,7 @@ def test_what_was_to_be_replaced_comes_back_when_its_replacement_did_not_appear(
     ceph.rbd("trash", "mv", f"{pool.spec}/1")
     ceph.rbd("clone", location_spec(clone_work), f"{pool.spec}/1.lading-part")
     notes = {"part": "1.lading-part", "clone": "whatever", "size": 1, "inspected_by": None, "replaced": old}
-    assert handler_of(ceph).recover(cut_off(clone_work, notes), keep=True) == Success(Kept())
+    assert handler_of(ceph).recover(cut_off(clone_work, notes), keep=True) == Success(PartialData())
     assert pool.names() == ["1"]
     assert pool.content("1") == b"precious"
 
@@ -472,7 +472,7 @@ def test_a_move_that_was_cut_off_is_finished_or_was_none(
     assert work.association is not None
     destination = f"rbd:volumes/{new_name()}" if elsewhere else pool.target("2")
     begun = replace(cut_off(work, {"moving": work.association.identity}, Verb.MOVE, destination), association=None)
-    assert handler.recover(begun, keep=False) == Success(Kept())
+    assert handler.recover(begun, keep=False) == Success(PartialData())
     assert pool.names() == ["1"]
     landing = handler.move(work, destination).unwrap()
     notes = {"moving": work.association.identity, "copied": landing.identity}
@@ -540,7 +540,7 @@ def test_a_cluster_that_stops_answering_is_a_refusal_of_everything_and_what_had_
     there = patient.fetch(FetchRequest(image.id, "rbd:vms/there")).unwrap()
     assert there.landing.method == "clone"
 
-    class Freezing(Silence):
+    class Freezing(NullObserver):
         def progress(self, done: int, total: int | None) -> None:
             if done > 32 * MEBIBYTE:
                 ceph.freeze(only_storage=True)

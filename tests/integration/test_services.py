@@ -30,7 +30,7 @@ READER = token("reader")
 """Sees images."""
 MEMBER = token("member", "reader")
 """Also gets their data."""
-NONSENSE = "no token"
+MALFORMED = "no token"
 CLIENT = {"User-Agent": "a client"}
 """Unlike the fixtures' own requests, a client's are in the access logs."""
 
@@ -286,7 +286,7 @@ def test_a_deleted_image_and_another_s_private_one_are_not_found(glance_open: Gl
 
 
 def test_without_a_token_nothing_is_told(glance_open: Glance) -> None:
-    assert glance_open.ask("GET", "/v2/images", token=NONSENSE).status == 401
+    assert glance_open.ask("GET", "/v2/images", token=MALFORMED).status == 401
 
 
 def test_several_images_can_have_one_name(glance_open: Glance, tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_a_glance_can_crash_and_come_back_and_freeze_and_stop(start_glance: Star
 def test_glance_takes_keystone_s_tokens(glance_keystone: Glance, keystone: Keystone) -> None:
     image = glance_keystone.create(DATA)
     path = f"/v2/images/{image['id']}"
-    assert glance_keystone.ask("GET", path, token=NONSENSE).status == 401
+    assert glance_keystone.ask("GET", path, token=MALFORMED).status == 401
     for user, data, located in ((DEMO, 200, 403), (NOVA, 403, 200)):
         theirs = keystone.token(user)
         assert glance_keystone.ask("GET", f"{path}/file", token=theirs).status == data

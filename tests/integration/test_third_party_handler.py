@@ -17,8 +17,15 @@ from tests.images import qcow2
 from tests.rigs.rig import DATA, Bench
 from tests.rigs.shelf import Clones
 
-from lading.domain.cost import Priced
-from lading.domain.handler import Foresighted, Preparable, Recoverable, Reporting, Resizing, Verifiable
+from lading.domain.cost import SupportsCost
+from lading.domain.handler import (
+    SupportsPrepare,
+    SupportsPreview,
+    SupportsRecovery,
+    SupportsReport,
+    SupportsResize,
+    SupportsVerification,
+)
 from lading_shelf import ShelfHandler
 from lading_shelf.shelf import Shelf
 
@@ -129,13 +136,13 @@ def record(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def test_it_has_all_that_a_handler_can_have(shelf_handler: ShelfHandler) -> None:
-    foresighted: Foresighted = shelf_handler
-    preparable: Preparable = shelf_handler
-    priced: Priced = shelf_handler
-    recoverable: Recoverable = shelf_handler
-    reporting: Reporting = shelf_handler
-    resizing: Resizing = shelf_handler
-    verifiable: Verifiable = shelf_handler
+    foresighted: SupportsPreview = shelf_handler
+    preparable: SupportsPrepare = shelf_handler
+    priced: SupportsCost = shelf_handler
+    recoverable: SupportsRecovery = shelf_handler
+    reporting: SupportsReport = shelf_handler
+    resizing: SupportsResize = shelf_handler
+    verifiable: SupportsVerification = shelf_handler
     assert {foresighted, preparable, priced, recoverable, reporting, resizing, verifiable} == {shelf_handler}
 
 

@@ -11,11 +11,11 @@ from returns.result import Failure, Result, Success
 from lading import (
     Dispatcher,
     FetchRequest,
+    FetchResult,
     Image,
     Landing,
     Location,
     Refusal,
-    Staged,
     Unavailable,
     Work,
 )
@@ -25,7 +25,7 @@ from lading.domain.failures import FetchFailure
 
 THREADS = 8
 DISPATCHES = 1_000
-Dispatched = dict[str, tuple[str, Result[Staged, FetchFailure]]]
+Dispatched = dict[str, tuple[str, Result[FetchResult, FetchFailure]]]
 """Target → the image that was asked for, and what came of it."""
 IMAGES = [Image(str(n), locations=[Location(f"away://{n}"), Location(f"pool://{n}")]) for n in range(50)]
 

@@ -8,7 +8,7 @@ from tests import reference
 from tests.reference import NOWHERE, PricedHandler, RecordingCatalog, RecordingStore, ScriptedHandler, Spec
 from tests.strategies import known_cases
 
-from lading import Cost, Dispatcher, FetchRequest, Handler, Image, Location, Staged
+from lading import Cost, Dispatcher, FetchRequest, FetchResult, Handler, Image, Location
 from lading.domain.cost import cost_of
 
 CHEAPEST_FIRST = ("clone", "local copy", "storage network", "http", "not told", "download")
@@ -77,7 +77,7 @@ def test_a_size_is_wished_for_only_of_handlers_that_resize() -> None:
     ]
     dispatcher = Dispatcher(handlers, RecordingCatalog([IMAGE], []), RecordingStore([], []), by_cost=True)
     attempts = dispatcher.fetch(FetchRequest(IMAGE.id, "/vm", size=1 << 40)).failure()
-    assert not isinstance(attempts, Staged)
+    assert not isinstance(attempts, FetchResult)
     reasons = {tried.handler: tried.refusal.reason for tried in attempts.attempts if tried.refusal}  # type: ignore[union-attr]
     assert "no other size" in reasons["stiff"]
     assert reasons["soft"] == reference.DECLINED.reason

@@ -18,7 +18,7 @@ from lading import Image, Location, Unavailable, Unsupported, Work
 from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
-from lading.adapters.web.connect import Barred, check_literal
+from lading.adapters.web.connect import Forbidden, check_literal
 from lading.adapters.web.guard import Guard
 from lading.adapters.web.http import HttpOptions, Origin
 from lading.adapters.web.urls import plain_host, web_url
@@ -123,7 +123,7 @@ def test_a_proxy_is_asked_for_an_address_only_where_it_is_public_and_plain(host:
     if host == address and is_reached(IPv4Address(address)):
         check_literal(host, Guard())
     else:
-        with pytest.raises(Barred):
+        with pytest.raises(Forbidden):
             check_literal(host, Guard())
 
 
@@ -132,7 +132,7 @@ def test_a_proxy_is_asked_for_an_address_of_ipv6_only_where_it_is_public(address
     if is_reached(address):
         check_literal(address.exploded, Guard())
     else:
-        with pytest.raises(Barred):
+        with pytest.raises(Forbidden):
             check_literal(address.exploded, Guard())
 
 

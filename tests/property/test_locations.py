@@ -38,7 +38,7 @@ def test_the_scheme_of_a_well_formed_url_is_urllibs(url: str) -> None:
 @given(urls_with_secrets())
 def test_neither_str_nor_repr_nor_what_is_written_down_shows_a_secret(url: str) -> None:
     location = Location(url)
-    assert HUSH not in f"{location} {location!r} {location.withheld().url} {location.withheld()!r}"
+    assert HUSH not in f"{location} {location!r} {location.redacted().url} {location.redacted()!r}"
 
 
 @given(urls_with_secrets())
@@ -55,25 +55,25 @@ def test_of_a_well_formed_url_nothing_but_userinfo_and_query_is_hidden(url: str)
 @given(url_like_texts() | urls_with_secrets())
 @example("http://user:word@host/image")
 def test_withholding_twice_is_withholding_once(url: str) -> None:
-    withheld = Location(url).withheld()
-    assert withheld.withheld() == withheld
+    redacted = Location(url).redacted()
+    assert redacted.redacted() == redacted
 
 
 @given(url_like_texts() | urls_with_secrets())
 def test_what_is_withheld_is_what_is_shown_and_keeps_the_metadata(url: str) -> None:
     location = Location(url, {"store": "gold"})
-    assert location.withheld() == Location(str(location), {"store": "gold"})
+    assert location.redacted() == Location(str(location), {"store": "gold"})
 
 
 @given(urls() | urls_with_secrets())
 def test_a_location_that_lost_something_knows_that_it_is_withheld(url: str) -> None:
     location = Location(url)
-    assert location.withheld().is_withheld == (location.withheld() != location)
+    assert location.redacted().is_redacted == (location.redacted() != location)
 
 
 def test_a_location_with_nothing_to_withhold_is_itself() -> None:
     location = Location("rbd://fsid/pool/image/snap", {"store": "gold"})
-    assert location.withheld() is location
+    assert location.redacted() is location
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from lading import (
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.locks import MemoryLocks
-from lading.domain.handler import Kept
+from lading.domain.handler import PartialData
 from lading.ports.journal import Journal, Verb
 
 TARGETS = HERE, THERE = "/vms/1/disk", "/vms/2/disk"
@@ -159,11 +159,11 @@ class ShelfHandler:
         self._step(rename)
         return Success(Landing(fingerprint=file.fingerprint))
 
-    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
         intent = work.intent
         assert intent is not None
         if not intent.notes:
-            return Success(Kept())
+            return Success(PartialData())
         if not self._disk.is_mounted:
             return UNMOUNTED
         where, noted = (intent.target, "landed") if intent.verb is Verb.FETCH else (intent.destination or "", "moving")
@@ -171,9 +171,9 @@ class ShelfHandler:
         if file is not None and list(file.fingerprint) == intent.notes.get(noted):
             return Success(Landing(size=10, fingerprint=file.fingerprint))
         if keep and (resumed := self._resumed(work, intent.image)):
-            return Success(Kept(resumed))
+            return Success(PartialData(resumed))
         self._step(lambda: self._disk.parts.pop(intent.target, None))
-        return Success(Kept())
+        return Success(PartialData())
 
     def _note(self, work: Work, **notes: object) -> None:
         self._journal.note(work.target, notes).unwrap()

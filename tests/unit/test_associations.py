@@ -11,7 +11,7 @@ HASHED = replace(IMAGE, digest=Digest("sha256", "ab" * 32))
 
 
 @pytest.mark.parametrize(
-    ("recorded", "asked", "holds"),
+    ("recorded", "asked", "is_for"),
     [
         (HASHED, HASHED, True),
         (HASHED, replace(HASHED, name="renamed", locations=()), True),
@@ -22,5 +22,5 @@ HASHED = replace(IMAGE, digest=Digest("sha256", "ab" * 32))
         (IMAGE, None, False),
     ],
 )
-def test_it_holds_the_very_image_that_is_recorded(recorded: Image | None, asked: Image | None, *, holds: bool) -> None:
-    assert Association(TARGET, "pool", recorded, None, LANDED_AT).holds(asked) is holds
+def test_it_holds_the_very_image_that_is_recorded(recorded: Image | None, asked: Image | None, *, is_for: bool) -> None:
+    assert Association(TARGET, "pool", recorded, None, LANDED_AT).is_for(asked) is is_for

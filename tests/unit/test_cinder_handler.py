@@ -38,7 +38,7 @@ from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.domain.cost import Cost
-from lading.domain.handler import Kept, State
+from lading.domain.handler import PartialData, State
 from lading.domain.refusals import Mismatched, TargetOccupied, Unavailable, Unconfigured, Unsupported
 from lading.ports.journal import Intent, Verb
 
@@ -248,7 +248,7 @@ def test_an_image_that_is_too_large_is_not_cloned(
     transfer = Transfer(MemoryVerifiedFiles(), Rules(max_size=len(DATA) - 1))
     limited = CinderHandler(CinderHandlerSettings(host=HOST), setup_of(transfer), connect)
     work = replace(cloning, image=replace(IMAGE, size=size))
-    for refused in (limited.foresee(work).failure(), limited.fetch(work).failure()):
+    for refused in (limited.preview(work).failure(), limited.fetch(work).failure()):
         assert isinstance(refused, Mismatched)
         assert "[landing] max_size" in refused.reason
     assert list(cinder.volumes) == [volume(cloning)]
@@ -344,7 +344,7 @@ def test_what_had_come_before_ctrl_c_is_gone_on_from(
         handler.fetch(replace(work, intent=intent, observer=Impatient()))
     assert cinder.attachments == {}
     kept = replace(work, intent=journal.pending(work.target).unwrap())
-    assert handler.recover(kept, keep=True).unwrap() == Kept(2 << 20)
+    assert handler.recover(kept, keep=True).unwrap() == PartialData(2 << 20)
     landing = handler.fetch(kept).unwrap()
     assert (landing.resumed, landing.verified) == (2 << 20, True)
 
@@ -538,8 +538,8 @@ print(*{each.partition(".")[0] for each in sys.modules} & {"os_brick", "keystone
 def test_foreseeing_attaches_and_makes_nothing(
     cinder: StandIn, handler: CinderHandler, work: Work, cloning: Work
 ) -> None:
-    assert handler.foresee(work) == Success(f"attaches the volume and reads {len(DATA)} bytes")
-    assert handler.foresee(cloning) == Success(f"clones volume {volume(work)} to one of 1 GiB, and attaches that")
+    assert handler.preview(work) == Success(f"attaches the volume and reads {len(DATA)} bytes")
+    assert handler.preview(cloning) == Success(f"clones volume {volume(work)} to one of 1 GiB, and attaches that")
     assert {method for method, _ in cinder.asked} == {"GET"}
 
 

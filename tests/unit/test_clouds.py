@@ -21,7 +21,7 @@ from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.openstack.cloud import connect_cloud
 from lading.adapters.openstack.transport import Limits
 from lading.adapters.web.network import DIRECT, NetworkPolicy
-from lading.ports.context import NOBODY
+from lading.ports.context import ANONYMOUS
 
 # keystoneauth's connection pools are closed when they are collected, and not before.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -189,8 +189,8 @@ def cloud(folder: Path, url: str, settings: str = "") -> None:
 def read(network: NetworkPolicy | None = None, catalog: GlanceCatalog | None = None) -> bytes:
     """The image's data, by the catalog alone, by default that of the cloud. Raises CatalogUnavailable."""
     catalog = catalog or GlanceCatalog(lambda: connect_cloud("gold", network=network))
-    image = catalog.find("noble", NOBODY).unwrap()
-    stream = catalog.read(image, 0, NOBODY).unwrap()
+    image = catalog.find("noble", ANONYMOUS).unwrap()
+    stream = catalog.read(image, 0, ANONYMOUS).unwrap()
     data, buffer = b"", bytearray(1 << 16)
     while count := stream.readinto(memoryview(buffer)):
         data += buffer[:count]
@@ -202,7 +202,7 @@ def test_a_server_that_nobody_vouches_for_is_refused(server: Faults, trusted: Ce
     with TlsFront(server.port, serving(trusted)) as front:
         cloud(tmp_path, f"https://127.0.0.1:{front.port}")
         catalog = GlanceCatalog(lambda: connect_cloud("gold"))
-        assert "certificate verify failed" in str(catalog.find("noble", NOBODY).failure())
+        assert "certificate verify failed" in str(catalog.find("noble", ANONYMOUS).failure())
     assert server.requests == []
 
 
@@ -278,7 +278,7 @@ def test_a_proxy_that_refuses_is_told_in_its_words(tmp_path: Path) -> None:
         cloud(tmp_path, "https://localhost:1")
         network = NetworkPolicy.of({"https_proxy": proxy.url(f"me:{HIDDEN}")})
         catalog = GlanceCatalog(lambda: connect_cloud("gold", network=network))
-        told = str(catalog.find("noble", NOBODY).failure())
+        told = str(catalog.find("noble", ANONYMOUS).failure())
         assert len(proxy.asked) == 1
     assert "407 Proxy Authentication Required" in told
     assert HIDDEN not in told
@@ -291,7 +291,7 @@ def test_a_server_that_never_answers_is_given_up(server: Faults, tmp_path: Path)
     server.answer("/v2/images/noble", Reply(b"", after=BEFORE_THE_HEAD, then=STALL))
     cloud(tmp_path, server.url(""))
     catalog = GlanceCatalog(lambda: connect_cloud("gold", network=DIRECT, limits=Limits(5, 0.2)))
-    told = str(catalog.find("noble", NOBODY).failure())
+    told = str(catalog.find("noble", ANONYMOUS).failure())
     assert "timed out; api_timeout in clouds.yaml, or OS_API_TIMEOUT, is how many seconds that may take" in told
     assert len(server.requests) <= 1
 
@@ -301,7 +301,7 @@ def test_a_second_try_is_told(server: Faults, tmp_path: Path, caplog: pytest.Log
     good = Reply(json.dumps({"id": "noble", "status": "active"}).encode())
     server.answer("/v2/images/noble", busy(503, retry_after=0), good)
     cloud(tmp_path, server.url(""))
-    assert GlanceCatalog(lambda: connect_cloud("gold", network=DIRECT)).find("noble", NOBODY).unwrap().id == "noble"
+    assert GlanceCatalog(lambda: connect_cloud("gold", network=DIRECT)).find("noble", ANONYMOUS).unwrap().id == "noble"
     assert f"waiting for Glance at http://127.0.0.1:{server.port}, try 2" in caplog.messages
 
 
@@ -314,14 +314,14 @@ def test_a_server_that_takes_no_connection_is_given_up(tmp_path: Path) -> None:
             each.connect_ex(full.getsockname())
         cloud(tmp_path, f"http://127.0.0.1:{full.getsockname()[1]}")
         catalog = GlanceCatalog(lambda: connect_cloud("gold", network=DIRECT, limits=Limits(0.2, 60)))
-        assert "timed out" in str(catalog.find("noble", NOBODY).failure())
+        assert "timed out" in str(catalog.find("noble", ANONYMOUS).failure())
 
 
 def test_the_cloud_s_own_limit_goes_before_lading_s(server: Faults, tmp_path: Path) -> None:
     server.answer("/v2/images/noble", Reply(b"", after=BEFORE_THE_HEAD, then=STALL))
     cloud(tmp_path, server.url(""), ", api_timeout: 0.2")
     catalog = GlanceCatalog(lambda: connect_cloud("gold", network=DIRECT))
-    assert "timed out" in str(catalog.find("noble", NOBODY).failure())
+    assert "timed out" in str(catalog.find("noble", ANONYMOUS).failure())
 
 
 def test_a_cloud_has_limits_by_default(server: Faults, tmp_path: Path) -> None:

@@ -16,12 +16,14 @@ from lading import (
     AmbiguousImage,
     Association,
     AssociationStore,
+    AttemptResult,
     CatalogUnavailable,
     Context,
     Digest,
     Dispatcher,
     Faulted,
     FetchRequest,
+    FetchResult,
     Fingerprint,
     HandlerNotLoaded,
     HandlerRefused,
@@ -34,10 +36,8 @@ from lading import (
     NoHandlerAvailable,
     NotAssociated,
     Refusal,
-    Staged,
     StoreUnavailable,
     TargetOccupied,
-    Tried,
     Unavailable,
     Unsettled,
     Unsupported,
@@ -46,7 +46,7 @@ from lading import (
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.ports.failures import CatalogFailure
-from lading.ports.observer import Silence
+from lading.ports.observer import NullObserver
 
 PLAIN = Location("pool://gold/noble")
 KEYED = Location("pool://user:word@gold/noble?sig=abc", {"store": "gold"})
@@ -200,8 +200,8 @@ def test_what_landed_is_recorded_in_full_but_for_locations_and_credentials() -> 
 def test_what_landed_is_staged_with_every_attempt() -> None:
     landing = Landing("clone", 10)
     pools = Pool("first", fetches=unavailable), Pool("second", fetches=lambda _: Success(landing))
-    attempts = (Tried("first", PLAIN, Unavailable("the pool is away")), Tried("second", PLAIN))
-    staged = Staged(NOBLE, TARGET, "second", PLAIN, landing, attempts)
+    attempts = (AttemptResult("first", PLAIN, Unavailable("the pool is away")), AttemptResult("second", PLAIN))
+    staged = FetchResult(NOBLE, TARGET, "second", PLAIN, landing, attempts)
     assert dispatcher(*pools).fetch(REQUEST) == Success(staged)
 
 
@@ -262,7 +262,7 @@ def test_without_a_target_it_is_fetched_but_neither_looked_up_nor_recorded(targe
 
 
 def test_a_handler_is_told_all_about_the_request() -> None:
-    pool, observer, caller = Pool(), Silence(), Context("u", "p", object())
+    pool, observer, caller = Pool(), NullObserver(), Context("u", "p", object())
     other = replace(RECORDED, image=Image("2"))
     request = FetchRequest(" 1 ", f" {TARGET}\n", caller, force=True, observer=observer)
     dispatcher(pool, associations=store(other)).fetch(request)
@@ -320,7 +320,7 @@ def test_an_association_with_a_handler_that_is_not_loaded_is_passed_over_with_a_
 
 def test_a_location_whose_credentials_were_withheld_is_taken_from_the_catalog() -> None:
     pool, events = Pool(fetches=unavailable), list[Event]()
-    image, recorded = replace(NOBLE, locations=[PLAIN, KEYED]), replace(RECORDED, location=KEYED.withheld())
+    image, recorded = replace(NOBLE, locations=[PLAIN, KEYED]), replace(RECORDED, location=KEYED.redacted())
     dispatcher(pool, image=image, associations=store(recorded), events=events).fetch(REQUEST)
     assert [work.location for _, work in pool.asked] == [KEYED, PLAIN, KEYED]
     assert pool.asked[0][1].image == image
@@ -331,11 +331,11 @@ def test_a_withheld_location_that_the_catalog_lost_still_leads_but_no_handler_is
     request_: FetchRequest,
 ) -> None:
     """Its turn is its own: a handler can still remove what it fetched from there."""
-    pool, recorded = Pool(fetches=unavailable), replace(RECORDED, location=KEYED.withheld())
+    pool, recorded = Pool(fetches=unavailable), replace(RECORDED, location=KEYED.redacted())
     asking = dispatcher(pool, associations=store(recorded))
-    assert asking.plan(request_)[0].location == KEYED.withheld()
+    assert asking.plan(request_)[0].location == KEYED.redacted()
     assert "credentials" in str(asking.fetch(request_).failure())
-    assert KEYED.withheld() not in [work.location for _, work in pool.asked]
+    assert KEYED.redacted() not in [work.location for _, work in pool.asked]
 
 
 # Attempts, driven by hand.
@@ -353,7 +353,7 @@ def test_an_attempt_that_nobody_settles_counts_as_not_handled() -> None:
     assert next(attempts).location == PLAIN
     with pytest.raises(NoHandlerAvailable) as raised:
         next(attempts)
-    assert raised.value.attempts == (Tried("pool", PLAIN, Unsettled()),)
+    assert raised.value.attempts == (AttemptResult("pool", PLAIN, Unsettled()),)
 
 
 def test_a_success_without_a_landing_ends_the_search_unrecorded() -> None:
@@ -445,7 +445,7 @@ class Seer(Pool):
 
     foresees: Callable[[Work], Result[str, Refusal]] = lambda _: Success("clones it")
 
-    def foresee(self, work: Work) -> Result[str, Refusal]:
+    def preview(self, work: Work) -> Result[str, Refusal]:
         return self.foresees(work)
 
 
@@ -497,15 +497,15 @@ def test_a_preview_needs_no_catalog_where_the_associated_handler_would_do() -> N
 def test_a_handler_that_raises_has_faulted_and_the_next_has_its_turn() -> None:
     staged = dispatcher(Pool("buggy", fetches=raises), Pool()).fetch(REQUEST).unwrap()
     assert staged.attempts == (
-        Tried("buggy", PLAIN, Faulted("raised OSError; the debug log has more")),
-        Tried("pool", PLAIN),
+        AttemptResult("buggy", PLAIN, Faulted("raised OSError; the debug log has more")),
+        AttemptResult("pool", PLAIN),
     )
 
 
 def test_a_handler_that_raises_without_a_location_has_faulted_too() -> None:
     failure = dispatcher(Pool(schemes=frozenset(), fetches=raises)).fetch(FetchRequest(target=TARGET)).failure()
     assert isinstance(failure, NoHandlerAvailable)
-    assert failure.attempts == (Tried("pool", None, Faulted("raised OSError; the debug log has more")),)
+    assert failure.attempts == (AttemptResult("pool", None, Faulted("raised OSError; the debug log has more")),)
 
 
 def test_the_trace_of_what_a_handler_raised_is_there_for_those_who_debug(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lading import Association, NoHandlerAvailable, NotAssociated, Staged, Tried
+from lading import Association, AttemptResult, FetchResult, NoHandlerAvailable, NotAssociated
 
 EXAMPLE = '''
 from returns.result import Failure, Result, Success
@@ -66,9 +66,9 @@ def test_the_example_fetches_moves_removes_plans_and_fetches_by_hand() -> None:
     scope: dict[str, Any] = {}
     fetched, moved, removed, planned, previewed = run(filled_in(CLONES), scope)
     staged, location = fetched.unwrap(), scope["image"].locations[0]
-    assert isinstance(staged, Staged)
+    assert isinstance(staged, FetchResult)
     assert (staged.target, staged.handler, staged.landing.method) == ("/vms/1/disk", "pool", "clone")
-    assert staged.attempts == (Tried("pool", location),)
+    assert staged.attempts == (AttemptResult("pool", location),)
     assert isinstance(moved.unwrap(), Association)
     assert moved.unwrap().target == "/vms/2/disk"
     assert removed == moved
@@ -110,7 +110,7 @@ def bare(example: ast.Module) -> str:
 def test_the_readme_s_example_is_this_one_and_runs() -> None:
     scope: dict[str, Any] = {}
     fetched, moved, removed, planned, previewed = run(readme_example(), scope)
-    assert [type(each.unwrap()) for each in (fetched, moved, removed)] == [Staged, Association, Association]
+    assert [type(each.unwrap()) for each in (fetched, moved, removed)] == [FetchResult, Association, Association]
     assert (len(planned), len(previewed)) == (1, 1)
     assert scope["dispatcher"].handlers[0].clones == {"/vms/1/disk": "pool://gold/noble"}
     assert bare(readme_example()) == bare(ast.parse(EXAMPLE))

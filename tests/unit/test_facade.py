@@ -8,7 +8,7 @@ import pytest
 
 import lading
 from lading import Context, Digest, FetchRequest, Image, Location
-from lading.ports.observer import Silence
+from lading.ports.observer import NullObserver
 
 PROMISED = [
     "AmbiguousImage",
@@ -34,7 +34,7 @@ PROMISED = [
     "ImageWithoutData",
     "Intent",
     "Journal",
-    "Kept",
+    "PartialData",
     "LadingError",
     "Landing",
     "Location",
@@ -48,14 +48,14 @@ PROMISED = [
     "Refusal",
     "Report",
     "Scope",
-    "Staged",
+    "FetchResult",
     "State",
     "StoreUnavailable",
     "TargetFailed",
     "TargetInUse",
     "TargetOccupied",
     "TargetUnresolved",
-    "Tried",
+    "AttemptResult",
     "Unavailable",
     "Unconfigured",
     "Unsettled",
@@ -101,7 +101,7 @@ def test_a_digest_is_lower_case_and_hashlib_knows_its_algorithm() -> None:
     ],
 )
 def test_an_image_promises_the_strongest_hash_that_it_has(image: Image, promised: Digest | None) -> None:
-    assert image.promised == promised
+    assert image.expected_digest == promised
 
 
 def test_an_image_keeps_its_locations_whatever_becomes_of_the_list() -> None:
@@ -135,5 +135,5 @@ def test_a_caller_is_shown_without_the_token() -> None:
 
 
 def test_the_silent_observer_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    Silence().progress(1, None)
+    NullObserver().progress(1, None)
     assert capsys.readouterr() == ("", "")

@@ -10,6 +10,7 @@ from tests.strategies import HUSH, TARGET, refusals, urls_with_secrets
 
 from lading import (
     AmbiguousImage,
+    AttemptResult,
     CatalogUnavailable,
     Faulted,
     HandlerNotLoaded,
@@ -28,7 +29,6 @@ from lading import (
     TargetFailed,
     TargetOccupied,
     TargetUnresolved,
-    Tried,
     Unavailable,
     Unconfigured,
     Unsettled,
@@ -36,9 +36,9 @@ from lading import (
 )
 from lading.ports.journal import Verb
 
-FORBIDDEN = Tried("download", Location("http://user:word@host/noble"), Unavailable("HTTP 403"))
-OUTSIDE = Tried("file", None, Unsupported("/img is outside the allowed folders"))
-FULL = Tried("download", None, TargetFailed("the disk is full"))
+FORBIDDEN = AttemptResult("download", Location("http://user:word@host/noble"), Unavailable("HTTP 403"))
+OUTSIDE = AttemptResult("file", None, Unsupported("/img is outside the allowed folders"))
+FULL = AttemptResult("download", None, TargetFailed("the disk is full"))
 
 FAILURES = [
     (ImageNotFound("noble", "Glance"), "no image 'noble' in Glance"),
@@ -137,12 +137,12 @@ def test_failures_are_equal_only_to_themselves() -> None:
 
 @given(urls_with_secrets(), refusals())
 def test_no_failure_shows_a_secret(url: str, refusal: Refusal) -> None:
-    failure = NoHandlerAvailable("noble", TARGET, (Tried("download", Location(url), refusal),))
+    failure = NoHandlerAvailable("noble", TARGET, (AttemptResult("download", Location(url), refusal),))
     assert HUSH not in f"{failure} {failure!r} {failure.args}"
 
 
 def test_of_a_handler_that_goes_without_a_location_only_that_turn_is_told() -> None:
-    declined = Tried("file", Location("rbd://1"), Unsupported("needs no location"))
+    declined = AttemptResult("file", Location("rbd://1"), Unsupported("needs no location"))
     failure = NoHandlerAvailable("noble", TARGET, (declined, FORBIDDEN, OUTSIDE))
     assert str(failure) == str(NoHandlerAvailable("noble", TARGET, (FORBIDDEN, OUTSIDE)))
     assert failure.attempts == (declined, FORBIDDEN, OUTSIDE)
@@ -174,7 +174,7 @@ def test_refusals_are_values_that_survive_pickling(refusal: Refusal) -> None:
 
 
 def test_what_was_tried_is_told_with_its_reason_or_as_done() -> None:
-    assert [str(OUTSIDE), str(Tried("file", Location("file:///noble")))] == [
+    assert [str(OUTSIDE), str(AttemptResult("file", Location("file:///noble")))] == [
         "file: /img is outside the allowed folders",
         "file file:///noble: done",
     ]
@@ -189,21 +189,27 @@ def test_what_was_tried_is_told_with_its_reason_or_as_done() -> None:
         ((), None),
         ((FORBIDDEN, OUTSIDE), None),
         ((FORBIDDEN, FULL), FULL.refusal),
-        ((FORBIDDEN, Tried("rbd", None, Unconfigured("no keyring"))), None),
-        ((Tried("file", None),), None),
+        ((FORBIDDEN, AttemptResult("rbd", None, Unconfigured("no keyring"))), None),
+        ((AttemptResult("file", None),), None),
     ],
 )
-def test_only_a_refusal_of_the_whole_request_is_decisive(attempts: tuple[Tried, ...], decisive: Refusal | None) -> None:
+def test_only_a_refusal_of_the_whole_request_is_decisive(
+    attempts: tuple[AttemptResult, ...], decisive: Refusal | None
+) -> None:
     assert NoHandlerAvailable("noble", TARGET, attempts).decisive == decisive
 
 
 @given(st.lists(refusals()))
 def test_what_is_decisive_has_the_scope_of_the_request_and_comes_last(several: list[Refusal]) -> None:
-    decisive = NoHandlerAvailable("noble", TARGET, tuple(Tried("file", None, each) for each in several)).decisive
+    decisive = NoHandlerAvailable(
+        "noble", TARGET, tuple(AttemptResult("file", None, each) for each in several)
+    ).decisive
     assert decisive == (several[-1] if several and several[-1].scope is Scope.REQUEST else None)
 
 
 def test_of_thousands_of_attempts_a_message_tells_the_first() -> None:
-    attempts = tuple(Tried("http", Location(f"http://host/{number}"), Unavailable("gone")) for number in range(4000))
+    attempts = tuple(
+        AttemptResult("http", Location(f"http://host/{number}"), Unavailable("gone")) for number in range(4000)
+    )
     text = str(NoHandlerAvailable("noble", TARGET, attempts))
     assert text.endswith("http http://host/19: gone; and 3980 more")

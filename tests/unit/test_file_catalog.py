@@ -14,7 +14,7 @@ from returns.result import Failure, Success
 
 from lading import CatalogUnavailable, Digest, Image, ImageNotFound, Location
 from lading.adapters.catalogs.file import FileCatalog
-from lading.ports.context import NOBODY
+from lading.ports.context import ANONYMOUS
 from lading.ports.failures import CatalogFailure
 
 Link = Callable[[str, str], None]
@@ -59,22 +59,22 @@ def write(path: Path, **document: object) -> Path:
 
 
 def failure(folder: Path, reference: str) -> CatalogFailure:
-    return FileCatalog(folder).find(reference, NOBODY).failure()
+    return FileCatalog(folder).find(reference, ANONYMOUS).failure()
 
 
 def found(folder: Path, reference: str) -> Image:
-    return FileCatalog(folder).find(reference, NOBODY).unwrap()
+    return FileCatalog(folder).find(reference, ANONYMOUS).unwrap()
 
 
 def content(folder: Path, image: Image, allowed: Sequence[Path] = ()) -> bytes:
-    stream, buffer = FileCatalog(folder, allowed).read(image, 0, NOBODY).unwrap(), bytearray(100)
+    stream, buffer = FileCatalog(folder, allowed).read(image, 0, ANONYMOUS).unwrap(), bytearray(100)
     count = stream.readinto(memoryview(buffer)) or 0
     stream.close()
     return bytes(buffer[:count])
 
 
 def why_not(folder: Path, image: Image, allowed: Sequence[Path] = ()) -> str:
-    return str(FileCatalog(folder, allowed).read(image, 0, NOBODY).failure())
+    return str(FileCatalog(folder, allowed).read(image, 0, ANONYMOUS).failure())
 
 
 # Documents.
@@ -92,7 +92,7 @@ def test_what_glance_printed_is_found_under_any_file_name(folder: Path, name: st
 def test_a_folder_that_is_not_there_is_an_empty_catalog(tmp_path: Path) -> None:
     catalog = FileCatalog(tmp_path / "missing")
     assert list(catalog.images()) == []
-    assert isinstance(catalog.find("noble", NOBODY).failure(), ImageNotFound)
+    assert isinstance(catalog.find("noble", ANONYMOUS).failure(), ImageNotFound)
     assert catalog.discard("noble") == Success(None)
     assert not (tmp_path / "missing").exists()
 
@@ -100,7 +100,7 @@ def test_a_folder_that_is_not_there_is_an_empty_catalog(tmp_path: Path) -> None:
 def test_a_folder_that_is_a_file_is_unavailable_in_every_verb(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     catalog = FileCatalog(tmp_path / "file")
-    for outcome in (catalog.find("a", NOBODY), catalog.add(Image("a")), catalog.discard("a")):
+    for outcome in (catalog.find("a", ANONYMOUS), catalog.add(Image("a")), catalog.discard("a")):
         assert isinstance(outcome.failure(), CatalogUnavailable)
         assert str(tmp_path / "file") in str(outcome.failure())
     with pytest.raises(CatalogUnavailable, match="can't be listed"):
@@ -211,9 +211,9 @@ def test_an_id_that_is_no_file_name_is_found_by_a_search(folder: Path) -> None:
 def test_locations_are_looked_up_for_an_image_that_comes_without_them(folder: Path) -> None:
     write(folder / "printed.json", **PRINTED)
     catalog = FileCatalog(folder)
-    assert len(catalog.locations(Image(str(PRINTED["id"])), NOBODY).unwrap()) == 1
-    assert catalog.locations(Image("noble"), NOBODY) == Success(())
-    assert isinstance(catalog.locations(Image("gone"), NOBODY).failure(), ImageNotFound)
+    assert len(catalog.locations(Image(str(PRINTED["id"])), ANONYMOUS).unwrap()) == 1
+    assert catalog.locations(Image("noble"), ANONYMOUS) == Success(())
+    assert isinstance(catalog.locations(Image("gone"), ANONYMOUS).failure(), ImageNotFound)
 
 
 # Taking in and letting go.
@@ -296,7 +296,7 @@ def test_a_crash_at_any_step_leaves_no_image_with_another_ones_bytes(folder: Pat
         catalog.add(Image("a", "old"), str(tmp_path / "old")).unwrap()
         path = str(tmp_path / data) if data else ""
         code = subprocess.run([sys.executable, "-c", CRASHING, str(folder), path, str(step)], check=False).returncode
-        readable = isinstance(catalog.read(Image("a"), 0, NOBODY).map(lambda stream: stream.close()), Success)
+        readable = isinstance(catalog.read(Image("a"), 0, ANONYMOUS).map(lambda stream: stream.close()), Success)
         states.append((found(folder, "a").name, content(folder, Image("a")).decode() if readable else ""))
     assert code == 0
     assert set(states) == {("old", "old"), ("old", ""), ("new", ""), ("new", data)}
@@ -339,7 +339,7 @@ def test_bytes_put_in_the_links_place_are_neither_read_nor_replaced_nor_removed(
     catalog = FileCatalog(folder)
     assert "is in the way" in str(catalog.add(Image("a"), "/img/noble").failure())
     catalog.add(Image("a")).unwrap()
-    assert isinstance(catalog.read(Image("a"), 0, NOBODY), Failure)
+    assert isinstance(catalog.read(Image("a"), 0, ANONYMOUS), Failure)
     catalog.discard("a").unwrap()
     assert (folder / "a.data").read_bytes() == b"somebody's"
 
@@ -496,21 +496,21 @@ def test_that_an_image_has_neither_file_nor_location_is_said(folder: Path) -> No
 
 
 def test_the_bytes_of_an_image_that_is_not_there_are_not_found(folder: Path) -> None:
-    assert isinstance(FileCatalog(folder).read(Image("a"), 0, NOBODY).failure(), ImageNotFound)
+    assert isinstance(FileCatalog(folder).read(Image("a"), 0, ANONYMOUS).failure(), ImageNotFound)
 
 
 @pytest.mark.parametrize("offset", [-1, 1 << 70])
 def test_an_offset_that_no_file_has_is_a_failure(folder: Path, tmp_path: Path, offset: int) -> None:
     (tmp_path / "noble").write_bytes(b"noble")
     FileCatalog(folder).add(Image("a"), str(tmp_path / "noble")).unwrap()
-    assert isinstance(FileCatalog(folder).read(Image("a"), offset, NOBODY).failure(), CatalogUnavailable)
+    assert isinstance(FileCatalog(folder).read(Image("a"), offset, ANONYMOUS).failure(), CatalogUnavailable)
 
 
 def test_closing_the_stream_closes_its_descriptor(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "noble").write_bytes(b"noble")
     FileCatalog(folder).add(Image("a"), str(tmp_path / "noble")).unwrap()
     before = os.listdir("/dev/fd")
-    stream = FileCatalog(folder).read(Image("a"), 2, NOBODY).unwrap()
+    stream = FileCatalog(folder).read(Image("a"), 2, ANONYMOUS).unwrap()
     assert len(os.listdir("/dev/fd")) == len(before) + 1
     stream.close()
     assert len(os.listdir("/dev/fd")) == len(before)

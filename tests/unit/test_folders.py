@@ -15,7 +15,7 @@ from lading.adapters.flock.locks import FileLocks
 from lading.adapters.host.private_files import give_to_folder_owner, make_private, open_private, owner_text
 from lading.adapters.sqlite.database import Database
 
-NOBODY = 65534
+ANONYMOUS = 65534
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077, 0o777], ids=oct)
@@ -32,7 +32,7 @@ def of_nobody(tmp_path: Path) -> Path:
         pytest.skip("needs root to work for another user")
     folder = tmp_path / "nobody"
     folder.mkdir(mode=0o700)
-    os.chown(folder, NOBODY, NOBODY)
+    os.chown(folder, ANONYMOUS, ANONYMOUS)
     return folder
 
 
@@ -73,7 +73,7 @@ def test_what_root_makes_in_another_users_folder_is_that_users(of_nobody: Path) 
         FileCatalog(of_nobody / "home" / "catalog").add(Image("a"), "/img/a").unwrap()
         made = [path for path in of_nobody.rglob("*") if not path.is_symlink()]
         assert {path.suffix for path in made} >= {".lock", ".db", ".db-wal", ".db-shm", ".json"}
-        assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(NOBODY, NOBODY)}
+        assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(ANONYMOUS, ANONYMOUS)}
 
 
 def test_root_gives_away_no_file_that_has_another_name(of_nobody: Path, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_root_gives_away_no_file_that_was_there(of_nobody: Path) -> None:
     assert (of_nobody / ".lock").stat().st_uid == 0
     (of_nobody / ".lock").write_text("4242")
     give_to_folder_owner(of_nobody / ".lock")
-    assert (of_nobody / ".lock").stat().st_uid == NOBODY
+    assert (of_nobody / ".lock").stat().st_uid == ANONYMOUS
 
 
 def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:

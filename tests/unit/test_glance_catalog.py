@@ -11,7 +11,7 @@ from tests.faults import Faults, Reply, redirect
 
 from lading import CatalogUnavailable, Context, Image, ImageNotFound, Location
 from lading.adapters.catalogs.glance import GlanceCatalog
-from lading.ports.context import NOBODY
+from lading.ports.context import ANONYMOUS
 
 # keystoneauth's connection pools are closed when they are collected, and not before.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -38,7 +38,7 @@ def test_what_is_no_image_is_a_failure_and_no_exception(
     server: Faults, catalog: GlanceCatalog, document: object
 ) -> None:
     server.answer("/v2/images/noble", answering(document))
-    assert isinstance(catalog.find("noble", NOBODY).failure(), CatalogUnavailable)
+    assert isinstance(catalog.find("noble", ANONYMOUS).failure(), CatalogUnavailable)
 
 
 ELSEWHERE = [
@@ -54,7 +54,7 @@ def test_what_is_no_list_is_a_failure_and_no_token_is_sent_elsewhere(
     server: Faults, catalog: GlanceCatalog, page: object
 ) -> None:
     server.answer(BY_NAME, answering(page))
-    assert isinstance(catalog.find("noble", NOBODY).failure(), CatalogUnavailable)
+    assert isinstance(catalog.find("noble", ANONYMOUS).failure(), CatalogUnavailable)
     assert len(server.requests) == 2
 
 
@@ -76,7 +76,7 @@ def test_the_next_page_is_the_endpoint_s_however_it_is_named(server: Faults, pat
     server.answer(endpoint + BY_NAME, answering({"images": [{"id": "1", "name": "other"}], "next": link}))
     second = answering({"images": [{"id": "2", "name": "noble"}]})
     server.answer(f"{endpoint}/v2/images?marker=1&name=noble", second)
-    assert catalog.find("noble", NOBODY).unwrap().id == "2"
+    assert catalog.find("noble", ANONYMOUS).unwrap().id == "2"
 
 
 def test_a_page_without_images_is_the_last(server: Faults, catalog: GlanceCatalog) -> None:
@@ -113,7 +113,7 @@ def test_a_bad_document_is_named_and_the_others_are_listed(
 
 def test_a_list_that_is_nested_too_deeply_is_a_failure(server: Faults, catalog: GlanceCatalog) -> None:
     server.answer("/v2/images/noble", Reply(b'{"id": ' + b"[" * 100_000))
-    assert isinstance(catalog.find("noble", NOBODY).failure(), CatalogUnavailable)
+    assert isinstance(catalog.find("noble", ANONYMOUS).failure(), CatalogUnavailable)
 
 
 def test_a_list_that_goes_in_circles_is_a_failure(server: Faults, catalog: GlanceCatalog) -> None:
@@ -133,19 +133,19 @@ def test_what_keystone_says_of_an_error_is_not_repeated(server: Faults) -> None:
     said = {"error": {"code": 403, "message": "s3cret is not allowed"}}
     server.answer("/v3", Reply(json.dumps(said).encode(), status=403))
     auth = v3.Password(server.url("/v3"), username="u", password="s3cret", project_name="p")
-    failure = GlanceCatalog.from_session(session.Session(auth)).find("noble", NOBODY).failure()
+    failure = GlanceCatalog.from_session(session.Session(auth)).find("noble", ANONYMOUS).failure()
     assert isinstance(failure, CatalogUnavailable)
     assert "s3cret" not in str(failure)
 
 
 def test_what_is_no_json_is_a_failure(server: Faults, catalog: GlanceCatalog) -> None:
     server.answer("/v2/images/noble", Reply(b"<html>"))
-    assert "no JSON" in str(catalog.find("noble", NOBODY).failure())
+    assert "no JSON" in str(catalog.find("noble", ANONYMOUS).failure())
 
 
 @pytest.mark.parametrize("reference", [".", "..", "../../v3/users"])
 def test_a_reference_does_not_lead_out_of_the_images(server: Faults, catalog: GlanceCatalog, reference: str) -> None:
-    catalog.find(reference, NOBODY)
+    catalog.find(reference, ANONYMOUS)
     assert server.requests
     assert all(request.path.startswith("/v2/images") for request in server.requests)
 
@@ -163,7 +163,7 @@ def test_further_queries_that_fail_leave_an_image_not_found(
         server.answer(by_name("noble", filters), answering({"images": []}))
     for filters in ("&visibility=community", "&visibility=shared&member_status=all"):
         server.answer(by_name("noble", filters), Reply(b'{"images": []}', status=status))
-    failure = catalog.find("noble", NOBODY).failure()
+    failure = catalog.find("noble", ANONYMOUS).failure()
     assert isinstance(failure, ImageNotFound)
     assert failure.hint == ""
 
@@ -181,11 +181,11 @@ def test_what_precedes_a_colon_in_a_name_is_no_operator(
     server: Faults, catalog: GlanceCatalog, name: str, asked: str
 ) -> None:
     server.answer(by_name(asked), answering({"images": [{"id": "1", "name": name}]}))
-    assert catalog.find(name, NOBODY).unwrap().id == "1"
+    assert catalog.find(name, ANONYMOUS).unwrap().id == "1"
 
 
 def test_a_reference_that_cannot_be_sent_is_not_found(server: Faults, catalog: GlanceCatalog) -> None:
-    assert isinstance(catalog.find("noble\udcff", NOBODY).failure(), ImageNotFound)
+    assert isinstance(catalog.find("noble\udcff", ANONYMOUS).failure(), ImageNotFound)
     assert server.requests == []
 
 
@@ -193,9 +193,9 @@ def test_a_reference_that_cannot_be_sent_is_not_found(server: Faults, catalog: G
 def test_no_token_is_sent_where_a_redirect_leads(server: Faults, catalog: GlanceCatalog, status: int) -> None:
     with Faults() as other:
         server.answer("/v2/images/noble", redirect(other.url("/v2/images/noble"), status))
-        assert "image_endpoint_override" in str(catalog.find("noble", NOBODY).failure())
+        assert "image_endpoint_override" in str(catalog.find("noble", ANONYMOUS).failure())
         server.answer("/v2/images/1/locations", redirect(other.url("/v2/images/1/locations"), status))
-        assert catalog.locations(Image("1"), NOBODY) == Success(())
+        assert catalog.locations(Image("1"), ANONYMOUS) == Success(())
         assert other.requests == []
 
 
@@ -206,15 +206,15 @@ def test_an_href_of_another_origin_is_refused_before_anything_is_sent(
     server: Faults, catalog: GlanceCatalog, href: str
 ) -> None:
     own = server.url("").removeprefix("http://").rstrip("/")
-    assert "hosts" in str(catalog.find(href.format(own), NOBODY).failure())
+    assert "hosts" in str(catalog.find(href.format(own), ANONYMOUS).failure())
     assert server.requests == []
 
 
 def test_a_found_image_without_locations_is_not_looked_up_again(server: Faults, catalog: GlanceCatalog) -> None:
     server.answer("/v2/images/1", answering({"id": "1"}))
-    image = catalog.find("1", NOBODY).unwrap()
+    image = catalog.find("1", ANONYMOUS).unwrap()
     for _ in range(2):
-        assert catalog.locations(image, NOBODY) == Success(())
+        assert catalog.locations(image, ANONYMOUS) == Success(())
     assert [request.path for request in server.requests] == ["/v2/images/1", "/v2/images/1/locations"]
 
 
@@ -245,16 +245,16 @@ def test_a_locations_api_that_does_not_help_is_done_without(
 ) -> None:
     server.answer("/v2/images/1/locations", answer)
     own = [Location("file:///noble")]
-    assert catalog.locations(Image("1", locations=own), NOBODY).unwrap() == tuple(own)
+    assert catalog.locations(Image("1", locations=own), ANONYMOUS).unwrap() == tuple(own)
 
 
 def test_the_locations_api_goes_before_the_image_itself(server: Faults, catalog: GlanceCatalog) -> None:
     server.answer("/v2/images/1/locations", answering([]))
-    assert catalog.locations(Image("1", locations=[Location("file:///noble")]), NOBODY) == Success(())
+    assert catalog.locations(Image("1", locations=[Location("file:///noble")]), ANONYMOUS) == Success(())
 
 
 def test_a_locations_api_that_failed_once_is_asked_again(server: Faults, catalog: GlanceCatalog) -> None:
     shown = answering([{"url": "file:///noble", "metadata": {}}])
     server.answer("/v2/images/1/locations", Reply(b"", status=409), shown)
     image = Image("1")
-    assert [len(catalog.locations(image, NOBODY).unwrap()) for _ in range(2)] == [0, 1]
+    assert [len(catalog.locations(image, ANONYMOUS).unwrap()) for _ in range(2)] == [0, 1]

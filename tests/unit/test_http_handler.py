@@ -32,13 +32,13 @@ from lading import (
     Digest,
     Dispatcher,
     FetchRequest,
+    FetchResult,
     Image,
     Landing,
     Location,
     Mismatched,
     Refusal,
     Scope,
-    Staged,
     Unavailable,
     Unsupported,
     Work,
@@ -99,12 +99,12 @@ def fetch(target: Path, *urls: str, image: Image = IMAGE, **options: float) -> R
     return handler(**options).fetch(Work(str(target), replace(image, locations=locations), locations[0]))
 
 
-def dispatch(target: Path, *urls: str, image: Image = IMAGE, **options: float) -> Result[Staged, FetchFailure]:
+def dispatch(target: Path, *urls: str, image: Image = IMAGE, **options: float) -> Result[FetchResult, FetchFailure]:
     """As a Dispatcher has it, which gives each location its turn."""
     return dispatch_by(handler(**options), target, replace(image, locations=[Location(url) for url in urls]))
 
 
-def dispatch_by(handler: HttpHandler, target: Path, image: Image) -> Result[Staged, FetchFailure]:
+def dispatch_by(handler: HttpHandler, target: Path, image: Image) -> Result[FetchResult, FetchFailure]:
     dispatcher = Dispatcher([handler], MemoryCatalog([image]), MemoryAssociations())
     return dispatcher.fetch(FetchRequest(image.id, str(target)))
 
@@ -708,9 +708,9 @@ def test_what_is_no_url_is_refused(target: Path, url: str) -> None:
 
 def test_it_foresees_what_it_would_do(server: Faults, target: Path) -> None:
     location = Location(server.answer("/x", WHOLE))
-    assert handler().foresee(Work(str(target), IMAGE, location)) == Success(f"downloads {len(DATA)} bytes")
-    assert isinstance(handler().foresee(Work(str(target), IMAGE, Location(server.url("/none")))), Failure)
-    assert isinstance(handler().foresee(Work(str(target), IMAGE)), Failure)
+    assert handler().preview(Work(str(target), IMAGE, location)) == Success(f"downloads {len(DATA)} bytes")
+    assert isinstance(handler().preview(Work(str(target), IMAGE, Location(server.url("/none")))), Failure)
+    assert isinstance(handler().preview(Work(str(target), IMAGE)), Failure)
     assert not target.exists()
 
 

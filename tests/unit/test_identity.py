@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 from returns.result import Failure, Success
 
-from lading import Association, Fingerprint, Folder, Image, Kept, Landing, Location, TargetFailed, TargetOccupied, Work
+from lading import (
+    Association,
+    Fingerprint,
+    Folder,
+    Image,
+    Landing,
+    Location,
+    PartialData,
+    TargetFailed,
+    TargetOccupied,
+    Work,
+)
 from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.destinations.file.notes import Notes, noted_file, noted_folder
 from lading.adapters.destinations.file.partial import part_path
@@ -249,7 +260,7 @@ def recover(transfer: Transfer, journal: MemoryJournal, begun: Intent) -> object
 @pytest.mark.parametrize("target", ["rbd:vms/disk@1", "/nowhere/at/all/vm"])
 def test_of_what_noted_nothing_nothing_can_be_left(transfer: Transfer, verb: Verb, target: str) -> None:
     begun = Intent(target, verb, "file", datetime.now(UTC), destination="/nowhere/vm")
-    assert transfer.recover(Work(target, intent=begun), keep=True) == Success(Kept())
+    assert transfer.recover(Work(target, intent=begun), keep=True) == Success(PartialData())
 
 
 @pytest.mark.parametrize("unmount", UNMOUNTED)
@@ -268,7 +279,7 @@ def test_recovery_settles_nothing_where_the_folder_is_another_one(
     if folder.exists():
         folder.rmdir()
     folder.with_name("unmounted").rename(folder)
-    assert recover(transfer, journal, begun) == Success(Kept())
+    assert recover(transfer, journal, begun) == Success(PartialData())
     assert os.listdir(folder) == []
 
 
@@ -318,7 +329,7 @@ def test_a_file_that_came_after_a_killed_fetch_is_not_recorded_as_it(folder: Pat
     (folder / "vm").write_bytes(b"precious")
     os.utime(begun.target, ns=(file.mtime_ns, file.mtime_ns))
     notes.landed(Landing("copy", 8), file._replace(inode=(folder / "vm").stat().st_ino)).unwrap()
-    assert recover(transfer, journal, begun) == Success(Kept())
+    assert recover(transfer, journal, begun) == Success(PartialData())
     assert (folder / "vm").read_bytes() == b"precious"
 
 
@@ -330,7 +341,7 @@ def test_where_files_always_have_names_only_an_empty_one_can_be_left(
     journal, begun = MemoryJournal(), intent(folder)
     noting(journal, begun).announce(None)
     Path(part_path(begun.target)).write_bytes(content)
-    assert recover(transfer, journal, begun) == Success(Kept())
+    assert recover(transfer, journal, begun) == Success(PartialData())
     assert os.listdir(folder) == [".vm.lading-part"] * bool(content)
 
 

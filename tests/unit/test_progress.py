@@ -3,7 +3,7 @@
 import pytest
 
 from lading.adapters.cli.progress import watching
-from lading.ports.observer import Silence
+from lading.ports.observer import NullObserver
 
 
 def test_on_a_terminal_a_bar_names_the_image_and_nothing_else_speaks(
@@ -18,4 +18,4 @@ def test_on_a_terminal_a_bar_names_the_image_and_nothing_else_speaks(
 
 def test_in_a_pipe_nobody_watches() -> None:
     with watching("noble") as observer:
-        assert isinstance(observer, Silence)
+        assert isinstance(observer, NullObserver)

@@ -17,7 +17,7 @@ from tests.corrupt_databases import Whole, association, filled, laid, lived_in, 
 
 from lading.adapters.sqlite.associations import FileAssociations
 from lading.adapters.sqlite.database import Database
-from lading.adapters.sqlite.salvage.quarantine import set_aside
+from lading.adapters.sqlite.salvage.quarantine import quarantine
 from lading.adapters.sqlite.salvage.rebuilding import Dropped, Rebuilt, rebuild, restore
 from lading.ports.association import Association, Fingerprint
 from lading.ports.failures import StoreUnavailable
@@ -149,7 +149,7 @@ def test_it_is_renamed_with_its_log_and_stays_as_it_was(tmp_path: Path) -> None:
     path = laid(tmp_path / "after", zeroed(one.database, [pages(one.database)[5]]), one.log)
     path.with_name("lading.db-journal").write_bytes(bytes(28))
     before = contents(path.parent)
-    aside = set_aside(path)
+    aside = quarantine(path)
     assert re.fullmatch(r"lading\.db\.corrupt-\d{8}T\d{6}\.\d{6}Z", aside.name)
     after = contents(path.parent)
     # Only an index of the log, which SQLite makes anew whenever it opens it.
@@ -191,7 +191,7 @@ def test_nothing_is_overwritten_and_nothing_is_half_renamed(damaged: Path, monke
 
     monkeypatch.setattr(os, "link", taken)
     with pytest.raises(StoreUnavailable, match="File exists"):
-        set_aside(damaged)
+        quarantine(damaged)
     assert contents(damaged.parent) == before
 
 

@@ -46,12 +46,12 @@ from lading import (
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.locks import MemoryLocks
-from lading.domain.handler import Kept
+from lading.domain.handler import PartialData
 from lading.domain.recovery import Outcome, Recovered
 from lading.ports.failures import CatalogFailure
 from lading.ports.journal import Intent, Journal, Verb
 from lading.ports.locks import Locks
-from lading.ports.observer import Silence
+from lading.ports.observer import NullObserver
 
 GUARD = 30.0
 """Seconds after which something hangs."""
@@ -106,8 +106,8 @@ def answers_text(*_: object) -> Any:  # noqa: ANN401 - the bug that is meant
     return "done"
 
 
-def nothing_kept(_: Work) -> Result[Landing | Kept, Refusal]:
-    return Success(Kept())
+def nothing_kept(_: Work) -> Result[Landing | PartialData, Refusal]:
+    return Success(PartialData())
 
 
 def answers(value: object) -> Callable[..., Any]:
@@ -149,11 +149,11 @@ class Pool:
 class CarefulPool(Pool):
     """One that can recover and verify."""
 
-    recovers: Callable[[Work], Result[Landing | Kept, Refusal]] = nothing_kept
+    recovers: Callable[[Work], Result[Landing | PartialData, Refusal]] = nothing_kept
     verifies: Callable[[Work], Result[Landing, Refusal]] = landed
     kept: list[bool] = field(default_factory=list)
 
-    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
         self.asked.append(("recover", work))
         self.kept.append(keep)
         return self.recovers(work)
@@ -386,7 +386,7 @@ def test_credentials_are_not_written_down_and_the_handler_has_them(host: Host) -
 
     host.catalog = RecordingCatalog([replace(NOBLE, locations=[KEYED])], [])
     host.dispatcher(Pool(fetches=look)).fetch(REQUEST)
-    assert seen == [KEYED, KEYED.withheld()]
+    assert seen == [KEYED, KEYED.redacted()]
 
 
 def test_what_is_not_recorded_is_not_written_down_either(host: Host) -> None:
@@ -468,7 +468,7 @@ def test_what_was_settled_before_its_driver_leaves_is_settled(
 
 
 def test_what_a_settled_refusal_has_kept_stays_when_its_driver_leaves(host: Host) -> None:
-    keeper = CarefulPool(recovers=answers(Kept(5)))
+    keeper = CarefulPool(recovers=answers(PartialData(5)))
     for attempt in host.dispatcher(keeper).attempts(REQUEST):
         host.journal.note(TARGET, {"part": 5})
         attempt.settle(broke_off())
@@ -556,7 +556,7 @@ def test_a_request_without_a_target_waits_for_nobody(host: Host, elsewhere: Thre
     assert locks.names == []
 
 
-class Waiter(Silence):
+class Waiter(NullObserver):
     """An observer that wants to know whom it waits for."""
 
     def __init__(self, told: Callable[[], None] = lambda: None) -> None:
@@ -620,7 +620,7 @@ def test_locks_that_cannot_be_had_fail_every_verb_before_anything_is_asked(host:
 
 
 def test_what_is_kept_stays_written_down_with_its_notes(host: Host) -> None:
-    pool = CarefulPool(fetches=noting(host.journal, KEEPING, part=5), recovers=answers(Kept(5)))
+    pool = CarefulPool(fetches=noting(host.journal, KEEPING, part=5), recovers=answers(PartialData(5)))
     failure = host.dispatcher(pool).fetch(REQUEST).failure()
     assert isinstance(failure, NoHandlerAvailable)
     assert failure.attempts[-1].refusal == KEEPING
@@ -628,7 +628,7 @@ def test_what_is_kept_stays_written_down_with_its_notes(host: Host) -> None:
 
 
 def test_it_stays_written_down_under_the_handler_that_keeps_it(host: Host) -> None:
-    keeper = CarefulPool("keeper", noting(host.journal, KEEPING, part=5), recovers=answers(Kept(5)))
+    keeper = CarefulPool("keeper", noting(host.journal, KEEPING, part=5), recovers=answers(PartialData(5)))
     other = Pool("other", noting(host.journal, Unavailable("no"), other=1))
     host.dispatcher(keeper, other).fetch(REQUEST)
     assert host.under_way == [replace(FETCHING, handler="keeper", notes={"part": 5})]
@@ -636,7 +636,7 @@ def test_it_stays_written_down_under_the_handler_that_keeps_it(host: Host) -> No
 
 
 def test_what_is_kept_is_carried_into_the_next_attempts(host: Host) -> None:
-    keeper = CarefulPool("keeper", noting(host.journal, KEEPING, part=5), recovers=answers(Kept(5)))
+    keeper = CarefulPool("keeper", noting(host.journal, KEEPING, part=5), recovers=answers(PartialData(5)))
     other = Pool("other", away)
     dispatcher = host.dispatcher(keeper, other)
     for _ in range(2):
@@ -761,7 +761,7 @@ def test_who_forgets_waits_for_whoever_is_at_the_target(host: Host, elsewhere: T
 
 @pytest.mark.parametrize("verb", ["remove", "move"])
 def test_what_is_kept_stays_when_nothing_is_recorded_to_act_on(host: Host, verb: str) -> None:
-    pool = CarefulPool(recovers=answers(Kept(5)))
+    pool = CarefulPool(recovers=answers(PartialData(5)))
     failure = VERBS[verb](host.cut_off(FETCHING).dispatcher(pool)).failure()
     assert isinstance(failure, NotAssociated)
     assert (pool.kept, host.under_way) == ([True], [FETCHING])
@@ -799,7 +799,7 @@ def test_a_success_of_the_keeper_itself_drops_nothing(host: Host) -> None:
 
 
 def test_what_is_kept_is_dropped_by_the_keeper_itself_when_the_image_is_there(host: Host) -> None:
-    keeper = CarefulPool("keeper", answers(Landing(present=True)), recovers=answers(Kept(5)))
+    keeper = CarefulPool("keeper", answers(Landing(present=True)), recovers=answers(PartialData(5)))
     assert host.cut_off(KEPT_EARLIER).dispatcher(keeper).fetch(REQUEST).unwrap().landing.present
     assert (keeper.verbs, keeper.kept) == (["recover", "fetch", "recover"], [True, False])
     assert host.under_way == []
@@ -817,14 +817,14 @@ KEPT_EARLIER = replace(FETCHING, handler="keeper", notes={"part": 5})
 
 
 def test_a_second_fetch_in_vain_leaves_what_an_earlier_one_kept(host: Host) -> None:
-    keeper = CarefulPool("keeper", away, recovers=answers(Kept(5)))
+    keeper = CarefulPool("keeper", away, recovers=answers(PartialData(5)))
     host.cut_off(KEPT_EARLIER).dispatcher(keeper).fetch(REQUEST)
     assert host.under_way == [KEPT_EARLIER]
     assert keeper.kept == [True, True]
 
 
 def test_a_handler_that_cannot_recover_leaves_what_an_earlier_fetch_of_another_kept(host: Host) -> None:
-    keeper = CarefulPool("keeper", away, schemes=None, recovers=answers(Kept(5)))
+    keeper = CarefulPool("keeper", away, schemes=None, recovers=answers(PartialData(5)))
     other = Pool("other", noting(host.journal, Unavailable("no"), other=1))
     host.cut_off(KEPT_EARLIER).dispatcher(keeper, other).fetch(REQUEST)
     assert (keeper.verbs, other.verbs) == (["recover", "recover"], ["fetch"])
@@ -832,7 +832,7 @@ def test_a_handler_that_cannot_recover_leaves_what_an_earlier_fetch_of_another_k
 
 
 def test_a_catalog_that_fails_leaves_what_an_earlier_fetch_kept(host: Host) -> None:
-    keeper = CarefulPool("keeper", recovers=answers(Kept(5)))
+    keeper = CarefulPool("keeper", recovers=answers(PartialData(5)))
     host.catalog = AwayCatalog()
     failure = host.cut_off(KEPT_EARLIER).dispatcher(keeper).fetch(REQUEST).failure()
     assert isinstance(failure, CatalogUnavailable)
@@ -840,7 +840,7 @@ def test_a_catalog_that_fails_leaves_what_an_earlier_fetch_kept(host: Host) -> N
 
 
 def test_a_catalog_that_fails_after_the_associated_attempt_leaves_what_that_kept(host: Host) -> None:
-    pool = CarefulPool(fetches=noting(host.journal, KEEPING, part=5), recovers=answers(Kept(5)))
+    pool = CarefulPool(fetches=noting(host.journal, KEEPING, part=5), recovers=answers(PartialData(5)))
     host.catalog = AwayCatalog()
     failure = host.recorded(RECORDED).dispatcher(pool).fetch(REQUEST).failure()
     assert isinstance(failure, CatalogUnavailable)
@@ -848,14 +848,14 @@ def test_a_catalog_that_fails_after_the_associated_attempt_leaves_what_that_kept
 
 
 def test_a_success_of_another_handler_has_dropped_what_an_earlier_fetch_kept(host: Host) -> None:
-    keeper = CarefulPool("keeper", away, schemes=None, recovers=answers(Kept(5)))
+    keeper = CarefulPool("keeper", away, schemes=None, recovers=answers(PartialData(5)))
     host.cut_off(KEPT_EARLIER).dispatcher(keeper, Pool()).fetch(REQUEST).unwrap()
     assert (keeper.verbs, keeper.kept) == (["recover", "recover"], [True, False])
     assert host.under_way == []
 
 
 def test_what_is_not_kept_after_all_does_not_stay_written_down(host: Host) -> None:
-    left = iter([Kept(5), Kept(0)])
+    left = iter([PartialData(5), PartialData(0)])
     keeper = CarefulPool("keeper", away, recovers=lambda _: Success(next(left)))
     host.cut_off(KEPT_EARLIER).dispatcher(keeper).fetch(REQUEST)
     assert host.under_way == []
@@ -863,7 +863,7 @@ def test_what_is_not_kept_after_all_does_not_stay_written_down(host: Host) -> No
 
 def test_what_is_kept_for_the_other_end_of_a_move_is_none_of_this_fetch(host: Host) -> None:
     kept = replace(KEPT_EARLIER, target=ELSEWHERE)
-    keeper = CarefulPool("keeper", away, recovers=answers(Kept(5)))
+    keeper = CarefulPool("keeper", away, recovers=answers(PartialData(5)))
     mover = CarefulPool("mover", away, schemes=None)
     host.recorded(RECORDED).cut_off(replace(MOVING, handler="mover"), kept).dispatcher(keeper, mover).fetch(REQUEST)
     assert kept in host.under_way
@@ -921,10 +921,12 @@ CUTS = {
     "a fetch that had been recorded": Cut(
         FETCHING, CarefulPool(recovers=answers(WHOLE)), Outcome.FINISHED, before=(RECORDED,), after=(LANDED,)
     ),
-    "a fetch of which something is kept": Cut(FETCHING, CarefulPool(recovers=answers(Kept(5))), Outcome.KEPT, kept=5),
-    "a fetch of which nothing is kept": Cut(FETCHING, CarefulPool(recovers=answers(Kept())), Outcome.UNDONE),
+    "a fetch of which something is kept": Cut(
+        FETCHING, CarefulPool(recovers=answers(PartialData(5))), Outcome.KEPT, kept=5
+    ),
+    "a fetch of which nothing is kept": Cut(FETCHING, CarefulPool(recovers=answers(PartialData())), Outcome.UNDONE),
     "a fetch over another that was undone": Cut(
-        replace(FETCHING, force=True), CarefulPool(recovers=answers(Kept())), Outcome.UNDONE,
+        replace(FETCHING, force=True), CarefulPool(recovers=answers(PartialData())), Outcome.UNDONE,
         before=(RECORDED,), after=(RECORDED,),
     ),
     "a fetch that can't be told": Cut(
@@ -967,7 +969,7 @@ CUTS = {
         MOVING, CarefulPool(), Outcome.FINISHED, asked=(), before=(THERE,), after=(THERE,)
     ),
     "a move that had not begun": Cut(
-        MOVING, CarefulPool(recovers=answers(Kept())), Outcome.UNDONE, before=(RECORDED,), after=(RECORDED,)
+        MOVING, CarefulPool(recovers=answers(PartialData())), Outcome.UNDONE, before=(RECORDED,), after=(RECORDED,)
     ),
     "a move that can't be told": Cut(
         MOVING, CarefulPool(recovers=away), Outcome.UNRESOLVED, "the pool is away", before=(RECORDED,),
@@ -1085,9 +1087,9 @@ def test_a_move_that_was_cut_off_is_seen_to_from_either_end(host: Host, target: 
 def test_who_sees_to_a_move_is_alone_at_both_its_ends(host: Host, elsewhere: ThreadPoolExecutor, target: str) -> None:
     free: list[bool] = []
 
-    def look(_: Work) -> Result[Landing | Kept, Refusal]:
+    def look(_: Work) -> Result[Landing | PartialData, Refusal]:
         free.extend(elsewhere.submit(is_free, host.locks, each).result(GUARD) for each in (TARGET, ELSEWHERE))
-        return Success(Kept())
+        return Success(PartialData())
 
     dispatcher = host.recorded(RECORDED).cut_off(MOVING).dispatcher(CarefulPool(recovers=look))
     dispatcher.fetch(replace(REQUEST, target=target))
@@ -1097,7 +1099,7 @@ def test_who_sees_to_a_move_is_alone_at_both_its_ends(host: Host, elsewhere: Thr
 
 
 def test_what_was_cut_off_is_told_in_the_log(host: Host, caplog: pytest.LogCaptureFixture) -> None:
-    pool = CarefulPool(recovers=answers(Kept()))
+    pool = CarefulPool(recovers=answers(PartialData()))
     host.cut_off(FETCHING, replace(FETCHING, target=ELSEWHERE, handler="vanished"))
     with caplog.at_level(logging.INFO, "lading"):
         list(host.dispatcher(pool).recover())
@@ -1237,7 +1239,7 @@ def test_when_a_second_attempt_cannot_be_written_down_the_first_is_done_with(hos
 def test_what_is_kept_and_cannot_be_looked_up_stays_written_down(host: Host) -> None:
     # Read when it begins, before it is written down, and when something is kept.
     host.journal = breaking(MemoryJournal(), "pending", 3)
-    pool = CarefulPool(fetches=broke_off, recovers=answers(Kept(5)))
+    pool = CarefulPool(fetches=broke_off, recovers=answers(PartialData(5)))
     assert host.dispatcher(pool).fetch(REQUEST).failure() is BROKEN
     assert host.under_way == [FETCHING]
 

@@ -24,6 +24,7 @@ from lading import (
     Digest,
     Dispatcher,
     FetchRequest,
+    FetchResult,
     HandlerRefused,
     Image,
     Landing,
@@ -31,7 +32,6 @@ from lading import (
     Mismatched,
     NoHandlerAvailable,
     NotAssociated,
-    Staged,
     TargetFailed,
     TargetOccupied,
     Unavailable,
@@ -58,7 +58,7 @@ from lading.domain.recovery import Outcome
 from lading.ports.catalog import ByteStream
 from lading.ports.failures import CatalogFailure, CatalogUnavailable, StoreUnavailable
 from lading.ports.journal import Intent, Verb
-from lading.ports.observer import Observer, Silence
+from lading.ports.observer import NullObserver, Observer
 
 MEBIBYTE = 1 << 20
 DATA = os.urandom(3 * MEBIBYTE + 17)
@@ -139,8 +139,10 @@ class Host:
 
     def fetch(
         self, target: Path | None = None, observer: Observer | None = None, *, force: bool = False
-    ) -> Result[Staged, FetchFailure]:
-        request = FetchRequest(self.image.id, str(target or self.target), force=force, observer=observer or Silence())
+    ) -> Result[FetchResult, FetchFailure]:
+        request = FetchRequest(
+            self.image.id, str(target or self.target), force=force, observer=observer or NullObserver()
+        )
         return self.dispatcher.fetch(request)
 
     def cut_off(self) -> None:
@@ -161,7 +163,7 @@ class Host:
         new, self.seen = requests[self.seen :], len(requests)
         return [each.range for each in new]
 
-    def assert_landed(self, *, resumed: int, outcome: Result[Staged, FetchFailure] | None = None) -> None:
+    def assert_landed(self, *, resumed: int, outcome: Result[FetchResult, FetchFailure] | None = None) -> None:
         staged = (outcome or self.fetch()).unwrap()
         assert (staged.landing.resumed, staged.landing.size) == (resumed, len(DATA))
         assert self.target.read_bytes() == DATA
@@ -792,7 +794,7 @@ def test_whoever_waits_for_an_image_is_told_how_much_of_it_has_come(host: Host) 
                 began.set()
                 assert told.wait(GUARD)
 
-    class Second(Silence):
+    class Second(NullObserver):
         reason = ""
 
         def waiting(self, reason: str) -> None:

@@ -33,11 +33,11 @@ from lading import (
 from lading.adapters.destinations.file import no_replace, relocation
 from lading.adapters.destinations.file.destination import Rules, Transfer
 from lading.adapters.destinations.file.target_state import is_intact
-from lading.adapters.formats.scan import survey
+from lading.adapters.formats.scan import scan
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.stream.pipeline import BUFFERS, CHUNK, SourceBroken
 from lading.adapters.stream.safe_open import fingerprint, open_regular
-from lading.adapters.stream.sources import FileSource, Source, Start, StreamSource
+from lading.adapters.stream.sources import FileSource, ResumePoint, Source, StreamSource
 
 DATA = b"\xeb\x63\x90" + os.urandom(3 << 20) + bytes(1 << 20) + os.urandom(1000)
 
@@ -47,7 +47,7 @@ def image_of(data: bytes, **described: object) -> Image:
     return replace(known, **described)  # type: ignore[arg-type]  # fields by name
 
 
-Opener = Callable[[Start], Result[Source, Refusal]]
+Opener = Callable[[ResumePoint], Result[Source, Refusal]]
 
 
 @pytest.fixture(params=["anonymous", "named"])
@@ -158,13 +158,13 @@ def test_a_format_is_not_looked_for_inside_another_container(folder: Path, openi
 def test_an_impossible_digest_is_refused_before_anything_is_read(
     folder: Path, described: dict[str, object], words: str
 ) -> None:
-    def opened(_: Start) -> Result[Source, Refusal]:
+    def opened(_: ResumePoint) -> Result[Source, Refusal]:
         raise AssertionError
 
     work = Work(str(folder / "vm"), image_of(DATA, **described))
     for refused in (
         Transfer(MemoryVerifiedFiles()).land(work, "copy", opened).failure(),
-        Transfer(MemoryVerifiedFiles()).foresee(work, opened, str).failure(),
+        Transfer(MemoryVerifiedFiles()).preview(work, opened, str).failure(),
     ):
         assert isinstance(refused, Unsupported)
         assert words in refused.reason
@@ -197,7 +197,7 @@ def test_a_folder_or_device_is_not_replaced_even_when_forced(folder: Path, trans
         assert isinstance(refused.failure(), TargetOccupied)
 
 
-def unopened(_: Start) -> Result[Source, Refusal]:
+def unopened(_: ResumePoint) -> Result[Source, Refusal]:
     raise AssertionError("the source must not be opened")
 
 
@@ -217,7 +217,7 @@ def test_where_there_are_no_hard_links_an_image_lands_by_a_rename(
     linkless: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
 ) -> None:
     work = Work(str(linkless / "vm"), image_of(DATA))
-    assert isinstance(transfer.foresee(work, opening(DATA), lambda _: "would"), Success)
+    assert isinstance(transfer.preview(work, opening(DATA), lambda _: "would"), Success)
     transfer.land(work, "copy", opening(DATA)).unwrap()
     assert (linkless / "vm").read_bytes() == DATA
     assert os.listdir(linkless) == ["vm"]
@@ -239,7 +239,7 @@ def test_a_file_system_without_modes_takes_the_image(
 
 
 def test_a_rename_overwrites_nothing_that_appears_meanwhile(linkless: Path, transfer: Transfer) -> None:
-    def appearing(_: Start) -> Result[Source, Refusal]:
+    def appearing(_: ResumePoint) -> Result[Source, Refusal]:
         (linkless / "vm").write_bytes(b"precious")
         return Success(StreamSource(io.BytesIO(DATA), len(DATA)))
 
@@ -266,7 +266,7 @@ def test_a_rename_publishes_no_file_that_came_in_place_of_its_own(linkless: Path
 def test_a_file_that_appears_meanwhile_is_not_overwritten(folder: Path, transfer: Transfer) -> None:
     target = folder / "vm"
 
-    def open_late(_: Start) -> Result[Source, Refusal]:
+    def open_late(_: ResumePoint) -> Result[Source, Refusal]:
         target.write_bytes(b"first")
         return Success(StreamSource(io.BytesIO(DATA), len(DATA)))
 
@@ -446,7 +446,7 @@ def test_a_file_gets_no_other_size_than_its_image_s(
     work = Work(str(folder / "vm"), image_of(DATA), size=1 << 30)
     for refused in (
         transfer.land(work, "copy", opening(DATA)),
-        transfer.foresee(work, opening(DATA), str),
+        transfer.preview(work, opening(DATA), str),
     ):
         assert isinstance(refused.failure(), Unsupported)
     assert os.listdir(folder) == []
@@ -678,7 +678,7 @@ def test_a_file_that_grows_while_it_is_surveyed_is_refused(tmp_path: Path) -> No
     with closing(FileSource(open_regular(str(path)).unwrap())) as source:
         writer = Writer(path, grow=True)
         with pytest.raises(SourceBroken, match="changed while it was read"):
-            survey(source, "sha256", lambda done: writer.progress(done, None))
+            scan(source, "sha256", lambda done: writer.progress(done, None))
 
 
 class Counted:

@@ -11,35 +11,35 @@ from typing import Final, NamedTuple
 from returns.result import Failure, Result, Success
 
 from lading.adapters.destinations.file import recovery, relocation
-from lading.adapters.destinations.file.file_writer import Filling
-from lading.adapters.destinations.file.free_space import room_for
-from lading.adapters.destinations.file.local_copies import Siblings
+from lading.adapters.destinations.file.file_writer import FileWriter
+from lading.adapters.destinations.file.free_space import check_free_space
+from lading.adapters.destinations.file.local_copies import LocalCopies
 from lading.adapters.destinations.file.lock_waits import told_while_waiting
 from lading.adapters.destinations.file.new_file import PRIVATE, NewFile
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.partial import drop_part, is_strong, kept_bytes, part_blocks, start_from
-from lading.adapters.destinations.file.target_state import standing, use_of
+from lading.adapters.destinations.file.target_state import check_target, use_of
 from lading.adapters.destinations.file.verification import verify
 from lading.adapters.formats.audit import Audit, Audited
 from lading.adapters.host.boot import boot_id
 from lading.adapters.stream.errors import answering
 from lading.adapters.stream.pipeline import SourceBroken
-from lading.adapters.stream.sources import FROM_THE_START, FileSource, Source, Start
+from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source
 from lading.adapters.stream.sparse import can_clone, clone
-from lading.domain.handler import Kept, Landing, Work
+from lading.domain.handler import Landing, PartialData, Work
 from lading.domain.refusals import Mismatched, Refusal, Unavailable, Unsupported
 from lading.domain.waiting import holder_text
 from lading.ports.association import Fingerprint
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import StoreUnavailable
-from lading.ports.journal import Journal, Unwritten
-from lading.ports.locks import Locks, Unlocked
+from lading.ports.journal import Journal, NullJournal
+from lading.ports.locks import Locks, NullLocks
 from lading.ports.observer import SupportsWaiting
 from lading.ports.verified_files import VerifiedFiles
 
-__all__ = ["Opening", "Rules", "Transfer"]
+__all__ = ["OpenSource", "Rules", "Transfer"]
 
-Opening = Callable[[Start], Result[Source, Refusal]]
+OpenSource = Callable[[ResumePoint], Result[Source, Refusal]]
 """Opens a source, when and if it is needed; from its beginning, if it can't from there."""
 _SETTLED_NS: Final = 2_000_000_000
 """A file changed less than this long ago could change again within one tick of its clock, unseen (git's racy index)."""
@@ -86,27 +86,30 @@ class Transfer:
         """`journal`, `locks` and `associations` are those of the Dispatcher, or none where it has none."""
         self._verified = verified
         self._rules = rules
-        self._journal = journal or Unwritten()
-        self._locks = locks or Unlocked()
-        self._siblings = Siblings(associations, self._journal) if associations is not None else None
+        self._journal = journal or NullJournal()
+        self._locks = locks or NullLocks()
+        self._siblings = LocalCopies(associations, self._journal) if associations is not None else None
 
     @property
     def rules(self) -> Rules:
         return self._rules
 
-    def land(self, work: Work, method: str, open_source: Opening, *, once: bool = False) -> Result[Landing, Refusal]:
+    def land(
+        self, work: Work, method: str, open_source: OpenSource, *, single_flight: bool = False
+    ) -> Result[Landing, Refusal]:
         """Bring a source's bytes to `work.target`: whole and audited, or not at all.
 
-        The source is closed here. `method` is what the association says, unless the bytes could be cloned. `once`: they
-        come from afar, so that only one of those on this host who want them brings them, and the others copy from it.
+        The source is closed here. `method` is what the association says, unless the bytes could be cloned.
+        `single_flight`: the bytes are remote, so that only one process of this host downloads an image at a time. The
+        others wait and copy from its target.
         """
 
         def bring() -> Result[Landing, Refusal]:
             start = start_from(work, verify=self._rules.verify)
-            landed = self._bring(work, method, open_source, start, once=once)
+            landed = self._bring(work, method, open_source, start, single_flight=single_flight)
             if start.offset and isinstance(landed, Failure) and isinstance(landed.failure(), Mismatched):
                 # It may be what was kept that is wrong.
-                landed = self._bring(work, method, open_source, FROM_THE_START, once=once)
+                landed = self._bring(work, method, open_source, FROM_START, single_flight=single_flight)
             return landed
 
         def unless_there(present: Landing | None) -> Result[Landing, Refusal]:
@@ -114,12 +117,12 @@ class Transfer:
 
         return _checked(work).bind(unless_there)
 
-    def foresee(
-        self, work: Work, open_source: Opening, words: Callable[[int | None], str], *, once: bool = False
+    def preview(
+        self, work: Work, open_source: OpenSource, words: Callable[[int | None], str], *, single_flight: bool = False
     ) -> Result[str, Refusal]:
         """What `land` would come to, as far as can be seen; `words` tells it, given the bytes to move, if known.
 
-        `once` as for `land`. Moves no byte, and leaves nothing behind.
+        `single_flight` as for `land`. Moves no byte, and leaves nothing behind.
         """
         present = _checked(work)
         if isinstance(present, Failure):
@@ -129,10 +132,10 @@ class Transfer:
         promise = self._check_promise(work)
         if isinstance(promise, Failure):
             return promise
-        copy = self._siblings.open(work) if once and self._siblings else None
+        copy = self._siblings.open(work) if single_flight and self._siblings else None
         if copy is not None:
             return self._foreseen(work, copy, f"copies {copy.size} bytes from {copy.copied_from}, which is this image")
-        opened = open_source(FROM_THE_START)
+        opened = open_source(FROM_START)
         return opened.bind(lambda source: self._foreseen(work, source, words(source.size)))
 
     def remove(self, work: Work) -> Result[None, Refusal]:
@@ -143,16 +146,16 @@ class Transfer:
         """Move the file at the target to `destination`, to another file system too; nothing there is overwritten."""
         return relocation.move(work, destination, Notes(self._journal, work))
 
-    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
-        """Find out how far `work.intent` came; see `Recoverable`."""
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
+        """Find out how far `work.intent` came; see `SupportsRecovery`."""
         return recovery.recover(work, keep=keep, verify=self._rules.verify)
 
     def verify(self, work: Work) -> Result[Landing, Refusal]:
-        """Read all of the file at the target, and compare it with what is recorded; see `Verifiable`."""
+        """Read all of the file at the target, and compare it with what is recorded; see `SupportsVerification`."""
         return verify(work, inspect=self._rules.inspect)
 
     def _bring(
-        self, work: Work, method: str, open_source: Opening, start: Start, *, once: bool
+        self, work: Work, method: str, open_source: OpenSource, start: ResumePoint, *, single_flight: bool
     ) -> Result[Landing, Refusal]:
         """From this host, if it has the image already and it is to come once; else from where the source opens."""
         turn = ExitStack()
@@ -163,8 +166,8 @@ class Transfer:
                 turn.close()  # nobody need wait for what is here
             return opened.bind(lambda source: self._fill(work, source, method))
 
-        promised = work.image.promised if work.image else None
-        if work.image is None or promised is None or not once:
+        promised = work.image.expected_digest if work.image else None
+        if work.image is None or promised is None or not single_flight:
             return from_afar()
         name = f"image {work.image.id} {promised}"
         try:
@@ -227,7 +230,11 @@ class Transfer:
 
     def _room(self, work: Work, source: Source, *, freed: int = 0) -> Result[None, Refusal]:
         """Whether what the source gives fits where it is to go, if that is required. Raises OSError."""
-        return room_for(source.needs, work.target, freed=freed) if self._rules.require_space else Success(None)
+        return (
+            check_free_space(source.required_space, work.target, freed=freed)
+            if self._rules.require_space
+            else Success(None)
+        )
 
     def _audit(self, work: Work, source: Source) -> Result[Audit, Refusal]:
         promised = work.image.size if work.image else None
@@ -236,7 +243,7 @@ class Transfer:
         if (too_large := self._rules.size_refusal(promised or source.size)) is not None:
             return Failure(too_large)
         audit = Audit.of(work.image, verify=self._rules.verify, inspect=self._rules.inspect)
-        if isinstance(audit, Success) and not self._rules.allow_unverified and audit.unwrap().promised is None:
+        if isinstance(audit, Success) and not self._rules.allow_unverified and audit.unwrap().expected_digest is None:
             return Failure(Unsupported("the catalog has no digest of it, and landing.allow_unverified is false"))
         return audit
 
@@ -251,13 +258,13 @@ class Transfer:
             return ready
         named = notes.are_kept and not is_local
         is_told_apart = is_strong(source.validator) and boot_id() is not None
-        is_resumable = named and (audit.promised is not None or is_told_apart)
+        is_resumable = named and (audit.expected_digest is not None or is_told_apart)
         announce = partial(notes.announce, resumable=named, validator=source.validator)
         with NewFile(
             work.target, mode=self._rules.mode, named=named, start=source.start, notes=known,
             announce=announce if notes.are_kept else None, resumable=is_resumable,
         ) as new:  # fmt: skip
-            filling = Filling(source, new.descriptor, audit, work.observer, most=self._rules.max_size)
+            filling = FileWriter(source, new.descriptor, audit, work.observer, most=self._rules.max_size)
             filled: Result[int, Refusal]
             if isinstance(source, FileSource) and clone(source.descriptor, new.descriptor):
                 method, filled = "reflink", Success(self._check_clone(source, filling))
@@ -285,11 +292,11 @@ class Transfer:
                 return Failure(Unavailable(f"the file was changed while it was copied: {change}"))
             return audited.bind(publish)
 
-    def _check_clone(self, source: FileSource, filling: Filling) -> int:
+    def _check_clone(self, source: FileSource, filling: FileWriter) -> int:
         """Hash the clone, unless the file that it was made from was hashed before; its bytes."""
-        audit, promised = filling.audit, filling.audit.promised
-        if promised is not None:
-            known = self._verified.digest(source.fingerprint, promised.algorithm).value_or(None)
+        audit, expected = filling.audit, filling.audit.expected_digest
+        if expected is not None:
+            known = self._verified.digest(source.fingerprint, expected.algorithm).value_or(None)
             if known is None or not source.is_unchanged:
                 size = filling.read_back()
                 if (digest := audit.digest) is not None and source.is_unchanged and _is_settled(source.fingerprint):
@@ -302,14 +309,14 @@ class Transfer:
 
 
 def _checked(work: Work) -> Result[Landing | None, Refusal]:
-    """The target's state, and whether a file can be what the work wants; see `standing`."""
+    """The target's state, and whether a file can be what the work wants; see `check_target`."""
     if work.size is not None:
         told = "a file gets no other size than its image's; targets that are clones can: rbd:POOL/IMAGE, cinder:NAME"
         return Failure(Unsupported(told))
-    return standing(work)
+    return check_target(work)
 
 
-def _copy(source: FileSource, filling: Filling) -> int:
+def _copy(source: FileSource, filling: FileWriter) -> int:
     if filling.audit.is_hashing:
         return filling.stream()
     size = filling.copy(source)
@@ -317,7 +324,7 @@ def _copy(source: FileSource, filling: Filling) -> int:
     return size
 
 
-def _stream(new: NewFile, filling: Filling, *, keepable: bool) -> Result[int, Refusal]:
+def _stream(new: NewFile, filling: FileWriter, *, keepable: bool) -> Result[int, Refusal]:
     """Fill it from afar; what has come by the time it is cut off is kept, if it can be gone on with."""
     try:
         return Success(filling.stream())

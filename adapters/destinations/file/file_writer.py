@@ -14,10 +14,10 @@ from lading.adapters.stream.sparse import copy_extent, extents, write_sparsely
 from lading.domain.refusals import Mismatched
 from lading.ports.observer import Observer
 
-__all__ = ["Filling"]
+__all__ = ["FileWriter"]
 
 
-class Filling:
+class FileWriter:
     """Fills the file at a descriptor, in one of several ways, and audits what is in it."""
 
     def __init__(

@@ -6,10 +6,10 @@ from returns.result import Failure, Result, Success
 
 from lading.domain.refusals import Refusal, TargetFailed
 
-__all__ = ["room_for"]
+__all__ = ["check_free_space"]
 
 
-def room_for(size: int | None, target: str, *, freed: int = 0) -> Result[None, Refusal]:
+def check_free_space(size: int | None, target: str, *, freed: int = 0) -> Result[None, Refusal]:
     """Whether so many bytes fit where the target is; as far as can be seen, for quotas are not. Raises OSError.
 
     `freed`: bytes that will be free by then.

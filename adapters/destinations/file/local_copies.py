@@ -17,14 +17,14 @@ from lading.ports.failures import StoreUnavailable
 from lading.ports.image import Image
 from lading.ports.journal import Journal, Verb
 
-__all__ = ["Siblings"]
+__all__ = ["LocalCopies"]
 
 _log = logging.getLogger(__name__)
 _MOST: Final = 1000
 """Associations that are looked at: a guest has written to most of those that are in use."""
 
 
-class Siblings:
+class LocalCopies:
     """Finds, among what was fetched, a file that still is the very image."""
 
     def __init__(self, associations: AssociationStore, journal: Journal) -> None:
@@ -36,7 +36,7 @@ class Siblings:
 
         By id and digest: ids may be given again to other images (OSSN-0075).
         """
-        if work.image is None or work.image.promised is None:
+        if work.image is None or work.image.expected_digest is None:
             return None
         try:
             for target, file, is_recorded in self._known(work.image):
@@ -82,4 +82,4 @@ def _is_still(file: Fingerprint, found: Fingerprint, *, is_recorded: bool) -> bo
 
 
 def _is_same(one: Image | None, other: Image | None) -> bool:
-    return one is not None and other is not None and (one.id, one.promised) == (other.id, other.promised)
+    return one is not None and other is not None and (one.id, one.expected_digest) == (other.id, other.expected_digest)

@@ -13,7 +13,7 @@ from lading.adapters.host.boot import boot_id
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import CHUNK
 from lading.adapters.stream.safe_open import fingerprint
-from lading.adapters.stream.sources import FROM_THE_START, Start
+from lading.adapters.stream.sources import FROM_START, ResumePoint
 from lading.domain.handler import Work
 from lading.domain.refusals import TargetOccupied
 from lading.ports.association import Fingerprint
@@ -213,7 +213,7 @@ def facts(work: Work, validator: str | None) -> dict[str, object]:
     }
 
 
-def start_from(work: Work, *, verify: bool) -> Start:
+def start_from(work: Work, *, verify: bool) -> ResumePoint:
     """From where the bytes that are kept for the target let a transfer go on; from 0 when they don't.
 
     They must be of the very image: by the digest that the whole is compared with in the end, or else by the word of the
@@ -221,7 +221,7 @@ def start_from(work: Work, *, verify: bool) -> Start:
     """
     known = work.intent.notes.get("part") if work.intent else None
     if not isinstance(known, Mapping) or work.image is None:
-        return FROM_THE_START
+        return FROM_START
     now = facts(work, None)
     is_same = all(known.get(key) == now[key] for key in ("image", "promised"))
     is_same_origin = known.get("location") == now["location"]
@@ -230,11 +230,11 @@ def start_from(work: Work, *, verify: bool) -> Start:
     is_same_boot = now["boot"] is not None and known.get("boot") == now["boot"]
     is_same_here = is_strong(validator) and is_same_boot
     if not is_same or not (is_vouched_for or is_same_here):
-        return FROM_THE_START
+        return FROM_START
     try:
         descriptor = open_part(work.target, work.intent.notes if work.intent else {})
     except OSError:
-        return FROM_THE_START
+        return FROM_START
     try:
         offset = kept_bytes(descriptor)
     finally:
@@ -242,7 +242,7 @@ def start_from(work: Work, *, verify: bool) -> Start:
     if work.image.size is not None:
         # Something is left to ask for, so that the origin tells whether it still has the same.
         offset = min(offset, max(work.image.size - 1, 0) // CHUNK * CHUNK)
-    return Start(offset, validator if isinstance(validator, str) else None)
+    return ResumePoint(offset, validator if isinstance(validator, str) else None)
 
 
 def is_strong(validator: object) -> bool:
@@ -251,5 +251,5 @@ def is_strong(validator: object) -> bool:
 
 
 def _promised(work: Work) -> str | None:
-    promised = work.image.promised if work.image else None
+    promised = work.image.expected_digest if work.image else None
     return str(promised) if promised else None

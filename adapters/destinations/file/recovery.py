@@ -15,7 +15,7 @@ from lading.adapters.destinations.file.relocation import changed, landing_at
 from lading.adapters.destinations.file.target_state import folder_conflict, status_of
 from lading.adapters.stream.errors import answering, flush_folder
 from lading.adapters.stream.safe_open import fingerprint, folder_identity
-from lading.domain.handler import Kept, Landing, Work
+from lading.domain.handler import Landing, PartialData, Work
 from lading.domain.refusals import Refusal, TargetFailed, Unsupported
 from lading.ports.association import Fingerprint
 from lading.ports.journal import Intent, Verb
@@ -23,16 +23,16 @@ from lading.ports.journal import Intent, Verb
 __all__ = ["recover"]
 
 
-def recover(work: Work, *, keep: bool, verify: bool) -> Result[Landing | Kept, Refusal]:
-    """What became of the fetch or move that `work.intent` is about; see `Recoverable`."""
+def recover(work: Work, *, keep: bool, verify: bool) -> Result[Landing | PartialData, Refusal]:
+    """What became of the fetch or move that `work.intent` is about; see `SupportsRecovery`."""
     intent = work.intent
     if intent is None or intent.verb is Verb.REMOVE:
         return Failure(Unsupported("nothing says what was begun"))
     if not intent.notes:
         # Nothing is changed before something is noted: the target may even be one that no file can have.
-        return Success(Kept())
+        return Success(PartialData())
 
-    def find_out() -> Result[Landing | Kept, Refusal]:
+    def find_out() -> Result[Landing | PartialData, Refusal]:
         if (elsewhere := _elsewhere(intent)) is not None:
             return Failure(elsewhere)
         if intent.verb is Verb.MOVE:
@@ -51,7 +51,7 @@ def _elsewhere(intent: Intent) -> TargetFailed | None:
     return conflict
 
 
-def _of_fetch(work: Work, intent: Intent, *, keep: bool, verify: bool) -> Landing | Kept:
+def _of_fetch(work: Work, intent: Intent, *, keep: bool, verify: bool) -> Landing | PartialData:
     noted = noted_landing(intent.notes)
     if noted is not None and (file := _noted_at(intent.target, noted[1])) is not None:
         # It had appeared at the target, and so was whole; that its name reached the disk, nobody knows.
@@ -59,19 +59,19 @@ def _of_fetch(work: Work, intent: Intent, *, keep: bool, verify: bool) -> Landin
         flush_folder(intent.target)
         return replace(noted[0], fingerprint=file, folder=folder_identity(os.path.dirname(intent.target)))
     if keep and (kept := start_from(work, verify=verify).offset):
-        return Kept(kept)
+        return PartialData(kept)
     _drop(intent.target, intent)
-    return Kept()
+    return PartialData()
 
 
-def _of_move(intent: Intent) -> Landing | Kept:
+def _of_move(intent: Intent) -> Landing | PartialData:
     source, destination = intent.target, intent.destination or ""
     moving, copied = noted_file(intent.notes, "moving"), noted_file(intent.notes, "copied")
     arrived = copied or moving
     file = _noted_at(destination, arrived) if arrived is not None else None
     _drop(destination, intent)
     if moving is None or file is None:
-        return Kept()
+        return PartialData()
     flush_folder(destination)
     if _noted_at(source, moving) is not None:
         if copied and is_in_use(source):

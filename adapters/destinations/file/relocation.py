@@ -8,14 +8,14 @@ from contextlib import closing
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.destinations.file.file_writer import Filling
+from lading.adapters.destinations.file.file_writer import FileWriter
 from lading.adapters.destinations.file.new_file import NewFile
 from lading.adapters.destinations.file.no_replace import rename_no_replace, require_no_replace
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.target_state import (
+    conflict,
     is_intact,
     not_absolute,
-    objection,
     reserved,
     status_of,
     use_of,
@@ -37,7 +37,7 @@ def remove(work: Work) -> Result[None, Refusal]:
     """Remove the file at the target; that there is none is a success."""
 
     def unlink() -> Result[None, Refusal]:
-        if (why_not := objection(work) or use_of(work)) is not None:
+        if (why_not := conflict(work) or use_of(work)) is not None:
             return Failure(why_not)
         try:
             os.unlink(work.target)
@@ -59,7 +59,7 @@ def move(work: Work, destination: str, notes: Notes) -> Result[Landing, Refusal]
     """Move the file at the target to `destination`, to another file system too; nothing there is overwritten."""
 
     def relocate() -> Result[Landing, Refusal]:
-        if (why_not := objection(work)) is not None:
+        if (why_not := conflict(work)) is not None:
             return Failure(why_not)
         if not os.path.isabs(destination):
             return Failure(not_absolute(destination))
@@ -117,7 +117,7 @@ def _copy_away(work: Work, destination: str, notes: Notes) -> Result[Fingerprint
             closing(FileSource(descriptor)) as source,
             NewFile(destination, mode=mode, announce=notes.announce if notes.are_kept else None) as new,
         ):
-            Filling(source, new.descriptor, Audit.none(), work.observer).copy(source)
+            FileWriter(source, new.descriptor, Audit.none(), work.observer).copy(source)
             status = os.fstat(descriptor)
             with contextlib.suppress(PermissionError):  # only root gives files away
                 os.fchown(new.descriptor, status.st_uid, status.st_gid)

@@ -15,13 +15,13 @@ from lading.domain.refusals import Refusal, TargetFailed, TargetInUse, TargetOcc
 from lading.ports.association import Association, Fingerprint, Folder
 
 __all__ = [
+    "check_target",
+    "conflict",
     "folder_conflict",
     "is_intact",
     "mount_conflict",
     "not_absolute",
-    "objection",
     "reserved",
-    "standing",
     "status_of",
     "use_of",
 ]
@@ -81,7 +81,7 @@ def reserved(target: str) -> TargetFailed | None:
     return TargetFailed(f"{target} has a name that lading gives to what is not whole yet; choose another name")
 
 
-def objection(work: Work) -> TargetOccupied | TargetFailed | Unsupported | None:
+def conflict(work: Work) -> TargetOccupied | TargetFailed | Unsupported | None:
     """Why what is at the target is not to be removed or moved: it isn't the file that was put there.
 
     Its bytes may have changed, as a running guest's disk does. Raises OSError.
@@ -114,7 +114,7 @@ def _elsewhere(work: Work) -> TargetFailed | None:
     return None if work.association is None or work.force else mount_conflict(work.association)
 
 
-def standing(work: Work) -> Result[Landing | None, Refusal]:
+def check_target(work: Work) -> Result[Landing | None, Refusal]:
     """None when the target is free to be written; a Landing when the image is there already, intact; else a refusal.
 
     Nothing is overwritten without `force`, and even then only a file: no folder, no device.
@@ -169,7 +169,7 @@ def _as_recorded(work: Work, status: os.stat_result) -> Result[Landing | None, R
         return Failure(TargetOccupied(f"{work.target} exists and is not lading's; only force replaces it"))
     if not is_intact(recorded, _fingerprint_of(work.target)):
         return Failure(TargetOccupied(f"{work.target} was changed since it was fetched; only force replaces it"))
-    if not recorded.holds(work.image):
+    if not recorded.is_for(work.image):
         held = recorded.image.id if recorded.image else "another image"
         return Failure(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
     return Success(Landing.already(recorded))

@@ -5,7 +5,7 @@ from contextlib import closing
 
 from returns.result import Failure, Result
 
-from lading.adapters.destinations.file.target_state import objection, status_of
+from lading.adapters.destinations.file.target_state import conflict, status_of
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.errors import answering
@@ -25,7 +25,7 @@ def verify(work: Work, *, inspect: bool) -> Result[Landing, Refusal]:
         return Failure(Unsupported("nothing says what was put there"))
 
     def look() -> Result[Landing, Refusal]:
-        if (why_not := objection(work)) is not None:
+        if (why_not := conflict(work)) is not None:
             # Beneath a mount point where nothing is mounted, nothing has changed.
             return Failure(why_not if isinstance(why_not, TargetFailed) else Mismatched(why_not.reason))
         if status_of(work.target) is None:

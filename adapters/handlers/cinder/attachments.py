@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple
 
 from lading.adapters.handlers.cinder.api import Attachment, Busy, Cinder, Fault, Volume, quietly
-from lading.adapters.handlers.cinder.connector import Bricks, Device, is_userland, userland_name
+from lading.adapters.handlers.cinder.connector import Device, HostConnector, is_userland, userland_name
 from lading.adapters.handlers.cinder.names import (
     DEVICE,
     HOST,
@@ -21,7 +21,7 @@ from lading.adapters.handlers.cinder.names import (
 from lading.adapters.handlers.settings import CinderHandlerSettings
 from lading.domain.refusals import TargetFailed, Unavailable
 
-__all__ = ["Attaching", "Held"]
+__all__ = ["Attachments", "Held"]
 
 _PATIENCE: Final = 10.0
 """Seconds for which another process of this host is given time to attach a volume of lading's."""
@@ -36,13 +36,13 @@ class Held(NamedTuple):
     """A path, or what QEMU calls it."""
 
 
-class Attaching:
+class Attachments:
     """Attaches, and undoes what it attached whatever happens. Raises Fault; Busy where a volume can't be attached."""
 
     def __init__(self, cinder: Cinder, settings: CinderHandlerSettings) -> None:
         self.host = this_host(settings.host)
         self._cinder = cinder
-        self._bricks = Bricks(settings)
+        self._bricks = HostConnector(settings)
 
     # To read
 

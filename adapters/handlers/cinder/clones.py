@@ -10,12 +10,12 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.destinations.file.destination import Rules
 from lading.adapters.handlers.cinder.api import GIBIBYTE, Busy, Cinder, Fault, Volume, answering
-from lading.adapters.handlers.cinder.attachments import Attaching, Held
+from lading.adapters.handlers.cinder.attachments import Attachments, Held
 from lading.adapters.handlers.cinder.names import DEVICE, HOST, PART, TARGET, is_volume_target, volume_of, volume_target
 from lading.adapters.handlers.cinder.source import check
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.stream.sources import StreamSource
-from lading.domain.handler import Kept, Landing, Report, State, Work
+from lading.domain.handler import Landing, PartialData, Report, State, Work
 from lading.domain.refusals import Mismatched, Refusal, TargetFailed, TargetOccupied, Unsupported
 from lading.ports.association import Association
 from lading.ports.failures import CatalogUnavailable
@@ -43,7 +43,7 @@ class Clones:
     Cinder lets several volumes have one name: which is which the notes tell, and the association, by its id.
     """
 
-    def __init__(self, cinder: Cinder, attaching: Attaching, setup: HandlerSetup) -> None:
+    def __init__(self, cinder: Cinder, attaching: Attachments, setup: HandlerSetup) -> None:
         self._cinder, self._attaching, self._setup = cinder, attaching, setup
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
@@ -56,14 +56,14 @@ class Clones:
 
         return self._if_cloneable(work).bind(lambda name: answering(lambda: fetch(name)))
 
-    def foresee(self, work: Work) -> Result[str, Refusal]:
-        def foresee(name: str) -> str:
+    def preview(self, work: Work) -> Result[str, Refusal]:
+        def preview(name: str) -> str:
             found = self._look(work, name)
             if isinstance(found, Landing):
                 return "is there already"
             return f"clones volume {found.source.id} to one of {found.size} GiB, and attaches that"
 
-        return self._if_cloneable(work).bind(lambda name: answering(lambda: foresee(name)))
+        return self._if_cloneable(work).bind(lambda name: answering(lambda: preview(name)))
 
     def remove(self, work: Work) -> Result[None, Refusal]:
         def remove(name: str) -> None:
@@ -88,15 +88,15 @@ class Clones:
             lambda name: volume_target(destination).bind(lambda new: answering(lambda: move(name, new)))
         )
 
-    def recover(self, work: Work) -> Result[Landing | Kept, Refusal]:
+    def recover(self, work: Work) -> Result[Landing | PartialData, Refusal]:
         """A clone is nothing to go on with: it is there, or it is made anew."""
         intent = work.intent
         if intent is None or intent.verb is Verb.REMOVE:
             return Failure(Unsupported("nothing says what was begun"))
         if not intent.notes:
-            return Success(Kept())  # nothing is changed before something is noted
+            return Success(PartialData())  # nothing is changed before something is noted
 
-        def recover(name: str) -> Landing | Kept:
+        def recover(name: str) -> Landing | PartialData:
             return self._of_fetch(intent, name) if intent.verb is Verb.FETCH else self._of_move(intent)
 
         return volume_target(work.target).bind(lambda name: answering(lambda: recover(name)))
@@ -297,13 +297,13 @@ class Clones:
         with self._attaching.looking(held) as device:
             return _value(self._setup.audit(image, StreamSource(device.open(0, size), size), work.observer))
 
-    def _of_fetch(self, intent: Intent, name: str) -> Landing | Kept:
+    def _of_fetch(self, intent: Intent, name: str) -> Landing | PartialData:
         noted = intent.notes
         identity, size, by, replaced = (noted.get(key) for key in ("clone", "size", "inspected_by", "replaced"))
         volume = self._cinder.volume(identity) if isinstance(identity, str) else None
         self._discard(intent.target, name)
         if volume is None or volume.name != name:
-            return Kept()
+            return PartialData()
         for each in replaced if isinstance(replaced, list) else ():
             if (old := self._cinder.volume(str(each))) is not None:
                 self._attaching.delete(old)
@@ -314,11 +314,11 @@ class Clones:
             inspected_by=by if isinstance(by, str) else None,
         )
 
-    def _of_move(self, intent: Intent) -> Landing | Kept:
+    def _of_move(self, intent: Intent) -> Landing | PartialData:
         moving = intent.notes.get("moving")
         volume = self._cinder.volume(moving) if isinstance(moving, str) else None
         new = volume_target(intent.destination or "").value_or(None)
-        return Landing(identity=volume.id) if volume is not None and volume.name == new else Kept()
+        return Landing(identity=volume.id) if volume is not None and volume.name == new else PartialData()
 
 
 def _objection(work: Work, rules: Rules) -> Refusal | None:
@@ -351,7 +351,7 @@ def _as_recorded(work: Work, there: Sequence[Volume]) -> Landing:
     if volume is None:
         told = f"{work.target} is another volume than the one that was fetched; only force replaces it"
         raise Fault(TargetOccupied(told))
-    if not recorded.holds(work.image):
+    if not recorded.is_for(work.image):
         held = recorded.image.id if recorded.image else "another image"
         raise Fault(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
     size = volume.size * GIBIBYTE

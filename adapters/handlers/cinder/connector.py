@@ -22,7 +22,7 @@ from lading.adapters.host.private_files import make_private
 from lading.domain.handler_calls import exception_reason
 from lading.domain.refusals import Unavailable, Unconfigured, Unsupported
 
-__all__ = ["Bricks", "Device", "is_userland", "userland_name"]
+__all__ = ["Device", "HostConnector", "is_userland", "userland_name"]
 
 _log = logging.getLogger(__name__)
 _RBD: Final = "rbd"
@@ -38,7 +38,7 @@ _READ: Final = 4 << 20
 class Device:
     """A volume as this host has it: a device with a path, or, in userland, something to read from."""
 
-    def __init__(self, bricks: "Bricks", info: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    def __init__(self, bricks: "HostConnector", info: Mapping[str, Any], found: Mapping[str, Any]) -> None:
         self._bricks, self._info, self._found = bricks, info, found
 
     @property
@@ -94,7 +94,7 @@ class _Reading:
             self._source.close()
 
 
-class Bricks:
+class HostConnector:
     """What os-brick does for lading. Raises Fault."""
 
     def __init__(self, settings: CinderHandlerSettings) -> None:

@@ -10,7 +10,7 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.config.settings import read_table
 from lading.adapters.handlers.cinder.api import Cinder
-from lading.adapters.handlers.cinder.attachments import Attaching
+from lading.adapters.handlers.cinder.attachments import Attachments
 from lading.adapters.handlers.cinder.clones import Clones
 from lading.adapters.handlers.cinder.names import is_volume_target
 from lading.adapters.handlers.cinder.source import Volumes
@@ -18,7 +18,7 @@ from lading.adapters.handlers.settings import CinderHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.openstack.cloud import connect_cloud
 from lading.domain.cost import Cost
-from lading.domain.handler import Kept, Landing, Report, Work
+from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.refusals import Refusal
 from lading.ports.association import Association
 from lading.ports.journal import Verb
@@ -54,7 +54,7 @@ class CinderHandler:
             connect or (lambda: connect_cloud(settings.cloud, "block-storage", extra="cinder", network=setup.network)),
             settings.timeout,
         )
-        attaching = Attaching(cinder, settings)
+        attaching = Attachments(cinder, settings)
         self._volumes = Volumes(cinder, attaching, setup)
         self._clones = Clones(cinder, attaching, setup)
 
@@ -81,17 +81,17 @@ class CinderHandler:
         if is_volume_target(work.target):
             return self._clones.fetch(work)
         work = _as_meant(work)
-        return self._transfer.land(work, "read", lambda start: self._volumes.open(work, start), once=True)
+        return self._transfer.land(work, "read", lambda start: self._volumes.open(work, start), single_flight=True)
 
-    def foresee(self, work: Work) -> Result[str, Refusal]:
+    def preview(self, work: Work) -> Result[str, Refusal]:
         if is_volume_target(work.target):
-            return self._clones.foresee(work)
+            return self._clones.preview(work)
         work = _as_meant(work)
-        return self._transfer.foresee(
+        return self._transfer.preview(
             work,
-            lambda _: self._volumes.foresee(work),
+            lambda _: self._volumes.preview(work),
             lambda size: f"attaches the volume and reads {size} bytes",
-            once=True,
+            single_flight=True,
         )
 
     def remove(self, work: Work) -> Result[None, Refusal]:
@@ -101,7 +101,7 @@ class CinderHandler:
         mover = self._clones if is_volume_target(work.target) else self._transfer
         return mover.move(work, destination)
 
-    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
         if is_volume_target(work.target):
             return self._clones.recover(work)
         found = self._transfer.recover(_as_meant(work), keep=keep)
@@ -110,7 +110,7 @@ class CinderHandler:
         swept = self._volumes.sweep(work)
         if isinstance(swept, Success):
             return found
-        if isinstance(found, Success) and found.unwrap() != Kept():
+        if isinstance(found, Success) and found.unwrap() != PartialData():
             _log.warning("%s: its volume may still be attached to this host: %s", work.target, swept.failure().reason)
             return found
         # It stays written down, to be seen to when Cinder can be asked.
@@ -126,6 +126,6 @@ class CinderHandler:
 def _as_meant(work: Work) -> Work:
     """Of an image that was registered where it lies the catalog may say that its size is 0, and give no digest."""
     image = work.image
-    if image is None or image.size != 0 or image.promised is not None:
+    if image is None or image.size != 0 or image.expected_digest is not None:
         return work
     return replace(work, image=replace(image, size=None))

@@ -8,11 +8,11 @@ from returns.result import Failure, Result, Success
 from typing_extensions import override
 
 from lading.adapters.handlers.cinder.api import GIBIBYTE, Busy, Cinder, Fault, Volume, answering, quietly
-from lading.adapters.handlers.cinder.attachments import Attaching
+from lading.adapters.handlers.cinder.attachments import Attachments
 from lading.adapters.handlers.cinder.connector import Device
 from lading.adapters.handlers.cinder.names import HOST, READER, READS, is_left_over, reader, volume_of
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.stream.sources import Start, StreamSource
+from lading.adapters.stream.sources import ResumePoint, StreamSource
 from lading.domain.handler import Work
 from lading.domain.refusals import Refusal, Unavailable, Unsupported
 
@@ -39,16 +39,16 @@ class VolumeSource(StreamSource):
 class Volumes:
     """The volumes of images, to be read."""
 
-    def __init__(self, cinder: Cinder, attaching: Attaching, setup: HandlerSetup) -> None:
+    def __init__(self, cinder: Cinder, attaching: Attachments, setup: HandlerSetup) -> None:
         self._cinder, self._attaching, self._setup = cinder, attaching, setup
 
-    def open(self, work: Work, start: Start) -> Result[StreamSource, Refusal]:
+    def open(self, work: Work, start: ResumePoint) -> Result[StreamSource, Refusal]:
         """Attach it, and read on from the start."""
         return self._named(work).bind(
             lambda volume_id: answering(lambda: self._opened(work, self._rested(volume_id), start))
         )
 
-    def foresee(self, work: Work) -> Result[StreamSource, Refusal]:
+    def preview(self, work: Work) -> Result[StreamSource, Refusal]:
         """What `open` would give, as far as its size; nothing is attached."""
         return self._named(work).bind(
             lambda volume_id: answering(lambda: StreamSource(io.BytesIO(), _size(work, self._rested(volume_id))))
@@ -78,7 +78,7 @@ class Volumes:
             volume = check(self._cinder.settled(self._cinder.known(volume_id)))
         return volume
 
-    def _opened(self, work: Work, volume: Volume, start: Start) -> StreamSource:
+    def _opened(self, work: Work, volume: Volume, start: ResumePoint) -> StreamSource:
         size = _size(work, volume)
         self._note(work, "")  # before anything is attached, or cloned to be
         with ExitStack() as until_opened:

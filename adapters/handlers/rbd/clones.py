@@ -10,12 +10,12 @@ from returns.result import Failure, Result, Success
 from lading.adapters.handlers.rbd import pool_images
 from lading.adapters.handlers.rbd.moving import of_move, relocate
 from lading.adapters.handlers.rbd.names import pool_target, snapshot_of
-from lading.adapters.handlers.rbd.parents import Parent, objection, parent_of
+from lading.adapters.handlers.rbd.parents import Parent, conflict, parent_of
 from lading.adapters.handlers.rbd.site import Site, another, at, in_the_way, is_another
 from lading.adapters.handlers.rbd.source import RbdSource
 from lading.adapters.handlers.settings import RbdHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.domain.handler import Kept, Landing, Report, State, Work
+from lading.domain.handler import Landing, PartialData, Report, State, Work
 from lading.domain.refusals import Mismatched, Refusal, TargetFailed, TargetOccupied, Unsupported
 from lading.ports.journal import Intent, Verb
 
@@ -44,7 +44,7 @@ class Clones:
 
         return self._if_cloneable(work, fetch)
 
-    def foresee(self, work: Work) -> Result[str, Refusal]:
+    def preview(self, work: Work) -> Result[str, Refusal]:
         def tell(found: Landing | Parent) -> str:
             if isinstance(found, Landing):
                 return "is there already"
@@ -71,20 +71,20 @@ class Clones:
 
         return at(self._settings, work.target, move)
 
-    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
         """A clone is nothing to go on with: it is there, or it is made anew."""
         intent = work.intent
         if intent is None or intent.verb is Verb.REMOVE:
             return Failure(Unsupported("nothing says what was begun"))
         if not intent.notes:
-            return Success(Kept())  # nothing is changed before something is noted
+            return Success(PartialData())  # nothing is changed before something is noted
 
-        def recover(site: Site) -> Result[Landing | Kept, Refusal]:
+        def recover(site: Site) -> Result[Landing | PartialData, Refusal]:
             if intent.verb is Verb.FETCH:
                 return Success(_of_fetch(site, intent))
             return pool_target(intent.destination or "").bind(lambda there: of_move(site, there, intent))
 
-        return at(self._settings, work.target, recover, absent=Success(Kept()))
+        return at(self._settings, work.target, recover, absent=Success(PartialData()))
 
     def verify(self, work: Work) -> Result[Landing, Refusal]:
         """Compare its bytes, as many as the image has, with the catalog's digest: cloning has not read them."""
@@ -121,12 +121,12 @@ class Clones:
         return at(self._settings, work.target, look, absent=Success(Report(State.MISSING)))
 
     def _if_cloneable(self, work: Work, act: Callable[[Site], Result[_Done, Refusal]]) -> Result[_Done, Refusal]:
-        why_not = objection(work, self._setup.transfer.rules)
+        why_not = conflict(work, self._setup.transfer.rules)
         return at(self._settings, work.target, act) if why_not is None else Failure(why_not)
 
     def _look(self, work: Work, site: Site) -> Result[Landing | Parent, Refusal]:
         """What is at the target already, if it is the image; else what can be cloned there."""
-        assert work.location is not None  # noqa: S101 - `objection` has seen to it
+        assert work.location is not None  # noqa: S101 - `conflict` has seen to it
         there = pool_images.identity(site.ioctx, site.where)
         if there is not None and not work.force:
             return self._as_recorded(work, site, there)
@@ -139,7 +139,7 @@ class Clones:
         if recorded.identity != there:
             told = f"{work.target} is another image than the one that was fetched; only force replaces it"
             return Failure(TargetOccupied(told))
-        if not recorded.holds(work.image):
+        if not recorded.is_for(work.image):
             held = recorded.image.id if recorded.image else "another image"
             return Failure(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
         with site.cluster.image(site.where) as image:
@@ -181,7 +181,7 @@ class Clones:
         }
 
         def appear() -> Result[Landing, Refusal]:
-            if replaced is not None and not pool_images.set_aside(site.ioctx, site.where):
+            if replaced is not None and not pool_images.move_to_trash(site.ioctx, site.where):
                 return Failure(TargetFailed(f"{work.target} is in use and can't be replaced"))
             if not pool_images.rename(site.ioctx, site.where.part, site.where):
                 return Failure(TargetOccupied(f"{work.target} exists; nothing is overwritten unasked"))
@@ -192,7 +192,7 @@ class Clones:
         return self._setup.note(work, notes).bind(lambda _: appear())
 
 
-def _of_fetch(site: Site, intent: Intent) -> Landing | Kept:
+def _of_fetch(site: Site, intent: Intent) -> Landing | PartialData:
     noted, found = intent.notes, pool_images.identity(site.ioctx, site.where)
     replaced = noted.get("replaced")
     # That it is noted says that there was none before: an earlier version noted the clone only.
@@ -209,5 +209,5 @@ def _of_fetch(site: Site, intent: Intent) -> Landing | Kept:
             inspected_by=by if isinstance(by, str) else None,
         )
     if isinstance(replaced, str) and found is None:
-        pool_images.take_back(site.ioctx, replaced, site.where)
-    return Kept()
+        pool_images.restore(site.ioctx, replaced, site.where)
+    return PartialData()

@@ -14,9 +14,9 @@ from lading.adapters.handlers.rbd.names import PoolImage, Snapshot, is_pool_targ
 from lading.adapters.handlers.rbd.source import RbdSource
 from lading.adapters.handlers.settings import RbdHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
-from lading.adapters.stream.sources import Start
+from lading.adapters.stream.sources import ResumePoint
 from lading.domain.cost import Cost
-from lading.domain.handler import Kept, Landing, Report, Work
+from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.refusals import Refusal, Unsupported
 
 __all__ = ["RbdHandler"]
@@ -52,17 +52,17 @@ class RbdHandler:
         if is_pool_target(work.target):
             return self._clones.fetch(work)
         work = _as_meant(work)
-        return self._transfer.land(work, "export", lambda start: self._open(work, start), once=True)
+        return self._transfer.land(work, "export", lambda start: self._open(work, start), single_flight=True)
 
-    def foresee(self, work: Work) -> Result[str, Refusal]:
+    def preview(self, work: Work) -> Result[str, Refusal]:
         if is_pool_target(work.target):
-            return self._clones.foresee(work)
+            return self._clones.preview(work)
         work = _as_meant(work)
-        return self._transfer.foresee(
+        return self._transfer.preview(
             work,
             lambda start: self._open(work, start),
             lambda size: f"exports what is allocated of {size} bytes",
-            once=True,
+            single_flight=True,
         )
 
     def remove(self, work: Work) -> Result[None, Refusal]:
@@ -72,7 +72,7 @@ class RbdHandler:
         mover = self._clones if is_pool_target(work.target) else self._transfer
         return mover.move(work, destination)
 
-    def recover(self, work: Work, *, keep: bool) -> Result[Landing | Kept, Refusal]:
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
         finder = self._clones if is_pool_target(work.target) else self._transfer
         return finder.recover(_as_meant(work), keep=keep)
 
@@ -82,14 +82,14 @@ class RbdHandler:
     def report(self, work: Work) -> Result[Report, Refusal]:
         return self._clones.report(work)
 
-    def _open(self, work: Work, start: Start) -> Result[RbdSource, Refusal]:
+    def _open(self, work: Work, start: ResumePoint) -> Result[RbdSource, Refusal]:
         if work.location is None:
             return Failure(Unsupported("needs a location"))
         return snapshot_of(work.location).bind(
             lambda snapshot: answering(self._settings, lambda: self._opened(snapshot, start))
         )
 
-    def _opened(self, snapshot: Snapshot, start: Start) -> Result[RbdSource, Refusal]:
+    def _opened(self, snapshot: Snapshot, start: ResumePoint) -> Result[RbdSource, Refusal]:
         with ExitStack() as until_opened:
             held = until_opened.enter_context(ExitStack())
             cluster = held.enter_context(connected(self._settings))
@@ -104,6 +104,6 @@ class RbdHandler:
 def _as_meant(work: Work) -> Work:
     """Nova registers its snapshots with a size of 0 and no digest: their size is what they turn out to have."""
     image = work.image
-    if image is None or image.size != 0 or image.promised is not None:
+    if image is None or image.size != 0 or image.expected_digest is not None:
         return work
     return replace(work, image=replace(image, size=None))

@@ -9,7 +9,7 @@ from lading.adapters.handlers.rbd.cluster import Absent
 from lading.adapters.handlers.rbd.names import PoolImage
 from lading.adapters.handlers.rbd.site import Site, another, in_the_way, is_another, taken
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.domain.handler import Kept, Landing, Work
+from lading.domain.handler import Landing, PartialData, Work
 from lading.domain.refusals import Refusal, TargetFailed
 from lading.ports.journal import Intent
 
@@ -69,7 +69,7 @@ def _renamed(site: Site, there: PoolImage, identity: str) -> Result[Landing, Ref
     return Success(Landing(identity=identity))
 
 
-def of_move(site: Site, there: PoolImage, intent: Intent) -> Result[Landing | Kept, Refusal]:
+def of_move(site: Site, there: PoolImage, intent: Intent) -> Result[Landing | PartialData, Refusal]:
     """Whether it has arrived, as the notes tell it by its id; then what it was copied from goes, else the copy."""
     moving, copied = intent.notes.get("moving"), intent.notes.get("copied")
     try:
@@ -78,9 +78,9 @@ def of_move(site: Site, there: PoolImage, intent: Intent) -> Result[Landing | Ke
             if "part" in intent.notes:
                 pool_images.discard(ioctx, there.part)
     except Absent:
-        return Success(Kept())
+        return Success(PartialData())
     if found is None or found != (copied or moving):
-        return Success(Kept())
+        return Success(PartialData())
     here = pool_images.identity(site.ioctx, site.where)
     left: Result[None, Refusal] = Success(None)
     if here is None:

@@ -14,7 +14,7 @@ from lading.adapters.handlers.setup import HandlerSetup
 from lading.domain.handler import Work
 from lading.domain.refusals import Mismatched, Refusal, Unsupported
 
-__all__ = ["Parent", "objection", "parent_of"]
+__all__ = ["Parent", "conflict", "parent_of"]
 
 
 class Parent(NamedTuple):
@@ -25,7 +25,7 @@ class Parent(NamedTuple):
     inspected_by: str | None
 
 
-def objection(work: Work, rules: Rules) -> Refusal | None:
+def conflict(work: Work, rules: Rules) -> Refusal | None:
     """Why nothing is cloned, as far as can be told without the cluster."""
     if work.location is None:
         return Unsupported("needs a location")

@@ -21,9 +21,9 @@ __all__ = [
     "errors",
     "forget",
     "identity",
+    "move_to_trash",
     "rename",
-    "set_aside",
-    "take_back",
+    "restore",
     "watchers",
 ]
 
@@ -95,7 +95,7 @@ def delete(ioctx: Any, where: PoolImage) -> Result[None, Refusal]:  # noqa: ANN4
     except rbd.ImageNotFound:
         return Success(None)
     except (rbd.ImageBusy, rbd.ImageHasSnapshots):
-        if not set_aside(ioctx, where):
+        if not move_to_trash(ioctx, where):
             return Failure(TargetFailed(f"{where} is in use and can't be removed"))
         _log.warning("%s is in use or has snapshots: it is in the pool's trash, until `rbd trash purge`", where)
     return Success(None)
@@ -109,7 +109,7 @@ def discard(ioctx: Any, where: PoolImage) -> None:  # noqa: ANN401
         rbd.RBD().remove(ioctx, where.name)
 
 
-def set_aside(ioctx: Any, where: PoolImage) -> bool:  # noqa: ANN401
+def move_to_trash(ioctx: Any, where: PoolImage) -> bool:  # noqa: ANN401
     """Put it into the pool's trash, out of the way; False when that can't be done while it is in use."""
     import rbd  # noqa: PLC0415
 
@@ -131,7 +131,7 @@ def forget(ioctx: Any, replaced: str) -> None:  # noqa: ANN401
             _log.warning("the replaced image %s is in use or has snapshots: it stays in the pool's trash", replaced)
 
 
-def take_back(ioctx: Any, replaced: str, where: PoolImage) -> None:  # noqa: ANN401
+def restore(ioctx: Any, replaced: str, where: PoolImage) -> None:  # noqa: ANN401
     """Get it out of the trash again, under its name."""
     import rbd  # noqa: PLC0415
 

@@ -51,7 +51,7 @@ class RbdSource:
         self.validator = f'"{identity}@{numbers[0]}"' if numbers else None
 
     @property
-    def needs(self) -> int | None:
+    def required_space(self) -> int | None:
         """As many as the objects that there are: only what has a map of them can tell at once."""
         return sum(length for _, length in self._objects(self.start, self.size)) if self._is_mapped else None
 

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from lading.adapters.sqlite.database import at_rest, code_of, unavailable
+from lading.adapters.sqlite.database import code_of, connections_closed, unavailable
 from lading.adapters.sqlite.salvage.salvaging import salvaged
 from lading.adapters.sqlite.schema import APPLICATION_ID, BUSY_SECONDS, MIGRATIONS, foreign, newer
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["set_aside"]
+__all__ = ["quarantine"]
 
 _BESIDE: Final = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database's file."""
@@ -23,7 +23,7 @@ _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqli
 """How SQLite refuses what is not, or no longer, a database. The last is for a format that it doesn't know."""
 
 
-def set_aside(path: Path) -> Path:
+def quarantine(path: Path) -> Path:
     """Rename the database, and what SQLite keeps beside it, to `<name>.corrupt-<UTC time>`, which is given back.
 
     Nothing is overwritten. Another process that has it open finds a new one in its place when it next looks, but what
@@ -36,7 +36,7 @@ def set_aside(path: Path) -> Path:
     path = Path(os.path.realpath(path))
     try:
         # Reading the file here gives up all locks that this process has on it, as soon as it is closed (fcntl(2)).
-        with _alone(path.parent) as folder, at_rest():
+        with _alone(path.parent) as folder, connections_closed():
             _refuse_others(path)
             if _is_whole(path):
                 raise StoreUnavailable(f"the database {path} is whole: there is nothing to rebuild")

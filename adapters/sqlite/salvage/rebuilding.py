@@ -12,7 +12,7 @@ from returns.result import safe
 
 from lading.adapters.sqlite.associations import FileAssociations, recording
 from lading.adapters.sqlite.database import Database
-from lading.adapters.sqlite.salvage.quarantine import set_aside
+from lading.adapters.sqlite.salvage.quarantine import quarantine
 from lading.adapters.sqlite.salvage.salvaging import salvaged
 from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
@@ -56,7 +56,7 @@ def rebuild(path: Path, prove: Prove) -> Rebuilt:
     Fails with StoreUnavailable, and nothing has changed, when the database is whole, another program's, of a newer
     version, or not to be renamed. When the new one can't be written, the failure says where the damaged one is.
     """
-    aside = set_aside(path)
+    aside = quarantine(path)
     try:
         return _restored(path, aside, prove)
     except StoreUnavailable as error:
