@@ -37,7 +37,7 @@ class HttpHandler(RemoteHandler):
             guard,
             first_byte_seconds=settings.first_byte_seconds,
         )
-        return cls(options, setup.transfer, connections=settings.connections)
+        return cls(options, setup.files, connections=settings.connections)
 
     def cost(self, target: str) -> Cost:
         return Cost.HTTP

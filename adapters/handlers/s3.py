@@ -15,7 +15,7 @@ from typing import Final, Self
 from urllib.parse import quote, urlsplit
 
 from lading.adapters.config.settings import read_table
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.remote import RemoteHandler
 from lading.adapters.handlers.settings import S3HandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
@@ -96,7 +96,7 @@ class S3Handler(RemoteHandler):
     def __init__(
         self,
         settings: S3HandlerSettings,
-        transfer: Transfer,
+        files: FileDestination,
         *,
         network: NetworkPolicy = DIRECT,
         first_wait: float = 0.5,
@@ -111,7 +111,7 @@ class S3Handler(RemoteHandler):
             guard,
             first_byte_seconds=settings.first_byte_seconds,
         )
-        super().__init__(options, transfer, connections=settings.connections, first_wait=first_wait)
+        super().__init__(options, files, connections=settings.connections, first_wait=first_wait)
         self._endpoint = settings.endpoint and settings.endpoint.rstrip("/")
         self._region = settings.region
         self._key = None
@@ -124,7 +124,7 @@ class S3Handler(RemoteHandler):
             if find_spec(package) is None:
                 raise PackageMissing(f"{package} is not installed: pip install 'lading[s3]'")
         settings = read_table(S3HandlerSettings, setup.settings, "handlers.s3")
-        return cls(settings, setup.transfer, network=setup.network_trusting(settings.ca_file, cls.name))
+        return cls(settings, setup.files, network=setup.network_trusting(settings.ca_file, cls.name))
 
     def cost(self, target: str) -> Cost:
         return Cost.STORAGE_NETWORK

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.formats.audit import Audit, Audited
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.pipeline import SourceBroken
@@ -39,15 +39,15 @@ class PackageMissing(LadingError, ModuleNotFoundError):
 class HandlerSetup:
     """`settings` is the handler's own table, `[handlers.NAME]`; `lading.adapters.config.settings.read_table` checks it.
 
-    Where the target is a file, the transfer takes notes, inspects and verifies. Where it is none, a handler does so
+    Where the target is a file, the files takes notes, inspects and verifies. Where it is none, a handler does so
     itself, with `note`, `inspect` and `audit`.
     """
 
     settings: Mapping[str, object] = field(repr=False)
-    transfer: Transfer
+    files: FileDestination
     catalog: ImageCatalog
     journal: Journal
-    """For notes on `Work.intent`, of handlers that don't leave that to the transfer."""
+    """For notes on `Work.intent`, of handlers that don't leave that to the files."""
     network: NetworkPolicy = DIRECT
     """How servers are reached and trusted: `[network]`, and the variables."""
 
@@ -104,4 +104,4 @@ class HandlerSetup:
             return audit.verdict(source.size or (image and image.size) or 0)
 
         with closing(source):
-            return Audit.of(image, verify=verify, inspect=self.transfer.rules.inspect).bind(look)
+            return Audit.of(image, verify=verify, inspect=self.files.rules.inspect).bind(look)

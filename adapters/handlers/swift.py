@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 from returns.result import Failure, Result, Success
 
 from lading.adapters.config.settings import read_table
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.remote import RemoteHandler
 from lading.adapters.handlers.settings import SwiftHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
@@ -90,7 +90,7 @@ class SwiftHandler(RemoteHandler):
     def __init__(
         self,
         settings: SwiftHandlerSettings,
-        transfer: Transfer,
+        files: FileDestination,
         *,
         network: NetworkPolicy = DIRECT,
         first_wait: float = 0.5,
@@ -98,7 +98,7 @@ class SwiftHandler(RemoteHandler):
         options = HttpOptions(
             settings.connect_seconds, settings.stall_seconds, network, first_byte_seconds=settings.first_byte_seconds
         )
-        super().__init__(options, transfer, connections=settings.connections, first_wait=first_wait)
+        super().__init__(options, files, connections=settings.connections, first_wait=first_wait)
         self._settings = settings
         self._hosts = frozenset(host.lower() for host in settings.hosts)
         self._lock = threading.Lock()
@@ -110,7 +110,7 @@ class SwiftHandler(RemoteHandler):
             if find_spec(module) is None:
                 raise PackageMissing(f"{package} is not installed: pip install 'lading[swift]'")
         settings = read_table(SwiftHandlerSettings, setup.settings, "handlers.swift")
-        return cls(settings, setup.transfer, network=setup.network_trusting(settings.ca_file, cls.name))
+        return cls(settings, setup.files, network=setup.network_trusting(settings.ca_file, cls.name))
 
     def cost(self, target: str) -> Cost:
         return Cost.STORAGE_NETWORK

@@ -10,7 +10,7 @@ from tests.rigs.rig import DATA, Bench
 
 from lading import Association, Image, Location, Scope, TargetOccupied, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -125,19 +125,19 @@ def test_a_work_that_names_no_target_is_refused(bench: Bench) -> None:
 
 
 def test_the_download_declines_locations_and_images_that_are_not_named(tmp_path: Path) -> None:
-    handler = DownloadHandler(MemoryCatalog(), Transfer(MemoryVerifiedFiles()))
+    handler = DownloadHandler(MemoryCatalog(), FileDestination(MemoryVerifiedFiles()))
     target = str(tmp_path / "vm")
     for work in (Work(target, Image("id"), Location("file:///noble.img")), Work(target)):
         assert handler.fetch(work).failure().scope is Scope.LOCATION
 
 
 def test_the_file_handler_with_no_folder_allowed_says_which_setting_to_add(tmp_path: Path) -> None:
-    handler = FileHandler([], Transfer(MemoryVerifiedFiles()))
+    handler = FileHandler([], FileDestination(MemoryVerifiedFiles()))
     refused = handler.fetch(Work(str(tmp_path / "vm"), Image("id"), Location("file:///noble.img"))).failure()
     assert refused.scope is Scope.HANDLER
     assert "[handlers.file] allowed_folders" in refused.reason
 
 
 def test_the_file_handler_carries_nothing_that_has_no_location(tmp_path: Path) -> None:
-    handler = FileHandler([tmp_path], Transfer(MemoryVerifiedFiles()))
+    handler = FileHandler([tmp_path], FileDestination(MemoryVerifiedFiles()))
     assert isinstance(handler.fetch(Work(str(tmp_path / "vm"), Image("id"))), Failure)

@@ -23,7 +23,7 @@ from tests.rigs.cinder import HOST, VolumeNames, connecting
 from tests.rigs.rig import DATA, IMAGE, Bench, Folder, setup_of
 
 from lading import Association, Digest, Location, Mismatched, Unavailable, Work
-from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.cinder.attachments import Attachments
 from lading.adapters.handlers.cinder.clones import Clones
 from lading.adapters.handlers.cinder.handler import CinderHandler
@@ -309,7 +309,7 @@ def test_a_quota_without_room_is_a_refusal_that_says_so(cinder_volume_bench: Ben
 
 
 def test_nothing_is_cloned_where_all_must_be_verified(cinder_volume_bench: Bench, storage_keystone: Keystone) -> None:
-    transfer = Transfer(MemoryVerifiedFiles(), Rules(allow_unverified=False))
+    transfer = FileDestination(MemoryVerifiedFiles(), Rules(allow_unverified=False))
     handler = CinderHandler(CinderHandlerSettings(host=HOST), setup_of(transfer), connecting(storage_keystone))
     assert isinstance(handler.fetch(cinder_volume_bench.work).failure(), Unsupported)
 
@@ -351,7 +351,7 @@ def killed(monkeypatch: pytest.MonkeyPatch, owner: type, verb: str, act: Callabl
 def test_a_clone_that_was_cut_off_is_recognised_or_gone(
     cinder_volume_bench: Bench,
     storage_keystone: Keystone,
-    transfer: Transfer,
+    transfer: FileDestination,
     volume_names: VolumeNames,
     monkeypatch: pytest.MonkeyPatch,
     owner: type | None,
@@ -375,7 +375,7 @@ def test_a_clone_that_was_cut_off_is_recognised_or_gone(
 
 
 def test_a_move_that_was_cut_off_is_recognised_or_did_not_happen(
-    cinder_volume_bench: Bench, storage_keystone: Keystone, transfer: Transfer, volume_names: VolumeNames
+    cinder_volume_bench: Bench, storage_keystone: Keystone, transfer: FileDestination, volume_names: VolumeNames
 ) -> None:
     journal = MemoryJournal()
     handler = CinderHandler(CinderHandlerSettings(host=HOST), setup_of(transfer, journal), connecting(storage_keystone))
@@ -394,7 +394,7 @@ def test_a_move_that_was_cut_off_is_recognised_or_did_not_happen(
 
 
 def test_a_cinder_that_is_stopped_or_silent_is_a_refusal_in_time(
-    start_cinder: StartCinder, start_keystone: StartKeystone, transfer: Transfer, folder: Folder
+    start_cinder: StartCinder, start_keystone: StartKeystone, transfer: FileDestination, folder: Folder
 ) -> None:
     keystone = start_keystone()
     cinder = start_cinder(keystone)

@@ -14,7 +14,7 @@ from tests.integration.services.keystone import CINDER, Keystone, User
 from tests.rigs.rig import DATA, IMAGE, Bench, Folder, setup_of
 
 from lading import Location, Work
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.cinder.handler import CinderHandler
 from lading.adapters.handlers.settings import CinderHandlerSettings
 
@@ -125,7 +125,7 @@ def volume_names(cinder: Cinder, storage_keystone: Keystone) -> Iterator[VolumeN
 
 
 @pytest.fixture
-def cinder_handler(cinder: Cinder, storage_keystone: Keystone, transfer: Transfer) -> CinderHandler:
+def cinder_handler(cinder: Cinder, storage_keystone: Keystone, transfer: FileDestination) -> CinderHandler:
     settings = CinderHandlerSettings(host=HOST, timeout=20)
     return CinderHandler(settings, setup_of(transfer), connecting(storage_keystone))
 

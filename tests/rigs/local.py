@@ -9,7 +9,7 @@ from tests.rigs.rig import DATA, IMAGE, Bench, Folder
 
 from lading import Location, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.handlers.http import HttpHandler
@@ -26,8 +26,8 @@ def folder(tmp_path: Path) -> Folder:
 
 
 @pytest.fixture
-def transfer() -> Transfer:
-    return Transfer(MemoryVerifiedFiles())
+def transfer() -> FileDestination:
+    return FileDestination(MemoryVerifiedFiles())
 
 
 @pytest.fixture
@@ -40,20 +40,20 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def file_bench(folder: Folder, transfer: Transfer, source: Path) -> Bench:
+def file_bench(folder: Folder, transfer: FileDestination, source: Path) -> Bench:
     work = Work(folder.target("1"), IMAGE, Location(f"file://{source}"))
     return Bench(FileHandler([source.parent], transfer), work, folder, source.unlink)
 
 
 @pytest.fixture
-def download_bench(folder: Folder, transfer: Transfer, source: Path) -> Bench:
+def download_bench(folder: Folder, transfer: FileDestination, source: Path) -> Bench:
     catalog = MemoryCatalog()
     catalog.add(IMAGE, data=str(source))
     return Bench(DownloadHandler(catalog, transfer), Work(folder.target("1"), IMAGE), folder, source.unlink)
 
 
 @pytest.fixture
-def http_bench(folder: Folder, transfer: Transfer, faults: Faults) -> Bench:
+def http_bench(folder: Folder, transfer: FileDestination, faults: Faults) -> Bench:
     work = Work(folder.target("1"), IMAGE, Location(faults.answer("/noble.img", Reply(DATA))))
 
     def lose() -> None:

@@ -9,7 +9,7 @@ from tests.integration.services.ceph import Ceph, CephError
 from tests.rigs.rig import DATA, IMAGE, Bench, Folder, setup_of
 
 from lading import Location, Work
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.rbd.handler import RbdHandler
 from lading.adapters.handlers.settings import RbdHandlerSettings
 
@@ -54,7 +54,7 @@ def pool(ceph: Ceph) -> Iterator[Pool]:
 
 
 @pytest.fixture
-def rbd_handler(ceph: Ceph, transfer: Transfer) -> RbdHandler:
+def rbd_handler(ceph: Ceph, transfer: FileDestination) -> RbdHandler:
     return RbdHandler(RbdHandlerSettings(ceph.conf, connect_timeout=3), setup_of(transfer))
 
 

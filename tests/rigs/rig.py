@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from lading import Digest, Handler, Image, Journal, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
 
@@ -93,6 +93,6 @@ class Bench:
     """Bytes that the target has then."""
 
 
-def setup_of(transfer: Transfer, journal: Journal | None = None) -> HandlerSetup:
+def setup_of(transfer: FileDestination, journal: Journal | None = None) -> HandlerSetup:
     """What a handler is built from that asks for no settings and no catalog."""
     return HandlerSetup({}, transfer, MemoryCatalog(), journal or MemoryJournal())

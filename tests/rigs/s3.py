@@ -7,7 +7,7 @@ from tests.integration.services.rgw import KEY, Rgw
 from tests.rigs.rig import DATA, IMAGE, Bench, Folder
 
 from lading import Location, Work
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.s3 import S3Handler
 from lading.adapters.handlers.settings import S3HandlerSettings
 
@@ -15,7 +15,7 @@ __all__ = ["s3_bench"]
 
 
 @pytest.fixture
-def s3_bench(folder: Folder, transfer: Transfer, rgw: Rgw) -> Bench:
+def s3_bench(folder: Folder, transfer: FileDestination, rgw: Rgw) -> Bench:
     bucket = rgw.bucket(f"bench-{uuid.uuid4()}")
     work = Work(folder.target("1"), IMAGE, Location(rgw.put(bucket, IMAGE.id, DATA)))
     settings = S3HandlerSettings(endpoint=rgw.url, access_key=KEY.access, secret_key=KEY.secret)

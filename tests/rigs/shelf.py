@@ -9,7 +9,7 @@ from tests.rigs.rig import DATA, IMAGE, Bench, Folder
 
 from lading import Location, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
 from lading_shelf import ShelfHandler
@@ -68,7 +68,7 @@ def shelf(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shelf_handler(shelf: Path, transfer: Transfer) -> ShelfHandler:
+def shelf_handler(shelf: Path, transfer: FileDestination) -> ShelfHandler:
     return ShelfHandler(HandlerSetup({"folder": str(shelf)}, transfer, MemoryCatalog(), MemoryJournal()))
 
 

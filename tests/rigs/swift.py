@@ -7,7 +7,7 @@ from tests.integration.services.rgw import Rgw
 from tests.rigs.rig import DATA, IMAGE, Bench, Folder
 
 from lading import Location, Work
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.settings import SwiftHandlerSettings
 from lading.adapters.handlers.swift import SwiftHandler
 
@@ -15,7 +15,7 @@ __all__ = ["swift_bench"]
 
 
 @pytest.fixture
-def swift_bench(folder: Folder, transfer: Transfer, rgw: Rgw) -> Bench:
+def swift_bench(folder: Folder, transfer: FileDestination, rgw: Rgw) -> Bench:
     container = rgw.bucket(f"bench-{uuid.uuid4()}")
     rgw.put(container, IMAGE.id, DATA)
     work = Work(folder.target("1"), IMAGE, Location(rgw.swift_location(container, IMAGE.id)))
