@@ -118,10 +118,10 @@ class TestLoadImageHandlers:
         self, install: Install, handlers: ImageHandlers, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         install(legacy=ScriptedHandler)
-        other = tmp_path / "site" / "other_porters-1.dist-info"
+        other = tmp_path / "site" / "other_handlers-1.dist-info"
         other.mkdir()
-        other.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: other-porters\nVersion: 1\n")
-        other.joinpath("entry_points.txt").write_text("[nova.virt.image.handlers]\nporter = elsewhere:legacy\n")
+        other.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: other-handlers\nVersion: 1\n")
+        other.joinpath("entry_points.txt").write_text("[nova.virt.image.handlers]\nlegacy = elsewhere:legacy\n")
         handlers.load_image_handlers("driver", ["legacy"])
         assert "has the name 'legacy' in nova.virt.image.handlers" in caplog.text
 
