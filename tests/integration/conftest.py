@@ -1,11 +1,13 @@
 """Real file systems, mounted for the tests, and the real command."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.disk.faulty import FaultyDisk
@@ -160,3 +162,21 @@ def benches(
         made.append(DiskRig(top, catalog, elsewhere, running, disk))
     made[0].add(faults.answer("/noble.img", Reply(DATA)))
     return made
+
+
+@pytest.fixture
+def noble(host: Path, lading: Lading) -> Path:
+    """A sparse disk in the catalog, under the name noble."""
+    path = host / "images" / "noble.img"
+    with path.open("wb") as disk:
+        disk.truncate(16 * MEBIBYTE)
+        disk.write(os.urandom(MEBIBYTE))
+    assert lading("catalog", "add", "images/noble.img").returncode == 0
+    return path
+
+
+def record(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one object that a command printed."""
+    (line,) = done.stdout.splitlines()
+    read: dict[str, Any] = json.loads(line)
+    return read
