@@ -1,4 +1,4 @@
-"""The Glance catalog against a server that is no Glance, or a bad one. The good ones are in tests/integration."""
+"""The Glance catalog against a server that is no Glance, or a bad one. test_glance.py has real ones."""
 
 import json
 from collections.abc import Iterator
@@ -11,11 +11,17 @@ from tests.faults import Faults, Reply, redirect
 
 from lading import CatalogUnavailable, Context, Image, ImageNotFound, Location
 from lading.adapters.catalogs.glance import GlanceCatalog
+from lading.adapters.openstack import cloud
 from lading.ports.context import ANONYMOUS
 
 # keystoneauth's connection pools are closed when they are collected, and not before.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 BY_NAME = "/v2/images?name=noble&sort=name%3Aasc%2Cid%3Aasc"
+
+
+@pytest.fixture(autouse=True)
+def _retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud, "_LONGEST_WAIT", 0.0)
 
 
 @pytest.fixture
