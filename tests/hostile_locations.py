@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from returns.result import Result
-from tests.faults import Faults
+from tests.faulty_server import FaultyServer
 
 from lading import Digest, Image, Landing, Location, Refusal, Work
 from lading.adapters.destinations.file.destination import FileDestination, Rules
@@ -50,7 +50,7 @@ class Network:
         self._really_look_up = socket.getaddrinfo
         self._really_connect = socket.socket.connect
 
-    def permit(self, server: Faults) -> None:
+    def permit(self, server: FaultyServer) -> None:
         self._permitted.add(("127.0.0.1", server.port))
 
     def look_up(self, host: str, port: int, **_: object) -> list[object]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.disk.faulty import FaultyDisk
+from tests.disk.faulty_disk import FaultyDisk
 from tests.disk.forking import Forks
 from tests.disk.rig import DATA, SCENES, DiskRig
-from tests.faults import Faults, Reply
+from tests.faulty_server import FaultyServer, Reply
 from tests.packages import needs
 
 MEBIBYTE = 1 << 20
@@ -146,7 +146,7 @@ def benches(
     faulty_disk: Callable[..., FaultyDisk],
     forks: Sequence[Forks],
     tmp_path: Path,
-    faults: Faults,
+    faulty_server: FaultyServer,
     request: pytest.FixtureRequest,
 ) -> Sequence[DiskRig]:
     """As many as run at a time, for the scene of that name."""
@@ -160,7 +160,7 @@ def benches(
         top, elsewhere = tmp_path / f"host-{number}", other and other / str(number)
         disk = faulty_disk(top, *([elsewhere] if elsewhere else []))
         made.append(DiskRig(top, catalog, elsewhere, running, disk))
-    made[0].add(faults.answer("/noble.img", Reply(DATA)))
+    made[0].add(faulty_server.answer("/noble.img", Reply(DATA)))
     return made
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from returns.result import Success
-from tests.faults import CUT, Faults, Reply, redirect
+from tests.faulty_server import CUT, FaultyServer, Reply, redirect
 from tests.hostile_locations import BYTES, LONG, NO_URL, PUBLIC, TRANSFER, Network, http
 
 from lading import Unavailable
@@ -23,16 +23,16 @@ def network() -> Network:
 
 
 @pytest.fixture
-def server() -> Iterator[Faults]:
+def server() -> Iterator[FaultyServer]:
     """The test's own. What is fetched can connect to it only where the test permits it."""
-    with Faults() as running:
+    with FaultyServer() as running:
         running.answer("/x", Reply(BYTES))
         yield running
 
 
 @pytest.fixture
-def other(server: Faults) -> Iterator[Faults]:
-    with Faults() as running:
+def other(server: FaultyServer) -> Iterator[FaultyServer]:
+    with FaultyServer() as running:
         yield running
 
 
@@ -50,14 +50,14 @@ def _nothing_is_left(target: Path) -> Iterator[None]:
     assert len(os.listdir("/dev/fd")) <= before
 
 
-def only(server: Faults, *ports: int) -> Guard:
+def only(server: FaultyServer, *ports: int) -> Guard:
     """Lets nothing through that isn't public but this server's address, and its port."""
     return Guard.of(["http", "https"], [server.port, *ports], [], ["127.0.0.1"])
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1", "017700000001", "localhost"])
 def test_these_ways_of_writing_do_lead_to_loopback_where_it_is_allowed(
-    network: Network, server: Faults, target: Path, host: str
+    network: Network, server: FaultyServer, target: Path, host: str
 ) -> None:
     network.permit(server)
     assert isinstance(network.fetch(http(only(server)), target, server.url("/x", host=host)), Success)
@@ -65,7 +65,7 @@ def test_these_ways_of_writing_do_lead_to_loopback_where_it_is_allowed(
 
 
 def test_settings_that_say_nothing_keep_a_server_of_this_host_out_of_reach(
-    network: Network, server: Faults, target: Path
+    network: Network, server: FaultyServer, target: Path
 ) -> None:
     def handler(**settings: object) -> HttpHandler:
         return HttpHandler.from_setup(HandlerSetup(settings, TRANSFER, MemoryCatalog(), MemoryJournal()))
@@ -85,7 +85,7 @@ def test_settings_that_say_nothing_keep_a_server_of_this_host_out_of_reach(
 
 
 def test_a_handler_without_a_network_policy_uses_no_proxy(
-    network: Network, server: Faults, target: Path, monkeypatch: pytest.MonkeyPatch
+    network: Network, server: FaultyServer, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(variable, server.url("/"))
@@ -120,7 +120,7 @@ REDIRECTS = {
 @pytest.mark.parametrize("hops", [1, 3])
 @pytest.mark.parametrize("name", REDIRECTS)
 def test_a_redirect_leads_nowhere_that_a_location_may_not(
-    network: Network, server: Faults, other: Faults, target: Path, name: str, hops: int
+    network: Network, server: FaultyServer, other: FaultyServer, target: Path, name: str, hops: int
 ) -> None:
     onward, word = REDIRECTS[name]
     for hop in range(1, hops):
@@ -136,7 +136,7 @@ def test_a_redirect_leads_nowhere_that_a_location_may_not(
 
 
 def test_of_several_addresses_those_that_may_be_reached_are_tried_in_turn(
-    network: Network, server: Faults, target: Path
+    network: Network, server: FaultyServer, target: Path
 ) -> None:
     network.names["several.example"] = ["10.0.0.5", PUBLIC, "::1", "127.0.0.1"]
     network.refusing = [PUBLIC]
@@ -145,7 +145,7 @@ def test_of_several_addresses_those_that_may_be_reached_are_tried_in_turn(
     assert network.connected == [PUBLIC, "127.0.0.1"]
 
 
-def test_a_mirror_that_may_not_be_asked_does_not_stand_in(network: Network, server: Faults, target: Path) -> None:
+def test_a_mirror_that_may_not_be_asked_does_not_stand_in(network: Network, server: FaultyServer, target: Path) -> None:
     network.permit(server)
     server.answer("/x", Reply(BYTES, after=2, then=CUT), Reply(BYTES))
     metadata = f"http://169.254.169.254:{server.port}/x"
