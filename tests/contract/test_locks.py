@@ -41,20 +41,20 @@ def is_free(locks: Locks, name: str = "target /vms/1/disk") -> bool:
         return held
 
 
-def test_who_holds_a_name_is_told_so(locks: Locks) -> None:
+def test_a_holder_is_told_that_it_holds_the_lock(locks: Locks) -> None:
     with locks.hold("a") as held:
         assert held
     with locks.hold("a", wait=False) as held:
         assert held
 
 
-def test_what_one_thread_holds_no_other_gets_without_waiting(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
+def test_a_lock_of_one_thread_excludes_the_others(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
     with locks.hold("a"):
         assert not elsewhere.submit(is_free, locks, "a").result(GUARD)
     assert elsewhere.submit(is_free, locks, "a").result(GUARD)
 
 
-def test_who_did_not_get_it_lets_go_of_nothing(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
+def test_a_failed_attempt_releases_nothing(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
     with locks.hold("a"):
         for _ in range(3):
             assert not elsewhere.submit(is_free, locks, "a").result(GUARD)
@@ -75,20 +75,20 @@ def test_different_names_do_not_exclude_each_other(locks: Locks, elsewhere: Thre
         assert elsewhere.submit(is_free, locks, other).result(GUARD)
 
 
-def test_an_exception_in_the_block_lets_go_of_it(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
+def test_an_exception_in_the_block_releases_the_lock(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
     with pytest.raises(KeyboardInterrupt), locks.hold("a"), locks.hold("a"):
         raise KeyboardInterrupt
     assert elsewhere.submit(is_free, locks, "a").result(GUARD)
 
 
-def test_nothing_is_held_before_the_block_begins(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
+def test_no_lock_is_held_before_the_block_begins(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
     about_to = locks.hold("a")
     assert elsewhere.submit(is_free, locks, "a").result(GUARD)
     with about_to:
         assert not elsewhere.submit(is_free, locks, "a").result(GUARD)
 
 
-def test_who_waits_gets_it_afterwards(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
+def test_a_waiter_gets_the_lock_after_its_release(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
     order: list[str] = []
     about_to = threading.Event()
 
@@ -106,7 +106,7 @@ def test_who_waits_gets_it_afterwards(locks: Locks, elsewhere: ThreadPoolExecuto
     assert order == ["let go", "waited"]
 
 
-def test_of_many_threads_one_at_a_time_holds_it(locks: Locks) -> None:
+def test_one_thread_at_a_time_holds_the_lock(locks: Locks) -> None:
     inside, most, together = [0], [0], threading.Barrier(8)
 
     def work(_: int) -> None:
@@ -122,7 +122,7 @@ def test_of_many_threads_one_at_a_time_holds_it(locks: Locks) -> None:
     assert (max(most), len(most)) == (1, 41)
 
 
-def test_two_that_take_two_names_in_one_order_both_get_them(locks: Locks) -> None:
+def test_two_threads_that_take_two_locks_in_one_order_get_both(locks: Locks) -> None:
     together = threading.Barrier(2)
 
     def work(_: int) -> int:
@@ -151,10 +151,7 @@ def test_a_name_may_be_any_text(locks: Locks, elsewhere: ThreadPoolExecutor, tmp
     assert elsewhere.submit(is_free, locks, name).result(GUARD)
 
 
-# No locks.
-
-
-def test_the_locks_of_who_needs_none_are_always_had(elsewhere: ThreadPoolExecutor) -> None:
+def test_null_locks_are_always_acquired(elsewhere: ThreadPoolExecutor) -> None:
     locks: Locks = NullLocks()
     with locks.hold("a") as held:
         assert held

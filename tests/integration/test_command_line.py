@@ -22,7 +22,7 @@ def test_the_main_job_works_with_no_settings_at_all(lading: Lading, noble: Path,
     assert "verified sha512" in fetched.stdout
 
 
-def test_an_unsafe_image_is_refused_by_the_catalog_and_by_fetch_in_the_same_words(lading: Lading, host: Path) -> None:
+def test_add_and_fetch_refuse_an_unsafe_image_in_the_same_words(lading: Lading, host: Path) -> None:
     hostile = host / "images" / "hostile.qcow2"
     hostile.write_bytes(qcow2(backing=b"/etc/passwd"))
     words = "it is unsafe: Image has a backing file (qcow2)"
@@ -357,7 +357,7 @@ def test_moving_onto_something_is_a_conflict(lading: Lading, noble: Path, host: 
     assert record(lading("show", "vms/1", "--json"))["state"] == "intact"
 
 
-def test_what_a_cloud_s_api_printed_can_be_dropped_into_the_catalog(lading: Lading, noble: Path, host: Path) -> None:
+def test_a_document_printed_by_a_cloud_works_in_the_catalog(lading: Lading, noble: Path, host: Path) -> None:
     document = record(lading("catalog", "show", "noble", "--json"))
     folder = host / "home" / ".local" / "share" / "lading" / "catalog"
     dropped = {**document, "id": "dropped", "name": "jammy", "visibility": "public", "checksum": None, "tags": ["a"]}
@@ -366,7 +366,7 @@ def test_what_a_cloud_s_api_printed_can_be_dropped_into_the_catalog(lading: Ladi
     assert record(lading("fetch", "jammy", "vms/1", "--json"))["handler"] == "file"
 
 
-def test_the_catalog_s_images_are_listed_and_let_go_but_never_their_bytes(lading: Lading, noble: Path) -> None:
+def test_removing_an_image_from_the_catalog_keeps_its_bytes(lading: Lading, noble: Path) -> None:
     assert "noble" in lading("catalog", "ls").stdout
     assert lading("catalog", "rm", "noble").returncode == 0
     assert lading("catalog", "ls").stdout == ""
@@ -439,7 +439,7 @@ def test_output_that_cannot_be_written_is_an_error_of_one_line(
     assert in_shell("lading rm vms/1 2> /dev/full", host, environment).returncode == 6
 
 
-def test_a_relative_path_in_a_folder_that_is_gone_is_a_wrong_use(
+def test_a_relative_path_in_a_deleted_folder_is_a_usage_error(
     noble: Path, host: Path, environment: dict[str, str]
 ) -> None:
     done = in_shell("mkdir gone && cd gone && rmdir ../gone && lading fetch noble 1 --json", host, environment)

@@ -62,9 +62,7 @@ class Clumsy:
     assert told["handler"] == "file"
 
 
-def test_explain_asks_no_handler_about_a_location_that_lost_its_credentials(
-    lading: Lading, noble: Path, host: Path
-) -> None:
+def test_explain_calls_no_handler_for_a_location_without_credentials(lading: Lading, noble: Path, host: Path) -> None:
     image = record(lading("catalog", "show", "noble", "--json"))["id"]
     gone = Location("file://***@host/gone.img")
     with closing(Database(host / "home" / ".local" / "share" / "lading" / "associations.sqlite")) as database:

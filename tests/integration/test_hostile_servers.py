@@ -56,7 +56,7 @@ def only(server: FaultyServer, *ports: int) -> Guard:
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1", "017700000001", "localhost"])
-def test_these_ways_of_writing_do_lead_to_loopback_where_it_is_allowed(
+def test_unusual_loopback_addresses_are_reached_where_allowed(
     network: Network, server: FaultyServer, target: Path, host: str
 ) -> None:
     network.permit(server)
@@ -64,9 +64,7 @@ def test_these_ways_of_writing_do_lead_to_loopback_where_it_is_allowed(
     assert target.read_bytes() == BYTES
 
 
-def test_settings_that_say_nothing_keep_a_server_of_this_host_out_of_reach(
-    network: Network, server: FaultyServer, target: Path
-) -> None:
+def test_default_settings_forbid_servers_of_this_host(network: Network, server: FaultyServer, target: Path) -> None:
     def handler(**settings: object) -> HttpHandler:
         return HttpHandler.from_setup(HandlerSetup(settings, TRANSFER, MemoryCatalog(), MemoryJournal()))
 
@@ -135,7 +133,7 @@ def test_a_redirect_leads_nowhere_that_a_location_may_not(
     assert other.requests == []
 
 
-def test_of_several_addresses_those_that_may_be_reached_are_tried_in_turn(
+def test_the_allowed_ones_of_several_addresses_are_tried_in_turn(
     network: Network, server: FaultyServer, target: Path
 ) -> None:
     network.names["several.example"] = ["10.0.0.5", PUBLIC, "::1", "127.0.0.1"]
@@ -145,7 +143,7 @@ def test_of_several_addresses_those_that_may_be_reached_are_tried_in_turn(
     assert network.connected == [PUBLIC, "127.0.0.1"]
 
 
-def test_a_mirror_that_may_not_be_asked_does_not_stand_in(network: Network, server: FaultyServer, target: Path) -> None:
+def test_a_forbidden_mirror_is_not_used(network: Network, server: FaultyServer, target: Path) -> None:
     network.permit(server)
     server.answer("/x", Reply(BYTES, after=2, then=CUT), Reply(BYTES))
     metadata = f"http://169.254.169.254:{server.port}/x"

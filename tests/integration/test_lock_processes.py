@@ -79,7 +79,7 @@ def end_input(process: subprocess.Popen[str]) -> None:
     process.stdin.close()
 
 
-def test_whoever_waits_is_told_which_process_holds_the_name(tmp_path: Path) -> None:
+def test_a_waiter_is_told_which_process_holds_the_lock(tmp_path: Path) -> None:
     locks, name = FileLocks(tmp_path), "target /vms/1/disk"
     assert isinstance(locks, SupportsHolder)
     assert locks.holder(name) is None
@@ -93,7 +93,7 @@ def test_whoever_waits_is_told_which_process_holds_the_name(tmp_path: Path) -> N
         assert locks.holder(name) is None, "a process does not wait for itself"
 
 
-def test_what_one_process_holds_no_other_gets(tmp_path: Path) -> None:
+def test_a_lock_of_one_process_excludes_all_others(tmp_path: Path) -> None:
     locks = FileLocks(tmp_path)
     with holder(tmp_path) as process:
         assert line(process) == "held"
@@ -104,7 +104,7 @@ def test_what_one_process_holds_no_other_gets(tmp_path: Path) -> None:
         assert is_free(locks)
 
 
-def test_a_process_that_waits_gets_it_afterwards(tmp_path: Path) -> None:
+def test_a_waiting_process_gets_the_lock_after_its_release(tmp_path: Path) -> None:
     locks = FileLocks(tmp_path)
     with holder(tmp_path) as first:
         assert line(first) == "held"
@@ -127,7 +127,7 @@ def test_a_killed_holder_frees_it_at_once(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_who_waits_for_one_that_is_killed_gets_it(tmp_path: Path, elsewhere: ThreadPoolExecutor) -> None:
+def test_a_waiter_gets_the_lock_of_a_killed_holder(tmp_path: Path, elsewhere: ThreadPoolExecutor) -> None:
     locks = FileLocks(tmp_path)
 
     def wait() -> bool:
@@ -141,7 +141,7 @@ def test_who_waits_for_one_that_is_killed_gets_it(tmp_path: Path, elsewhere: Thr
         assert waiting.result(GUARD)
 
 
-def test_no_file_is_left_of_what_was_let_go(tmp_path: Path) -> None:
+def test_no_lock_file_is_left_after_its_release(tmp_path: Path) -> None:
     locks = FileLocks(tmp_path / "locks")
     assert not (tmp_path / "locks").exists()
     with locks.hold("a"), locks.hold("b"), locks.hold("a"):
@@ -152,7 +152,7 @@ def test_no_file_is_left_of_what_was_let_go(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "locks") == []
 
 
-def test_a_file_that_is_removed_while_it_is_held_is_no_fault_for_its_holder(tmp_path: Path) -> None:
+def test_a_lock_file_that_is_removed_while_held_is_no_error(tmp_path: Path) -> None:
     locks = FileLocks(tmp_path)
     with locks.hold("a"):
         for path in tmp_path.iterdir():
@@ -160,7 +160,7 @@ def test_a_file_that_is_removed_while_it_is_held_is_no_fault_for_its_holder(tmp_
     assert is_free(locks, "a")
 
 
-def test_only_its_owner_may_read_what_it_makes_and_no_name_is_told_there(tmp_path: Path) -> None:
+def test_lock_files_are_private_and_show_no_name(tmp_path: Path) -> None:
     umask = os.umask(0)
     try:
         with FileLocks(tmp_path / "state" / "locks").hold(f"target /vms/{HUSH}"):
@@ -196,7 +196,7 @@ print(met)
 """
 
 
-def test_of_several_processes_one_at_a_time_holds_it(tmp_path: Path) -> None:
+def test_one_process_at_a_time_holds_the_lock(tmp_path: Path) -> None:
     """Each removes the lock's file when it is done, while the others wait for it: filelock before 3.30 let two in."""
     processes = [
         subprocess.Popen([sys.executable, "-c", COMPETITOR, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -225,7 +225,7 @@ def told_to_nobody(folder: Path) -> str:
     return told
 
 
-def test_whose_lock_it_is_and_what_to_do_is_told_to_another_user() -> None:
+def test_another_user_is_told_whose_lock_it_is_and_what_to_do() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to be another user")
     with tempfile.TemporaryDirectory() as name:
@@ -240,7 +240,7 @@ def test_whose_lock_it_is_and_what_to_do_is_told_to_another_user() -> None:
         assert told.endswith(f"rm {path}")
 
 
-def test_a_lock_that_root_holds_in_another_users_folder_is_that_users() -> None:
+def test_a_lock_of_root_in_a_users_folder_belongs_to_the_user() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to be another user")
     with tempfile.TemporaryDirectory() as name:
@@ -276,7 +276,7 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path, mon
     assert "\n" not in told
 
 
-def test_what_could_not_be_taken_is_not_held(tmp_path: Path) -> None:
+def test_a_lock_that_could_not_be_taken_is_not_held(tmp_path: Path) -> None:
     (tmp_path / "locks").write_bytes(b"")
     locks = FileLocks(tmp_path / "locks")
     refusal(locks)
@@ -311,7 +311,7 @@ def test_a_child_does_not_hold_what_its_parent_held_when_it_forked(tmp_path: Pat
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_child_that_leaves_its_parent_s_block_lets_go_of_nothing(tmp_path: Path, times: int) -> None:
+def test_a_child_that_leaves_its_parents_block_releases_nothing(tmp_path: Path, times: int) -> None:
     locks, inner, outer = FileLocks(tmp_path), ExitStack(), ExitStack()
     for stack in [outer, inner][:times]:
         stack.enter_context(locks.hold("a"))
@@ -327,7 +327,7 @@ def test_a_child_that_leaves_its_parent_s_block_lets_go_of_nothing(tmp_path: Pat
     assert is_free(FileLocks(tmp_path), "a")
 
 
-def test_a_killed_holder_frees_it_though_a_child_of_its_lives_on(tmp_path: Path) -> None:
+def test_a_killed_holder_frees_the_lock_though_its_child_lives(tmp_path: Path) -> None:
     """A child has its parent's open files, and with them their locks, unless it gives them up."""
     ending, end = os.pipe()
     telling, tell = os.pipe()

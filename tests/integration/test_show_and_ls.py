@@ -54,7 +54,7 @@ def test_ls_refuses_a_handler_that_there_is_not(lading: Lading, host: Path) -> N
     assert (nothing.returncode, nothing.stdout) == (0, "")
 
 
-def test_show_does_not_know_about_a_target_that_cannot_be_looked_at(lading: Lading, noble: Path, host: Path) -> None:
+def test_show_says_unknown_of_a_target_that_cannot_be_read(lading: Lading, noble: Path, host: Path) -> None:
     lading("fetch", "noble", "vms/1")
     (host / "vms" / "1").unlink()
     (host / "vms").rmdir()

@@ -51,7 +51,7 @@ def all_of(terminal: int) -> str:
 
 
 @pytest.mark.parametrize("command", [["ls"], ["catalog", "ls"], ["handlers"]])
-def test_columns_are_aligned_on_a_terminal_and_have_tabs_between_them_elsewhere(
+def test_columns_are_aligned_on_a_terminal_and_tab_separated_elsewhere(
     lading: Lading, noble: Path, host: Path, environment: dict[str, str], command: list[str]
 ) -> None:
     lading("catalog", "add", str(noble), "--name", "a-longer-name")

@@ -75,7 +75,7 @@ def test_a_folder_that_is_a_file_is_unavailable_in_every_verb(tmp_path: Path) ->
         list(catalog.images())
 
 
-def test_what_shows_not_and_what_is_no_json_file_is_no_document(folder: Path) -> None:
+def test_hidden_files_and_those_that_are_no_json_are_no_documents(folder: Path) -> None:
     for name in (".hidden.json", "a.json.bak", "a.txt", "json"):
         write(folder / name, id="a")
     assert list(FileCatalog(folder).images()) == []
@@ -118,7 +118,7 @@ def test_a_broken_document_is_unavailable_when_it_is_the_one_asked_for(folder: P
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_document_is_left_out_of_searches_and_lists_with_a_warning(
+def test_searches_and_lists_skip_a_broken_document_with_a_warning(
     folder: Path, broken: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / "broken.json").write_bytes(broken)
@@ -164,7 +164,7 @@ def test_of_several_documents_with_an_id_the_one_named_after_it_counts(folder: P
     assert isinstance(failure(folder, "late"), ImageNotFound)
 
 
-def test_of_several_documents_with_an_id_and_other_names_the_first_counts(folder: Path) -> None:
+def test_of_several_documents_with_an_id_the_first_name_counts(folder: Path) -> None:
     write(folder / "2.json", id="b", name="second")
     write(folder / "1.json", id="b", name="first")
     assert found(folder, "b").name == "first"
@@ -187,7 +187,7 @@ def test_locations_are_looked_up_for_an_image_that_comes_without_them(folder: Pa
 # Taking in and letting go.
 
 
-def test_a_document_that_was_added_is_named_after_its_id_and_for_its_owner_only(tmp_path: Path) -> None:
+def test_an_added_document_is_named_after_its_id_and_is_private(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "catalog"
     FileCatalog(folder).add(Image("a", "noble"), "/img/noble").unwrap()
     assert stat.S_IMODE((folder / "a.json").stat().st_mode) == 0o600
@@ -196,7 +196,7 @@ def test_a_document_that_was_added_is_named_after_its_id_and_for_its_owner_only(
     assert sorted(os.listdir(folder)) == [".lock", "a.data", "a.json"]
 
 
-def test_what_is_unknown_to_lading_is_kept_when_an_image_is_added_again(folder: Path) -> None:
+def test_unknown_fields_are_kept_when_an_image_is_added_again(folder: Path) -> None:
     write(folder / "printed.json", **PRINTED)
     FileCatalog(folder).add(found(folder, "noble")).unwrap()
     assert json.loads((folder / f"{PRINTED['id']}.json").read_text()) == PRINTED
@@ -224,7 +224,7 @@ def test_an_image_whose_document_could_not_be_read_again_is_refused(folder: Path
     assert os.listdir(folder) == []
 
 
-def test_what_a_crash_left_behind_is_no_image_and_in_nobodys_way(folder: Path) -> None:
+def test_what_a_crash_left_is_no_image_and_blocks_nothing(folder: Path) -> None:
     (folder / ".new").write_text('{"id": ')
     assert list(FileCatalog(folder).images()) == []
     FileCatalog(folder).add(Image("a")).unwrap()
@@ -250,14 +250,14 @@ def test_discarding_removes_the_document_under_whatever_name(folder: Path, tmp_p
     assert elsewhere.exists()
 
 
-def test_discarding_removes_a_broken_document_that_is_named_after_the_id(folder: Path) -> None:
+def test_discarding_removes_a_broken_document_of_that_name(folder: Path) -> None:
     (folder / "a.json").write_text("{")
     (folder / "b.json").write_text("{")
     FileCatalog(folder).discard("a").unwrap()
     assert sorted(os.listdir(folder)) == [".lock", "b.json"]
 
 
-def test_discarding_spares_a_document_of_another_id_that_is_named_after_this_one(folder: Path) -> None:
+def test_discarding_keeps_a_document_of_another_id(folder: Path) -> None:
     write(folder / "a.json", id="b")
     FileCatalog(folder).discard("a").unwrap()
     assert found(folder, "b") == Image("b")
@@ -284,7 +284,7 @@ def test_a_document_by_a_link_of_another_user_is_none(folder: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("mode", "is_read"), [(0o700, True), (0o755, True), (0o1777, False), (0o770, False)])
-def test_a_document_with_other_names_is_read_where_only_its_owner_writes(
+def test_a_hard_link_is_read_only_in_a_folder_of_one_writer(
     folder: Path, tmp_path: Path, mode: int, *, is_read: bool
 ) -> None:
     (folder / "a.json").hardlink_to(write(tmp_path / "elsewhere", id="a"))

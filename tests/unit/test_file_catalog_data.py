@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def test_bytes_put_in_the_links_place_are_neither_read_nor_replaced_nor_removed(folder: Path) -> None:
+def test_a_file_in_place_of_the_link_is_left_alone(folder: Path) -> None:
     (folder / "a.data").write_bytes(b"somebody's")
     catalog = FileCatalog(folder)
     assert "is in the way" in str(catalog.add(Image("a"), "/img/noble").failure())
@@ -48,13 +48,13 @@ def test_the_first_location_that_can_be_read_is(folder: Path, tmp_path: Path) ->
     assert content(folder, Image("a", locations=[Location(url) for url in urls]), [tmp_path]) == b"second"
 
 
-def test_locations_are_read_of_an_image_as_an_association_remembers_it(folder: Path, tmp_path: Path) -> None:
+def test_an_image_without_locations_gets_those_of_its_document(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "noble").write_bytes(b"noble")
     write(folder / "x.json", id="a", locations=[{"url": f"file://{tmp_path}/noble"}])
     assert content(folder, Image("a"), [tmp_path]) == b"noble"
 
 
-def test_what_an_operator_vouched_for_goes_before_what_the_document_says(folder: Path, tmp_path: Path) -> None:
+def test_a_file_that_was_added_goes_before_the_locations(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "located").write_bytes(b"located")
     (tmp_path / "vouched for").write_bytes(b"vouched for")
     image = Image("a", locations=[Location(f"file://{tmp_path}/located")])
@@ -62,7 +62,7 @@ def test_what_an_operator_vouched_for_goes_before_what_the_document_says(folder:
     assert content(folder, image, [tmp_path]) == b"vouched for"
 
 
-def test_a_location_is_read_where_what_an_operator_vouched_for_is_gone(folder: Path, tmp_path: Path) -> None:
+def test_a_location_is_read_where_the_added_file_is_gone(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "located").write_bytes(b"located")
     image = Image("a", locations=[Location(f"file://{tmp_path}/located")])
     FileCatalog(folder).add(image, str(tmp_path / "gone")).unwrap()
@@ -151,7 +151,7 @@ def test_a_refusal_says_for_each_location_why_and_which_setting_to_add(folder: P
     assert "hush" not in told
 
 
-def test_that_an_image_has_neither_file_nor_location_is_said(folder: Path) -> None:
+def test_an_image_without_file_and_locations_is_refused_in_words(folder: Path) -> None:
     write(folder / "x.json", id="a")
     assert why_not(folder, Image("a")).endswith("no file was registered with it; it has no locations")
 

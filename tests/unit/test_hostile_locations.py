@@ -181,7 +181,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_could_be_read_in_two_ways_is_not_even_looked_up(network: Network, target: Path, name: str) -> None:
+def test_an_ambiguous_url_is_refused_before_a_name_lookup(network: Network, target: Path, name: str) -> None:
     url, word = MALFORMED[name]
     refused = network.fetch(http(), target, url).failure()
     assert isinstance(refused, Unsupported)
@@ -210,7 +210,7 @@ def test_no_refusal_shows_credentials(network: Network, target: Path) -> None:
         assert "hunter2" not in str(network.fetch(http(), target, f"http://user:hunter2@{host}/x?sig=hunter2"))
 
 
-def test_the_address_that_was_judged_is_the_one_that_is_connected_to(network: Network, target: Path) -> None:
+def test_the_address_that_was_checked_is_connected_to(network: Network, target: Path) -> None:
     """A name of an attacker's, which is public when it is judged and loopback when it is looked up again."""
     network.refusing = [PUBLIC, "127.0.0.1"]
     look_up = network.look_up

@@ -31,9 +31,7 @@ def test_the_target_holds_the_very_bytes_and_only_its_owner_reads_them(
     assert os.listdir(folder) == ["vm"]
 
 
-def test_what_was_compared_with_the_catalog_is_called_verified_and_nothing_else(
-    folder: Path, opening: Callable[[bytes], Opener]
-) -> None:
+def test_only_what_was_compared_with_the_catalog_is_verified(folder: Path, opening: Callable[[bytes], Opener]) -> None:
     promised, silent = image_of(DATA), image_of(DATA, digest=None)
     md5 = Digest("md5", hashlib.md5(DATA, usedforsecurity=False).hexdigest())
     for position, (verify, image, digest) in enumerate(
@@ -53,7 +51,7 @@ def test_what_was_compared_with_the_catalog_is_called_verified_and_nothing_else(
         assert (landing.verified, landing.digest) == (digest is not None, digest)
 
 
-def test_where_only_the_verified_may_land_an_image_without_digest_is_refused(
+def test_an_image_without_a_digest_is_refused_if_so_configured(
     folder: Path, opening: Callable[[bytes], Opener]
 ) -> None:
     destination = FileDestination(MemoryVerifiedFiles(), Rules(allow_unverified=False))

@@ -16,16 +16,14 @@ from lading.adapters.destinations.file.target_state import is_intact
 from lading.adapters.stream.safe_open import fingerprint
 
 
-def test_removing_removes_the_file_and_one_that_is_gone_is_no_failure(
-    folder: Path, destination: FileDestination
-) -> None:
+def test_removing_a_missing_file_is_no_failure(folder: Path, destination: FileDestination) -> None:
     (folder / "vm").write_bytes(DATA)
     for _ in range(2):
         assert destination.remove(Work(str(folder / "vm"))) == Success(None)
         assert os.listdir(folder) == []
 
 
-def test_a_removal_whose_folder_cannot_be_flushed_says_that_it_is_removed(
+def test_a_removal_that_cannot_be_flushed_says_that_it_is_removed(
     folder: Path, destination: FileDestination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: int) -> None:
@@ -62,13 +60,13 @@ def test_moving_overwrites_nothing(folder: Path, elsewhere: Path, destination: F
     assert (elsewhere / "vm").read_bytes() == b"precious"
 
 
-def test_what_is_gone_cannot_be_moved(folder: Path, elsewhere: Path, destination: FileDestination) -> None:
+def test_a_missing_file_cannot_be_moved(folder: Path, elsewhere: Path, destination: FileDestination) -> None:
     refused = destination.move(Work(str(folder / "vm")), str(elsewhere / "vm")).failure()
     assert isinstance(refused, TargetFailed)
     assert os.listdir(elsewhere) == []
 
 
-def test_what_was_changed_before_it_was_moved_is_not_intact_after_it(
+def test_a_file_that_was_changed_before_a_move_is_not_intact_after_it(
     folder: Path, elsewhere: Path, destination: FileDestination
 ) -> None:
     for name, change in (("intact", None), ("changed", b"a guest wrote here")):
@@ -130,7 +128,7 @@ def test_a_disk_that_is_written_to_while_it_is_copied_away_stays(
     assert not (tmp_path / "vm").exists()
 
 
-def test_a_source_that_cannot_be_let_go_is_not_moved(
+def test_a_file_that_cannot_be_unlinked_is_not_moved(
     folder: Path, elsewhere: Path, destination: FileDestination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "vm").write_bytes(DATA)

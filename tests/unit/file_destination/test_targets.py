@@ -104,7 +104,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(folder: Path, destinat
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
-def test_what_appeared_goes_again_when_its_folder_is_not_flushed(
+def test_a_target_is_removed_again_if_its_folder_cannot_be_flushed(
     folder: Path, destination: FileDestination, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     """Without a journal, by which it could be found again."""
@@ -179,7 +179,7 @@ def test_a_target_that_is_no_path_is_refused(folder: Path, destination: FileDest
     )
 
 
-def test_a_folder_that_cannot_be_written_is_seen_before_the_source_is_opened(
+def test_an_unwritable_folder_is_refused_before_the_source_is_opened(
     folder: Path, destination: FileDestination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)

@@ -38,7 +38,9 @@ class TestAssociate:
         handlers.disassociate("legacy", path)
         assert list(associations.list()) == []
 
-    def test_disassociates_whoever_it_was(self, handlers: ImageHandlers, associations: MemoryAssociations) -> None:
+    def test_disassociates_whichever_handler_it_was(
+        self, handlers: ImageHandlers, associations: MemoryAssociations
+    ) -> None:
         handlers.associate("legacy", "/vm", None, None)
         handlers.disassociate("another", "/elsewhere")
         assert recorded(associations).handler == "legacy"
@@ -66,7 +68,7 @@ class TestAssociate:
         assert recorded(associations).image == image
         assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
-    def test_what_any_store_can_write_down_is_kept_of_a_description(
+    def test_a_description_is_kept_as_json_values(
         self, handlers: ImageHandlers, associations: MemoryAssociations
     ) -> None:
         image_meta = {"id": "noble", "created_at": NOON, "properties": {"os": ("linux",)}, ("odd",): 1}
@@ -93,7 +95,7 @@ class TestAssociate:
         assert association.fingerprint is not None
         assert association.fingerprint.inode == target.stat().st_ino
 
-    def test_a_store_that_fails_is_a_warning_after_a_fetch_and_raises_to_who_asks_directly(
+    def test_a_store_failure_warns_after_a_fetch_and_raises_when_called(
         self, install: Install, caplog: pytest.LogCaptureFixture
     ) -> None:
         class Full(MemoryAssociations):

@@ -103,7 +103,7 @@ class TestHandleImage:
         assert next(turns) == (self.legacy, None, None)
         assert catalog.asked == []
 
-    def test_what_is_recorded_for_another_image_is_not_handed_over(self, handlers: ImageHandlers) -> None:
+    def test_an_association_of_another_image_is_not_offered(self, handlers: ImageHandlers) -> None:
         fetched(handlers)
         assert next(handlers.handle_image(None, "noble", target_path="/vm"))[0] is self.pool
         assert next(handlers.handle_image(None, "mantic", target_path="/vm"))[0] is self.legacy
@@ -124,7 +124,7 @@ class TestHandleImage:
         assert len(caught.value.attempts) == 5
         assert isinstance(caught.value, NoHandlerAvailable)
 
-    def test_a_caller_who_does_nothing_has_not_handled_it_whatever_went_before(self, handlers: ImageHandlers) -> None:
+    def test_a_caller_which_does_nothing_has_handled_nothing(self, handlers: ImageHandlers) -> None:
         self.pool.fetch_image(NOVA, "noble", META, "/elsewhere")
         assert len(list(zip(range(3), handlers.handle_image(NOVA, "noble"), strict=False))) == 3
 
@@ -151,7 +151,7 @@ class TestHandleImage:
         assert [asked.arguments[1] for asked in self.pool.asked] == ["noble", "jammy"]
         assert list(outer) == []
 
-    def test_a_failed_operation_of_an_inner_loop_does_not_undo_the_outer_success(self, handlers: ImageHandlers) -> None:
+    def test_a_failure_in_an_inner_loop_keeps_the_outer_success(self, handlers: ImageHandlers) -> None:
         outer = handlers.handle_image(NOVA, "noble", target_path="/vm")
         handler, location, _ = next(outer)
         handler.fetch_image(NOVA, "noble", META, "/vm", location=location)

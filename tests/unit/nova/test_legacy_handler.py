@@ -68,7 +68,7 @@ def raising(*_: object) -> None:
 
 
 class TestImageHandler:
-    def test_hands_the_subclass_what_it_was_asked_in_the_original_order(self, legacy: ScriptedHandler) -> None:
+    def test_passes_arguments_to_the_subclass_in_the_original_order(self, legacy: ScriptedHandler) -> None:
         legacy.fetch_image(NOVA, "noble", META, "/vm", "ada", "mill", PLACE, speed=9)
         legacy.move_image(NOVA, "noble", META, "/vm", "/vm2", location=PLACE)
         assert legacy.asked == [
@@ -96,7 +96,7 @@ class TestImageHandler:
         assert legacy.remove_image(NOVA, "noble", META, "/vm")
         assert hooks.calls == [("disassociate", legacy, "/vm")]
 
-    def test_a_move_associates_the_destination_and_then_disassociates_the_source(
+    def test_a_move_associates_the_destination_before_it_drops_the_source(
         self, legacy: ScriptedHandler, hooks: Hooks
     ) -> None:
         legacy.does = lambda _: not hooks.calls
@@ -107,7 +107,7 @@ class TestImageHandler:
         assert legacy.move_image(NOVA, "noble", META, "/vm", " /vm", location=PLACE)
         assert hooks.calls == [("associate", legacy, "/vm", PLACE, META)]
 
-    def test_what_is_not_done_calls_no_hook(self, legacy: ScriptedHandler, hooks: Hooks) -> None:
+    def test_an_operation_that_is_not_done_calls_no_hook(self, legacy: ScriptedHandler, hooks: Hooks) -> None:
         legacy.does = never
         assert not legacy.fetch_image(NOVA, "noble", META, "/vm")
         assert not legacy.remove_image(NOVA, "noble", META, "/vm")
@@ -115,7 +115,7 @@ class TestImageHandler:
         assert hooks.calls == []
 
     @pytest.mark.parametrize("path", [None, "", "  \t", 7, Path("/vm"), b"/vm"])
-    def test_what_has_no_path_in_words_calls_no_hook(self, legacy: ScriptedHandler, hooks: Hooks, path: str) -> None:
+    def test_an_operation_without_a_path_calls_no_hook(self, legacy: ScriptedHandler, hooks: Hooks, path: str) -> None:
         assert legacy.fetch_image(NOVA, "noble", META, path)
         assert legacy.remove_image(NOVA, "noble", META, path)
         assert legacy.move_image(NOVA, "noble", META, path, path)
@@ -228,7 +228,7 @@ class TestLegacyHandler:
         assert [asked.arguments[0] for asked in legacy.asked] == [own] * 3
         assert [asked.named for asked in legacy.asked] == [{"backend_dest": ("vms", "vm")}] * 3
 
-    def test_what_is_not_handled_is_a_refusal_of_the_location_alone(self, legacy: ScriptedHandler) -> None:
+    def test_an_unhandled_operation_refuses_the_location_alone(self, legacy: ScriptedHandler) -> None:
         legacy.does = never
         handler, work = LegacyHandler("legacy", legacy), Work("/vm")
         refusals = [handler.fetch(work), handler.remove(work), handler.move(work, "/vm2")]
@@ -250,7 +250,7 @@ class TestLegacyHandler:
         legacy.does = never
         assert LegacyHandler("files", legacy).remove(Work(str(tmp_path / "vm"))) == Success(None)
 
-    def test_what_can_not_be_looked_at_has_landed_all_the_same(self) -> None:
+    def test_a_target_that_cannot_be_read_has_landed_all_the_same(self) -> None:
         assert landed(FileWritingHandler("driver"), "\0") == Landing()
         assert landed(FileWritingHandler("driver"), "/") == Landing()
 

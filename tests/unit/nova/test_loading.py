@@ -109,12 +109,12 @@ class TestLoadImageHandlers:
         handlers.load_image_handlers("driver", [])
         assert handlers.loaded == ()
 
-    def test_none_among_the_names_is_a_blank(self, install: Install, handlers: ImageHandlers) -> None:
+    def test_a_none_among_the_names_is_skipped(self, install: Install, handlers: ImageHandlers) -> None:
         install(legacy=ScriptedHandler)
         handlers.load_image_handlers("driver", [None, "legacy"])  # type: ignore[list-item]  # what configurations have
         assert [type(legacy) for legacy in loaded_handlers(handlers)] == [ScriptedHandler]
 
-    def test_of_two_distributions_with_one_name_the_first_is_taken_with_a_warning(
+    def test_of_two_distributions_with_one_name_the_first_wins(
         self, install: Install, handlers: ImageHandlers, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         install(legacy=ScriptedHandler)
@@ -125,7 +125,7 @@ class TestLoadImageHandlers:
         handlers.load_image_handlers("driver", ["legacy"])
         assert "has the name 'legacy' in nova.virt.image.handlers" in caplog.text
 
-    def test_installed_handlers_are_loaded_for_a_program_with_a_catalog_of_its_own(
+    def test_installed_handlers_get_the_catalog_of_the_program(
         self, associations: MemoryAssociations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("LADING_CONFIG", str(tmp_path / "lading.toml"))

@@ -53,7 +53,7 @@ class TestNativeHandlers:
         fetched(handlers)
         assert native.works == [Work("/vm", NOBLE, Location(LEAD), Context("ada", "mill", "token"))]
 
-    def test_a_location_that_a_location_independent_handler_declines_is_no_warning(
+    def test_a_location_independent_handler_declines_without_a_warning(
         self, associations: MemoryAssociations, caplog: pytest.LogCaptureFixture
     ) -> None:
         native = ScriptedNativeHandler(
@@ -80,7 +80,7 @@ class TestNativeHandlers:
         assert "handler native did not handle /vm: the gate is shut" in caplog.text
         assert recorded(associations).location == Location(GOLD, {"store": "gold"})
 
-    def test_what_a_landing_tells_is_recorded(
+    def test_the_details_of_a_landing_are_recorded(
         self, handlers: ImageHandlers, native: ScriptedNativeHandler, associations: MemoryAssociations
     ) -> None:
         digest, fingerprint = Digest("sha256", "ab"), Fingerprint(1, 2, 5, 3, 4)
@@ -114,7 +114,7 @@ class TestNativeHandlers:
         handlers.associate(handler, "/vm3", None, None)
         assert recorded(associations, "/vm3") == Association("/vm3", "native", None, None, NOON)
 
-    def test_a_removal_goes_by_what_is_recorded_where_its_caller_says_nothing(
+    def test_a_removal_uses_what_is_recorded_by_default(
         self, handlers: ImageHandlers, native: ScriptedNativeHandler, associations: MemoryAssociations
     ) -> None:
         fetched(handlers)
@@ -142,7 +142,7 @@ class TestNativeHandlers:
             handler.remove_image(NOVA, "noble", None, "/vm2", even_if_in_use=told)
         assert [work.even_if_in_use for work in native.works] == [False] * 3 + [True] * 3
 
-    def test_try_on_after_any_refusal_as_the_original_did(
+    def test_after_any_refusal_the_next_is_tried_as_in_the_original(
         self, handlers: ImageHandlers, native: ScriptedNativeHandler
     ) -> None:
         native.answers = [Failure(TargetOccupied("something is there"))]
@@ -187,7 +187,7 @@ class TestNativeHandlers:
         native.schemes = None
         assert handler.get_schemes() is None
 
-    def test_a_wrapped_old_one_among_them_is_recorded_too(self, associations: MemoryAssociations) -> None:
+    def test_a_wrapped_legacy_handler_is_recorded_too(self, associations: MemoryAssociations) -> None:
         wrapped: Handler = LegacyHandler("legacy", ScriptedHandler("driver"))
         handlers = ImageHandlers(Catalog(NOBLE), associations, {"legacy": lambda: wrapped}, ["legacy"])
         handlers.load_image_handlers("driver")
