@@ -1,12 +1,24 @@
 """Unit tests connect to nothing, start no servers, and wait for no disk. Others do, in tests/integration."""
 
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from importlib import metadata
 from itertools import chain
+from typing import NoReturn
 
 import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_connections() -> Iterator[None]:
+    def refuse(_: socket.socket, address: object) -> NoReturn:
+        raise AssertionError(f"a unit test connects to {address}")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(socket.socket, "connect", refuse)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
