@@ -14,9 +14,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.lookup import by_id_or_name
 from lading.adapters.codec.documents import catalog_image, read_json
-from lading.adapters.config.settings import GlanceCatalogSettings
 from lading.adapters.openstack.cloud import connect_cloud, get_patiently, vendor_errors
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.http import HttpOptions, HttpRefused, Origin

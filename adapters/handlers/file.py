@@ -1,15 +1,14 @@
 """Images that lie in a folder of this host: cloned where the file system can, else copied."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from returns.result import Failure, Result
 
-from lading.adapters.config.settings import read_table
 from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.remote import LandingHandler
-from lading.adapters.handlers.settings import FileHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.stream.safe_open import open_located
 from lading.adapters.stream.sources import FileSource
@@ -17,7 +16,12 @@ from lading.domain.cost import Cost
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
 
-__all__ = ["FileHandler"]
+__all__ = ["FileHandler", "FileHandlerSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileHandlerSettings:
+    allowed_folders: tuple[Path, ...] = ()
 
 
 class FileHandler(LandingHandler):
@@ -33,8 +37,7 @@ class FileHandler(LandingHandler):
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
-        settings = read_table(FileHandlerSettings, setup.settings, "handlers.file")
-        return cls(settings.allowed_folders, setup.transfer)
+        return cls(setup.read(FileHandlerSettings).allowed_folders, setup.transfer)
 
     def cost(self, target: str) -> Cost:
         return Cost.LOCAL_COPY

@@ -9,14 +9,13 @@ from urllib.parse import quote, unquote, urlsplit
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.config.settings import read_table
 from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.remote import RemoteHandler
-from lading.adapters.handlers.settings import SwiftHandlerSettings
+from lading.adapters.handlers.remote_settings import RemoteSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.guard import Guard
-from lading.adapters.web.http import HttpOptions, Origin
+from lading.adapters.web.http import Origin
 from lading.adapters.web.mirrors import Mirrors
 from lading.adapters.web.network import DIRECT, NetworkPolicy
 from lading.adapters.web.urls import PORTS, web_url
@@ -29,7 +28,7 @@ from lading.ports.location import Location
 if TYPE_CHECKING:
     from lading.adapters.openstack.swift_account import SwiftAccount
 
-__all__ = ["SwiftHandler", "SwiftObject"]
+__all__ = ["SwiftHandler", "SwiftHandlerSettings", "SwiftObject"]
 
 _URL: Final = re.compile(
     r"\s*swift(?:\+(https?))?://(?:([^@].*)@)?([^@/?#]+)/(?:([^@?#]*)/)?([^@/?#]+)/([^@/?#]+)",
@@ -74,6 +73,14 @@ class SwiftObject:
         return f"{quote(self.container, safe='')}/{quote(self.name, safe='')}"
 
 
+@dataclass(frozen=True, slots=True)
+class SwiftHandlerSettings(RemoteSettings):
+    cloud: str | None = None
+    """Whose Swift, and whose credentials: its name in clouds.yaml. None: as `OS_*` says, if it does."""
+    hosts: tuple[str, ...] = ()
+    """Other Keystones and Swifts that a location may name, `host` or `host:port`. They are sent its credentials."""
+
+
 class SwiftHandler(RemoteHandler):
     """Takes `swift://`, `swift+https://` (both mean https) and `swift+http://`, of one tenant and of many.
 
@@ -95,9 +102,7 @@ class SwiftHandler(RemoteHandler):
         network: NetworkPolicy = DIRECT,
         first_wait: float = 0.5,
     ) -> None:
-        options = HttpOptions(
-            settings.connect_seconds, settings.stall_seconds, network, first_byte_seconds=settings.first_byte_seconds
-        )
+        options = settings.http_options(network)
         super().__init__(options, transfer, connections=settings.connections, first_wait=first_wait)
         self._settings = settings
         self._hosts = frozenset(host.lower() for host in settings.hosts)
@@ -109,7 +114,7 @@ class SwiftHandler(RemoteHandler):
         for module, package in (("openstack", "openstacksdk"), ("keystoneauth1", "keystoneauth1"), ("tenacity",) * 2):
             if find_spec(module) is None:
                 raise PackageMissing(f"{package} is not installed: pip install 'lading[swift]'")
-        settings = read_table(SwiftHandlerSettings, setup.settings, "handlers.swift")
+        settings = setup.read(SwiftHandlerSettings)
         return cls(settings, setup.transfer, network=setup.network_trusting(settings.ca_file, cls.name))
 
     def cost(self, target: str) -> Cost:

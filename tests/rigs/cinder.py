@@ -16,7 +16,7 @@ from tests.rigs.rig import DATA, IMAGE, Bench, Folder, setup_of
 from lading import Location, Work
 from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.cinder.handler import CinderHandler
-from lading.adapters.handlers.settings import CinderHandlerSettings
+from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 
 __all__ = [
     "HOST",

@@ -11,7 +11,7 @@ from tests.rigs.rig import DATA, IMAGE, Bench, Folder, setup_of
 from lading import Location, Work
 from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.rbd.handler import RbdHandler
-from lading.adapters.handlers.settings import RbdHandlerSettings
+from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 
 __all__ = ["Pool", "pool", "rbd_bench", "rbd_handler", "rbd_location", "rbd_pool_bench"]
 

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from lading import Digest, Handler, Image, Journal, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.config.table import Table
 from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
@@ -95,4 +96,4 @@ class Bench:
 
 def setup_of(transfer: Transfer, journal: Journal | None = None) -> HandlerSetup:
     """What a handler is built from that asks for no settings and no catalog."""
-    return HandlerSetup({}, transfer, MemoryCatalog(), journal or MemoryJournal())
+    return HandlerSetup(Table({}), transfer, MemoryCatalog(), journal or MemoryJournal())

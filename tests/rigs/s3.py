@@ -8,8 +8,7 @@ from tests.rigs.rig import DATA, IMAGE, Bench, Folder
 
 from lading import Location, Work
 from lading.adapters.destinations.file.destination import Transfer
-from lading.adapters.handlers.s3 import S3Handler
-from lading.adapters.handlers.settings import S3HandlerSettings
+from lading.adapters.handlers.s3 import S3Handler, S3HandlerSettings
 
 __all__ = ["s3_bench"]
 

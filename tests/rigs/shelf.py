@@ -9,6 +9,7 @@ from tests.rigs.rig import DATA, IMAGE, Bench, Folder
 
 from lading import Location, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.config.table import Table
 from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
@@ -69,7 +70,7 @@ def shelf(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shelf_handler(shelf: Path, transfer: Transfer) -> ShelfHandler:
-    return ShelfHandler(HandlerSetup({"folder": str(shelf)}, transfer, MemoryCatalog(), MemoryJournal()))
+    return ShelfHandler(HandlerSetup(Table({"folder": str(shelf)}), transfer, MemoryCatalog(), MemoryJournal()))
 
 
 @pytest.fixture

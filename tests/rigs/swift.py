@@ -8,8 +8,7 @@ from tests.rigs.rig import DATA, IMAGE, Bench, Folder
 
 from lading import Location, Work
 from lading.adapters.destinations.file.destination import Transfer
-from lading.adapters.handlers.settings import SwiftHandlerSettings
-from lading.adapters.handlers.swift import SwiftHandler
+from lading.adapters.handlers.swift import SwiftHandler, SwiftHandlerSettings
 
 __all__ = ["swift_bench"]
 

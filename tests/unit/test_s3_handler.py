@@ -14,10 +14,10 @@ from tests.faults import CUT, Faults, Reply, busy, redirect
 from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.config.settings import read_settings
+from lading.adapters.config.table import Table
 from lading.adapters.destinations.file.destination import Transfer
 from lading.adapters.handlers import s3
-from lading.adapters.handlers.s3 import S3Handler, S3Key, S3Object
-from lading.adapters.handlers.settings import S3HandlerSettings
+from lading.adapters.handlers.s3 import S3Handler, S3HandlerSettings, S3Key, S3Object
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -119,7 +119,9 @@ def test_no_repr_shows_a_key() -> None:
     assert "hun" not in repr(S3HandlerSettings("http://x", "AK", SECRET))
     table = {"endpoint": "http://x", "access_key": "AK", "secret_key": SECRET}
     assert "hun" not in repr(read_settings({"handlers": {"s3": table}}, {"HOME": "/home/me"}))
-    assert "hun" not in repr(HandlerSetup(table, Transfer(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal()))
+    assert "hun" not in repr(
+        HandlerSetup(Table(table), Transfer(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
+    )
 
 
 def test_no_signature_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -248,7 +250,7 @@ def test_what_a_status_means_is_said(server: Faults, target: Path, status: int, 
 
 
 def test_what_is_not_installed_is_said_when_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    setup = HandlerSetup({}, Transfer(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
+    setup = HandlerSetup(Table({}), Transfer(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
     assert S3Handler.from_setup(setup).name == "s3"
     monkeypatch.setattr(s3, "find_spec", lambda _: None)
     with pytest.raises(ModuleNotFoundError, match=r"botocore is not installed: pip install 'lading\[s3\]'"):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lading.adapters.handlers.cinder.api import Fault
-from lading.adapters.handlers.settings import CinderHandlerSettings
+from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 from lading.adapters.host.private_files import make_private
 from lading.domain.handler_calls import exception_reason
 from lading.domain.refusals import Unavailable, Unconfigured, Unsupported
