@@ -19,7 +19,7 @@ from lading.adapters.config.settings import (
     ThirdPartySettings,
     load_settings,
 )
-from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.flock.locks import FileLocks
 from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.memory.associations import MemoryAssociations
@@ -87,8 +87,8 @@ class Container(DeclarativeContainer):
     locks: Selector[Locks] = Selector(_options.locks.kind, memory=memory_locks, file=file_locks)
 
     # Handlers
-    transfer: Provider[Transfer] = Singleton(
-        Transfer,
+    files: Provider[FileDestination] = Singleton(
+        FileDestination,
         verified,
         Singleton(
             Rules,
@@ -104,7 +104,7 @@ class Container(DeclarativeContainer):
         associations=associations,
     )
     available_handlers: Provider[Mapping[str, Callable[[], Handler]]] = Singleton(
-        plugins.available_handlers, settings=settings, transfer=transfer, catalog=catalog, journal=journal
+        plugins.available_handlers, settings=settings, files=files, catalog=catalog, journal=journal
     )
     loaded: Provider[Loaded] = Singleton(load_handlers, _options.handlers.order, available_handlers)
     handlers: Provider[Sequence[Handler]] = Singleton(prepare_handlers, loaded.provided.handlers, associations)

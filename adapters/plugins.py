@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from lading.adapters.config.settings import Settings
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.built_in import BUILT_IN
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.domain.handler import Handler
@@ -66,7 +66,7 @@ def origin(entry: EntryPoint) -> str:
 
 
 def available_handlers(
-    settings: Settings, transfer: Transfer, catalog: ImageCatalog, journal: Journal
+    settings: Settings, files: FileDestination, catalog: ImageCatalog, journal: Journal
 ) -> Mapping[str, Callable[[], Handler]]:
     """Every handler that could be loaded, by name; nothing of it is imported before it is built."""
     found = discover(HANDLERS)
@@ -77,7 +77,7 @@ def available_handlers(
 
     def building(name: str, entry: EntryPoint) -> Callable[[], Handler]:
         def build() -> Handler:
-            setup = HandlerSetup(settings.handlers.table(name), transfer, catalog, journal, settings.network)
+            setup = HandlerSetup(settings.handlers.table(name), files, catalog, journal, settings.network)
             handler: Handler = entry.load()(setup)
             _log.info("handler %s is loaded, from %s", name, origin(entry))
             return handler

@@ -21,7 +21,8 @@ from typing import Final
 from returns.result import Success
 
 from lading import Digest, Image, Work
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.destination import SourceOpener
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.stream.sources import StreamSource
 
@@ -41,11 +42,11 @@ def program(folder: Path, fetches: int, threads: int) -> None:
     data = os.urandom(SIZE)
     source.write_bytes(data)
     image = Image("id", size=SIZE, disk_format="raw", digest=Digest("sha512", hashlib.sha512(data).hexdigest()))
-    transfer = Transfer(MemoryVerifiedFiles())
+    transfer = FileDestination(MemoryVerifiedFiles())
 
     def fetch(number: int) -> None:
         work = Work(str(folder / f"vm-{number}"), image)
-        transfer.land(work, "stream", lambda _: Success(StreamSource(source.open("rb"), SIZE))).unwrap()
+        transfer.fetch(work, SourceOpener(lambda _: Success(StreamSource(source.open("rb"), SIZE)), "stream")).unwrap()
         transfer.remove(work).unwrap()
 
     step = max(1, fetches // 10)

@@ -1,11 +1,14 @@
 """Hypothesis profiles: `dev` is quick, `ci` looks further. HYPOTHESIS_PROFILE chooses."""
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
 from tests.packages import advice
+
+pytest.register_assert_rewrite("lading.sdk.contracts")
 
 pytest_plugins = [
     "tests.disk.faulty",
@@ -18,6 +21,10 @@ pytest_plugins = [
     "tests.rigs.shelf",
     "tests.rigs.swift",
 ]
+
+# In the background of a script, or under nohup, tests and the commands they run would inherit these as ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile("dev", max_examples=30, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=False, print_blob=True)

@@ -1,12 +1,14 @@
 """Whatever the catalog itself gives of an image: the way that is always open."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Self
 
 from returns.result import Failure, Result
 
-from lading.adapters.destinations.file.destination import Transfer
-from lading.adapters.handlers.remote import LandingHandler
+from lading.adapters.destinations.destination import SourceOpener
+from lading.adapters.destinations.file.destination import FileDestination
+from lading.adapters.handlers.base import SourceHandler
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.stream.sources import ResumePoint, Source, source_from
 from lading.domain.cost import Cost
@@ -25,7 +27,7 @@ class DownloadHandlerSettings:
     """Nothing to set."""
 
 
-class DownloadHandler(LandingHandler):
+class DownloadHandler(SourceHandler):
     """Reads the image's data from the catalog.
 
     Being location-independent it is offered every location too, and declines: its turn is the last, so that it is the
@@ -36,27 +38,26 @@ class DownloadHandler(LandingHandler):
     schemes: frozenset[str] = frozenset()
     is_local = True
 
-    def __init__(self, catalog: ImageCatalog, transfer: Transfer) -> None:
+    def __init__(self, catalog: ImageCatalog, files: FileDestination) -> None:
         self._catalog = catalog
-        super().__init__(transfer)
+        super().__init__(files)
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
-        return cls(setup.catalog, setup.transfer)
+        return cls(setup.catalog, setup.files)
 
     def cost(self, target: str) -> Cost:
         return Cost.DOWNLOAD
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
-        if work.location is not None:
-            return Failure(_NOT_A_LOCATION)
-        return self._transfer.land(work, self.name, lambda start: self._open(work, start), single_flight=True)
+        return Failure(_NOT_A_LOCATION) if work.location is not None else super().fetch(work)
 
     def preview(self, work: Work) -> Result[str, Refusal]:
-        if work.location is not None:
-            return Failure(_NOT_A_LOCATION)
-        return self._transfer.preview(
-            work, lambda start: self._open(work, start), lambda _: "reads from the catalog", single_flight=True
+        return Failure(_NOT_A_LOCATION) if work.location is not None else super().preview(work)
+
+    def opener(self, work: Work) -> SourceOpener:
+        return SourceOpener(
+            partial(self._open, work), self.name, single_flight=True, plan=lambda _: "reads from the catalog"
         )
 
     def _open(self, work: Work, start: ResumePoint) -> Result[Source, Refusal]:

@@ -7,13 +7,14 @@ from typing import Self
 
 from returns.result import Failure, Result
 
-from lading.adapters.destinations.file.destination import Transfer
-from lading.adapters.handlers.remote import LandingHandler
+from lading.adapters.destinations.destination import SourceOpener
+from lading.adapters.destinations.file.destination import FileDestination
+from lading.adapters.handlers.base import SourceHandler
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.stream.safe_open import open_located
 from lading.adapters.stream.sources import FileSource
 from lading.domain.cost import Cost
-from lading.domain.handler import Landing, Work
+from lading.domain.handler import Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
 
 __all__ = ["FileHandler", "FileHandlerSettings"]
@@ -24,29 +25,26 @@ class FileHandlerSettings:
     allowed_folders: tuple[Path, ...] = ()
 
 
-class FileHandler(LandingHandler):
+class FileHandler(SourceHandler):
     """Takes `file://` and `filesystem://`, two names of one thing, beneath the allowed folders only."""
 
     name = "file"
     schemes = frozenset({"file", "filesystem"})
     is_local = True
 
-    def __init__(self, allowed_folders: Sequence[Path], transfer: Transfer) -> None:
+    def __init__(self, allowed_folders: Sequence[Path], files: FileDestination) -> None:
         self._allowed_folders = tuple(allowed_folders)
-        super().__init__(transfer)
+        super().__init__(files)
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
-        return cls(setup.read(FileHandlerSettings).allowed_folders, setup.transfer)
+        return cls(setup.read(FileHandlerSettings).allowed_folders, setup.files)
 
     def cost(self, target: str) -> Cost:
         return Cost.LOCAL_COPY
 
-    def fetch(self, work: Work) -> Result[Landing, Refusal]:
-        return self._transfer.land(work, "copy", lambda _: self._open(work))
-
-    def preview(self, work: Work) -> Result[str, Refusal]:
-        return self._transfer.preview(work, lambda _: self._open(work), lambda size: f"clones or copies {size} bytes")
+    def opener(self, work: Work) -> SourceOpener:
+        return SourceOpener(lambda _: self._open(work), "copy", plan="clones or copies {} bytes".format)
 
     def _open(self, work: Work) -> Result[FileSource, Refusal]:
         if not self._allowed_folders:

@@ -46,7 +46,7 @@ class HttpHandler(RemoteHandler):
             raise PackageMissing("tenacity is not installed: pip install 'lading[http]'")
         settings = setup.read(HttpHandlerSettings)
         options = settings.http_options(setup.network_trusting(settings.ca_file, cls.name), settings.guard())
-        return cls(options, setup.transfer, connections=settings.connections)
+        return cls(options, setup.files, connections=settings.connections)
 
     def cost(self, target: str) -> Cost:
         return Cost.HTTP

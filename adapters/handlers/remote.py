@@ -1,4 +1,4 @@
-"""What handlers have in common whose targets are files of this host."""
+"""What handlers have in common that read from servers by HTTP."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -6,43 +6,26 @@ from typing import Final
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.destination import SourceOpener
+from lading.adapters.destinations.file.destination import FileDestination
+from lading.adapters.handlers.base import SourceHandler
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.sources import ResumePoint
 from lading.adapters.web.http import HttpOptions, Origin
 from lading.adapters.web.mirrors import Mirrors
 from lading.adapters.web.remote import RemoteSource
-from lading.domain.handler import Landing, PartialData, Work
+from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Mismatched, Refusal, Unavailable, Unsupported
 from lading.ports.location import Location
 
-__all__ = ["LandingHandler", "RemoteHandler"]
-
-
-class LandingHandler:
-    """What becomes of a file that was landed is the transfer's affair, wherever it came from."""
-
-    def __init__(self, transfer: Transfer) -> None:
-        self._transfer = transfer
-
-    def remove(self, work: Work) -> Result[None, Refusal]:
-        return self._transfer.remove(work)
-
-    def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
-        return self._transfer.move(work, destination)
-
-    def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
-        return self._transfer.recover(work, keep=keep)
-
-    def verify(self, work: Work) -> Result[Landing, Refusal]:
-        return self._transfer.verify(work)
+__all__ = ["RemoteHandler"]
 
 
 _MOST_MIRRORS: Final = 8
 """Locations that stand in for each other while one image is read; each has its own turn, however many there are."""
 
 
-class RemoteHandler(LandingHandler):
+class RemoteHandler(SourceHandler):
     """Reads from servers by HTTP.
 
     An attempt asks for the location at hand only. Where that one breaks off or stalls later, the image's other
@@ -55,31 +38,36 @@ class RemoteHandler(LandingHandler):
     schemes: frozenset[str]
 
     def __init__(
-        self, options: HttpOptions, transfer: Transfer, *, connections: int = 4, first_wait: float = 0.5
+        self, options: HttpOptions, files: FileDestination, *, connections: int = 4, first_wait: float = 0.5
     ) -> None:
         """`connections` are the most at a time for one image; `first_wait`, in seconds, is that of a second try."""
-        super().__init__(transfer)
+        super().__init__(files)
+        self._verifies = files.rules.verify
         self._options = options
         self._connections = connections
         self._first_wait = first_wait
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
         readings: list[Mirrors] = []
-        landed = self._land(work, readings, digest_decides=self._digest_decides(work))
+        landed = self._files.fetch(work, self._opener(work, readings, digest_decides=self._digest_decides(work)))
         if readings and _is_worth_starting_over(landed, readings[-1]):
-            landed = self._land(work, readings, digest_decides=False)
+            landed = self._files.fetch(work, self._opener(work, readings, digest_decides=False))
         if not readings:
             return landed
         return landed.alt(lambda refusal: _with_hint(refusal, readings[-1])).map(
             lambda landing: self._with_location(landing, work, readings[-1])
         )
 
-    def preview(self, work: Work) -> Result[str, Refusal]:
-        return self._transfer.preview(
-            work,
-            lambda start: self._open(work, start, [], digest_decides=self._digest_decides(work)),
-            lambda size: f"downloads {size or 'some'} bytes",
+    def opener(self, work: Work) -> SourceOpener:
+        return self._opener(work, [], digest_decides=self._digest_decides(work))
+
+    def _opener(self, work: Work, readings: list[Mirrors], *, digest_decides: bool) -> SourceOpener:
+        """`readings` gets each way in which the image is read."""
+        return SourceOpener(
+            lambda resume: self._open(work, resume, readings, digest_decides=digest_decides),
+            self.name,
             single_flight=True,
+            plan=lambda size: f"downloads {size or 'some'} bytes",
         )
 
     def _with_location(self, landing: Landing, work: Work, reading: Mirrors) -> Landing:
@@ -93,16 +81,7 @@ class RemoteHandler(LandingHandler):
         return landing
 
     def _digest_decides(self, work: Work) -> bool:
-        return self._transfer.rules.verify and work.image is not None and work.image.expected_digest is not None
-
-    def _land(self, work: Work, readings: list[Mirrors], *, digest_decides: bool) -> Result[Landing, Refusal]:
-        """`readings` is told of each way in which it is read."""
-        return self._transfer.land(
-            work,
-            self.name,
-            lambda start: self._open(work, start, readings, digest_decides=digest_decides),
-            single_flight=True,
-        )
+        return self._verifies and work.image is not None and work.image.expected_digest is not None
 
     def _open(
         self, work: Work, start: ResumePoint, readings: list[Mirrors], *, digest_decides: bool

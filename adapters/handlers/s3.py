@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Final, Self
 from urllib.parse import quote, urlsplit
 
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.remote import RemoteHandler
 from lading.adapters.handlers.remote_settings import RemoteSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
@@ -124,7 +124,7 @@ class S3Handler(RemoteHandler):
     def __init__(
         self,
         settings: S3HandlerSettings,
-        transfer: Transfer,
+        files: FileDestination,
         *,
         network: NetworkPolicy = DIRECT,
         first_wait: float = 0.5,
@@ -133,7 +133,7 @@ class S3Handler(RemoteHandler):
         if settings.endpoint is not None:
             guard = Guard.only(settings.endpoint, _SETTING)
         options = settings.http_options(network, guard)
-        super().__init__(options, transfer, connections=settings.connections, first_wait=first_wait)
+        super().__init__(options, files, connections=settings.connections, first_wait=first_wait)
         self._endpoint = settings.endpoint and settings.endpoint.rstrip("/")
         self._region = settings.region
         self._key = None
@@ -146,7 +146,7 @@ class S3Handler(RemoteHandler):
             if find_spec(package) is None:
                 raise PackageMissing(f"{package} is not installed: pip install 'lading[s3]'")
         settings = setup.read(S3HandlerSettings)
-        return cls(settings, setup.transfer, network=setup.network_trusting(settings.ca_file, cls.name))
+        return cls(settings, setup.files, network=setup.network_trusting(settings.ca_file, cls.name))
 
     def cost(self, target: str) -> Cost:
         return Cost.STORAGE_NETWORK

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.formats.audit import Audit, Audited
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.pipeline import SourceBroken
@@ -54,16 +54,16 @@ class SettingsTable(Protocol):
 class HandlerSetup:
     """What a handler is built from.
 
-    Where the target is a file, the transfer takes notes, inspects and verifies. Where it is none, a handler does so
+    Where the target is a file, the files takes notes, inspects and verifies. Where it is none, a handler does so
     itself, with `note`, `inspect` and `audit`.
     """
 
     settings: SettingsTable = field(repr=False)
     """With its secrets; `read` is the way to it."""
-    transfer: Transfer
+    files: FileDestination
     catalog: ImageCatalog
     journal: Journal
-    """For notes on `Work.intent`, of handlers that don't leave that to the transfer."""
+    """For notes on `Work.intent`, of handlers that don't leave that to the files."""
     network: NetworkPolicy = DIRECT
     """How servers are reached and trusted: `[network]`, and the variables."""
 
@@ -124,4 +124,4 @@ class HandlerSetup:
             return audit.verdict(source.size or (image and image.size) or 0)
 
         with closing(source):
-            return Audit.of(image, verify=verify, inspect=self.transfer.rules.inspect).bind(look)
+            return Audit.of(image, verify=verify, inspect=self.files.rules.inspect).bind(look)

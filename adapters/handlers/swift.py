@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.remote import RemoteHandler
 from lading.adapters.handlers.remote_settings import RemoteSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
@@ -97,13 +97,13 @@ class SwiftHandler(RemoteHandler):
     def __init__(
         self,
         settings: SwiftHandlerSettings,
-        transfer: Transfer,
+        files: FileDestination,
         *,
         network: NetworkPolicy = DIRECT,
         first_wait: float = 0.5,
     ) -> None:
         options = settings.http_options(network)
-        super().__init__(options, transfer, connections=settings.connections, first_wait=first_wait)
+        super().__init__(options, files, connections=settings.connections, first_wait=first_wait)
         self._settings = settings
         self._hosts = frozenset(host.lower() for host in settings.hosts)
         self._lock = threading.Lock()
@@ -115,7 +115,7 @@ class SwiftHandler(RemoteHandler):
             if find_spec(module) is None:
                 raise PackageMissing(f"{package} is not installed: pip install 'lading[swift]'")
         settings = setup.read(SwiftHandlerSettings)
-        return cls(settings, setup.transfer, network=setup.network_trusting(settings.ca_file, cls.name))
+        return cls(settings, setup.files, network=setup.network_trusting(settings.ca_file, cls.name))
 
     def cost(self, target: str) -> Cost:
         return Cost.STORAGE_NETWORK

@@ -9,6 +9,7 @@ from returns.result import Failure, Result, Success
 from lading.adapters.destinations.file.target_state import check_target, status_of
 from lading.adapters.nova.convert import image_to_meta, location_to_plain, request_from_context, schemes_from
 from lading.adapters.nova.handler import ImageHandler
+from lading.adapters.stream.errors import returning_refusals, value_or_refuse
 from lading.adapters.stream.safe_open import fingerprint, folder_identity
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, TargetOccupied, Unsupported
@@ -37,15 +38,12 @@ class LegacyHandler:
         self.schemes = schemes_from(handler.get_schemes())
         self.is_local = bool(handler.is_local())
 
-    def fetch(self, work: Work) -> Result[Landing, Refusal]:
-        def carry(present: Landing | None) -> Result[Landing, Refusal]:
-            if present is not None:
-                return Success(present)
-            return self._handled(self.handler.fetch_image, work, work.target).map(
-                lambda _: landed(self.handler, work.target)
-            )
-
-        return check_target(work).bind(carry) if self.is_local else carry(None)
+    @returning_refusals
+    def fetch(self, work: Work) -> Landing:
+        if self.is_local and (present := check_target(work)) is not None:
+            return present
+        value_or_refuse(self._handled(self.handler.fetch_image, work, work.target))
+        return landed(self.handler, work.target)
 
     def remove(self, work: Work) -> Result[None, Refusal]:
         answer = self._handled(self.handler.remove_image, work, work.target)

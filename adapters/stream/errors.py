@@ -1,43 +1,65 @@
-"""What the system says, as refusals: the one table of this folder."""
+"""Refusals as exceptions within a module, and what the system's errors are as refusals."""
 
 import os
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
-from returns.result import Failure, Result
+from returns.result import Failure, Result, Success
 
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.domain.refusals import Refusal, TargetFailed, TargetOccupied, Unavailable
 
-__all__ = ["Refused", "answering", "flush_folder"]
+__all__ = ["Refused", "flush_folder", "returning_refusals", "system_errors", "value_or_refuse"]
 
+_Given = ParamSpec("_Given")
 _Done = TypeVar("_Done")
 
 
 class Refused(Exception):
-    """A refusal on its way to `answering`."""
+    """A refusal on its way to the module's edge: see `returning_refusals`."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.reason)
         self.refusal = refusal
 
 
-def answering(target: str, verb: str, act: Callable[[], Result[_Done, Refusal]]) -> Result[_Done, Refusal]:
-    """What `act` answers, or the refusal that its OSError means; `verb` is what was done to the target: `written`."""
+def returning_refusals(act: Callable[_Given, _Done]) -> Callable[_Given, Result[_Done, Refusal]]:
+    """Makes a function that raises Refused one that returns a Result: a module's edge."""
+
+    @wraps(act)
+    def edge(*args: _Given.args, **kwargs: _Given.kwargs) -> Result[_Done, Refusal]:
+        try:
+            return Success(act(*args, **kwargs))
+        except Refused as refused:
+            return Failure(refused.refusal)
+
+    return edge
+
+
+def value_or_refuse(outcome: Result[_Done, Refusal]) -> _Done:
+    """The outcome's value. Raises Refused."""
+    if isinstance(outcome, Failure):
+        raise Refused(outcome.failure())
+    return outcome.unwrap()
+
+
+@contextmanager
+def system_errors(target: str, verb: str) -> Iterator[None]:
+    """Raises Refused for the block's OSError or SourceBroken; `verb` is what was done to the target: `written`."""
     try:
-        return act()
-    except Refused as refused:
-        return Failure(refused.refusal)
+        yield
     except SourceBroken as broken:
-        return Failure(Unavailable(str(broken)))
-    except FileExistsError:
-        return Failure(TargetOccupied(f"{target} exists; nothing is overwritten unasked"))
+        raise Refused(Unavailable(str(broken))) from broken
+    except FileExistsError as error:
+        raise Refused(TargetOccupied(f"{target} exists; nothing is overwritten unasked")) from error
     except OSError as error:
-        return Failure(TargetFailed(f"{target} can't be {verb}: {error.strerror or error}"))
+        raise Refused(TargetFailed(f"{target} can't be {verb}: {error.strerror or error}")) from error
 
 
 def flush_folder(path: str) -> None:
-    """Have the name of the file at `path` reach the disk."""
+    """Flushes the folder of the file at `path`, so that the file's name reaches the disk. Raises OSError."""
     folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)

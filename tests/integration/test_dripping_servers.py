@@ -18,7 +18,7 @@ from tests.faults import CUT, RESET, STALL, Answer, Drip, Faults, Reply, busy, c
 
 from lading import Digest, Dispatcher, FetchRequest, Image, Location
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -112,7 +112,7 @@ def test_an_image_lands_whole_among_servers_that_misbehave(
                 locations=[Location(url) for url in urls],
             )
             handler = HttpHandler(
-                OPTIONS, Transfer(MemoryVerifiedFiles()), connections=chance.choice((1, 4)), first_wait=0.001
+                OPTIONS, FileDestination(MemoryVerifiedFiles()), connections=chance.choice((1, 4)), first_wait=0.001
             )
             dispatcher = Dispatcher([handler], MemoryCatalog([image]), MemoryAssociations())
             target = tmp_path / str(number)

@@ -15,7 +15,8 @@ import pytest
 from returns.result import Result, Success
 
 from lading import Digest, Image, Landing, Location, Mismatched, Refusal, TargetFailed, Work
-from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.destinations.destination import SourceOpener
+from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.stream.sources import FileSource, ResumePoint, Source, StreamSource
@@ -85,7 +86,7 @@ def test_a_file_that_grows_behind_its_clone_is_refused(reflinking: Path, tmp_pat
                 file.write(b"more")
 
     work = Work(str(target), Image("id", disk_format="raw"), Location(f"file://{source}"), observer=Writer())
-    refused = FileHandler([reflinking], Transfer(MemoryVerifiedFiles())).fetch(work).failure()
+    refused = FileHandler([reflinking], FileDestination(MemoryVerifiedFiles())).fetch(work).failure()
     assert "changed while it was copied" in refused.reason
     assert not target.exists()
 
@@ -93,7 +94,7 @@ def test_a_file_that_grows_behind_its_clone_is_refused(reflinking: Path, tmp_pat
 def test_where_the_file_system_clones_the_target_shares_the_source_s_blocks(reflinking: Path, tmp_path: Path) -> None:
     source, target = reflinking / "source", reflinking / f"target-{tmp_path.name}"
     image = sparse_disk(source)
-    landing = fetch(FileHandler([reflinking], Transfer(MemoryVerifiedFiles())), image, source, target)
+    landing = fetch(FileHandler([reflinking], FileDestination(MemoryVerifiedFiles())), image, source, target)
     assert (landing.method, landing.verified, landing.digest) == ("reflink", True, image.digest)
     assert target.read_bytes() == source.read_bytes()
     assert shares_blocks(source, target)
@@ -102,7 +103,7 @@ def test_where_the_file_system_clones_the_target_shares_the_source_s_blocks(refl
 def test_a_clone_is_verified_too(reflinking: Path, tmp_path: Path) -> None:
     source, target = reflinking / "source", reflinking / f"target-{tmp_path.name}"
     image = replace(sparse_disk(source), digest=Digest("sha256", "0" * 64))
-    handler = FileHandler([reflinking], Transfer(MemoryVerifiedFiles()))
+    handler = FileHandler([reflinking], FileDestination(MemoryVerifiedFiles()))
     refused = handler.fetch(Work(str(target), image, Location(f"file://{source}")))
     assert isinstance(refused.failure(), Mismatched)
     assert not target.exists()
@@ -114,7 +115,7 @@ def test_a_file_that_was_verified_is_cloned_without_being_read_until_it_changes(
     source = reflinking / "source"
     image = sparse_disk(source)
     settled(source)
-    handler = FileHandler([reflinking], Transfer(MemoryVerifiedFiles()))
+    handler = FileHandler([reflinking], FileDestination(MemoryVerifiedFiles()))
     read: list[int] = []
     for name in ("first", "second"):
         with reads_counted(monkeypatch) as counts:
@@ -136,7 +137,7 @@ def test_a_copy_has_no_more_blocks_than_its_source(tmp_path: Path, verify: bool)
     source, target = tmp_path / "source", tmp_path / "target"
     image = sparse_disk(source)
     landing = fetch(
-        FileHandler([tmp_path], Transfer(MemoryVerifiedFiles(), Rules(verify=verify))), image, source, target
+        FileHandler([tmp_path], FileDestination(MemoryVerifiedFiles(), Rules(verify=verify))), image, source, target
     )
     assert landing.method == "copy"
     assert target.read_bytes() == source.read_bytes()
@@ -147,7 +148,7 @@ def test_a_copy_has_no_more_blocks_than_its_source(tmp_path: Path, verify: bool)
 def test_a_full_disk_ends_the_request_and_nothing_is_left_on_it(small_disk: Path, tmp_path: Path, verify: bool) -> None:
     source = tmp_path / "source"
     source.write_bytes(os.urandom(12 * MEBIBYTE))
-    handler = FileHandler([tmp_path], Transfer(MemoryVerifiedFiles(), Rules(verify=verify)))
+    handler = FileHandler([tmp_path], FileDestination(MemoryVerifiedFiles(), Rules(verify=verify)))
     image = Image("id", checksum="0" * 32)
     refused = handler.fetch(Work(str(small_disk / "vm"), image, Location(f"file://{source}"))).failure()
     assert isinstance(refused, TargetFailed)
@@ -165,9 +166,9 @@ def test_that_a_disk_is_too_small_is_foreseen(small_disk: Path, tmp_path: Path, 
             return Success(FileSource(os.open(source, os.O_RDONLY)))
         return Success(StreamSource(source.open("rb"), len(data)))
 
-    transfer, work = Transfer(MemoryVerifiedFiles()), Work(str(small_disk / "vm"), Image("id"))
-    foreseen = transfer.preview(work, opening, lambda size: f"brings {size} bytes")
-    assert foreseen.failure() == transfer.land(work, "x", opening).failure()
+    transfer, work = FileDestination(MemoryVerifiedFiles()), Work(str(small_disk / "vm"), Image("id"))
+    foreseen = transfer.preview(work, SourceOpener(opening, plan=lambda size: f"brings {size} bytes"))
+    assert foreseen.failure() == transfer.fetch(work, SourceOpener(opening, "x")).failure()
     assert os.listdir(small_disk) == []
 
 
@@ -178,11 +179,11 @@ def test_a_sparse_image_may_land_where_its_size_does_not_fit(small_disk: Path) -
         return Success(StreamSource(io.BytesIO(data), len(data)))
 
     work = Work(str(small_disk / "vm"), Image("id"))
-    refused = Transfer(MemoryVerifiedFiles()).land(work, "x", opening).failure()
+    refused = FileDestination(MemoryVerifiedFiles()).fetch(work, SourceOpener(opening, "x")).failure()
     assert "[landing] require_space = false" in refused.reason
-    transfer = Transfer(MemoryVerifiedFiles(), Rules(require_space=False))
-    assert isinstance(transfer.preview(work, opening, str), Success)
-    assert transfer.land(work, "x", opening).unwrap().size == len(data)
+    transfer = FileDestination(MemoryVerifiedFiles(), Rules(require_space=False))
+    assert isinstance(transfer.preview(work, SourceOpener(opening, plan=str)), Success)
+    assert transfer.fetch(work, SourceOpener(opening, "x")).unwrap().size == len(data)
     assert (small_disk / "vm").stat().st_blocks * 512 <= MEBIBYTE
 
 
@@ -196,7 +197,7 @@ def test_a_clone_is_foreseen_where_a_copy_would_not_fit(reflinking: Path) -> Non
     free = os.statvfs(reflinking)
     assert free.f_bavail * free.f_frsize < 200 * MEBIBYTE
     try:
-        handler = FileHandler([reflinking], Transfer(MemoryVerifiedFiles()))
+        handler = FileHandler([reflinking], FileDestination(MemoryVerifiedFiles()))
         work = Work(str(reflinking / "clone"), Image("id"), Location(f"file://{source}"))
         assert isinstance(handler.preview(work), Success)
         assert handler.fetch(work).unwrap().method == "reflink"
@@ -209,7 +210,11 @@ def test_a_disk_that_becomes_full_ends_the_request_and_nothing_is_left_on_it(sma
     def endless(_: ResumePoint) -> Result[Source, Refusal]:
         return Success(StreamSource(io.BytesIO(os.urandom(12 * MEBIBYTE)), None))
 
-    refused = Transfer(MemoryVerifiedFiles()).land(Work(str(small_disk / "vm"), Image("id")), "x", endless).failure()
+    refused = (
+        FileDestination(MemoryVerifiedFiles())
+        .fetch(Work(str(small_disk / "vm"), Image("id")), SourceOpener(endless, "x"))
+        .failure()
+    )
     assert isinstance(refused, TargetFailed)
     assert "No space left" in refused.reason
     assert os.listdir(small_disk) == []
@@ -219,7 +224,7 @@ def test_a_move_to_another_file_system_copies_and_keeps_the_holes(small_disk: Pa
     source, target = tmp_path / "vm", small_disk / "vm"
     sparse_disk(source)
     data = source.read_bytes()
-    transfer = Transfer(MemoryVerifiedFiles())
+    transfer = FileDestination(MemoryVerifiedFiles())
     assert isinstance(transfer.move(Work(str(source)), str(target)), Success)
     assert not source.exists()
     assert target.read_bytes() == data
@@ -229,7 +234,7 @@ def test_a_move_to_another_file_system_copies_and_keeps_the_holes(small_disk: Pa
 def test_a_move_to_a_full_file_system_leaves_everything_as_it_was(small_disk: Path, tmp_path: Path) -> None:
     source = tmp_path / "vm"
     source.write_bytes(os.urandom(12 * MEBIBYTE))
-    refused = Transfer(MemoryVerifiedFiles()).move(Work(str(source)), str(small_disk / "vm")).failure()
+    refused = FileDestination(MemoryVerifiedFiles()).move(Work(str(source)), str(small_disk / "vm")).failure()
     assert isinstance(refused, TargetFailed)
     assert source.stat().st_size == 12 * MEBIBYTE
     assert os.listdir(small_disk) == []
@@ -242,11 +247,11 @@ def test_a_file_system_without_safe_names_is_refused_before_the_first_byte(exfat
         opened.append(start)
         return Success(StreamSource(io.BytesIO(b"bytes"), 5))
 
-    transfer, work = Transfer(MemoryVerifiedFiles()), Work(str(exfat / "vm"), Image("id", size=5))
+    transfer, work = FileDestination(MemoryVerifiedFiles()), Work(str(exfat / "vm"), Image("id", size=5))
     (tmp_path / "vm").write_bytes(b"bytes")
     for refused in (
-        transfer.land(work, "x", source),
-        transfer.preview(work, source, lambda _: "would"),
+        transfer.fetch(work, SourceOpener(source, "x")),
+        transfer.preview(work, SourceOpener(source, plan=lambda _: "would")),
         transfer.move(Work(str(tmp_path / "vm")), str(exfat / "vm")),
     ):
         assert isinstance(refused.failure(), TargetFailed)
@@ -255,10 +260,13 @@ def test_a_file_system_without_safe_names_is_refused_before_the_first_byte(exfat
 
 
 def test_what_may_be_replaced_can_be_published_on_every_file_system(exfat: Path) -> None:
-    transfer, work = Transfer(MemoryVerifiedFiles()), Work(str(exfat / "forced"), Image("id", size=5), force=True)
+    transfer, work = (
+        FileDestination(MemoryVerifiedFiles()),
+        Work(str(exfat / "forced"), Image("id", size=5), force=True),
+    )
     for data in (b"first", b"again"):
         with closing(StreamSource(io.BytesIO(data), 5)) as source:
-            landed = transfer.land(work, "x", lambda _, source=source: Success(source))  # type: ignore[misc]
+            landed = transfer.fetch(work, SourceOpener(lambda _, source=source: Success(source), "x"))  # type: ignore[misc]
         assert isinstance(landed, Success)
         assert (exfat / "forced").read_bytes() == data
     assert transfer.remove(Work(work.target)) == Success(None)
@@ -267,7 +275,7 @@ def test_what_may_be_replaced_can_be_published_on_every_file_system(exfat: Path)
 
 def test_a_target_that_cannot_be_moved_without_replacing_stays(exfat: Path) -> None:
     (exfat / "stays").write_bytes(b"bytes")
-    refused = Transfer(MemoryVerifiedFiles()).move(Work(str(exfat / "stays")), str(exfat / "moved")).failure()
+    refused = FileDestination(MemoryVerifiedFiles()).move(Work(str(exfat / "stays")), str(exfat / "moved")).failure()
     assert isinstance(refused, TargetFailed)
     assert "neither hard links nor RENAME_NOREPLACE" in refused.reason
     assert os.listdir(exfat) == ["stays"]

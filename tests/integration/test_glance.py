@@ -33,7 +33,7 @@ from lading import (
     ImageWithoutData,
 )
 from lading.adapters.catalogs.glance import GlanceCatalog
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.handlers.http import HttpHandler
@@ -69,7 +69,7 @@ def catalog_of(glance: Glance | str, given: str | None = MEMBER, *hosts: str) ->
 
 
 def dispatcher(catalog: GlanceCatalog, *allowed: Path) -> Dispatcher:
-    transfer = Transfer(MemoryVerifiedFiles())
+    transfer = FileDestination(MemoryVerifiedFiles())
     handlers: list[Handler] = [
         FileHandler(allowed, transfer),
         HttpHandler(HttpOptions(), transfer, first_wait=0.01),

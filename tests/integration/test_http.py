@@ -16,7 +16,7 @@ from tests.integration.services.certificates import Certificates, certificates
 from tests.integration.services.nginx import Nginx
 
 from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Work
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.web import remote
@@ -37,7 +37,7 @@ def name(nginx: Nginx, request: pytest.FixtureRequest) -> str:
 
 def fetch(target: Path, *urls: str, network: NetworkPolicy = DIRECT, connections: int = 1) -> Result[Landing, Refusal]:
     handler = HttpHandler(
-        HttpOptions(5, 5, network), Transfer(MemoryVerifiedFiles()), connections=connections, first_wait=0.01
+        HttpOptions(5, 5, network), FileDestination(MemoryVerifiedFiles()), connections=connections, first_wait=0.01
     )
     locations = [Location(url) for url in urls]
     return handler.fetch(Work(str(target), replace(IMAGE, locations=locations), locations[0]))
@@ -105,7 +105,7 @@ def test_a_certificate_that_is_wrong_for_good_is_tried_once(tmp_path: Path) -> N
 def test_without_a_digest_an_end_without_tls_s_farewell_is_none(tmp_path: Path) -> None:
     """Whoever is in between can end a connection, and so an image whose length nobody told."""
     ours = certificates(tmp_path)
-    handler = HttpHandler(HttpOptions(5, 5, trusting(ours)), Transfer(MemoryVerifiedFiles()), first_wait=0.01)
+    handler = HttpHandler(HttpOptions(5, 5, trusting(ours)), FileDestination(MemoryVerifiedFiles()), first_wait=0.01)
     with TlsServer(ours, b"HTTP/1.0 200 OK\r\n\r\n" + DATA) as server:
         work = Work(str(tmp_path / "vm"), Image("id"), Location(server.url))
         assert "broke off" in handler.fetch(work).failure().reason
@@ -146,7 +146,7 @@ def test_a_server_that_gives_each_connection_little_is_asked_by_several(
     big = DATA[: 3 << 20]
     (nginx.folder / name).write_bytes(big)
     image = replace(IMAGE, size=len(big), digest=Digest("sha512", hashlib.sha512(big).hexdigest()))
-    handler = HttpHandler(HttpOptions(5, 10), Transfer(MemoryVerifiedFiles()), connections=8)
+    handler = HttpHandler(HttpOptions(5, 10), FileDestination(MemoryVerifiedFiles()), connections=8)
     work = Work(str(tmp_path / "vm"), image, Location(nginx.url(f"slow/{name}")))
     assert isinstance(handler.fetch(work), Success)
     assert (tmp_path / "vm").read_bytes() == big

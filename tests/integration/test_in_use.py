@@ -13,7 +13,7 @@ import pytest
 from returns.result import Success
 
 from lading import Image, Location, TargetInUse, Work
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.destinations.file.in_use import is_in_use
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -99,7 +99,7 @@ def test_a_guest_that_starts_while_its_disk_is_copied_away_keeps_it(tmp_path: Pa
                 guests.append(running_guest(disk))
                 guests[0].__enter__()
 
-    transfer = Transfer(MemoryVerifiedFiles())
+    transfer = FileDestination(MemoryVerifiedFiles())
     refused = transfer.move(Work(str(disk), observer=Guest()), str(small_disk / "vm"))
     guests[0].__exit__(None, None, None)
     assert isinstance(refused.failure(), TargetInUse)
@@ -118,7 +118,7 @@ def test_a_guest_that_starts_while_its_disk_is_replaced_keeps_it(tmp_path: Path)
                 guests.append(disk.open("rb"))
                 fcntl.flock(guests[0], fcntl.LOCK_SH)
 
-    handler = FileHandler([tmp_path], Transfer(MemoryVerifiedFiles()))
+    handler = FileHandler([tmp_path], FileDestination(MemoryVerifiedFiles()))
     work = Work(str(disk), Image("id"), Location(f"file://{source}"), force=True, observer=Guest())
     assert isinstance(handler.fetch(work).failure(), TargetInUse)
     guests[0].close()
@@ -163,7 +163,7 @@ def test_what_was_just_fetched_is_not_in_use_by_a_child_of_the_program(tmp_path:
                 os.read(ending, 1)
                 os._exit(0)
 
-    transfer = Transfer(MemoryVerifiedFiles())
+    transfer = FileDestination(MemoryVerifiedFiles())
     handler = FileHandler([tmp_path], transfer)
     with pytest.MonkeyPatch.context() as patch:
         patch.delattr(os, "O_TMPFILE")

@@ -16,7 +16,7 @@ from tests.integration.services.rgw import KEY, Rgw
 from tests.integration.services.squid import Squid
 
 from lading import Digest, Image, Landing, Location, Refusal, Work
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.handlers.s3 import S3Handler, S3HandlerSettings
 from lading.adapters.handlers.swift import SwiftHandler, SwiftHandlerSettings
@@ -51,7 +51,7 @@ def fetch(handler: HttpHandler | S3Handler | SwiftHandler, target: Path, url: st
 
 
 def http(policy: NetworkPolicy) -> HttpHandler:
-    return HttpHandler(HttpOptions(5, 5, policy), Transfer(MemoryVerifiedFiles()), first_wait=0.01)
+    return HttpHandler(HttpOptions(5, 5, policy), FileDestination(MemoryVerifiedFiles()), first_wait=0.01)
 
 
 def test_an_http_url_comes_through_it(nginx: Nginx, proxy: Squid, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_signed_request_for_an_object_in_s3_comes_through_it(rgw: Rgw, proxy: 
     policy = NetworkPolicy.of(variables(proxy))
     endpoint = f"http://images.example:{rgw.url.rpartition(':')[2]}"
     settings = S3HandlerSettings(endpoint, KEY.access, KEY.secret)
-    handler = S3Handler(settings, Transfer(MemoryVerifiedFiles()), network=policy, first_wait=0.01)
+    handler = S3Handler(settings, FileDestination(MemoryVerifiedFiles()), network=policy, first_wait=0.01)
     assert isinstance(fetch(handler, tmp_path / "vm", f"s3://images.example/{bucket}/{tmp_path.name}"), Success)
     assert proxy.requests(tmp_path.name, at_least=1)
 
@@ -142,7 +142,7 @@ def test_signing_in_to_swift_and_the_object_come_through_it(rgw: Rgw, proxy: Squ
     location = rgw.swift_location(container, tmp_path.name).replace(rgw.host, server)
     policy = NetworkPolicy.of(variables(proxy))
     settings = SwiftHandlerSettings(hosts=(server,))
-    handler = SwiftHandler(settings, Transfer(MemoryVerifiedFiles()), network=policy, first_wait=0.01)
+    handler = SwiftHandler(settings, FileDestination(MemoryVerifiedFiles()), network=policy, first_wait=0.01)
     assert isinstance(fetch(handler, tmp_path / "vm", location), Success)
     assert proxy.requests(tmp_path.name, at_least=1)
     assert proxy.requests(f"{server}/auth", at_least=1)

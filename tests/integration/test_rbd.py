@@ -14,7 +14,7 @@ from returns.result import Failure, Success
 from tests.integration.services.ceph import Ceph
 from tests.integration.services.fixtures import StartCeph
 from tests.rigs.rbd import Pool
-from tests.rigs.rig import DATA, IMAGE, Folder, setup_of
+from tests.rigs.rig import Folder, setup_of
 
 from lading import (
     Association,
@@ -34,7 +34,7 @@ from lading import (
     Work,
 )
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.rbd import pool_images
 from lading.adapters.handlers.rbd.handler import RbdHandler
 from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
@@ -43,6 +43,7 @@ from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.ports.journal import Intent, Verb
 from lading.ports.observer import NullObserver
+from lading.sdk.contracts import DATA, IMAGE
 
 MEBIBYTE = 1 << 20
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,7 +51,7 @@ OTHER_FSID = "00000000-0000-0000-0000-000000000000"
 
 
 def handler_of(ceph: Ceph, *, user: str = "admin", rules: Rules | None = None) -> RbdHandler:
-    transfer = Transfer(MemoryVerifiedFiles(), rules) if rules else Transfer(MemoryVerifiedFiles())
+    transfer = FileDestination(MemoryVerifiedFiles(), rules) if rules else FileDestination(MemoryVerifiedFiles())
     return RbdHandler(RbdHandlerSettings(ceph.conf, user, connect_timeout=2), setup_of(transfer))
 
 
@@ -488,7 +489,7 @@ def test_an_interrupt_at_any_step_leaves_what_was_there_or_the_whole_clone(
     pool.occupy("1", b"precious")
     journal, associations = MemoryJournal(), MemoryAssociations()
     handler = RbdHandler(
-        RbdHandlerSettings(ceph.conf, connect_timeout=2), setup_of(Transfer(MemoryVerifiedFiles()), journal)
+        RbdHandlerSettings(ceph.conf, connect_timeout=2), setup_of(FileDestination(MemoryVerifiedFiles()), journal)
     )
     catalog = MemoryCatalog([replace(IMAGE, locations=[Location(rbd_location)])])
     dispatcher = Dispatcher([handler], catalog, associations, journal=journal)
@@ -532,7 +533,7 @@ def test_a_cluster_that_stops_answering_is_a_refusal_of_everything_and_what_had_
 
     def dispatcher_of(seconds: float) -> Dispatcher:
         settings = RbdHandlerSettings(ceph.conf, connect_timeout=seconds)
-        handler = RbdHandler(settings, setup_of(Transfer(MemoryVerifiedFiles(), journal=journal), journal))
+        handler = RbdHandler(settings, setup_of(FileDestination(MemoryVerifiedFiles(), journal=journal), journal))
         return Dispatcher([handler], MemoryCatalog([image]), associations, journal=journal)
 
     # Where it answers, it may take its time: this machine has others to serve.
@@ -594,7 +595,7 @@ def test_a_key_that_the_cluster_does_not_take_is_a_refusal_that_names_the_user(
 
 def test_a_configuration_that_is_not_there_is_named(ceph: Ceph, tmp_path: Path, clone_work: Work) -> None:
     settings = RbdHandlerSettings(tmp_path / "ceph.conf")
-    handler = RbdHandler(settings, setup_of(Transfer(MemoryVerifiedFiles())))
+    handler = RbdHandler(settings, setup_of(FileDestination(MemoryVerifiedFiles())))
     refused = handler.fetch(clone_work).failure()
     assert isinstance(refused, Unconfigured)
     assert f"there is no {tmp_path}/ceph.conf; [handlers.rbd] ceph_conf" in refused.reason

@@ -15,7 +15,7 @@ from tests.integration.services.fixtures import StartRgw
 from tests.integration.services.rgw import KEY, Rgw, S3Key
 
 from lading import Association, Digest, Image, Landing, Location, Mismatched, Refusal, Unavailable, Work
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.s3 import S3Handler, S3HandlerSettings
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.web import remote
@@ -47,7 +47,7 @@ def settings(rgw: Rgw, key: S3Key | None = KEY, **options: float) -> S3HandlerSe
 
 
 def handler(settings: S3HandlerSettings) -> S3Handler:
-    return S3Handler(settings, Transfer(MemoryVerifiedFiles()), first_wait=0.01)
+    return S3Handler(settings, FileDestination(MemoryVerifiedFiles()), first_wait=0.01)
 
 
 def fetch(settings: S3HandlerSettings, target: Path, *urls: str, image: Image = IMAGE) -> Result[Landing, Refusal]:

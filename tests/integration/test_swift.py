@@ -31,7 +31,7 @@ from lading import (
     Unconfigured,
     Work,
 )
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.s3 import S3Handler, S3HandlerSettings
 from lading.adapters.handlers.swift import SwiftHandler, SwiftHandlerSettings
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -87,7 +87,7 @@ def settings(*hosts: str, cloud: str | None = None, connections: int = 4) -> Swi
 
 
 def handler(settings: SwiftHandlerSettings) -> SwiftHandler:
-    return SwiftHandler(settings, Transfer(MemoryVerifiedFiles()), first_wait=0.01)
+    return SwiftHandler(settings, FileDestination(MemoryVerifiedFiles()), first_wait=0.01)
 
 
 def fetch(
@@ -243,7 +243,9 @@ def test_what_glance_itself_wrote_is_read_by_its_locations(
     located = glance_stores.locations(made, token=storage_keystone.token(NOVA))
     known = settings(storage_keystone.url.removeprefix("http://"))
     sign_in_by_environment(monkeypatch, storage_keystone, ADMIN)
-    amazon = S3Handler(S3HandlerSettings(stores.rgw.url, KEY.access, KEY.secret), Transfer(MemoryVerifiedFiles()))
+    amazon = S3Handler(
+        S3HandlerSettings(stores.rgw.url, KEY.access, KEY.secret), FileDestination(MemoryVerifiedFiles())
+    )
     for carrier, store in ((handler(known), "swift_user"), (handler(known), "swift_tenant"), (amazon, "s3")):
         assert carrier.fetch(Work(str(target), image, Location(located[store]))).unwrap().verified
         target.unlink()

@@ -15,7 +15,7 @@ from returns.result import Failure
 from tests.strategies import url_like_texts
 
 from lading import Image, Location, Unavailable, Unsupported, Work
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.web.connect import Forbidden, check_literal
@@ -178,7 +178,9 @@ def offline() -> Iterator[None]:
 @pytest.mark.usefixtures("offline")
 @given(urls())
 def test_fetching_from_any_text_ends_in_a_refusal(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    handler = HttpHandler(HttpOptions(guard=Guard(ports=frozenset())), Transfer(MemoryVerifiedFiles()), first_wait=0.0)
+    handler = HttpHandler(
+        HttpOptions(guard=Guard(ports=frozenset())), FileDestination(MemoryVerifiedFiles()), first_wait=0.0
+    )
     folder: Path = tmp_path_factory.getbasetemp()
     location = Location(text)
     refused = handler.fetch(Work(str(folder / "vm"), Image("id", locations=[location]), location))

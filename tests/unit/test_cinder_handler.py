@@ -23,25 +23,27 @@ from keystoneauth1.session import Session
 from keystoneauth1.token_endpoint import Token
 from returns.result import Success
 from tests.faults import Faults, redirect
-from tests.rigs.rig import DATA, IMAGE, setup_of
+from tests.rigs.rig import setup_of
 
 from lading import Association, Digest, Location, Scope, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.config.table import Table
-from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.cinder import attachments, connector, names
 from lading.adapters.handlers.cinder import handler as cinder_module
-from lading.adapters.handlers.cinder.api import Cinder, Fault
+from lading.adapters.handlers.cinder.api import Cinder
 from lading.adapters.handlers.cinder.handler import CinderHandler
 from lading.adapters.handlers.cinder.names import holder, is_left_over, reader, volume_of, volume_target
 from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.stream.errors import Refused
 from lading.domain.cost import Cost
 from lading.domain.handler import PartialData, State
 from lading.domain.refusals import Mismatched, TargetOccupied, Unavailable, Unconfigured, Unsupported
 from lading.ports.journal import Intent, Verb
+from lading.sdk.contracts import DATA, IMAGE
 
 NOW = datetime.now(UTC)
 HOST = "compute-1"
@@ -195,7 +197,7 @@ def connect(cinder: StandIn) -> Iterator[Callable[[], Adapter]]:
 @pytest.fixture
 def handler(connect: Callable[[], Adapter]) -> CinderHandler:
     settings = CinderHandlerSettings(host=HOST, timeout=2)
-    return CinderHandler(settings, setup_of(Transfer(MemoryVerifiedFiles())), connect)
+    return CinderHandler(settings, setup_of(FileDestination(MemoryVerifiedFiles())), connect)
 
 
 @pytest.fixture
@@ -246,7 +248,7 @@ def test_a_device_is_handed_over_and_left_to_whoever_uses_it(
 def test_an_image_that_is_too_large_is_not_cloned(
     connect: Callable[[], Adapter], cinder: StandIn, cloning: Work, size: int | None
 ) -> None:
-    transfer = Transfer(MemoryVerifiedFiles(), Rules(max_size=len(DATA) - 1))
+    transfer = FileDestination(MemoryVerifiedFiles(), Rules(max_size=len(DATA) - 1))
     limited = CinderHandler(CinderHandlerSettings(host=HOST), setup_of(transfer), connect)
     work = replace(cloning, image=replace(IMAGE, size=size))
     for refused in (limited.preview(work).failure(), limited.fetch(work).failure()):
@@ -319,7 +321,7 @@ def test_volumes_in_a_ceph_need_its_bindings_and_say_so(
 
 
 def test_what_takes_root_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Fault) as raised, connector._vendor("os-brick can't connect it"):  # noqa: SLF001
+    with pytest.raises(Refused) as raised, connector._vendor("os-brick can't connect it"):  # noqa: SLF001
         raise PermissionError
     assert isinstance(raised.value.refusal, Unconfigured)
     assert "run lading as root, or set [handlers.cinder] root_helper" in raised.value.refusal.reason
@@ -331,7 +333,7 @@ def test_what_had_come_before_ctrl_c_is_gone_on_from(
     data, journal = os.urandom(3 << 20), MemoryJournal()
     image = replace(IMAGE, size=len(data), digest=Digest("sha256", hashlib.sha256(data).hexdigest()))
     work = Work(str(tmp_path / "vm"), image, Location(f"cinder://{cinder.put(data)}"))
-    transfer = Transfer(MemoryVerifiedFiles(), journal=journal)
+    transfer = FileDestination(MemoryVerifiedFiles(), journal=journal)
     handler = CinderHandler(CinderHandlerSettings(host=HOST), setup_of(transfer, journal), connect)
 
     class Impatient:
@@ -459,7 +461,7 @@ def test_where_the_catalog_knows_no_size_what_glance_wrote_down_counts(
 def test_no_token_is_sent_where_a_redirect_leads() -> None:
     with Faults() as server, Faults() as other:
         server.answer("/volumes/1", redirect(other.url("/volumes/1"), 307))
-        with pytest.raises(Fault, match="HTTP 307"):
+        with pytest.raises(Refused, match="HTTP 307"):
             Cinder(lambda: Adapter(Session(Token(server.url(""), "secret")), "block-storage"), 5).known("1")
         assert other.requests == []
 
@@ -557,7 +559,7 @@ def test_loading_os_brick_leaves_forking_as_it_was(handler: CinderHandler, work:
 
 def test_without_its_packages_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cinder_module, "find_spec", lambda _: None)
-    setup = HandlerSetup(Table({}), Transfer(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
+    setup = HandlerSetup(Table({}), FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
     with pytest.raises(ModuleNotFoundError, match=r"os-brick .*pip install 'lading\[cinder\]'"):
         CinderHandler.from_setup(setup)
 
@@ -566,7 +568,9 @@ def test_without_a_cloud_it_says_where_to_name_one(work: Work, monkeypatch: pyte
     for name in [each for each in os.environ if each.startswith("OS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
-    setup = HandlerSetup(Table({"cloud": "nowhere"}), Transfer(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
+    setup = HandlerSetup(
+        Table({"cloud": "nowhere"}), FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal()
+    )
     refused = CinderHandler.from_setup(setup).fetch(work).failure()
     assert isinstance(refused, Unconfigured)
     assert "[handlers.cinder] cloud" in refused.reason

@@ -34,6 +34,7 @@ from lading import (
     Unsettled,
     Unsupported,
 )
+from lading.ports.failures import SettingsError
 from lading.ports.journal import Verb
 
 FORBIDDEN = AttemptResult("download", Location("http://user:word@host/noble"), Unavailable("HTTP 403"))
@@ -96,6 +97,10 @@ FAILURES = [
     (
         NoHandlerAvailable(None, TARGET, (FULL,)),
         f"no handler took a request that names no image for {TARGET}: download: the disk is full",
+    ),
+    (
+        SettingsError("lading.toml: landing.mode: expected three octal digits"),
+        "lading.toml: landing.mode: expected three octal digits",
     ),
 ]
 

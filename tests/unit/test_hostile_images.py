@@ -39,7 +39,7 @@ from tests.images import (
 
 from lading import Digest, Image, Location, Mismatched, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -391,10 +391,10 @@ def test_an_image_lands_or_is_refused_in_words_and_leaves_nothing(case: Case, wa
         source = tmp_path / "image"
         source.write_bytes(case.data)
         work = Work(str(target), image, Location(f"file://{source}"))
-        outcome = FileHandler([tmp_path], Transfer(MemoryVerifiedFiles(), Rules(verify=False))).fetch(work)
+        outcome = FileHandler([tmp_path], FileDestination(MemoryVerifiedFiles(), Rules(verify=False))).fetch(work)
     else:
         catalog = MemoryCatalog([image], data={"id": case.data})
-        outcome = DownloadHandler(catalog, Transfer(MemoryVerifiedFiles())).fetch(Work(str(target), image))
+        outcome = DownloadHandler(catalog, FileDestination(MemoryVerifiedFiles())).fetch(Work(str(target), image))
     if case.word is None:
         assert isinstance(outcome, Success)
         assert target.read_bytes() == case.data
@@ -412,6 +412,6 @@ def test_the_names_of_the_cases_are_different() -> None:
 def test_an_unsafe_image_lands_where_nothing_is_inspected(tmp_path: Path) -> None:
     data = qcow2(backing=b"/etc/passwd")
     image = Image("id", size=len(data), disk_format="qcow2")
-    transfer = Transfer(MemoryVerifiedFiles(), Rules(inspect=False))
+    transfer = FileDestination(MemoryVerifiedFiles(), Rules(inspect=False))
     handler = DownloadHandler(MemoryCatalog([image], data={"id": data}), transfer)
     assert isinstance(handler.fetch(Work(str(tmp_path / "1"), image)), Success)

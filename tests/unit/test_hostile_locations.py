@@ -20,7 +20,7 @@ from tests.faults import CUT, Faults, Reply, redirect
 from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.config.table import Table
-from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.handlers.setup import HandlerSetup
@@ -34,7 +34,7 @@ PUBLIC = "93.184.215.14"
 LONG = "a" * 9000
 BYTES = b"noble"
 IMAGE = Image("id", size=len(BYTES), digest=Digest("sha256", hashlib.sha256(BYTES).hexdigest()))
-TRANSFER = Transfer(MemoryVerifiedFiles(), Rules(inspect=False))
+TRANSFER = FileDestination(MemoryVerifiedFiles(), Rules(inspect=False))
 
 
 class Network:

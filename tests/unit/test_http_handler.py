@@ -44,7 +44,7 @@ from lading import (
     Work,
 )
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -90,7 +90,7 @@ def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
 def handler(**options: float) -> HttpHandler:
     given = HttpOptions(5, options.get("stall", 5), first_byte_seconds=options.get("first_byte", 5))
     most = int(options["max_size"]) if "max_size" in options else None
-    transfer = Transfer(MemoryVerifiedFiles(), Rules(verify=bool(options.get("verify", True)), max_size=most))
+    transfer = FileDestination(MemoryVerifiedFiles(), Rules(verify=bool(options.get("verify", True)), max_size=most))
     return HttpHandler(given, transfer, connections=int(options.get("connections", 1)), first_wait=0.001)
 
 
@@ -268,7 +268,7 @@ def test_each_of_many_locations_is_read_once(target: Path) -> None:
             return super()._origin(location)
 
     image = replace(IMAGE, locations=[Location(f"http://127.0.0.1:1/{number}") for number in range(200)])
-    counting = Counting(HttpOptions(5, 5), Transfer(MemoryVerifiedFiles()), first_wait=0.001)
+    counting = Counting(HttpOptions(5, 5), FileDestination(MemoryVerifiedFiles()), first_wait=0.001)
     assert isinstance(dispatch_by(counting, target, image), Failure)
     assert len(read) == 200 + 7
 

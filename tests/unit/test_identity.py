@@ -21,7 +21,8 @@ from lading import (
     TargetOccupied,
     Work,
 )
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.destination import SourceOpener
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.destinations.file.notes import Notes, noted_file, noted_folder
 from lading.adapters.destinations.file.partial import part_path
 from lading.adapters.memory.journal import MemoryJournal
@@ -143,26 +144,26 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def transfer() -> Transfer:
-    return Transfer(MemoryVerifiedFiles())
+def transfer() -> FileDestination:
+    return FileDestination(MemoryVerifiedFiles())
 
 
-def landed(transfer: Transfer, folder: Path) -> Association:
+def landed(transfer: FileDestination, folder: Path) -> Association:
     source = folder.parent / "source"
     source.write_bytes(b"an image")
     image = Image("noble", size=8)
     target = str(folder / "vm")
-    landing = transfer.land(
-        Work(target, image), "copy", lambda _: open_regular(str(source)).map(FileSource).alt(TargetFailed)
+    landing = transfer.fetch(
+        Work(target, image), SourceOpener(lambda _: open_regular(str(source)).map(FileSource).alt(TargetFailed), "copy")
     ).unwrap()
     return landing.recorded_in(Association(target, "file", image, None, datetime.now(UTC)))
 
 
-def test_what_landed_is_recorded_with_its_folder(folder: Path, transfer: Transfer) -> None:
+def test_what_landed_is_recorded_with_its_folder(folder: Path, transfer: FileDestination) -> None:
     assert landed(transfer, folder).folder == folder_identity(str(folder))
 
 
-def test_a_stranger_s_file_with_the_inode_of_a_target_stays(folder: Path, transfer: Transfer) -> None:
+def test_a_stranger_s_file_with_the_inode_of_a_target_stays(folder: Path, transfer: FileDestination) -> None:
     recorded = landed(transfer, folder)
     assert recorded.fingerprint is not None
     if recorded.fingerprint.birth_ns is None:
@@ -192,14 +193,14 @@ UNMOUNTED = [another_folder, no_folder]
 
 @pytest.mark.parametrize("unmount", UNMOUNTED)
 def test_nothing_is_done_where_the_folder_is_another_one(
-    folder: Path, transfer: Transfer, unmount: Callable[[Path], None]
+    folder: Path, transfer: FileDestination, unmount: Callable[[Path], None]
 ) -> None:
     recorded = landed(transfer, folder)
     unmount(folder)
     work = Work(recorded.target, recorded.image, association=recorded)
     answers = [
         transfer.remove(work), transfer.move(work, str(folder.parent / "moved")), transfer.verify(work),
-        transfer.land(work, "copy", lambda _: pytest.fail("it is opened")),
+        transfer.fetch(work, SourceOpener(lambda _: pytest.fail("it is opened"), "copy")),
     ]  # fmt: skip
     for answer in answers:
         refusal = answer.failure()
@@ -209,7 +210,7 @@ def test_nothing_is_done_where_the_folder_is_another_one(
     assert (folder.with_name("unmounted") / "vm").read_bytes() == b"an image"
 
 
-def test_what_is_forced_goes_by_the_name_alone(folder: Path, transfer: Transfer) -> None:
+def test_what_is_forced_goes_by_the_name_alone(folder: Path, transfer: FileDestination) -> None:
     recorded = landed(transfer, folder)
     another_folder(folder)
     (folder / "vm").write_bytes(b"another")
@@ -217,7 +218,9 @@ def test_what_is_forced_goes_by_the_name_alone(folder: Path, transfer: Transfer)
     assert os.listdir(folder) == []
 
 
-def test_what_an_earlier_version_recorded_needs_a_folder_and_no_certain_one(folder: Path, transfer: Transfer) -> None:
+def test_what_an_earlier_version_recorded_needs_a_folder_and_no_certain_one(
+    folder: Path, transfer: FileDestination
+) -> None:
     recorded = landed(transfer, folder)
     assert recorded.fingerprint is not None
     earlier = replace(recorded, folder=None, fingerprint=recorded.fingerprint._replace(birth_ns=None))
@@ -228,7 +231,9 @@ def test_what_an_earlier_version_recorded_needs_a_folder_and_no_certain_one(fold
     assert transfer.remove(work) == Success(None)
 
 
-def test_what_an_earlier_version_recorded_on_another_disk_is_not_forgotten(folder: Path, transfer: Transfer) -> None:
+def test_what_an_earlier_version_recorded_on_another_disk_is_not_forgotten(
+    folder: Path, transfer: FileDestination
+) -> None:
     """Beneath its mount point there is a folder, and no file."""
     recorded = landed(transfer, folder)
     assert recorded.fingerprint is not None
@@ -251,21 +256,21 @@ def noting(journal: MemoryJournal, begun: Intent) -> Notes:
     return Notes(journal, Work(begun.target, begun.image, intent=begun))
 
 
-def recover(transfer: Transfer, journal: MemoryJournal, begun: Intent) -> object:
+def recover(transfer: FileDestination, journal: MemoryJournal, begun: Intent) -> object:
     noted = journal.pending(begun.target).unwrap()
     return transfer.recover(Work(begun.target, begun.image, intent=noted), keep=True)
 
 
 @pytest.mark.parametrize("verb", [Verb.FETCH, Verb.MOVE])
 @pytest.mark.parametrize("target", ["rbd:vms/disk@1", "/nowhere/at/all/vm"])
-def test_of_what_noted_nothing_nothing_can_be_left(transfer: Transfer, verb: Verb, target: str) -> None:
+def test_of_what_noted_nothing_nothing_can_be_left(transfer: FileDestination, verb: Verb, target: str) -> None:
     begun = Intent(target, verb, "file", datetime.now(UTC), destination="/nowhere/vm")
     assert transfer.recover(Work(target, intent=begun), keep=True) == Success(PartialData())
 
 
 @pytest.mark.parametrize("unmount", UNMOUNTED)
 def test_recovery_settles_nothing_where_the_folder_is_another_one(
-    folder: Path, transfer: Transfer, unmount: Callable[[Path], None]
+    folder: Path, transfer: FileDestination, unmount: Callable[[Path], None]
 ) -> None:
     journal, begun = MemoryJournal(), intent(folder)
     notes = noting(journal, begun)
@@ -283,13 +288,13 @@ def test_recovery_settles_nothing_where_the_folder_is_another_one(
     assert os.listdir(folder) == []
 
 
-def test_a_move_is_not_settled_where_its_destination_is_not_mounted(folder: Path, transfer: Transfer) -> None:
+def test_a_move_is_not_settled_where_its_destination_is_not_mounted(folder: Path, transfer: FileDestination) -> None:
     journal = MemoryJournal()
     there = folder.parent / "there"
     there.mkdir()
     begun = replace(intent(folder, Verb.MOVE), destination=str(there / "vm"))
     (folder / "vm").write_bytes(b"a disk")
-    noting(journal, begun).moving(fingerprint(begun.target), str(there / "vm"), intact=True).unwrap()
+    noting(journal, begun).moving(fingerprint(begun.target), str(there / "vm"), intact=True)
     (folder / "vm").rename(there / "vm")
     no_folder(there)
     assert isinstance(recover(transfer, journal, begun), Failure)
@@ -298,13 +303,13 @@ def test_a_move_is_not_settled_where_its_destination_is_not_mounted(folder: Path
     assert found == Success(Landing(fingerprint=fingerprint(str(there / "vm")), folder=folder_identity(str(there))))
 
 
-def test_a_disk_that_a_guest_wrote_to_while_it_was_moved_has_arrived(folder: Path, transfer: Transfer) -> None:
+def test_a_disk_that_a_guest_wrote_to_while_it_was_moved_has_arrived(folder: Path, transfer: FileDestination) -> None:
     journal, begun = MemoryJournal(), intent(folder, Verb.MOVE)
     (folder / "vm").write_bytes(b"a disk")
     file = fingerprint(begun.target)
     if file.birth_ns is None:
         pytest.skip("this file system tells no births")
-    noting(journal, begun).moving(file, begun.destination or "", intact=True).unwrap()
+    noting(journal, begun).moving(file, begun.destination or "", intact=True)
     moved = (folder / "vm").rename(folder.parent / "moved")
     moved.write_bytes(b"a disk, written to")
     found = recover(transfer, journal, begun)
@@ -316,26 +321,26 @@ def test_a_disk_that_a_guest_wrote_to_while_it_was_moved_has_arrived(folder: Pat
     assert not landing.fingerprint.is_unchanged(fingerprint(str(moved)))
 
 
-def test_a_file_that_came_after_a_killed_fetch_is_not_recorded_as_it(folder: Path, transfer: Transfer) -> None:
+def test_a_file_that_came_after_a_killed_fetch_is_not_recorded_as_it(folder: Path, transfer: FileDestination) -> None:
     journal, begun = MemoryJournal(), intent(folder)
     notes = noting(journal, begun)
     (folder / "vm").write_bytes(b"an image")
     file = fingerprint(begun.target)
     if file.birth_ns is None:
         pytest.skip("this file system tells no births")
-    notes.landed(Landing("copy", 8), file).unwrap()
+    notes.landed(Landing("copy", 8), file)
     assert isinstance(journal.pending(begun.target).unwrap(), Intent)
     (folder / "vm").unlink()
     (folder / "vm").write_bytes(b"precious")
     os.utime(begun.target, ns=(file.mtime_ns, file.mtime_ns))
-    notes.landed(Landing("copy", 8), file._replace(inode=(folder / "vm").stat().st_ino)).unwrap()
+    notes.landed(Landing("copy", 8), file._replace(inode=(folder / "vm").stat().st_ino))
     assert recover(transfer, journal, begun) == Success(PartialData())
     assert (folder / "vm").read_bytes() == b"precious"
 
 
 @pytest.mark.parametrize("content", [b"", b"precious"])
 def test_where_files_always_have_names_only_an_empty_one_can_be_left(
-    folder: Path, transfer: Transfer, content: bytes
+    folder: Path, transfer: FileDestination, content: bytes
 ) -> None:
     """Killed between its making and its noting: what is not empty is another's."""
     journal, begun = MemoryJournal(), intent(folder)
@@ -360,7 +365,7 @@ def test_what_an_attempt_has_left_stays_noted_in_the_next(folder: Path) -> None:
     begun = replace(intent(folder), notes={"reading": "attachment", "temporary": list(BORN), "part": {}})
     journal.begin(begun).unwrap()
     work = Work(begun.target, begun.image, Location("file:///x"), intent=begun)
-    Notes(journal, work).landed(Landing("copy"), BORN).unwrap()
+    Notes(journal, work).landed(Landing("copy"), BORN)
     noted = journal.pending(begun.target).unwrap()
     assert noted is not None
     assert set(noted.notes) == {"reading", "temporary", "part", "landed", "folder"}

@@ -9,7 +9,7 @@ from tests.faults import Faults, Reply, redirect
 from tests.relays import Proxy
 
 from lading import Image, Landing, Location, Refusal, Unavailable, Work
-from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.web.guard import Guard
@@ -41,7 +41,7 @@ def fetch(
 ) -> Result[Landing, Refusal]:
     variables = {"http_proxy": proxy_url, "https_proxy": proxy_url, "no_proxy": no_proxy}
     options = HttpOptions(5, stall, NetworkPolicy.of(variables), Guard(ports=frozenset()))
-    handler = HttpHandler(options, Transfer(MemoryVerifiedFiles(), Rules(inspect=False)), first_wait=0.001)
+    handler = HttpHandler(options, FileDestination(MemoryVerifiedFiles(), Rules(inspect=False)), first_wait=0.001)
     location = Location(url)
     return handler.fetch(Work(str(target), Image("id", size=len(BYTES), locations=[location]), location))
 

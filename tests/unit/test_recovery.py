@@ -908,7 +908,7 @@ THERE = replace(RECORDED, target=ELSEWHERE, fingerprint=PRINT)
 LANDED = WHOLE.recorded_in(Association(TARGET, "pool", BARE, PLAIN, LANDED_AT))
 LATER = replace(RECORDED, landed_at=LANDED_AT + timedelta(seconds=1))
 RAISED = "raised OSError; the debug log has more"
-NO_NOUN = "answered a str, which is no Landing or Kept and no refusal"
+NO_NOUN = "answered a str, which is no Landing or PartialData and no refusal"
 CUTS = {
     # Fetches.
     "a fetch that had landed": Cut(

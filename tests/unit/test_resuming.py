@@ -40,7 +40,7 @@ from lading import (
 )
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.destinations.file import partial
-from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.destinations.file.partial import part_path
 from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.handlers.http import HttpHandler
@@ -115,8 +115,8 @@ class Host:
         return Path(part_path(str(self.target)))
 
     @property
-    def transfer(self) -> Transfer:
-        return Transfer(
+    def transfer(self) -> FileDestination:
+        return FileDestination(
             MemoryVerifiedFiles(),
             self.rules,
             journal=self.journal,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from returns.result import Success
 
 from lading import Image, Unavailable, Work
-from lading.adapters.destinations.file.destination import Transfer
+from lading.adapters.destinations.destination import SourceOpener
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.stream import pipeline, sparse
 from lading.adapters.stream.pipeline import CHUNK, Chunk, SourceBroken
@@ -58,10 +59,9 @@ def test_a_landed_file_has_the_source_s_bytes_and_no_more_blocks(
     folder = tmp_path_factory.mktemp("landed")
     data = spread(folder / "source", layout)
     image = Image("id", checksum=md5(data)) if verify else Image("id")
-    landed = Transfer(MemoryVerifiedFiles()).land(
+    landed = FileDestination(MemoryVerifiedFiles()).fetch(
         Work(str(folder / "target"), image),
-        "copy",
-        lambda _: open_regular(str(folder / "source")).map(FileSource).alt(Unavailable),
+        SourceOpener(lambda _: open_regular(str(folder / "source")).map(FileSource).alt(Unavailable), "copy"),
     )
     assert isinstance(landed, Success)
     assert (folder / "target").read_bytes() == data

@@ -30,8 +30,9 @@ from lading import (
     Unsupported,
     Work,
 )
+from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.file import no_replace, relocation
-from lading.adapters.destinations.file.destination import Rules, Transfer
+from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.destinations.file.target_state import is_intact
 from lading.adapters.formats.scan import scan
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -72,8 +73,8 @@ def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[bytes],
 
 
 @pytest.fixture(params=[True, False], ids=["verifying", "unverifying"])
-def transfer(request: pytest.FixtureRequest) -> Transfer:
-    return Transfer(MemoryVerifiedFiles(), Rules(verify=request.param))
+def transfer(request: pytest.FixtureRequest) -> FileDestination:
+    return FileDestination(MemoryVerifiedFiles(), Rules(verify=request.param))
 
 
 def associated(target: Path, landing: Landing, image: Image | None) -> Association:
@@ -81,9 +82,9 @@ def associated(target: Path, landing: Landing, image: Image | None) -> Associati
 
 
 def test_the_target_holds_the_very_bytes_and_only_its_owner_reads_them(
-    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+    folder: Path, transfer: FileDestination, opening: Callable[[bytes], Opener]
 ) -> None:
-    landing = transfer.land(Work(str(folder / "vm"), image_of(DATA)), "copy", opening(DATA)).unwrap()
+    landing = transfer.fetch(Work(str(folder / "vm"), image_of(DATA)), SourceOpener(opening(DATA), "copy")).unwrap()
     assert (folder / "vm").read_bytes() == DATA
     assert (folder / "vm").stat().st_mode & 0o7777 == 0o600
     assert (landing.size, landing.method, landing.present) == (len(DATA), "copy", False)
@@ -104,18 +105,26 @@ def test_what_was_compared_with_the_catalog_is_called_verified_and_nothing_else(
         ]
     ):
         work = Work(str(folder / str(position)), image)
-        landing = Transfer(MemoryVerifiedFiles(), Rules(verify=verify)).land(work, "copy", opening(DATA)).unwrap()
+        landing = (
+            FileDestination(MemoryVerifiedFiles(), Rules(verify=verify))
+            .fetch(work, SourceOpener(opening(DATA), "copy"))
+            .unwrap()
+        )
         assert (landing.verified, landing.digest) == (digest is not None, digest)
 
 
 def test_where_only_the_verified_may_land_an_image_without_digest_is_refused(
     folder: Path, opening: Callable[[bytes], Opener]
 ) -> None:
-    transfer = Transfer(MemoryVerifiedFiles(), Rules(allow_unverified=False))
-    refused = transfer.land(Work(str(folder / "vm"), image_of(DATA, digest=None)), "copy", opening(DATA)).failure()
+    transfer = FileDestination(MemoryVerifiedFiles(), Rules(allow_unverified=False))
+    refused = transfer.fetch(
+        Work(str(folder / "vm"), image_of(DATA, digest=None)), SourceOpener(opening(DATA), "copy")
+    ).failure()
     assert "landing.allow_unverified is false" in refused.reason
     assert os.listdir(folder) == []
-    assert transfer.land(Work(str(folder / "vm"), image_of(DATA)), "copy", opening(DATA)).unwrap().verified
+    assert (
+        transfer.fetch(Work(str(folder / "vm"), image_of(DATA)), SourceOpener(opening(DATA), "copy")).unwrap().verified
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +141,7 @@ def test_bytes_that_are_not_the_image_are_refused_and_nothing_is_left(
     folder: Path, opening: Callable[[bytes], Opener], described: dict[str, object], data: bytes, word: str
 ) -> None:
     work = Work(str(folder / "vm"), image_of(data, **described))
-    refused = Transfer(MemoryVerifiedFiles()).land(work, "copy", opening(data)).failure()
+    refused = FileDestination(MemoryVerifiedFiles()).fetch(work, SourceOpener(opening(data), "copy")).failure()
     assert isinstance(refused, Mismatched)
     assert word in refused.reason
     assert os.listdir(folder) == []
@@ -140,7 +149,7 @@ def test_bytes_that_are_not_the_image_are_refused_and_nothing_is_left(
 
 def test_a_format_is_not_looked_for_inside_another_container(folder: Path, opening: Callable[[bytes], Opener]) -> None:
     work = Work(str(folder / "vm"), image_of(DATA, disk_format="vmdk", container_format="ova"))
-    assert isinstance(Transfer(MemoryVerifiedFiles()).land(work, "copy", opening(DATA)), Success)
+    assert isinstance(FileDestination(MemoryVerifiedFiles()).fetch(work, SourceOpener(opening(DATA), "copy")), Success)
 
 
 @pytest.mark.parametrize(
@@ -163,8 +172,8 @@ def test_an_impossible_digest_is_refused_before_anything_is_read(
 
     work = Work(str(folder / "vm"), image_of(DATA, **described))
     for refused in (
-        Transfer(MemoryVerifiedFiles()).land(work, "copy", opened).failure(),
-        Transfer(MemoryVerifiedFiles()).preview(work, opened, str).failure(),
+        FileDestination(MemoryVerifiedFiles()).fetch(work, SourceOpener(opened, "copy")).failure(),
+        FileDestination(MemoryVerifiedFiles()).preview(work, SourceOpener(opened, plan=str)).failure(),
     ):
         assert isinstance(refused, Unsupported)
         assert words in refused.reason
@@ -174,26 +183,26 @@ def test_an_impossible_digest_is_no_matter_if_none_is_compared(
     folder: Path, opening: Callable[[bytes], Opener]
 ) -> None:
     work = Work(str(folder / "vm"), image_of(DATA, digest=Digest("sha512", "ab")))
-    lax = Transfer(MemoryVerifiedFiles(), Rules(verify=False))
-    assert not lax.land(work, "copy", opening(DATA)).unwrap().verified
+    lax = FileDestination(MemoryVerifiedFiles(), Rules(verify=False))
+    assert not lax.fetch(work, SourceOpener(opening(DATA), "copy")).unwrap().verified
 
 
 def test_a_stranger_s_file_is_not_overwritten_unless_forced(
-    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+    folder: Path, transfer: FileDestination, opening: Callable[[bytes], Opener]
 ) -> None:
     target = folder / "vm"
     target.write_bytes(b"precious")
     work = Work(str(target), image_of(DATA))
-    assert isinstance(transfer.land(work, "copy", opening(DATA)).failure(), TargetOccupied)
+    assert isinstance(transfer.fetch(work, SourceOpener(opening(DATA), "copy")).failure(), TargetOccupied)
     assert target.read_bytes() == b"precious"
-    assert isinstance(transfer.land(replace(work, force=True), "copy", opening(DATA)), Success)
+    assert isinstance(transfer.fetch(replace(work, force=True), SourceOpener(opening(DATA), "copy")), Success)
     assert target.read_bytes() == DATA
     assert os.listdir(folder) == ["vm"]
 
 
-def test_a_folder_or_device_is_not_replaced_even_when_forced(folder: Path, transfer: Transfer) -> None:
+def test_a_folder_or_device_is_not_replaced_even_when_forced(folder: Path, transfer: FileDestination) -> None:
     for target in (str(folder), "/dev/null"):
-        refused = transfer.land(Work(target, image_of(DATA), force=True), "copy", unopened)
+        refused = transfer.fetch(Work(target, image_of(DATA), force=True), SourceOpener(unopened, "copy"))
         assert isinstance(refused.failure(), TargetOccupied)
 
 
@@ -214,11 +223,11 @@ def linkless(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_where_there_are_no_hard_links_an_image_lands_by_a_rename(
-    linkless: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+    linkless: Path, transfer: FileDestination, opening: Callable[[bytes], Opener]
 ) -> None:
     work = Work(str(linkless / "vm"), image_of(DATA))
-    assert isinstance(transfer.preview(work, opening(DATA), lambda _: "would"), Success)
-    transfer.land(work, "copy", opening(DATA)).unwrap()
+    assert isinstance(transfer.preview(work, SourceOpener(opening(DATA), plan=lambda _: "would")), Success)
+    transfer.fetch(work, SourceOpener(opening(DATA), "copy")).unwrap()
     assert (linkless / "vm").read_bytes() == DATA
     assert os.listdir(linkless) == ["vm"]
     assert isinstance(transfer.move(work, str(linkless / "moved")), Success)
@@ -234,22 +243,24 @@ def test_a_file_system_without_modes_takes_the_image(
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "fchmod", refuse)
-    transfer = Transfer(MemoryVerifiedFiles(), Rules(mode=0o640))
-    assert isinstance(transfer.land(Work(str(linkless / "vm"), image_of(DATA)), "copy", opening(DATA)), Success)
+    transfer = FileDestination(MemoryVerifiedFiles(), Rules(mode=0o640))
+    assert isinstance(
+        transfer.fetch(Work(str(linkless / "vm"), image_of(DATA)), SourceOpener(opening(DATA), "copy")), Success
+    )
 
 
-def test_a_rename_overwrites_nothing_that_appears_meanwhile(linkless: Path, transfer: Transfer) -> None:
+def test_a_rename_overwrites_nothing_that_appears_meanwhile(linkless: Path, transfer: FileDestination) -> None:
     def appearing(_: ResumePoint) -> Result[Source, Refusal]:
         (linkless / "vm").write_bytes(b"precious")
         return Success(StreamSource(io.BytesIO(DATA), len(DATA)))
 
-    refused = transfer.land(Work(str(linkless / "vm"), image_of(DATA)), "copy", appearing).failure()
+    refused = transfer.fetch(Work(str(linkless / "vm"), image_of(DATA)), SourceOpener(appearing, "copy")).failure()
     assert isinstance(refused, TargetOccupied)
     assert (linkless / "vm").read_bytes() == b"precious"
     assert os.listdir(linkless) == ["vm"]
 
 
-def test_a_rename_publishes_no_file_that_came_in_place_of_its_own(linkless: Path, transfer: Transfer) -> None:
+def test_a_rename_publishes_no_file_that_came_in_place_of_its_own(linkless: Path, transfer: FileDestination) -> None:
     class Stranger:
         def progress(self, done: int, total: int | None) -> None:
             (part,) = linkless.glob(".vm.*")
@@ -258,19 +269,19 @@ def test_a_rename_publishes_no_file_that_came_in_place_of_its_own(linkless: Path
 
     work = Work(str(linkless / "vm"), image_of(DATA), observer=Stranger())
     source = StreamSource(io.BytesIO(DATA), len(DATA))
-    refused = transfer.land(work, "copy", lambda _: Success(source)).failure()
+    refused = transfer.fetch(work, SourceOpener(lambda _: Success(source), "copy")).failure()
     assert isinstance(refused, TargetFailed)
     assert not (linkless / "vm").exists()
 
 
-def test_a_file_that_appears_meanwhile_is_not_overwritten(folder: Path, transfer: Transfer) -> None:
+def test_a_file_that_appears_meanwhile_is_not_overwritten(folder: Path, transfer: FileDestination) -> None:
     target = folder / "vm"
 
     def open_late(_: ResumePoint) -> Result[Source, Refusal]:
         target.write_bytes(b"first")
         return Success(StreamSource(io.BytesIO(DATA), len(DATA)))
 
-    refused = transfer.land(Work(str(target), image_of(DATA)), "copy", open_late)
+    refused = transfer.fetch(Work(str(target), image_of(DATA)), SourceOpener(open_late, "copy"))
     assert isinstance(refused.failure(), TargetOccupied)
     assert target.read_bytes() == b"first"
     assert os.listdir(folder) == ["vm"]
@@ -278,7 +289,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(folder: Path, transfer
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
 def test_what_appeared_goes_again_when_its_folder_is_not_flushed(
-    folder: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    folder: Path, transfer: FileDestination, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     """Without a journal, by which it could be found again."""
     flush = os.fsync
@@ -291,7 +302,9 @@ def test_what_appeared_goes_again_when_its_folder_is_not_flushed(
     monkeypatch.setattr(os, "fsync", flush_files)
     work = Work(str(folder / "vm"), image_of(DATA))
     try:
-        refused = transfer.land(work, "copy", lambda _: Success(StreamSource(io.BytesIO(DATA), len(DATA))))
+        refused = transfer.fetch(
+            work, SourceOpener(lambda _: Success(StreamSource(io.BytesIO(DATA), len(DATA))), "copy")
+        )
     except KeyboardInterrupt:
         assert isinstance(error, KeyboardInterrupt)
     else:
@@ -300,20 +313,20 @@ def test_what_appeared_goes_again_when_its_folder_is_not_flushed(
 
 
 def test_an_image_that_is_there_already_is_not_moved_again(
-    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+    folder: Path, transfer: FileDestination, opening: Callable[[bytes], Opener]
 ) -> None:
     target, image = folder / "vm", image_of(DATA)
-    landing = transfer.land(Work(str(target), image), "copy", opening(DATA)).unwrap()
+    landing = transfer.fetch(Work(str(target), image), SourceOpener(opening(DATA), "copy")).unwrap()
     again = Work(str(target), image, association=associated(target, landing, image))
-    assert transfer.land(again, "copy", unopened) == Success(replace(landing, present=True))
+    assert transfer.fetch(again, SourceOpener(unopened, "copy")) == Success(replace(landing, present=True))
 
 
 @pytest.mark.parametrize("change", ["content", "image", "digest"])
 def test_a_target_that_no_longer_is_what_was_put_there_is_not_touched(
-    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener], change: str
+    folder: Path, transfer: FileDestination, opening: Callable[[bytes], Opener], change: str
 ) -> None:
     target, image = folder / "vm", image_of(DATA)
-    landing = transfer.land(Work(str(target), image), "copy", opening(DATA)).unwrap()
+    landing = transfer.fetch(Work(str(target), image), SourceOpener(opening(DATA), "copy")).unwrap()
     association, wanted = associated(target, landing, image), image
     if change == "content":
         target.write_bytes(b"a guest wrote here")
@@ -321,37 +334,39 @@ def test_a_target_that_no_longer_is_what_was_put_there_is_not_touched(
         wanted = replace(image, id="another")
     else:
         wanted = replace(image, digest=Digest("sha256", "0" * 64))  # the id was used again after a purge (OSSN-0075)
-    refused = transfer.land(Work(str(target), wanted, association=association), "copy", unopened)
+    refused = transfer.fetch(Work(str(target), wanted, association=association), SourceOpener(unopened, "copy"))
     assert isinstance(refused.failure(), TargetOccupied)
 
 
 def test_a_target_without_its_folder_is_refused_by_name(
-    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+    folder: Path, transfer: FileDestination, opening: Callable[[bytes], Opener]
 ) -> None:
     target = str(folder / "missing" / "vm")
-    refused = transfer.land(Work(target, image_of(DATA)), "copy", opening(DATA)).failure()
+    refused = transfer.fetch(Work(target, image_of(DATA)), SourceOpener(opening(DATA), "copy")).failure()
     assert isinstance(refused, TargetFailed)
     assert str(folder / "missing") in refused.reason
 
 
 @pytest.mark.parametrize("target", ["", "vm", "./vm", "rbd:pool/vm"])
-def test_a_target_that_is_no_absolute_path_is_refused_by_every_verb(transfer: Transfer, target: str) -> None:
+def test_a_target_that_is_no_absolute_path_is_refused_by_every_verb(transfer: FileDestination, target: str) -> None:
     work = Work(target, image_of(DATA))
-    assert isinstance(transfer.land(work, "copy", unopened).failure(), Unsupported)
+    assert isinstance(transfer.fetch(work, SourceOpener(unopened, "copy")).failure(), Unsupported)
     assert isinstance(transfer.remove(work).failure(), Unsupported)
     assert isinstance(transfer.move(work, "/vm").failure(), Unsupported)
 
 
 @pytest.mark.parametrize("name", ["nul\0byte", "x" * 300])
-def test_a_target_that_is_no_path_is_refused(folder: Path, transfer: Transfer, name: str) -> None:
-    assert isinstance(transfer.land(Work(f"{folder}/{name}", image_of(DATA)), "copy", unopened).failure(), TargetFailed)
+def test_a_target_that_is_no_path_is_refused(folder: Path, transfer: FileDestination, name: str) -> None:
+    assert isinstance(
+        transfer.fetch(Work(f"{folder}/{name}", image_of(DATA)), SourceOpener(unopened, "copy")).failure(), TargetFailed
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_seen_before_the_source_is_opened(
-    folder: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+    folder: Path, transfer: FileDestination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
-    refused = transfer.land(Work(str(folder / "vm"), image_of(DATA)), "copy", unopened).failure()
+    refused = transfer.fetch(Work(str(folder / "vm"), image_of(DATA)), SourceOpener(unopened, "copy")).failure()
     assert refused == TargetFailed(f"the folder {folder} can't be written")
 
 
@@ -369,9 +384,11 @@ class Broken(io.RawIOBase):
         return count
 
 
-def test_a_source_that_breaks_off_is_refused_and_nothing_is_left(folder: Path, transfer: Transfer) -> None:
+def test_a_source_that_breaks_off_is_refused_and_nothing_is_left(folder: Path, transfer: FileDestination) -> None:
     work = Work(str(folder / "vm"), image_of(DATA))
-    refused = transfer.land(work, "copy", lambda _: Success(StreamSource(Broken(3 << 20), None))).failure()
+    refused = transfer.fetch(
+        work, SourceOpener(lambda _: Success(StreamSource(Broken(3 << 20), None)), "copy")
+    ).failure()
     assert isinstance(refused, Unavailable)
     assert refused.reason == "it broke off: Connection reset by peer"
     assert os.listdir(folder) == []
@@ -387,20 +404,23 @@ class Endless(io.RawIOBase):
         return len(buffer)
 
 
-def test_a_broken_streams_own_words_are_not_repeated(folder: Path, transfer: Transfer) -> None:
+def test_a_broken_streams_own_words_are_not_repeated(folder: Path, transfer: FileDestination) -> None:
     class Telling(io.BytesIO):
         def readinto(self, _buffer: object, /) -> int:
             raise OSError("X-Auth-Token: s3cret")
 
     work = Work(str(folder / "vm"), image_of(DATA))
-    refused = transfer.land(work, "copy", lambda _: Success(StreamSource(Telling(), len(DATA)))).failure()
+    refused = transfer.fetch(
+        work, SourceOpener(lambda _: Success(StreamSource(Telling(), len(DATA))), "copy")
+    ).failure()
     assert refused.reason == "it broke off: OSError"
 
 
-def test_a_source_without_end_is_read_no_further_than_promised(folder: Path, transfer: Transfer) -> None:
+def test_a_source_without_end_is_read_no_further_than_promised(folder: Path, transfer: FileDestination) -> None:
     stream = Endless()
-    refused = transfer.land(
-        Work(str(folder / "vm"), image_of(DATA)), "copy", lambda _: Success(StreamSource(stream, len(DATA)))
+    refused = transfer.fetch(
+        Work(str(folder / "vm"), image_of(DATA)),
+        SourceOpener(lambda _: Success(StreamSource(stream, len(DATA))), "copy"),
     )
     assert isinstance(refused.failure(), Mismatched)
     assert stream.read_so_far < len(DATA) + (4 << 20)
@@ -415,25 +435,29 @@ class Interrupt:
 
 
 def test_an_interrupted_transfer_leaves_no_file_and_no_thread(
-    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+    folder: Path, transfer: FileDestination, opening: Callable[[bytes], Opener]
 ) -> None:
     threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        transfer.land(Work(str(folder / "vm"), image_of(DATA), observer=Interrupt()), "copy", opening(DATA))
+        transfer.fetch(
+            Work(str(folder / "vm"), image_of(DATA), observer=Interrupt()), SourceOpener(opening(DATA), "copy")
+        )
     assert os.listdir(folder) == []
     assert threading.active_count() == threads
 
 
 @pytest.mark.parametrize("good", [5, len(DATA)])
 @pytest.mark.parametrize("told", [None, 7])
-def test_the_source_is_closed_however_it_ends(folder: Path, transfer: Transfer, good: int, told: int | None) -> None:
+def test_the_source_is_closed_however_it_ends(
+    folder: Path, transfer: FileDestination, good: int, told: int | None
+) -> None:
     stream = Broken(good)
     work = Work(str(folder / "vm"), image_of(DATA, digest=Digest("sha256", "0" * 64)))
-    transfer.land(work, "copy", lambda _: Success(StreamSource(stream, told)))
+    transfer.fetch(work, SourceOpener(lambda _: Success(StreamSource(stream, told)), "copy"))
     assert stream.closed
 
 
-def test_removing_removes_the_file_and_one_that_is_gone_is_no_failure(folder: Path, transfer: Transfer) -> None:
+def test_removing_removes_the_file_and_one_that_is_gone_is_no_failure(folder: Path, transfer: FileDestination) -> None:
     (folder / "vm").write_bytes(DATA)
     for _ in range(2):
         assert transfer.remove(Work(str(folder / "vm"))) == Success(None)
@@ -441,19 +465,19 @@ def test_removing_removes_the_file_and_one_that_is_gone_is_no_failure(folder: Pa
 
 
 def test_a_file_gets_no_other_size_than_its_image_s(
-    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener]
+    folder: Path, transfer: FileDestination, opening: Callable[[bytes], Opener]
 ) -> None:
     work = Work(str(folder / "vm"), image_of(DATA), size=1 << 30)
     for refused in (
-        transfer.land(work, "copy", opening(DATA)),
-        transfer.preview(work, opening(DATA), str),
+        transfer.fetch(work, SourceOpener(opening(DATA), "copy")),
+        transfer.preview(work, SourceOpener(opening(DATA), plan=str)),
     ):
         assert isinstance(refused.failure(), Unsupported)
     assert os.listdir(folder) == []
 
 
 def test_a_removal_whose_folder_cannot_be_flushed_says_that_it_is_removed(
-    folder: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+    folder: Path, transfer: FileDestination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -466,7 +490,7 @@ def test_a_removal_whose_folder_cannot_be_flushed_says_that_it_is_removed(
     assert transfer.remove(Work(str(folder / "vm"))) == Success(None)
 
 
-def test_a_folder_is_not_removed(folder: Path, transfer: Transfer) -> None:
+def test_a_folder_is_not_removed(folder: Path, transfer: FileDestination) -> None:
     assert isinstance(transfer.remove(Work(str(folder))).failure(), TargetOccupied)
 
 
@@ -489,7 +513,9 @@ def elsewhere(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
     return tmp_path / "elsewhere"
 
 
-def test_moving_gives_the_file_its_new_name_and_no_other(folder: Path, elsewhere: Path, transfer: Transfer) -> None:
+def test_moving_gives_the_file_its_new_name_and_no_other(
+    folder: Path, elsewhere: Path, transfer: FileDestination
+) -> None:
     (folder / "vm").write_bytes(DATA)
     landing = transfer.move(Work(str(folder / "vm")), str(elsewhere / "vm")).unwrap()
     assert (os.listdir(folder), os.listdir(elsewhere)) == ([], ["vm"])
@@ -498,7 +524,7 @@ def test_moving_gives_the_file_its_new_name_and_no_other(folder: Path, elsewhere
     assert landing.fingerprint.ctime_ns == (elsewhere / "vm").stat().st_ctime_ns
 
 
-def test_moving_overwrites_nothing(folder: Path, elsewhere: Path, transfer: Transfer) -> None:
+def test_moving_overwrites_nothing(folder: Path, elsewhere: Path, transfer: FileDestination) -> None:
     (folder / "vm").write_bytes(DATA)
     (elsewhere / "vm").write_bytes(b"precious")
     assert isinstance(transfer.move(Work(str(folder / "vm")), str(elsewhere / "vm")).failure(), TargetOccupied)
@@ -506,22 +532,24 @@ def test_moving_overwrites_nothing(folder: Path, elsewhere: Path, transfer: Tran
     assert (elsewhere / "vm").read_bytes() == b"precious"
 
 
-def test_what_is_gone_cannot_be_moved(folder: Path, elsewhere: Path, transfer: Transfer) -> None:
+def test_what_is_gone_cannot_be_moved(folder: Path, elsewhere: Path, transfer: FileDestination) -> None:
     refused = transfer.move(Work(str(folder / "vm")), str(elsewhere / "vm")).failure()
     assert isinstance(refused, TargetFailed)
     assert os.listdir(elsewhere) == []
 
 
-def landed(transfer: Transfer, target: Path) -> Association:
+def landed(transfer: FileDestination, target: Path) -> Association:
     source = StreamSource(io.BytesIO(DATA), len(DATA))
     image = image_of(DATA)
     return associated(
-        target, transfer.land(Work(str(target), image), "copy", lambda _: Success(source)).unwrap(), image
+        target,
+        transfer.fetch(Work(str(target), image), SourceOpener(lambda _: Success(source), "copy")).unwrap(),
+        image,
     )
 
 
 def test_what_was_changed_before_it_was_moved_is_not_intact_after_it(
-    folder: Path, elsewhere: Path, transfer: Transfer
+    folder: Path, elsewhere: Path, transfer: FileDestination
 ) -> None:
     for name, change in (("intact", None), ("changed", b"a guest wrote here")):
         association = landed(transfer, folder / name)
@@ -538,7 +566,7 @@ def test_what_was_changed_before_it_was_moved_is_not_intact_after_it(
 
 
 def test_another_file_than_was_fetched_is_neither_removed_nor_moved(
-    folder: Path, elsewhere: Path, transfer: Transfer
+    folder: Path, elsewhere: Path, transfer: FileDestination
 ) -> None:
     association = landed(transfer, folder / "vm")
     (folder / "vm").rename(folder / "kept")
@@ -551,7 +579,7 @@ def test_another_file_than_was_fetched_is_neither_removed_nor_moved(
 
 
 def test_a_symlink_in_its_place_is_neither_removed_nor_followed(
-    folder: Path, elsewhere: Path, transfer: Transfer
+    folder: Path, elsewhere: Path, transfer: FileDestination
 ) -> None:
     association = landed(transfer, folder / "vm")
     (folder / "vm").rename(folder / "kept")
@@ -563,7 +591,7 @@ def test_a_symlink_in_its_place_is_neither_removed_nor_followed(
 
 
 def test_a_disk_that_is_written_to_while_it_is_copied_away_stays(
-    folder: Path, tmp_path: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, transfer: FileDestination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "vm").write_bytes(DATA)
 
@@ -583,7 +611,7 @@ def test_a_disk_that_is_written_to_while_it_is_copied_away_stays(
 
 
 def test_a_source_that_cannot_be_let_go_is_not_moved(
-    folder: Path, elsewhere: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+    folder: Path, elsewhere: Path, transfer: FileDestination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "vm").write_bytes(DATA)
     unlink = os.unlink
@@ -605,7 +633,7 @@ def test_a_source_that_cannot_be_let_go_is_not_moved(
     assert os.listdir(elsewhere) == []
 
 
-def test_a_move_to_another_file_system_keeps_the_mode(folder: Path, elsewhere: Path, transfer: Transfer) -> None:
+def test_a_move_to_another_file_system_keeps_the_mode(folder: Path, elsewhere: Path, transfer: FileDestination) -> None:
     (folder / "vm").write_bytes(DATA)
     (folder / "vm").chmod(0o640)
     transfer.move(Work(str(folder / "vm")), str(elsewhere / "vm")).unwrap()
@@ -623,11 +651,13 @@ class Watch:
 
 
 def test_progress_never_goes_backwards_and_ends_with_the_whole(
-    folder: Path, transfer: Transfer, opening: Callable[[bytes], Opener], monkeypatch: pytest.MonkeyPatch
+    folder: Path, transfer: FileDestination, opening: Callable[[bytes], Opener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lading.adapters.stream.sparse._MOST_AT_ONCE", 1 << 20)
     watch = Watch()
-    transfer.land(Work(str(folder / "vm"), image_of(DATA), observer=watch), "copy", opening(DATA)).unwrap()
+    transfer.fetch(
+        Work(str(folder / "vm"), image_of(DATA), observer=watch), SourceOpener(opening(DATA), "copy")
+    ).unwrap()
     assert len(watch.told) > 2
     assert watch.told == sorted(watch.told)
     assert watch.told[-1] == len(DATA)
@@ -651,12 +681,14 @@ class Writer:
     "described", [{"digest": None, "size": None}, {"digest": None}, {"digest": Digest("sha256", "0" * 64)}]
 )
 def test_a_file_that_is_changed_while_it_is_copied_is_refused(
-    folder: Path, tmp_path: Path, transfer: Transfer, described: dict[str, object], *, grow: bool
+    folder: Path, tmp_path: Path, transfer: FileDestination, described: dict[str, object], *, grow: bool
 ) -> None:
     path = tmp_path / "source"
     path.write_bytes(DATA)
     work = Work(str(folder / "vm"), image_of(DATA, **described), observer=Writer(path, grow=grow))
-    refused = transfer.land(work, "copy", lambda _: open_regular(str(path)).map(FileSource).alt(Unavailable)).failure()
+    refused = transfer.fetch(
+        work, SourceOpener(lambda _: open_regular(str(path)).map(FileSource).alt(Unavailable), "copy")
+    ).failure()
     assert isinstance(refused, Unavailable)
     assert "changed while it was copied" in refused.reason
     assert os.listdir(folder) == []
@@ -667,7 +699,7 @@ def test_a_file_that_grows_behind_verified_bytes_is_landed(folder: Path, tmp_pat
     path.write_bytes(DATA)
     work = Work(str(folder / "vm"), image_of(DATA), observer=Writer(path, grow=True))
     opening: Opener = lambda _: open_regular(str(path)).map(FileSource).alt(Unavailable)  # noqa: E731
-    assert Transfer(MemoryVerifiedFiles()).land(work, "copy", opening).unwrap().verified
+    assert FileDestination(MemoryVerifiedFiles()).fetch(work, SourceOpener(opening, "copy")).unwrap().verified
     assert (folder / "vm").read_bytes() == DATA
     assert path.stat().st_size > len(DATA)
 
@@ -713,7 +745,9 @@ def test_an_image_whose_beginning_rules_it_out_is_not_read_to_its_end(
     stream = Counted(data)
     source = StreamSource(stream, len(data))
     image = image_of(data, disk_format=declared)
-    refused = Transfer(MemoryVerifiedFiles()).land(Work(str(folder / "vm"), image), "copy", lambda _: Success(source))
+    refused = FileDestination(MemoryVerifiedFiles()).fetch(
+        Work(str(folder / "vm"), image), SourceOpener(lambda _: Success(source), "copy")
+    )
     assert isinstance(refused.failure(), Mismatched)
     assert word in refused.failure().reason
     assert stream.position < len(data)

@@ -1,27 +1,27 @@
-"""What is written in the journal about a transfer under way, so that its end can be found out after it was cut off."""
+"""The notes in the journal by which an interrupted fetch or move is recovered."""
 
 import os
 from collections.abc import Mapping
 from typing import Final
 
-from returns.result import Failure, Result, Success
+from returns.result import Failure
 
 from lading.adapters.destinations.file.partial import facts, noted_file
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.safe_open import folder_identity
 from lading.domain.handler import Landing, Work
-from lading.domain.refusals import Refusal, TargetFailed
+from lading.domain.refusals import TargetFailed
 from lading.ports.association import Fingerprint, Folder
 from lading.ports.image import Digest
 from lading.ports.journal import Journal
 
 __all__ = ["Notes", "noted_file", "noted_folder", "noted_landing"]
 
-_NONSENSE: Final = (KeyError, TypeError, ValueError)
+_MALFORMED: Final = (KeyError, TypeError, ValueError)
 
 
 class Notes:
-    """The notes on one piece of work. Where it has no intent, nothing is written."""
+    """The notes on one piece of work. Without an intent nothing is written. All methods raise Refused."""
 
     def __init__(self, journal: Journal, work: Work) -> None:
         self._journal = journal
@@ -34,21 +34,18 @@ class Notes:
         return self._work.intent is not None
 
     def announce(self, file: Fingerprint | None, *, resumable: bool = False, validator: str | None = None) -> None:
-        """This file is about to appear at `part_path`; None: a new one that is about to be made there, empty.
+        """Notes the file that is about to appear at `part_path`; None: a new one that is about to be made there.
 
-        `resumable`: what has come of the image will be in it, as far as it has come; `validator` is its origin's.
-        Raises Refused when that can't be written down.
+        `resumable`: it will hold the image's first bytes, as many as have come; `validator` is their origin's.
         """
         part = {"part": facts(self._work, validator)} if resumable else {}
         self._written = {key: note for key, note in self._written.items() if key not in {"part", "landed"}}
-        noted = self._write(temporary=None if file is None else list(file), **part)
-        if isinstance(noted, Failure):
-            raise Refused(noted.failure())
+        self._write(temporary=None if file is None else list(file), **part)
 
-    def landed(self, landing: Landing, file: Fingerprint) -> Result[None, Refusal]:
-        """This file, whole, is about to appear at the target, and this will then be so."""
+    def landed(self, landing: Landing, file: Fingerprint) -> None:
+        """Notes the file, whole, that is about to appear at the target, and the landing that this will be."""
         digest = [landing.digest.algorithm, landing.digest.value] if landing.digest else None
-        return self._write(
+        self._write(
             landed={
                 "file": list(file),
                 "method": landing.method,
@@ -59,22 +56,23 @@ class Notes:
             }
         )
 
-    def moving(self, file: Fingerprint, destination: str, *, intact: bool) -> Result[None, Refusal]:
-        """This file is about to be renamed to the destination, or copied there."""
+    def moving(self, file: Fingerprint, destination: str, *, intact: bool) -> None:
+        """Notes the file that is about to be renamed to the destination, or copied there."""
         there = folder_identity(os.path.dirname(destination))
-        return self._write(moving=list(file), intact=intact, destination_folder=list(there) if there else None)
+        self._write(moving=list(file), intact=intact, destination_folder=list(there) if there else None)
 
-    def copied(self, file: Fingerprint) -> Result[None, Refusal]:
-        """This copy, whole, is about to appear at the destination."""
-        return self._write(copied=list(file))
+    def copied(self, file: Fingerprint) -> None:
+        """Notes the copy, whole, that is about to appear at the destination."""
+        self._write(copied=list(file))
 
-    def _write(self, **notes: object) -> Result[None, Refusal]:
+    def _write(self, **notes: object) -> None:
         if not self.are_kept:
-            return Success(None)
+            return
         folder = folder_identity(os.path.dirname(self._work.target))
         self._written.update(notes, folder=list(folder) if folder else None)
         written = self._journal.note(self._work.target, self._written)
-        return written.alt(lambda failure: TargetFailed(f"what is done can't be written down: {failure}"))
+        if isinstance(written, Failure):
+            raise Refused(TargetFailed(f"what is done can't be written down: {written.failure()}"))
 
 
 def noted_folder(notes: Mapping[str, object], key: str) -> Folder | None:
@@ -101,6 +99,6 @@ def noted_landing(notes: Mapping[str, object]) -> tuple[Landing, Fingerprint] | 
             inspected_by=noted["inspected_by"],
             copied_from=noted.get("copied_from"),
         )
-    except _NONSENSE:
+    except _MALFORMED:
         return None
     return landing, file

@@ -1,4 +1,4 @@
-"""Finding out how far something came that was cut off, and leaving nothing of it lying about."""
+"""Recovery of interrupted fetches and moves: finished, undone, or partial data that can be resumed."""
 
 import contextlib
 import errno
@@ -6,44 +6,42 @@ import os
 import stat
 from dataclasses import replace
 
-from returns.result import Failure, Result, Success
-
 from lading.adapters.destinations.file.in_use import is_in_use
 from lading.adapters.destinations.file.notes import noted_file, noted_folder, noted_landing
 from lading.adapters.destinations.file.partial import drop_part, start_from
 from lading.adapters.destinations.file.relocation import changed, landing_at
 from lading.adapters.destinations.file.target_state import folder_conflict, status_of
-from lading.adapters.stream.errors import answering, flush_folder
+from lading.adapters.stream.errors import Refused, flush_folder, system_errors
 from lading.adapters.stream.safe_open import fingerprint, folder_identity
 from lading.domain.handler import Landing, PartialData, Work
-from lading.domain.refusals import Refusal, TargetFailed, Unsupported
+from lading.domain.refusals import TargetFailed, Unsupported
 from lading.ports.association import Fingerprint
 from lading.ports.journal import Intent, Verb
 
 __all__ = ["recover"]
 
 
-def recover(work: Work, *, keep: bool, verify: bool) -> Result[Landing | PartialData, Refusal]:
-    """What became of the fetch or move that `work.intent` is about; see `SupportsRecovery`."""
+def recover(work: Work, *, keep: bool, verify: bool) -> Landing | PartialData:
+    """Reports how far `work.intent` got: the landing of a finished fetch or move, or partial data. Raises Refused.
+
+    Nothing else of it is left behind; see `SupportsRecovery`.
+    """
     intent = work.intent
     if intent is None or intent.verb is Verb.REMOVE:
-        return Failure(Unsupported("nothing says what was begun"))
+        raise Refused(Unsupported("nothing says what was begun"))
     if not intent.notes:
-        # Nothing is changed before something is noted: the target may even be one that no file can have.
-        return Success(PartialData())
-
-    def find_out() -> Result[Landing | PartialData, Refusal]:
+        # Nothing is changed before something is noted. The target may even be one that no file can have.
+        return PartialData()
+    with system_errors(intent.target, "looked at"):
         if (elsewhere := _elsewhere(intent)) is not None:
-            return Failure(elsewhere)
+            raise Refused(elsewhere)
         if intent.verb is Verb.MOVE:
-            return Success(_of_move(intent))
-        return Success(_of_fetch(work, intent, keep=keep, verify=verify))
-
-    return answering(intent.target, "looked at", find_out)
+            return _recover_move(intent)
+        return _recover_fetch(work, intent, keep=keep, verify=verify)
 
 
 def _elsewhere(intent: Intent) -> TargetFailed | None:
-    """Why what was begun can't be found out about: its folder is not there, or is another one. Raises OSError."""
+    """The reason why an operation cannot be recovered: its folder is missing, or is another one. Raises OSError."""
     notes = intent.notes
     conflict = folder_conflict(intent.target, noted_folder(notes, "folder"))
     if conflict is None and intent.destination is not None:
@@ -51,7 +49,7 @@ def _elsewhere(intent: Intent) -> TargetFailed | None:
     return conflict
 
 
-def _of_fetch(work: Work, intent: Intent, *, keep: bool, verify: bool) -> Landing | PartialData:
+def _recover_fetch(work: Work, intent: Intent, *, keep: bool, verify: bool) -> Landing | PartialData:
     noted = noted_landing(intent.notes)
     if noted is not None and (file := _noted_at(intent.target, noted[1])) is not None:
         # It had appeared at the target, and so was whole; that its name reached the disk, nobody knows.
@@ -64,7 +62,7 @@ def _of_fetch(work: Work, intent: Intent, *, keep: bool, verify: bool) -> Landin
     return PartialData()
 
 
-def _of_move(intent: Intent) -> Landing | PartialData:
+def _recover_move(intent: Intent) -> Landing | PartialData:
     source, destination = intent.target, intent.destination or ""
     moving, copied = noted_file(intent.notes, "moving"), noted_file(intent.notes, "copied")
     arrived = copied or moving

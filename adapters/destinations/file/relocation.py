@@ -1,4 +1,4 @@
-"""Removing and moving what was landed: the very file, and nothing that came in its place."""
+"""Removing and moving the very file that was fetched, and nothing that came in its place. All raise Refused."""
 
 import contextlib
 import errno
@@ -6,7 +6,7 @@ import logging
 import os
 from contextlib import closing
 
-from returns.result import Failure, Result, Success
+from returns.result import Result
 
 from lading.adapters.destinations.file.file_writer import FileWriter
 from lading.adapters.destinations.file.new_file import NewFile
@@ -21,7 +21,7 @@ from lading.adapters.destinations.file.target_state import (
     use_of,
 )
 from lading.adapters.formats.audit import Audit
-from lading.adapters.stream.errors import answering, flush_folder
+from lading.adapters.stream.errors import Refused, flush_folder, system_errors, value_or_refuse
 from lading.adapters.stream.safe_open import fingerprint, folder_identity, open_regular
 from lading.adapters.stream.sources import FileSource
 from lading.domain.handler import Landing, Work
@@ -33,64 +33,57 @@ __all__ = ["changed", "landing_at", "move", "remove"]
 _log = logging.getLogger(__name__)
 
 
-def remove(work: Work) -> Result[None, Refusal]:
-    """Remove the file at the target; that there is none is a success."""
-
-    def unlink() -> Result[None, Refusal]:
-        if (why_not := conflict(work) or use_of(work)) is not None:
-            return Failure(why_not)
+def remove(work: Work) -> None:
+    """Removes the file at the target. That there is none is a success."""
+    with system_errors(work.target, "removed"):
+        if (refusal := conflict(work) or use_of(work)) is not None:
+            raise Refused(refusal)
         try:
             os.unlink(work.target)
         except (FileNotFoundError, NotADirectoryError):
-            return Success(None)
+            return
         try:
             flush_folder(work.target)
         except OSError as error:
             told = f"{work.target} is removed, but its folder can't be flushed: {error.strerror}"
-            return Failure(
-                TargetFailed(f"{told}. It stays recorded, for a power failure may bring it back: remove it again")
-            )
-        return Success(None)
-
-    return answering(work.target, "removed", unlink)
+            advice = "It stays recorded, for a power failure may bring it back: remove it again"
+            raise Refused(TargetFailed(f"{told}. {advice}")) from error
 
 
-def move(work: Work, destination: str, notes: Notes) -> Result[Landing, Refusal]:
-    """Move the file at the target to `destination`, to another file system too; nothing there is overwritten."""
-
-    def relocate() -> Result[Landing, Refusal]:
-        if (why_not := conflict(work)) is not None:
-            return Failure(why_not)
-        if not os.path.isabs(destination):
-            return Failure(not_absolute(destination))
-        if (why_not := reserved(destination)) is not None:
-            return Failure(why_not)
-        if status_of(work.target) is None:
-            return Failure(TargetFailed(f"{work.target} is gone"))
-        if status_of(os.path.dirname(destination)) is None:
-            return Failure(TargetFailed(f"the folder {os.path.dirname(destination)} does not exist"))
+def move(work: Work, destination: str, notes: Notes) -> Landing:
+    """Moves the file at the target to `destination`, also to another file system. Nothing there is overwritten."""
+    with system_errors(destination, "written"):
+        _check_move(work, destination)
         file = fingerprint(work.target)
         was_intact = work.association is None or is_intact(work.association, file)
-        return (
-            notes.moving(file, destination, intact=was_intact)
-            .bind(lambda _: _relocate(work, destination, notes))
-            .map(lambda moved: landing_at(destination, moved if was_intact else changed(moved)))
-        )
-
-    return answering(destination, "written", relocate)
+        notes.moving(file, destination, intact=was_intact)
+        moved = _relocate(work, destination, notes)
+        return landing_at(destination, moved if was_intact else changed(moved))
 
 
 def landing_at(destination: str, file: Fingerprint) -> Landing:
-    """What is known of a file that was moved."""
+    """The landing of a file that was moved."""
     return Landing(fingerprint=file, folder=folder_identity(os.path.dirname(destination)))
 
 
 def changed(file: Fingerprint) -> Fingerprint:
-    """The file's, as one that will never match: what had changed before it was moved is not intact after it."""
+    """The fingerprint, as one that never matches: a file that had changed before a move is not intact after it."""
     return file._replace(ctime_ns=0)
 
 
-def _relocate(work: Work, destination: str, notes: Notes) -> Result[Fingerprint, Refusal]:
+def _check_move(work: Work, destination: str) -> None:
+    refusal: Refusal | None = conflict(work)
+    if refusal is None and not os.path.isabs(destination):
+        refusal = not_absolute(destination)
+    if (refusal := refusal or reserved(destination)) is not None:
+        raise Refused(refusal)
+    if status_of(work.target) is None:
+        raise Refused(TargetFailed(f"{work.target} is gone"))
+    if status_of(os.path.dirname(destination)) is None:
+        raise Refused(TargetFailed(f"the folder {os.path.dirname(destination)} does not exist"))
+
+
+def _relocate(work: Work, destination: str, notes: Notes) -> Fingerprint:
     try:
         rename_no_replace(work.target, destination)
     except OSError as error:
@@ -104,50 +97,46 @@ def _relocate(work: Work, destination: str, notes: Notes) -> Result[Fingerprint,
         rename_no_replace(destination, work.target)
         raise
     # Taken last: a change of name shows in the ctime.
-    return Success(fingerprint(destination))
+    return fingerprint(destination)
 
 
-def _copy_away(work: Work, destination: str, notes: Notes) -> Result[Fingerprint, Refusal]:
-    """Copy to the other file system, mode and owner too, and let go of the source when the copy is safe there."""
-
-    def copy(descriptor: int) -> Result[Fingerprint, Refusal]:
+def _copy_away(work: Work, destination: str, notes: Notes) -> Fingerprint:
+    """Copies to the other file system, mode and owner too, and removes the source when the copy is safe there."""
+    _require_unused(work)
+    opened: Result[int, Refusal] = open_regular(work.target).alt(TargetFailed)
+    descriptor = value_or_refuse(opened)
+    with closing(FileSource(descriptor)) as source:
         require_no_replace(os.path.dirname(destination))
         mode = os.fstat(descriptor).st_mode & 0o7777
-        with (
-            closing(FileSource(descriptor)) as source,
-            NewFile(destination, mode=mode, announce=notes.announce if notes.are_kept else None) as new,
-        ):
+        announce = notes.announce if notes.are_kept else None
+        with NewFile(destination, mode=mode, announce=announce) as new:
             FileWriter(source, new.descriptor, Audit.none(), work.observer).copy(source)
             status = os.fstat(descriptor)
             with contextlib.suppress(PermissionError):  # only root gives files away
                 os.fchown(new.descriptor, status.st_uid, status.st_gid)
             if not source.is_unchanged:
-                return Failure(TargetFailed(f"{work.target} was written to while it was copied"))
-            # A guest may have been started meanwhile.
-            if (in_use := use_of(work)) is not None:
-                return Failure(in_use)
-            noted = notes.copied(new.finish())
-            if isinstance(noted, Failure):
-                return noted
+                raise Refused(TargetFailed(f"{work.target} was written to while it was copied"))
+            _require_unused(work)  # a guest may have been started in the meantime
+            notes.copied(new.finish())
             published = new.publish(replace=False)
-        return _let_go(work.target, destination).map(lambda _: published)
+        _remove_source(work.target, destination)
+        return published
 
+
+def _require_unused(work: Work) -> None:
     if (in_use := use_of(work)) is not None:
-        return Failure(in_use)
-    opened: Result[int, Refusal] = open_regular(work.target).alt(TargetFailed)
-    return opened.bind(copy)
+        raise Refused(in_use)
 
 
-def _let_go(source: str, destination: str) -> Result[None, Refusal]:
+def _remove_source(source: str, destination: str) -> None:
     try:
         os.unlink(source)
     except OSError as error:
         os.unlink(destination)
         flush_folder(destination)
-        return Failure(TargetFailed(f"{source} can't be removed from its folder: {error.strerror}"))
+        raise Refused(TargetFailed(f"{source} can't be removed from its folder: {error.strerror}")) from error
     try:
         flush_folder(source)
     except OSError as error:
-        # The copy is safe; a power failure could bring the source back, beside it.
+        # The copy is safe. A power failure could bring the source back, beside it.
         _log.warning("%s is moved, but its old folder can't be flushed: %s", source, error.strerror)
-    return Success(None)

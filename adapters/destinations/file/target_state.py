@@ -4,14 +4,13 @@ import os
 import shlex
 import stat
 
-from returns.result import Failure, Result, Success
-
 from lading.adapters.destinations.file.in_use import is_in_use
 from lading.adapters.destinations.file.no_replace import require_no_replace
 from lading.adapters.destinations.file.partial import is_part_name
+from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.safe_open import fingerprint, folder_identity
 from lading.domain.handler import Landing, Work
-from lading.domain.refusals import Refusal, TargetFailed, TargetInUse, TargetOccupied, Unsupported
+from lading.domain.refusals import TargetFailed, TargetInUse, TargetOccupied, Unsupported
 from lading.ports.association import Association, Fingerprint, Folder
 
 __all__ = [
@@ -114,39 +113,39 @@ def _elsewhere(work: Work) -> TargetFailed | None:
     return None if work.association is None or work.force else mount_conflict(work.association)
 
 
-def check_target(work: Work) -> Result[Landing | None, Refusal]:
-    """None when the target is free to be written; a Landing when the image is there already, intact; else a refusal.
+def check_target(work: Work) -> Landing | None:
+    """The landing of the image that is at the target already, intact; None when the target is free. Raises Refused.
 
     Nothing is overwritten without `force`, and even then only a file: no folder, no device.
     """
     if not os.path.isabs(work.target):
-        return Failure(not_absolute(work.target))
+        raise Refused(not_absolute(work.target))
     try:
-        why_not = reserved(work.target) or _elsewhere(work)
+        refusal = reserved(work.target) or _elsewhere(work)
         status = status_of(work.target)
     except OSError as error:
-        return Failure(TargetFailed(f"{work.target} can't be looked at: {error.strerror}"))
+        raise Refused(TargetFailed(f"{work.target} can't be looked at: {error.strerror}")) from error
     except ValueError as error:
-        return Failure(TargetFailed(f"{work.target!r} is no path: {error}"))
-    if why_not is not None:
-        return Failure(why_not)
+        raise Refused(TargetFailed(f"{work.target!r} is no path: {error}")) from error
+    if refusal is not None:
+        raise Refused(refusal)
     if status is None:
-        return _room(os.path.dirname(work.target), force=work.force)
+        _check_folder(os.path.dirname(work.target), force=work.force)
+        return None
     return _as_recorded(work, status)
 
 
-def _room(folder: str, *, force: bool) -> Result[Landing | None, Refusal]:
-    """Whether a file can be made there, as far as can be seen."""
+def _check_folder(folder: str, *, force: bool) -> None:
+    """Raises Refused when no file can be made in the folder, as far as can be seen."""
     if not os.path.isdir(folder):
-        return Failure(TargetFailed(f"the folder {folder} does not exist"))
+        raise Refused(TargetFailed(f"the folder {folder} does not exist"))
     if not os.access(folder, os.W_OK | os.X_OK):
-        return Failure(TargetFailed(f"the folder {folder} can't be written"))
+        raise Refused(TargetFailed(f"the folder {folder} can't be written"))
     try:
         if not force:
             require_no_replace(folder)
     except OSError as error:
-        return Failure(TargetFailed(f"the folder {folder} can't be written: {error.strerror or error}"))
-    return Success(None)
+        raise Refused(TargetFailed(f"the folder {folder} can't be written: {error.strerror or error}")) from error
 
 
 def not_absolute(target: str) -> Unsupported:
@@ -157,22 +156,23 @@ def not_absolute(target: str) -> Unsupported:
     return Unsupported(f"{target} is no absolute path of this host{advice}")
 
 
-def _as_recorded(work: Work, status: os.stat_result) -> Result[Landing | None, Refusal]:
+def _as_recorded(work: Work, status: os.stat_result) -> Landing | None:
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
         advice = f"; for a file in it: {work.target}/" if stat.S_ISDIR(status.st_mode) else ""
-        return Failure(TargetOccupied(f"{work.target} is not a file{advice}"))
+        raise Refused(TargetOccupied(f"{work.target} is not a file{advice}"))
     if work.force:
-        in_use = use_of(work)
-        return Success(None) if in_use is None else Failure(in_use)
+        if (in_use := use_of(work)) is not None:
+            raise Refused(in_use)
+        return None
     recorded = work.association
     if recorded is None:
-        return Failure(TargetOccupied(f"{work.target} exists and is not lading's; only force replaces it"))
+        raise Refused(TargetOccupied(f"{work.target} exists and is not lading's; only force replaces it"))
     if not is_intact(recorded, _fingerprint_of(work.target)):
-        return Failure(TargetOccupied(f"{work.target} was changed since it was fetched; only force replaces it"))
+        raise Refused(TargetOccupied(f"{work.target} was changed since it was fetched; only force replaces it"))
     if not recorded.is_for(work.image):
         held = recorded.image.id if recorded.image else "another image"
-        return Failure(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
-    return Success(Landing.already(recorded))
+        raise Refused(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
+    return Landing.already(recorded)
 
 
 def _fingerprint_of(target: str) -> Fingerprint | None:

@@ -1,62 +1,66 @@
-"""Whether what was landed is still that: all of it read again."""
+"""Whether a target still is what was fetched: by its fingerprint, or by reading all of it."""
 
 import os
 from contextlib import closing
 
-from returns.result import Failure, Result
+from returns.result import Result
 
-from lading.adapters.destinations.file.target_state import conflict, status_of
+from lading.adapters.destinations.file.target_state import conflict, is_intact, mount_conflict, status_of
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream import pipeline
-from lading.adapters.stream.errors import answering
+from lading.adapters.stream.errors import Refused, system_errors, value_or_refuse
 from lading.adapters.stream.safe_open import fingerprint, folder_identity, open_regular
 from lading.adapters.stream.sources import FileSource
-from lading.domain.handler import Landing, Work
+from lading.domain.handler import Landing, Report, State, Work
 from lading.domain.refusals import Mismatched, Refusal, TargetFailed, Unsupported
 from lading.ports.association import Association
 
-__all__ = ["verify"]
+__all__ = ["report", "verify"]
 
 
-def verify(work: Work, *, inspect: bool) -> Result[Landing, Refusal]:
-    """What is at the target now, if it is what was put there; else what changed."""
+def report(work: Work) -> Report:
+    """The target's state, by its recorded fingerprint."""
     recorded = work.association
-    if recorded is None:
-        return Failure(Unsupported("nothing says what was put there"))
-
-    def look() -> Result[Landing, Refusal]:
-        if (why_not := conflict(work)) is not None:
-            # Beneath a mount point where nothing is mounted, nothing has changed.
-            return Failure(why_not if isinstance(why_not, TargetFailed) else Mismatched(why_not.reason))
+    if recorded is None or recorded.fingerprint is None:
+        return Report(State.UNKNOWN)
+    try:
+        if (elsewhere := mount_conflict(recorded)) is not None:
+            return Report(State.UNKNOWN, {"why": elsewhere.reason})
         if status_of(work.target) is None:
-            return Failure(Mismatched(f"{work.target} is gone"))
+            return Report(State.MISSING)
+        return Report(State.INTACT if is_intact(recorded, fingerprint(work.target)) else State.CHANGED)
+    except OSError as error:
+        return Report(State.UNKNOWN, {"why": f"{work.target} cannot be looked at: {error.strerror}"})
+
+
+def verify(work: Work, *, inspect: bool) -> Landing:
+    """Reads the target and compares it with its association. Returns it as it is now. Raises Refused."""
+    if work.association is None:
+        raise Refused(Unsupported("nothing says what was put there"))
+    with system_errors(work.target, "read"):
+        if (refusal := conflict(work)) is not None:
+            # Beneath a mount point where nothing is mounted, nothing has changed.
+            raise Refused(refusal if isinstance(refusal, TargetFailed) else Mismatched(refusal.reason))
+        if status_of(work.target) is None:
+            raise Refused(Mismatched(f"{work.target} is gone"))
         opened: Result[int, Refusal] = open_regular(work.target, follow=False).alt(TargetFailed)
-        return opened.map(FileSource).bind(read)
-
-    def read(source: FileSource) -> Result[Landing, Refusal]:
-        with closing(source):
-            return _read(work, recorded, source, inspect=inspect)
-
-    return answering(work.target, "read", look)
+        with closing(FileSource(value_or_refuse(opened))) as source:
+            return _compare(work, work.association, source, inspect=inspect)
 
 
-def _read(work: Work, recorded: Association, source: FileSource, *, inspect: bool) -> Result[Landing, Refusal]:
+def _compare(work: Work, recorded: Association, source: FileSource, *, inspect: bool) -> Landing:
     if recorded.size is not None and source.size != recorded.size:
-        return Failure(Mismatched(f"it has {source.size} bytes, and had {recorded.size}"))
-
-    def compare(audit: Audit) -> Result[Landing, Refusal]:
-        size = pipeline.run(source, (audit.take,), lambda done: work.observer.progress(done, source.size))
-        digest = audit.digest
-        if recorded.digest is not None and digest != recorded.digest:
-            return Failure(Mismatched(f"its digest is {digest}, and was {recorded.digest}"))
-        if not source.is_unchanged:
-            return Failure(Mismatched("it was written to while it was read"))
-        file = fingerprint(source.descriptor)
-        folder = folder_identity(os.path.dirname(recorded.target))
-        return audit.verdict(size).map(
-            lambda audited: Landing(
-                recorded.method, size, digest, recorded.verified, file, inspected_by=audited.inspected_by, folder=folder
-            )
-        )
-
-    return Audit.of(recorded.image, verify=True, inspect=inspect, digest=recorded.digest).bind(compare)
+        raise Refused(Mismatched(f"it has {source.size} bytes, and had {recorded.size}"))
+    audit = value_or_refuse(Audit.of(recorded.image, verify=True, inspect=inspect, digest=recorded.digest))
+    size = pipeline.run(source, (audit.take,), lambda done: work.observer.progress(done, source.size))
+    digest = audit.digest
+    if recorded.digest is not None and digest != recorded.digest:
+        raise Refused(Mismatched(f"its digest is {digest}, and was {recorded.digest}"))
+    if not source.is_unchanged:
+        raise Refused(Mismatched("it was written to while it was read"))
+    file = fingerprint(source.descriptor)
+    folder = folder_identity(os.path.dirname(recorded.target))
+    audited = value_or_refuse(audit.verdict(size))
+    return Landing(
+        recorded.method, size, digest, recorded.verified, file, inspected_by=audited.inspected_by, folder=folder
+    )

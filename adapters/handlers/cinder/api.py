@@ -16,13 +16,14 @@ from urllib.parse import quote, urlencode
 from returns.result import Failure, Result, Success
 
 from lading.adapters.openstack.cloud import vendor_errors
+from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import Refusal, TargetFailed, Unavailable, Unconfigured
 from lading.ports.failures import CatalogUnavailable
 
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
 
-__all__ = ["GIBIBYTE", "Attachment", "Busy", "Cinder", "Fault", "Volume", "answering", "quietly"]
+__all__ = ["GIBIBYTE", "Attachment", "Busy", "Cinder", "Volume", "answering", "quietly"]
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
@@ -41,14 +42,6 @@ _PASSING: Final = frozenset(
 """States that a volume leaves by itself."""
 _NOT_NOW: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT})
 """What it answers when the volume is not in a state for that."""
-
-
-class Fault(Exception):
-    """Why it isn't done: what is told of it."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.reason)
-        self.refusal = refusal
 
 
 class Busy(Exception):
@@ -165,13 +158,13 @@ class Cinder:
                 return volume
             time.sleep(seconds)
             volume = self.known(volume.id)
-        raise Fault(Unavailable(f"volume {volume.id} is still {volume.status} after {within:g} s"))
+        raise Refused(Unavailable(f"volume {volume.id} is still {volume.status} after {within:g} s"))
 
     def known(self, volume_id: str) -> Volume:
         """A volume that must be there."""
         found = self.volume(volume_id)
         if found is None:
-            raise Fault(Unavailable(f"there is no volume {volume_id}, or not for these credentials"))
+            raise Refused(Unavailable(f"there is no volume {volume_id}, or not for these credentials"))
         return found
 
     def delete(self, volume: Volume) -> None:
@@ -183,11 +176,11 @@ class Cinder:
                 return
             if found.status not in {"deleting", *_PASSING}:
                 if asked:
-                    raise Fault(TargetFailed(f"volume {volume_id} can't be deleted: it is {found.held}"))
+                    raise Refused(TargetFailed(f"volume {volume_id} can't be deleted: it is {found.held}"))
                 self._ask("DELETE", f"/volumes/{volume_id}", absent=True, refused=_NOT_NOW)
                 asked = True
             time.sleep(seconds)
-        raise Fault(TargetFailed(f"volume {volume_id} is not gone after {self.timeout:g} s"))
+        raise Refused(TargetFailed(f"volume {volume_id} is not gone after {self.timeout:g} s"))
 
     # Attachments
 
@@ -248,7 +241,9 @@ class Cinder:
                 try:
                     self._adapter = self._connect()
                 except CatalogUnavailable as failure:
-                    raise Fault(Unconfigured(f"{failure}; [handlers.cinder] cloud names one of clouds.yaml")) from None
+                    raise Refused(
+                        Unconfigured(f"{failure}; [handlers.cinder] cloud names one of clouds.yaml")
+                    ) from None
                 session = self._adapter.session
                 session.timeout = session.timeout or self.timeout
             return self._adapter
@@ -267,13 +262,13 @@ class Cinder:
             return None
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             _log.info("Cinder answers %s %s with HTTP %s: %s", method, path, status, answer.text[:500])
-            raise Fault(_refusal(method, path, status))
+            raise Refused(_refusal(method, path, status))
         if not answer.content:
             return {}
         try:
             return answer.json()
         except ValueError:
-            raise Fault(Unavailable(f"Cinder answers {path} with what is no JSON: is it a Cinder?")) from None
+            raise Refused(Unavailable(f"Cinder answers {path} with what is no JSON: is it a Cinder?")) from None
 
 
 def _waits(timeout: float) -> Iterator[float]:
@@ -297,7 +292,7 @@ def _sense(read: Callable[[], _Done]) -> _Done:
     try:
         return read()
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise Fault(Unavailable("Cinder answers what makes no sense: is it a Cinder?")) from None
+        raise Refused(Unavailable("Cinder answers what makes no sense: is it a Cinder?")) from None
 
 
 def _refusal(method: str, path: str, status: int) -> Refusal:
@@ -316,7 +311,7 @@ def answering(act: Callable[[], _Done]) -> Result[_Done, Refusal]:
     """What `act` gives, or the refusal that its fault means: the one table of this room."""
     try:
         return Success(act())
-    except Fault as fault:
+    except Refused as fault:
         return Failure(fault.refusal)
     except CatalogUnavailable as failure:
         return Failure(Unavailable(str(failure)))
@@ -327,5 +322,5 @@ def quietly(what: str) -> Iterator[None]:
     """Whatever can't be done is a warning: it is cleaning up, and what came before counts."""
     try:
         yield
-    except (Fault, Busy, CatalogUnavailable) as reason:
+    except (Refused, Busy, CatalogUnavailable) as reason:
         _log.warning("%s: %s", what, reason)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple
 
-from lading.adapters.handlers.cinder.api import Attachment, Busy, Cinder, Fault, Volume, quietly
+from lading.adapters.handlers.cinder.api import Attachment, Busy, Cinder, Volume, quietly
 from lading.adapters.handlers.cinder.connector import Device, HostConnector, is_userland, userland_name
 from lading.adapters.handlers.cinder.names import (
     DEVICE,
@@ -19,6 +19,7 @@ from lading.adapters.handlers.cinder.names import (
     this_host,
 )
 from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
+from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import TargetFailed, Unavailable
 
 __all__ = ["Attachments", "Held"]
@@ -105,7 +106,7 @@ class Attachments:
             try:
                 return self.attach(volume)
             except Busy:
-                raise Fault(Unavailable(f"volume {volume.id} can't be attached: it is {volume.held}")) from None
+                raise Refused(Unavailable(f"volume {volume.id} can't be attached: it is {volume.held}")) from None
         info = self._cinder.connection(attachment.id) or {}
         if self.is_connected(volume):
             return Held(info, volume.metadata[DEVICE])
@@ -117,7 +118,7 @@ class Attachments:
         """The volume when nobody is attaching it: whoever was cut off on the way is helped out."""
         try:
             return self._cinder.settled(volume, within=_PATIENCE)
-        except Fault:
+        except Refused:
             volume = self._cinder.known(volume.id)
             if volume.status not in {"reserved", "attaching"}:
                 raise
@@ -150,17 +151,17 @@ class Attachments:
         """Detach a volume that lading made from this host, and delete it. Not one that is attached elsewhere too."""
         if others := self.elsewhere(volume):
             by = " and ".join(map(str, others))
-            raise Fault(TargetFailed(f"volume {volume.id} is attached to {by} too; it must be detached there first"))
+            raise Refused(TargetFailed(f"volume {volume.id} is attached to {by} too; it must be detached there first"))
         for attachment, server in self._cinder.attachments(volume.id):
             if server:
-                raise Fault(TargetFailed(f"volume {volume.id} is about to be attached to server {server}"))
+                raise Refused(TargetFailed(f"volume {volume.id} is about to be attached to server {server}"))
             self._let_go(attachment, volume.metadata.get(DEVICE))
         self._cinder.delete(volume)
 
     def _reserved(self, volume: Volume) -> str:
         try:
             return self._cinder.reserve(volume.id, "ro")
-        except (Busy, Fault):
+        except (Busy, Refused):
             raise
         except BaseException:
             # Whether Cinder has made one nobody heard. One that is being made, and no server's, would be that.

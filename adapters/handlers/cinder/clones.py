@@ -9,11 +9,12 @@ from typing import Final, NamedTuple, TypeVar
 from returns.result import Failure, Result, Success
 
 from lading.adapters.destinations.file.destination import Rules
-from lading.adapters.handlers.cinder.api import GIBIBYTE, Busy, Cinder, Fault, Volume, answering
+from lading.adapters.handlers.cinder.api import GIBIBYTE, Busy, Cinder, Volume, answering
 from lading.adapters.handlers.cinder.attachments import Attachments, Held
 from lading.adapters.handlers.cinder.names import DEVICE, HOST, PART, TARGET, is_volume_target, volume_of, volume_target
 from lading.adapters.handlers.cinder.source import check
 from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.sources import StreamSource
 from lading.domain.handler import Landing, PartialData, Report, State, Work
 from lading.domain.refusals import Mismatched, Refusal, TargetFailed, TargetOccupied, Unsupported
@@ -77,9 +78,9 @@ class Clones:
         def move(name: str, new: str) -> Landing:
             volume = self._found(work, name)
             if volume is None:
-                raise Fault(TargetFailed(f"{work.target} is gone"))
+                raise Refused(TargetFailed(f"{work.target} is gone"))
             if self._cinder.named(new):
-                raise Fault(TargetOccupied(f"{destination} exists; nothing is overwritten unasked"))
+                raise Refused(TargetOccupied(f"{destination} exists; nothing is overwritten unasked"))
             _value(self._setup.note(work, {"moving": volume.id}))
             self._cinder.change(volume, name=new, **{TARGET: destination})
             return Landing(identity=volume.id)
@@ -110,7 +111,7 @@ class Clones:
         def verify(name: str) -> Landing:
             volume = self._recorded(recorded, name)
             if volume is None:
-                raise Fault(Mismatched(f"{work.target} is {self._instead(name)}"))
+                raise Refused(Mismatched(f"{work.target} is {self._instead(name)}"))
             landing = self._read(work, recorded, volume, self._attaching.ensure(volume))
             return replace(landing, method=recorded.method, size=volume.size * GIBIBYTE, identity=volume.id)
 
@@ -132,7 +133,7 @@ class Clones:
             return
         try:
             known = {each.id: each for each in self._cinder.marked(**{HOST: self._attaching.host})}
-        except (Fault, CatalogUnavailable) as reason:
+        except (Refused, CatalogUnavailable) as reason:
             _log.warning("whether volumes are still attached can't be found out: %s", reason)
             return
         for each in wanted:
@@ -145,7 +146,7 @@ class Clones:
     def _prepare(self, association: Association, volume: Volume) -> None:
         try:
             held = self._attaching.ensure(volume)
-        except (Fault, CatalogUnavailable) as reason:
+        except (Refused, CatalogUnavailable) as reason:
             _log.warning("%s: volume %s can't be attached again: %s", association.target, volume.id, reason)
         else:
             _log.info("%s: volume %s is attached again, as %s", association.target, volume.id, held.device)
@@ -156,7 +157,7 @@ class Clones:
         """The volume's name, if anything can be cloned to it, as far as can be told without Cinder."""
         if work.location is None:
             return Failure(Unsupported("needs a location"))
-        if (why_not := _objection(work, self._setup.transfer.rules)) is not None:
+        if (why_not := _objection(work, self._setup.files.rules)) is not None:
             return Failure(why_not)
         return volume_of(work.location).bind(lambda _: volume_target(work.target))
 
@@ -169,15 +170,14 @@ class Clones:
         for each in there:
             is_free = each.status in {"available", "error"} or self._attaching.attached(each) is not None
             if not is_free or self._attaching.elsewhere(each):
-                raise Fault(TargetOccupied(f"{work.target} is {each.held}, and can't be replaced"))
+                raise Refused(TargetOccupied(f"{work.target} is {each.held}, and can't be replaced"))
         source = check(self._cinder.settled(self._cinder.known(volume_of(work.location).unwrap())))
         promised = work.image.size if work.image else None
         if promised is not None and promised > source.size * GIBIBYTE:
             told = f"volume {source.id} has {source.size} GiB, the catalog promises {promised} bytes"
-            raise Fault(Mismatched(told))
+            raise Refused(Mismatched(told))
         size = promised or source.size * GIBIBYTE  # one that was registered where it lies may have 0
-        if (too_large := self._setup.transfer.rules.size_refusal(size)) is not None:
-            raise Fault(too_large)
+        self._setup.files.rules.check_size(size)
         return _Plan(source, max(source.size, -(-(work.size or 0) // GIBIBYTE)), there)
 
     def _recorded(self, recorded: Association | None, name: str) -> Volume | None:
@@ -195,7 +195,7 @@ class Clones:
         if (volume := self._recorded(work.association, name)) is not None:
             return volume
         if self._cinder.named(name):
-            raise Fault(TargetOccupied(f"{work.target} is {self._instead(name)}"))
+            raise Refused(TargetOccupied(f"{work.target} is {self._instead(name)}"))
         return None
 
     def _removable(self, work: Work, name: str) -> list[Volume]:
@@ -243,7 +243,7 @@ class Clones:
             landing = Landing(_METHOD, volume.size * GIBIBYTE, identity=volume.id, inspected_by=inspected_by)
             self._publish(work, name, landing, plan.replaces)
         except BaseException:
-            with suppress(Fault, CatalogUnavailable):
+            with suppress(Refused, CatalogUnavailable):
                 self._discard(work.target, name)
             raise
         return landing
@@ -254,11 +254,11 @@ class Clones:
         volume = self._cinder.settled(self._cinder.clone(plan.source, part, plan.size, marks))
         if volume.status != "available":
             told = f"{work.target} can't be made: the clone of volume {plan.source.id} is {volume.status}"
-            raise Fault(TargetFailed(told))
+            raise Refused(TargetFailed(told))
         try:
             return volume, self._attaching.attach(volume)
         except Busy:
-            raise Fault(TargetFailed(f"volume {volume.id} can't be attached: it is {volume.held}")) from None
+            raise Refused(TargetFailed(f"volume {volume.id} can't be attached: it is {volume.held}")) from None
 
     def _inspected(self, work: Work, volume: Volume, held: Held) -> str | None:
         """What found the format safe: only the beginning is read."""
@@ -279,7 +279,7 @@ class Clones:
         }
         _value(self._setup.note(work, notes))
         if not replaced and self._cinder.named(name):
-            raise Fault(TargetOccupied(f"{work.target} exists; nothing is overwritten unasked"))
+            raise Refused(TargetOccupied(f"{work.target} exists; nothing is overwritten unasked"))
         self._cinder.change(volume, name=name)
         for each in replaces:
             self._attaching.delete(each)
@@ -346,22 +346,22 @@ def _as_recorded(work: Work, there: Sequence[Volume]) -> Landing:
     """That the image is there already. Raises Fault when something else is."""
     recorded = work.association
     if recorded is None:
-        raise Fault(TargetOccupied(f"{work.target} exists and is not lading's; only force replaces it"))
+        raise Refused(TargetOccupied(f"{work.target} exists and is not lading's; only force replaces it"))
     volume = next((each for each in there if each.id == recorded.identity), None)
     if volume is None:
         told = f"{work.target} is another volume than the one that was fetched; only force replaces it"
-        raise Fault(TargetOccupied(told))
+        raise Refused(TargetOccupied(told))
     if not recorded.is_for(work.image):
         held = recorded.image.id if recorded.image else "another image"
-        raise Fault(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
+        raise Refused(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
     size = volume.size * GIBIBYTE
     if work.size is not None and work.size > size:
-        raise Fault(TargetOccupied(f"{work.target} is there, with {size} bytes; remove it first, or force"))
+        raise Refused(TargetOccupied(f"{work.target} is there, with {size} bytes; remove it first, or force"))
     return Landing.already(recorded)
 
 
 def _value(outcome: Result[_Done, Refusal]) -> _Done:
     """What came of it; a fault when it is a refusal."""
     if isinstance(outcome, Failure):
-        raise Fault(outcome.failure())
+        raise Refused(outcome.failure())
     return outcome.unwrap()

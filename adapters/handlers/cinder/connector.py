@@ -16,9 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from lading.adapters.handlers.cinder.api import Fault
 from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 from lading.adapters.host.private_files import make_private
+from lading.adapters.stream.errors import Refused
 from lading.domain.handler_calls import exception_reason
 from lading.domain.refusals import Unavailable, Unconfigured, Unsupported
 
@@ -54,7 +54,7 @@ class Device:
                 opened = open(source, "rb", buffering=0)  # noqa: SIM115, PTH123 - the reading closes it
             except OSError as error:
                 advice = "; lading must be run as root to read devices" if isinstance(error, PermissionError) else ""
-                raise Fault(Unconfigured(f"{self.path} can't be read: {error.strerror}{advice}")) from None
+                raise Refused(Unconfigured(f"{self.path} can't be read: {error.strerror}{advice}")) from None
             opened.seek(offset)
             return _Reading(opened, size - offset, own=True)
         source.seek(offset)
@@ -115,12 +115,12 @@ class HostConnector:
         """Have the volume on this host, by what Cinder says of its attachment."""
         protocol = str(info.get("driver_volume_type") or "").lower()
         if info.get("encrypted"):
-            raise Fault(Unsupported("the volume is encrypted, and its key is not for lading"))
+            raise Refused(Unsupported("the volume is encrypted, and its key is not for lading"))
         if protocol in _NO_DEVICES or not protocol:
-            raise Fault(Unsupported(f"the volume is reached by {protocol or 'nothing'}, which makes no device of it"))
+            raise Refused(Unsupported(f"the volume is reached by {protocol or 'nothing'}, which makes no device of it"))
         if protocol == _RBD and not all(map(find_spec, ("rados", "rbd"))):
             advice = "Debian and Ubuntu have them; a virtual environment sees them with --system-site-packages"
-            raise Fault(Unconfigured(f"the volume is in a Ceph: python3-rados and python3-rbd are missing; {advice}"))
+            raise Refused(Unconfigured(f"the volume is in a Ceph: python3-rados and python3-rbd are missing; {advice}"))
         info = self._with_ceph(info) if protocol == _RBD else info
         with _vendor(f"os-brick can't connect it by {protocol}"):
             return Device(self, info, self._brick(protocol).connect_volume(dict(info)))
@@ -157,7 +157,7 @@ class HostConnector:
         try:
             own = conf.read_text(encoding="utf-8") if conf else ""
         except (OSError, ValueError) as error:
-            raise Fault(Unconfigured(f"[handlers.cinder] ceph_conf: {conf} can't be read: {error}")) from None
+            raise Refused(Unconfigured(f"[handlers.cinder] ceph_conf: {conf} can't be read: {error}")) from None
         return {**info, "keyring": "\n".join([*lines, str(info.get("keyring") or ""), own])}
 
     def _load(self) -> None:
@@ -179,7 +179,7 @@ def _load(root_helper: str | None) -> None:
             priv_context = importlib.import_module("oslo_privsep.priv_context")
             cfg = importlib.import_module("oslo_config.cfg")
         except ModuleNotFoundError as error:
-            raise Fault(Unconfigured(f"{error.name} is not installed: pip install 'lading[cinder]'")) from None
+            raise Refused(Unconfigured(f"{error.name} is not installed: pip install 'lading[cinder]'")) from None
     if root_helper:
         priv_context.init(root_helper=shlex.split(root_helper))
     elif cfg.CONF.privsep_osbrick.helper_command is None and getattr(priv_context, _PREFIX, _SUDO) == _SUDO:
@@ -222,14 +222,14 @@ def _vendor(what: str) -> Iterator[None]:
     """What os-brick and all that it calls raise, as what it means here: the one table of this module."""
     try:
         yield
-    except Fault:
+    except Refused:
         raise
     except Exception as error:  # noqa: BLE001 - there is no telling what a driver raises
         _log.debug("%s", what, exc_info=True)
         if type(error).__name__ in {"NoRootWrapSpecified", "PermissionError", "FailedToDropPrivileges"}:
             advice = "run lading as root, or set [handlers.cinder] root_helper"
-            raise Fault(Unconfigured(f"{what}: that takes root's privileges; {advice}")) from None
-        raise Fault(Unavailable(f"{what}: {_words(error)}")) from None
+            raise Refused(Unconfigured(f"{what}: that takes root's privileges; {advice}")) from None
+        raise Refused(Unavailable(f"{what}: {_words(error)}")) from None
 
 
 def _words(error: Exception) -> str:

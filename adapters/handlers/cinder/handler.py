@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Self
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.handlers.cinder.api import Cinder
 from lading.adapters.handlers.cinder.attachments import Attachments
 from lading.adapters.handlers.cinder.clones import Clones
@@ -48,7 +50,7 @@ class CinderHandler:
         connect: "Callable[[], Adapter] | None" = None,
     ) -> None:
         """`connect` gives a client of Cinder; None: of the cloud in the settings, or as `OS_*` says."""
-        self._transfer = setup.transfer
+        self._files = setup.files
         cinder = Cinder(
             connect or (lambda: connect_cloud(settings.cloud, "block-storage", extra="cinder", network=setup.network)),
             settings.timeout,
@@ -80,30 +82,34 @@ class CinderHandler:
         if is_volume_target(work.target):
             return self._clones.fetch(work)
         work = _as_meant(work)
-        return self._transfer.land(work, "read", lambda start: self._volumes.open(work, start), single_flight=True)
+        return self._files.fetch(work, self._opener(work))
 
     def preview(self, work: Work) -> Result[str, Refusal]:
         if is_volume_target(work.target):
             return self._clones.preview(work)
         work = _as_meant(work)
-        return self._transfer.preview(
-            work,
-            lambda _: self._volumes.preview(work),
-            lambda size: f"attaches the volume and reads {size} bytes",
+        return self._files.preview(work, self._opener(work))
+
+    def _opener(self, work: Work) -> SourceOpener:
+        return SourceOpener(
+            partial(self._volumes.open, work),
+            "read",
             single_flight=True,
+            plan="attaches the volume and reads {} bytes".format,
+            probe=partial(self._volumes.preview, work),
         )
 
     def remove(self, work: Work) -> Result[None, Refusal]:
-        return self._clones.remove(work) if is_volume_target(work.target) else self._transfer.remove(work)
+        return self._clones.remove(work) if is_volume_target(work.target) else self._files.remove(work)
 
     def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
-        mover = self._clones if is_volume_target(work.target) else self._transfer
+        mover = self._clones if is_volume_target(work.target) else self._files
         return mover.move(work, destination)
 
     def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
         if is_volume_target(work.target):
             return self._clones.recover(work)
-        found = self._transfer.recover(_as_meant(work), keep=keep)
+        found = self._files.recover(_as_meant(work), keep=keep)
         if work.intent is None or work.intent.verb is not Verb.FETCH:
             return found
         swept = self._volumes.sweep(work)
@@ -116,10 +122,11 @@ class CinderHandler:
         return Failure(swept.failure())
 
     def verify(self, work: Work) -> Result[Landing, Refusal]:
-        return self._clones.verify(work) if is_volume_target(work.target) else self._transfer.verify(work)
+        return self._clones.verify(work) if is_volume_target(work.target) else self._files.verify(work)
 
     def report(self, work: Work) -> Result[Report, Refusal]:
-        return self._clones.report(work)
+        is_clone = is_volume_target(work.target)
+        return self._clones.report(work) if is_clone else self._files.report(work)
 
 
 def _as_meant(work: Work) -> Work:

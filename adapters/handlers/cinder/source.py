@@ -7,11 +7,12 @@ from contextlib import ExitStack, contextmanager
 from returns.result import Failure, Result, Success
 from typing_extensions import override
 
-from lading.adapters.handlers.cinder.api import GIBIBYTE, Busy, Cinder, Fault, Volume, answering, quietly
+from lading.adapters.handlers.cinder.api import GIBIBYTE, Busy, Cinder, Volume, answering, quietly
 from lading.adapters.handlers.cinder.attachments import Attachments
 from lading.adapters.handlers.cinder.connector import Device
 from lading.adapters.handlers.cinder.names import HOST, READER, READS, is_left_over, reader, volume_of
 from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.sources import ResumePoint, StreamSource
 from lading.domain.handler import Work
 from lading.domain.refusals import Refusal, Unavailable, Unsupported
@@ -100,7 +101,7 @@ class Volumes:
                 clone = held.enter_context(self._cloned(volume))
                 device = self._tried(clone, note, held)
                 if device is None:
-                    raise Fault(Unavailable(f"volume {clone.id}, a clone to be read, can't be attached"))
+                    raise Refused(Unavailable(f"volume {clone.id}, a clone to be read, can't be attached"))
             yield device
 
     def _tried(self, volume: Volume, note: Callable[[str], None], held: ExitStack) -> Device | None:
@@ -120,9 +121,9 @@ class Volumes:
             try:
                 clone = self._cinder.clone(volume, f"lading-reads-{volume.id}", volume.size, marks)
                 clone = check(self._cinder.settled(clone))
-            except Fault as fault:
+            except Refused as fault:
                 told = f"volume {volume.id} is {volume.held}, and can't be cloned to be read: {fault}"
-                raise Fault(Unavailable(told)) from None
+                raise Refused(Unavailable(told)) from None
             yield clone
         finally:
             # Also what was asked for and of which nobody heard.
@@ -135,15 +136,15 @@ class Volumes:
         notes = work.intent.notes if work.intent else {}
         noted = self._setup.note(work, {**notes, _NOTE: attachment})
         if isinstance(noted, Failure):
-            raise Fault(noted.failure())
+            raise Refused(noted.failure())
 
 
 def check(volume: Volume) -> Volume:
     """The volume, if it can be read or cloned. Raises Fault."""
     if volume.is_encrypted:
-        raise Fault(Unsupported(f"volume {volume.id} is encrypted, and its key is not for lading"))
+        raise Refused(Unsupported(f"volume {volume.id} is encrypted, and its key is not for lading"))
     if volume.status not in {"available", "in-use"}:
-        raise Fault(Unavailable(f"volume {volume.id} is {volume.held}; expected available, or in-use"))
+        raise Refused(Unavailable(f"volume {volume.id} is {volume.held}; expected available, or in-use"))
     return volume
 
 

@@ -121,7 +121,7 @@ class Clones:
         return at(self._settings, work.target, look, absent=Success(Report(State.MISSING)))
 
     def _if_cloneable(self, work: Work, act: Callable[[Site], Result[_Done, Refusal]]) -> Result[_Done, Refusal]:
-        why_not = conflict(work, self._setup.transfer.rules)
+        why_not = conflict(work, self._setup.files.rules)
         return at(self._settings, work.target, act) if why_not is None else Failure(why_not)
 
     def _look(self, work: Work, site: Site) -> Result[Landing | Parent, Refusal]:

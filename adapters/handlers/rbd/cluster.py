@@ -11,6 +11,7 @@ from returns.result import Failure, Result
 
 from lading.adapters.handlers.rbd.names import PoolImage, Snapshot
 from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
+from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import Refusal, TargetFailed, Unavailable, Unconfigured, Unsupported
 
 __all__ = ["Absent", "Cluster", "answering", "connected", "words"]
@@ -153,6 +154,8 @@ def answering(
 
     try:
         return act()
+    except Refused as refused:
+        return Failure(refused.refusal)
     except Absent as absent:
         return Failure(Unavailable(str(absent)))
     except NotReached as reason:

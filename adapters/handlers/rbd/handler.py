@@ -2,11 +2,13 @@
 
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Self
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.handlers.rbd.clones import Clones
 from lading.adapters.handlers.rbd.cluster import answering, connected
 from lading.adapters.handlers.rbd.names import PoolImage, Snapshot, is_pool_target, snapshot_of
@@ -34,7 +36,7 @@ class RbdHandler:
 
     def __init__(self, settings: RbdHandlerSettings, setup: HandlerSetup) -> None:
         self._settings = settings
-        self._transfer = setup.transfer
+        self._files = setup.files
         self._clones = Clones(settings, setup)
 
     @classmethod
@@ -51,35 +53,36 @@ class RbdHandler:
         if is_pool_target(work.target):
             return self._clones.fetch(work)
         work = _as_meant(work)
-        return self._transfer.land(work, "export", lambda start: self._open(work, start), single_flight=True)
+        return self._files.fetch(work, self._opener(work))
 
     def preview(self, work: Work) -> Result[str, Refusal]:
         if is_pool_target(work.target):
             return self._clones.preview(work)
         work = _as_meant(work)
-        return self._transfer.preview(
-            work,
-            lambda start: self._open(work, start),
-            lambda size: f"exports what is allocated of {size} bytes",
-            single_flight=True,
+        return self._files.preview(work, self._opener(work))
+
+    def _opener(self, work: Work) -> SourceOpener:
+        return SourceOpener(
+            partial(self._open, work), "export", single_flight=True, plan="exports what is allocated of {} bytes".format
         )
 
     def remove(self, work: Work) -> Result[None, Refusal]:
-        return self._clones.remove(work) if is_pool_target(work.target) else self._transfer.remove(work)
+        return self._clones.remove(work) if is_pool_target(work.target) else self._files.remove(work)
 
     def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
-        mover = self._clones if is_pool_target(work.target) else self._transfer
+        mover = self._clones if is_pool_target(work.target) else self._files
         return mover.move(work, destination)
 
     def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
-        finder = self._clones if is_pool_target(work.target) else self._transfer
+        finder = self._clones if is_pool_target(work.target) else self._files
         return finder.recover(_as_meant(work), keep=keep)
 
     def verify(self, work: Work) -> Result[Landing, Refusal]:
-        return self._clones.verify(work) if is_pool_target(work.target) else self._transfer.verify(work)
+        return self._clones.verify(work) if is_pool_target(work.target) else self._files.verify(work)
 
     def report(self, work: Work) -> Result[Report, Refusal]:
-        return self._clones.report(work)
+        is_clone = is_pool_target(work.target)
+        return self._clones.report(work) if is_clone else self._files.report(work)
 
     def _open(self, work: Work, start: ResumePoint) -> Result[RbdSource, Refusal]:
         if work.location is None:

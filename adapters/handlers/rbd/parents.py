@@ -50,12 +50,11 @@ def parent_of(work: Work, site: Site, snapshot: Snapshot, setup: HandlerSetup) -
         return Failure(elsewhere)
     with ExitStack() as held:
         source = RbdSource(site.cluster, held, PoolImage(snapshot.pool, "", snapshot.image), snapshot.name)
-        rules = setup.transfer.rules
-        why_not = (
-            _unlike(work, source, snapshot) or rules.size_refusal(source.size) or _uncloneable(site, source, snapshot)
-        )
+        rules = setup.files.rules
+        why_not = _unlike(work, source, snapshot) or _uncloneable(site, source, snapshot)
         if why_not is not None:
             return Failure(why_not)
+        rules.check_size(source.size)
         # Of what is cloned only the beginning is read: what tells its format.
         image = work.image and replace(work.image, size=source.size)
         return setup.inspect(image, source).map(lambda by: Parent(snapshot, source.size, by))

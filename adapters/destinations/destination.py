@@ -1,0 +1,61 @@
+"""What a target is: the protocol of destinations, and what they are given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from returns.result import Result
+
+from lading.adapters.stream.sources import ResumePoint, Source
+from lading.domain.handler import Landing, PartialData, Report, Work
+from lading.domain.refusals import Refusal
+
+__all__ = ["Destination", "SourceOpener"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOpener:
+    """How a handler reads an image's bytes."""
+
+    open: Callable[[ResumePoint], Result[Source, Refusal]]
+    """Opens the source at the resume point, or at its beginning where the origin has other bytes by now."""
+    method: str = "copy"
+    """What the association says of how the bytes came."""
+    single_flight: bool = False
+    """Whether the bytes are remote: only one process of this host reads an image at a time, the others copy from it."""
+    plan: Callable[[int | None], str] = "copies {} bytes".format
+    """What a preview says would be done, given the number of bytes, if that is known."""
+    probe: Callable[[], Result[Source, Refusal]] | None = None
+    """Opens what is enough for a preview; None: `open` does."""
+
+
+class Destination(Protocol):
+    """Everything that is true of a kind of target, whichever handler brings the image."""
+
+    def fetch(self, work: Work, opener: SourceOpener) -> Result[Landing, Refusal]:
+        """Brings the opener's bytes to `work.target`: whole and verified, or not at all. See `Handler.fetch`."""
+        ...
+
+    def preview(self, work: Work, opener: SourceOpener) -> Result[str, Refusal]:
+        """What `fetch` would do, or the refusal that it would end in. Changes nothing."""
+        ...
+
+    def remove(self, work: Work) -> Result[None, Refusal]:
+        """See `Handler.remove`."""
+        ...
+
+    def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
+        """See `Handler.move`."""
+        ...
+
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
+        """See `SupportsRecovery`."""
+        ...
+
+    def verify(self, work: Work) -> Result[Landing, Refusal]:
+        """See `SupportsVerification`."""
+        ...
+
+    def report(self, work: Work) -> Result[Report, Refusal]:
+        """See `SupportsReport`."""
+        ...
