@@ -25,7 +25,7 @@ from lading.adapters.web.network import NetworkPolicy
 from lading.adapters.web.remote import RemoteStream
 from lading.ports.catalog import ByteStream
 from lading.ports.context import ANONYMOUS, Context
-from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound
+from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound, SettingsError
 from lading.ports.image import Image
 from lading.ports.location import Location
 
@@ -128,7 +128,7 @@ class GlanceCatalog:
             if place.id != reference:
                 return Failure(ImageNotFound(reference, place.endpoint))
             return self._find_by_name(reference, place.endpoint, context)
-        except CatalogUnavailable as failure:
+        except (CatalogUnavailable, SettingsError) as failure:
             return Failure(failure)
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
@@ -138,7 +138,7 @@ class GlanceCatalog:
         """
         try:
             place = self._place_of(image)
-        except CatalogUnavailable as failure:
+        except (CatalogUnavailable, SettingsError) as failure:
             return Failure(failure)
         asker = (place.endpoint, context.user_id)
         if asker in self._without_locations:
@@ -170,7 +170,7 @@ class GlanceCatalog:
             return Failure(CatalogUnavailable(f"image {image.id}: {words} ({refused})"))
         except SourceBroken as broken:
             return Failure(CatalogUnavailable(f"image {image.id}: {broken}"))
-        except CatalogUnavailable as failure:
+        except (CatalogUnavailable, SettingsError) as failure:
             return Failure(failure)
         return Success(stream)
 

@@ -22,7 +22,7 @@ from lading.adapters.web.urls import PORTS, web_url
 from lading.domain.cost import Cost
 from lading.domain.handler import Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
-from lading.ports.failures import CatalogUnavailable
+from lading.ports.failures import CatalogUnavailable, SettingsError
 from lading.ports.location import Location
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class SwiftHandler(RemoteHandler):
             return Success(self._account(named) if named.credentials else self._bare(named, token or None))
         except ValueError as error:
             return Failure(Unsupported(str(error)))
-        except CatalogUnavailable as failure:
+        except (CatalogUnavailable, SettingsError) as failure:
             return Failure(Unconfigured(f"{failure}; [handlers.swift] cloud is its name in clouds.yaml"))
         except SourceBroken as broken:
             return Failure(Unavailable(str(broken)))
@@ -139,7 +139,7 @@ class SwiftHandler(RemoteHandler):
         return []
 
     def _account(self, named: SwiftObject) -> Mirrors:
-        """In the account of whoever signs in. Raises CatalogUnavailable, ValueError and SourceBroken."""
+        """In the account of whoever signs in. Raises SettingsError, CatalogUnavailable, ValueError and SourceBroken."""
         if self._settings.cloud is not None:
             account = self._cloud()
         elif self._is_listed(named):
@@ -149,7 +149,7 @@ class SwiftHandler(RemoteHandler):
         return self._server(named, account.storage_url(), account)
 
     def _bare(self, named: SwiftObject, token: str | None) -> Mirrors:
-        """In the account that it names. Raises CatalogUnavailable, ValueError and SourceBroken."""
+        """In the account that it names. Raises SettingsError, CatalogUnavailable, ValueError and SourceBroken."""
         if token and self._is_listed(named):
             return self._server(named, named.server, None, token)
         account = self._cloud()
