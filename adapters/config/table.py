@@ -61,14 +61,16 @@ class Variable(NamedTuple):
 
     def value_as(self, expected: object) -> object:
         """Its value where that type is expected. Numbers are still text."""
-        if expected is bool:
+        kind = _kind(expected)
+        if kind is bool:
             return _FLAGS.get(self.text.lower(), self.text)
-        is_list = _kind(expected) in _LISTS
-        if is_list and not self.text.lstrip().startswith("["):
+        if kind in (int, float):
+            return self.text.strip()
+        if kind in (str, Path, Bytes, Literal):
+            return self.text
+        if kind in _LISTS and not self.text.lstrip().startswith("["):
             return [item.strip() for item in self.text.split(",") if item.strip()]
-        if is_list or _kind(expected) is dict:
-            return self.value
-        return self.text.strip() if expected in (int, float) else self.text
+        return self.value
 
 
 class Table(dict[str, object]):
@@ -147,18 +149,16 @@ class Table(dict[str, object]):
 
     def value(self, key: str, hint: object) -> Any:  # noqa: ANN401 - of the type that the hint says
         """The value of that key as that type. Raises SettingsError."""
-        expected, value, variable = _without_none(hint), self.get(key), self.variables.get(key)
-        if isinstance(value, Table):
-            if is_dataclass(expected):
-                return value.read(expected)  # type: ignore[arg-type]  # a type, no instance
-            variable = None
+        expected, value, variable = _without_none(hint), self.get(key), self._variable(key)
         if expected is not hint and (value is None or (variable is not None and not variable.text)):
             return None
+        if is_dataclass(expected):
+            return self.section(key).read(expected)  # type: ignore[arg-type]  # a type, no instance
         if variable is not None:
             value = variable.value_as(expected)
-        import msgspec  # noqa: PLC0415 - without settings nothing is converted
+        import msgspec  # noqa: PLC0415 - `--help` reads no settings
 
-        folder = self.folder if key not in self.variables else None
+        folder = self.folder if variable is None else None
         try:
             converted = msgspec.convert(
                 value, expected, strict=variable is None, dec_hook=partial(_path_or_bytes, folder=folder)
@@ -181,8 +181,8 @@ class Table(dict[str, object]):
 
     def type_error(self, key: str, expected: str) -> SettingsError:
         """The error that something else was expected than the value of that key."""
-        value, variable = self.get(key), self.variables.get(key)
-        return self._error(key, "", expected, value if variable is None or isinstance(value, Table) else variable.text)
+        variable = self._variable(key)
+        return self._error(key, "", expected, self.get(key) if variable is None else variable.text)
 
     def _error(self, key: str, positions: str, expected: str, value: object) -> SettingsError:
         shown = "something else, which is not shown" if _is_secret(self._dotted(key)) else _shown(value)
@@ -201,6 +201,10 @@ class Table(dict[str, object]):
         """The file or the variable that gave the value of that key, and the key, dotted."""
         variable = self.variables.get(key)
         return ": ".join(filter(None, (variable.name if variable else self.source, self._dotted(key))))
+
+    def _variable(self, key: str) -> Variable | None:
+        """The variable that gave the value of that key; None for a table, whose values have their own."""
+        return None if isinstance(self.get(key), Table) else self.variables.get(key)
 
     def _dotted(self, key: str) -> str:
         return ".".join(filter(None, (self.name, key if _BARE.fullmatch(key) else repr(key[:_WIDTH]))))
@@ -261,6 +265,8 @@ def secret_values(values: object, *, is_secret: bool = False) -> Iterator[str]:
     if isinstance(values, Mapping):
         for key, value in values.items():
             yield from secret_values(value, is_secret=is_secret or _is_secret(str(key)))
+            if isinstance(values, Table) and key in values.variables and (is_secret or _is_secret(key)):
+                yield values.variables[key].text  # of a number, say, the value is no text
     elif isinstance(values, list | tuple):
         for value in values:
             yield from secret_values(value, is_secret=is_secret)

@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,12 +22,14 @@ from lading.adapters.config.settings import (
     ThirdPartySettings,
     load_settings,
     read_settings,
+    secrets_of,
 )
 from lading.adapters.config.table import Table
 from lading.adapters.handlers.built_in import BUILT_IN as NAMES
 from lading.adapters.handlers.built_in import settings_type
 from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.handlers.http import HttpHandlerSettings
+from lading.adapters.handlers.s3 import S3HandlerSettings
 from lading.ports.failures import SettingsError
 
 FULL = """
@@ -643,6 +646,25 @@ print("tomllib" in sys.modules)"""
     assert done.stdout == "False\n"
 
 
+def test_only_the_handlers_that_are_configured_are_imported_to_check_their_tables(tmp_path: Path) -> None:
+    code = """import sys, lading.adapters.config.settings as settings
+settings.load_settings(sys.argv[1], {"HOME": "/x"})
+print(*sorted(each for each in sys.modules if each.startswith("lading.adapters.handlers.")))"""
+    for text, imported in (
+        ("", ["built_in"]),
+        ("[handlers.cinder]\ncloud = 'gold'\n[handlers.rbd]\nuser = 'nova'\n",
+         ["built_in", "cinder", "cinder.settings", "rbd", "rbd.settings"]),
+    ):  # fmt: skip
+        command = [sys.executable, "-c", code, str(write(tmp_path / "lading.toml", text))]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [f"lading.adapters.handlers.{name}" for name in imported]
+
+
+def test_a_table_is_converted_once() -> None:
+    table = settings_of({"handlers": {"http": {"connections": 2}}}).handlers.tables["http"]
+    assert table.read(HttpHandlerSettings) is table.read(HttpHandlerSettings)
+
+
 @pytest.mark.parametrize("written", ["20G", "20GiB", 20 << 30, "21474836480"])
 def test_a_size_may_be_written_as_bytes_or_with_a_suffix(written: object) -> None:
     assert read_settings({"landing": {"max_size": written}}, {"HOME": "/home/me"}).landing.max_size == 20 << 30
@@ -669,3 +691,36 @@ def test_what_a_third_partys_check_says_is_told_without_secrets() -> None:
     with pytest.raises(SettingsError) as wrong:
         Table({"password": "s3cret", "endpoint": "http://u:p@host/a"}, "handlers.careless").read(Careless)
     assert str(wrong.value) == "handlers.careless: *** is not taken at http://***@host/a"
+
+
+@dataclass(frozen=True)
+class Outer:
+    tls: NfsSettings
+    folders: Mapping[str, Path]
+
+
+def test_a_table_in_a_third_partys_table_is_read_too_and_its_mistakes_are_told_with_their_place(home: Path) -> None:
+    table = {"tls": {"pool": "gold", "ca": "ca.pem"}, "folders": {"a": "x"}}
+    path = Path("/etc/lading")
+    read = Table({"outer": table}, "handlers", "lading.toml", path).section("outer").read(Outer)
+    assert read == Outer(NfsSettings("gold", ca=path / "ca.pem"), {"a": path / "x"})
+    told = "LADING_HANDLERS__OUTER__TLS__RETRIES: handlers.outer.tls.retries: expected a whole number, got 'x'"
+    settings = settings_of({"handlers": {"outer": table}}, LADING_HANDLERS__OUTER__TLS__RETRIES="x")
+    with pytest.raises(SettingsError) as wrong:
+        settings.handlers.tables["outer"].read(Outer)
+    assert str(wrong.value) == told
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "12345", '"quoted"', "true"])
+def test_secrets_are_known_wherever_they_are_configured_and_no_repr_shows_them(secret: str) -> None:
+    document = {
+        "catalog": {"kind": "elsewhere", "auth": {"password": "hunter3"}},
+        "handlers": {"nfs": {"token": "hunter4"}},
+    }
+    settings = settings_of(
+        document, LADING_HANDLERS__S3__SECRET_KEY=secret, LADING_HANDLERS__S3__ACCESS_KEY="AKIA",
+        LADING_HANDLERS__S3__ENDPOINT="http://s3.example",
+    )  # fmt: skip
+    assert {"hunter3", "hunter4", "AKIA", secret} <= {*secrets_of(settings)}
+    assert settings.handlers.tables["s3"].read(S3HandlerSettings).secret_key == secret
+    assert not re.search(f"hunter|{secret}|AKIA", repr(settings.handlers) + repr(settings.catalog))
