@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from types import NoneType
-from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from lading.adapters.codec.sizes import Bytes, bytes_from
 from lading.ports.failures import SettingsError
@@ -213,7 +213,7 @@ class Table(dict[str, object]):
 def _without_none(hint: object) -> object:
     """The type without None, where it may be None."""
     arguments = get_args(hint)
-    return next(each for each in arguments if each is not NoneType) if NoneType in arguments else hint
+    return Union[tuple(each for each in arguments if each is not NoneType)] if NoneType in arguments else hint  # noqa: UP007 - of as many as there are
 
 
 def _kind(expected: object) -> object:
