@@ -13,7 +13,7 @@ from lading.domain.cost import Cost
 __all__ = ["HttpHandler", "HttpHandlerSettings"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HttpHandlerSettings(RemoteSettings):
     # These hold for redirects too. The ports are those of Glance's import_filtering_opts.
     allowed_schemes: tuple[Literal["http", "https"], ...] = ("http", "https")
@@ -25,7 +25,7 @@ class HttpHandlerSettings(RemoteSettings):
     """CIDRs and addresses that may be reached, beside all that are public."""
 
     def __post_init__(self) -> None:
-        RemoteSettings.__post_init__(self)  # super() does not find it: slots make another class of this one
+        super().__post_init__()
         self.guard()
 
     def guard(self) -> Guard:

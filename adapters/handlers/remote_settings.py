@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from lading.adapters.web.guard import Guard
 from lading.adapters.web.http import HttpOptions
@@ -9,11 +10,11 @@ from lading.adapters.web.network import NetworkPolicy
 
 __all__ = ["RemoteSettings"]
 
-_MOST_CONNECTIONS = 16
+_MOST_CONNECTIONS: Final = 16
 """More is an attack on the server."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RemoteSettings:
     """The part of the settings that all of them have."""
 

@@ -81,7 +81,7 @@ class S3Object:
         return cls(server, path, S3Key(credentials[1], credentials[2]) if credentials else None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class S3HandlerSettings(RemoteSettings):
     endpoint: str | None = None
     """`https://s3.example.org`; None: the host that each location names, which must be public."""
@@ -92,7 +92,7 @@ class S3HandlerSettings(RemoteSettings):
     """None: the one that is in AWS's own host names, else `us-east-1`, which most other servers take."""
 
     def __post_init__(self) -> None:
-        RemoteSettings.__post_init__(self)  # super() does not find it: slots make another class of this one
+        super().__post_init__()
         if (self.access_key is None) != (self.secret_key is None):
             raise ValueError("access_key, secret_key: expected both, or neither")
         if self.access_key is not None and self.endpoint is None:

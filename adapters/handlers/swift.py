@@ -73,7 +73,7 @@ class SwiftObject:
         return f"{quote(self.container, safe='')}/{quote(self.name, safe='')}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SwiftHandlerSettings(RemoteSettings):
     cloud: str | None = None
     """Whose Swift, and whose credentials: its name in clouds.yaml. None: as `OS_*` says, if it does."""
