@@ -21,6 +21,7 @@ from lading.adapters.config.settings import (
 )
 from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.flock.locks import FileLocks
+from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.locks import MemoryLocks
@@ -55,7 +56,9 @@ class Container(DeclarativeContainer):
     # Catalogs
     memory_catalog: Provider[ImageCatalog] = Singleton(MemoryCatalog)
     file_catalog: Provider[ImageCatalog] = Singleton(
-        FileCatalog, folder=_options.catalog.folder, allowed_folders=_options.handlers.tables["file"]["allowed_folders"]
+        FileCatalog,
+        folder=_options.catalog.folder,
+        allowed_folders=_options.handlers.tables["file"].read.call(FileHandlerSettings).allowed_folders,
     )
     glance_catalog: Provider[ImageCatalog] = Singleton(
         GlanceCatalog.from_settings, _options.catalog, network=_options.network

@@ -55,7 +55,7 @@ class ImageListing(Protocol):
     """Lists what it knows."""
 
     def images(self) -> Iterator[Image]:
-        """Every image, by name and id. Raises CatalogUnavailable when it can't go on."""
+        """Every image, by name and id. Raises CatalogUnavailable or SettingsError when it can't go on."""
         ...
 
 

@@ -115,4 +115,4 @@ class SettingsError(LadingError):
         return self.reason
 
 
-CatalogFailure = ImageNotFound | AmbiguousImage | ImageNotActive | ImageWithoutData | CatalogUnavailable
+CatalogFailure = ImageNotFound | AmbiguousImage | ImageNotActive | ImageWithoutData | CatalogUnavailable | SettingsError

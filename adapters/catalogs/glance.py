@@ -14,9 +14,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.lookup import by_id_or_name
 from lading.adapters.codec.documents import catalog_image, read_json
-from lading.adapters.config.settings import GlanceCatalogSettings
 from lading.adapters.openstack.cloud import connect_cloud, get_patiently, vendor_errors
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.http import HttpOptions, HttpRefused, Origin
@@ -25,7 +25,7 @@ from lading.adapters.web.network import NetworkPolicy
 from lading.adapters.web.remote import RemoteStream
 from lading.ports.catalog import ByteStream
 from lading.ports.context import ANONYMOUS, Context
-from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound
+from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound, SettingsError
 from lading.ports.image import Image
 from lading.ports.location import Location
 
@@ -128,7 +128,7 @@ class GlanceCatalog:
             if place.id != reference:
                 return Failure(ImageNotFound(reference, place.endpoint))
             return self._find_by_name(reference, place.endpoint, context)
-        except CatalogUnavailable as failure:
+        except (CatalogUnavailable, SettingsError) as failure:
             return Failure(failure)
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
@@ -138,7 +138,7 @@ class GlanceCatalog:
         """
         try:
             place = self._place_of(image)
-        except CatalogUnavailable as failure:
+        except (CatalogUnavailable, SettingsError) as failure:
             return Failure(failure)
         asker = (place.endpoint, context.user_id)
         if asker in self._without_locations:
@@ -170,7 +170,7 @@ class GlanceCatalog:
             return Failure(CatalogUnavailable(f"image {image.id}: {words} ({refused})"))
         except SourceBroken as broken:
             return Failure(CatalogUnavailable(f"image {image.id}: {broken}"))
-        except CatalogUnavailable as failure:
+        except (CatalogUnavailable, SettingsError) as failure:
             return Failure(failure)
         return Success(stream)
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 from typing_extensions import override
 
-from lading.adapters.config.reading import bytes_from
+from lading.adapters.codec.sizes import bytes_from
 from lading.adapters.stream.safe_open import absolute_path
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.image import Image

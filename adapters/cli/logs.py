@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from lading.adapters.cli.masking import keep_secret, masked
 from lading.adapters.cli.output import printable
-from lading.adapters.config.values import secret_values
+from lading.adapters.config.table import secret_values
 from lading.ports.failures import LadingError
 
 __all__ = ["exception_lines", "log_to_stderr"]

@@ -15,7 +15,6 @@ from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.logs import log_to_stderr
 from lading.adapters.cli.masking import keep_secret
 from lading.adapters.cli.output import as_json, error_record, print_error
-from lading.adapters.config.settings import FileCatalogSettings, MemorySettings
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
@@ -102,7 +101,7 @@ class Session:
             return None
         hints = [_HINTS[ImageNotFound]]
         # Other clients would have asked the cloud.
-        if isinstance(self.container.settings().catalog, FileCatalogSettings | MemorySettings):
+        if self.container.settings().catalog.kind in {"file", "memory"}:
             if cloud := os.environ.get("OS_CLOUD"):
                 hints.append(f"OS_CLOUD is set, but that cloud was not asked: --os-cloud {shlex.quote(cloud)} does")
             elif os.environ.get("OS_AUTH_URL"):

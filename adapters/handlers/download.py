@@ -1,5 +1,6 @@
 """Whatever the catalog itself gives of an image: the way that is always open."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
@@ -15,10 +16,15 @@ from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
 from lading.ports.catalog import ImageCatalog, ImageData
 
-__all__ = ["DownloadHandler"]
+__all__ = ["DownloadHandler", "DownloadHandlerSettings"]
 
 # Answered before the target is looked at: a local copy is not to be taken for what lies at the location.
 _NOT_A_LOCATION: Final = Unsupported("reads from the catalog, not from a location")
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadHandlerSettings:
+    """Nothing to set."""
 
 
 class DownloadHandler(SourceHandler):

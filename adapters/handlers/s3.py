@@ -7,27 +7,26 @@ it in a log, and none expires. https://docs.aws.amazon.com/AmazonS3/latest/API/s
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from importlib.util import find_spec
 from typing import Final, Self
 from urllib.parse import quote, urlsplit
 
-from lading.adapters.config.settings import read_table
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.remote import RemoteHandler
-from lading.adapters.handlers.settings import S3HandlerSettings
+from lading.adapters.handlers.remote_settings import RemoteSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.guard import Guard
-from lading.adapters.web.http import HttpOptions, HttpRefused, Origin
+from lading.adapters.web.http import HttpRefused, Origin
 from lading.adapters.web.network import DIRECT, NetworkPolicy
 from lading.adapters.web.urls import web_url
 from lading.domain.cost import Cost
 from lading.ports.location import Location
 
-__all__ = ["S3Handler", "S3Key", "S3Object", "region_of", "sign"]
+__all__ = ["S3Handler", "S3HandlerSettings", "S3Key", "S3Object", "region_of", "sign"]
 
 _URL: Final = re.compile(r"\s*s3(?:\+(https?))?://(?:([^@].*)@)?([^@/?#]+)/([^@?#]+)", re.IGNORECASE | re.DOTALL)
 """A secret is not quoted and may have a `/`, so that what is before the last `@` is the credentials."""
@@ -82,6 +81,35 @@ class S3Object:
         return cls(server, path, S3Key(credentials[1], credentials[2]) if credentials else None)
 
 
+@dataclass(frozen=True)
+class S3HandlerSettings(RemoteSettings):
+    endpoint: str | None = None
+    """`https://s3.example.org`; None: the host that each location names, which must be public."""
+    access_key: str | None = None
+    """None: those in each location's URL, for the endpoint, or else the host that it names."""
+    secret_key: str | None = field(default=None, repr=False)
+    region: str | None = None
+    """None: the one that is in AWS's own host names, else `us-east-1`, which most other servers take."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key, secret_key: expected both, or neither")
+        if self.access_key is not None and self.endpoint is None:
+            raise ValueError("endpoint: expected, for whom the access_key is: no key is sent to whomever a URL names")
+        if self.endpoint is not None:
+            _check_endpoint(self.endpoint)
+
+
+def _check_endpoint(url: str) -> None:
+    try:
+        _, userinfo = web_url(url)
+    except ValueError:
+        userinfo = "?"
+    if userinfo:
+        raise ValueError("endpoint: expected a URL like https://s3.example.org, without credentials")
+
+
 class S3Handler(RemoteHandler):
     """Takes `s3://`, `s3+https://` (both mean https) and `s3+http://`, with the credentials in the URL or without.
 
@@ -104,13 +132,7 @@ class S3Handler(RemoteHandler):
         guard = Guard(instead=_SETTING)
         if settings.endpoint is not None:
             guard = Guard.only(settings.endpoint, _SETTING)
-        options = HttpOptions(
-            settings.connect_seconds,
-            settings.stall_seconds,
-            network,
-            guard,
-            first_byte_seconds=settings.first_byte_seconds,
-        )
+        options = settings.http_options(network, guard)
         super().__init__(options, files, connections=settings.connections, first_wait=first_wait)
         self._endpoint = settings.endpoint and settings.endpoint.rstrip("/")
         self._region = settings.region
@@ -123,7 +145,7 @@ class S3Handler(RemoteHandler):
         for package in ("botocore", "tenacity"):
             if find_spec(package) is None:
                 raise PackageMissing(f"{package} is not installed: pip install 'lading[s3]'")
-        settings = read_table(S3HandlerSettings, setup.settings, "handlers.s3")
+        settings = setup.read(S3HandlerSettings)
         return cls(settings, setup.files, network=setup.network_trusting(settings.ca_file, cls.name))
 
     def cost(self, target: str) -> Cost:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from returns.result import Failure, Result, Success
 
@@ -21,7 +22,9 @@ from lading.ports.image import Image
 from lading.ports.journal import Journal
 from lading.ports.observer import Observer
 
-__all__ = ["HandlerSetup", "PackageMissing"]
+__all__ = ["HandlerSetup", "PackageMissing", "SettingsTable"]
+
+_Settings = TypeVar("_Settings")
 
 
 @dataclass(eq=False)
@@ -35,21 +38,38 @@ class PackageMissing(LadingError, ModuleNotFoundError):
         return self.reason
 
 
+class SettingsTable(Protocol):
+    """A handler's own table of the settings, `[handlers.NAME]`, as configured."""
+
+    def read(self, kind: type[_Settings]) -> _Settings:
+        """The table as that dataclass, which says by its fields what may be configured.
+
+        Fields may be bool, int, float, str, Literal, Path, which comes out absolute, a tuple of those, and more.
+        Raises SettingsError, which names the file or the variable, the key, what was expected and what was found.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class HandlerSetup:
-    """`settings` is the handler's own table, `[handlers.NAME]`; `lading.adapters.config.settings.read_table` checks it.
+    """What a handler is built from.
 
     Where the target is a file, the files takes notes, inspects and verifies. Where it is none, a handler does so
     itself, with `note`, `inspect` and `audit`.
     """
 
-    settings: Mapping[str, object] = field(repr=False)
+    settings: SettingsTable = field(repr=False)
+    """With its secrets; `read` is the way to it."""
     files: FileDestination
     catalog: ImageCatalog
     journal: Journal
     """For notes on `Work.intent`, of handlers that don't leave that to the files."""
     network: NetworkPolicy = DIRECT
     """How servers are reached and trusted: `[network]`, and the variables."""
+
+    def read(self, kind: type[_Settings]) -> _Settings:
+        """The handler's settings as that dataclass, see `SettingsTable`. Raises SettingsError."""
+        return self.settings.read(kind)
 
     def network_trusting(self, ca_file: Path | None, handler: str) -> NetworkPolicy:
         """The network policy, with the handler's own `ca_file` where it has one. Raises SettingsError."""

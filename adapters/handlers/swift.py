@@ -9,27 +9,26 @@ from urllib.parse import quote, unquote, urlsplit
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.config.settings import read_table
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.remote import RemoteHandler
-from lading.adapters.handlers.settings import SwiftHandlerSettings
+from lading.adapters.handlers.remote_settings import RemoteSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.guard import Guard
-from lading.adapters.web.http import HttpOptions, Origin
+from lading.adapters.web.http import Origin
 from lading.adapters.web.mirrors import Mirrors
 from lading.adapters.web.network import DIRECT, NetworkPolicy
 from lading.adapters.web.urls import PORTS, web_url
 from lading.domain.cost import Cost
 from lading.domain.handler import Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
-from lading.ports.failures import CatalogUnavailable
+from lading.ports.failures import CatalogUnavailable, SettingsError
 from lading.ports.location import Location
 
 if TYPE_CHECKING:
     from lading.adapters.openstack.swift_account import SwiftAccount
 
-__all__ = ["SwiftHandler", "SwiftObject"]
+__all__ = ["SwiftHandler", "SwiftHandlerSettings", "SwiftObject"]
 
 _URL: Final = re.compile(
     r"\s*swift(?:\+(https?))?://(?:([^@].*)@)?([^@/?#]+)/(?:([^@?#]*)/)?([^@/?#]+)/([^@/?#]+)",
@@ -74,6 +73,14 @@ class SwiftObject:
         return f"{quote(self.container, safe='')}/{quote(self.name, safe='')}"
 
 
+@dataclass(frozen=True)
+class SwiftHandlerSettings(RemoteSettings):
+    cloud: str | None = None
+    """Whose Swift, and whose credentials: its name in clouds.yaml. None: as `OS_*` says, if it does."""
+    hosts: tuple[str, ...] = ()
+    """Other Keystones and Swifts that a location may name, `host` or `host:port`. They are sent its credentials."""
+
+
 class SwiftHandler(RemoteHandler):
     """Takes `swift://`, `swift+https://` (both mean https) and `swift+http://`, of one tenant and of many.
 
@@ -95,9 +102,7 @@ class SwiftHandler(RemoteHandler):
         network: NetworkPolicy = DIRECT,
         first_wait: float = 0.5,
     ) -> None:
-        options = HttpOptions(
-            settings.connect_seconds, settings.stall_seconds, network, first_byte_seconds=settings.first_byte_seconds
-        )
+        options = settings.http_options(network)
         super().__init__(options, files, connections=settings.connections, first_wait=first_wait)
         self._settings = settings
         self._hosts = frozenset(host.lower() for host in settings.hosts)
@@ -109,7 +114,7 @@ class SwiftHandler(RemoteHandler):
         for module, package in (("openstack", "openstacksdk"), ("keystoneauth1", "keystoneauth1"), ("tenacity",) * 2):
             if find_spec(module) is None:
                 raise PackageMissing(f"{package} is not installed: pip install 'lading[swift]'")
-        settings = read_table(SwiftHandlerSettings, setup.settings, "handlers.swift")
+        settings = setup.read(SwiftHandlerSettings)
         return cls(settings, setup.files, network=setup.network_trusting(settings.ca_file, cls.name))
 
     def cost(self, target: str) -> Cost:
@@ -124,7 +129,7 @@ class SwiftHandler(RemoteHandler):
             return Success(self._account(named) if named.credentials else self._bare(named, token or None))
         except ValueError as error:
             return Failure(Unsupported(str(error)))
-        except CatalogUnavailable as failure:
+        except (CatalogUnavailable, SettingsError) as failure:
             return Failure(Unconfigured(f"{failure}; [handlers.swift] cloud is its name in clouds.yaml"))
         except SourceBroken as broken:
             return Failure(Unavailable(str(broken)))
@@ -134,7 +139,7 @@ class SwiftHandler(RemoteHandler):
         return []
 
     def _account(self, named: SwiftObject) -> Mirrors:
-        """In the account of whoever signs in. Raises CatalogUnavailable, ValueError and SourceBroken."""
+        """In the account of whoever signs in. Raises SettingsError, CatalogUnavailable, ValueError and SourceBroken."""
         if self._settings.cloud is not None:
             account = self._cloud()
         elif self._is_listed(named):
@@ -144,7 +149,7 @@ class SwiftHandler(RemoteHandler):
         return self._server(named, account.storage_url(), account)
 
     def _bare(self, named: SwiftObject, token: str | None) -> Mirrors:
-        """In the account that it names. Raises CatalogUnavailable, ValueError and SourceBroken."""
+        """In the account that it names. Raises SettingsError, CatalogUnavailable, ValueError and SourceBroken."""
         if token and self._is_listed(named):
             return self._server(named, named.server, None, token)
         account = self._cloud()

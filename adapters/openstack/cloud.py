@@ -42,8 +42,8 @@ def connect_cloud(
     """A client of the cloud's service of that type: of the cloud of that name in clouds.yaml, or as `OS_*` says.
 
     It follows the network policy (None: the environment's), but for what the cloud's own settings say of certificates,
-    and waits no longer than the limits, or the cloud's `api_timeout`. Raises CatalogUnavailable; `extra` is lading's
-    that brings what is needed.
+    and waits no longer than the limits, or the cloud's `api_timeout`. Raises SettingsError for a mistake in clouds.yaml
+    or in `OS_*`, and CatalogUnavailable where a package is missing; `extra` is lading's extra that brings it.
     """
     try:
         from keystoneauth1.adapter import Adapter  # noqa: PLC0415
@@ -67,13 +67,13 @@ def connect_cloud(
             region_name=region.get_region_name(service),
             endpoint_override=region.get_endpoint(service),
         )
-    except SettingsError as error:
-        raise CatalogUnavailable(str(error)) from error
+    except SettingsError:
+        raise
     except Exception as error:
         # openstacksdk answers mistakes in its files with any exception, whose words may repeat secrets.
         _log.debug("the cloud's settings are refused", exc_info=True)
         fault = diagnose(cloud) or f"openstacksdk raised {type(error).__name__}; the debug log has more"
-        raise CatalogUnavailable(f"the cloud's settings cannot be used: {fault}") from error
+        raise SettingsError(f"the cloud's settings cannot be used: {fault}") from error
 
 
 def get_patiently(client: "Adapter", url: str, *, headers: Mapping[str, str], authenticated: bool) -> "Response":

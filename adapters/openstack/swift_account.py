@@ -55,7 +55,10 @@ class SwiftAccount:
 
 
 def of_cloud(cloud: str | None, network: NetworkPolicy, limits: tuple[float, float]) -> SwiftAccount:
-    """The account of a cloud in clouds.yaml, or of `OS_*`. `limits` are in seconds. Raises CatalogUnavailable."""
+    """The account of a cloud in clouds.yaml, or of `OS_*`. `limits` are in seconds.
+
+    Raises SettingsError and CatalogUnavailable.
+    """
     return SwiftAccount(connect_cloud(cloud, _OBJECT_STORE, extra="swift", network=network, limits=Limits(*limits)))
 
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from lading import Location, StoreUnavailable
 from lading.adapters.codec.documents import catalog_image, image_to_document, read_json, unnested
-from lading.adapters.config.reading import read_file
 from lading.adapters.config.settings import read_settings
+from lading.adapters.config.sources import read_file
 from lading.adapters.destinations.file.notes import noted_file, noted_landing
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal

@@ -28,7 +28,7 @@ from lading.adapters.handlers.cinder.attachments import Attachments
 from lading.adapters.handlers.cinder.clones import Clones
 from lading.adapters.handlers.cinder.handler import CinderHandler
 from lading.adapters.handlers.cinder.names import reader
-from lading.adapters.handlers.settings import CinderHandlerSettings
+from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.domain.handler import Landing, PartialData, State

@@ -37,7 +37,7 @@ from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.rbd import pool_images
 from lading.adapters.handlers.rbd.handler import RbdHandler
-from lading.adapters.handlers.settings import RbdHandlerSettings
+from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles

@@ -32,9 +32,8 @@ from lading import (
     Work,
 )
 from lading.adapters.destinations.file.destination import FileDestination
-from lading.adapters.handlers.s3 import S3Handler
-from lading.adapters.handlers.settings import S3HandlerSettings, SwiftHandlerSettings
-from lading.adapters.handlers.swift import SwiftHandler
+from lading.adapters.handlers.s3 import S3Handler, S3HandlerSettings
+from lading.adapters.handlers.swift import SwiftHandler, SwiftHandlerSettings
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.web import remote
 
@@ -82,7 +81,9 @@ def sign_in_by_environment(monkeypatch: pytest.MonkeyPatch, keystone: Keystone, 
 
 
 def settings(*hosts: str, cloud: str | None = None, connections: int = 4) -> SwiftHandlerSettings:
-    return SwiftHandlerSettings(cloud, hosts, connections, connect_seconds=10, stall_seconds=10, first_byte_seconds=10)
+    return SwiftHandlerSettings(
+        cloud, hosts, connections=connections, connect_seconds=10, stall_seconds=10, first_byte_seconds=10
+    )
 
 
 def handler(settings: SwiftHandlerSettings) -> SwiftHandler:

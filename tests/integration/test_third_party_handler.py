@@ -150,7 +150,7 @@ def test_it_imports_of_lading_what_is_meant_for_others() -> None:
     trees = [ast.parse(path.read_text()) for path in (PACKAGE / "src").rglob("*.py")]
     found = {node.module for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {each for each in found if each and each.split(".")[0] == "lading"} == {
-        "lading", "lading.adapters.handlers.setup", "lading.adapters.config.settings", "lading.adapters.stream.sources",
+        "lading", "lading.adapters.handlers.setup", "lading.adapters.stream.sources",
     }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from tests.faults import CUT, Faults, Reply, redirect
 
 from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.config.table import Table
 from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.file import FileHandler
 from lading.adapters.handlers.http import HttpHandler
@@ -302,7 +303,7 @@ def test_settings_that_say_nothing_keep_a_server_of_this_host_out_of_reach(
     network: Network, server: Faults, target: Path
 ) -> None:
     def handler(**settings: object) -> HttpHandler:
-        return HttpHandler.from_setup(HandlerSetup(settings, TRANSFER, MemoryCatalog(), MemoryJournal()))
+        return HttpHandler.from_setup(HandlerSetup(Table(settings), TRANSFER, MemoryCatalog(), MemoryJournal()))
 
     assert "allowed_ports" in str(network.fetch(handler(), target, server.url("/x")))
     assert "allowed_networks" in str(network.fetch(handler(allowed_ports=[]), target, server.url("/x")))

@@ -14,10 +14,10 @@ from tests.faults import CUT, Faults, Reply, busy, redirect
 from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.config.settings import read_settings
+from lading.adapters.config.table import Table
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers import s3
-from lading.adapters.handlers.s3 import S3Handler, S3Key, S3Object
-from lading.adapters.handlers.settings import S3HandlerSettings
+from lading.adapters.handlers.s3 import S3Handler, S3HandlerSettings, S3Key, S3Object
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -120,7 +120,7 @@ def test_no_repr_shows_a_key() -> None:
     table = {"endpoint": "http://x", "access_key": "AK", "secret_key": SECRET}
     assert "hun" not in repr(read_settings({"handlers": {"s3": table}}, {"HOME": "/home/me"}))
     assert "hun" not in repr(
-        HandlerSetup(table, FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
+        HandlerSetup(Table(table), FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
     )
 
 
@@ -250,7 +250,7 @@ def test_what_a_status_means_is_said(server: Faults, target: Path, status: int, 
 
 
 def test_what_is_not_installed_is_said_when_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    setup = HandlerSetup({}, FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
+    setup = HandlerSetup(Table({}), FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
     assert S3Handler.from_setup(setup).name == "s3"
     monkeypatch.setattr(s3, "find_spec", lambda _: None)
     with pytest.raises(ModuleNotFoundError, match=r"botocore is not installed: pip install 'lading\[s3\]'"):

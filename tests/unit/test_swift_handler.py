@@ -11,11 +11,11 @@ from tests.faults import CUT, STALL, Faults, Reply, busy, redirect
 
 from lading import Context, Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.config.table import Table
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers import swift
-from lading.adapters.handlers.settings import SwiftHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.handlers.swift import SwiftHandler, SwiftObject
+from lading.adapters.handlers.swift import SwiftHandler, SwiftHandlerSettings, SwiftObject
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 
@@ -218,7 +218,7 @@ def test_a_busy_server_is_asked_again_and_given_up_in_the_end(server: Faults, ta
 
 
 def test_what_is_not_installed_is_said_when_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    setup = HandlerSetup({}, FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
+    setup = HandlerSetup(Table({}), FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
     assert SwiftHandler.from_setup(setup).name == "swift"
     monkeypatch.setattr(swift, "find_spec", lambda _: None)
     with pytest.raises(ModuleNotFoundError, match=r"openstacksdk is not installed: pip install 'lading\[swift\]'"):

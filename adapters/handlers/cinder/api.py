@@ -18,7 +18,7 @@ from returns.result import Failure, Result, Success
 from lading.adapters.openstack.cloud import vendor_errors
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import Refusal, TargetFailed, Unavailable, Unconfigured
-from lading.ports.failures import CatalogUnavailable
+from lading.ports.failures import CatalogUnavailable, SettingsError
 
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
@@ -240,7 +240,7 @@ class Cinder:
             if self._adapter is None:
                 try:
                     self._adapter = self._connect()
-                except CatalogUnavailable as failure:
+                except (CatalogUnavailable, SettingsError) as failure:
                     raise Refused(
                         Unconfigured(f"{failure}; [handlers.cinder] cloud names one of clouds.yaml")
                     ) from None

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Self
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.config.settings import read_table
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.handlers.cinder.api import Cinder
 from lading.adapters.handlers.cinder.attachments import Attachments
 from lading.adapters.handlers.cinder.clones import Clones
 from lading.adapters.handlers.cinder.names import is_volume_target
+from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 from lading.adapters.handlers.cinder.source import Volumes
-from lading.adapters.handlers.settings import CinderHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.openstack.cloud import connect_cloud
 from lading.domain.cost import Cost
@@ -71,7 +70,7 @@ class CinderHandler:
         ]  # fmt: skip
         if lacking:
             raise PackageMissing(f"{' and '.join(lacking)} not installed: pip install 'lading[cinder]'")
-        return cls(read_table(CinderHandlerSettings, setup.settings, "handlers.cinder"), setup)
+        return cls(setup.read(CinderHandlerSettings), setup)
 
     def cost(self, target: str) -> Cost:
         return Cost.CLONE if is_volume_target(target) else Cost.STORAGE_NETWORK

@@ -11,9 +11,9 @@ from lading.adapters.handlers.rbd import pool_images
 from lading.adapters.handlers.rbd.moving import of_move, relocate
 from lading.adapters.handlers.rbd.names import pool_target, snapshot_of
 from lading.adapters.handlers.rbd.parents import Parent, conflict, parent_of
+from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 from lading.adapters.handlers.rbd.site import Site, another, at, in_the_way, is_another
 from lading.adapters.handlers.rbd.source import RbdSource
-from lading.adapters.handlers.settings import RbdHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.domain.handler import Landing, PartialData, Report, State, Work
 from lading.domain.refusals import Mismatched, Refusal, TargetFailed, TargetOccupied, Unsupported

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from returns.result import Failure, Result
 
 from lading.adapters.handlers.rbd.names import PoolImage, Snapshot
-from lading.adapters.handlers.settings import RbdHandlerSettings
+from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import Refusal, TargetFailed, Unavailable, Unconfigured, Unsupported
 

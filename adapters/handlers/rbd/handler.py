@@ -8,13 +8,12 @@ from typing import Self
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.config.settings import read_table
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.handlers.rbd.clones import Clones
 from lading.adapters.handlers.rbd.cluster import answering, connected
 from lading.adapters.handlers.rbd.names import PoolImage, Snapshot, is_pool_target, snapshot_of
+from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 from lading.adapters.handlers.rbd.source import RbdSource
-from lading.adapters.handlers.settings import RbdHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.stream.sources import ResumePoint
 from lading.domain.cost import Cost
@@ -45,7 +44,7 @@ class RbdHandler:
         if not all(map(find_spec, ("rados", "rbd"))):
             advice = "Debian and Ubuntu have them; a virtual environment sees them with --system-site-packages"
             raise PackageMissing(f"python3-rados and python3-rbd are not installed: {advice}")
-        return cls(read_table(RbdHandlerSettings, setup.settings, "handlers.rbd"), setup)
+        return cls(setup.read(RbdHandlerSettings), setup)
 
     def cost(self, target: str) -> Cost:
         return Cost.CLONE if is_pool_target(target) else Cost.STORAGE_NETWORK

@@ -8,7 +8,7 @@ from returns.result import Failure, Result
 
 from lading.adapters.handlers.rbd.cluster import Absent, Cluster, answering, connected
 from lading.adapters.handlers.rbd.names import PoolImage, pool_target
-from lading.adapters.handlers.settings import RbdHandlerSettings
+from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 from lading.domain.refusals import Refusal, TargetFailed, TargetOccupied
 from lading.ports.association import Association
 
