@@ -166,8 +166,8 @@ def _recover(container: Container) -> None:
             for _ in container.dispatcher().recover():
                 pass
     except StoreUnavailable as failure:
-        # Whoever needs the store will be told.
-        _log.info("what was cut off earlier is not seen to: %s", failure)
+        # The operation that needs the store fails with it.
+        _log.info("interrupted operations are not recovered: %s", failure)
 
 
 def _admit(
