@@ -52,7 +52,8 @@ def _now() -> datetime:
 class Dispatcher:
     """Fetches, moves, removes and verifies images by its handlers. It keeps no state of a request; share it freely.
 
-    The first operation that may call a handler prepares all handlers; `plan`, `preview`, `report` and `forget` do not.
+    The first operation that may change something prepares all handlers. `plan`, `report` and `forget` do not, and
+    `preview` only where it has an interrupted operation to recover.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that it is made of, most of them optional

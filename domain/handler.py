@@ -169,7 +169,8 @@ class SupportsPrepare(Protocol):
     def prepare(self, associations: Iterable[Association]) -> None:
         """Re-establishes what a restart lost, for the handler's own associations.
 
-        The Dispatcher calls it once, before its first operation that may call a handler. An exception is a warning.
+        The Dispatcher calls it once, before its first fetch, removal, move, verification or recovery. An exception is a
+        warning.
         """
         ...
 
