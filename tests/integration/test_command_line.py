@@ -220,7 +220,7 @@ def test_explain_shows_a_handler_that_raises_as_one_that_refuses(lading: Lading,
 class Clumsy:
     name, schemes, is_local = "clumsy", frozenset({"file"}), True
     def __init__(self, setup): ...
-    def foresee(self, work): raise RuntimeError("dropped it")
+    def preview(self, work): raise RuntimeError("dropped it")
 """
     )
     told = record(
