@@ -44,7 +44,7 @@ def exit_code(failure: LadingError) -> Exit:
         case NotAssociated():
             return Exit.NOT_RECORDED
         case HandlerRefused():
-            return _of_refusal(failure.refusal, Exit.FAILED)
+            return Exit.CHANGED if failure.state else _of_refusal(failure.refusal, Exit.FAILED)
         case _:  # ImageNotActive too: the catalog could not do its part
             return Exit.FAILED
 

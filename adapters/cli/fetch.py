@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 
 import click
-from returns.result import Failure
 
 from lading.adapters.cli.arguments import (
     PATH,
@@ -23,9 +22,7 @@ from lading.adapters.cli.output import as_json, attempt_records, say, size_text,
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
 from lading.domain.attempts import AttemptPreview, FetchRequest, FetchResult
-from lading.domain.dispatcher import Dispatcher
-from lading.domain.failures import AttemptResult, NoHandlerAvailable
-from lading.domain.recovery import unresolved
+from lading.domain.failures import NoHandlerAvailable
 from lading.ports.context import ANONYMOUS
 
 __all__ = ["explain", "fetch"]
@@ -143,13 +140,10 @@ def explain(
     Touches no target. Exits as fetch would when none would do, or when nothing would begin.
     """
     _limit(session, max_size)
-    session.recovers = False  # here, where what is unresolved is told as fetch would tell it
     target = _target(session, image, target)
-    dispatcher = session.container.dispatcher()
-    _require_resolved(session, dispatcher, target)
     request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, size=size)
-    foreseen = dispatcher.preview(request)
-    chosen = next((each for each in foreseen if each.would), None)
+    previews = session.container.dispatcher().preview(request)
+    chosen = next((each for each in previews if each.would), None)
     if session.json:
         as_json(
             {
@@ -157,45 +151,32 @@ def explain(
                 "target": target,
                 "handler": chosen.handler if chosen else None,
                 "location": str(chosen.location) if chosen and chosen.location else None,
-                "attempts": list(map(_preview_record, foreseen)),
+                "attempts": list(map(_preview_record, previews)),
             }
         )
     else:
-        _draw(f"{image} → {target}", foreseen, chosen)
+        _draw(f"{image} → {target}", previews, chosen)
     if chosen is None:
-        refused = tuple(AttemptResult(each.handler, each.location, each.outcome.failure()) for each in foreseen)
-        sys.exit(exit_code(NoHandlerAvailable(image, target, refused)))
+        sys.exit(exit_code(NoHandlerAvailable(image, target, tuple(each.result for each in previews))))
 
 
-def _require_resolved(session: Session, dispatcher: Dispatcher, target: str) -> None:
-    """Recovers interrupted operations, as the start of every command does; ends where fetch would begin nothing."""
-    found = [each for each in dispatcher.recover() if target in {each.intent.target, each.intent.destination}]
-    if (blocked := unresolved(found)) is not None:
-        session.fail(blocked)
-
-
-def _preview_record(previewed: AttemptPreview) -> dict[str, object]:
+def _preview_record(preview: AttemptPreview) -> dict[str, object]:
     return {
-        "handler": previewed.handler,
-        "location": str(previewed.location) if previewed.location else None,
-        "cost": previewed.cost,
-        "would": previewed.would,
-        "reason": _words(previewed),
+        "handler": preview.handler,
+        "location": str(preview.location) if preview.location else None,
+        "cost": preview.cost,
+        "would": preview.would,
+        "reason": masked(preview.reason),
     }
 
 
-def _words(previewed: AttemptPreview) -> str:
-    outcome = previewed.outcome
-    return masked(outcome.failure().reason if isinstance(outcome, Failure) else outcome.unwrap())
-
-
-def _draw(title: str, foreseen: Sequence[AttemptPreview], chosen: AttemptPreview | None) -> None:
+def _draw(title: str, previews: Sequence[AttemptPreview], chosen: AttemptPreview | None) -> None:
     say(title)
-    for position, each in enumerate(foreseen):
-        branch, trunk = ("└─", "  ") if position == len(foreseen) - 1 else ("├─", "│ ")
+    for position, each in enumerate(previews):
+        branch, trunk = ("└─", "  ") if position == len(previews) - 1 else ("├─", "│ ")
         mark = "✓" if each.would else "✗"
         where = f" {each.location}" if each.location else ""
         say(f"{branch} {mark} {each.handler}{where}{'  ← this one' if each is chosen else ''}")
-        say(f"{trunk}    {f'[{each.cost}] ' if each.cost else ''}{_words(each)}", dim=True)
-    if not foreseen:
+        say(f"{trunk}    {f'[{each.cost}] ' if each.cost else ''}{masked(each.reason)}", dim=True)
+    if not previews:
         say("└─ no handler takes any of its locations, and none goes without")

@@ -1,28 +1,21 @@
 """`lading rm`, `mv`, `ls` and `show`: what is done to targets, and what is known of them."""
 
 import difflib
-import logging
 from pathlib import Path
 from typing import Final
 
 import click
-from returns.result import Failure
 
 from lading.adapters.cli.arguments import PATH, complete_images, in_use_option, is_folder, local_target, target_in
 from lading.adapters.cli.output import as_json, association_record, say, say_row, size_text, time_text, verified_text
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.destinations.file.target_state import is_intact, mount_conflict, status_of
-from lading.adapters.stream.safe_open import fingerprint
 from lading.domain.failures import NotAssociated
-from lading.domain.handler import Report, State, SupportsReport, Work
-from lading.domain.handler_calls import call_handler
+from lading.domain.handler import Report
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
-from lading.ports.redaction import redacted_values
 
-__all__ = ["ls", "mv", "rm", "show", "target_report"]
+__all__ = ["ls", "mv", "rm", "show"]
 
-_log = logging.getLogger(__name__)
 _WIDTHS: Final = (40, 24, 10)
 
 
@@ -102,40 +95,11 @@ def show(session: Session, target: str) -> None:
     association = session.value(session.container.associations().get(target))
     if association is None:
         session.fail(NotAssociated(target))
-    report = target_report(session, association)
+    report = session.value(session.container.dispatcher().report(target))
     if session.json:
-        as_json({**association_record(association), "state": report.state, "details": redacted_values(report.details)})
+        as_json({**association_record(association), "state": report.state, "details": dict(report.details)})
     else:
         _tell(association, report)
-
-
-def target_report(session: Session, association: Association) -> Report:
-    """How the target is now: a file as it lies there; anything else as its handler tells, where it can."""
-    if association.fingerprint is None:
-        return _told(session, association)
-    target = association.target
-    try:
-        if (elsewhere := mount_conflict(association)) is not None:
-            return Report(State.UNKNOWN, {"why": elsewhere.reason})
-        if status_of(target) is None:
-            return Report(State.MISSING)
-        return Report(State.INTACT if is_intact(association, fingerprint(target)) else State.CHANGED)
-    except OSError as error:
-        _log.info("%s can't be looked at: %s", target, error.strerror)
-        return Report(State.UNKNOWN)
-
-
-def _told(session: Session, association: Association) -> Report:
-    # Not prepared: that would re-establish what is lost before it is told that it was.
-    loaded = session.container.loaded().handlers
-    handler = next((each for each in loaded if each.name == association.handler), None)
-    if not isinstance(handler, SupportsReport):
-        return Report(State.UNKNOWN)
-    work = Work(association.target, association.image, association.location, association=association)
-    answer = call_handler(handler, work, Report, handler.report, work)
-    if isinstance(answer, Failure):
-        return Report(State.UNKNOWN, {"why": answer.failure().reason})
-    return answer.unwrap()
 
 
 def _tell(association: Association, report: Report) -> None:
@@ -154,7 +118,7 @@ def _tell(association: Association, report: Report) -> None:
     }
     if association.copied_from:
         rows["copied from"] = association.copied_from
-    rows |= redacted_values(dict(report.details)) | rows  # a handler's own words take no name from these
+    rows |= dict(report.details) | rows  # a handler's detail does not replace one of these rows
     width = max(map(len, rows)) + 2
     for name, value in rows.items():
         say(f"{name + ':':<{width}}{value}")

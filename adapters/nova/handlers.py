@@ -26,7 +26,7 @@ from lading.domain.attempts import Attempt, FetchRequest
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import AttemptResult, NoHandlerAvailable
 from lading.domain.handler import Handler
-from lading.domain.loading import load_handlers, prepare_handlers
+from lading.domain.loading import load_handlers
 from lading.domain.refusals import Unsupported
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
@@ -97,9 +97,10 @@ class ImageHandlers:
         # A configuration list may have None for a blank.
         wanted = self._order if names is None else tuple(name for name in names if name is not None)
         handlers = load_handlers(wanted, {**self._own(), **legacy}).handlers
-        prepare_handlers(handlers, self._associations)
+        dispatcher = Dispatcher(handlers, self._catalog, self._associations, by_cost=wanted is None)
+        dispatcher.prepare()  # callers drive the handlers themselves
         self._loaded = _Loaded(
-            Dispatcher(handlers, self._catalog, self._associations, by_cost=wanted is None),
+            dispatcher,
             {
                 handler.name: handler.handler
                 if isinstance(handler, LegacyHandler) and handler.name in legacy

@@ -97,6 +97,7 @@ def _document(intent: Intent) -> bytes:
             "handler": intent.handler,
             "began_at": intent.began_at.astimezone(UTC).isoformat(),
             "force": intent.force,
+            "even_if_in_use": intent.even_if_in_use,
             "location": location_to_record(intent.location),
             **image_to_record(intent.image),
         }
@@ -116,6 +117,7 @@ def _intent(row: Row) -> Intent:
         location=location_from_record(known["location"]),
         destination=None if destination is None else from_text(destination),
         force=known["force"],
+        even_if_in_use=known.get("even_if_in_use", False),  # not in what earlier versions wrote
         notes=decoded(notes),
     )
 

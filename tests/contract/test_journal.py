@@ -323,6 +323,12 @@ def test_what_would_come_back_changed_is_refused_and_what_was_begun_stays(filed:
     assert list(filed.list()) == [intent()]
 
 
+def test_an_intent_of_an_earlier_version_does_not_allow_what_is_in_use(database: Database, filed: FileJournal) -> None:
+    filed.begin(replace(intent(), force=True, even_if_in_use=True))
+    database.change(("UPDATE intents SET document = json_remove(document, '$.even_if_in_use')", ()))
+    assert list(filed.list()) == [replace(intent(), force=True)]
+
+
 @pytest.mark.parametrize(
     ("column", "stored"),
     [

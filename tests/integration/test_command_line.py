@@ -220,7 +220,7 @@ def test_explain_shows_a_handler_that_raises_as_one_that_refuses(lading: Lading,
 class Clumsy:
     name, schemes, is_local = "clumsy", frozenset({"file"}), True
     def __init__(self, setup): ...
-    def foresee(self, work): raise RuntimeError("dropped it")
+    def preview(self, work): raise RuntimeError("dropped it")
 """
     )
     told = record(
@@ -245,7 +245,7 @@ def test_explain_asks_no_handler_about_a_location_that_lost_its_credentials(
         FileAssociations(database).put(association).unwrap()
     first, second, *_ = record(lading("explain", "noble", "vms/1", "--json"))["attempts"]
     assert (first["would"], first["location"]) == (False, str(gone))
-    assert first["reason"] == "its credentials are not recorded, and the catalog has it no longer"
+    assert first["reason"] == "its credentials are not recorded, and the catalog no longer has this location"
     assert second["would"]
 
 

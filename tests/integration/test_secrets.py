@@ -246,7 +246,7 @@ class Handler:
     def prepare(self, associations):
         tell(setting=self.setting)
         fail(setting=self.setting)
-    foresee = fetch = remove = move = verify = recover = report = fail
+    preview = fetch = remove = move = verify = recover = report = fail
 
 class Raising(Handler):
     pass
@@ -256,11 +256,11 @@ class Landing_(Handler):
         super().__init__(setup)
         self.name = "landing"
     def fetch(self, work): return Success(Landing("copy"))
-    def foresee(self, work): return Success("as http:///%s:%s@host has it" % (USER, "{PASSWORD}"))
+    def preview(self, work): return Success("as http:///%s:%s@host has it" % (USER, "{PASSWORD}"))
 
 class Refusing(Handler):
     def fetch(self, work): return Failure(Unavailable("http:///%s:%s@host has nothing" % (USER, "{PASSWORD}")))
-    foresee = fetch
+    preview = fetch
 
 class Unbuilt(Handler):
     def __init__(self, setup): fail(setting=setup.settings)

@@ -1,5 +1,6 @@
 """`lading recover` and `lading verify` as their users run them, and what the settings say of landing."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -89,6 +90,22 @@ def test_recover_goes_on_with_a_download_that_was_killed(lading: Lading, host: P
     assert (host / "vms" / "1").read_bytes() == DATA
     assert os.listdir(host / "vms") == ["1"]
     assert lading("recover").stdout == ""
+
+
+def test_recover_resumes_a_fetch_over_a_disk_in_use_where_that_was_allowed(
+    lading: Lading, host: Path, environment: dict[str, str], cut_off: Faults
+) -> None:
+    target = host / "vms" / "1"
+    assert lading("fetch", "jammy", "vms/1").returncode == 0
+    inode = target.stat().st_ino
+    cut_off.answer("/jammy", Reply(DATA, after=2 * MEBIBYTE + 100_000, then=STALL), Reply(DATA))
+    killed_at_a_stall(host, environment, cut_off, "--force", "--even-if-in-use")
+    with target.open("rb") as guest:
+        fcntl.flock(guest, fcntl.LOCK_EX)
+        (told,) = records(lading("recover", "--json"))
+    assert (told["outcome"], told["resumed"]) == ("finished", 2 * MEBIBYTE)
+    assert target.stat().st_ino != inode
+    assert target.read_bytes() == DATA
 
 
 def test_recover_can_be_told_to_remove_what_had_come(lading: Lading, host: Path, cut_off: Faults) -> None:
