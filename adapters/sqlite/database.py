@@ -6,22 +6,29 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from lading.adapters.host.private_files import owner_text
+from lading.adapters.sqlite.record import Record
+from lading.adapters.sqlite.rows import Row, Value
 from lading.adapters.sqlite.schema import connect, create_file, retry_busy
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["Database", "Row", "Step", "Value", "as_text", "code_of", "connections_closed", "from_text", "unavailable"]
+__all__ = ["Database", "Query", "Step", "code_of", "connections_closed", "unavailable"]
 
-Value = bytes | str | int | float | None
-"""What goes into a statement and comes out of a row."""
-Row = tuple[Value, ...]
-"""Text comes out as bytes: see `from_text`."""
-Step = tuple[str, Sequence[Value]]
-"""A statement, and what its question marks stand for."""
+Query = tuple[str, Sequence[Value]]
+"""A statement, and the values of its question marks."""
+
+
+class Step(NamedTuple):
+    """A statement that changes associations or intents, and how the record tells it."""
+
+    sql: str
+    parameters: Sequence[Value]
+    change: bytes
+
 
 _ACCESS: Final = "let this user write the file and its folder, or configure another path"
 _REBUILD: Final = "`lading recover --rebuild` sets it aside and rebuilds it from what can be verified"
@@ -44,24 +51,6 @@ _AS_SQLITE: Final = {
     errno.EROFS: sqlite3.SQLITE_READONLY,
     errno.EIO: sqlite3.SQLITE_IOERR,
 }
-
-
-def as_text(text: str) -> bytes:
-    r"""Any text, for a `CAST(? AS TEXT)`. A path that isn't UTF-8 holds lone surrogates, which sqlite3 won't bind.
-
-    These bytes sort as Python's strings do.
-
-    >>> as_text("/vms/\udce9")
-    b'/vms/\xed\xb3\xa9'
-    """
-    return text.encode("utf-8", "surrogatepass")
-
-
-def from_text(stored: Value) -> str:
-    """The text that a row holds. Raises ValueError when it holds something else."""
-    if not isinstance(stored, bytes):
-        raise ValueError(f"expected text, got {stored!r}")  # noqa: TRY004 - a damaged file is no caller's bug
-    return stored.decode("utf-8", "surrogatepass")
 
 
 class _ThreadConnection:
@@ -113,10 +102,10 @@ os.register_at_fork(before=_before_fork, after_in_parent=_stilled.close, after_i
 
 
 class Database:
-    """The database at a path. Nothing is made before something is first written, and after `close` it opens again.
+    """The database at a path, with its record. Nothing is made before the first write; after `close` it opens again.
 
-    Share it freely between threads, each of which has its own connection, and across forks. Its file is made for the
-    owner's eyes only. Whatever goes wrong with it is raised as StoreUnavailable.
+    Share it freely between threads, each of which has its own connection, and across forks. Its files are made for the
+    owner only. Whatever goes wrong with it is raised as StoreUnavailable.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -127,17 +116,24 @@ class Database:
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """All that a SELECT gives: one that was left half-read would keep the write-ahead log growing.
 
-        There are none in a file that is not there, which it isn't afterwards either.
+        There are none in a file that is not there, which it isn't afterwards either, unless its record says that it
+        is lost.
         """
-        if not self._is_there():
+        if not self._is_there(self.path) and not self._is_there(Record(self.path).path):
             return []
         with self._connected() as connection:
             return retry_busy(lambda: connection.execute(sql, parameters).fetchall())
 
-    def change(self, *steps: Step) -> None:
-        """Run the steps in one transaction. When it returns they have reached the disk; when it raises, none has."""
-        with self._connected() as connection:
-            retry_busy(lambda: _transact(connection, steps))
+    def change(self, *steps: Query | Step) -> None:
+        """Runs the steps in one transaction. When it returns they have reached the disk; when it raises, none has.
+
+        The record tells of each `Step` that changed a row.
+        """
+        self._transact(lambda connection: _run(connection, Record(self.path), steps))
+
+    def finish_rebuild(self) -> None:
+        """Leaves in the record what the database holds, and nothing else."""
+        self._transact(Record(self.path).finish_rebuild)
 
     def close(self) -> None:
         """Close every thread's connection, once it is done with what it is doing."""
@@ -147,14 +143,18 @@ class Database:
             with seat.lock:
                 seat.close()
 
-    def _is_there(self) -> bool:
+    def _is_there(self, path: Path) -> bool:
         try:
-            self.path.lstat()
+            path.lstat()
         except FileNotFoundError:
             return False
         except OSError as error:
             raise unavailable(self.path, error) from error
         return True
+
+    def _transact(self, act: Callable[[sqlite3.Connection], None]) -> None:
+        with self._connected() as connection:
+            retry_busy(lambda: _run_transaction(connection, act))
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -186,12 +186,21 @@ class Database:
         return seat.connection
 
 
-def _transact(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
+def _run_transaction(connection: sqlite3.Connection, act: Callable[[sqlite3.Connection], None]) -> None:
     with connection:
         # A writer from its start: one that begins as a reader fails when another has written meanwhile.
         connection.execute("BEGIN IMMEDIATE")
-        for sql, parameters in steps:
-            connection.execute(sql, parameters)
+        act(connection)
+
+
+def _run(connection: sqlite3.Connection, record: Record, steps: Sequence[Query | Step]) -> None:
+    changes = []
+    for step in steps:
+        cursor = connection.execute(step[0], step[1])
+        if isinstance(step, Step) and cursor.rowcount > 0:
+            changes.append(step.change)
+    if changes:
+        record.write(connection, changes)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
