@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from lading.adapters.host.private_files import owner_text
-from lading.adapters.sqlite.record import Record
+from lading.adapters.sqlite.record import Record, is_missing
 from lading.adapters.sqlite.rows import Row, Value
 from lading.adapters.sqlite.schema import connect, create_file, retry_busy
 from lading.ports.failures import StoreUnavailable
@@ -180,6 +180,8 @@ class Database:
             # It was moved away or replaced: what is written to it from now on, nobody finds again.
             seat.close()
         if seat.connection is None:
+            if is_missing(self.path):
+                Record(self.path).refuse_lost()
             create_file(self.path)
             seat.file = _identity(self.path)
             seat.connection = connect(self.path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from lading.adapters.sqlite.database import code_of, connections_closed, unavailable
-from lading.adapters.sqlite.record import Record, time_stamp
+from lading.adapters.sqlite.record import Record, is_missing, time_stamp
 from lading.adapters.sqlite.schema import APPLICATION_ID, BUSY_SECONDS, MIGRATIONS, foreign, newer
 from lading.ports.failures import StoreUnavailable
 
@@ -57,12 +57,17 @@ def corrupt_name(path: Path) -> Path:
 
 
 def holds_nothing(path: Path) -> bool:
-    """Whether there is no file, or an empty one without a log: for SQLite that is a new database. Raises OSError."""
-    # What is in the log of an empty file counts for nothing, but it was written once.
-    with suppress(FileNotFoundError):
-        if path.stat().st_size > 0:
-            return False
-    return not _has_content(path.with_name(f"{path.name}-wal"))
+    """Whether there is no database, or one without a table. Raises StoreUnavailable when it can't be read."""
+    try:
+        with connections_closed():
+            if is_missing(path):
+                return True
+            if not path.is_file() or not _is_whole(path):
+                return False
+            with closing(_read_only(path)) as connection:
+                return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+    except (OSError, sqlite3.Error) as error:
+        raise unavailable(path, error) from error
 
 
 def unfinished_rebuild(path: Path) -> str | None:
@@ -72,7 +77,7 @@ def unfinished_rebuild(path: Path) -> str | None:
     """
     try:
         with connections_closed():
-            if holds_nothing(path) or not _is_whole(path):
+            if not path.is_file() or not _is_whole(path):
                 return None
             with closing(_read_only(path)) as connection:
                 (name,) = connection.execute("SELECT rebuilding FROM record").fetchone()
@@ -120,7 +125,7 @@ def _first_bytes(path: Path) -> bytes:
 
 def _is_whole(path: Path) -> bool:
     if path.stat().st_size == 0:
-        return holds_nothing(path)
+        return is_missing(path)
     with closing(_read_only(path)) as connection:
         try:
             return bool(connection.execute("PRAGMA integrity_check(1)").fetchall() == [(b"ok",)])
@@ -135,12 +140,6 @@ def _read_only(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
     connection.text_factory = bytes
     return connection
-
-
-def _has_content(path: Path) -> bool:
-    with suppress(FileNotFoundError):
-        return path.stat().st_size > 0
-    return False
 
 
 def _rename(path: Path, aside: Path, folder: int) -> None:

@@ -113,7 +113,7 @@ def _is_lost(path: Path, found: Contents | None) -> bool:
 
 def _unfinished(path: Path, found: Contents | None) -> Path | None:
     """The name that the damaged database got from a rebuild that was interrupted."""
-    name = unfinished_rebuild(path) if found is not None and path.is_file() else None
+    name = unfinished_rebuild(path) if found is not None else None
     return path.with_name(name) if name else None
 
 

@@ -51,7 +51,7 @@ from lading.adapters.sqlite.rows import count_rows, row_changes
 from lading.adapters.stream.errors import flush_folder
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["Record", "time_stamp"]
+__all__ = ["Record", "is_missing", "time_stamp"]
 
 _log = logging.getLogger(__name__)
 _SMALL: Final = 1 << 20
@@ -96,15 +96,20 @@ class Record:
         if connection.execute("SELECT 1 FROM record").fetchone():
             return
         with self._explained():
-            contents = self.read()
-            if contents is not None and not contents.is_empty:
-                if is_new:
-                    raise StoreUnavailable(
-                        f"the database {self._database} is lost, and its record {self.path} is not: `lading recover"
-                        " --rebuild` rebuilds it from what can be verified; to begin anew, move the record away"
-                    )
+            if is_new:
+                self.refuse_lost()
+            elif self.path.exists():
                 self._keep_aside()
             self._insert(connection, row_changes(connection), count_rows(connection))
+
+    def refuse_lost(self) -> None:
+        """Raises StoreUnavailable when the record holds something: the caller has found no database."""
+        contents = self.read()
+        if contents is not None and not contents.is_empty:
+            raise StoreUnavailable(
+                f"the database {self._database} is lost, and its record {self.path} is not: `lading recover --rebuild`"
+                " rebuilds it from what can be verified; to begin anew, move the record away"
+            )
 
     def adopt(self, connection: sqlite3.Connection, changes: Sequence[bytes], rebuilding: str) -> None:
         """Writes the record of a new database, whose rows are still to be rebuilt from it. Part of a transaction."""
@@ -239,6 +244,17 @@ class Record:
             yield
         except OSError as error:
             raise OSError(error.errno, f"{error.strerror or error}, of its record {self.path.name}") from error
+
+
+def is_missing(database: Path) -> bool:
+    """Whether there is no file, or an empty one, which is a new database for SQLite. Raises OSError."""
+    with suppress(FileNotFoundError):
+        if database.stat().st_size > 0:
+            return False
+    # The log of an empty file counts for nothing, but it was written once.
+    with suppress(FileNotFoundError):
+        return database.with_name(f"{database.name}-wal").stat().st_size == 0
+    return True
 
 
 def time_stamp() -> str:
