@@ -80,6 +80,7 @@ class Record:
         # Where the database really is: SQLite keeps its log there, too.
         self._database: Final = Path(os.path.realpath(database))
         self.path: Final = self._database.with_name(f"{self._database.name}.record")
+        self._new: Final = self.path.with_name(f"{self.path.name}.new")
 
     def read(self) -> Contents | None:
         """The contents; None where there is no record. Raises OSError, and StoreUnavailable for a later version's."""
@@ -123,6 +124,7 @@ class Record:
         """
         with self._explained():
             mark = _mark(connection)
+            self._new.unlink(missing_ok=True)  # of a compaction that was interrupted
             is_due = mark.rebuilding is None and mark.size > max(_SMALL, 2 * mark.compacted)
             if is_due and self._agrees(mark):
                 with suppress(OSError):
@@ -201,13 +203,12 @@ class Record:
         """Writes all of it anew, by default from the database, and notes where it ends."""
         if changes is None or count is None:
             changes, count = row_changes(connection), count_rows(connection)
-        new = self.path.with_name(f"{self.path.name}.new")
-        new.unlink(missing_ok=True)  # an earlier one was interrupted
+        self._new.unlink(missing_ok=True)
         try:
-            size, seal = self._write_new(new, mark, changes, count)
-            new.replace(self.path)
+            size, seal = self._write_new(mark, changes, count)
+            self._new.replace(self.path)
         except BaseException:
-            new.unlink(missing_ok=True)
+            self._new.unlink(missing_ok=True)
             raise
         flush_folder(str(self.path))
         connection.execute(
@@ -215,11 +216,11 @@ class Record:
             (mark.database, size, seal, size, mark.rebuilding and os.fsencode(mark.rebuilding)),
         )
 
-    def _write_new(self, new: Path, mark: _Mark, changes: Iterable[bytes], count: int) -> tuple[int, str]:
+    def _write_new(self, mark: _Mark, changes: Iterable[bytes], count: int) -> tuple[int, str]:
         """The size of the new file, and the checksum of its last line."""
         line = header_line(mark.database, mark.seal, count)
         size = len(line)
-        with os.fdopen(open_private(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY), "wb") as file:
+        with os.fdopen(open_private(self._new, os.O_CREAT | os.O_EXCL | os.O_WRONLY), "wb") as file:
             self._give_access(file.fileno())
             file.write(line)
             for change in changes:
