@@ -23,7 +23,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -134,21 +134,28 @@ def _start(path: Path, aside: Path, found: Contents, intents: Sequence[Intent]) 
         os.link(record.path, Record(aside).path)
     steps = [beginning(each) for each in intents]
     steps += [recording(found.associations[each.target]) for each in intents if each.target in found.associations]
-    changes = [put_change(encode_association(each)) for each in found.associations.values()]
-    changes += [begin_change(encode_intent(each)) for each in intents]
     create_file(path)
     try:
-        connect(path, lambda connection: _adopt(connection, record, steps, changes, aside.name)).close()
+        connect(path, lambda connection: _adopt(connection, record, steps, found, intents, aside.name)).close()
     except sqlite3.Error as error:
         raise unavailable(path, error) from error
 
 
 def _adopt(
-    connection: sqlite3.Connection, record: Record, steps: Sequence[Step], changes: Sequence[bytes], name: str
+    connection: sqlite3.Connection,
+    record: Record,
+    steps: Sequence[Step],
+    found: Contents,
+    intents: Sequence[Intent],
+    name: str,
 ) -> None:
     for sql, parameters, _ in steps:
         connection.execute(sql, parameters)
-    record.adopt(connection, changes, name)
+    changes = chain(
+        (put_change(encode_association(each)) for each in found.associations.values()),
+        (begin_change(encode_intent(each)) for each in intents),
+    )
+    record.adopt(connection, changes, len(found.associations) + len(intents), name)
 
 
 def _readable(aside: Path) -> Contents:

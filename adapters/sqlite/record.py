@@ -112,10 +112,10 @@ class Record:
                 " rebuilds it from what can be verified; to begin anew, move the record away"
             )
 
-    def adopt(self, connection: sqlite3.Connection, changes: Sequence[bytes], rebuilding: str) -> None:
+    def adopt(self, connection: sqlite3.Connection, changes: Iterable[bytes], count: int, rebuilding: str) -> None:
         """Writes the record of a new database, whose rows are still to be rebuilt from it. Part of a transaction."""
         with self._explained():
-            self._insert(connection, changes, len(changes), rebuilding)
+            self._insert(connection, changes, count, rebuilding)
 
     def write(self, connection: sqlite3.Connection, changes: Sequence[bytes]) -> None:
         """Adds a transaction's changes. The caller's transaction has made them, and commits next.

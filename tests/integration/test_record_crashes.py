@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
+from returns.result import Success
 from tests.corrupt_databases import EPOCH, association
 from tests.disk.faulty import FaultyDisk
 
@@ -30,6 +31,7 @@ from lading.adapters.sqlite.rebuild import rebuild
 from lading.adapters.sqlite.record import Record
 from lading.ports.association import Association
 from lading.ports.image import Digest, Image
+from lading.ports.journal import Intent, Verb
 
 TORTURE: Final = bool(os.environ.get("LADING_TORTURE"))
 KILLS: Final = int(os.environ.get("LADING_TORTURE") or 12)
@@ -133,7 +135,12 @@ def every_call(disk: FaultyDisk, state: Path) -> list[int]:
         if TORTURE or before is None or after is None or not before[1:] == call[1:] == after[1:]
     ]
     assert {"rename", "fdatasync", "fsync"} <= {call.name for call in calls}
-    return chosen if TORTURE else sorted(random.Random(SEED).sample(chosen, min(len(chosen), 50)))
+    return some(chosen)
+
+
+def some(numbers: Sequence[int]) -> list[int]:
+    """All for the torture."""
+    return [*numbers] if TORTURE else sorted(random.Random(SEED).sample(numbers, min(len(numbers), 24)))
 
 
 @pytest.mark.parametrize("kind", ["kill_at", "fail"])
@@ -151,6 +158,51 @@ def test_a_crash_or_an_error_at_any_call_loses_and_invents_nothing(
         call = disk.calls()[number - 1]
         found += [f"{call}: {told}" for told in wrong(state / "lading.db", acknowledged)]
     assert found == [], f"LADING_SEED={SEED}"
+
+
+# Every call of a rebuild.
+
+REBUILD: Final = """
+import sys
+from pathlib import Path
+from lading.adapters.sqlite.rebuild import rebuild
+rebuild(Path(sys.argv[1]), lambda each: None if "00002" in each.target else each).unwrap()
+"""
+KEPT: Final = [association(1), association(3)]
+INTENT: Final = Intent("/vms/4/disk", Verb.FETCH, "http", EPOCH, notes={"part": [1, 2]})
+
+
+def damaged(path: Path) -> None:
+    for each in path.parent.iterdir():
+        each.unlink()
+    with closing(Database(path)) as database:
+        for number in (1, 2, 3):
+            FileAssociations(database).put(association(number)).unwrap()
+        FileJournal(database).begin(INTENT).unwrap()
+    path.write_bytes(b"garbage" + path.read_bytes()[7:4096])
+
+
+def rebuild_elsewhere(path: Path, orders: Mapping[str, str]) -> int:
+    environment = {**os.environ, **orders, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run([sys.executable, "-c", REBUILD, str(path)], env=environment, check=False).returncode
+
+
+def test_a_rebuild_that_is_killed_at_any_call_is_continued(faulty_disk: Callable[..., FaultyDisk], state: Path) -> None:
+    disk, path = faulty_disk(state), state / "lading.db"
+    damaged(path)
+    assert rebuild_elsewhere(path, disk.counted()) == 0
+    for call in some(range(1, len(disk.calls()) + 1)):
+        damaged(path)
+        assert rebuild_elsewhere(path, disk.kill_at(call)) == -signal.SIGKILL
+        disk.calls()
+        again = rebuild(path, lambda each: None if "00002" in each.target else each)
+        assert isinstance(again, Success) or "is whole: there is nothing to rebuild" in str(again.failure()), call
+        with closing(Database(path)) as database:
+            assert list(FileAssociations(database).list()) == KEPT, call
+            assert list(FileJournal(database).list()) == [INTENT], call
+        contents = Record(path).read()
+        assert contents is not None
+        assert [*contents.associations.values()] == KEPT, call
 
 
 # Any moment.
