@@ -80,8 +80,8 @@ def unfinished_rebuild(path: Path) -> str | None:
             if not path.is_file() or not _is_whole(path):
                 return None
             with closing(_read_only(path)) as connection:
-                (name,) = connection.execute("SELECT rebuilding FROM record").fetchone()
-                return os.fsdecode(name) if name else None
+                row = connection.execute("SELECT rebuilding FROM record").fetchone()
+                return os.fsdecode(row[0]) if row and row[0] else None
     except (OSError, sqlite3.Error) as error:
         if code_of(error) in _DAMAGED:
             return None  # an earlier lading's, or another program's

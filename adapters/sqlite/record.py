@@ -164,7 +164,7 @@ class Record:
         with self.path.open("ab") as file:
             file.write(line)
             file.flush()
-            os.fdatasync(file.fileno())
+            os.fsync(file.fileno())
         connection.execute("UPDATE record SET size = ?, seal = ?", (mark.size + len(line), seal_of(line)))
 
     def _replace_other(self, mark: _Mark) -> None:
@@ -264,7 +264,8 @@ def time_stamp() -> str:
 
 
 def _mark(connection: sqlite3.Connection) -> _Mark:
-    database, size, seal, compacted, rebuilding = connection.execute(
-        "SELECT database, size, seal, compacted, rebuilding FROM record"
-    ).fetchone()
+    row = connection.execute("SELECT database, size, seal, compacted, rebuilding FROM record").fetchone()
+    if row is None:
+        raise sqlite3.DatabaseError("its table record is empty")
+    database, size, seal, compacted, rebuilding = row
     return _Mark(database.decode(), size, seal.decode(), compacted, rebuilding and os.fsdecode(rebuilding))

@@ -237,7 +237,7 @@ def test_a_disk_that_is_full_fails_the_change_and_the_next_one_agrees(
 
     associations.put(ONE).unwrap()
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fdatasync", full)
+        patch.setattr(os, "fsync", full)
         assert str(associations.put(TWO).failure()) == (
             f"the database {path} can't be used: No space left on device, of its record lading.db.record: free some"
             " space on its disk and try again"
@@ -245,6 +245,12 @@ def test_a_disk_that_is_full_fails_the_change_and_the_next_one_agrees(
     assert list(associations.list()) == [ONE]
     associations.put(THREE).unwrap()
     assert agrees(path)
+
+
+def test_a_database_whose_table_of_the_record_is_empty_is_told(database: Database, path: Path) -> None:
+    database.change()
+    database.change(("DELETE FROM record", ()))
+    assert "its table record is empty" in str(FileAssociations(database).put(ONE).failure())
 
 
 # Restored and foreign files.
