@@ -30,7 +30,7 @@ __all__ = ["forget", "recover", "verify"]
 @click.command(short_help="Finish, resume or undo interrupted operations.")
 @click.argument("target", type=PATH, required=False)
 @click.option("--discard", is_flag=True, help="Resume no fetch: remove what had come. With TARGET it always ends.")
-@click.option("--rebuild", is_flag=True, help="Set a damaged database aside; record anew what can be verified.")
+@click.option("--rebuild", is_flag=True, help="Rebuild a damaged or lost database from what can be verified.")
 @command_options
 def recover(session: Session, target: str | None, *, discard: bool, rebuild: bool) -> None:
     """Recover each interrupted fetch, removal and move, after a crash say; with TARGET, only the one from or to it.
@@ -56,19 +56,27 @@ def recover(session: Session, target: str | None, *, discard: bool, rebuild: boo
 
 
 def _rebuild(session: Session) -> None:
-    from lading.adapters.sqlite.salvage.rebuilding import rebuild  # noqa: PLC0415 - seldom needed
+    from lading.adapters.sqlite.rebuild import rebuild  # noqa: PLC0415 - seldom needed
 
     settings = session.container.settings().associations
     if not isinstance(settings, FileAssociationsSettings):
         session.fail(StoreUnavailable('only the database of [associations] kind = "file" can be rebuilt'))
     done = session.value(rebuild(settings.path, session.container.dispatcher().proven))
     if session.json:
-        dropped = [{"target": each.target, "reason": each.why} for each in done.dropped]
-        as_json({"aside": str(done.aside), "kept": [each.target for each in done.kept], "dropped": dropped})
+        as_json(
+            {
+                "aside": str(done.aside),
+                "kept": [each.target for each in done.kept],
+                "dropped": [{"target": each.target, "reason": each.why} for each in done.dropped],
+                "damaged": done.damaged,
+            }
+        )
         return
     for each in done.dropped:
-        say(f"{each.target}: is recorded no more: {each.why}")
-    say(f"{len(done.kept)} targets are recorded anew; the damaged database is {done.aside}")
+        say(f"{each.target}: no longer recorded: {each.why}")
+    if done.damaged:
+        say(f"{done.damaged} entries of the record are damaged; what they held is not known")
+    say(f"{len(done.kept)} targets are recorded again; what was there is kept as {done.aside}")
 
 
 def _resume(dispatcher: Dispatcher, kept: Recovered) -> Recovered:

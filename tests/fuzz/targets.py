@@ -17,6 +17,7 @@ from lading.adapters.config.sources import read_file
 from lading.adapters.destinations.file.notes import noted_file, noted_landing
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
+from lading.adapters.sqlite.record_file import read_record
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.safe_open import local_paths
 from lading.adapters.web.http import Origin
@@ -86,6 +87,15 @@ def journal(data: bytes) -> None:
                     noted_file(intent.notes, "moving")
 
 
+def record(data: bytes) -> None:
+    """A record is read, whatever is in it, or it is of a later version."""
+    with tempfile.NamedTemporaryFile(suffix=".record") as file:
+        file.write(data)
+        file.flush()
+        with suppress(StoreUnavailable):
+            read_record(Path(file.name))
+
+
 def answers(data: bytes) -> None:
     """An answer's head is read, or it is one of the errors of a broken connection or of nonsense; chunks likewise."""
     ours, theirs = socket.socketpair()
@@ -103,5 +113,5 @@ def answers(data: bytes) -> None:
 
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
-    each.__name__: each for each in (urls, documents, settings, journal, answers)
+    each.__name__: each for each in (urls, documents, settings, journal, record, answers)
 }

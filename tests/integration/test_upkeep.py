@@ -235,6 +235,40 @@ def test_a_damaged_database_is_rebuilt_from_what_can_be_verified(lading: Lading,
     assert lading("recover", "--rebuild").returncode == 7
 
 
+def test_a_lost_database_is_told_and_rebuilt_from_its_record(lading: Lading, noble: Path, host: Path) -> None:
+    for name in "12":
+        lading("fetch", "noble", f"vms/{name}")
+    lading("rm", "vms/2")
+    state = host / "home" / ".local" / "share" / "lading"
+    for each in state.glob("associations.sqlite*"):
+        if each.suffix != ".record":
+            each.unlink()
+    for command in (["show", "vms/1"], ["ls"], ["fetch", "noble", "vms/3"], ["rm", "vms/1"]):
+        refused = lading(*command)
+        assert (refused.returncode, "is lost" in refused.stderr, "`lading recover --rebuild`" in refused.stderr) == (
+            7, True, True,
+        ), (command, refused.stderr)  # fmt: skip
+    assert os.listdir(host / "vms") == ["1"]
+    told = lading("recover", "--rebuild")
+    assert told.returncode == 0
+    assert told.stdout.startswith("1 targets are recorded again; what was there is kept as ")
+    assert records(lading("show", "vms/1", "--json"))[0]["state"] == "intact"
+    assert lading("show", "vms/2").returncode == 6
+
+
+def test_an_interrupted_fetch_is_resumed_after_the_database_was_lost(
+    lading: Lading, host: Path, cut_off: Faults
+) -> None:
+    for each in (host / "home" / ".local" / "share" / "lading").glob("associations.sqlite*"):
+        if each.suffix != ".record":
+            each.unlink()
+    assert lading("recover", "--rebuild").returncode == 0
+    (told,) = records(lading("fetch", "jammy", "vms/1", "--json"))
+    assert told["resumed"] == 2 * MEBIBYTE
+    assert cut_off.requests[-1].range == f"bytes={2 * MEBIBYTE}-"
+    assert (host / "vms" / "1").read_bytes() == DATA
+
+
 # While a target's file system is not mounted.
 
 
