@@ -45,7 +45,7 @@ def exit_code(failure: LadingError) -> Exit:
             return Exit.NOT_RECORDED
         case HandlerRefused():
             return _of_refusal(failure.refusal, Exit.FAILED)
-        case _:  # ImageNotActive too
+        case _:  # ImageNotActive too: the catalog could not do its part
             return Exit.FAILED
 
 
