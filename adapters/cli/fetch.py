@@ -28,13 +28,22 @@ from lading.ports.context import ANONYMOUS
 __all__ = ["explain", "fetch"]
 
 
-@click.command(short_help="Bring an image to a target.")
+@click.command(short_help="Fetch an image to a target.", epilog="Example: lading fetch noble /vms/1.img --max-size 20G")
 @click.argument("image", shell_complete=complete_images)
 @click.argument("target", type=PATH)
 @click.option("--force", is_flag=True, help="Replace what is at the target.")
-@in_use_option("With --force: replace it even when another program has it locked, as a guest has its disk.")
-@click.option("--size", type=SIZE, help="Make the target that large (20G, say), by a handler that can: rbd, cinder.")
-@click.option("--max-size", type=SIZE, help="Refuse an image that is larger (20G, say), also while it comes.")
+@in_use_option("With --force: replace it also when another program has it locked, as a running guest has its disk.")
+@click.option(
+    "--size",
+    type=SIZE,
+    help="The size of the target in bytes, or with K, M, G or T: 20G. Only handlers that can resize accept it: rbd, "
+    "cinder. Default: the size of the image.",
+)
+@click.option(
+    "--max-size",
+    type=SIZE,
+    help="Refuse an image larger than this: bytes, or 20G. Default: max_size in [landing]; without that, no limit.",
+)
 @command_options
 def fetch(
     session: Session,
@@ -46,9 +55,13 @@ def fetch(
     size: int | None,
     max_size: int | None,
 ) -> None:
-    """Bring IMAGE (an id or a name) to TARGET by the cheapest handler that can.
+    """Fetch IMAGE to TARGET: verified, and completely or not at all.
 
-    A TARGET that ends in a slash means a file in that folder, called by the image's name and format.
+    IMAGE is an id or a name in the catalog. TARGET is a path, rbd:POOL/IMAGE or cinder:NAME. For a path that ends in a
+    slash, the file gets the image's name in that folder. A relative path with a colon must begin with ./
+
+    lading tries the handlers in order until one succeeds: see lading explain. An interrupted fetch is resumed by the
+    next fetch.
     """
     _limit(session, max_size)
     target = _target(session, image, target)
@@ -117,13 +130,15 @@ def _named(staged: FetchResult) -> str:
     return f"{image.id} {image.name or ''}".rstrip() if image else "no image that has a name"
 
 
-@click.command(short_help="Show what fetch would try, and why.")
+@click.command(
+    short_help="Show which handlers fetch would try, and why.", epilog="Example: lading explain noble /vms/1.img"
+)
 @click.argument("image", shell_complete=complete_images)
 @click.argument("target", type=PATH)
-@click.option("--force", is_flag=True, help="As if fetch were told to replace what is at the target.")
-@in_use_option("As if fetch were told to replace even what another program has locked.")
-@click.option("--size", type=SIZE, help="As if fetch were told to make the target that large.")
-@click.option("--max-size", type=SIZE, help="As if fetch were told to refuse an image that is larger.")
+@click.option("--force", is_flag=True, help="Explain a fetch with --force.")
+@in_use_option("Explain a fetch with --even-if-in-use.")
+@click.option("--size", type=SIZE, help="Explain a fetch with --size SIZE.")
+@click.option("--max-size", type=SIZE, help="Explain a fetch with --max-size SIZE.")
 @command_options
 def explain(
     session: Session,
@@ -135,9 +150,9 @@ def explain(
     size: int | None,
     max_size: int | None,
 ) -> None:
-    """Show the attempts that fetching IMAGE to TARGET would make, in order, and why each would or would not do.
+    """Show the attempts that fetch would make for IMAGE and TARGET, in order, and whether each would succeed.
 
-    Touches no target. Exits as fetch would when none would do, or when nothing would begin.
+    Nothing is transferred. The exit code is 0 when fetch would succeed, else the exit code of fetch.
     """
     _limit(session, max_size)
     target = _target(session, image, target)

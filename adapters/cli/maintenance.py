@@ -27,16 +27,25 @@ from lading.ports.failures import StoreUnavailable
 __all__ = ["forget", "recover", "verify"]
 
 
-@click.command(short_help="Finish, resume or undo interrupted operations.")
+@click.command(short_help="Finish, resume or roll back interrupted operations.", epilog="Example: lading recover")
 @click.argument("target", type=PATH, required=False)
-@click.option("--discard", is_flag=True, help="Resume no fetch: remove what had come. With TARGET it always ends.")
-@click.option("--rebuild", is_flag=True, help="Rebuild a damaged or lost database from what can be verified.")
+@click.option(
+    "--discard", is_flag=True, help="Remove partial downloads; do not resume them. With TARGET: give up what remains."
+)
+@click.option(
+    "--rebuild",
+    is_flag=True,
+    help="Rebuild a damaged or lost database from what can be verified. A damaged one is kept aside.",
+)
 @command_options
 def recover(session: Session, target: str | None, *, discard: bool, rebuild: bool) -> None:
-    """Recover each interrupted fetch, removal and move, after a crash say; with TARGET, only the one from or to it.
+    """Recover interrupted fetches, removals and moves, for example after a crash.
 
-    What was done is recorded, a fetch is resumed, the rest is undone. With TARGET and --discard, an operation that
-    can't be resolved is given up: it is settled, and what it may have left stays where it is.
+    With TARGET, only the operation from or to that target. A finished operation is recorded, a fetch is resumed, and
+    the others are rolled back.
+
+    With TARGET and --discard, an operation that cannot be resolved is given up: it is no longer pending, and the data
+    that it may have left stays where it is.
     """
     session.recovers = False  # it is this command that tells what becomes of what
     if rebuild:
@@ -109,13 +118,14 @@ def _tell(session: Session, found: Recovered) -> None:
     say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{more}{why}")
 
 
-@click.command(short_help="Forget a target; touch nothing.")
+@click.command(short_help="Remove the record of a target; keep the target.", epilog="Example: lading forget /vms/1.img")
 @click.argument("target", type=PATH)
 @command_options
 def forget(session: Session, target: str) -> None:
-    """Forget what is recorded of TARGET and its interrupted operations, where lading can't act on them any more.
+    """Remove the record of TARGET and of its interrupted operations, but not the target itself.
 
-    Nothing is removed: what is at the target stays, and is said. To remove a target: lading rm.
+    Use it when lading can no longer act on the target: its disk or its handler is gone, for example. The command prints
+    what stays. To remove a target with its record: lading rm.
     """
     session.recovers = False  # it is to be forgotten as it is
     target = local_target(target)
@@ -156,14 +166,16 @@ def _left(forgotten: Forgotten) -> list[str]:
     return [path for path in dict.fromkeys(targets) if path.startswith("/") and os.path.lexists(path)]
 
 
-@click.command(short_help="Check that targets are still what was fetched.")
+@click.command(
+    short_help="Read targets and compare their digests.", epilog="Example: lading verify /vms/1.img /vms/2.img"
+)
 @click.argument("targets", type=PATH, nargs=-1, metavar="[TARGET]...")
-@click.option("--all", "everything", is_flag=True, help="Every target that is recorded.")
+@click.option("--all", "everything", is_flag=True, help="Verify all recorded targets.")
 @command_options
 def verify(session: Session, targets: tuple[str, ...], *, everything: bool) -> None:
-    """Read each TARGET and compare it with the digest that is recorded; inspect its format again.
+    """Read each TARGET, compare its digest with the recorded one, and inspect its format again.
 
-    Exits with 8 when one has changed or is gone. A guest that runs from its target changes it.
+    The exit code is 8 when a target has changed or is missing. A guest changes the target that it runs from.
     """
     if everything == bool(targets):
         raise click.UsageError("name the targets, or --all")
