@@ -45,7 +45,8 @@ class ImageData(Protocol):
     def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
         """The image's bytes from `offset` (in bytes, not negative) to the end.
 
-        The image may come from an association, which keeps it without its locations.
+        The image may come from an association, which keeps it without its locations. `image.expected_digest` is the
+        digest that the caller compares the whole with; None where the caller does not verify.
         """
         ...
 

@@ -17,7 +17,7 @@ from returns.result import Failure, Result, Success
 from lading.adapters.catalogs.lookup import by_id_or_name
 from lading.adapters.codec.documents import catalog_image, read_json
 from lading.adapters.config.settings import GlanceCatalogSettings
-from lading.adapters.openstack.cloud import connect_cloud, get_patiently, vendor_errors
+from lading.adapters.openstack.cloud import connect_cloud, get_with_retries, vendor_errors
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.http import HttpOptions, HttpRefused, Origin
 from lading.adapters.web.mirrors import Mirrors
@@ -32,7 +32,6 @@ from lading.ports.location import Location
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
     from keystoneauth1.session import Session
-    from requests import Response
 
 __all__ = ["GlanceCatalog"]
 
@@ -160,7 +159,6 @@ class GlanceCatalog:
                 [self._origin(place, context)],
                 self._http_options(),
                 renew=None if _token(context) else lambda: self._origin(place, context, fresh=True),
-                # The data of an id never changes, and what reads it compares it with the digest.
                 digest_decides=image.expected_digest is not None,
             )
             stream = RemoteStream(mirrors, offset)
@@ -272,7 +270,8 @@ class GlanceCatalog:
 
     def _get(self, url: str, context: Context, *, absent: Collection[int] = ()) -> Any:  # noqa: ANN401 - JSON
         """What the API answers; None where it answers with one of the statuses `absent`. Raises CatalogUnavailable."""
-        response = self._patiently(url, context)
+        headers = _headers(context)
+        response = get_with_retries(self._client(), url, headers=headers, authenticated=not headers)
         status = response.status_code
         if status in absent:
             return None
@@ -291,10 +290,6 @@ class GlanceCatalog:
             return read_json(response.content)
         except ValueError as error:
             raise CatalogUnavailable(f"Glance answers {urlsplit(url).path} with what is no JSON") from error
-
-    def _patiently(self, url: str, context: Context) -> "Response":
-        headers = _headers(context)
-        return get_patiently(self._client(), url, headers=headers, authenticated=not headers)
 
 
 def _is_text(reference: str) -> bool:

@@ -1,7 +1,7 @@
-"""Images in S3, and in what speaks its language: Ceph's gateway, MinIO.
+"""Images in S3, and in servers with its API: Ceph's gateway, MinIO.
 
-Requests are signed in their headers, each anew (Signature Version 4), so that no URL is worth anything to whoever reads
-it in a log, and none expires. https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
+Each request is signed in its headers (Signature Version 4). So a URL that is read in a log gives no access, and none
+expires. https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
 """
 
 import logging
@@ -30,7 +30,7 @@ from lading.ports.location import Location
 __all__ = ["S3Handler", "S3Key", "S3Object", "region_of", "sign"]
 
 _URL: Final = re.compile(r"\s*s3(?:\+(https?))?://(?:([^@].*)@)?([^@/?#]+)/([^@?#]+)", re.IGNORECASE | re.DOTALL)
-"""A secret is not quoted and may have a `/`, so that what is before the last `@` is the credentials."""
+"""A secret is not quoted and may have a `/`: all before the last `@` is the credentials."""
 _CREDENTIALS: Final = re.compile(r"([!-.0-9;-~]+):([!-~]+)")
 _REGION: Final = re.compile(r"(?:.+\.)?s3[.-](?:dualstack\.)?([a-z]+(?:-[a-z]+)+-\d+)\.amazonaws\.com(?:\.cn)?")
 _DEFAULT_REGION: Final = "us-east-1"
@@ -47,22 +47,22 @@ class S3Key:
     access_key: str
     secret_key: str
     token: None = None
-    """As botocore asks for it: there are none of a session."""
+    """The session token that botocore reads: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class S3Object:
-    """What a location names."""
+    """The object that a location names."""
 
     server: str
     """A URL."""
     path: str
-    """The bucket and the key, as they are: not quoted."""
+    """The bucket and the key, not quoted."""
     key: S3Key | None
 
     @classmethod
     def of(cls, location: Location) -> Self:
-        """As glance_store writes them. Raises ValueError, in words without credentials.
+        """Parses a URL as glance_store writes it. Raises ValueError; its message shows no credentials.
 
         >>> S3Object.of(Location("s3+http://AK:se/cr+t@store.example:8080/images/noble")).server
         'http://store.example:8080'
@@ -85,8 +85,8 @@ class S3Object:
 class S3Handler(RemoteHandler):
     """Takes `s3://`, `s3+https://` (both mean https) and `s3+http://`, with the credentials in the URL or without.
 
-    The settings' endpoint is asked instead of the hosts that locations name, and with the settings' key instead of
-    theirs. Without, a location's own host is asked, if it is public, with its own credentials or none.
+    The settings' endpoint is used instead of the hosts that locations name, and the settings' key instead of theirs.
+    Without an endpoint, a location's own host is used if it is public, with the location's own credentials or none.
     """
 
     name = "s3"
@@ -129,7 +129,7 @@ class S3Handler(RemoteHandler):
     def cost(self, target: str) -> Cost:
         return Cost.STORAGE_NETWORK
 
-    def _origin(self, location: Location) -> Origin:
+    def origin(self, location: Location) -> Origin:
         named = S3Object.of(location)
         server, path, key = self._endpoint or named.server, named.path, self._key or named.key
         prefix = urlsplit(server).path.strip("/")
@@ -138,18 +138,18 @@ class S3Handler(RemoteHandler):
         url = web_url(f"{server}/{quote(path)}").parts.geturl()
         return Origin(url, sign=partial(sign, url, key, self._region or region_of(url)) if key else None)
 
-    def _words(self, broken: SourceBroken) -> str:
-        hint = _HINTS.get(broken.status) if isinstance(broken, HttpRefused) else None
-        return f"{broken}: {hint}" if hint else str(broken)
+    def failure_text(self, failure: SourceBroken) -> str:
+        hint = _HINTS.get(failure.status) if isinstance(failure, HttpRefused) else None
+        return f"{failure}: {hint}" if hint else str(failure)
 
 
 def sign(url: str, key: S3Key, region: str) -> Mapping[str, str]:
-    """The headers by which a GET of the URL, now, is the key's."""
-    # Of all of botocore only what signs: its clients take half a second to load, and read their own configuration.
+    """The headers that sign a GET of the URL, now, with the key."""
+    # Only botocore's signer is used: its clients take half a second to load, and read their own configuration.
     from botocore import auth  # type: ignore[import-untyped] # noqa: PLC0415
     from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped] # noqa: PLC0415
 
-    auth.logger.addFilter(_is_no_signature)  # once, however often it is said
+    auth.logger.addFilter(_is_no_signature)  # adding it again changes nothing
     request = AWSRequest(method="GET", url=url)
     auth.S3SigV4Auth(key, "s3", region).add_auth(request)
     return dict(request.headers.items())

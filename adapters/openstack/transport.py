@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from lading.adapters.web.network import DIRECT, Named, NetworkPolicy
 from lading.adapters.web.urls import PORTS
-from lading.adapters.web.waiting import waiting
+from lading.adapters.web.wait_log import logged_wait
 
 if TYPE_CHECKING:
     from requests._types import CertType, TimeoutType, VerifyType
@@ -57,7 +57,7 @@ class PolicyAdapter(TCPKeepAliveAdapter):
             timeout = self._limits
         elif isinstance(timeout, int | float):
             timeout = (min(self._limits.connect, timeout), timeout)
-        with waiting(request.url or ""):
+        with logged_wait(request.url or ""):
             return super().send(request, stream, timeout, verify, cert, {parts.scheme: proxy.url} if proxy else {})
 
 

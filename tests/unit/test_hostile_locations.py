@@ -321,7 +321,7 @@ def test_settings_that_say_nothing_keep_a_server_of_this_host_out_of_reach(
 @pytest.mark.parametrize("host", ["images.example", "IMAGES.example.", "mirror.example", "a.b.mirror.example", "[::1]"])
 def test_hosts_that_are_allowed_may_be_asked(host: str) -> None:
     guard = Guard.of(["http"], [], ["Images.Example", ".mirror.example.", "[0::1]"], [])
-    assert guard.against("http", host.strip("[]"), 80) is None
+    assert guard.conflict("http", host.strip("[]"), 80) is None
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_hosts_that_are_allowed_may_be_asked(host: str) -> None:
 )
 def test_hosts_that_only_look_like_allowed_ones_may_not(host: str) -> None:
     guard = Guard.of(["http"], [], ["images.example", ".mirror.example", "::1"], [])
-    assert "allowed_hosts" in str(guard.against("http", host, 80))
+    assert "allowed_hosts" in str(guard.conflict("http", host, 80))
 
 
 def test_no_refusal_shows_credentials(network: Network, target: Path) -> None:
