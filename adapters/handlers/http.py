@@ -1,12 +1,11 @@
 """Images on web servers, mirrors of each other where there are several."""
 
-from importlib.util import find_spec
 from typing import Self
 
 from lading.adapters.config.settings import read_table
 from lading.adapters.handlers.remote import RemoteHandler
 from lading.adapters.handlers.settings import HttpHandlerSettings
-from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
+from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.web.guard import Guard
 from lading.adapters.web.http import HttpOptions
 from lading.domain.cost import Cost
@@ -23,8 +22,6 @@ class HttpHandler(RemoteHandler):
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
-        if find_spec("tenacity") is None:  # better now, in words, than at the first broken connection
-            raise PackageMissing("tenacity is not installed: pip install 'lading[http]'")
         settings = read_table(HttpHandlerSettings, setup.settings, "handlers.http")
         network = setup.network_trusting(settings.ca_file, cls.name)
         guard = Guard.of(

@@ -120,9 +120,8 @@ class S3Handler(RemoteHandler):
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
-        for package in ("botocore", "tenacity"):
-            if find_spec(package) is None:
-                raise PackageMissing(f"{package} is not installed: pip install 'lading[s3]'")
+        if find_spec("botocore") is None:
+            raise PackageMissing("botocore is not installed: pip install 'lading[s3]'")
         settings = read_table(S3HandlerSettings, setup.settings, "handlers.s3")
         return cls(settings, setup.files, network=setup.network_trusting(settings.ca_file, cls.name))
 

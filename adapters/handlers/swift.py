@@ -105,7 +105,7 @@ class SwiftHandler(RemoteHandler):
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
-        for module, package in (("openstack", "openstacksdk"), ("keystoneauth1", "keystoneauth1"), ("tenacity",) * 2):
+        for module, package in (("openstack", "openstacksdk"), ("keystoneauth1",) * 2):
             if find_spec(module) is None:
                 raise PackageMissing(f"{package} is not installed: pip install 'lading[swift]'")
         settings = read_table(SwiftHandlerSettings, setup.settings, "handlers.swift")
