@@ -56,10 +56,10 @@ _TOLD: Final = 3
 """The most images that a hint names, of each kind."""
 _DATA_WORDS: Final = {
     204: "it has no data",
-    401: "the credentials are not taken",
+    401: "the credentials are not accepted",
     403: "its data may not be read: it is deactivated, or the policy forbids it",
     404: "it is gone, or not this project's",
-    409: "its data can't be read in the state that it is in",
+    409: "its data cannot be read in its present state",
 }
 
 
@@ -145,7 +145,7 @@ class GlanceCatalog:
         try:
             listed = self._get(f"{place.url}/locations", context, absent=_WITHOUT_LOCATIONS)
         except CatalogUnavailable as failure:
-            _log.info("image %s: the locations API doesn't help: %s", image.id, failure)
+            _log.info("image %s: the locations API failed: %s", image.id, failure)
             return Success(image.locations)
         # Whether there is the API depends on the user's roles. Of a token without a user nothing is remembered.
         if listed is None and (context.user_id or not _token(context)):
@@ -164,7 +164,7 @@ class GlanceCatalog:
             stream = RemoteStream(mirrors, offset)
             stream.open()
         except HttpRefused as refused:
-            words = _DATA_WORDS.get(refused.status, "Glance can't give its data")
+            words = _DATA_WORDS.get(refused.status, "Glance cannot give its data")
             return Failure(CatalogUnavailable(f"image {image.id}: {words} ({refused})"))
         except SourceBroken as broken:
             return Failure(CatalogUnavailable(f"image {image.id}: {broken}"))
@@ -199,7 +199,7 @@ class GlanceCatalog:
                     for each in islice(offered, _TOLD)
                 )
         except CatalogUnavailable as failure:
-            _log.info("images that others offer can't be listed: %s", failure)
+            _log.info("other projects' images cannot be listed: %s", failure)
         return f"{'; '.join(told)}: name it by its id, if it is the one that you want" if told else ""
 
     def _place(self, reference: str) -> _Place:
@@ -210,7 +210,7 @@ class GlanceCatalog:
         parts, own = urlsplit(endpoint.lower()), urlsplit(self._endpoint().lower())
         # The scheme counts: a token for https is not to be told over http.
         if parts[:2] != own[:2] and not {parts.netloc, parts.hostname} & self._hosts:
-            raise CatalogUnavailable(f"{parts.hostname} is no Glance that may be named; [catalog] hosts lists those")
+            raise CatalogUnavailable(f"{parts.hostname} is not allowed; [catalog] hosts lists the Glances that are")
         return _Place(endpoint, href[2])
 
     def _place_of(self, image: Image) -> _Place:
@@ -226,7 +226,7 @@ class GlanceCatalog:
 
     def _endpoint(self) -> str:
         client = self._client()
-        with vendor_errors("Glance can't be found"):
+        with vendor_errors("Glance cannot be found"):
             endpoint: str | None = client.get_endpoint()
         if not endpoint:
             raise CatalogUnavailable("the cloud's service catalog has no image endpoint for this region and interface")
@@ -234,7 +234,7 @@ class GlanceCatalog:
 
     def _origin(self, place: _Place, context: Context, *, fresh: bool = False) -> Origin:
         client = self._client()
-        with vendor_errors("the token can't be had"):
+        with vendor_errors("no token can be obtained"):
             if fresh:
                 client.invalidate()
             headers = _headers(context) or client.session.get_auth_headers(client.auth) or {}

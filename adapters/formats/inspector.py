@@ -80,4 +80,4 @@ class Inspector:
 
 
 def _unchecked(error: Exception) -> str:
-    return f"It can't be checked: {type(error).__name__}"
+    return f"It cannot be checked: {type(error).__name__}"

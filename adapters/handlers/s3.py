@@ -34,11 +34,11 @@ _URL: Final = re.compile(r"\s*s3(?:\+(https?))?://(?:([^@].*)@)?([^@/?#]+)/([^@?
 _CREDENTIALS: Final = re.compile(r"([!-.0-9;-~]+):([!-~]+)")
 _REGION: Final = re.compile(r"(?:.+\.)?s3[.-](?:dualstack\.)?([a-z]+(?:-[a-z]+)+-\d+)\.amazonaws\.com(?:\.cn)?")
 _DEFAULT_REGION: Final = "us-east-1"
-_SETTING: Final = "[handlers.s3] endpoint names the server that may be asked"
+_SETTING: Final = "[handlers.s3] endpoint names the server that is allowed"
 _HINTS: Final[Mapping[int, str]] = {
     HTTPStatus.MOVED_PERMANENTLY: "the bucket is in another region: [handlers.s3] endpoint and region tell which",
     HTTPStatus.BAD_REQUEST: "is [handlers.s3] region the bucket's?",
-    HTTPStatus.FORBIDDEN: "the key isn't taken or may not read it, or this host's clock is wrong",
+    HTTPStatus.FORBIDDEN: "the key is not accepted or may not read it, or this host's clock is wrong",
 }
 
 
@@ -72,12 +72,12 @@ class S3Object:
         found = _URL.fullmatch(location.url)
         path = found[4].strip("/") if found else ""
         if not path.isprintable():
-            raise ValueError("its key has characters that can't be asked for")
+            raise ValueError("its key has characters that cannot be requested")
         if found is None or "/" not in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
-            raise ValueError("it is no s3://[ACCESS:SECRET@]host/bucket/key")
+            raise ValueError("it is not s3://[ACCESS:SECRET@]host/bucket/key")
         credentials = _CREDENTIALS.fullmatch(found[2]) if found[2] else None
         if found[2] and credentials is None:
-            raise ValueError("its credentials are no ACCESS:SECRET")
+            raise ValueError("its credentials are not ACCESS:SECRET")
         server = web_url(f"{(found[1] or 'https').lower()}://{found[3]}").parts.geturl()
         return cls(server, path, S3Key(credentials[1], credentials[2]) if credentials else None)
 

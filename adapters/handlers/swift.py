@@ -35,7 +35,7 @@ _URL: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """Quoting leaves a `/` in a key as it is: all before the last `@` is the credentials."""
-_HOSTS: Final = "[handlers.swift] hosts lists those that may be named"
+_HOSTS: Final = "[handlers.swift] hosts lists those that are allowed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,10 @@ class SwiftObject:
         """
         found = _URL.fullmatch(location.url)
         if found is None or not {".", ".."}.isdisjoint(found[0].split("/")):
-            raise ValueError("it is no swift://account:user:key@host/v3/container/object or swift://host/v1/…")
+            raise ValueError("it is not swift://account:user:key@host/v3/container/object or swift://host/v1/…")
         user, colon, key = map(unquote, (found[2] or "").rpartition(":"))  # their own colons are quoted
         if found[2] and not (colon and user and key and user.isprintable() and key.isprintable()):
-            raise ValueError("its credentials are no account:user:key")
+            raise ValueError("its credentials are not account:user:key")
         path = quote(found[4] or "", safe="/%:")
         server = web_url(f"{(found[1] or 'https').lower()}://{found[3]}/{path}").parts.geturl()
         return cls(server.rstrip("/"), found[5], found[6], (user, key) if found[2] else None)
@@ -139,7 +139,7 @@ class SwiftHandler(RemoteHandler):
         elif self._is_listed(named):
             account = self._signed_in(named)
         else:
-            raise SourceBroken(f"{urlsplit(named.server).hostname} is nowhere to sign in; {_HOSTS}")
+            raise SourceBroken(f"{urlsplit(named.server).hostname} is not allowed for a sign-in; {_HOSTS}")
         return self._server(named, account.storage_url(), account)
 
     def _in_account(self, named: SwiftObject, token: str | None) -> Mirrors:

@@ -84,7 +84,7 @@ def get_with_retries(client: "Adapter", url: str, *, headers: Mapping[str, str],
 
     server = f"Glance at {'://'.join(urlsplit(url)[:2])}"
     failures = 0
-    with vendor_errors("Glance can't be asked"):
+    with vendor_errors("Glance cannot be asked"):
         while True:
             failures += 1
             retry_after = None
@@ -108,7 +108,7 @@ def get_with_retries(client: "Adapter", url: str, *, headers: Mapping[str, str],
 def vendor_errors(what: str) -> Iterator[None]:
     """Raises CatalogUnavailable for the block's exceptions of keystoneauth: the one table of this adapter.
 
-    `what` begins the message: `Glance can't be found`.
+    `what` begins the message: `Glance cannot be found`.
     """
     from keystoneauth1.exceptions import (  # noqa: PLC0415 - loaded with the client
         ClientException,
@@ -123,7 +123,7 @@ def vendor_errors(what: str) -> Iterator[None]:
     except LadingError as error:  # of the network policy
         raise CatalogUnavailable(f"{what}: {error}") from error
     except Unauthorized as error:
-        raise CatalogUnavailable(f"{what}: the cloud doesn't take the credentials") from error
+        raise CatalogUnavailable(f"{what}: the cloud does not accept the credentials") from error
     except ConnectTimeout as error:
         limit = "api_timeout in clouds.yaml, or OS_API_TIMEOUT, is how many seconds that may take"
         raise CatalogUnavailable(f"{what}: {_single_line(error)}; {limit}") from error

@@ -40,7 +40,7 @@ class SwiftAccount:
         return network_of(self._client.session)
 
     def storage_url(self) -> str:
-        with _source_errors("the object store can't be found"):
+        with _source_errors("the object store cannot be found"):
             endpoint = self._client.get_endpoint()
         try:
             return web_url(endpoint or "").parts.geturl().rstrip("/")
@@ -48,7 +48,7 @@ class SwiftAccount:
             raise SourceBroken("the cloud names no object store for this region and interface") from None
 
     def headers(self, *, fresh: bool = False) -> Mapping[str, str]:
-        with _source_errors("no token is to be had"):
+        with _source_errors("no token can be obtained"):
             if fresh:
                 self._client.invalidate()
             return dict(self._client.session.get_auth_headers(self._client.auth) or {})
@@ -70,7 +70,7 @@ def sign_in(auth_url: str, user: str, key: str, network: NetworkPolicy, limits: 
     if version.startswith("v1"):
         auth = _SwiftAuth(auth_url, user, key)
     elif not colon:
-        raise ValueError("its credentials are no account:user:key")
+        raise ValueError("its credentials are not account:user:key")
     elif version.startswith("v2"):
         auth = v2.Password(auth_url, username=name, password=key, tenant_name=project)
     else:
@@ -96,9 +96,9 @@ def _source_errors(what: str) -> Iterator[None]:
     except SettingsError as error:  # of the network policy
         raise SourceBroken(f"{what}: {error}") from None
     except Unauthorized:
-        raise SourceBroken(f"{what}: the credentials are not taken") from None
+        raise SourceBroken(f"{what}: the credentials are not accepted") from None
     except SSLError:
-        raise SourceBroken(f"{what}: its certificate is not to be trusted, or it speaks no TLS") from None
+        raise SourceBroken(f"{what}: its certificate is not trusted, or it does not use TLS") from None
     except Disconnected:
         raise SourceBroken(f"{what}: there is no connection, or no answer") from None
     except HttpError as error:

@@ -64,7 +64,7 @@ def system_errors(target: str, verb: str) -> Iterator[None]:
     except FileExistsError as error:
         raise Refused(TargetOccupied(f"{target} exists; nothing is overwritten unasked")) from error
     except OSError as error:
-        raise Refused(TargetFailed(f"{target} can't be {verb}: {error_text(error)}")) from error
+        raise Refused(TargetFailed(f"{target} cannot be {verb}: {error_text(error)}")) from error
 
 
 def flush_folder(path: str) -> None:

@@ -185,7 +185,7 @@ def open_regular(path: str, *, follow: bool = True) -> Result[int, str]:
     try:
         return _checked(os.open(path, _READ if follow else _READ | os.O_NOFOLLOW), path)
     except (OSError, ValueError) as error:
-        return Failure(f"{path} can't be opened: {_words(error)}")
+        return Failure(f"{path} cannot be opened: {_words(error)}")
 
 
 def open_own(path: str) -> Result[int, str]:
@@ -202,7 +202,7 @@ def open_own(path: str) -> Result[int, str]:
         if isinstance(link, Failure):
             return link
         end = link.unwrap()
-    return Failure(f"{path} can't be opened: {os.strerror(errno.ELOOP)}")
+    return Failure(f"{path} cannot be opened: {os.strerror(errno.ELOOP)}")
 
 
 def own_link(path: str) -> Result[str, str]:
@@ -218,7 +218,7 @@ def own_link(path: str) -> Result[str, str]:
         finally:
             os.close(link)
     except (OSError, ValueError) as error:
-        return Failure(f"{path} can't be opened: {_words(error)}")
+        return Failure(f"{path} cannot be opened: {_words(error)}")
 
 
 def open_beneath(roots: Sequence[Path], path: str) -> Result[int, str]:
@@ -234,7 +234,7 @@ def open_beneath(roots: Sequence[Path], path: str) -> Result[int, str]:
             if os.path.commonpath((real_root, real)) == real_root and real != real_root:
                 return _checked(_walk(real_root, os.path.relpath(real, real_root).split("/")), path)
     except (OSError, ValueError) as error:
-        return Failure(f"{path} can't be opened: {_words(error)}")
+        return Failure(f"{path} cannot be opened: {_words(error)}")
     allowed = ", ".join(map(str, roots)) or "none"
     return Failure(f"{path} is outside the allowed folders ({allowed}), which [handlers.file] allowed_folders lists")
 

@@ -105,7 +105,7 @@ class FileSource:
         try:
             count = os.preadv(self.descriptor, [memoryview(buffer)[: min(end - offset, CHUNK)]], offset)
         except OSError as error:
-            raise SourceBroken(f"it can't be read: {error.strerror}") from error
+            raise SourceBroken(f"it cannot be read: {error.strerror}") from error
         if count == 0:
             raise SourceBroken("it became shorter while it was read")
         return Chunk(offset, count, buffer)

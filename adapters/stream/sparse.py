@@ -104,7 +104,7 @@ def _copy_by_hand(source: int, target: int, count: int, offset: int) -> int:
     try:
         data = os.pread(source, min(count, 1 << 20), offset)
     except OSError as error:
-        raise SourceBroken(f"it can't be read: {error.strerror}") from error
+        raise SourceBroken(f"it cannot be read: {error.strerror}") from error
     write_at(target, memoryview(data), offset)
     return len(data)
 

@@ -75,12 +75,12 @@ class Guard:
     def conflict(self, scheme: str, host: str, port: int) -> str | None:
         """The reason why that server is not allowed, before its name is resolved; None: it is."""
         if scheme not in self.schemes:
-            return f"{host} is to be asked by {scheme}; {self._setting('allowed_schemes lists what may be used')}"
+            return f"{scheme} to {host} is not allowed; {self._setting('allowed_schemes lists those that are')}"
         if self.ports and port not in self.ports:
-            return f"port {port} of {host} may not be asked; {self._setting('allowed_ports lists those that may')}"
+            return f"port {port} of {host} is not allowed; {self._setting('allowed_ports lists those that are')}"
         name = host.lower().removesuffix(".")
         if self.hosts and not any(_covers(each, name) for each in self.hosts):
-            return f"{host} may not be asked; {self._setting('allowed_hosts lists those that may')}"
+            return f"{host} is not allowed; {self._setting('allowed_hosts lists those that are')}"
         return None
 
     def address_conflict(self, host: str, address: str) -> str | None:
@@ -93,7 +93,7 @@ class Guard:
         if kind is None:
             return None
         named = f"{host} is" if host == address else f"{host} resolves to {address},"
-        return f"{named} {kind}; {self._setting('allowed_networks lists those that may be reached')}"
+        return f"{named} {kind}; {self._setting('allowed_networks lists those that are allowed')}"
 
     def _setting(self, hint: str) -> str:
         return self.instead or f"[handlers.http] {hint}"

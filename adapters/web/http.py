@@ -272,7 +272,7 @@ class HttpConnection:
                 self.close()
                 if is_fresh or isinstance(error, TimeoutError):
                     kind = Unusable if _is_permanent(error) else SourceBroken
-                    raise kind(f"{parts.netloc} can't be asked: {_failure_text(error)}") from error
+                    raise kind(f"{parts.netloc} cannot be reached: {_failure_text(error)}") from error
             # A server may close a kept connection at any time. A fresh one tells whether the server works.
 
     def _send(self, parts: SplitResult, headers: Mapping[str, str]) -> Response:
@@ -358,7 +358,7 @@ def _redirect_target(parts: SplitResult, location: str) -> SplitResult:
     try:
         target = joined(parts, location).parts
     except ValueError:
-        raise Forbidden("it redirects to what is no http or https URL") from None
+        raise Forbidden("it redirects to what is not an http or https URL") from None
     if parts.scheme == "https" and target.scheme == "http":
         raise Forbidden("it redirects from https to http")
     return target
@@ -387,13 +387,13 @@ def _given_range(response: http.client.HTTPResponse, start: int, stop: int | Non
         return Range(0, length, length)
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if found is None:
-        raise SourceBroken("it answers with a part, and doesn't say which")
+        raise SourceBroken("it answers with a range, and does not say which")
     first, last = int(found[1]), int(found[2])
     total = None if found[3] == "*" else int(found[3])
     if first != start or last < first or (stop is not None and last >= stop) or (total is not None and last >= total):
         raise SourceBroken(f"it answers with other bytes than were asked for ({found[0]})")
     if length is not None and length != last - first + 1:
-        raise SourceBroken(f"its length, {length}, is not that of the part it names ({found[0]})")
+        raise SourceBroken(f"its length, {length}, is not that of the range that it names ({found[0]})")
     return Range(first, last + 1, total)
 
 

@@ -37,13 +37,13 @@ def web_url(text: str) -> WebUrl:
     'http://images.example:8080/noble.img'
     >>> web_url("http://good.example\\\\@127.0.0.1/")
     Traceback (most recent call last):
-    ValueError: its URL has characters that belong percent-encoded, or a host that isn't in its xn-- form
+    ValueError: its URL has characters that must be percent-encoded, or a host that is not in its xn-- form
     """
     _check(text)
     try:
         return _read(urlsplit(text))
     except ValueError:  # its message may repeat credentials
-        raise ValueError("it is no http or https URL with a host") from None
+        raise ValueError("it is not an http or https URL with a host") from None
 
 
 def joined(base: SplitResult, reference: str) -> WebUrl:
@@ -67,7 +67,7 @@ def _check(text: str) -> None:
     if len(text) > _LONGEST:
         raise ValueError(f"its URL has more than {_LONGEST} characters")
     if not _TEXT.fullmatch(text):
-        raise ValueError("its URL has characters that belong percent-encoded, or a host that isn't in its xn-- form")
+        raise ValueError("its URL has characters that must be percent-encoded, or a host that is not in its xn-- form")
 
 
 def _read(parts: SplitResult) -> WebUrl:
@@ -94,5 +94,5 @@ def plain_host(text: str) -> str:
     if ":" in host:
         return str(IPv6Address(host.removeprefix("[").removesuffix("]")))
     if not _NAME.fullmatch(host):
-        raise ValueError("it is no host")
+        raise ValueError("it is not a host")
     return host
