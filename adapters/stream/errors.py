@@ -1,4 +1,4 @@
-"""Refusals as exceptions within a module, and what the system's errors are as refusals."""
+"""Refusals as exceptions within a module, the system's errors as refusals, and their texts."""
 
 import os
 from collections.abc import Callable, Iterator
