@@ -265,7 +265,7 @@ class GlanceCatalog:
                         yield image
                     case failure:
                         _log.warning("left out of the list: %s", failure.failure())
-            # After a page without images Glance names no other. A server that does could go on for ever.
+            # After a page without images Glance names no other. A server that does could do so for ever.
             query = _next_query(endpoint, page.get("next")) if page["images"] else None
 
     def _get(self, url: str, context: Context, *, absent: Collection[int] = ()) -> Any:  # noqa: ANN401 - JSON
@@ -324,7 +324,7 @@ def _next_query(endpoint: str, link: object) -> str | None:
     except ValueError:
         is_own = False
     if not is_own or not parts.query or parts.path.rstrip("/").rpartition("/")[2] not in {"", "images"}:
-        raise CatalogUnavailable(f"{endpoint} says that its list goes on elsewhere, where no token is sent")
+        raise CatalogUnavailable(f"{endpoint} names a next page on another server, and no token is sent there")
     return parts.query
 
 

@@ -156,11 +156,11 @@ def unsafe(dangers: tuple[str, ...]) -> str:
 
 def not_a_disk(other: OtherFile) -> str:
     """The kind of file and the remedy, as one reason."""
-    return f"it is {other.words}, no disk image; {other.remedy}"
+    return f"it is {other.description}, no disk image; {other.remedy}"
 
 
 def agrees(declared: str | None, found: frozenset[str]) -> bool:
-    """Whether bytes in which these formats are found may be called `declared`, as Glance names disk formats.
+    """Tells whether an image with these formats may be declared as `declared`, one of Glance's disk formats.
 
     The rule is Nova's after CVE-2024-40767: the declared format and nothing else, where a partition table counts as
     raw; an ISO may carry one to boot from.

@@ -26,11 +26,11 @@ class Inspector:
         self._inspector = inspector
         self._fault: str | None = None
         self.has_failed = False
-        """It failed, and cannot tell. An ImageFormatError is no failure: it says that this is another format."""
+        """True if the inspector cannot tell. An ImageFormatError is no failure: it means another format."""
 
     @property
     def is_done(self) -> bool:
-        """It has all bytes that its safety checks need."""
+        """True if the inspector has all bytes that its safety checks need."""
         return self._fault is not None or self._inspector.complete
 
     @property

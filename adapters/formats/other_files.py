@@ -20,7 +20,7 @@ class OtherFile(NamedTuple):
 
     name: str
     """The `disk_format` by which a catalog may declare it."""
-    words: str
+    description: str
     remedy: str
 
 
@@ -68,7 +68,7 @@ _BLOCK: Final = 512
 def other_file(head: bytes) -> OtherFile | None:
     """The kind of file that begins so; None for a disk image. `head` has at least 512 bytes, or all of the file's.
 
-    >>> other_file(b"\\x1f\\x8b\\x08" + bytes(20)).words
+    >>> other_file(b"\\x1f\\x8b\\x08" + bytes(20)).description
     'compressed by gzip'
     >>> other_file(bytes(512)) is None
     True

@@ -89,7 +89,7 @@ class _Reading:
         self._work = work
         self._connections = connections
         self._mirrors: Mirrors | None = None
-        """Those that were read from last; None: no bytes were requested."""
+        """The last servers that were requested; None: none were."""
 
     @property
     def opener(self) -> SourceOpener:

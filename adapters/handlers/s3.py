@@ -101,7 +101,7 @@ class S3Handler(RemoteHandler):
         network: NetworkPolicy = DIRECT,
         first_wait: float = 0.5,
     ) -> None:
-        guard = Guard(instead=_SETTING)
+        guard = Guard(hint=_SETTING)
         if settings.endpoint is not None:
             guard = Guard.only(settings.endpoint, _SETTING)
         options = HttpOptions(

@@ -116,7 +116,7 @@ class SwiftHandler(RemoteHandler):
 
     def mirrors(self, work: Work, location: Location) -> Mirrors:
         if location.scheme == "swift+config":
-            raise Refused(Unsupported("only Glance's own configuration says where that is, and who may read it"))
+            raise Refused(Unsupported("only Glance's own configuration names its server and credentials"))
         token = work.context.token if isinstance(work.context.token, str) else None
         try:
             named = SwiftObject.of(location)

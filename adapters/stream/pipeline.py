@@ -77,7 +77,7 @@ class _Stage:
         self._hand_on(None)
 
 
-class _Line:
+class _RunningStages:
     """The running stages, from first to last, and the buffers that they share."""
 
     def __init__(self, works: Sequence[Callable[[Chunk], None]]) -> None:
@@ -173,11 +173,11 @@ def run(source: Chunks, stages: Sequence[Callable[[Chunk], None]], read: Callabl
     left, and unless a stage raised, all that was read has passed all stages.
     """
     total = 0
-    with _Line(stages) as line, _closing_chunks(source.chunks(line.free)) as chunks:
+    with _RunningStages(stages) as running, _closing_chunks(source.chunks(running.free)) as chunks:
         for chunk in chunks:
             total = chunk.offset + chunk.length
-            line.put(chunk)
-            if line.stop.is_set():
+            running.put(chunk)
+            if running.stop.is_set():
                 break
             read(total)
     return total

@@ -51,16 +51,16 @@ class Guard:
     """Names in plain form; `.example.org` is that domain and all beneath it. Empty: any."""
     networks: tuple[_Network, ...] = ()
     """Allowed although they are not public."""
-    instead: str | None = None
+    hint: str | None = None
     """The hint in messages, for a handler that does not have the http handler's settings."""
 
     @classmethod
-    def only(cls, url: str, instead: str) -> Self:
+    def only(cls, url: str, hint: str) -> Self:
         """Allows the server of a URL that the operator chose, whatever its address, and no other. Raises ValueError."""
         parts = web_url(url).parts
         port = parts.port or PORTS[parts.scheme]
         host = plain_host(parts.hostname or "")
-        return cls(frozenset({parts.scheme}), frozenset({port}), (host,), _EVERYTHING, instead)
+        return cls(frozenset({parts.scheme}), frozenset({port}), (host,), _EVERYTHING, hint)
 
     @classmethod
     def of(cls, schemes: Iterable[str], ports: Iterable[int], hosts: Iterable[str], networks: Iterable[str]) -> Self:
@@ -95,8 +95,8 @@ class Guard:
         named = f"{host} is" if host == address else f"{host} resolves to {address},"
         return f"{named} {kind}; {self._setting('allowed_networks lists those that are allowed')}"
 
-    def _setting(self, hint: str) -> str:
-        return self.instead or f"[handlers.http] {hint}"
+    def _setting(self, text: str) -> str:
+        return self.hint or f"[handlers.http] {text}"
 
     def _lists(self, address: _Address) -> bool:
         return any(address in network for network in self.networks)

@@ -44,7 +44,7 @@ _BROKEN: Final = (OSError, http.client.HTTPException, ValueError)
 _NO_ENCODING: Final = frozenset({"", "identity", "aws-chunked", "none", "binary", "utf-8"})
 """Content-Encodings that change no byte: two by RFC 9110, S3's own, and three that uploaders set by mistake."""
 _ENCODINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"})
-"""Those that a message may name; any other is the server's own words."""
+"""Content-Encodings that a message may name; any other would be the server's own words."""
 _WRONG_FOR_GOOD: Final = frozenset(
     {
         "WRONG_VERSION_NUMBER",
@@ -67,7 +67,7 @@ class HttpOptions:
     network: NetworkPolicy = DIRECT
     """Proxies and trusted certificates."""
     guard: Guard | None = None
-    """Where URLs and redirects may lead; None: anywhere, because the operator chose the server."""
+    """The allowed servers of URLs and redirects; None: all, because the operator chose the server."""
     first_byte_seconds: float = 120.0
     """For an answer to begin, and again for its first byte of the image: a store may have to fetch the image first."""
 

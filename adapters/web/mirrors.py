@@ -27,7 +27,7 @@ class Changed(SourceBroken):
 
 
 class _State(NamedTuple):
-    """Where bytes came from, and the state of the file there."""
+    """The origin of bytes, and the state of the file there."""
 
     url: str
     peer: tuple[str, str] | None
@@ -69,11 +69,11 @@ class Mirrors:
         """The Content-Encoding in which bytes came; None: they are the image's own."""
         self._origins = list(origins)
         self._failures: dict[str, int] = {}
-        """By URL, since enough bytes came from it."""
+        """Failures by URL, since enough bytes came from it."""
         self._received: dict[str, int] = {}
         """Bytes, by URL."""
         self._state: _State | None = None
-        """Of the first answer."""
+        """State of the first answer."""
         self._renew = renew
         self._lock = threading.Lock()
 
@@ -137,7 +137,7 @@ class Mirrors:
 
     @property
     def validator(self) -> str | None:
-        """What the first answer said of the whole, for a later fetch to compare; None where that proves nothing."""
+        """The first answer's validator of the whole, for a later fetch; None where it would prove nothing."""
         with self._lock:
             if self._state is None or (self._state.peer != peer_of(self._state.url) and not self.digest_decides):
                 return None  # the next redirect may lead to another server, whose ETags are its own

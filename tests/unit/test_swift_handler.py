@@ -113,7 +113,7 @@ def test_what_is_no_location_is_refused_without_showing_it(target: Path, url: st
 
 def test_what_only_glance_can_find_is_refused_with_the_reason(target: Path) -> None:
     refused = fetch(target, "swift+config://ref1/glance/noble").failure()
-    assert refused == Unsupported("only Glance's own configuration says where that is, and who may read it")
+    assert refused == Unsupported("only Glance's own configuration names its server and credentials")
 
 
 # Who is sent what.
