@@ -85,9 +85,9 @@ class RangeReader:
         return LEAST_RATE * self._mirrors.options.stall_seconds
 
     def _await_retry(self, failure: SourceBroken) -> None:
-        """Waits until the next try is due: at once where another server can be asked. Raises the failure where none is.
+        """Counts the failure against the server, and waits until the next try is due.
 
-        Counts the failure against the server.
+        Does not wait where another server can be tried at once. Raises the failure where no other try can help.
         """
         self._drop_answer()
         if self._aborted.is_set():
