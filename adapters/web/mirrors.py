@@ -12,7 +12,8 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from lading.adapters.stream.pipeline import SourceBroken
-from lading.adapters.web.http import Answer, HttpOptions, HttpRefused, Origin, peer_of
+from lading.adapters.web.answer import Answer
+from lading.adapters.web.http import HttpOptions, HttpRefused, Origin, peer_of
 from lading.adapters.web.retries import MOST_TRIES
 from lading.adapters.web.validators import Validators
 

@@ -4,8 +4,9 @@ import threading
 from typing import Final
 
 from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.web.answer import Answer
 from lading.adapters.web.connections import Forbidden
-from lading.adapters.web.http import Answer, HttpConnection, HttpRefused, Unusable
+from lading.adapters.web.http import HttpConnection, HttpRefused, Unusable
 from lading.adapters.web.mirrors import Changed, Mirrors
 from lading.adapters.web.retries import TRANSIENT_STATUSES, backoff
 from lading.adapters.web.stalls import LEAST_RATE, FirstByteTimeout
