@@ -47,7 +47,8 @@ class ImageData(Protocol):
     def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
         """Opens the image's bytes from `offset` (in bytes, not negative) to the end.
 
-        The image may come from an association, and then has no locations.
+        The image may come from an association, which keeps it without its locations. `image.expected_digest` is the
+        digest that the caller compares the whole with; None where the caller does not verify.
         """
         ...
 

@@ -93,7 +93,7 @@ class DocumentFolder:
         except FileNotFoundError:
             return ()
         except OSError as error:
-            raise FolderError(_reason(error)) from error
+            raise FolderError(_error_with_path(error)) from error
 
     def _paths_of(self, image_id: str) -> Sequence[Path]:
         """The paths of an image's files. `<id>.json` is the last: removed first, another document would replace it."""
@@ -116,7 +116,7 @@ class DocumentFolder:
                 with _descriptor(self.path, os.O_RDONLY | os.O_DIRECTORY) as folder:
                     os.fsync(folder)
         except (OSError, ValueError) as error:
-            raise FolderError(_reason(error)) from error
+            raise FolderError(_error_with_path(error)) from error
 
     def _unlink_unless(self, image_id: str, target: str | None) -> None:
         """Removes the image's symlink unless it leads to the target."""
@@ -216,7 +216,7 @@ def _descriptor(path: Path, flags: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _reason(error: OSError | ValueError) -> str:
+def _error_with_path(error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)

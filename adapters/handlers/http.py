@@ -1,12 +1,11 @@
 """Images on web servers, mirrors of each other where there are several."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Literal, Self
 
 from lading.adapters.handlers.remote import RemoteHandler
 from lading.adapters.handlers.remote_settings import RemoteSettings
-from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
+from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.web.guard import Guard
 from lading.domain.cost import Cost
 
@@ -42,8 +41,6 @@ class HttpHandler(RemoteHandler):
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
-        if find_spec("tenacity") is None:  # better now, in words, than at the first broken connection
-            raise PackageMissing("tenacity is not installed: pip install 'lading[http]'")
         settings = setup.read(HttpHandlerSettings)
         options = settings.http_options(setup.network_trusting(settings.ca_file, cls.name), settings.guard())
         return cls(options, setup.files, connections=settings.connections)

@@ -22,7 +22,7 @@ from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.safe_open import local_paths
 from lading.adapters.web.http import Origin
 from lading.adapters.web.response import Response
-from lading.adapters.web.watch import Watch
+from lading.adapters.web.stalls import StallDetector
 from lading.ports.failures import SettingsError
 
 __all__ = ["TARGETS"]
@@ -102,7 +102,7 @@ def answers(data: bytes) -> None:
     with ours, theirs, suppress(OSError, http.client.HTTPException, SourceBroken):
         theirs.sendall(data[:65536])
         theirs.shutdown(socket.SHUT_WR)
-        with closing(Response(Watch(1, 1), ours, method="GET")) as response:
+        with closing(Response(StallDetector(1, 1), ours, method="GET")) as response:
             response.begin()
             assert b"\n\n" in data.replace(b"\r", b"")  # where a head ends
             is_first = True

@@ -145,7 +145,7 @@ def test_a_wrong_key_is_a_refusal_that_doesn_t_show_it(rgw: Rgw, container: str,
     location = rgw.swift_location(container, "noble").replace(quote(SWIFT_KEY, safe=""), "wrong")
     refused = fetch(settings(rgw.host), target, location).failure()
     assert isinstance(refused, Unavailable)
-    assert "not taken" in refused.reason
+    assert "not accepted" in refused.reason
     assert "wrong" not in str(refused)
 
 
@@ -179,10 +179,10 @@ def test_a_location_s_credentials_sign_in_at_its_keystone(
     target.unlink()
     refused = fetch(settings(), target, location).failure()
     assert refused == Unavailable(
-        "127.0.0.1 is nowhere to sign in; [handlers.swift] hosts lists those that may be named"
+        "127.0.0.1 is not allowed for a sign-in; [handlers.swift] hosts lists those that are allowed"
     )
     wrong = fetch(settings(host), target, location.replace(quote(ADMIN.password), "wrong")).failure()
-    assert "the credentials are not taken" in str(wrong)
+    assert "the credentials are not accepted" in str(wrong)
 
 
 def test_a_location_without_credentials_is_read_by_the_cloud_s(

@@ -406,7 +406,7 @@ def test_a_clone_that_fails_is_gone_again(cinder: StandIn, handler: CinderHandle
 @pytest.mark.parametrize(
     ("instead", "told"),
     [
-        ((401, {}), "doesn't take the credentials"),
+        ((401, {}), "does not accept the credentials"),
         ((403, {}), "may not do that"),
         ((500, {"computeFault": {"message": "token=hunter2"}}), "HTTP 500"),
         ((200, b"<html>"), "is it a Cinder?"),

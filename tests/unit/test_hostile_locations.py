@@ -196,7 +196,7 @@ ADDRESSES = {
     "a host in the fragment": ("http://127.0.0.1#@good.example/", "a loopback address"),
     "a host in the query": ("http://127.0.0.1?@good.example/", "a loopback address"),
     "a host in the path": ("http://127.0.0.1/@good.example/", "a loopback address"),
-    "a port of SSH": ("http://good.example:22/x", "port 22 of good.example may not be asked"),
+    "a port of SSH": ("http://good.example:22/x", "port 22 of good.example is not allowed"),
     "a port of SMTP": ("http://good.example:25/x", "allowed_ports"),
     "a port of Redis": ("http://good.example:6379/x", "allowed_ports"),
     "a port of a proxy": ("https://good.example:8443/x", "allowed_ports"),
@@ -214,7 +214,7 @@ def test_an_address_that_is_not_public_is_not_connected_to(network: Network, tar
     assert len(network.looked_up) == (0 if "port" in word else 1)  # asking again can't help
 
 
-NO_URL = "no http or https URL"
+NO_URL = "not an http or https URL"
 ENCODE = "percent-encoded"
 MALFORMED = {
     "a backslash before the at sign": ("http://good.example\\@127.0.0.1/", ENCODE),
@@ -322,7 +322,7 @@ def test_settings_that_say_nothing_keep_a_server_of_this_host_out_of_reach(
 @pytest.mark.parametrize("host", ["images.example", "IMAGES.example.", "mirror.example", "a.b.mirror.example", "[::1]"])
 def test_hosts_that_are_allowed_may_be_asked(host: str) -> None:
     guard = Guard.of(["http"], [], ["Images.Example", ".mirror.example.", "[0::1]"], [])
-    assert guard.against("http", host.strip("[]"), 80) is None
+    assert guard.conflict("http", host.strip("[]"), 80) is None
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_hosts_that_are_allowed_may_be_asked(host: str) -> None:
 )
 def test_hosts_that_only_look_like_allowed_ones_may_not(host: str) -> None:
     guard = Guard.of(["http"], [], ["images.example", ".mirror.example", "::1"], [])
-    assert "allowed_hosts" in str(guard.against("http", host, 80))
+    assert "allowed_hosts" in str(guard.conflict("http", host, 80))
 
 
 def test_no_refusal_shows_credentials(network: Network, target: Path) -> None:
@@ -456,7 +456,7 @@ def allowed(tmp_path: Path) -> Path:
 
 
 OUTSIDE = "outside the allowed folders"
-GONE = "can't be opened"
+GONE = "cannot be opened"
 FILES = {
     "any file": ("file:///etc/shadow", OUTSIDE),
     "any file by the other name": ("filesystem:///etc/shadow", OUTSIDE),

@@ -190,13 +190,13 @@ def test_a_key_is_quoted_as_it_stands(server: Faults, target: Path) -> None:
     [
         ("s3+http://127.0.0.1/images/noble", "127.0.0.1 is a loopback address"),
         ("s3+http://169.254.169.254/images/noble", "169.254.169.254 is a metadata service's address"),
-        ("s3+http://8.8.8.8:8080/images/noble", "port 8080 of 8.8.8.8 may not be asked"),
+        ("s3+http://8.8.8.8:8080/images/noble", "port 8080 of 8.8.8.8 is not allowed"),
     ],
 )
 def test_a_host_that_only_a_location_names_must_be_public(target: Path, url: str, told: str) -> None:
     refused = fetch(target, S3HandlerSettings(), url).failure()
     assert isinstance(refused, Unavailable)
-    assert refused.reason == f"{told}; [handlers.s3] endpoint names the server that may be asked"
+    assert refused.reason == f"{told}; [handlers.s3] endpoint names the server that is allowed"
 
 
 def test_no_redirect_leads_away_from_the_settings_server(server: Faults, target: Path) -> None:

@@ -113,7 +113,7 @@ def test_what_is_no_location_is_refused_without_showing_it(target: Path, url: st
 
 def test_what_only_glance_can_find_is_refused_with_the_reason(target: Path) -> None:
     refused = fetch(target, "swift+config://ref1/glance/noble").failure()
-    assert refused == Unsupported("only Glance's own configuration says where that is, and who may read it")
+    assert refused == Unsupported("only Glance's own configuration names its server and credentials")
 
 
 # Who is sent what.
@@ -174,13 +174,13 @@ def test_a_fresh_token_that_is_not_to_be_had_is_a_refusal(server: Faults, target
     server.answer("/auth/v1.0", signed_in(server, "first"), Reply(SECRET.encode(), status=401))
     server.answer("/v1/AUTH_x/images/noble", Reply(b"", status=401))
     refused = fetch(target, own(server), at(server)).failure()
-    assert refused == Unavailable("no token is to be had: the credentials are not taken")
+    assert refused == Unavailable("no token can be obtained: the credentials are not accepted")
 
 
 @pytest.mark.parametrize(
     ("reply", "told"),
     [
-        (Reply(SECRET.encode(), status=401), "the credentials are not taken"),
+        (Reply(SECRET.encode(), status=401), "the credentials are not accepted"),
         (Reply(SECRET.encode(), status=403), "HTTP 403"),
         (busy(), "HTTP 503"),
         (Reply(), "the cloud names no object store"),

@@ -299,7 +299,7 @@ def _refusal(method: str, path: str, status: int) -> Refusal:
     words = f"Cinder answers {method} {path.partition('?')[0]} with HTTP {status}"
     match status:
         case HTTPStatus.UNAUTHORIZED:
-            return Unavailable(f"{words}: it doesn't take the credentials")
+            return Unavailable(f"{words}: it does not accept the credentials")
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return TargetFailed(f"{words}: the project's quota has no room for another volume of that size")
         case HTTPStatus.FORBIDDEN:

@@ -6,32 +6,32 @@ from typing import Final, Self
 
 from lading.adapters.stream.pipeline import SourceBroken
 
-__all__ = ["LEAST_RATE", "Silent", "Stalled", "Watch"]
+__all__ = ["LEAST_RATE", "FirstByteTimeout", "StallDetector", "Stalled"]
 
 LEAST_RATE: Final = 1024
-"""Bytes of the image a second, over a stall's length. A server that sends less is stalled, however steadily it does."""
+"""Bytes of the image a second, over `stall_seconds`. A server that sends less is stalled, however steadily it sends."""
 
 
 class Stalled(SourceBroken):
     """The server sends next to nothing of the image."""
 
 
-class Silent(SourceBroken):
-    """The server did not begin to answer. It had its time: asking it again takes as long."""
+class FirstByteTimeout(SourceBroken):
+    """The server did not begin to answer in time. It is not asked again: that would take as long."""
 
 
-class Watch:
-    """Measures one reader's progress, over all its connections.
+class StallDetector:
+    """Measures the progress of one reader, over all its connections.
 
-    Only time inside a `with` block counts, that is while the reader waits for a server. `check` is called whenever
-    anything comes from the network: what keeps a read from ending comes from there too.
+    Only time inside a `with` block counts: the time in which the reader waits for a server. `check` is called whenever
+    anything comes from the network, because bytes that are not the image's can keep a read from ending.
     """
 
     def __init__(self, stall_seconds: float, first_byte_seconds: float) -> None:
         self.stall_seconds = stall_seconds
         self.first_byte_seconds = first_byte_seconds
-        self.is_patient = False
-        """The next wait may be as long as that for the first byte, and does not count."""
+        self.awaits_first_byte = False
+        """The next wait may take `first_byte_seconds`, and does not count."""
         self._since = 0.0
         self._waited = 0.0
         self._bytes = 0
@@ -45,17 +45,17 @@ class Watch:
     ) -> None:
         self._waited += time.monotonic() - self._since
 
-    def received(self, count: int) -> None:
+    def count(self, received: int) -> None:
         """Counts bytes of the image."""
-        self._bytes += count
-        self.is_patient = False
+        self._bytes += received
+        self.awaits_first_byte = False
 
-    def forgive(self) -> None:
+    def discount_wait(self) -> None:
         """Leaves the wait that has just ended out of account."""
         self._since = time.monotonic()
 
     def check(self) -> None:
-        """Raises Stalled when too little came for as long as a stall takes."""
+        """Raises Stalled when fewer bytes than the least rate came in the last `stall_seconds`."""
         now = time.monotonic()
         self._waited, self._since = self._waited + now - self._since, now
         if self._waited < self.stall_seconds:

@@ -1,7 +1,7 @@
-"""A word to whoever waits for a server.
+"""Log records that say which server is waited for.
 
-It is a record of the logger `lading.waiting`, at the level INFO: a program sees it in its log, and the command line
-shows it on a terminal.
+The logger is `lading.waiting`, the level INFO. A program finds them in its log; the command line shows them on a
+terminal.
 """
 
 import logging
@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["LOGGER", "waiting"]
+__all__ = ["LOGGER", "logged_wait"]
 
 LOGGER: Final = logging.getLogger("lading.waiting")
 _QUIET_SECONDS: Final = 2.0
-"""What takes no longer is not worth a word."""
+"""A shorter wait is not logged."""
 
 
 @contextmanager
-def waiting(url: str) -> Iterator[None]:
-    """Says which server is waited for, if the block takes longer than two seconds. Of the URL nothing else is told."""
+def logged_wait(url: str) -> Iterator[None]:
+    """Logs the URL's scheme and authority, and nothing else of it, if the block takes longer than two seconds."""
     scheme, netloc, *_ = urlsplit(url)
     timer = threading.Timer(_QUIET_SECONDS, LOGGER.info, [f"waiting for {scheme}://{netloc.rpartition('@')[2]}"])
     timer.daemon = True
