@@ -7,6 +7,8 @@ from pathlib import Path
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.destinations.clone.destination import CloneDestination
+from lading.adapters.destinations.clone.storage import CloneStorage
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.formats.audit import Audit, Audited
 from lading.adapters.stream import pipeline
@@ -58,6 +60,10 @@ class HandlerSetup:
         policy = replace(self.network, ca_file=Named(str(ca_file), f"[handlers.{handler}] ca_file"))
         policy.tls_context()
         return policy
+
+    def clones(self, storage: CloneStorage) -> CloneDestination:
+        """The destination of targets that are clones in this storage."""
+        return CloneDestination(storage, self.journal, self.files.rules)
 
     def note(self, work: Work, notes: Mapping[str, object]) -> Result[None, Refusal]:
         """Write down what is about to be done, for `recover` to find; without an intent nothing is written."""

@@ -1,0 +1,73 @@
+"""Moves of clones: a new name, or a copy where the storage cannot rename; and what became of interrupted ones."""
+
+from contextlib import suppress
+
+from lading.adapters.destinations.clone.storage import Clone, CloneStorage, CopiesClones
+from lading.adapters.destinations.clone.target_state import by_identity, make_way, own_clones, part_of, taken
+from lading.adapters.destinations.intent_notes import write_notes
+from lading.adapters.stream.errors import Refused
+from lading.domain.handler import Landing, PartialData, Work
+from lading.domain.refusals import TargetFailed
+from lading.ports.journal import Intent, Journal
+
+__all__ = ["move", "recover_move"]
+
+
+def move(storage: CloneStorage, work: Work, destination: str, journal: Journal) -> Landing:
+    """Moves the clone at the target to `destination`, where nothing may be. Raises Refused."""
+    own = own_clones(work, storage.find(work.target))
+    if not own:
+        raise Refused(TargetFailed(f"{work.target} is gone"))
+    if storage.find(destination):
+        raise Refused(taken(destination))
+    clone = own[0]
+    if isinstance(storage, CopiesClones) and storage.must_copy(clone, destination):
+        return _copy_away(storage, work, clone, destination, journal)
+    write_notes(journal, work, {"moving": clone.identity})
+    storage.rename(clone, destination)
+    return Landing(identity=clone.identity)
+
+
+def _copy_away(storage: CopiesClones, work: Work, clone: Clone, destination: str, journal: Journal) -> Landing:
+    """Copies a clone to its new name, and deletes it when the copy is there."""
+    part = part_of(destination)
+    make_way(storage, part, is_noted=False)
+    notes: dict[str, object] = {"moving": clone.identity, "part": part}
+    write_notes(journal, work, notes)
+    try:
+        copy = storage.copy(clone, part)
+        write_notes(journal, work, {**notes, "copied": copy.identity})
+        storage.publish(copy, destination, ())
+    except BaseException:
+        with suppress(Exception):  # what came before counts, and recovery finds what is left
+            storage.discard(part)
+        raise
+    try:
+        storage.delete(clone)
+    except Refused:
+        if by_identity(storage.find(work.target), clone.identity) is not None:
+            storage.discard(destination)
+        raise
+    return Landing(identity=copy.identity)
+
+
+def recover_move(storage: CloneStorage, intent: Intent) -> Landing | PartialData:
+    """Finishes an interrupted move when the clone or its copy has the new name, else undoes it. Raises Refused."""
+    destination = intent.destination or ""
+    storage.check_target(destination)
+    moving, copied = intent.notes.get("moving"), intent.notes.get("copied")
+    if "part" in intent.notes:
+        storage.discard(part_of(destination))
+    arrived = by_identity(storage.find(destination), copied or moving)
+    if arrived is None:
+        return PartialData()
+    left = storage.find(intent.target)
+    original = by_identity(left, moving)
+    if original is None:
+        if not left:
+            storage.discard(intent.target)  # of an interrupted deletion the name may be left
+    elif original.identity == arrived.identity:
+        storage.rename(original, destination)
+    else:
+        storage.delete(original)
+    return Landing(identity=arrived.identity)
