@@ -1,4 +1,4 @@
-"""Moves of clones: a new name, or a copy where the storage cannot rename; and what became of interrupted ones."""
+"""Moves of clones: a new name, or a copy where the storage cannot rename."""
 
 from contextlib import suppress
 
@@ -6,11 +6,11 @@ from lading.adapters.destinations.clone.storage import Clone, CloneStorage, Copi
 from lading.adapters.destinations.clone.target_state import by_identity, make_way, own_clones, part_of, taken
 from lading.adapters.destinations.intent_notes import write_notes
 from lading.adapters.stream.errors import Refused
-from lading.domain.handler import Landing, PartialData, Work
+from lading.domain.handler import Landing, Work
 from lading.domain.refusals import TargetFailed
-from lading.ports.journal import Intent, Journal
+from lading.ports.journal import Journal
 
-__all__ = ["move", "recover_move"]
+__all__ = ["move"]
 
 
 def move(storage: CloneStorage, work: Work, destination: str, journal: Journal) -> Landing:
@@ -49,25 +49,3 @@ def _copy_away(storage: CopiesClones, work: Work, clone: Clone, destination: str
             storage.discard(destination)
         raise
     return Landing(identity=copy.identity)
-
-
-def recover_move(storage: CloneStorage, intent: Intent) -> Landing | PartialData:
-    """Finishes an interrupted move when the clone or its copy has the new name, else undoes it. Raises Refused."""
-    destination = intent.destination or ""
-    storage.check_target(destination)
-    moving, copied = intent.notes.get("moving"), intent.notes.get("copied")
-    if "part" in intent.notes:
-        storage.discard(part_of(destination))
-    arrived = by_identity(storage.find(destination), copied or moving)
-    if arrived is None:
-        return PartialData()
-    left = storage.find(intent.target)
-    original = by_identity(left, moving)
-    if original is None:
-        if not left:
-            storage.discard(intent.target)  # of an interrupted deletion the name may be left
-    elif original.identity == arrived.identity:
-        storage.rename(original, destination)
-    else:
-        storage.delete(original)
-    return Landing(identity=arrived.identity)

@@ -13,12 +13,12 @@ __all__ = [
     "another",
     "by_identity",
     "check_name",
-    "check_replaceable",
+    "check_target",
     "make_way",
     "own_clones",
     "part_of",
-    "present_clone",
     "taken",
+    "target_of",
 ]
 
 _PART: Final = ".lading-part"
@@ -28,6 +28,11 @@ _PART: Final = ".lading-part"
 def part_of(target: str) -> str:
     """The name of the target's clone until it is whole."""
     return f"{target}{_PART}"
+
+
+def target_of(name: str) -> str:
+    """The target whose clone has that name."""
+    return name.removesuffix(_PART)
 
 
 def check_name(storage: CloneStorage, target: str) -> None:
@@ -43,11 +48,13 @@ def by_identity(found: Iterable[Clone], identity: object) -> Clone | None:
     return next((each for each in found if each.identity == identity), None)
 
 
-def present_clone(work: Work, found: Sequence[Clone], *, exact: bool) -> Association | None:
-    """The association of the clone that is at the target already; None when the target is free. Raises Refused.
-
-    `exact`: a clone that is larger than wished for is another one.
-    """
+def check_target(storage: CloneStorage, work: Work, found: Sequence[Clone]) -> Association | None:
+    """The association of the image that is at the target already; None when it can be cloned there. Raises Refused."""
+    if work.force:
+        for each in found:
+            if (use := storage.use_of(each)) is not None:
+                raise Refused(TargetOccupied(f"{work.target} is {use}, and can't be replaced"))
+        return None
     if not found:
         return None
     recorded = work.association
@@ -59,17 +66,10 @@ def present_clone(work: Work, found: Sequence[Clone], *, exact: bool) -> Associa
     if not recorded.is_for(work.image):
         held = recorded.image.id if recorded.image else "another image"
         raise Refused(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
-    if work.size is not None and (clone.size < work.size or (exact and clone.size != work.size)):
+    if work.size is not None and (clone.size < work.size or (clone.size > work.size and storage.sizes_are_exact)):
         told = f"{work.target} is there, with {clone.size} bytes; remove it first, or force"
         raise Refused(TargetOccupied(told))
     return recorded
-
-
-def check_replaceable(storage: CloneStorage, found: Sequence[Clone]) -> None:
-    """Raises Refused where something that is to be replaced is in use."""
-    for each in found:
-        if (use := storage.use_of(each)) is not None:
-            raise Refused(TargetOccupied(f"{each.name} is {use}, and can't be replaced"))
 
 
 def own_clones(work: Work, found: Sequence[Clone]) -> Sequence[Clone]:
