@@ -24,7 +24,7 @@ OPENER: Final = SourceOpener(lambda _: Failure(Unavailable("a clone is not read"
 
 at_every_step = pytest.mark.parametrize("step", range(31))
 """More than an operation has; at step 0 nothing happens."""
-at_every_target = pytest.mark.parametrize(("has_trash", "is_occupied"), product([False, True], repeat=2))
+at_every_target = pytest.mark.parametrize(("has_trash", "is_occupied"), list(product([False, True], repeat=2)))
 to_every_destination = pytest.mark.parametrize("destination", ["mem:2", "mem:far/2"])
 
 
