@@ -17,7 +17,7 @@ from lading.domain.refusals import Mismatched, Unsupported
 from lading.ports.journal import Journal
 from lading.ports.location import Location
 
-__all__ = ["METHOD", "check_request", "clone_image", "find_parent", "inspect_parent"]
+__all__ = ["METHOD", "check_request", "clone_image", "find_parent", "inspect_parent", "undo"]
 
 _log = logging.getLogger(__name__)
 METHOD: Final = "clone"
@@ -88,14 +88,14 @@ def clone_image(
         write_notes(journal, work, notes)
         storage.publish(clone, work.target, replaced)
     except BaseException:
-        _undo(storage, work.target, clone, replaced)
+        undo(storage, work.target, clone, replaced)
         raise
     for each in replaced:
         _purge(storage, each)
     return Landing(METHOD, clone.size, identity=clone.identity, inspected_by=inspected_by)
 
 
-def _undo(storage: CloneStorage, target: str, clone: Clone | None, replaced: Sequence[Clone]) -> None:
+def undo(storage: CloneStorage, target: str, clone: Clone | None, replaced: Sequence[Clone]) -> None:
     """Leaves nothing of a clone that failed. No error is raised: recovery finds what is left."""
     with suppress(Exception):
         storage.discard(part_of(target))

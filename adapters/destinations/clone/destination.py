@@ -1,11 +1,10 @@
 """Clones in a storage as targets: published whole under their name, or not at all."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
-from returns.result import Failure
-
+from lading.adapters.destinations.clone.attachment import attach, attach_again
 from lading.adapters.destinations.clone.cloning import check_request, clone_image, find_parent, inspect_parent
 from lading.adapters.destinations.clone.inspection import read_all
 from lading.adapters.destinations.clone.recovery import recover_fetch, recover_move
@@ -96,7 +95,7 @@ class CloneDestination:
                 return recover_move(storage, intent)
             found = recover_fetch(storage, intent)
         if isinstance(found, Landing) and isinstance(self._storage, AttachesClones):
-            self._attach_again(work.target, str(found.identity))  # the host may have been restarted
+            attach(self._storage, work.target, str(found.identity))  # the host may have been restarted
         return found
 
     @returning_refusals
@@ -134,33 +133,5 @@ class CloneDestination:
     def prepare(self, associations: Iterable[Association]) -> None:
         """Attaches again what a restart of this host has detached. What cannot be attached is a warning."""
         wanted = [each for each in associations if self.takes(each.target)]
-        if not wanted:
-            return
-        known = self._attachments(wanted[0].target)
-        if isinstance(known, Failure):
-            _log.warning("which targets are still attached cannot be told: %s", known.failure().reason)
-            return
-        attachments = known.unwrap()
-        for each in wanted:
-            is_attached = attachments.get(each.identity or "")
-            if is_attached is None:
-                _log.warning("%s cannot be attached: it is gone, or no longer this host's", each.target)
-            elif not is_attached:
-                self._attach_again(each.target, str(each.identity))
-
-    @returning_refusals
-    def _attachments(self, target: str) -> Mapping[str, bool]:
-        with self._storage.connected(target) as storage:
-            return storage.attachments() if isinstance(storage, AttachesClones) else {}
-
-    def _attach_again(self, target: str, identity: str) -> None:
-        """Attaches a clone. That it cannot be attached is a warning."""
-        attached = self._attach(target, identity)
-        if isinstance(attached, Failure):
-            _log.warning("%s cannot be attached: %s", target, attached.failure().reason)
-
-    @returning_refusals
-    def _attach(self, target: str, identity: str) -> None:
-        with self._storage.connected(target) as storage:
-            if isinstance(storage, AttachesClones):
-                storage.attach(identity)
+        if wanted and isinstance(self._storage, AttachesClones):
+            attach_again(self._storage, wanted)

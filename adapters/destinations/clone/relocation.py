@@ -1,7 +1,6 @@
 """Moves of clones: a new name, or a copy where the storage cannot rename."""
 
-from contextlib import suppress
-
+from lading.adapters.destinations.clone.cloning import undo
 from lading.adapters.destinations.clone.storage import Clone, CloneStorage, CopiesClones
 from lading.adapters.destinations.clone.target_state import by_identity, make_way, own_clones, part_of, taken
 from lading.adapters.destinations.intent_notes import write_notes
@@ -34,13 +33,13 @@ def _copy_away(storage: CopiesClones, work: Work, clone: Clone, destination: str
     make_way(storage, part, is_noted=False)
     notes: dict[str, object] = {"moving": clone.identity, "part": part}
     write_notes(journal, work, notes)
+    copy = None
     try:
         copy = storage.copy(clone, part)
         write_notes(journal, work, {**notes, "copied": copy.identity})
         storage.publish(copy, destination, ())
     except BaseException:
-        with suppress(Exception):  # what came before counts, and recovery finds what is left
-            storage.discard(part)
+        undo(storage, destination, copy, ())
         raise
     try:
         storage.delete(clone)

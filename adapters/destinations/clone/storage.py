@@ -93,7 +93,7 @@ class CloneStorage(Protocol):
         ...
 
     def delete(self, clone: Clone) -> None:
-        """Deletes a clone. That it is gone is a success."""
+        """Deletes a clone. That it is gone is a success. Raises Refused while it is in use: then it is untouched."""
         ...
 
     def discard(self, name: str) -> None:

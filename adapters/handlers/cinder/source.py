@@ -42,8 +42,8 @@ class VolumeSource(StreamSource):
 class Volumes:
     """The volumes of images, to be read."""
 
-    def __init__(self, cinder: Cinder, attaching: Attachments, journal: Journal) -> None:
-        self._cinder, self._attaching, self._journal = cinder, attaching, journal
+    def __init__(self, cinder: Cinder, attachments: Attachments, journal: Journal) -> None:
+        self._cinder, self._attachments, self._journal = cinder, attachments, journal
 
     @returning_refusals
     def open(self, work: Work, start: ResumePoint) -> VolumeSource:
@@ -68,13 +68,13 @@ class Volumes:
             return  # nothing can have been attached
         noted = work.intent.notes.get(_NOTE)
         with cinder_errors():
-            self._attaching.sweep(named.unwrap(), [noted] if isinstance(noted, str) and noted else [])
+            self._attachments.sweep(named.unwrap(), [noted] if isinstance(noted, str) and noted else [])
 
     def _rested(self, volume_id: str) -> Volume:
         """The volume, with nobody at it of whom it is known that they are gone."""
         volume = check(self._cinder.settled(self._cinder.known(volume_id)))
-        if any(is_left_over(each.device, self._attaching.host) for each in volume.attachments):
-            self._attaching.sweep(volume_id)
+        if any(is_left_over(each.device, self._attachments.host) for each in volume.attachments):
+            self._attachments.sweep(volume_id)
             volume = check(self._cinder.settled(self._cinder.known(volume_id)))
         return volume
 
@@ -103,14 +103,14 @@ class Volumes:
     def _tried(self, volume: Volume, note: Callable[[str], None], held: ExitStack) -> Device | None:
         """It, attached; None when it can't be as it is now."""
         try:
-            return held.enter_context(self._attaching.reading(volume, note))
+            return held.enter_context(self._attachments.reading(volume, note))
         except Busy:
             return None
 
     @contextmanager
     def _cloned(self, volume: Volume) -> Iterator[Volume]:
         """A clone of a volume that others have attached, while the block runs."""
-        host = self._attaching.host
+        host = self._attachments.host
         marks = {HOST: host, READS: volume.id, READER: reader(host)}
         clone: Volume | None = None
         try:
