@@ -8,6 +8,8 @@ import pytest
 from hypothesis import settings
 from tests.packages import advice
 
+pytest.register_assert_rewrite("lading.sdk.contracts")
+
 pytest_plugins = [
     "tests.disk.faulty",
     "tests.faults",

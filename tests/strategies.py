@@ -1,6 +1,5 @@
 """What the properties range over. Each strategy constructs what it is named for."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ from lading import (
     Unsupported,
 )
 from lading.ports.journal import Intent, Verb
+from lading.sdk.contracts.strategies import any_images, any_locations, any_targets, any_texts, json_objects
 
 SCHEMES = ("file", "http", "https", "rbd", "s3", "swift+https", "x-pool.v2")
 IMAGE = Image(id="155d900f-4e14-4e4c-a73d-069cbf4541e6", name="noble")
@@ -307,45 +307,6 @@ def fates() -> SearchStrategy[dict[str, bool]]:
 
 
 # What stores hold: whatever the values' own descriptions allow.
-
-
-def any_texts(min_size: int = 0) -> SearchStrategy[str]:
-    """With lone surrogates, and pairs of them that are not one character; with NUL, and all else."""
-    return st.text(st.characters(exclude_categories=()), min_size=min_size)
-
-
-def any_targets() -> SearchStrategy[str]:
-    """Paths of bytes, as the system has them, and of any text."""
-    return st.one_of(st.binary().map(os.fsdecode), any_texts()).map("/vms/{}/disk".format)
-
-
-def json_objects() -> SearchStrategy[dict[str, object]]:
-    plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | any_texts()
-    nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(any_texts(), inner), max_leaves=5)
-    # Among them what an image's document calls its own.
-    return st.dictionaries(
-        st.sampled_from(["size", "id", "locations", "direct_url", "os_distro"]) | any_texts(), nested
-    )
-
-
-def any_locations() -> SearchStrategy[Location]:
-    return st.builds(Location, any_texts(), json_objects())
-
-
-def any_images() -> SearchStrategy[Image]:
-    return st.builds(
-        Image,
-        id=any_texts().map("id-{}".format),
-        name=st.none() | any_texts(),
-        size=st.none() | st.integers(min_value=0),
-        disk_format=st.none() | any_texts(),
-        container_format=st.none() | any_texts(),
-        digest=st.none() | st.builds(Digest, any_texts(min_size=1), any_texts(min_size=1)),
-        checksum=st.none() | any_texts(),
-        status=any_texts(min_size=1),
-        locations=st.lists(any_locations(), max_size=2),
-        properties=json_objects(),
-    )
 
 
 def intents() -> SearchStrategy[Intent]:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from returns.result import Success
-from tests.strategies import HUSH, any_targets, intents, json_objects, urls_with_secrets
+from tests.strategies import HUSH, intents, urls_with_secrets
 
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.sqlite import schema
@@ -30,6 +30,7 @@ from lading.ports.failures import StoreUnavailable
 from lading.ports.image import Image
 from lading.ports.journal import Intent, Journal, NullJournal, Verb
 from lading.ports.location import Location
+from lading.sdk.contracts.strategies import any_targets, json_objects
 
 DURABLE: Final[dict[str, Callable[[Path], Journal]]] = {
     "file": lambda folder: FileJournal(Database(folder / "lading.db")),

@@ -66,7 +66,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class DiskRig:
     """A host's folders, again and again, and the command."""
 
     top: Path

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.disk.faulty import FaultyDisk
 from tests.disk.forking import Forks
-from tests.disk.rig import DATA, SCENES, Bench
+from tests.disk.rig import DATA, SCENES, DiskRig
 from tests.faults import Faults, Reply
 from tests.packages import needs
 
@@ -146,7 +146,7 @@ def benches(
     tmp_path: Path,
     faults: Faults,
     request: pytest.FixtureRequest,
-) -> Sequence[Bench]:
+) -> Sequence[DiskRig]:
     """As many as run at a time, for the scene of that name."""
     catalog = tmp_path / "catalog"
     catalog.mkdir()
@@ -157,6 +157,6 @@ def benches(
     for number, running in enumerate(forks):
         top, elsewhere = tmp_path / f"host-{number}", other and other / str(number)
         disk = faulty_disk(top, *([elsewhere] if elsewhere else []))
-        made.append(Bench(top, catalog, elsewhere, running, disk))
+        made.append(DiskRig(top, catalog, elsewhere, running, disk))
     made[0].add(faults.answer("/noble.img", Reply(DATA)))
     return made

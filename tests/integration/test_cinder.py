@@ -20,7 +20,7 @@ from tests.integration.services.fixtures import StartCinder, StartKeystone
 from tests.integration.services.glance import Glance
 from tests.integration.services.keystone import CINDER, Keystone
 from tests.rigs.cinder import HOST, VolumeNames, connecting
-from tests.rigs.rig import DATA, IMAGE, Bench, Folder, setup_of
+from tests.rigs.rig import Folder, setup_of
 
 from lading import Association, Digest, Location, Mismatched, Unavailable, Work
 from lading.adapters.destinations.file.destination import FileDestination, Rules
@@ -34,12 +34,13 @@ from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.domain.handler import Landing, PartialData, State
 from lading.domain.refusals import TargetFailed, TargetOccupied, Unsupported
 from lading.ports.journal import Intent, Verb
+from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 
 NOW = datetime.now(UTC)
 GIBIBYTE = 1 << 30
 
 
-def fetched(bench: Bench, **changes: Any) -> Work:  # noqa: ANN401 - of any field
+def fetched(bench: HandlerRig, **changes: Any) -> Work:  # noqa: ANN401 - of any field
     """The work, done and recorded."""
     work = replace(bench.work, **changes)
     landing = bench.handler.fetch(work).unwrap()
@@ -90,117 +91,117 @@ def no_more_volumes(cinder: Cinder, storage_keystone: Keystone) -> Iterator[None
 
 
 def test_nothing_is_attached_any_more_when_a_volume_has_been_read(
-    cinder: Cinder, cinder_bench: Bench, image_volume: str
+    cinder: Cinder, cinder_rig: HandlerRig, image_volume: str
 ) -> None:
-    landing = cinder_bench.handler.fetch(cinder_bench.work).unwrap()
+    landing = cinder_rig.handler.fetch(cinder_rig.work).unwrap()
     assert (landing.method, landing.verified) == ("read", True)
     assert cinder.attachments(image_volume) == []
     assert cinder.show(image_volume)["status"] == "available"
 
 
-def test_nor_when_its_bytes_are_others_than_promised(cinder: Cinder, cinder_bench: Bench, image_volume: str) -> None:
+def test_nor_when_its_bytes_are_others_than_promised(cinder: Cinder, cinder_rig: HandlerRig, image_volume: str) -> None:
     image = replace(IMAGE, digest=Digest("sha256", "0" * 64))
-    refused = cinder_bench.handler.fetch(replace(cinder_bench.work, image=image)).failure()
+    refused = cinder_rig.handler.fetch(replace(cinder_rig.work, image=image)).failure()
     assert isinstance(refused, Mismatched)
     assert cinder.attachments(image_volume) == []
-    assert cinder_bench.place.names() == []
+    assert cinder_rig.place.names() == []
 
 
-def test_nor_after_ctrl_c(cinder: Cinder, cinder_bench: Bench, image_volume: str) -> None:
+def test_nor_after_ctrl_c(cinder: Cinder, cinder_rig: HandlerRig, image_volume: str) -> None:
     class Impatient:
         def progress(self, done: int, total: int | None) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cinder_bench.handler.fetch(replace(cinder_bench.work, observer=Impatient()))
+        cinder_rig.handler.fetch(replace(cinder_rig.work, observer=Impatient()))
     assert cinder.attachments(image_volume) == []
 
 
 def test_what_others_have_attached_is_read_from_a_clone_that_is_gone_afterwards(
-    cinder: Cinder, cinder_bench: Bench, image_volume: str
+    cinder: Cinder, cinder_rig: HandlerRig, image_volume: str
 ) -> None:
     held = attach(cinder, image_volume)
     before = {each["id"] for each in cinder.volumes()}
-    assert cinder_bench.handler.fetch(cinder_bench.work).unwrap().verified
+    assert cinder_rig.handler.fetch(cinder_rig.work).unwrap().verified
     assert [each["id"] for each in cinder.attachments(image_volume)] == [held]
     assert {each["id"] for each in cinder.volumes()} == before
 
 
 def test_what_others_have_attached_and_cannot_be_cloned_is_refused_at_once(
-    cinder: Cinder, cinder_bench: Bench, image_volume: str, no_more_volumes: None
+    cinder: Cinder, cinder_rig: HandlerRig, image_volume: str, no_more_volumes: None
 ) -> None:
     held = attach(cinder, image_volume)
     before, began = {each["id"] for each in cinder.volumes()}, time.monotonic()
-    refused = cinder_bench.handler.fetch(cinder_bench.work).failure()
+    refused = cinder_rig.handler.fetch(cinder_rig.work).failure()
     assert time.monotonic() - began < 20, "it waited for its timeout"
     assert isinstance(refused, Unavailable)
     assert f"volume {image_volume} is in-use, attached to host elsewhere" in refused.reason
     assert "quota" in refused.reason
     assert [each["id"] for each in cinder.attachments(image_volume)] == [held]
     assert {each["id"] for each in cinder.volumes()} == before
-    assert cinder_bench.place.names() == []
+    assert cinder_rig.place.names() == []
 
 
 def test_what_a_reader_that_was_killed_had_attached_is_let_go(
-    cinder: Cinder, cinder_bench: Bench, image_volume: str, no_more_volumes: None
+    cinder: Cinder, cinder_rig: HandlerRig, image_volume: str, no_more_volumes: None
 ) -> None:
     gone = subprocess.Popen([sys.executable, "-c", "pass"])
     gone.wait()
     attach(cinder, image_volume, HOST, reader(HOST).replace(f" {os.getpid()} ", f" {gone.pid} "))
-    assert cinder_bench.handler.fetch(cinder_bench.work).unwrap().verified
+    assert cinder_rig.handler.fetch(cinder_rig.work).unwrap().verified
     assert cinder.attachments(image_volume) == []
 
 
 def test_recovery_lets_go_of_what_was_attached_and_noted_only(
-    cinder: Cinder, handler: CinderHandler, cinder_bench: Bench, image_volume: str
+    cinder: Cinder, handler: CinderHandler, cinder_rig: HandlerRig, image_volume: str
 ) -> None:
     asked = {"attachment": {"volume_uuid": image_volume}}
     made = cinder.ask("POST", "/attachments", asked).expect(200).json()["attachment"]["id"]
-    work = cinder_bench.work
+    work = cinder_rig.work
     intent = Intent(work.target, Verb.FETCH, "cinder", NOW, work.image, work.location, notes={"reading": made})
     assert handler.recover(replace(work, intent=intent), keep=True) == Success(PartialData())
     assert cinder.show(image_volume)["status"] == "available"
 
 
-def test_a_file_gets_no_other_size(cinder_bench: Bench) -> None:
-    assert isinstance(cinder_bench.handler.fetch(replace(cinder_bench.work, size=GIBIBYTE)).failure(), Unsupported)
+def test_a_file_gets_no_other_size(cinder_rig: HandlerRig) -> None:
+    assert isinstance(cinder_rig.handler.fetch(replace(cinder_rig.work, size=GIBIBYTE)).failure(), Unsupported)
 
 
 @pytest.mark.parametrize("url", ["cinder://gold/{}", "cinder://{}"])
-def test_a_volume_that_is_not_there_is_a_refusal(cinder_bench: Bench, url: str) -> None:
+def test_a_volume_that_is_not_there_is_a_refusal(cinder_rig: HandlerRig, url: str) -> None:
     missing = str(uuid.uuid4())
-    refused = cinder_bench.handler.fetch(replace(cinder_bench.work, location=Location(url.format(missing)))).failure()
+    refused = cinder_rig.handler.fetch(replace(cinder_rig.work, location=Location(url.format(missing)))).failure()
     assert refused == Unavailable(f"there is no volume {missing}, or not for these credentials")
 
 
 # To a volume
 
 
-def test_a_clone_is_attached_to_this_host_and_told_so(cinder: Cinder, cinder_volume_bench: Bench) -> None:
-    work = fetched(cinder_volume_bench)
+def test_a_clone_is_attached_to_this_host_and_told_so(cinder: Cinder, cinder_volume_rig: HandlerRig) -> None:
+    work = fetched(cinder_volume_rig)
     volume = cinder.show(identity(work))
     (attachment,) = volume["attachments"]
     assert (volume["status"], attachment["host_name"]) == ("in-use", HOST)
-    assert isinstance(cinder_volume_bench.handler, CinderHandler)
-    report = cinder_volume_bench.handler.report(work).unwrap()
+    assert isinstance(cinder_volume_rig.handler, CinderHandler)
+    report = cinder_volume_rig.handler.report(work).unwrap()
     assert report.state is State.INTACT
     assert report.details["volume"] == volume["id"]
     assert (report.details["attached"], report.details["device"]) == (HOST, f"rbd:volumes/volume-{volume['id']}")
 
 
-def test_a_larger_one_has_as_many_gibibytes_as_it_takes(cinder: Cinder, cinder_volume_bench: Bench) -> None:
-    work = fetched(cinder_volume_bench, size=GIBIBYTE + 1)
+def test_a_larger_one_has_as_many_gibibytes_as_it_takes(cinder: Cinder, cinder_volume_rig: HandlerRig) -> None:
+    work = fetched(cinder_volume_rig, size=GIBIBYTE + 1)
     assert cinder.show(identity(work))["size"] == 2
     assert work.association
     assert work.association.size == 2 * GIBIBYTE
-    small = replace(cinder_volume_bench.work, size=10, target=cinder_volume_bench.place.target("2"))
-    assert isinstance(cinder_volume_bench.handler.fetch(small).failure(), Unsupported)
+    small = replace(cinder_volume_rig.work, size=10, target=cinder_volume_rig.place.target("2"))
+    assert isinstance(cinder_volume_rig.handler.fetch(small).failure(), Unsupported)
 
 
 def test_only_raw_images_are_cloned_and_only_those_that_are(
-    cinder_volume_bench: Bench, cinder: Cinder, storage_keystone: Keystone, volume_names: VolumeNames
+    cinder_volume_rig: HandlerRig, cinder: Cinder, storage_keystone: Keystone, volume_names: VolumeNames
 ) -> None:
-    handler, work = cinder_volume_bench.handler, cinder_volume_bench.work
+    handler, work = cinder_volume_rig.handler, cinder_volume_rig.work
     refused = handler.fetch(replace(work, image=replace(IMAGE, disk_format="qcow2"))).failure()
     assert isinstance(refused, Unsupported)
     lying = b"QFI\xfb\x00\x00\x00\x03" + bytes(504)
@@ -211,9 +212,9 @@ def test_only_raw_images_are_cloned_and_only_those_that_are(
 
 
 def test_what_was_detached_behind_its_back_is_told_and_attached_again_at_the_next_start(
-    cinder: Cinder, handler: CinderHandler, cinder_volume_bench: Bench
+    cinder: Cinder, handler: CinderHandler, cinder_volume_rig: HandlerRig
 ) -> None:
-    work = fetched(cinder_volume_bench)
+    work = fetched(cinder_volume_rig)
     assert work.association is not None
     detach(cinder, identity(work))
     report = handler.report(work).unwrap()
@@ -229,10 +230,10 @@ def test_what_was_detached_behind_its_back_is_told_and_attached_again_at_the_nex
 
 
 def test_what_was_cut_off_while_it_was_attached_again_is_attached_in_the_end(
-    cinder: Cinder, handler: CinderHandler, cinder_volume_bench: Bench, monkeypatch: pytest.MonkeyPatch
+    cinder: Cinder, handler: CinderHandler, cinder_volume_rig: HandlerRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lading.adapters.handlers.cinder.attachments._PATIENCE", 0.3)
-    work = fetched(cinder_volume_bench)
+    work = fetched(cinder_volume_rig)
     assert work.association is not None
     detach(cinder, identity(work))
     cinder.ask("POST", "/attachments", {"attachment": {"volume_uuid": identity(work)}}).expect(200)
@@ -241,10 +242,10 @@ def test_what_was_cut_off_while_it_was_attached_again_is_attached_in_the_end(
 
 
 def test_what_cannot_be_attached_again_is_a_warning_and_the_others_are(
-    cinder: Cinder, handler: CinderHandler, cinder_volume_bench: Bench, caplog: pytest.LogCaptureFixture
+    cinder: Cinder, handler: CinderHandler, cinder_volume_rig: HandlerRig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = fetched(cinder_volume_bench)
-    second = fetched(cinder_volume_bench, target=cinder_volume_bench.place.target("2"))
+    first = fetched(cinder_volume_rig)
+    second = fetched(cinder_volume_rig, target=cinder_volume_rig.place.target("2"))
     gone = replace(first.association, identity=str(uuid.uuid4()), target="cinder:gone")  # type: ignore[type-var]
     for each in (first, second):
         detach(cinder, identity(each))
@@ -259,9 +260,9 @@ def test_what_cannot_be_attached_again_is_a_warning_and_the_others_are(
 
 
 def test_what_others_have_attached_is_not_removed(
-    cinder: Cinder, handler: CinderHandler, cinder_volume_bench: Bench
+    cinder: Cinder, handler: CinderHandler, cinder_volume_rig: HandlerRig
 ) -> None:
-    work = fetched(cinder_volume_bench)
+    work = fetched(cinder_volume_rig)
     detach(cinder, identity(work))
     attach(cinder, identity(work))
     refused = handler.remove(work).failure()
@@ -272,9 +273,9 @@ def test_what_others_have_attached_is_not_removed(
 
 
 def test_another_volume_of_that_name_is_neither_removed_nor_moved(
-    cinder: Cinder, handler: CinderHandler, cinder_volume_bench: Bench, volume_names: VolumeNames
+    cinder: Cinder, handler: CinderHandler, cinder_volume_rig: HandlerRig, volume_names: VolumeNames
 ) -> None:
-    work = fetched(cinder_volume_bench)
+    work = fetched(cinder_volume_rig)
     detach(cinder, identity(work))
     cinder.delete(identity(work))
     assert handler.report(work).unwrap().state is State.MISSING
@@ -288,30 +289,34 @@ def test_another_volume_of_that_name_is_neither_removed_nor_moved(
     assert volume_names.names() == []
 
 
-def test_a_volume_is_verified_by_reading_it(cinder: Cinder, handler: CinderHandler, cinder_volume_bench: Bench) -> None:
-    work = fetched(cinder_volume_bench)
+def test_a_volume_is_verified_by_reading_it(
+    cinder: Cinder, handler: CinderHandler, cinder_volume_rig: HandlerRig
+) -> None:
+    work = fetched(cinder_volume_rig)
     landing = handler.verify(work).unwrap()
     assert (landing.digest, landing.verified, landing.identity) == (IMAGE.digest, True, identity(work))
     cinder.write(identity(work), b"another")
     assert isinstance(handler.verify(work).failure(), Mismatched)
 
 
-def test_volumes_are_not_moved_to_files(handler: CinderHandler, cinder_volume_bench: Bench, folder: Folder) -> None:
-    work = fetched(cinder_volume_bench)
+def test_volumes_are_not_moved_to_files(handler: CinderHandler, cinder_volume_rig: HandlerRig, folder: Folder) -> None:
+    work = fetched(cinder_volume_rig)
     assert isinstance(handler.move(work, folder.target("1")).failure(), Unsupported)
 
 
-def test_a_quota_without_room_is_a_refusal_that_says_so(cinder_volume_bench: Bench, no_more_volumes: None) -> None:
-    refused = cinder_volume_bench.handler.fetch(cinder_volume_bench.work).failure()
+def test_a_quota_without_room_is_a_refusal_that_says_so(cinder_volume_rig: HandlerRig, no_more_volumes: None) -> None:
+    refused = cinder_volume_rig.handler.fetch(cinder_volume_rig.work).failure()
     assert isinstance(refused, TargetFailed)
     assert "quota" in refused.reason
-    assert cinder_volume_bench.place.names() == []
+    assert cinder_volume_rig.place.names() == []
 
 
-def test_nothing_is_cloned_where_all_must_be_verified(cinder_volume_bench: Bench, storage_keystone: Keystone) -> None:
+def test_nothing_is_cloned_where_all_must_be_verified(
+    cinder_volume_rig: HandlerRig, storage_keystone: Keystone
+) -> None:
     transfer = FileDestination(MemoryVerifiedFiles(), Rules(allow_unverified=False))
     handler = CinderHandler(CinderHandlerSettings(host=HOST), setup_of(transfer), connecting(storage_keystone))
-    assert isinstance(handler.fetch(cinder_volume_bench.work).failure(), Unsupported)
+    assert isinstance(handler.fetch(cinder_volume_rig.work).failure(), Unsupported)
 
 
 # Cut off
@@ -340,7 +345,7 @@ def killed(monkeypatch: pytest.MonkeyPatch, owner: type, verb: str, act: Callabl
     ids=["before it is attached", "before it has its name", "before it is recorded"],
 )
 def test_a_clone_that_was_cut_off_is_recognised_or_gone(
-    cinder_volume_bench: Bench,
+    cinder_volume_rig: HandlerRig,
     storage_keystone: Keystone,
     transfer: FileDestination,
     volume_names: VolumeNames,
@@ -349,7 +354,7 @@ def test_a_clone_that_was_cut_off_is_recognised_or_gone(
     verb: str,
     is_whole: bool,
 ) -> None:
-    journal, work = MemoryJournal(), cinder_volume_bench.work
+    journal, work = MemoryJournal(), cinder_volume_rig.work
     settings = CinderHandlerSettings(host=HOST, timeout=20)
     handler = CinderHandler(settings, setup_of(transfer, journal), connecting(storage_keystone))
     intent = Intent(work.target, Verb.FETCH, "cinder", NOW, work.image, work.location)
@@ -366,11 +371,11 @@ def test_a_clone_that_was_cut_off_is_recognised_or_gone(
 
 
 def test_a_move_that_was_cut_off_is_recognised_or_did_not_happen(
-    cinder_volume_bench: Bench, storage_keystone: Keystone, transfer: FileDestination, volume_names: VolumeNames
+    cinder_volume_rig: HandlerRig, storage_keystone: Keystone, transfer: FileDestination, volume_names: VolumeNames
 ) -> None:
     journal = MemoryJournal()
     handler = CinderHandler(CinderHandlerSettings(host=HOST), setup_of(transfer, journal), connecting(storage_keystone))
-    work = fetched(replace(cinder_volume_bench, handler=handler))
+    work = fetched(replace(cinder_volume_rig, handler=handler))
     there = volume_names.target("2")
     intent = Intent(work.target, Verb.MOVE, "cinder", NOW, work.image, work.location, there)
     journal.begin(intent)

@@ -8,19 +8,19 @@ from queue import SimpleQueue
 
 import pytest
 from tests.disk.faulty import Call
-from tests.disk.rig import SCENES, Bench, Scene, State
+from tests.disk.rig import SCENES, DiskRig, Scene, State
 
 KILLED = -9
 
 
-def recovered(bench: Bench) -> str:
+def recovered(bench: DiskRig) -> str:
     """What is wrong with how recovery ends; nothing, if nothing is."""
     done = bench.forks.run("recover", folder=bench.top, variables=bench.variables("file,http,download"))
     left = [*bench.top.rglob("*.lock")]
     return f"recover: {done.stderr}" if done.returncode or done.stderr else f"locks are left: {left}" if left else ""
 
 
-def wrong(bench: Bench, scene: Scene, call: Call, before: State, after: State) -> Iterator[str]:
+def wrong(bench: DiskRig, scene: Scene, call: Call, before: State, after: State) -> Iterator[str]:
     """What is not as it should be after a command was killed at that call."""
     bench.prepare(scene)
     killed = bench.run(scene, bench.disk.kill_at(call.number))
@@ -54,7 +54,7 @@ def every(calls: Sequence[Call]) -> Iterator[Call]:
 
 @pytest.mark.parametrize("name", SCENES)
 def test_whatever_call_it_is_killed_at_recovery_finishes_it_or_takes_it_back(
-    benches: Sequence[Bench], name: str
+    benches: Sequence[DiskRig], name: str
 ) -> None:
     scene, bench = SCENES[name], benches[0]
     bench.prepare(scene)
@@ -63,7 +63,7 @@ def test_whatever_call_it_is_killed_at_recovery_finishes_it_or_takes_it_back(
     assert bench.run(scene, bench.disk.counted()).returncode == 0
     calls, after = bench.disk.calls(), bench.state()
     assert len(calls) > 10
-    free: SimpleQueue[Bench] = SimpleQueue()
+    free: SimpleQueue[DiskRig] = SimpleQueue()
     for each in benches:
         free.put(each)
 
@@ -81,7 +81,7 @@ def test_whatever_call_it_is_killed_at_recovery_finishes_it_or_takes_it_back(
 
 
 @pytest.mark.parametrize("name", ["fetch", "fetch by http", "fetch, resumed", "mv to another file system"])
-def test_bytes_and_name_reach_the_disk_before_they_are_recorded(benches: Sequence[Bench], name: str) -> None:
+def test_bytes_and_name_reach_the_disk_before_they_are_recorded(benches: Sequence[DiskRig], name: str) -> None:
     bench, scene = benches[0], SCENES[name]
     bench.prepare(scene)
     bench.disk.calls()

@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 from tests.disk.faulty import Call
-from tests.disk.rig import DATA, SCENES, Bench, Done, Scene, State
+from tests.disk.rig import DATA, SCENES, DiskRig, Done, Scene, State
 
 ERRORS: Final = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 REFUSED: Final = {4, 7}
@@ -43,7 +43,7 @@ def wrong_now(state: State, before: State, after: State, done: Done) -> Iterator
         yield "the bytes are lost"
 
 
-def wrong_later(bench: Bench, scene: Scene, after: State) -> Iterator[str]:
+def wrong_later(bench: DiskRig, scene: Scene, after: State) -> Iterator[str]:
     """What is not as it should be once the same is asked again, of a good disk."""
     again = bench.run(scene, {})
     # What was brought to its end on the way, by recovery, is not recorded there any more.
@@ -60,9 +60,9 @@ def every(calls: Sequence[Call]) -> Iterator[tuple[Call, int]]:
         yield from ((call, ERRORS[call.number % len(ERRORS)]) for call in ends)
 
 
-def tried(benches: Sequence[Bench], scene: Scene, *, for_good: bool) -> Iterator[tuple[str, str]]:
+def tried(benches: Sequence[DiskRig], scene: Scene, *, for_good: bool) -> Iterator[tuple[str, str]]:
     """Each call with what is wrong when it fails, or when from it on all do."""
-    free: SimpleQueue[Bench] = SimpleQueue()
+    free: SimpleQueue[DiskRig] = SimpleQueue()
     for bench in benches:
         free.put(bench)
     bench = benches[0]
@@ -94,7 +94,7 @@ def tried(benches: Sequence[Bench], scene: Scene, *, for_good: bool) -> Iterator
 
 
 @pytest.mark.parametrize("name", ["fetch, the first of all", "fetch by download", "mv", "rm"])
-def test_a_forked_run_makes_the_calls_of_a_fresh_process(benches: Sequence[Bench], name: str) -> None:
+def test_a_forked_run_makes_the_calls_of_a_fresh_process(benches: Sequence[DiskRig], name: str) -> None:
     bench, scene = benches[0], SCENES[name]
 
     def calls(run: Callable[[], Done]) -> list[tuple[str, str]]:
@@ -113,18 +113,20 @@ def test_a_forked_run_makes_the_calls_of_a_fresh_process(benches: Sequence[Bench
 
 @pytest.mark.parametrize("name", SCENES)
 def test_a_call_that_fails_changes_nothing_or_leaves_nothing_to_do_but_try_again(
-    benches: Sequence[Bench], name: str
+    benches: Sequence[DiskRig], name: str
 ) -> None:
     assert [*tried(benches, SCENES[name], for_good=False)] == []
 
 
 @pytest.mark.parametrize("name", ["fetch", "mv", "rm"])
-def test_a_disk_that_fails_for_good_damages_nothing(benches: Sequence[Bench], name: str) -> None:
+def test_a_disk_that_fails_for_good_damages_nothing(benches: Sequence[DiskRig], name: str) -> None:
     assert [*tried(benches, SCENES[name], for_good=True)] == []
 
 
 @pytest.mark.parametrize("name", ["fetch --force", "fetch --force by http"])
-def test_a_replacement_whose_folder_cannot_be_flushed_is_done_and_says_so(benches: Sequence[Bench], name: str) -> None:
+def test_a_replacement_whose_folder_cannot_be_flushed_is_done_and_says_so(
+    benches: Sequence[DiskRig], name: str
+) -> None:
     bench, scene = benches[0], SCENES[name]
     bench.prepare(scene)
     bench.disk.calls()

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import pytest
 from tests.disk.faulty import Call, FaultyDisk
 from tests.disk.forking import Forks
-from tests.disk.rig import DATA, SCENES, Bench, Scene, State
+from tests.disk.rig import DATA, SCENES, DiskRig, Scene, State
 from tests.faults import Faults, Reply
 from tests.integration.conftest import make_file_system
 
@@ -88,13 +88,13 @@ def bench(
     tmp_path: Path,
     small_disk: Path,
     faults: Faults,
-) -> Bench:
+) -> DiskRig:
     """A host whose database and targets are on that disk."""
     catalog, elsewhere = tmp_path / "catalog", small_disk / "other"
     catalog.mkdir()
     (catalog / "noble.img").write_bytes(DATA)
     top = disk.folder / "host"
-    made = Bench(top, catalog, elsewhere, forks[0], faulty_disk(top, elsewhere))
+    made = DiskRig(top, catalog, elsewhere, forks[0], faulty_disk(top, elsewhere))
     made.add(faults.answer("/noble.img", Reply(DATA)))
     return made
 
@@ -107,7 +107,7 @@ class Ordinary(NamedTuple):
     after: State
 
 
-def ordinary(bench: Bench, scene: Scene) -> Ordinary:
+def ordinary(bench: DiskRig, scene: Scene) -> Ordinary:
     bench.prepare(scene)
     before = bench.state()
     bench.disk.calls()
@@ -116,7 +116,7 @@ def ordinary(bench: Bench, scene: Scene) -> Ordinary:
 
 
 def wrong(
-    bench: Bench, disk: Disk, scene: Scene, usual: Ordinary, orders: Mapping[str, str], log: int
+    bench: DiskRig, disk: Disk, scene: Scene, usual: Ordinary, orders: Mapping[str, str], log: int
 ) -> Iterator[str]:
     """What is not as it should be after the failure."""
     bench.prepare(scene)
@@ -137,7 +137,7 @@ def wrong(
         yield f"tried again: {[*bench.state().files]}, recorded {bench.state().recorded}"
 
 
-def test_after_a_power_failure_all_is_whole_and_recorded_or_as_before(bench: Bench, disk: Disk) -> None:
+def test_after_a_power_failure_all_is_whole_and_recorded_or_as_before(bench: DiskRig, disk: Disk) -> None:
     chance = random.Random(SEED)
     usual: dict[str, Ordinary] = {}
     found: list[tuple[str, Call, int, str]] = []

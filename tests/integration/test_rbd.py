@@ -14,7 +14,7 @@ from returns.result import Failure, Success
 from tests.integration.services.ceph import Ceph
 from tests.integration.services.fixtures import StartCeph
 from tests.rigs.rbd import Pool
-from tests.rigs.rig import DATA, IMAGE, Folder, setup_of
+from tests.rigs.rig import Folder, setup_of
 
 from lading import (
     Association,
@@ -44,6 +44,7 @@ from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.ports.journal import Intent, Verb
 from lading.ports.observer import NullObserver
+from lading.sdk.contracts import DATA, IMAGE
 
 MEBIBYTE = 1 << 20
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

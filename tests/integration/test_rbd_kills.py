@@ -16,7 +16,8 @@ from typing import Final
 
 from tests.integration.services.ceph import Ceph
 from tests.rigs.rbd import Pool
-from tests.rigs.rig import DATA
+
+from lading.sdk.contracts import DATA
 
 KILLS: Final = int(os.environ.get("LADING_TORTURE") or 12)
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import pytest
 from tests.disk.faulty import Call
-from tests.disk.rig import DATA, SCENES, Bench, Scene, State
+from tests.disk.rig import DATA, SCENES, DiskRig, Scene, State
 from tests.integration.test_crashes import every, recovered
 
 ENDS: Final = {signal.SIGINT: {130, -signal.SIGINT}, signal.SIGTERM: {143, -signal.SIGTERM}}
@@ -26,7 +26,7 @@ class Interrupt(NamedTuple):
     calls: int
 
 
-def wrong(bench: Bench, scene: Scene, interrupt: Interrupt, before: State, after: State) -> Iterator[str]:
+def wrong(bench: DiskRig, scene: Scene, interrupt: Interrupt, before: State, after: State) -> Iterator[str]:
     """What is not as it should be."""
     bench.prepare(scene)
     first = interrupt.call.number
@@ -51,14 +51,14 @@ def wrong(bench: Bench, scene: Scene, interrupt: Interrupt, before: State, after
 
 @pytest.mark.parametrize("calls", [1, 4], ids=["once", "repeatedly"])
 @pytest.mark.parametrize("name", SCENES)
-def test_a_signal_at_any_call_leaves_it_done_or_undone(benches: Sequence[Bench], name: str, calls: int) -> None:
+def test_a_signal_at_any_call_leaves_it_done_or_undone(benches: Sequence[DiskRig], name: str, calls: int) -> None:
     scene, bench = SCENES[name], benches[0]
     bench.prepare(scene)
     before = bench.state()
     bench.disk.calls()
     assert bench.run(scene, bench.disk.counted()).returncode == 0
     made, after = bench.disk.calls(), bench.state()
-    free: SimpleQueue[Bench] = SimpleQueue()
+    free: SimpleQueue[DiskRig] = SimpleQueue()
     for each in benches:
         free.put(each)
 
@@ -79,7 +79,7 @@ def test_a_signal_at_any_call_leaves_it_done_or_undone(benches: Sequence[Bench],
 
 
 @pytest.mark.parametrize("name", ["fetch by http"])
-def test_what_had_come_is_kept_when_the_last_flush_is_interrupted(benches: Sequence[Bench], name: str) -> None:
+def test_what_had_come_is_kept_when_the_last_flush_is_interrupted(benches: Sequence[DiskRig], name: str) -> None:
     bench, scene = benches[0], SCENES[name]
     bench.prepare(scene)
     bench.disk.calls()
@@ -95,7 +95,7 @@ def test_what_had_come_is_kept_when_the_last_flush_is_interrupted(benches: Seque
 
 
 @pytest.mark.parametrize("name", ["fetch --force"])
-def test_nothing_is_left_when_a_forced_fetch_is_interrupted(benches: Sequence[Bench], name: str) -> None:
+def test_nothing_is_left_when_a_forced_fetch_is_interrupted(benches: Sequence[DiskRig], name: str) -> None:
     bench, scene = benches[0], SCENES[name]
     bench.prepare(scene)
     before = bench.state()

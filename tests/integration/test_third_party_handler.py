@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import pytest
 from tests.images import qcow2
-from tests.rigs.rig import DATA, Bench
 from tests.rigs.shelf import Clones
 
 from lading.domain.cost import SupportsCost
@@ -26,6 +25,7 @@ from lading.domain.handler import (
     SupportsResize,
     SupportsVerification,
 )
+from lading.sdk.contracts import DATA, HandlerRig
 from lading_shelf import ShelfHandler
 from lading_shelf.shelf import Shelf
 
@@ -158,7 +158,7 @@ def test_it_imports_of_lading_what_is_meant_for_others() -> None:
 
 @pytest.mark.parametrize("verb", ["find", "size", "clone", "connect", "rename"])
 def test_after_a_refusal_of_its_storage_nothing_is_left(
-    shelf_clone_bench: Bench, monkeypatch: pytest.MonkeyPatch, verb: str
+    shelf_clone_rig: HandlerRig, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     real = getattr(Shelf, verb)
 
@@ -168,9 +168,9 @@ def test_after_a_refusal_of_its_storage_nothing_is_left(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Shelf, verb, fail)
-    refused = shelf_clone_bench.handler.fetch(shelf_clone_bench.work).failure()
+    refused = shelf_clone_rig.handler.fetch(shelf_clone_rig.work).failure()
     assert "Input/output error" in refused.reason
-    assert shelf_clone_bench.place.names() == []
+    assert shelf_clone_rig.place.names() == []
 
 
 def test_what_is_installed_is_what_runs(installed: Path, tmp_path: Path) -> None:

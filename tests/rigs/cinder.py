@@ -11,19 +11,20 @@ from keystoneauth1.identity.v3 import Password
 from keystoneauth1.session import Session
 from tests.integration.services.cinder import POOL, Cinder
 from tests.integration.services.keystone import CINDER, Keystone, User
-from tests.rigs.rig import DATA, IMAGE, Bench, Folder, setup_of
+from tests.rigs.rig import Folder, setup_of
 
 from lading import Location, Work
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.cinder.handler import CinderHandler
 from lading.adapters.handlers.settings import CinderHandlerSettings
+from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 
 __all__ = [
     "HOST",
     "VolumeNames",
-    "cinder_bench",
     "cinder_handler",
-    "cinder_volume_bench",
+    "cinder_rig",
+    "cinder_volume_rig",
     "connecting",
     "image_volume",
     "noble_volume",
@@ -131,15 +132,15 @@ def cinder_handler(cinder: Cinder, storage_keystone: Keystone, transfer: FileDes
 
 
 @pytest.fixture
-def cinder_bench(cinder: Cinder, cinder_handler: CinderHandler, image_volume: str, folder: Folder) -> Bench:
+def cinder_rig(cinder: Cinder, cinder_handler: CinderHandler, image_volume: str, folder: Folder) -> HandlerRig:
     work = Work(folder.target("1"), IMAGE, Location(f"cinder://gold/{image_volume}"))
-    return Bench(cinder_handler, work, folder, lambda: cinder.reset(image_volume, "error"))
+    return HandlerRig(cinder_handler, work, folder, lambda: cinder.reset(image_volume, "error"))
 
 
 @pytest.fixture
-def cinder_volume_bench(
+def cinder_volume_rig(
     cinder: Cinder, cinder_handler: CinderHandler, image_volume: str, volume_names: VolumeNames
-) -> Bench:
+) -> HandlerRig:
     work = Work(volume_names.target("1"), IMAGE, Location(f"cinder://{image_volume}"))
     lose = lambda: cinder.reset(image_volume, "error")  # noqa: E731
-    return Bench(cinder_handler, work, volume_names, lose, verifies=False, size=1 << 30)
+    return HandlerRig(cinder_handler, work, volume_names, lose, verifies=False, size=1 << 30)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults import Faults, Reply
-from tests.rigs.rig import DATA, IMAGE, Bench, Folder
+from tests.rigs.rig import Folder
 
 from lading import Location, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
@@ -15,8 +15,9 @@ from lading.adapters.handlers.file import FileHandler
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.web.http import HttpOptions
+from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 
-__all__ = ["download_bench", "file_bench", "folder", "http_bench", "transfer"]
+__all__ = ["download_rig", "file_rig", "folder", "http_rig", "transfer"]
 
 
 @pytest.fixture
@@ -40,23 +41,23 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def file_bench(folder: Folder, transfer: FileDestination, source: Path) -> Bench:
+def file_rig(folder: Folder, transfer: FileDestination, source: Path) -> HandlerRig:
     work = Work(folder.target("1"), IMAGE, Location(f"file://{source}"))
-    return Bench(FileHandler([source.parent], transfer), work, folder, source.unlink)
+    return HandlerRig(FileHandler([source.parent], transfer), work, folder, source.unlink)
 
 
 @pytest.fixture
-def download_bench(folder: Folder, transfer: FileDestination, source: Path) -> Bench:
+def download_rig(folder: Folder, transfer: FileDestination, source: Path) -> HandlerRig:
     catalog = MemoryCatalog()
     catalog.add(IMAGE, data=str(source))
-    return Bench(DownloadHandler(catalog, transfer), Work(folder.target("1"), IMAGE), folder, source.unlink)
+    return HandlerRig(DownloadHandler(catalog, transfer), Work(folder.target("1"), IMAGE), folder, source.unlink)
 
 
 @pytest.fixture
-def http_bench(folder: Folder, transfer: FileDestination, faults: Faults) -> Bench:
+def http_rig(folder: Folder, transfer: FileDestination, faults: Faults) -> HandlerRig:
     work = Work(folder.target("1"), IMAGE, Location(faults.answer("/noble.img", Reply(DATA))))
 
     def lose() -> None:
         faults.answer("/noble.img", Reply(b"", status=404))
 
-    return Bench(HttpHandler(HttpOptions(), transfer, first_wait=0), replace(work), folder, lose)
+    return HandlerRig(HttpHandler(HttpOptions(), transfer, first_wait=0), replace(work), folder, lose)

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 from tests.integration.services.ceph import Ceph, CephError
-from tests.rigs.rig import DATA, IMAGE, Bench, Folder, setup_of
+from tests.rigs.rig import Folder, setup_of
 
 from lading import Location, Work
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.rbd.handler import RbdHandler
 from lading.adapters.handlers.settings import RbdHandlerSettings
+from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 
-__all__ = ["Pool", "pool", "rbd_bench", "rbd_handler", "rbd_location", "rbd_pool_bench"]
+__all__ = ["Pool", "pool", "rbd_handler", "rbd_location", "rbd_pool_rig", "rbd_rig"]
 
 
 class Pool:
@@ -65,15 +66,15 @@ def rbd_location(ceph: Ceph) -> str:
 
 
 @pytest.fixture
-def rbd_bench(ceph: Ceph, rbd_handler: RbdHandler, rbd_location: str, folder: Folder) -> Bench:
+def rbd_rig(ceph: Ceph, rbd_handler: RbdHandler, rbd_location: str, folder: Folder) -> HandlerRig:
     work = Work(folder.target("1"), IMAGE, Location(rbd_location))
-    return Bench(rbd_handler, work, folder, lambda: ceph.delete("images", image_of(rbd_location)))
+    return HandlerRig(rbd_handler, work, folder, lambda: ceph.delete("images", image_of(rbd_location)))
 
 
 @pytest.fixture
-def rbd_pool_bench(ceph: Ceph, rbd_handler: RbdHandler, rbd_location: str, pool: Pool) -> Bench:
+def rbd_pool_rig(ceph: Ceph, rbd_handler: RbdHandler, rbd_location: str, pool: Pool) -> HandlerRig:
     work = Work(pool.target("1"), IMAGE, Location(rbd_location))
-    return Bench(rbd_handler, work, pool, lambda: ceph.delete("images", image_of(rbd_location)), verifies=False)
+    return HandlerRig(rbd_handler, work, pool, lambda: ceph.delete("images", image_of(rbd_location)), verifies=False)
 
 
 def image_of(location: str) -> str:

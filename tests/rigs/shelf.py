@@ -5,16 +5,17 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.rigs.rig import DATA, IMAGE, Bench, Folder
+from tests.rigs.rig import Folder
 
 from lading import Location, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
+from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 from lading_shelf import ShelfHandler
 
-__all__ = ["Clones", "shelf", "shelf_bench", "shelf_clone_bench", "shelf_handler"]
+__all__ = ["Clones", "shelf", "shelf_clone_rig", "shelf_handler", "shelf_rig"]
 
 
 class Clones:
@@ -73,13 +74,13 @@ def shelf_handler(shelf: Path, transfer: FileDestination) -> ShelfHandler:
 
 
 @pytest.fixture
-def shelf_bench(shelf: Path, shelf_handler: ShelfHandler, folder: Folder) -> Bench:
+def shelf_rig(shelf: Path, shelf_handler: ShelfHandler, folder: Folder) -> HandlerRig:
     work = Work(folder.target("1"), IMAGE, Location("shelf://noble"))
-    return Bench(shelf_handler, work, folder, (shelf / "images" / "noble").unlink)
+    return HandlerRig(shelf_handler, work, folder, (shelf / "images" / "noble").unlink)
 
 
 @pytest.fixture
-def shelf_clone_bench(shelf: Path, shelf_handler: ShelfHandler) -> Bench:
+def shelf_clone_rig(shelf: Path, shelf_handler: ShelfHandler) -> HandlerRig:
     place = Clones(shelf)
     work = Work(place.target("1"), IMAGE, Location("shelf://noble"))
-    return Bench(shelf_handler, work, place, (shelf / "images" / "noble").unlink, verifies=False)
+    return HandlerRig(shelf_handler, work, place, (shelf / "images" / "noble").unlink, verifies=False)

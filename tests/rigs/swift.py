@@ -4,20 +4,21 @@ import uuid
 
 import pytest
 from tests.integration.services.rgw import Rgw
-from tests.rigs.rig import DATA, IMAGE, Bench, Folder
+from tests.rigs.rig import Folder
 
 from lading import Location, Work
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.settings import SwiftHandlerSettings
 from lading.adapters.handlers.swift import SwiftHandler
+from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 
-__all__ = ["swift_bench"]
+__all__ = ["swift_rig"]
 
 
 @pytest.fixture
-def swift_bench(folder: Folder, transfer: FileDestination, rgw: Rgw) -> Bench:
+def swift_rig(folder: Folder, transfer: FileDestination, rgw: Rgw) -> HandlerRig:
     container = rgw.bucket(f"bench-{uuid.uuid4()}")
     rgw.put(container, IMAGE.id, DATA)
     work = Work(folder.target("1"), IMAGE, Location(rgw.swift_location(container, IMAGE.id)))
     handler = SwiftHandler(SwiftHandlerSettings(hosts=(rgw.host,)), transfer, first_wait=0.01)
-    return Bench(handler, work, folder, lambda: rgw.delete(container, IMAGE.id))
+    return HandlerRig(handler, work, folder, lambda: rgw.delete(container, IMAGE.id))

@@ -23,7 +23,7 @@ from keystoneauth1.session import Session
 from keystoneauth1.token_endpoint import Token
 from returns.result import Success
 from tests.faults import Faults, redirect
-from tests.rigs.rig import DATA, IMAGE, setup_of
+from tests.rigs.rig import setup_of
 
 from lading import Association, Digest, Location, Scope, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
@@ -42,6 +42,7 @@ from lading.domain.cost import Cost
 from lading.domain.handler import PartialData, State
 from lading.domain.refusals import Mismatched, TargetOccupied, Unavailable, Unconfigured, Unsupported
 from lading.ports.journal import Intent, Verb
+from lading.sdk.contracts import DATA, IMAGE
 
 NOW = datetime.now(UTC)
 HOST = "compute-1"

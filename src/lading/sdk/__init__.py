@@ -1,0 +1,1 @@
+"""What the authors of handlers, catalogs, stores and locks need; see docs/sdk.md."""

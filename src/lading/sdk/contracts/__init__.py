@@ -1,0 +1,37 @@
+"""The contracts of lading's ports as pytest suites: subclass one, give its fixture, and run it over your adapter.
+
+    from lading.sdk.contracts import DurableAssociationStoreContract
+
+    class TestOurStore(DurableAssociationStoreContract):
+        @pytest.fixture
+        def open_store(self, tmp_path):
+            return lambda: OurStore(tmp_path)
+
+Needs pytest and hypothesis: `pip install 'lading[contracts]'`. For assertions that show their values, say
+`pytest.register_assert_rewrite("lading.sdk.contracts")` in conftest.py before the import.
+"""
+
+from lading.sdk.contracts.association_stores import AssociationStoreContract, DurableAssociationStoreContract
+from lading.sdk.contracts.handlers import DATA, IMAGE, HandlerContract, HandlerRig, Place
+from lading.sdk.contracts.image_catalogs import (
+    ImageCatalogContract,
+    ImageDataContract,
+    ImageListingContract,
+    ImageRegistryContract,
+    MakeCatalog,
+)
+
+__all__ = [
+    "DATA",
+    "IMAGE",
+    "AssociationStoreContract",
+    "DurableAssociationStoreContract",
+    "HandlerContract",
+    "HandlerRig",
+    "ImageCatalogContract",
+    "ImageDataContract",
+    "ImageListingContract",
+    "ImageRegistryContract",
+    "MakeCatalog",
+    "Place",
+]

@@ -1,0 +1,79 @@
+"""What stores may hold, as Hypothesis strategies: whatever the values' own descriptions allow."""
+
+import os
+from datetime import UTC
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from lading.ports.association import Association, Fingerprint, Folder
+from lading.ports.image import Digest, Image
+from lading.ports.location import Location
+
+__all__ = ["any_associations", "any_images", "any_locations", "any_targets", "any_texts", "json_objects"]
+
+
+def any_texts(min_size: int = 0) -> SearchStrategy[str]:
+    """With lone surrogates, and pairs of them that are not one character; with NUL, and all else."""
+    return st.text(st.characters(exclude_categories=()), min_size=min_size)
+
+
+def any_targets() -> SearchStrategy[str]:
+    """Paths of bytes, as the system has them, and of any text."""
+    return st.one_of(st.binary().map(os.fsdecode), any_texts()).map("/vms/{}/disk".format)
+
+
+def json_objects() -> SearchStrategy[dict[str, object]]:
+    plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | any_texts()
+    nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(any_texts(), inner), max_leaves=5)
+    # Among them what an image's document calls its own.
+    return st.dictionaries(
+        st.sampled_from(["size", "id", "locations", "direct_url", "os_distro"]) | any_texts(), nested
+    )
+
+
+def any_locations() -> SearchStrategy[Location]:
+    return st.builds(Location, any_texts(), json_objects())
+
+
+def any_images() -> SearchStrategy[Image]:
+    return st.builds(
+        Image,
+        id=any_texts().map("id-{}".format),
+        name=st.none() | any_texts(),
+        size=st.none() | st.integers(min_value=0),
+        disk_format=st.none() | any_texts(),
+        container_format=st.none() | any_texts(),
+        digest=st.none() | st.builds(Digest, any_texts(min_size=1), any_texts(min_size=1)),
+        checksum=st.none() | any_texts(),
+        status=any_texts(min_size=1),
+        locations=st.lists(any_locations(), max_size=2),
+        properties=json_objects(),
+    )
+
+
+def fingerprints() -> SearchStrategy[Fingerprint]:
+    unsigned, signed = st.integers(0, 2**64 - 1), st.integers(-(2**64), 2**64)
+    return st.builds(Fingerprint, unsigned, unsigned, unsigned, signed, signed, st.none() | signed)
+
+
+def folders() -> SearchStrategy[Folder]:
+    unsigned = st.integers(0, 2**64 - 1)
+    return st.builds(Folder, unsigned, unsigned, st.none() | st.integers(-(2**64), 2**64))
+
+
+def any_associations() -> SearchStrategy[Association]:
+    return st.builds(
+        Association,
+        target=any_targets(),
+        handler=any_texts(),
+        image=st.none() | any_images(),
+        location=st.none() | any_locations(),
+        landed_at=st.datetimes(timezones=st.just(UTC)),
+        method=st.none() | any_texts(),
+        size=st.none() | st.integers(min_value=0),
+        digest=st.none() | st.builds(Digest, any_texts(), any_texts()),
+        verified=st.booleans(),
+        fingerprint=st.none() | fingerprints(),
+        folder=st.none() | folders(),
+    )
