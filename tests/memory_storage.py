@@ -33,6 +33,8 @@ class MemoryStorage(AttachesClones, CopiesClones):
     fails_at: int = 0
     """The step before or after which something happens; 0: nothing does."""
     failure: type[BaseException] = Broken
+    fails_once: bool = False
+    """Whether it works again at the next step, not only after a restart."""
     names: dict[str, str] = field(default_factory=dict)
     """Of each object, by identity."""
     trash: set[str] = field(default_factory=set)
@@ -67,7 +69,7 @@ class MemoryStorage(AttachesClones, CopiesClones):
     def _maybe_fail(self) -> None:
         self.fails_at -= 1
         if self._is_dead or self.fails_at == 0:
-            self._is_dead = self.failure is Killed
+            self._is_dead = not self.fails_once
             raise self.failure
 
     def check_target(self, target: str) -> None: ...

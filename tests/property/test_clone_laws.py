@@ -79,7 +79,7 @@ def test_a_fetch_killed_at_any_step_is_finished_or_undone(step: int, has_trash: 
 def test_a_fetch_that_fails_at_any_step_leaves_everything_as_it_was(
     step: int, has_trash: bool, is_occupied: bool
 ) -> None:
-    storage = MemoryStorage(has_trash, failure=Broken)
+    storage = MemoryStorage(has_trash, failure=Broken, fails_once=True)
     world = World(storage, is_occupied=is_occupied)
     storage.fails_at = step
     outcome = world.clones.fetch(world.work, OPENER)
@@ -88,6 +88,19 @@ def test_a_fetch_that_fails_at_any_step_leaves_everything_as_it_was(
         assert storage.attached == set()
     else:
         assert storage.names[str(outcome.unwrap().identity)] == TARGET
+
+
+@at_every_step
+@at_every_target
+def test_a_second_attempt_succeeds_whatever_the_first_has_left(step: int, has_trash: bool, is_occupied: bool) -> None:
+    storage = MemoryStorage(has_trash, failure=Broken)
+    world = World(storage, is_occupied=is_occupied)
+    storage.fails_at = step
+    first = world.clones.fetch(world.begun(Verb.FETCH), OPENER)
+    storage.restart()
+    if isinstance(first, Failure):
+        landing = world.clones.fetch(world.pending(), OPENER).unwrap()
+        assert world.own() == {landing.identity: TARGET}
 
 
 @at_every_step
@@ -108,7 +121,7 @@ def test_a_move_killed_at_any_step_is_finished_or_undone(step: int, destination:
 @at_every_step
 @to_every_destination
 def test_a_move_that_fails_at_any_step_leaves_one_clone_of_the_image(step: int, destination: str) -> None:
-    storage = MemoryStorage(failure=Broken)
+    storage = MemoryStorage(failure=Broken, fails_once=True)
     world = World(storage, is_occupied=True)
     storage.fails_at = step
     world.clones.move(world.begun(Verb.MOVE, destination), destination)

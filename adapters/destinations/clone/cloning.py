@@ -70,7 +70,7 @@ def clone_image(
     """
     inspected_by = inspect_parent(work, parent, rules)
     part = part_of(work.target)
-    make_way(storage, part, is_noted=work.intent is not None and "part" in work.intent.notes)
+    make_way(storage, part)
     write_notes(journal, work, {"part": part})
     clone = None
     try:

@@ -46,6 +46,11 @@ class CloneDestination:
         """Clones the image where it lies. The opener is not used."""
         location = check_request(self._storage, work, self._rules)
         with self._storage.connected(work.target) as storage:
+            if work.intent is not None and work.intent.notes:
+                # An earlier attempt of the request may have left something, or have succeeded unheard.
+                earlier = recover_fetch(storage, work.intent)
+                if isinstance(earlier, Landing):
+                    return earlier
             found = storage.find(work.target)
             if (recorded := check_target(storage, work, found)) is not None:
                 if isinstance(storage, AttachesClones):

@@ -30,7 +30,7 @@ def move(storage: CloneStorage, work: Work, destination: str, journal: Journal) 
 def _copy_away(storage: CopiesClones, work: Work, clone: Clone, destination: str, journal: Journal) -> Landing:
     """Copies a clone to its new name, and deletes it when the copy is there."""
     part = part_of(destination)
-    make_way(storage, part, is_noted=False)
+    make_way(storage, part)
     notes: dict[str, object] = {"moving": clone.identity, "part": part}
     write_notes(journal, work, notes)
     copy = None

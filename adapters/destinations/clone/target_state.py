@@ -85,17 +85,14 @@ def own_clones(work: Work, found: Sequence[Clone]) -> Sequence[Clone]:
     return [clone]
 
 
-def make_way(storage: CloneStorage, name: str, *, is_noted: bool) -> None:
-    """Frees the name of a clone that is not whole. Raises Refused where nothing says that lading made what has it.
-
-    `is_noted`: an earlier attempt noted that name, when nothing had it.
-    """
+def make_way(storage: CloneStorage, name: str) -> None:
+    """Frees the name of a clone that is not whole. Raises Refused where nothing says that lading made what has it."""
     found = storage.find(name)
-    if is_noted or any(each.is_marked for each in found):
-        storage.discard(name)
-    elif any(each.is_marked is None for each in found):
+    if any(each.is_marked is None for each in found):
         told = f"{name} is in the way, and nothing says that lading made it: rename it, or delete it"
         raise Refused(TargetOccupied(told))
+    if any(each.is_marked for each in found):
+        storage.discard(name)
 
 
 def another(target: str) -> str:
