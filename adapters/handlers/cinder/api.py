@@ -13,8 +13,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode
 
-from returns.result import Failure, Result, Success
-
 from lading.adapters.openstack.cloud import vendor_errors
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import Refusal, TargetFailed, Unavailable, Unconfigured
@@ -23,7 +21,7 @@ from lading.ports.failures import CatalogUnavailable, SettingsError
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
 
-__all__ = ["GIBIBYTE", "Attachment", "Busy", "Cinder", "Volume", "answering", "quietly"]
+__all__ = ["GIBIBYTE", "Attachment", "Busy", "Cinder", "Volume", "cinder_errors", "quietly"]
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
@@ -307,14 +305,13 @@ def _refusal(method: str, path: str, status: int) -> Refusal:
     return Unavailable(words)
 
 
-def answering(act: Callable[[], _Done]) -> Result[_Done, Refusal]:
-    """What `act` gives, or the refusal that its fault means: the one table of this room."""
+@contextmanager
+def cinder_errors() -> Iterator[None]:
+    """Raises Refused where Cinder cannot be reached in the block: the one table of this room."""
     try:
-        return Success(act())
-    except Refused as fault:
-        return Failure(fault.refusal)
+        yield
     except CatalogUnavailable as failure:
-        return Failure(Unavailable(str(failure)))
+        raise Refused(Unavailable(str(failure))) from failure
 
 
 @contextmanager
