@@ -14,7 +14,9 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self
 
-__all__ = ["BUFFERS", "CHUNK", "Chunk", "Chunks", "SourceBroken", "join", "run"]
+from lading.adapters.stream.threads import join, start
+
+__all__ = ["BUFFERS", "CHUNK", "Chunk", "Chunks", "SourceBroken", "run"]
 
 CHUNK: Final = 1 << 20
 """Bytes in a buffer."""
@@ -125,7 +127,7 @@ class _RunningStages:
     def __enter__(self) -> Self:
         try:
             for stage in self._stages:
-                stage.thread.start()
+                start(stage.thread)
         except BaseException:
             for stage in self._stages:
                 stage.inbox.put(None)
@@ -147,22 +149,6 @@ class _RunningStages:
             for stage in self._stages:
                 if stage.fault is not None:
                     raise stage.fault
-
-
-def join(*threads: threading.Thread) -> None:
-    """Waits until all threads have ended. An interrupt that comes meanwhile is raised afterwards.
-
-    A thread that goes on would write to a descriptor after its owner has closed it, which is another file by then.
-    """
-    interrupt: BaseException | None = None
-    for thread in threads:
-        while thread.is_alive():
-            try:
-                thread.join()
-            except BaseException as error:  # noqa: BLE001 - raised again below
-                interrupt = error
-    if interrupt is not None:
-        raise interrupt
 
 
 def run(source: Chunks, stages: Sequence[Callable[[Chunk], None]], read: Callable[[int], None]) -> int:

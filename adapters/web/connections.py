@@ -10,6 +10,7 @@ from typing import Final
 
 from lading.adapters.stream.errors import error_text
 from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.stream.threads import start
 from lading.adapters.web.guard import Guard
 from lading.adapters.web.network import Proxy, authority
 from lading.adapters.web.retries import TRANSIENT_STATUSES
@@ -104,7 +105,7 @@ def open_tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int, seconds
     request = [f"CONNECT {server} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     answer = http.client.HTTPResponse(sock, method="CONNECT")
     watchdog = threading.Timer(seconds, _shut_down, [sock])
-    watchdog.start()
+    start(watchdog)
     try:
         sock.sendall("\r\n".join(request).encode())
         answer.begin()

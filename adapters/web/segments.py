@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
-from lading.adapters.stream.pipeline import CHUNK, Chunk, SourceBroken, join
+from lading.adapters.stream.pipeline import CHUNK, Chunk, SourceBroken
+from lading.adapters.stream.threads import join, start
 from lading.adapters.web.mirrors import Mirrors
 from lading.adapters.web.range_reader import RangeReader
 
@@ -96,7 +97,7 @@ def worker_pool(mirrors: Mirrors, count: int) -> Iterator[WorkerPool]:
     threads = [threading.Thread(target=pool.work, args=(reader,), daemon=True) for reader in readers]
     try:
         for thread in threads:
-            thread.start()
+            start(thread)
         yield pool
     finally:
         _end_workers(threads, pool)

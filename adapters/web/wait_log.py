@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
+from lading.adapters.stream.threads import start
+
 __all__ = ["LOGGER", "logged_wait"]
 
 LOGGER: Final = logging.getLogger("lading.waiting")
@@ -24,7 +26,7 @@ def logged_wait(url: str) -> Iterator[None]:
     scheme, netloc, *_ = urlsplit(url)
     timer = threading.Timer(_QUIET_SECONDS, LOGGER.info, [f"waiting for {scheme}://{netloc.rpartition('@')[2]}"])
     timer.daemon = True
-    timer.start()
+    start(timer)
     try:
         yield
     finally:
