@@ -1,7 +1,7 @@
 """The wiring. Only entry points import it: dependency-injector takes a tenth of a second to load."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from dependency_injector.containers import DeclarativeContainer
@@ -21,6 +21,7 @@ from lading.adapters.config.settings import (
 )
 from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.flock.locks import FileLocks
+from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.locks import MemoryLocks
@@ -31,7 +32,7 @@ from lading.adapters.sqlite.journal import FileJournal
 from lading.adapters.sqlite.verified_files import FileVerifiedFiles
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.handler import Handler
-from lading.domain.loading import Loaded, load_handlers, prepare_handlers
+from lading.domain.loading import Loaded, load_handlers
 from lading.ports.association_store import AssociationStore
 from lading.ports.catalog import ImageCatalog
 from lading.ports.failures import StoreUnavailable
@@ -55,7 +56,9 @@ class Container(DeclarativeContainer):
     # Catalogs
     memory_catalog: Provider[ImageCatalog] = Singleton(MemoryCatalog)
     file_catalog: Provider[ImageCatalog] = Singleton(
-        FileCatalog, folder=_options.catalog.folder, allowed_folders=_options.handlers.tables["file"]["allowed_folders"]
+        FileCatalog,
+        folder=_options.catalog.folder,
+        allowed_folders=_options.handlers.tables["file"].read.call(FileHandlerSettings).allowed_folders,
     )
     glance_catalog: Provider[ImageCatalog] = Singleton(
         GlanceCatalog.from_settings, _options.catalog, network=_options.network
@@ -104,12 +107,11 @@ class Container(DeclarativeContainer):
         plugins.available_handlers, settings=settings, files=files, catalog=catalog, journal=journal
     )
     loaded: Provider[Loaded] = Singleton(load_handlers, _options.handlers.order, available_handlers)
-    handlers: Provider[Sequence[Handler]] = Singleton(prepare_handlers, loaded.provided.handlers, associations)
 
     # Dispatcher
     dispatcher: Provider[Dispatcher] = Singleton(
-        Dispatcher, handlers=handlers, catalog=catalog, associations=associations, journal=journal, locks=locks,
-        by_cost=_options.handlers.by_cost,
+        Dispatcher, handlers=loaded.provided.handlers, catalog=catalog, associations=associations, journal=journal,
+        locks=locks, files=files, by_cost=_options.handlers.by_cost,
     )  # fmt: skip
 
 
@@ -164,8 +166,8 @@ def _recover(container: Container) -> None:
             for _ in container.dispatcher().recover():
                 pass
     except StoreUnavailable as failure:
-        # Whoever needs the store will be told.
-        _log.info("what was cut off earlier is not seen to: %s", failure)
+        # The operation that needs the store fails with it.
+        _log.info("interrupted operations are not recovered: %s", failure)
 
 
 def _admit(

@@ -11,7 +11,7 @@ from typing import Final
 
 from lading.adapters.config.settings import Settings
 from lading.adapters.destinations.file.destination import FileDestination
-from lading.adapters.handlers.settings import BUILT_IN
+from lading.adapters.handlers.built_in import BUILT_IN
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.domain.handler import Handler
 from lading.domain.handler_calls import exception_reason
@@ -77,7 +77,7 @@ def available_handlers(
 
     def building(name: str, entry: EntryPoint) -> Callable[[], Handler]:
         def build() -> Handler:
-            setup = HandlerSetup(tables.get(name, {}), files, catalog, journal, settings.network)
+            setup = HandlerSetup(settings.handlers.table(name), files, catalog, journal, settings.network)
             handler: Handler = entry.load()(setup)
             _log.info("handler %s is loaded, from %s", name, origin(entry))
             return handler

@@ -1,11 +1,11 @@
-"""What the file of associations costs when it holds a million: a lookup, beside sqlite3 alone, and a list of all.
+"""Measures a database of a million associations: one lookup, compared with sqlite3 alone, and a list of all.
 
     python bench/associations.py [--count N] [--rounds N] [--database FILE] [--json FILE]
 
-A lookup is `FileAssociations.get`, which gives an Association. Its peer is sqlite3's own SELECT of the same row by its
-key, as text, timed in turns with it on the same targets, which are drawn anew each round. The list goes through all
-associations, each in a process of its own that says when the first came, and how much memory it took at most; beside
-it a process that takes the first one only. A FILE that exists already is measured as it is.
+A lookup is `FileAssociations.get`, which returns an Association. Its peer is sqlite3's own SELECT of the same row by
+its key, as text. Both are timed in turns on the same targets, which each round draws at random. The list reads all
+associations in a separate process, which reports the time to the first one and its peak memory. Another process reads
+only the first association, for comparison. A FILE that exists already is measured unchanged.
 """
 
 import argparse
@@ -33,16 +33,16 @@ from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 
 LOOKUPS: Final = 2_000
-"""In a round, of each."""
+"""Lookups of each way in a round."""
 BATCH: Final = 5_000
-"""Associations that are put in one transaction while filling."""
+"""Associations in one transaction when the database is filled."""
 GOAL: Final = 100.0
-"""Microseconds."""
+"""The most microseconds for a lookup."""
 PEER: Final = "SELECT target, handler, image_id, document FROM associations WHERE target = ?"
 
 
 def association(number: int) -> Association:
-    """One as a fetch leaves it: an image of Glance's with its hashes and some properties."""
+    """An association as a fetch records it: of an image of Glance with its hashes and some properties."""
     content = f"{number % 200:08x}"
     digest = Digest("sha512", content * 16)
     image = Image(
@@ -74,20 +74,20 @@ def target(number: int) -> str:
 
 
 def fill(path: Path, count: int) -> None:
-    """Where nothing is yet."""
+    """Fills a new database."""
     with closing(Database(path)) as database:
         numbers = iter(range(count))
         while batch := [recording(association(number)) for number in islice(numbers, BATCH)]:
             database.change(*batch)
 
 
-def held(path: Path) -> int:
+def count_associations(path: Path) -> int:
     with closing(Database(path)) as database:
         return int(str(database.rows("SELECT count(*) FROM associations")[0][0]))
 
 
 def timed(look_up: Callable[[str], object], targets: list[str]) -> Iterator[float]:
-    """Microseconds of each lookup."""
+    """Yields the microseconds of each lookup."""
     for each in targets:
         started = time.perf_counter_ns()
         found = look_up(each)
@@ -97,7 +97,7 @@ def timed(look_up: Callable[[str], object], targets: list[str]) -> Iterator[floa
 
 
 def measure_lookups(path: Path, count: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Medians over all rounds, and how far the rounds' own medians are apart."""
+    """The median over all rounds, and the smallest and largest median of a round."""
     took: dict[str, list[list[float]]] = {"lading": [], "sqlite3": []}
     with closing(Database(path)) as database, closing(sqlite3.connect(path, isolation_level=None)) as connection:
         associations = FileAssociations(database)
@@ -108,7 +108,7 @@ def measure_lookups(path: Path, count: int, rounds: int) -> dict[str, dict[str, 
         draw = random.Random(count)  # noqa: S311 - a sample, no secret
         for number in range(rounds):
             targets = [target(draw.randrange(count)) for _ in range(LOOKUPS)]
-            # Who goes first finds the pages in memory less often: each does in turn.
+            # The first way finds fewer pages in memory, so each way is first in every second round.
             for name in sorted(ways, reverse=bool(number % 2)):
                 took[name].append(list(timed(ways[name], targets)))
     return {name: summary(several) for name, several in took.items()}
@@ -126,7 +126,7 @@ def summary(rounds: list[list[float]]) -> dict[str, float]:
 
 
 def list_here(path: Path, most: int | None) -> dict[str, float]:
-    """What this process, which does nothing else, takes to list so many."""
+    """Lists that many associations, None for all. The process must do nothing else: its peak memory is measured."""
     started = time.perf_counter()
     with closing(Database(path)) as database:
         listed = FileAssociations(database).list()
@@ -147,14 +147,14 @@ def measure(path: Path, count: int, rounds: int) -> dict[str, object]:
     figures: dict[str, object] = {}
     if not path.exists():
         started = time.perf_counter()
-        # Elsewhere: a process starts with its parent's memory on its account (getrusage(2)).
+        # In a process: the peak memory of later ones includes that of their parent at their start (getrusage(2)).
         in_a_process("--database", f"{path}", "--count", f"{count}", "--only", "fill")
         figures["fill_per_second"] = count / (time.perf_counter() - started)
-    figures["count"] = held(path)
+    figures["count"] = count_associations(path)
     figures["database_mebibytes"] = path.stat().st_size / 2**20
     figures["list"] = in_a_process("--database", f"{path}", "--only", "list")
     figures["list_first_only"] = in_a_process("--database", f"{path}", "--only", "first")
-    figures["lookup_microseconds"] = measure_lookups(path, held(path), rounds)
+    figures["lookup_microseconds"] = measure_lookups(path, count_associations(path), rounds)
     figures["python"], figures["sqlite"] = platform.python_version(), sqlite3.sqlite_version
     return figures
 
@@ -172,16 +172,22 @@ def show(figures: dict[str, object]) -> None:
         print(f"{name:<28}{each['median']:>10.1f}{spread:>20}{each['p99']:>10.1f}")
     print(f"goal: below {GOAL:.0f}: {'met' if lookups['lading']['median'] < GOAL else 'MISSED'}\n")
     print(f"{'list, in its own process':<28}{'first, ms':>10}{'all, s':>20}{'peak, MiB':>10}")
-    for name, each in (("all of them", listed), ("the first one only", first)):
+    for name, each in (("all associations", listed), ("only the first one", first)):
         print(f"{name:<28}{each['first']:>10.1f}{each['all']:>20.2f}{each['peak']:>10.1f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--count", type=int, default=1_000_000, metavar="N", help="associations to fill in")
-    parser.add_argument("--rounds", type=int, default=10, metavar="N", help=f"of {LOOKUPS:,} lookups each")
-    parser.add_argument("--database", type=Path, metavar="FILE", help="kept, and measured as it is if it exists")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument(
+        "--count", type=int, default=1_000_000, metavar="N", help="associations in the database (default 1,000,000)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=10, metavar="N", help=f"rounds of {LOOKUPS:,} lookups each (default 10)"
+    )
+    parser.add_argument(
+        "--database", type=Path, metavar="FILE", help="the database; it is kept. Default: a temporary file"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as JSON")
     parser.add_argument("--only", choices=["fill", "list", "first"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only == "fill":

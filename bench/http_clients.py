@@ -1,8 +1,8 @@
-"""Which HTTP client reads fastest into the pipeline: 1 GiB from nginx on loopback, hashed by sha512 meanwhile.
+"""Compares HTTP clients that read into the pipeline: 1 GiB from nginx on loopback, hashed with sha512.
 
-Each client feeds lading's own pipeline (sixteen buffers of 1 MiB going round, hashing on a second thread), in a process
-of its own, in turn, several rounds. Clients that give chunks of their own are copied into the buffers. Needs nginx;
-clients that are not installed are left out: pip install urllib3 requests httpx.
+Each client feeds lading's own pipeline (16 buffers of 1 MiB, reused; hashing in a second thread) in a separate process,
+in turns, for several rounds. The chunks of clients that allocate their own are copied to the buffers. Needs nginx.
+Clients that are not installed are left out: pip install urllib3 requests httpx.
 """
 
 import argparse
@@ -26,7 +26,7 @@ GIBIBYTE = 1 << 30
 
 
 class Copied:
-    """Chunks that a client made, as a stream that fills buffers."""
+    """A stream that copies the chunks of a client to the pipeline's buffers."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -45,7 +45,7 @@ class Copied:
 
 
 def with_http_client(host: str, port: int) -> object:
-    import http.client  # noqa: PLC0415 - one client a process
+    import http.client  # noqa: PLC0415 - one client in each process
 
     connection = http.client.HTTPConnection(host, port)
     connection.request("GET", "/image")
@@ -74,7 +74,7 @@ def with_httpx(host: str, port: int) -> object:
 
 
 def with_lading(host: str, port: int) -> object:
-    """http.client too, but each piece as it comes: its own readinto waits until a buffer is full."""
+    """Uses http.client too, but takes each piece when it arrives: http.client's readinto waits for a full buffer."""
     from lading.adapters.web.http import HttpOptions, Origin  # noqa: PLC0415
     from lading.adapters.web.mirrors import Mirrors  # noqa: PLC0415
     from lading.adapters.web.remote import RemoteStream  # noqa: PLC0415
@@ -92,8 +92,8 @@ CLIENTS: dict[str, Callable[[str, int], object]] = {
 
 
 def child(client: str, port: int) -> None:
-    """Read it all, and say how long that took."""
-    from lading.adapters.stream.sources import StreamSource  # noqa: PLC0415 - the parent needs none
+    """Reads the whole image and prints the seconds."""
+    from lading.adapters.stream.sources import StreamSource  # noqa: PLC0415 - the parent does not need it
 
     hashed = hashlib.sha512()
 
@@ -110,7 +110,7 @@ def child(client: str, port: int) -> None:
 
 
 def serve(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """nginx in the foreground, and its port."""
+    """Starts nginx in the foreground, and returns it and its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -129,15 +129,15 @@ def serve(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds for the medians (default 5)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as JSON")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options.child[0], int(options.child[1]))
         return
-    there = [name for name in CLIENTS if importlib.util.find_spec(name)]
-    times: dict[str, list[float]] = {name: [] for name in ["hashlib alone", *there]}
+    installed = [name for name in CLIENTS if importlib.util.find_spec(name)]
+    times: dict[str, list[float]] = {name: [] for name in ["hashlib alone", *installed]}
     with tempfile.TemporaryDirectory(prefix="lading-bench-", dir="/dev/shm") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -149,7 +149,7 @@ def main() -> None:
                 with (folder / "image").open("rb") as image:
                     hashlib.file_digest(image, "sha512")
                 times["hashlib alone"].append(time.perf_counter() - started)
-                for each in there:
+                for each in installed:
                     command = [sys.executable, __file__, "--child", each, str(port)]
                     done = subprocess.run(command, capture_output=True, text=True, check=True)
                     times[each].append(float(done.stdout))

@@ -1,8 +1,8 @@
-"""`lading fetch` of a file on this host, beside `cp --reflink=auto --sparse=auto`, as whole processes in one run.
+"""Compares `lading fetch` of a file of this host with `cp --reflink=auto --sparse=auto`, as whole processes in one run.
 
-A sparse image of 4 GiB with 256 MiB of data, on whichever of XFS (reflink), this disk and tmpfs can be had. lading
-flushes what it publishes and cp does not, so `cp` is also timed with `sync FILE` after it. Times are medians; "beyond
-start-up" subtracts what `lading fetch` takes for an image of one block.
+The image is sparse: 4 GiB with 256 MiB of data. It is measured on XFS (reflink), this disk and tmpfs, where available.
+lading flushes what it publishes and cp does not, so `cp` is also timed with `sync FILE` after it. Times are medians.
+"Beyond start-up" means minus the time of `lading fetch` for an image of one block.
 """
 
 import argparse
@@ -22,16 +22,14 @@ from typing import NamedTuple
 
 MEBIBYTE = 1 << 20
 LADING = [sys.executable, "-m", "lading"]
-# Says when the source's first byte is asked for, counted from the start of the process.
+# Prints the seconds from the start of the process until it reads the source's first byte.
 FIRST_BYTE = r"""
 import os, sys, time
-def told(call):
-    def tell(*arguments):
-        os.write(2, f"{time.time() - float(os.environ['STARTED'])}\n".encode())
-        os._exit(0)
-    return tell
+def print_time(*arguments):
+    os.write(2, f"{time.time() - float(os.environ['STARTED'])}\n".encode())
+    os._exit(0)
 for name in ("copy_file_range", "preadv", "pread"):
-    setattr(os, name, told(getattr(os, name)))
+    setattr(os, name, print_time)
 from lading.__main__ import main
 main()
 """
@@ -55,7 +53,7 @@ def run(command: Sequence[str], **variables: str) -> Run:
 
 
 def make_disk(path: Path, size: int, data: int) -> None:
-    """Data in 64 pieces, holes between them."""
+    """Makes an image with data in 64 pieces, and holes between them."""
     with path.open("wb") as disk:
         disk.truncate(size)
         for piece in range(64 if data else 0):
@@ -65,17 +63,17 @@ def make_disk(path: Path, size: int, data: int) -> None:
 
 
 @contextlib.contextmanager
-def folders(asked: Sequence[str]) -> Iterator[dict[str, Path]]:
-    """A folder on each kind of file system that can be had here."""
+def folders(requested: Sequence[str]) -> Iterator[dict[str, Path]]:
+    """A folder on each of the requested kinds of file system that is available."""
     with contextlib.ExitStack() as stack:
         found: dict[str, Path] = {}
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lading-bench-")))
-        if "disk" in asked:
+        if "disk" in requested:
             kind = subprocess.run(["stat", "-f", "-c", "%T", home], capture_output=True, text=True, check=True)
             found[f"disk ({kind.stdout.strip()})"] = home
-        if "tmpfs" in asked and Path("/dev/shm").is_dir():  # noqa: S108 - the place for it
+        if "tmpfs" in requested and Path("/dev/shm").is_dir():  # noqa: S108 - the place for it
             found["tmpfs"] = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
-        if "xfs" in asked and os.geteuid() == 0 and shutil.which("mkfs.xfs"):
+        if "xfs" in requested and os.geteuid() == 0 and shutil.which("mkfs.xfs"):
             image, mounted = home / "xfs.img", home / "xfs"
             make_disk(image, 2048 * MEBIBYTE, 0)
             mounted.mkdir()
@@ -87,7 +85,7 @@ def folders(asked: Sequence[str]) -> Iterator[dict[str, Path]]:
 
 
 class Bench:
-    """One folder, its images and its peers."""
+    """The images in one folder, and the ways to copy them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -101,7 +99,7 @@ class Bench:
         catalog = folder / "data" / "lading" / "catalog"
         catalog.mkdir(parents=True)
         for name in ("big", "small"):
-            # With a digest, so that verifying has something to do; sha512 is Glance's.
+            # With a digest, which a verified fetch needs; sha512 is Glance's algorithm.
             with (folder / f"{name}.img").open("rb") as disk:
                 digest = hashlib.file_digest(disk, "sha512").hexdigest()
             document = {
@@ -132,13 +130,13 @@ class Bench:
     def first_byte(self) -> float:
         variables = os.environ | self.variables | {"STARTED": str(time.time()), "LADING_LANDING__VERIFY": "false"}
         command = [sys.executable, "-c", FIRST_BYTE, "fetch", "big", str(self.folder / "target")]
-        told = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-        if told.returncode != 0:
-            sys.exit(told.stderr)
-        return float(told.stderr.split()[0])
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(done.stderr)
+        return float(done.stderr.split()[0])
 
 
-def measured(folder: Path, rounds: int, *, verify: bool) -> dict[str, float]:
+def measure(folder: Path, rounds: int, *, verify: bool) -> dict[str, float]:
     bench = Bench(folder)
     ways: dict[str, Callable[[], Run]] = {
         "start-up": lambda: bench.fetch("small", verify=False),
@@ -151,8 +149,8 @@ def measured(folder: Path, rounds: int, *, verify: bool) -> dict[str, float]:
     blocks: dict[str, int] = {}
     first: list[float] = []
     for _ in range(rounds):
-        for way, single_flight in ways.items():
-            runs[way].append(single_flight())
+        for way, run_once in ways.items():
+            runs[way].append(run_once())
             blocks[way] = bench.blocks
         first.append(bench.first_byte())
     figures = {f"{way} (s)": statistics.median(each.seconds for each in done) for way, done in runs.items()}
@@ -170,15 +168,21 @@ def measured(folder: Path, rounds: int, *, verify: bool) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--on", nargs="+", default=["xfs", "disk", "tmpfs"], choices=["xfs", "disk", "tmpfs"])
-    parser.add_argument("--verify", action="store_true", help="also with verification, which hashes 4 GiB")
-    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds for the medians (default 5)")
+    parser.add_argument(
+        "--on",
+        nargs="+",
+        default=["xfs", "disk", "tmpfs"],
+        choices=["xfs", "disk", "tmpfs"],
+        help="file systems of the targets (default: all)",
+    )
+    parser.add_argument("--verify", action="store_true", help="measure also with verification, which hashes 4 GiB")
+    parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as JSON")
     options = parser.parse_args()
     table: dict[str, dict[str, float]] = {}
     with folders(options.on) as found:
         for kind, folder in found.items():
-            table[kind] = measured(folder, options.rounds, verify=options.verify)
+            table[kind] = measure(folder, options.rounds, verify=options.verify)
             print(kind)
             for name, value in table[kind].items():
                 print(f"  {name:<36}{value:>12.3f}" if isinstance(value, float) else f"  {name:<36}{value:>12}")

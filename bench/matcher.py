@@ -1,9 +1,9 @@
-"""What matching costs: LocationMatcher against the plain double loop.
+"""Measures the time of matching: LocationMatcher compared with a plain double loop.
 
     python bench/matcher.py [--rounds N] [--json FILE]
 
-All variants make the same pairs of handlers and locations, which is checked, and are timed in turns within one run.
-The locations are parsed beforehand, as a catalog does once for all, but where a variant's name says otherwise.
+All variants return the same pairs of handlers and locations, which is checked, and are timed in turns within one run.
+The locations are parsed beforehand, as a catalog does, except where a variant's name says otherwise.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from lading import Landing, Location, LocationMatcher, Refusal, Unsupported, Wor
 
 SCHEMES: Final = [f"scheme{n}" for n in range(40)]
 ROUND_SECONDS: Final = 0.02
-"""Each variant is repeated within a round until this is used up, so that the clock's grain doesn't matter."""
+"""The time for which each variant is repeated in a round; long enough for the clock's resolution."""
 
 _Key = TypeVar("_Key")
 Pairs = Iterator[tuple["Carrier", Location]]
@@ -34,7 +34,7 @@ Pairs = Iterator[tuple["Carrier", Location]]
 
 @dataclass(frozen=True)
 class Carrier:
-    """A handler that only has schemes."""
+    """A handler for matching only: it refuses each fetch."""
 
     name: str
     schemes: frozenset[str]
@@ -52,7 +52,7 @@ class Carrier:
 
 @dataclass(frozen=True)
 class Figure:
-    """What one variant costs: the median of the rounds, in microseconds a request."""
+    """The time of one variant: the median of the rounds, in microseconds for each request."""
 
     handlers: int
     locations: int
@@ -60,7 +60,7 @@ class Figure:
     variant: str
     microseconds: float
     ratio: float
-    """To another figure; which, the table says."""
+    """The ratio to the figure that the table's title names."""
 
 
 def urlparsed_loop(handlers: Sequence[Carrier], locations: Sequence[Location]) -> Pairs:
@@ -78,12 +78,12 @@ def preparsed_loop(handlers: Sequence[Carrier], locations: Sequence[Location]) -
 
 
 def carriers(count: int, chance: random.Random, schemes: Sequence[str] = SCHEMES) -> list[Carrier]:
-    """With one to three schemes each."""
+    """Handlers with one to three schemes each."""
     return [Carrier(f"carrier{n}", frozenset(chance.sample(schemes, 1 + n % 3))) for n in range(count)]
 
 
 def places(count: int) -> list[Location]:
-    """Spread evenly over the schemes."""
+    """Locations, distributed evenly over the schemes."""
     return [Location(f"{SCHEMES[n % len(SCHEMES)]}://host/gold/image-{n}") for n in range(count)]
 
 
@@ -104,7 +104,7 @@ def by_urlparsed_loop(handlers: Sequence[Carrier], locations: Sequence[Location]
 
 
 def medians(variants: dict[_Key, Callable[[], None]], rounds: int) -> dict[_Key, float]:
-    """Microseconds a call of each variant; in every round each has its turn."""
+    """The median microseconds of one call of each variant. Each round runs all variants."""
     calls = {name: _calls_in_a_round(variant) for name, variant in variants.items()}
     samples: dict[_Key, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
@@ -147,9 +147,9 @@ def comparison(handler_count: int, location_count: int, rounds: int) -> list[Fig
 
 
 def scaling(handler_count: int, location_count: int, rounds: int) -> list[Figure]:
-    """Twice the handlers, twice the locations, twice both; with a single pair always, so that H + L is what is left.
+    """Measures twice the handlers, twice the locations, and twice both, always with a single matching pair.
 
-    `ratio` compares with the first row of the same variant.
+    So the time depends on H + L only. `ratio` compares with the first row of the same variant.
     """
     variants: dict[tuple[str, int, int], Callable[[], None]] = {}
     for h, n in [(1, 1), (2, 1), (1, 2), (2, 2)]:
@@ -180,15 +180,15 @@ def table(title: str, figures: Sequence[Figure]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What matching costs, per request.")
-    parser.add_argument("--rounds", type=int, default=15, help="how many rounds the medians are of (default 15)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser = argparse.ArgumentParser(description="Measures the time of matching for each request.")
+    parser.add_argument("--rounds", type=int, default=15, metavar="N", help="rounds for the medians (default 15)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as JSON")
     options = parser.parse_args()
 
     compared = [figure for count in (100, 1_000) for figure in comparison(20, count, options.rounds)]
     scaled = scaling(20, 1_000, options.rounds)
-    print(table("Medians; `ratio` is to LocationMatcher.pairs.", compared), end="\n\n")
-    print(table("Scaling, with a single pair; `ratio` is to the variant's first row.", scaled))
+    print(table("Medians; `ratio` compares with LocationMatcher.pairs.", compared), end="\n\n")
+    print(table("Scaling, with a single pair; `ratio` compares with the variant's first row.", scaled))
     if options.json:
         figures = {"compared": [asdict(each) for each in compared], "scaled": [asdict(each) for each in scaled]}
         about = {"python": platform.python_version(), "machine": platform.platform(), "rounds": options.rounds}

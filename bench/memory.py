@@ -1,10 +1,10 @@
-"""What memory a program has that embeds lading, after many fetches, beside one that has made a single one.
+"""Measures the memory of a program that embeds lading, after many fetches and after one fetch.
 
     python bench/memory.py [--fetches N] [--json FILE]
 
-Each program is a process of its own. It fetches a verified image of 4 MiB as a stream, removes it, and so on, by one
-thread or by eight. After each tenth of the fetches it says what it has resident (VmRSS of proc(5), MiB). What is told
-is the first, the last and the most of these: a program that runs for months must not grow.
+Each program is a separate process. It fetches a verified image of 4 MiB as a stream and removes it, many times, in one
+thread or in eight. After each tenth of the fetches it prints its resident memory (VmRSS of proc(5), MiB). The output is
+the first, the last and the largest of these figures: the memory of a program that runs for months must not grow.
 """
 
 import argparse
@@ -31,13 +31,13 @@ SIZE: Final = 4 << 20
 
 
 def resident() -> int:
-    """MiB that this process has in memory."""
+    """The resident memory of this process, in MiB."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmRSS"))
 
 
 def program(folder: Path, fetches: int, threads: int) -> None:
-    """Fetches and removes so many times, and prints what it has in memory after each tenth."""
+    """Fetches and removes the image that many times, and prints the resident memory after each tenth."""
     source = folder / "source"
     data = os.urandom(SIZE)
     source.write_bytes(data)
@@ -56,7 +56,7 @@ def program(folder: Path, fetches: int, threads: int) -> None:
             print(resident(), flush=True)
 
 
-def measured(fetches: int, threads: int) -> list[int]:
+def measure(fetches: int, threads: int) -> list[int]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--program", folder, "--fetches", str(fetches), "--threads", str(threads)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -65,20 +65,20 @@ def measured(fetches: int, threads: int) -> list[int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fetches", type=int, default=2000)
+    parser.add_argument("--fetches", type=int, default=2000, metavar="N", help="number of fetches (default 2000)")
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--program", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as JSON")
     arguments = parser.parse_args()
     if arguments.program is not None:
         program(arguments.program, arguments.fetches, arguments.threads)
         return
     figures = {}
     for fetches, threads in ((1, 1), (arguments.fetches, 1), (arguments.fetches, 8)):
-        found = measured(fetches, threads)
-        figures[f"{fetches} fetches, {threads} threads"] = found
+        memory = measure(fetches, threads)
+        figures[f"{fetches} fetches, {threads} threads"] = memory
         print(
-            f"{fetches:>6} fetches, {threads} at a time: {found[0]} MiB, {found[-1]} at the end, at most {max(found)}"
+            f"{fetches:>6} fetches, {threads} threads: {memory[0]} MiB, {memory[-1]} at the end, at most {max(memory)}"
         )
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(figures, indent=2))

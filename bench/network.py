@@ -1,11 +1,13 @@
-"""`lading fetch` over the network, verified, beside what people use today, as whole processes in one run.
+"""Compares verified `lading fetch` over the network with other tools, as whole processes in one run.
 
-A random image of 1 GiB from a Glance and an nginx of its own on loopback, started as the integration tests start them,
-to memory and to disk; each way in turn, several rounds, medians. Then what memory it takes, and what becomes of zeros.
-A peer that isn't there is left out, and its row says so; for those in Python: `--peers` names a virtual environment
-with python-openstackclient and pooch. aria2 and curl are the machine's.
+The image has 1 GiB of random bytes. It comes from a Glance and an nginx on loopback, which are started as in the
+integration tests, and goes to memory and to disk. All ways run in turns for several rounds; the figures are medians.
+Then the peak memory and the handling of zeros are measured.
 
-lading flushes what it publishes, and of the peers none does: a row without a goal has `curl` and then `sync FILE`.
+A peer that is not installed is left out, and its row says so. `--peers` names a virtual environment with the peers in
+Python: python-openstackclient and pooch. aria2 and curl are those of the machine.
+
+lading flushes what it publishes, and no peer does: a row without a goal has `curl` and then `sync FILE`.
 """
 
 import argparse
@@ -30,21 +32,21 @@ from bench.common.race import (
     Disk,
     Goal,
     Run,
-    judged,
+    compare,
     machine,
     make_disk,
     medians,
     places,
     run,
     show,
-    told,
+    verdict,
 )
 from tests.integration.services.cache import cache
 from tests.integration.services.glance import Glance, glance, token
 from tests.integration.services.nginx import Nginx, nginx
 
 TOKEN: Final = token("member", "reader")
-# Given an output, the SDK writes and verifies by itself; without one, the caller writes, and nobody verifies.
+# With an output, the SDK writes and verifies itself; without one, the caller writes, and nothing is verified.
 SDK: Final = """
 import sys, openstack
 cloud = openstack.connect(cloud="bench")
@@ -80,7 +82,7 @@ MOST_BLOCKS: Final = 1.02
 
 
 class Peers(NamedTuple):
-    """Commands that may not be there."""
+    """The commands of the peers; None when a peer is not installed."""
 
     openstack: str | None
     pooch: str | None
@@ -98,7 +100,7 @@ class Peers(NamedTuple):
 
 
 class Bench:
-    """The services, the images on them, and the ways to fetch those."""
+    """The services, their images, and the ways to fetch them."""
 
     def __init__(self, folder: Path, glance: Glance, nginx: Nginx, peers: Peers) -> None:
         self.folder, self.glance, self.nginx, self.peers = folder, glance, nginx, peers
@@ -117,7 +119,7 @@ class Bench:
         cloud = {
             "auth_type": "admin_token",
             "auth": {"endpoint": glance.url, "token": TOKEN},
-            # Or else the SDK, given a token and no Keystone, takes the list of versions for the data.
+            # Without it the SDK, with a token and no Keystone, reads the list of versions instead of the data.
             "image_endpoint_override": glance.url,
         }
         # JSON is YAML.
@@ -125,7 +127,7 @@ class Bench:
         (folder / "catalog").mkdir()
 
     def serve(self, name: str, size: int, data: int) -> Disk:
-        """Make an image, and have it on nginx and in the file catalog."""
+        """Makes an image on nginx, and adds it to the file catalog."""
         disk = make_disk(self.nginx.folder / f"{name}.img", size, data)
         document = {
             "id": name, "size": size, "disk_format": "raw", "container_format": "bare", "status": "active",
@@ -135,12 +137,12 @@ class Bench:
         return disk
 
     def upload(self, disk: Disk) -> str:
-        """Have it in Glance too; its id there."""
-        made: str = self.glance.create()["id"]
+        """Uploads the image to Glance, and returns its id there."""
+        image_id: str = self.glance.create()["id"]
         headers = [f"-HX-Auth-Token: {self.glance.administrator}", "-HContent-Type: application/octet-stream"]
-        command = ["curl", "-sSf", "-T", str(disk.path), *headers, self.data_url(made)]
+        command = ["curl", "-sSf", "-T", str(disk.path), *headers, self.data_url(image_id)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return made
+        return image_id
 
     def url(self, disk: Disk) -> str:
         return self.nginx.url(disk.path.name)
@@ -149,7 +151,7 @@ class Bench:
         return f"{self.glance.url}/v2/images/{image_id}/file"
 
     def ways(self, disk: Disk, image_id: str, target: str) -> dict[str, Sequence[str]]:
-        """What brings the image to the target, other than lading; `sha512` alone brings nothing."""
+        """The peers' commands that fetch the image to the target; `sha512` only hashes it."""
         curl = ["curl", "-sSf", "-o", target]
         checksum, folder, name = f"--checksum=sha-512={disk.digest}", os.path.dirname(target), os.path.basename(target)  # noqa: PTH119, PTH120
         ways: dict[str, Sequence[str]] = {
@@ -165,7 +167,7 @@ class Bench:
                 self.peers.openstack, "--os-cloud", "bench", "image", "save", "--file", target, image_id,
             ]  # fmt: skip
         if self.peers.aria2c:
-            # Its default fills the file with zeros first.
+            # By default it first fills the file with zeros.
             options = ["-q", "-x4", "--file-allocation=none", checksum]
             ways["aria2c"] = [self.peers.aria2c, *options, "-d", folder, "-o", name, self.url(disk)]
         if self.peers.pooch:
@@ -173,7 +175,7 @@ class Bench:
         return ways
 
     def carry(self, command: Sequence[str], target: Path, size: int) -> Run:
-        """A peer's turn."""
+        """Runs a peer."""
         os.sync()
         done = run(command, self.environment)
         if target.exists():
@@ -181,9 +183,9 @@ class Bench:
         return done
 
     def fetch(self, image_id: str, catalog: Mapping[str, str], target: Path, size: int) -> tuple[Run, int]:
-        """lading's turn, and the bytes that the target takes."""
+        """Runs lading. Returns also the bytes that the target occupies on the disk."""
         os.sync()
-        # Each with a database of its own, which has to be made: as on a new host.
+        # Each run makes a database of its own, as on a new host.
         with tempfile.TemporaryDirectory(dir=self.folder) as data:
             variables = {**self.environment, **catalog, "XDG_DATA_HOME": data}
             done = run([sys.executable, "-m", "lading", "fetch", image_id, str(target)], variables)
@@ -197,7 +199,7 @@ class Bench:
         target.unlink()
 
     def race(self, disk: Disk, small: Disk, target: Path, rounds: int) -> dict[str, list[Run]]:
-        """All ways in turn, several times."""
+        """Runs all ways in turns, for several rounds."""
         image_id, small_id = self.upload(disk), self.upload(small)
         ways = self.ways(disk, image_id, str(target))
         runs: dict[str, list[Run]] = {}
@@ -224,12 +226,12 @@ def bench(peers: Peers) -> Iterator[Bench]:
 
 
 def memory(runs: Mapping[str, Sequence[Run]]) -> dict[str, float]:
-    """The most that lading took for each image, in MiB."""
+    """The peak memory of lading for each image, in MiB."""
     return {way: max(each.peak for each in done) / MEBIBYTE for way, done in runs.items() if way.startswith("lading")}
 
 
 def measure_large(bench: Bench, target: Path) -> dict[str, float]:
-    """The memory for an image of 8 GiB, all of them zeros, in MiB."""
+    """The peak memory for an image of 8 GiB of zeros, in MiB."""
     disk = bench.serve("large", 8 * GIBIBYTE, 0)
     done, _ = bench.fetch(disk.name, bench.with_folder, target, disk.size)
     disk.path.unlink()
@@ -245,38 +247,44 @@ def measure_zeros(bench: Bench, target: Path) -> float:
 
 
 def measure(bench: Bench, disks: tuple[Disk, Disk], target: Path, options: argparse.Namespace) -> dict[str, object]:
-    """One place, printed."""
+    """Measures one place and prints the figures."""
     print(f"\n{target.parent}, 1 GiB, {options.rounds} rounds")
     runs = bench.race(*disks, target, options.rounds)
     times = medians(runs)
-    rows = judged(GOALS, times)
+    rows = compare(GOALS, times)
     show(rows)
     for way, seconds in times.items():
         print(f"  {way:<44}{seconds:>10.2f} s")
     peaks = memory(runs) | (measure_large(bench, target) if options.large else {})
     for way, peak in peaks.items():
-        print(f"  peak, {way:<38}{peak:>10.1f} MiB{told(peak <= MOST_MEMORY)}")
+        print(f"  peak, {way:<38}{peak:>10.1f} MiB{verdict(peak <= MOST_MEMORY)}")
     share = measure_zeros(bench, target)
-    print(f"  {'4 GiB, 3.5 GiB of zeros: blocks / data':<44}{share:>10.3f}{told(share <= MOST_BLOCKS)}")
+    print(f"  {'4 GiB, 3.5 GiB of zeros: blocks / data':<44}{share:>10.3f}{verdict(share <= MOST_BLOCKS)}")
     spread = {way: [each.seconds for each in done] for way, done in runs.items()}
     return {"rows": rows, "medians": times, "seconds": spread, "peaks_mebibytes": peaks, "blocks_of_data": share}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3, metavar="N")
-    parser.add_argument("--on", nargs="+", default=["shm", "disk"], choices=["shm", "disk"], help="where targets are")
-    parser.add_argument("--peers", type=Path, metavar="VENV", help="with python-openstackclient and pooch")
-    parser.add_argument("--large", action="store_true", help="also the memory for 8 GiB, which are hashed twice")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds for the medians (default 3)")
+    parser.add_argument(
+        "--on", nargs="+", default=["shm", "disk"], choices=["shm", "disk"], help="places of the targets (default: all)"
+    )
+    parser.add_argument(
+        "--peers", type=Path, metavar="VENV", help="a virtual environment with python-openstackclient and pooch"
+    )
+    parser.add_argument(
+        "--large", action="store_true", help="measure also the memory for 8 GiB, which are hashed twice"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as JSON")
     options = parser.parse_args()
     figures: dict[str, object] = {"machine": machine(), "rounds": options.rounds}
     print(", ".join(f"{name}: {value}" for name, value in machine().items()))
-    with bench(Peers.found(options.peers)) as there:
-        disk, small = there.serve("image", GIBIBYTE, GIBIBYTE), there.serve("small", 4096, 4096)
+    with bench(Peers.found(options.peers)) as ready:
+        disk, small = ready.serve("image", GIBIBYTE, GIBIBYTE), ready.serve("small", 4096, 4096)
         for place, top in places(options.on).items():
             with tempfile.TemporaryDirectory(prefix="lading-bench-", dir=top) as folder:
-                figures[place] = measure(there, (disk, small), Path(folder) / "target", options)
+                figures[place] = measure(ready, (disk, small), Path(folder) / "target", options)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 

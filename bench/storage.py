@@ -1,17 +1,18 @@
-"""`lading fetch` from Ceph and its object gateway, beside what people use today, as whole processes in one run.
+"""Compares `lading fetch` from Ceph and its object gateway with other tools, as whole processes in one run.
 
-A random image of 1 GiB in a Ceph of its own that keeps its objects in memory, started as the integration tests start
-it: exported, and fetched by S3 and by Swift, to memory and to disk. Then 10 GiB of which 512 MiB are there, beside
-512 MiB that all are; and clones. Each way in turn, several rounds, medians.
+The image has 1 GiB of random bytes. It is in a Ceph that keeps its objects in memory, and that is started as in the
+integration tests. It is exported, and fetched by S3 and by Swift, to memory and to disk. Then a sparse image of
+10 GiB with 512 MiB of data is compared with a full image of 512 MiB, and clones are measured. All ways run in turns
+for several rounds; the figures are medians.
 
-Ceph's and QEMU's tools and `aws` verify nothing, `swift` an MD5. So lading fetches twice: verified, as Glance's images
-are, and without a digest in the catalog, as Nova's snapshots are; `sha512` alone says what verifying takes at least.
-lading flushes what it publishes, and no peer does: a row without a goal has `rbd export` and then `sync FILE`.
-"Beyond start-up" is without what `lading fetch` takes for a file of one block, and for clones also without what the
-peer's Python takes.
+The tools of Ceph and QEMU and `aws` verify nothing, `swift` verifies an MD5. So lading fetches twice: verified, as with
+Glance's images, and without a digest in the catalog, as with Nova's snapshots. `sha512` alone is the least time that a
+verification takes. lading flushes what it publishes, and no peer does: a row without a goal has `rbd export` and then
+`sync FILE`. "Beyond start-up" means minus the time of `lading fetch` for a file of one block; for clones the start-up
+of the peer's Python is subtracted too.
 
-A peer that isn't there is left out, and its row says so; for those in Python: `--peers` names a virtual environment
-with awscli and python-swiftclient. The rest is the machine's.
+A peer that is not installed is left out, and its row says so. `--peers` names a virtual environment with the peers in
+Python: awscli and python-swiftclient. The others are those of the machine.
 """
 
 import argparse
@@ -35,20 +36,20 @@ from bench.common.race import (
     Disk,
     Goal,
     Run,
-    judged,
+    compare,
     machine,
     make_disk,
     medians,
     places,
     run,
     show,
-    told,
+    verdict,
 )
 from tests.integration.services.cache import Unbuildable, cache, environment
 from tests.integration.services.ceph import ceph, lacking
 from tests.integration.services.rgw import KEY, SWIFT_KEY, SWIFT_USER, Rgw, lacking_gateway, rgw
 
-# What Nova does, on one connection: the parent is opened to see whether it can be cloned.
+# As Nova does it, on one connection: the parent is opened to check that it can be cloned.
 CLONE: Final = """
 import sys, rados, rbd
 conf, parent, child = sys.argv[1:]
@@ -79,22 +80,22 @@ GOALS: Final = (
 )
 MOST_BLOCKS: Final = 1.02
 MOST_BESIDE: Final = 0.05
-"""Seconds that a clone may take longer than the bindings' own."""
+"""The most seconds that a clone may take longer than with the bindings alone."""
 MOST_CLONE: Final = 0.1
-"""Seconds, beyond start-up."""
+"""The most seconds for a clone, beyond start-up."""
 MOST_GROWTH: Final = 1.5
-"""Of a clone's time, for ten times the image."""
+"""The most growth of a clone's time for an image ten times as large."""
 CLONES: Final = 4
-"""A round: they are short, and differ much."""
+"""Clones in a round: they are short, and their times differ much."""
 
 
 class Peers(NamedTuple):
-    """Commands that may not be there."""
+    """The commands of the peers; None when a peer is not installed."""
 
     qemu: str | None
     aws: str | None
     swift: tuple[str, ...]
-    """Empty when there is none."""
+    """Empty when it is not installed."""
 
     @classmethod
     def found(cls, venv: Path | None) -> "Peers":
@@ -107,7 +108,7 @@ class Peers(NamedTuple):
 
 
 def _services_swift() -> tuple[str, ...]:
-    """The one that is installed beside the tests' services."""
+    """The swift command in the environment of the tests' services."""
     with contextlib.suppress(Unbuildable):
         return (str(environment(cache()) / "bin" / "python"), "-m", "swiftclient.shell")
     return ()
@@ -123,12 +124,12 @@ class Disks(NamedTuple):
 
 
 class Bench:
-    """The services, the images on them, and the ways to bring those here."""
+    """The services, their images, and the ways to fetch them."""
 
     def __init__(self, folder: Path, gateway: Rgw, peers: Peers, size: int) -> None:
         self.folder, self.ceph, self.gateway, self.peers = folder, gateway.ceph, gateway, peers
         self.blocks: dict[str, int] = {}
-        """Bytes that the last target of each of lading's ways took."""
+        """The bytes on the disk of the last target of each of lading's ways."""
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -169,16 +170,12 @@ hosts = ["{gateway.host}"]
     # Images
 
     def _disks(self, size: int) -> Disks:
-        """Made, and put where they are to be read from."""
-
-        def made(name: str, size: int, data: int) -> Disk:
-            return make_disk(self.folder / f"{name}.img", size, data)
-
+        """Makes the images, and uploads them."""
         disks = Disks(
-            made("image", size, size),
-            made("full", size // 2, size // 2),
-            made("thin", size * 10, size // 2),
-            made("block", 4096, 4096),
+            make_disk(self.folder / "image.img", size, size),
+            make_disk(self.folder / "full.img", size // 2, size // 2),
+            make_disk(self.folder / "thin.img", size * 10, size // 2),
+            make_disk(self.folder / "block.img", 4096, 4096),
         )
         for disk in disks:
             location = self.ceph.put(disk.path, "images", disk.name)
@@ -196,7 +193,7 @@ hosts = ["{gateway.host}"]
         return disks
 
     def _document(self, name: str, url: str, size: int, digest: str | None) -> None:
-        """An image in lading's catalog."""
+        """Adds an image to lading's catalog."""
         document = {
             "id": name, "size": size, "disk_format": "raw", "container_format": "bare",
             "status": "active", "os_hash_algo": digest and "sha512", "os_hash_value": digest,
@@ -205,7 +202,7 @@ hosts = ["{gateway.host}"]
         (self.folder / "catalog" / f"{name}.json").write_text(json.dumps(document))
 
     def _upload(self, disk: Disk) -> None:
-        """One object for S3 and Swift, which are two doors to it."""
+        """Uploads one object, which S3 and Swift both serve."""
         url = f"{self.gateway.storage_url}/images/{disk.name}"
         headers = [f"-HX-Auth-Token: {self.gateway.token()}", "-HContent-Type: application/octet-stream"]
         subprocess.run(["curl", "-sSf", "-T", str(disk.path), *headers, url], check=True, stdout=subprocess.DEVNULL)
@@ -213,7 +210,7 @@ hosts = ["{gateway.host}"]
     # Exports
 
     def race(self, target: Path, rounds: int) -> dict[str, list[Run]]:
-        """All ways to a file in turn, several times."""
+        """Runs all ways to a file in turns, for several rounds."""
         image, full, thin, block = self.disks
         lading = {
             "lading, rbd": ("image-rbd", image),
@@ -242,7 +239,7 @@ hosts = ["{gateway.host}"]
         return runs
 
     def _peers(self, target: str) -> dict[str, tuple[Sequence[str], Disk]]:
-        """What brings an image to the target, other than lading; `sha512` alone brings nothing."""
+        """The peers' commands that fetch an image to the target; `sha512` only hashes it."""
         image, _, thin, _ = self.disks
         export = ["rbd", "export", "--no-progress", f"images/{image.name}@snap", target]
         peers: dict[str, tuple[Sequence[str], Disk]] = {
@@ -265,9 +262,9 @@ hosts = ["{gateway.host}"]
         return peers
 
     def _fetch(self, name: str, target: str) -> Run:
-        """lading's turn."""
+        """Runs lading."""
         os.sync()
-        # Each with a database of its own, which has to be made: as on a new host.
+        # Each run makes a database of its own, as on a new host.
         with tempfile.TemporaryDirectory(dir=self.folder) as data:
             variables = {**self.environment, "XDG_DATA_HOME": data}
             return run([sys.executable, "-m", "lading", "fetch", name, target], variables)
@@ -280,7 +277,7 @@ hosts = ["{gateway.host}"]
     # Clones
 
     def race_clones(self, target: Path, rounds: int) -> dict[str, list[Run]]:
-        """Those of the image and of one ten times as large. The target is for what start-up takes."""
+        """Clones the image and one ten times as large. The target is for the measurement of the start-up."""
         image, _, thin, block = self.disks
         python, clone = [sys.executable, "-c"], "vms/clone"
         ways: dict[str, Sequence[str]] = {
@@ -306,17 +303,17 @@ hosts = ["{gateway.host}"]
 def bench(peers: Peers, size: int) -> Iterator[Bench]:
     with contextlib.ExitStack() as stack:
         folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lading-bench-"))) for _ in range(3)]
-        # Three images and the object, and as much again so that it is never near to full.
+        # Space for three images and the object, and as much again so that the cluster never warns of a full disk.
         cluster = stack.enter_context(ceph(folders[1] / "ceph", size=max(6 * size, 2 * GIBIBYTE)))
         yield Bench(folders[0], stack.enter_context(rgw(folders[2], cluster)), peers, size)
 
 
 def measure(bench: Bench, target: Path, rounds: int) -> dict[str, object]:
-    """One place, printed."""
+    """Measures one place and prints the figures."""
     print(f"\n{target.parent}, {shown(bench.disks.image.size)}, {rounds} rounds")
     runs = bench.race(target, rounds)
     times = medians(runs)
-    rows = judged(GOALS, times, START_UP)
+    rows = compare(GOALS, times, START_UP)
     show(rows)
     peaks = {way: max(each.peak for each in done) / MEBIBYTE for way, done in runs.items()}
     for way, seconds in times.items():
@@ -324,13 +321,13 @@ def measure(bench: Bench, target: Path, rounds: int) -> dict[str, object]:
     thin = bench.disks.thin
     shares = {way: taken / thin.data for way, taken in bench.blocks.items() if way.startswith("lading, thin")}
     for way, share in shares.items():
-        print(f"  blocks / data, {way:<29}{share:>10.3f}{told(share <= MOST_BLOCKS)}")
+        print(f"  blocks / data, {way:<29}{share:>10.3f}{verdict(share <= MOST_BLOCKS)}")
     spread = {way: [each.seconds for each in done] for way, done in runs.items()}
     return {"rows": rows, "medians": times, "seconds": spread, "peaks_mebibytes": peaks, "blocks_of_data": shares}
 
 
 def measure_clones(bench: Bench, target: Path, rounds: int) -> dict[str, object]:
-    """Clones, printed."""
+    """Measures clones and prints the figures."""
     image, thin = shown(bench.disks.image.size), shown(bench.disks.thin.size)
     print(f"\nclones of {image} and of {thin}, {rounds} rounds")
     runs = bench.race_clones(target, rounds)
@@ -339,10 +336,10 @@ def measure_clones(bench: Bench, target: Path, rounds: int) -> dict[str, object]
         print(f"  {way:<44}{seconds:>10.3f} s")
     small, large = (times[way] - times[START_UP] for way in ("lading, clone", "lading, clone, ten times as large"))
     beside, growth = small - (times["librbd"] - times["python"]), large / small
-    print(f"  {f'{image}, beyond start-up':<44}{small:>10.3f} s{told(small <= MOST_CLONE)}")
-    print(f"  {f'{thin}, beyond start-up':<44}{large:>10.3f} s{told(large <= MOST_CLONE)}")
-    print(f"  {'longer than librbd, both beyond start-up':<44}{beside:>10.3f} s{told(beside <= MOST_BESIDE)}")
-    print(f"  {f'{thin} / {image}, both beyond start-up':<44}{growth:>10.2f}{told(growth <= MOST_GROWTH)}")
+    print(f"  {f'{image}, beyond start-up':<44}{small:>10.3f} s{verdict(small <= MOST_CLONE)}")
+    print(f"  {f'{thin}, beyond start-up':<44}{large:>10.3f} s{verdict(large <= MOST_CLONE)}")
+    print(f"  {'longer than librbd, both beyond start-up':<44}{beside:>10.3f} s{verdict(beside <= MOST_BESIDE)}")
+    print(f"  {f'{thin} / {image}, both beyond start-up':<44}{growth:>10.2f}{verdict(growth <= MOST_GROWTH)}")
     figures = {"beyond_start_up": [small, large], "longer_than_librbd": beside, "growth": growth}
     return {
         **figures,
@@ -357,11 +354,17 @@ def shown(size: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3, metavar="N")
-    parser.add_argument("--on", nargs="+", default=["shm", "disk"], choices=["shm", "disk"], help="where targets are")
-    parser.add_argument("--size", type=int, default=1024, metavar="MIB", help="of the image; goals are for 1024")
-    parser.add_argument("--peers", type=Path, metavar="VENV", help="with awscli and python-swiftclient")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds for the medians (default 3)")
+    parser.add_argument(
+        "--on", nargs="+", default=["shm", "disk"], choices=["shm", "disk"], help="places of the targets (default: all)"
+    )
+    parser.add_argument(
+        "--size", type=int, default=1024, metavar="MIB", help="size of the image in MiB (default 1024, as in the goals)"
+    )
+    parser.add_argument(
+        "--peers", type=Path, metavar="VENV", help="a virtual environment with awscli and python-swiftclient"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as JSON")
     options = parser.parse_args()
     if reason := lacking() or lacking_gateway():
         print(f"not measured: {reason}")
@@ -369,12 +372,12 @@ def main() -> None:
     size = options.size * MEBIBYTE
     figures: dict[str, object] = {"machine": machine(), "rounds": options.rounds, "size": size}
     print(", ".join(f"{name}: {value}" for name, value in machine().items()))
-    with bench(Peers.found(options.peers), size) as there:
+    with bench(Peers.found(options.peers), size) as ready:
         for place, top in places(options.on).items():
             with tempfile.TemporaryDirectory(prefix="lading-bench-", dir=top) as folder:
-                figures[place] = measure(there, Path(folder) / "target", options.rounds)
+                figures[place] = measure(ready, Path(folder) / "target", options.rounds)
         with tempfile.TemporaryDirectory(prefix="lading-bench-") as folder:
-            figures["clones"] = measure_clones(there, Path(folder) / "target", options.rounds * CLONES)
+            figures["clones"] = measure_clones(ready, Path(folder) / "target", options.rounds * CLONES)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -1,1 +1,1 @@
-"""The decisions: which handler, which location, in which order, and what a refusal means. No I/O."""
+"""The decisions: which handler, which location, in which order, and the meaning of a refusal. No I/O."""

@@ -1,4 +1,4 @@
-"""What is asked of a Dispatcher, and what it gives: requests, attempts, and images that are where they were wanted."""
+"""The values of a fetch: its request, attempts, previews and result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,22 +20,22 @@ __all__ = ["Attempt", "AttemptPreview", "FetchRequest", "FetchResult"]
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """An image, and where it shall be.
+    """A request to fetch an image to a target.
 
-    `image_id` is an id, a name or an href, as far as the catalog takes them. Both are stripped. Without an image the
-    catalog is not asked; without a target nothing is looked up and nothing recorded.
+    `image_id` is an id, a name or an href, as the catalog accepts them. Both are stripped. Without an image the
+    catalog is not called; without a target nothing is looked up or recorded.
     """
 
     image_id: str | None = None
     target: str = ""
     context: Context = ANONYMOUS
     force: bool = False
-    """Whether what is at the target may be replaced."""
+    """Allows the fetch to replace what is at the target."""
     observer: Observer = field(default_factory=NullObserver, repr=False, compare=False)
     size: int | None = None
-    """Bytes that the target shall have, not fewer than the image; None: as many as the image."""
+    """Bytes of the target, at least as many as the image has; None: the image's size."""
     even_if_in_use: bool = False
-    """With `force`: whether it may be replaced although another program has it locked, as QEMU has disks."""
+    """With `force`: allows the fetch to replace what another program has locked, as QEMU locks disks."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_id", (self.image_id or "").strip() or None)
@@ -44,7 +44,7 @@ class FetchRequest:
 
 @final
 class Attempt:
-    """One handler's turn at one location. Nothing behind it has happened yet; who drives it settles it."""
+    """An attempt of one handler at one location. Nothing has been done yet; the caller settles it."""
 
     __slots__ = ("_record", "handler", "landing", "refusal", "work")
 
@@ -53,7 +53,7 @@ class Attempt:
         self.work = work
         self.landing: Landing | None = None
         self.refusal: Refusal | None = Unsettled()
-        """None once it is settled as handled."""
+        """None after a success."""
         self._record = record
 
     @property
@@ -61,14 +61,14 @@ class Attempt:
         return self.work.location
 
     @property
-    def tried(self) -> AttemptResult:
-        """What is told of it when all is over."""
+    def result(self) -> AttemptResult:
+        """The attempt as it is reported."""
         return AttemptResult(self.handler.name, self.location, self.refusal)
 
     def settle(self, outcome: Result[Landing | None, Refusal]) -> None:
-        """Say how it went. A Landing is recorded; a success without one (a removal, say) ends the search unrecorded.
+        """Sets the outcome. A Landing is recorded; a success without one, such as a removal, ends the search.
 
-        Raises StoreUnavailable when it can't be recorded; what landed is removed again.
+        Raises StoreUnavailable when the Landing cannot be recorded; what landed is removed.
         """
         match outcome:
             case Success(landing):
@@ -79,34 +79,46 @@ class Attempt:
                 self.refusal = refusal
 
     def __repr__(self) -> str:
-        return f"Attempt({self.tried})"
+        return f"Attempt({self.result})"
 
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """An image that is where it was wanted."""
+    """The result of a successful fetch."""
 
     image: Image | None
     target: str
     handler: str
     location: Location | None
+    """The location that the bytes came from."""
     landing: Landing
     attempts: tuple[AttemptResult, ...]
-    """Every attempt in order; the last one handled."""
+    """All attempts in order; the last one succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptPreview:
-    """An attempt that a fetch would make, and what it would come to."""
+    """An attempt that a fetch would make, with its expected outcome."""
 
     handler: str
     location: Location | None
     cost: Cost | None
-    """None where the handler does not tell."""
+    """None where the handler reports none."""
     outcome: Result[str, Refusal]
-    """How it would be done, or the refusal that it would end in, as far as can be seen."""
+    """The way of transfer, or the expected refusal. Without credentials."""
 
     @property
     def would(self) -> bool:
-        """Whether it would do. The first of all is the one that a fetch ends with."""
+        """True when the attempt is expected to succeed. A fetch ends with the first such attempt."""
         return isinstance(self.outcome, Success)
+
+    @property
+    def reason(self) -> str:
+        """The way of transfer, or the reason of the refusal."""
+        return self.outcome.failure().reason if isinstance(self.outcome, Failure) else self.outcome.unwrap()
+
+    @property
+    def result(self) -> AttemptResult:
+        """The expected result of the attempt."""
+        refusal = self.outcome.failure() if isinstance(self.outcome, Failure) else None
+        return AttemptResult(self.handler, self.location, refusal)

@@ -1,4 +1,4 @@
-"""What it costs to carry an image in some way, so that with no configured order the cheapest way is tried first."""
+"""The cost of a handler. Where no order is configured, the cheapest handler goes first."""
 
 import logging
 from enum import StrEnum
@@ -12,18 +12,18 @@ _log = logging.getLogger(__name__)
 
 
 class Cost(StrEnum):
-    """Classes of ways, the cheapest first."""
+    """Classes of cost, the cheapest first."""
 
     CLONE = "clone"
-    """No byte moves, whatever the image's size."""
+    """No byte moves, however large the image is."""
     LOCAL_COPY = "local copy"
-    """Bytes move within this host, or not at all where its file system can share them."""
+    """Bytes move within this host; none where the file system can share them."""
     STORAGE_NETWORK = "storage network"
-    """Bytes come from the storage that holds them, without a service in between."""
+    """Bytes come directly from the storage."""
     HTTP = "http"
     """Bytes come from a web server."""
     DOWNLOAD = "download"
-    """Bytes come through the catalog's own service, from wherever it has them."""
+    """Bytes come through the catalog's own service."""
 
 
 _CLASSES: Final = tuple(Cost)
@@ -31,26 +31,26 @@ _CLASSES: Final = tuple(Cost)
 
 @runtime_checkable
 class SupportsCost(Protocol):
-    """A handler that tells what its way costs."""
+    """A handler that reports its cost."""
 
     def cost(self, target: str) -> Cost:
-        """What bringing an image to such a target costs. Told by the target's form alone: nothing is looked up."""
+        """Returns the cost of a fetch to such a target, by the target's form alone: nothing is looked up."""
         ...
 
 
 def cost_of(handler: Handler, target: str) -> Cost | None:
-    """What the handler says; None when it doesn't, or raises instead."""
+    """The cost that the handler reports; None when it reports none, or raises."""
     if not isinstance(handler, SupportsCost):
         return None
     try:
         cost = handler.cost(target)
-    except Exception:  # noqa: BLE001 - a third party's bug must not keep the others from work
+    except Exception:  # noqa: BLE001 - a bug of one handler does not stop the others
         _log.debug("handler %s raised", handler.name, exc_info=True)
         return None
     return cost if isinstance(cost, Cost) else None
 
 
 def cheapest_first(handler: Handler, target: str) -> float:
-    """A key to sort by. Who doesn't tell comes after all others but the plain download, which always can."""
+    """A sort key. A handler without a cost comes last, but before the download."""
     cost = cost_of(handler, target)
     return _CLASSES.index(Cost.DOWNLOAD) - 0.5 if cost is None else _CLASSES.index(cost)

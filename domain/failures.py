@@ -1,8 +1,9 @@
-"""How a request ends when it doesn't succeed."""
+"""The failures of requests."""
 
 from dataclasses import dataclass
 from typing import Final
 
+from lading.domain.handler import State
 from lading.domain.refusals import Refusal, Scope, Unsupported
 from lading.ports.failures import CatalogFailure, LadingError, StoreUnavailable
 from lading.ports.journal import Verb
@@ -20,18 +21,18 @@ __all__ = [
 ]
 
 
-_MOST_TOLD: Final = 20
-"""Attempts in one message to a person, of an image that has thousands of locations."""
+_MOST_SHOWN: Final = 20
+"""Attempts in one message; an image may have thousands of locations."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """An attempt that was made, and how it ended."""
+    """The result of one attempt."""
 
     handler: str
     location: Location | None
     refusal: Refusal | None = None
-    """None when it handled."""
+    """None when the attempt succeeded."""
 
     def __str__(self) -> str:
         where = "" if self.location is None else f" {self.location}"
@@ -40,38 +41,38 @@ class AttemptResult:
 
 @dataclass(eq=False)
 class NoHandlerAvailable(LadingError):
-    """Nothing handled the request."""
+    """All attempts of a fetch were refused."""
 
     image_id: str | None
     target: str
     attempts: tuple[AttemptResult, ...]
-    """Every attempt in order, with its reason."""
+    """All attempts in order, each with its refusal."""
 
     def __str__(self) -> str:
         what = f"image {self.image_id}" if self.image_id else "a request that names no image"
         what += f" for {self.target}" if self.target else " for no target"
         if not self.attempts:
             return f"no handler took {what}: none takes any of its locations, none goes without"
-        # That one who goes without a location has no use for each of them is no news.
-        independent = {tried.handler for tried in self.attempts if tried.location is None}
-        telling = [
-            tried
-            for tried in self.attempts
-            if tried.location is None or tried.handler not in independent or not isinstance(tried.refusal, Unsupported)
+        # A location-independent handler refuses each location; only its refusal without one is of interest.
+        independent = {each.handler for each in self.attempts if each.location is None}
+        shown = [
+            each
+            for each in self.attempts
+            if each.location is None or each.handler not in independent or not isinstance(each.refusal, Unsupported)
         ]
-        more = f"; and {len(telling) - _MOST_TOLD} more" if len(telling) > _MOST_TOLD else ""
-        return f"no handler took {what}: {'; '.join(map(str, telling[:_MOST_TOLD]))}{more}"
+        more = f"; and {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
+        return f"no handler took {what}: {'; '.join(map(str, shown[:_MOST_SHOWN]))}{more}"
 
     @property
     def decisive(self) -> Refusal | None:
-        """The refusal that ruled out everything else, if one did."""
+        """The refusal that stopped the request, if one did."""
         last = self.attempts[-1].refusal if self.attempts else None
         return last if last is not None and last.scope is Scope.REQUEST else None
 
 
 @dataclass(eq=False)
 class NotAssociated(LadingError):
-    """Nothing is recorded for the target."""
+    """The target has no association."""
 
     target: str
 
@@ -81,11 +82,12 @@ class NotAssociated(LadingError):
 
 @dataclass(eq=False)
 class HandlerNotLoaded(LadingError):
-    """The handler that the target is associated with isn't among those loaded."""
+    """The associated handler is not loaded."""
 
     target: str
     handler: str
     loaded: tuple[str, ...]
+    """The names of the loaded handlers."""
 
     def __str__(self) -> str:
         return (
@@ -96,11 +98,13 @@ class HandlerNotLoaded(LadingError):
 
 @dataclass(eq=False)
 class HandlerRefused(LadingError):
-    """The associated handler would not remove or move the target."""
+    """The associated handler refused to remove, move or verify the target."""
 
     target: str
     handler: str
     refusal: Refusal
+    state: State | None = None
+    """CHANGED or MISSING where a verification found that; else None."""
 
     def __str__(self) -> str:
         return f"{self.target}: {self.handler}: {self.refusal.reason}"
@@ -108,13 +112,13 @@ class HandlerRefused(LadingError):
 
 @dataclass(eq=False)
 class TargetUnresolved(LadingError):
-    """An interrupted operation on the target can't be resolved, or not now: nothing new begins before it is."""
+    """An interrupted operation on the target cannot be resolved now. Nothing new begins on the target."""
 
     target: str
-    """That of the interrupted operation."""
+    """The target of the interrupted operation."""
     verb: Verb
     destination: str | None
-    """Where a move was to end."""
+    """The destination of an interrupted move."""
     reason: str
 
     def __str__(self) -> str:
@@ -123,6 +127,6 @@ class TargetUnresolved(LadingError):
 
 
 FetchFailure = NoHandlerAvailable | TargetUnresolved | CatalogFailure | StoreUnavailable
-"""How a fetch fails."""
+"""The failures of a fetch."""
 TargetFailure = NotAssociated | HandlerNotLoaded | HandlerRefused | TargetUnresolved | StoreUnavailable
-"""How a remove or a move fails."""
+"""The failures of operations on a recorded target: remove, move, verify, forget, report."""

@@ -1,4 +1,4 @@
-"""The Handler strategy: one way of carrying images, and the words in which it is spoken to."""
+"""The Handler strategy: one way of transferring images, and the values of its interface."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One thing for a handler to do, with all that it may need. Handlers keep nothing of it."""
+    """The work of one call of a handler, with all that the handler may need."""
 
     target: str
     """Stripped. Empty when the request names none."""
@@ -42,21 +42,21 @@ class Work:
     """None for a location-independent attempt."""
     context: Context = ANONYMOUS
     association: Association | None = None
-    """What is recorded for the target."""
+    """The target's association."""
     force: bool = False
-    """Whether something at the target may be replaced."""
+    """Allows the handler to replace what is at the target."""
     observer: Observer = field(default_factory=NullObserver, repr=False, compare=False)
     intent: Intent | None = None
-    """What the journal has of this, with the notes of an earlier one that was cut off; None when it has nothing."""
+    """The operation's intent in the journal, with the notes of an interrupted one; None without a journal."""
     size: int | None = None
-    """Bytes that the target shall have in the end, of a handler that `SupportsResize`; None: as many as the image."""
+    """Bytes of the target, for handlers that support resizing; None: the image's size."""
     even_if_in_use: bool = False
-    """Whether what is at the target may be taken away although another program has it locked, as QEMU has disks."""
+    """Allows the handler to remove or replace what another program has locked, as QEMU locks disks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """How an image landed, as far as its handler can tell. `Landing()` says that it did, and no more."""
+    """The result of a transfer, as far as the handler knows it. `Landing()` says only that it succeeded."""
 
     method: str | None = None
     """`reflink`, `copy`, `download`, …"""
@@ -65,27 +65,27 @@ class Landing:
     digest: Digest | None = None
     """Of the bytes at the target."""
     verified: bool = False
-    """Whether the digest was compared with the catalog's, and agreed."""
+    """True when the digest is the catalog's, compared after the transfer."""
     fingerprint: Fingerprint | None = None
-    """Of the target, when it is a file on this host."""
+    """The target's fingerprint, when it is a file of this host."""
     identity: str | None = None
-    """What the handler knows the target by, when it is no file: a volume's or a clone's id."""
+    """The handler's id of a target that is not a file: a volume's or a clone's id."""
     present: bool = False
-    """Whether the very image was there already, so that nothing was moved and what is recorded stays."""
+    """True when the image was at the target already: nothing was moved, and the record stays."""
     inspected_by: str | None = None
-    """What found its format safe, with its version; None when nothing looked."""
+    """The inspector that found the format safe, with its version; None when the format was not inspected."""
     resumed: int = 0
-    """Bytes that were there from a fetch that was cut off, and were not brought again."""
+    """Bytes of an interrupted fetch that were resumed, and not read again."""
     copied_from: str | None = None
-    """The target of this host that the bytes were copied from, where nothing was read from the attempt's location."""
+    """The target of this host that the bytes were copied from, when nothing was read from the location."""
     folder: Folder | None = None
-    """The folder that the target is in, when it is a file on this host."""
+    """The folder of the target, when it is a file of this host."""
     location: Location | None = None
-    """The location that most bytes came from, where a mirror stood in for the attempt's."""
+    """The location that most bytes came from, when that is a mirror of the attempt's location."""
 
     @classmethod
     def already(cls, association: Association) -> Self:
-        """That what is recorded is there already."""
+        """The result of a fetch that found the recorded image at the target."""
         return cls(
             association.method,
             association.size,
@@ -100,7 +100,7 @@ class Landing:
         )
 
     def recorded_in(self, association: Association) -> Association:
-        """The association, with what is known of the landing."""
+        """The association with the result of the transfer."""
         return replace(
             association,
             location=self.location.redacted() if self.location else association.location,
@@ -111,7 +111,7 @@ class Landing:
             fingerprint=self.fingerprint,
             identity=self.identity,
             inspected_by=self.inspected_by,
-            # Reading it again, to verify it, does not change where it came from.
+            # A verification reads the target again, and does not change its origin.
             copied_from=self.copied_from or association.copied_from,
             folder=self.folder,
         )
@@ -119,125 +119,129 @@ class Landing:
 
 @dataclass(frozen=True, slots=True)
 class PartialData:
-    """What is left of a fetch that was cut off, and that it can go on from."""
+    """The partial data of an interrupted fetch, which can be resumed."""
 
     size: int = 0
     """Bytes; 0 when nothing is left."""
 
 
 class Handler(Protocol):
-    """One way of carrying images.
+    """One way of transferring images.
 
-    An instance serves all threads and keeps no state of a request. Its answers are values: it raises only for bugs.
+    An instance serves all threads and keeps no state of a request. Its answers are Results: it raises only for bugs.
     """
 
     @property
     def name(self) -> str:
-        """What associations and settings call it; unique within a Dispatcher."""
+        """The name in associations and settings; unique within a Dispatcher."""
         ...
 
     @property
     def schemes(self) -> frozenset[str] | None:
-        """The URL schemes it takes. Empty: location-independent, takes any and none. None: takes nothing."""
+        """The URL schemes that it takes. Empty: location-independent, takes any and none. None: takes nothing."""
         ...
 
     @property
     def is_local(self) -> bool:
-        """Whether all that it fetches is a file on this host."""
+        """True when all its targets are files of this host."""
         ...
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
-        """Bring `work.image` from `work.location` to `work.target`: whole, or not at all.
+        """Transfers `work.image` from `work.location` to `work.target`: completely, or not at all.
 
-        After a refusal nothing is left behind. What is already at the target stays, unless `work.force`.
+        A refusal leaves nothing behind. What is at the target stays, unless `work.force` is set.
         """
         ...
 
     def remove(self, work: Work) -> Result[None, Refusal]:
-        """Remove what it fetched to `work.target`. That nothing is there any more is a success."""
+        """Removes what it fetched to `work.target`. It is a success when nothing is there any more."""
         ...
 
     def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
-        """Move what it fetched from `work.target` to `destination`, where nothing may be: wholly, or not at all."""
+        """Moves what it fetched from `work.target` to `destination`, which must be free: completely, or not at all."""
         ...
 
 
 @runtime_checkable
 class SupportsPrepare(Protocol):
-    """A handler with something to re-establish after a restart: a mapped device, a mount."""
+    """A handler that re-establishes something after a restart of the host: an attached volume, a mount."""
 
     def prepare(self, associations: Iterable[Association]) -> None:
-        """Called once after loading, with its own associations; what it raises is a warning."""
+        """Re-establishes what a restart lost, for the handler's own associations.
+
+        The Dispatcher calls it once, before its first fetch, removal, move, verification or recovery. An exception is a
+        warning.
+        """
         ...
 
 
 @runtime_checkable
 class SupportsPreview(Protocol):
-    """A handler that can tell beforehand whether an attempt would do."""
+    """A handler that can preview an attempt."""
 
     def preview(self, work: Work) -> Result[str, Refusal]:
-        """How it would do it, or the refusal that `fetch` would end in, as far as can be seen. Changes nothing."""
+        """Returns the way of transfer, or the refusal of `fetch`, as far as it can be known. Changes nothing."""
         ...
 
 
 @runtime_checkable
 class SupportsRecovery(Protocol):
-    """A handler that can find out how far something came that was cut off.
+    """A handler that can recover interrupted operations.
 
-    One that can't is asked to remove what it may have fetched, or to move again.
+    Other handlers are called to remove what an interrupted fetch may have left, or to move again.
     """
 
     def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
-        """What became of `work.intent`, a fetch or a move, of which nobody heard the end.
+        """Reports how far the interrupted operation got: finished, or partial data that can be resumed.
 
-        The Landing when it had come to its end, whole. Else nothing of it is left behind, but what a fetch can go on
-        from, which stays if `keep`. `PartialData()` at once where the intent has no notes. Nothing is touched that is
-        not proven to be what the notes tell of; a refusal where that cannot be told now, as on a disk that is not
-        mounted.
+        `work.intent` is a fetch or a move. A finished one is a Landing. Of an unfinished one everything is removed,
+        except partial data that a fetch can resume: that stays with `keep`. Without notes the answer is `PartialData()`
+        at once. Only what the notes prove to be the operation's is touched. A refusal means that this cannot be known
+        now, for instance because a disk is not mounted.
         """
         ...
 
 
 @runtime_checkable
 class SupportsVerification(Protocol):
-    """A handler that can tell whether what it fetched is still that."""
+    """A handler that can verify its targets."""
 
     def verify(self, work: Work) -> Result[Landing, Refusal]:
-        """Read all that is at `work.target` and compare it with `work.association`: how it is now, or what changed."""
+        """Reads all that is at `work.target` and compares it with `work.association`. A change is Mismatched."""
         ...
 
 
 @runtime_checkable
 class SupportsResize(Protocol):
-    """A handler that can make a target larger than its image. Others are not asked where a size is wished for."""
+    """A handler that can make a target larger than its image. Only such handlers get requests with a size."""
 
     resizes: bool
 
 
 class State(StrEnum):
-    """Whether a target still is what was put there."""
+    """The state of a target."""
 
     INTACT = "intact"
     CHANGED = "changed"
     MISSING = "missing"
     DETACHED = "detached"
-    """It is, but this host isn't connected to it any more."""
+    """Intact, but not connected to this host any more."""
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a target is now, as far as can be told without reading it."""
+    """The state of a target, as far as it can be known without reading its data."""
 
     state: State
     details: Mapping[str, str] = field(default_factory=dict)
-    """What else there is to know, in words, by name: `device`, `parent`, …"""
+    """Further facts for messages, by name: `device`, `parent`, …"""
 
 
 @runtime_checkable
 class SupportsReport(Protocol):
-    """A handler that can tell how a target is that is no file on this host."""
+    """A handler that can report the state of its targets."""
 
     def report(self, work: Work) -> Result[Report, Refusal]:
-        """How what it fetched to `work.target` is now; changes nothing. A refusal when it can't find out."""
+        """Reports the state of what it fetched to `work.target`. Changes nothing. A refusal when it is unknown."""
         ...

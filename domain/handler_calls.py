@@ -1,4 +1,4 @@
-"""Asking a handler: whatever it does, what comes of it is a Result that means something."""
+"""Calls of handlers and catalogs. Whatever they do, the outcome is a valid Result."""
 
 import logging
 from collections.abc import Callable
@@ -15,37 +15,42 @@ from lading.ports.redaction import redacted
 __all__ = ["call_catalog", "call_handler", "exception_reason", "precheck", "preview_attempt", "value_or_raise"]
 
 _log = logging.getLogger(__name__)
-_Done = TypeVar("_Done")
+_Value = TypeVar("_Value")
 
 
 def call_handler(
-    handler: Handler,
+    name: str,
     work: Work,
-    given: type[_Done] | tuple[type[_Done], ...],
-    verb: Callable[..., Result[_Done, Refusal]],
+    expected: type[_Value] | tuple[type[_Value], ...],
+    verb: Callable[..., Result[_Value, Refusal]],
     *arguments: object,
-) -> Result[_Done, Refusal]:
-    """A handler's answer; a fault where it raises, or answers what it must not: bugs of one mustn't stop the others."""
+    **options: object,
+) -> Result[_Value, Refusal]:
+    """Calls a handler. Credentials in a refusal's reason are masked.
+
+    `name` is the handler's, for the log. A handler that raises, or answers neither a value of the `expected` types nor
+    a refusal, has Faulted: a bug of one handler does not stop the others.
+    """
     try:
-        answer = verb(*arguments)
+        answer = verb(*arguments, **options)
     except Exception as error:  # noqa: BLE001 - see above
-        _log.debug("%s: handler %s raised", work.target or "no target", handler.name, exc_info=True)
+        _log.debug("%s: handler %s raised", work.target or "no target", name, exc_info=True)
         return Failure(Faulted(exception_reason(error)))
     match answer:
-        case Success(value) if isinstance(value, given):
+        case Success(value) if isinstance(value, expected):
             return answer
         case Failure(refusal) if isinstance(refusal, Refusal):
             return Failure(replace(refusal, reason=redacted(str(refusal.reason))))
-    # Of what type only: what it is may hold anything, credentials too.
+    # Only the type is named: the value may contain credentials.
     inner = answer._inner_value if isinstance(answer, Result) else answer  # noqa: SLF001 - returns has no other way
-    names = " or ".join(each.__name__ for each in (given if isinstance(given, tuple) else (given,)))
+    names = " or ".join(each.__name__ for each in (expected if isinstance(expected, tuple) else (expected,)))
     return Failure(Faulted(f"answered a {type(inner).__name__}, which is no {names} and no refusal"))
 
 
 def call_catalog(
-    verb: Callable[..., Result[_Done, CatalogFailure]], *arguments: object
-) -> Result[_Done, CatalogFailure]:
-    """A catalog's answer; a failure where it raises: a bug of a third party's, or a failure raised, not returned."""
+    verb: Callable[..., Result[_Value, CatalogFailure]], *arguments: object
+) -> Result[_Value, CatalogFailure]:
+    """Calls a catalog. A failure that it raises is returned; any other exception is CatalogUnavailable."""
     try:
         return verb(*arguments)
     except Exception as error:  # noqa: BLE001 - see above
@@ -56,9 +61,9 @@ def call_catalog(
 
 
 def exception_reason(error: BaseException) -> str:
-    """The reason that an exception of somebody else's code gives: a LadingError's words, else only its type.
+    """The reason of an exception of third-party code: the message of a LadingError, else only the type.
 
-    Such an exception may repeat anything that its code knows, in any form: a password, a token, a whole request.
+    Any other message may contain a password, a token or a whole request.
 
     >>> exception_reason(KeyError("s3cret"))
     'raised KeyError; the debug log has more'
@@ -66,31 +71,31 @@ def exception_reason(error: BaseException) -> str:
     if isinstance(error, LadingError):
         try:
             return redacted(str(error))
-        except Exception:  # noqa: BLE001 - an exception that can't be shown
-            _log.debug("an exception can't be shown", exc_info=True)
+        except Exception:  # noqa: BLE001 - its __str__ is third-party code too
+            _log.debug("an exception has no message", exc_info=True)
     return f"raised {type(error).__name__}; the debug log has more"
 
 
 def precheck(handler: Handler, work: Work) -> Refusal | None:
-    """Why a handler need not even be asked to fetch; None when it may be."""
+    """The refusal of an attempt that no handler needs to be called for; None: call the handler."""
     if work.location is not None and work.location.is_redacted:
-        return Unavailable("its credentials are not recorded, and the catalog has it no longer")
+        return Unavailable("its credentials are not recorded, and the catalog no longer has this location")
     if work.size is not None and not isinstance(handler, SupportsResize):
         return Unsupported("this handler gives a target no other size than its image's")
     return None
 
 
 def preview_attempt(handler: Handler, work: Work) -> Result[str, Refusal]:
-    """How the handler would fetch, or the refusal that it would end in, as far as it can tell beforehand."""
-    if (why_not := precheck(handler, work)) is not None:
-        return Failure(why_not)
+    """Previews an attempt: the way of transfer, or the refusal of `fetch`. Credentials are masked in both."""
+    if (refusal := precheck(handler, work)) is not None:
+        return Failure(refusal)
     if not isinstance(handler, SupportsPreview):
-        return Success("would be tried; this handler can't tell beforehand")
-    return call_handler(handler, work, str, handler.preview, work)
+        return Success("would be tried; this handler has no preview")
+    return call_handler(handler.name, work, str, handler.preview, work).map(redacted)
 
 
-def value_or_raise(outcome: Result[_Done, LadingError]) -> _Done:
-    """For generators, whose callers see failures as exceptions."""
+def value_or_raise(outcome: Result[_Value, LadingError]) -> _Value:
+    """Returns the value of a success. Raises the failure."""
     match outcome:
         case Failure(failure):
             raise failure

@@ -1,4 +1,4 @@
-"""Which handlers take which locations, in which order."""
+"""Matches handlers with locations, in order."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
@@ -12,22 +12,22 @@ __all__ = ["LocationMatcher", "matching"]
 class LocationMatcher:
     """Pairs handlers, in configured order or the cheapest first, with the locations they take, in the catalog's order.
 
-    A location is matched by its scheme. The locations are sorted by scheme once, so that pairing H handlers with L
-    locations costs O(H + L + pairs), where comparing each with each costs O(H × L).
+    A location is matched by its scheme. Locations are grouped by scheme once, so that pairing H handlers with L
+    locations costs O(H + L + pairs) instead of O(H × L).
     """
 
     def __init__(self, handlers: Iterable[Handler], *, by_cost: bool = False) -> None:
-        """`by_cost`: for each target the cheapest handler first; those that cost the same keep their order."""
-        # Schemes are read once: the order of a dispatch is fixed when its parts are put together.
+        """`by_cost`: the cheapest handler for each target goes first; handlers of equal cost keep their order."""
+        # Schemes are read once: the order of a dispatch is fixed at construction.
         self._handlers = tuple((handler, _lowered(handler.schemes)) for handler in handlers)
         self._by_cost = by_cost
 
     def independent(self, target: str = "") -> tuple[Handler, ...]:
-        """The handlers that need no location, in order."""
+        """The location-independent handlers, in order."""
         return tuple(handler for handler, schemes in self._in_order(target) if schemes is not None and not schemes)
 
     def pairs(self, locations: Sequence[Location], target: str = "") -> Iterator[tuple[Handler, Location]]:
-        """Every handler with every location that it takes, lazily."""
+        """Yields each handler with each location that it takes, lazily."""
         by_scheme = _by_scheme(locations)
         for handler, schemes in self._in_order(target):
             for location in _taken(locations, by_scheme, schemes):
@@ -40,7 +40,7 @@ class LocationMatcher:
 
 
 def matching(locations: Sequence[Location], schemes: Collection[str] | None) -> list[Location]:
-    """The locations that a handler of these schemes takes: all when there are none, none when `schemes` is None.
+    """The locations that a handler with these schemes takes: all when there are no schemes, none for None.
 
     >>> matching([Location("RBD://fsid/pool/image/snap"), Location("http://host/image")], {"rbd"})
     [Location('RBD://fsid/pool/image/snap')]
@@ -54,7 +54,7 @@ _ByScheme = dict[str, list[int]]
 def _lowered(schemes: Collection[str] | None) -> frozenset[str] | None:
     if schemes is None:
         return None
-    # The original API's handlers write ("rbd") for ("rbd",): one scheme, not its letters.
+    # Handlers of the original API write ("rbd") for ("rbd",): one scheme, not three letters.
     return frozenset({schemes.lower()} if isinstance(schemes, str) else (scheme.lower() for scheme in schemes))
 
 
@@ -71,6 +71,6 @@ def _taken(locations: Sequence[Location], by_scheme: _ByScheme, schemes: frozens
     if not schemes:
         return locations
     found = [by_scheme[scheme] for scheme in schemes & by_scheme.keys()]
-    # Several schemes: back into the catalog's order.
+    # Of several schemes, the locations go back into the catalog's order.
     positions = found[0] if len(found) == 1 else sorted(position for each in found for position in each)
     return (locations[position] for position in positions)

@@ -1,4 +1,4 @@
-"""Why a handler did not do it: one closed union, each member with the scope of its refusal."""
+"""The refusals of handlers: one closed union; each member has a scope."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,19 +20,19 @@ __all__ = [
 
 
 class Scope(StrEnum):
-    """What else a refusal rules out."""
+    """The attempts that a refusal rules out."""
 
     LOCATION = "location"
-    """This attempt alone: the next location is tried."""
+    """This attempt only: the next location is tried."""
     HANDLER = "handler"
-    """The rest of this handler's attempts too."""
+    """All further attempts of this handler."""
     REQUEST = "request"
-    """Everything: no other handler could do better."""
+    """All further attempts: no other handler can succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """The handler can't carry from such a location, or to such a target."""
+    """The handler does not support such a location, or such a target."""
 
     reason: str
     scope: ClassVar[Scope] = Scope.LOCATION
@@ -40,17 +40,17 @@ class Unsupported:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """The location can't be read, or not now, or not from here."""
+    """The location cannot be read, or not now, or not from here."""
 
     reason: str
     kept: int = 0
-    """Bytes that had come and are kept, so that the next fetch to that target can go on from there."""
+    """Bytes of partial data that are kept, and that the next fetch to the target can resume."""
     scope: ClassVar[Scope] = Scope.LOCATION
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatched:
-    """What lies there isn't what the catalog promises: another size, digest or format, or something unsafe to open."""
+    """The bytes are not what the catalog describes: another size, digest or format; or the format is unsafe."""
 
     reason: str
     scope: ClassVar[Scope] = Scope.LOCATION
@@ -58,7 +58,7 @@ class Mismatched:
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """Whoever drove the attempt did not say how it went."""
+    """The attempt was not settled."""
 
     reason: str = "not settled"
     scope: ClassVar[Scope] = Scope.LOCATION
@@ -66,7 +66,7 @@ class Unsettled:
 
 @dataclass(frozen=True, slots=True)
 class Unconfigured:
-    """The handler lacks something that only an operator can give it: a setting, a package, a permission."""
+    """The handler lacks something that an operator must provide: a setting, a package, a permission."""
 
     reason: str
     scope: ClassVar[Scope] = Scope.HANDLER
@@ -74,7 +74,7 @@ class Unconfigured:
 
 @dataclass(frozen=True, slots=True)
 class Faulted:
-    """The handler raised instead of answering: a bug of its own."""
+    """The handler raised an exception or returned an invalid answer: a bug."""
 
     reason: str
     scope: ClassVar[Scope] = Scope.HANDLER
@@ -82,7 +82,7 @@ class Faulted:
 
 @dataclass(frozen=True, slots=True)
 class TargetOccupied:
-    """Something is at the target that must not be overwritten."""
+    """Something at the target must not be overwritten."""
 
     reason: str
     scope: ClassVar[Scope] = Scope.REQUEST
@@ -90,7 +90,7 @@ class TargetOccupied:
 
 @dataclass(frozen=True, slots=True)
 class TargetFailed:
-    """The target can't be written: its disk is full or failing, its folder missing or closed."""
+    """The target cannot be written: its disk is full or failing, its folder is missing or not writable."""
 
     reason: str
     scope: ClassVar[Scope] = Scope.REQUEST
@@ -98,7 +98,7 @@ class TargetFailed:
 
 @dataclass(frozen=True, slots=True)
 class TargetInUse:
-    """Another program uses what is at the target, so that it must not be taken away."""
+    """Another program uses what is at the target: it must not be removed or replaced."""
 
     reason: str
     scope: ClassVar[Scope] = Scope.REQUEST

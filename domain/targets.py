@@ -1,211 +1,231 @@
-"""What is done to targets that are recorded: each by the handler that put it there."""
+"""Operations on recorded targets, each by the associated handler: remove, move, verify, report, forget."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.failures import HandlerNotLoaded, HandlerRefused, NotAssociated, TargetFailure
-from lading.domain.handler import Handler, Landing, SupportsRecovery, SupportsVerification, Work
-from lading.domain.handler_calls import call_handler, value_or_raise
-from lading.domain.recovery import Ledger, Recovery, moved, unresolved
-from lading.domain.refusals import Refusal, Unavailable, Unsupported
+from lading.domain.failures import HandlerNotLoaded, HandlerRefused, NotAssociated
+from lading.domain.handler import (
+    Handler,
+    Landing,
+    Report,
+    State,
+    SupportsRecovery,
+    SupportsReport,
+    SupportsVerification,
+    Work,
+)
+from lading.domain.handler_calls import call_handler
+from lading.domain.ledger import Ledger
+from lading.domain.recovery import Recovery, moved, require_resolved
+from lading.domain.refusals import Mismatched, Refusal, Unavailable, Unsupported
 from lading.ports.association import Association
 from lading.ports.context import Context
 from lading.ports.failures import StoreUnavailable
 from lading.ports.journal import Intent, Verb
+from lading.ports.redaction import redacted_values
 
 __all__ = ["Forgotten", "Targets"]
 
 _log = logging.getLogger(__name__)
-_Done = TypeVar("_Done")
-
-
-class _Held(NamedTuple):
-    """A target that is recorded, and what is needed to do something about it."""
-
-    handler: Handler
-    work: Work
-    association: Association
+_Value = TypeVar("_Value")
 
 
 class Forgotten(NamedTuple):
-    """What lading knew of a target, and does not know any more. What is at the target stays."""
+    """The records of a target that were removed. What is at the target stays."""
 
     association: Association | None
     intents: tuple[Intent, ...]
-    """The interrupted operations that began or ended there."""
+    """The interrupted operations from or to the target."""
+
+
+class _Recorded(NamedTuple):
+    """A recorded target: its association, its handler, and the work to do."""
+
+    association: Association
+    handler: Handler
+    work: Work
 
 
 class Targets:
-    """Removes, moves and verifies what is recorded."""
+    """Removes, moves, verifies, reports and forgets recorded targets. Raises the members of TargetFailure."""
 
-    def __init__(self, handlers: Mapping[str, Handler], ledger: Ledger, recovery: Recovery) -> None:
+    def __init__(
+        self, handlers: Mapping[str, Handler], ledger: Ledger, recovery: Recovery, files: SupportsReport | None
+    ) -> None:
         self._handlers = handlers
         self._ledger = ledger
-        self._associations = ledger.associations
         self._recovery = recovery
+        self._files = files
 
-    def remove(
-        self, target: str, context: Context, *, force: bool, even_if_in_use: bool = False
-    ) -> Result[Association, TargetFailure]:
-        """Have the handler remove what is at the target, and forget it."""
+    def remove(self, target: str, context: Context, *, force: bool, even_if_in_use: bool) -> Association:
+        """Removes what is at the target, and its association."""
+        with self._begun(Verb.REMOVE, target, context, force=force, even_if_in_use=even_if_in_use) as recorded:
+            _call(recorded, type(None), recorded.handler.remove, recorded.work)
+            self._ledger.forget(target)
+            return recorded.association
 
-        def release(held: _Held) -> Result[Association, TargetFailure]:
-            return (
-                _answer(
-                    held,
-                    type(None),
-                    held.handler.remove,
-                    replace(held.work, force=force, even_if_in_use=even_if_in_use),
-                )
-                .bind(lambda _: self._associations.remove(held.association.target))
-                .map(lambda _: held.association)
-            )
-
-        return self._written(Verb.REMOVE, target, context, release, force=force)
-
-    def move(
-        self, source: str, destination: str, context: Context, *, even_if_in_use: bool = False
-    ) -> Result[Association, TargetFailure]:
-        """Have the handler move the source to the destination, and record it there."""
-
-        def relocate(held: _Held) -> Result[Association, TargetFailure]:
-            work = replace(held.work, even_if_in_use=even_if_in_use)
-            return _answer(held, Landing, held.handler.move, work, destination).bind(
-                lambda landing: record(held, landing)
-            )
-
-        def record(held: _Held, landing: Landing) -> Result[Association, TargetFailure]:
-            there = moved(held.association, destination, landing)
-            return (
-                self._associations.put(there)
-                .alt(lambda failure: _move_back(held, destination, failure))
-                .bind(lambda _: self._associations.remove(held.association.target))
-                .map(lambda _: there)
-            )
-
-        def refuse(held: _Held) -> Result[Association, TargetFailure]:
-            reason = "the destination is the source" if destination else "the destination is blank"
-            return Failure(HandlerRefused(held.association.target, held.handler.name, Unsupported(reason)))
-
+    def move(self, source: str, destination: str, context: Context, *, even_if_in_use: bool) -> Association:
+        """Moves the source to the destination, and its association."""
         if not destination or destination == source:
-            return self._held(source, context).bind(refuse)
-        return self._written(Verb.MOVE, source, context, relocate, destination=destination)
+            handler = self._recorded(source, context).handler
+            reason = "the destination is the source" if destination else "the destination is blank"
+            raise HandlerRefused(source, handler.name, Unsupported(reason))
+        with self._begun(
+            Verb.MOVE, source, context, destination=destination, even_if_in_use=even_if_in_use
+        ) as recorded:
+            landing = _call(recorded, Landing, recorded.handler.move, recorded.work, destination)
+            association = moved(recorded.association, destination, landing)
+            try:
+                self._ledger.record(association)
+            except StoreUnavailable:
+                _move_back(recorded, destination)
+                raise
+            self._ledger.forget(source)
+            return association
 
-    def verify(self, target: str, context: Context) -> Result[Association, TargetFailure]:
-        """Have the handler read all that is at the target; what is recorded now, if that is what was put there."""
+    def verify(self, target: str, context: Context) -> Association:
+        """Reads all that is at the target and compares it with the association. Returns the association as of now."""
+        with self._recovery.exclusively([target]) as interrupted:
+            self._recovery.recover(interrupted, keep=True)
+            association, handler, work = self._recorded(target, context)
+            if not isinstance(handler, SupportsVerification):
+                raise HandlerRefused(target, association.handler, Unsupported("this handler cannot verify targets"))
+            answer = call_handler(association.handler, work, Landing, handler.verify, work)
+            if isinstance(answer, Failure):
+                refusal = answer.failure()
+                state = self._changed_state(work, association) if isinstance(refusal, Mismatched) else None
+                raise HandlerRefused(target, association.handler, refusal, state)
+            verified = answer.unwrap().recorded_in(association)
+            if verified != association:
+                self._ledger.record(verified)
+            return verified
 
-        def look(held: _Held) -> Result[Association, TargetFailure]:
-            if not isinstance(held.handler, SupportsVerification):
-                refusal = Unsupported("this handler can't verify what it fetched")
-                return Failure(HandlerRefused(held.association.target, held.handler.name, refusal))
-            return _answer(held, Landing, held.handler.verify, held.work).bind(lambda landing: record(held, landing))
+    def report(self, target: str, context: Context) -> Report:
+        """Reports the state of the target without reading its data."""
+        association = self._associated(target)
+        return self._report(_work(association, context), association)
 
-        def record(held: _Held, landing: Landing) -> Result[Association, TargetFailure]:
-            found = landing.recorded_in(held.association)
-            outcome = self._associations.put(found) if found != held.association else Success(None)
-            return outcome.map(lambda _: found)
+    def forget(self, target: str) -> Forgotten:
+        """Removes the association of the target and the intents from or to it. No handler is called."""
+        with self._recovery.exclusively([target]) as intents:
+            association = self._ledger.association(target)
+            if association is None and not intents:
+                raise NotAssociated(target)
+            for each in intents:
+                self._ledger.settle(each.target)
+            self._ledger.forget(target)
+            return Forgotten(association, intents)
 
-        try:
-            with self._recovery.exclusively([target], keep=True):
-                return self._held(target, context).bind(look)
-        except StoreUnavailable as failure:
-            return Failure(failure)
+    def proven(self, association: Association, context: Context) -> Association | None:
+        """The association as of now, if the target still is what was put there; else None. Records nothing."""
+        handler = self._handlers.get(association.handler)
+        if not isinstance(handler, SupportsVerification):
+            return None
+        work = _work(association, context)
+        landing = call_handler(association.handler, work, Landing, handler.verify, work).value_or(None)
+        if landing is None or (landing.digest is None and not _is_untouched(association, landing)):
+            return None
+        return landing.recorded_in(association)
 
-    def forget(self, target: str) -> Result[Forgotten, TargetFailure]:
-        """Forget what is recorded of the target and what was begun there. No handler is called, nothing is touched."""
-        try:
-            with self._recovery.pending([target]) as intents:
-                association = value_or_raise(self._associations.get(target)) if target else None
-                if association is None and not intents:
-                    return Failure(NotAssociated(target))
-                for each in intents:
-                    value_or_raise(self._ledger.journal.settle(each.target))
-                value_or_raise(self._associations.remove(target))
-                return Success(Forgotten(association, intents))
-        except StoreUnavailable as failure:
-            return Failure(failure)
-
-    def _written(
+    @contextmanager
+    def _begun(
         self,
         verb: Verb,
         target: str,
         context: Context,
-        act: Callable[[_Held], Result[Association, TargetFailure]],
         *,
         destination: str | None = None,
         force: bool = False,
-    ) -> Result[Association, TargetFailure]:
-        """Act on a recorded target, alone, and with the intent written down until it has come to its end."""
+        even_if_in_use: bool = False,
+    ) -> Iterator[_Recorded]:
+        """Locks a recorded target and journals the operation for the duration of the block.
 
-        def write(held: _Held) -> Result[Association, TargetFailure]:
-            work, name = held.work, held.handler.name
-            intent = Intent(target, verb, name, self._ledger.clock(), work.image, work.location, destination, force)
-            begun: Result[Work, TargetFailure] = self._ledger.begin(work, intent)
-            outcome = begun.bind(lambda work: act(held._replace(work=work)))
-            if not isinstance(outcome, Failure) or not _is_open(held.handler, verb, outcome.failure()):
-                self.settle(target)
-            return outcome
+        After a success, and after a refusal, the operation is settled. It stays in the journal where its end is
+        unknown: recovery finds it.
+        """
+        with self._recovery.exclusively([target, destination or ""]) as interrupted:
+            # Without an association nothing is done, and partial data of a download stays.
+            is_recorded = self._ledger.association(target) is not None
+            require_resolved(self._recovery.recover(interrupted, keep=not is_recorded))
+            recorded = self._recorded(target, context)
+            work, handler = recorded.work, recorded.handler
+            intent = Intent(
+                target, verb, handler.name, self._ledger.clock(), work.image, work.location, destination, force,
+                even_if_in_use=even_if_in_use,
+            )  # fmt: skip
+            work = self._ledger.begin(replace(work, force=force, even_if_in_use=even_if_in_use), intent)
+            try:
+                yield recorded._replace(work=work)
+            except HandlerRefused as refused:
+                if not _may_have_moved(verb, handler, refused.refusal):
+                    self._ledger.end(target)
+                raise
+            self._ledger.end(target)
 
-        try:
-            with self._recovery.pending([target, destination or ""]) as intents:
-                # Where nothing is recorded nothing is done, and so a download that can be resumed stays.
-                is_recorded = bool(target) and value_or_raise(self._associations.get(target)) is not None
-                found = self._recovery.recover(intents, keep=not is_recorded)
-                if (blocked := unresolved(found)) is not None:
-                    return Failure(blocked)
-                return self._held(target, context).bind(write)
-        except StoreUnavailable as failure:
-            return Failure(failure)
+    def _associated(self, target: str) -> Association:
+        association = self._ledger.association(target)
+        if association is None:
+            raise NotAssociated(target)
+        return association
 
-    def settle(self, target: str) -> None:
-        """Write down that it has come to its end. What can't be is done all the same, and looked after by recovery."""
-        outcome = self._ledger.journal.settle(target)
-        if isinstance(outcome, Failure):
-            _log.warning("%s is done, which can't be written down: %s", target, outcome.failure())
+    def _recorded(self, target: str, context: Context) -> _Recorded:
+        association = self._associated(target)
+        handler = self._handlers.get(association.handler)
+        if handler is None:
+            raise HandlerNotLoaded(target, association.handler, tuple(self._handlers))
+        return _Recorded(association, handler, _work(association, context))
 
-    def _held(self, target: str, context: Context) -> Result[_Held, TargetFailure]:
-        def hold(association: Association | None) -> Result[_Held, TargetFailure]:
-            if association is None:
-                return Failure(NotAssociated(target))
-            handler = self._handlers.get(association.handler)
-            if handler is None:
-                return Failure(HandlerNotLoaded(target, association.handler, tuple(self._handlers)))
-            work = Work(target, association.image, association.location, context, association)
-            return Success(_Held(handler, work, association))
+    def _report(self, work: Work, association: Association) -> Report:
+        """The report of the associated handler, or else, of a file of this host, that of `files`."""
+        reason = None
+        for each in (self._handlers.get(association.handler), self._files if association.fingerprint else None):
+            if isinstance(each, SupportsReport):
+                answer = call_handler(association.handler, work, Report, each.report, work)
+                if isinstance(answer, Success):
+                    report: Report = answer.unwrap()
+                    return replace(report, details=redacted_values(report.details))
+                reason = answer.failure().reason
+        return Report(State.UNKNOWN, {"why": reason} if reason else {})
 
-        recalled: Result[Association | None, TargetFailure] = (
-            self._associations.get(target) if target else Success(None)
-        )
-        return recalled.bind(hold)
-
-
-def _answer(
-    held: _Held, given: type[_Done], verb: Callable[..., Result[_Done, Refusal]], *arguments: object
-) -> Result[_Done, TargetFailure]:
-    return call_handler(held.handler, held.work, given, verb, *arguments).alt(
-        lambda refusal: HandlerRefused(held.association.target, held.handler.name, refusal)
-    )
-
-
-def _is_open(handler: Handler, verb: Verb, failure: TargetFailure) -> bool:
-    """Whether nobody knows how it ended: it stays written down, and recovery sees to it.
-
-    A store that broke on the way has left it half done; storage that didn't answer may have moved it all the same.
-    """
-    if isinstance(failure, HandlerRefused):
-        return verb is Verb.MOVE and isinstance(failure.refusal, Unavailable) and isinstance(handler, SupportsRecovery)
-    return isinstance(failure, StoreUnavailable)
+    def _changed_state(self, work: Work, association: Association) -> State:
+        """The state of a target that a verification found changed."""
+        return State.MISSING if self._report(work, association).state is State.MISSING else State.CHANGED
 
 
-def _move_back(held: _Held, destination: str, failure: StoreUnavailable) -> StoreUnavailable:
-    source = held.association.target
-    undone = call_handler(
-        held.handler, held.work, Landing, held.handler.move, replace(held.work, target=destination), source
-    )
+def _may_have_moved(verb: Verb, handler: Handler, refusal: Refusal) -> bool:
+    """Tells whether the target may have moved all the same: the storage did not answer. Recovery finds out."""
+    return verb is Verb.MOVE and isinstance(refusal, Unavailable) and isinstance(handler, SupportsRecovery)
+
+
+def _work(association: Association, context: Context) -> Work:
+    return Work(association.target, association.image, association.location, context, association)
+
+
+def _call(
+    recorded: _Recorded, expected: type[_Value], verb: Callable[..., Result[_Value, Refusal]], *arguments: object
+) -> _Value:
+    answer = call_handler(recorded.handler.name, recorded.work, expected, verb, *arguments)
+    if isinstance(answer, Failure):
+        raise HandlerRefused(recorded.association.target, recorded.handler.name, answer.failure())
+    return answer.unwrap()
+
+
+def _move_back(recorded: _Recorded, destination: str) -> None:
+    """Moves a target back whose move could not be recorded. A failure is an error in the log."""
+    source, handler = recorded.association.target, recorded.handler
+    work = replace(recorded.work, target=destination)
+    undone = call_handler(handler.name, work, Landing, handler.move, work, source)
     if isinstance(undone, Failure):
         _log.error("%s is at %s now, but recorded nowhere: %s", source, destination, undone.failure().reason)
-    return failure
+
+
+def _is_untouched(association: Association, landing: Landing) -> bool:
+    """Tells whether the file at the target is the recorded one, with the same bytes. Only files can be told apart."""
+    if association.fingerprint is None or landing.fingerprint is None:
+        return association.fingerprint is landing.fingerprint
+    return association.fingerprint.is_unchanged(landing.fingerprint)

@@ -11,7 +11,7 @@ _KINDS = ("snapshot", "volume", "image")
 
 
 def disks_elsewhere(image: Image) -> tuple[str, ...] | None:
-    """Where the image's disks are, in words and the boot disk first, if it has no data of its own; else None.
+    """The disks of an image without data of its own, for messages, the boot disk first; None for other images.
 
     Nova registers the snapshot of a volume-backed server as an image of 0 bytes, with the digests of nothing. Its
     property `block_device_mapping` names, as JSON, the volume snapshots that such a server is made of
@@ -34,7 +34,7 @@ def disks_elsewhere(image: Image) -> tuple[str, ...] | None:
 
 
 def _devices(mapping: object) -> list[Mapping[str, object]] | None:
-    """The mapping's entries; None when it can't be read."""
+    """The mapping's entries; None when it cannot be read."""
     try:
         devices = json.loads(mapping) if isinstance(mapping, str) else mapping
     except (ValueError, RecursionError):
@@ -45,7 +45,7 @@ def _devices(mapping: object) -> list[Mapping[str, object]] | None:
 
 
 def _place(device: Mapping[str, object]) -> str:
-    """Where one disk is; empty for one that begins blank, or whose place is not said."""
+    """The source of one disk; empty for a blank disk, and for one without a source."""
     for kind in _KINDS:
         if isinstance(name := device.get(f"{kind}_id"), str) and name:
             return f"volume snapshot {name}" if kind == "snapshot" else f"{kind} {name}"

@@ -1,1 +1,1 @@
-"""The nouns and verbs that cross lading's boundary: values, and the Protocols that speak them."""
+"""The values and Protocols at lading's boundary. No I/O."""

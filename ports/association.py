@@ -1,4 +1,4 @@
-"""What is remembered of a target: who put there what, from where, and how to tell whether it still is that."""
+"""The record of a target: its handler, image and origin, and the identity of the file that was put there."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ _UNNAMED_MAJOR: Final = 0
 
 
 class Fingerprint(NamedTuple):
-    """Which file this is, and since when it is so: two equal fingerprints mean unchanged bytes.
+    """The identity and state of a file: two equal fingerprints mean unchanged bytes.
 
     The times are nanoseconds since the epoch. A program can set a file's mtime back but not its ctime (inode(7)).
     """
@@ -25,12 +25,13 @@ class Fingerprint(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     birth_ns: int | None = None
-    """When the file was made; None where the file system or the platform does not tell (statx(2))."""
+    """Time of creation; None where the file system or the platform does not report it (statx(2))."""
 
     def is_same_file(self, found: "Fingerprint") -> bool:
-        """Whether `found` is this file, whatever was written to it since. An inode alone is given to the next file.
+        """Tells whether `found` is this file, whatever was written to it since.
 
-        The device is left out, because a restart may number it anew; which file system it is, the folder tells.
+        The inode alone does not suffice: a new file may get the inode of a deleted one. The device is not compared,
+        because its number may change at a restart; the folder identifies the file system.
 
         >>> recorded = Fingerprint(1, 12, 10, 5, 5, birth_ns=4)
         >>> recorded.is_same_file(recorded._replace(size=20, mtime_ns=9))
@@ -44,29 +45,29 @@ class Fingerprint(NamedTuple):
             # A running guest changes the times, and never makes its disk smaller.
             return found.size >= self.size
         if self.birth_ns is None:
-            # This one was there when it was recorded: a file that got its inode was made later.
+            # This file existed when it was recorded; a later file with its inode has a later birth.
             return found.birth_ns <= max(self.mtime_ns, self.ctime_ns)
         return self.birth_ns == found.birth_ns
 
     def may_be_in(self, folder: "Folder") -> bool:
-        """Whether the file was on the folder's disk when this was taken, as far as device numbers tell."""
+        """Tells whether the file may be on the folder's disk, by their device numbers."""
         return _may_be_one_disk(self.device, folder.device)
 
     def is_unchanged(self, found: "Fingerprint") -> bool:
-        """Whether `found` is this file, with the same bytes."""
+        """Tells whether `found` is this file with the same bytes."""
         return self.is_same_file(found) and self[2:5] == found[2:5]
 
 
 class Folder(NamedTuple):
-    """Which folder this is. Beneath a mount point, another one is there while nothing is mounted."""
+    """The identity of a folder. While nothing is mounted at a mount point, another folder is there."""
 
     device: int
     inode: int
     birth_ns: int | None = None
-    """When it was made; None where that is not told."""
+    """Time of creation; None where it is not reported."""
 
     def is_same_folder(self, found: "Folder") -> bool:
-        """Whether `found` is this folder. The device decides where the birth is unknown, and then only if it is a disk.
+        """Tells whether `found` is this folder. Where a birth is unknown the device decides, if it is a disk.
 
         >>> Folder(64768, 2, 7).is_same_folder(Folder(64769, 2, 7)), Folder(64768, 2).is_same_folder(Folder(64769, 2))
         (True, False)
@@ -83,49 +84,49 @@ def _may_be_one_disk(device: int, other: int) -> bool:
 
 
 def _major(device: int) -> int:
-    """The major number, as Linux packs it (makedev(3))."""
+    """The major number of a device, as Linux packs it (makedev(3))."""
     return (device >> 8) & 0xFFF | (device >> 32) & ~0xFFF
 
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """Target → handler, as it is recorded after a success."""
+    """The record of a target after a success: the handler, and what it put there."""
 
     target: str
     """Stripped, never blank."""
     handler: str
     """The handler's name."""
     image: Image | None
-    """The image without its locations; None when the request named none."""
+    """The image without its locations; None when the request named no image."""
     location: Location | None
-    """Where the handler was to bring it from, without credentials; None for a location-independent attempt."""
+    """The location of the attempt, without credentials; None for a location-independent attempt."""
     landed_at: datetime
-    """When it was fetched; aware, UTC. A move keeps it."""
+    """Time of the fetch; aware, UTC. A move keeps it."""
     method: str | None = None
-    """How it was carried: `reflink`, `copy`, `download`, a third party's word, …"""
+    """The way of transfer: `reflink`, `copy`, `download`, a third party's word, …"""
     size: int | None = None
     """Bytes at the target."""
     digest: Digest | None = None
     """Of the bytes at the target."""
     verified: bool = False
-    """Whether `digest` was compared with the catalog's and agreed."""
+    """True when `digest` is the catalog's, compared after the transfer."""
     fingerprint: Fingerprint | None = None
-    """Of the target when it was published; None when it is not a file on this host."""
+    """The target's fingerprint when it was published; None when it is not a file of this host."""
     inspected_by: str | None = None
-    """What found its format safe, with its version; None when nothing looked."""
+    """The inspector that found the format safe, with its version; None when the format was not inspected."""
     identity: str | None = None
-    """What the handler knows the target by, when it is no file on this host: a volume's or a clone's id."""
+    """The handler's id of a target that is not a file of this host: a volume's or a clone's id."""
     copied_from: str | None = None
-    """The target of this host that its bytes were copied from, when nothing was read from the location."""
+    """The target of this host that the bytes were copied from, when nothing was read from the location."""
     folder: Folder | None = None
-    """The folder that the file is in; None when the target is no file, or when an earlier version recorded it."""
+    """The folder of the file; None when the target is not a file, or when an earlier version recorded it."""
 
     def is_for(self, image: Image | None) -> bool:
-        """Whether that is the very image that is recorded: an id may come again, with other bytes (OSSN-0075)."""
+        """Tells whether this is the recorded image: same id, same digest. An id may be reused (OSSN-0075)."""
         if image is None or self.image is None:
             return image is self.image
         return (self.image.id, self.image.expected_digest) == (image.id, image.expected_digest)
 
     def is_of(self, reference: str) -> bool:
-        """Whether it may be about the image with this id, name or href: what named no image could be any."""
+        """Tells whether the image may have this id, name or href. A record without an image may be of any."""
         return self.image is None or reference in (self.image.id, self.image.name, self.image.properties.get("self"))

@@ -1,4 +1,4 @@
-"""Who remembers."""
+"""The port of the association store."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -18,21 +18,21 @@ class AssociationStore(Protocol):
     """
 
     def get(self, target: str) -> Result[Association | None, StoreUnavailable]:
-        """What is recorded for this target, if anything."""
+        """Returns the association of this target, or None."""
         ...
 
     def put(self, association: Association) -> Result[None, StoreUnavailable]:
-        """Record it, in place of what was recorded for its target."""
+        """Records the association. It replaces an earlier one of the same target."""
         ...
 
     def remove(self, target: str) -> Result[None, StoreUnavailable]:
-        """Forget the target. One that isn't recorded is no failure."""
+        """Removes the target's association. A target without one is not a failure."""
         ...
 
     def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
-        """Every association, or those of one handler or one image, by target, without loading all of them.
+        """Iterates over all associations, or those of one handler or one image, ordered by target.
 
-        Nothing is read before the first is asked for.
-        What is recorded or forgotten meanwhile may or may not be seen. Raises StoreUnavailable when it can't go on.
+        Nothing is read before the first step, and not all are loaded at once. Changes made during the iteration may
+        or may not be seen. Raises StoreUnavailable.
         """
         ...

@@ -1,4 +1,4 @@
-"""Who knows images. Four small ports: an adapter implements those that it can."""
+"""The ports of image catalogs. There are four small ones: an adapter implements those that it can."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
@@ -14,63 +14,66 @@ __all__ = ["ByteStream", "ImageCatalog", "ImageData", "ImageListing", "ImageRegi
 
 
 class ImageCatalog(Protocol):
-    """Finds images. Safe to share between threads."""
+    """A catalog of images. Safe to share between threads."""
 
     def find(self, reference: str, context: Context) -> Result[Image, CatalogFailure]:
-        """The image with this id, or else the only one with this name or href."""
+        """Returns the image with this id, or else the only one with this name or href."""
         ...
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
-        """The locations, in the catalog's order, of an image that it has found. That none are visible is normal."""
+        """Returns the locations of an image that it has found, in the catalog's order. There may be none."""
         ...
 
 
 class ByteStream(Protocol):
-    """Bytes in order, until the end. Whoever opened it closes it."""
+    """A stream of bytes. The code that opened it closes it."""
 
     def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill the front of `buffer`; how many bytes were put there, 0 only at the end.
+        """Reads bytes into the front of `buffer`. Returns their number; 0 only at the end.
 
         Raises OSError when the source breaks.
         """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Releases the stream. May be called again."""
+        ...
 
 
 @runtime_checkable
 class ImageData(Protocol):
-    """Gives an image's bytes itself."""
+    """A catalog that provides the bytes of its images."""
 
     def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
-        """The image's bytes from `offset` (in bytes, not negative) to the end.
+        """Opens the image's bytes from `offset` (in bytes, not negative) to the end.
 
-        The image may come from an association, which keeps it without its locations.
+        The image may come from an association, which keeps it without its locations. `image.expected_digest` is the
+        digest that the caller compares the whole with; None where the caller does not verify.
         """
         ...
 
 
 @runtime_checkable
 class ImageListing(Protocol):
-    """Lists what it knows."""
+    """A catalog that lists its images."""
 
     def images(self) -> Iterator[Image]:
-        """Every image, by name and id. Raises CatalogUnavailable when it can't go on."""
+        """Iterates over all images, ordered by name and id. Raises CatalogUnavailable or SettingsError."""
         ...
 
 
 @runtime_checkable
 class ImageRegistry(Protocol):
-    """Takes images in, and lets them go."""
+    """A catalog that images can be added to."""
 
     def add(self, image: Image, data: str | None = None) -> Result[None, CatalogFailure]:
-        """Register the image, replacing one with the same id.
+        """Registers the image. It replaces one with the same id.
 
-        `data`, if given, is the path of a file on this host that holds its bytes and that the caller vouches for: the
-        catalog reads from it whatever folders are allowed otherwise. It stays where it is.
+        `data` is the path of a file of this host with the image's bytes. The caller vouches for it: the catalog reads
+        it even outside the allowed folders. The file stays where it is.
         """
         ...
 
     def discard(self, image_id: str) -> Result[None, CatalogFailure]:
-        """Forget the image. The bytes at its locations are not touched."""
+        """Removes the image from the catalog. The bytes at its locations are not touched."""
         ...

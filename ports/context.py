@@ -1,4 +1,4 @@
-"""Who asks."""
+"""The caller of a request."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,7 +10,7 @@ __all__ = ["ANONYMOUS", "Context"]
 class Context:
     """The caller on whose behalf a request is made.
 
-    `token` is opaque to lading, handed on to catalogs and handlers, and shown by no repr.
+    `token` is opaque to lading: it is passed to catalogs and handlers, and no repr shows it.
 
     >>> Context(user_id="u", token="secret")
     Context(user_id='u', project_id=None)
@@ -20,8 +20,8 @@ class Context:
     project_id: str | None = None
     token: object | None = field(default=None, repr=False)
     caller: object | None = field(default=None, repr=False, compare=False)
-    """The embedding program's own request context: handed on as it is to its own catalogs and handlers."""
+    """The request context of the embedding program, passed unchanged to its catalogs and handlers."""
 
 
 ANONYMOUS: Final = Context()
-"""A caller who says nothing of themselves."""
+"""A caller without user, project and token."""

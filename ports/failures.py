@@ -1,7 +1,7 @@
-"""What goes wrong at the boundary.
+"""The failures at the boundary.
 
-Each is both a value, in a `Failure`, and an exception, for the callers of generators: mutable, as Python's exceptions
-are, because a frozen one can't be given its traceback.
+Each is a value, in a `Failure`, and an exception, which generators raise. The classes are mutable, because Python sets
+the traceback on an exception.
 """
 
 from dataclasses import dataclass, fields
@@ -20,22 +20,22 @@ __all__ = [
 
 
 class LadingError(Exception):
-    """The base of everything that lading raises or returns as a failure."""
+    """The base class of all that lading raises or returns as a failure."""
 
     def __post_init__(self) -> None:
-        # The fields are also the exception's args, so that it survives pickling between processes.
+        # The fields are the exception's args too, so that it can be pickled.
         super().__init__(*(getattr(self, each.name) for each in fields(self)))  # type: ignore[arg-type]  # every subclass is a dataclass
 
 
 @dataclass(eq=False)
 class ImageNotFound(LadingError):
-    """No image goes by this id, name or href."""
+    """No image has this id, name or href."""
 
     reference: str
     catalog: str
-    """What was searched, in words."""
+    """Name of the catalog, for messages."""
     hint: str = ""
-    """What there is instead, and what to do, where the catalog knows; in words."""
+    """Advice of the catalog, for messages; may be empty."""
 
     def __str__(self) -> str:
         return f"no image {self.reference!r} in {self.catalog}{self.hint and f'; {self.hint}'}"
@@ -43,7 +43,7 @@ class ImageNotFound(LadingError):
 
 @dataclass(eq=False)
 class AmbiguousImage(LadingError):
-    """Several images go by this name."""
+    """Several images have this name."""
 
     reference: str
     ids: tuple[str, ...]
@@ -54,7 +54,7 @@ class AmbiguousImage(LadingError):
 
 @dataclass(eq=False)
 class ImageNotActive(LadingError):
-    """The image is there, and its data is not, or not for use: `queued`, `saving`, `importing`, `deactivated`, …"""
+    """The image exists, but its data cannot be used: `queued`, `saving`, `importing`, `deactivated`, …"""
 
     image_id: str
     status: str
@@ -65,11 +65,11 @@ class ImageNotActive(LadingError):
 
 @dataclass(eq=False)
 class ImageWithoutData(LadingError):
-    """The image is a server's list of disks, which are kept elsewhere: the image itself has no bytes to fetch."""
+    """The image lists the disks of a server, which are stored elsewhere. The image itself has no bytes."""
 
     image_id: str
     disks: tuple[str, ...]
-    """Where they are, in words: `volume snapshot ID`, …; empty when the catalog doesn't say."""
+    """The disks, for messages: `volume snapshot ID`, …; empty when the catalog does not name them."""
 
     def __str__(self) -> str:
         where = ", ".join(self.disks) or "volumes that its block_device_mapping should name"
@@ -83,7 +83,7 @@ class ImageWithoutData(LadingError):
 
 @dataclass(eq=False)
 class CatalogUnavailable(LadingError):
-    """The catalog can't answer, or what it answers makes no sense."""
+    """The catalog cannot be read, or its answer is invalid."""
 
     reason: str
 
@@ -93,7 +93,7 @@ class CatalogUnavailable(LadingError):
 
 @dataclass(eq=False)
 class StoreUnavailable(LadingError):
-    """The association store can't be read or written."""
+    """The association store, the journal or the locks cannot be read or written."""
 
     reason: str
 
@@ -103,7 +103,7 @@ class StoreUnavailable(LadingError):
 
 @dataclass(eq=False)
 class SettingsError(LadingError):
-    """What is configured can't be used. One line that can be printed anywhere."""
+    """The settings cannot be used. The reason is one printable line."""
 
     reason: str
 
@@ -115,4 +115,4 @@ class SettingsError(LadingError):
         return self.reason
 
 
-CatalogFailure = ImageNotFound | AmbiguousImage | ImageNotActive | ImageWithoutData | CatalogUnavailable
+CatalogFailure = ImageNotFound | AmbiguousImage | ImageNotActive | ImageWithoutData | CatalogUnavailable | SettingsError

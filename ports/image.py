@@ -1,4 +1,4 @@
-"""What a catalog knows of an image."""
+"""An image, as a catalog describes it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ __all__ = ["Digest", "Image"]
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A hash of an image's bytes.
+    """A digest of an image's bytes.
 
     `algorithm` is a name that `hashlib.new` takes (Glance's `os_hash_algo`), `value` the hex digest; both lower-case.
 
@@ -33,7 +33,7 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image as a catalog describes it. What the catalog doesn't say is None."""
+    """An image as a catalog describes it. Unknown fields are None."""
 
     id: str
     name: str | None = None
@@ -50,20 +50,20 @@ class Image:
     locations: Sequence[Location] = ()
     """In the catalog's order; kept as a tuple."""
     properties: Mapping[str, object] = field(default_factory=dict, hash=False)
-    """Everything else that the catalog says, as JSON has it: a durable store refuses what JSON doesn't know."""
+    """All other fields of the catalog, as JSON values. A durable store refuses other values."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "locations", tuple(self.locations))
 
     @property
     def expected_digest(self) -> Digest | None:
-        """The strongest hash that the catalog gives: the multihash, else the MD5, else None."""
+        """The strongest digest that the catalog has: the multihash, else the MD5, else None."""
         if self.digest is not None:
             return self.digest
         return Digest("md5", self.checksum) if self.checksum else None
 
     def redacted(self) -> Self:
-        """This image as it may be written down: without locations, and without the credentials in its properties.
+        """The image as it may be stored: without locations, and with the credentials in its properties masked.
 
         >>> Image("a", locations=[Location("file:///a")], properties={"copy_from": "http://u:p@host/a"}).redacted()
         Image(id='a', ..., locations=(), properties={'copy_from': 'http://***@host/a'})

@@ -1,4 +1,4 @@
-"""Who remembers what is under way, so that what was cut off is found again."""
+"""The journal: operations in progress, so that interrupted ones are found after a crash."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ __all__ = ["Intent", "Journal", "NullJournal", "Verb"]
 
 
 class Verb(StrEnum):
-    """What is done to a target."""
+    """The kind of an operation."""
 
     FETCH = "fetch"
     REMOVE = "remove"
@@ -25,28 +25,30 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What somebody set out to do to a target, and has not come to the end of."""
+    """An operation that has begun on a target, and has not ended."""
 
     target: str
-    """Stripped, never blank. There is one intent for a target at a time."""
+    """Stripped, never blank. A target has one intent at a time."""
     verb: Verb
     handler: str
-    """The name of the handler that was asked last."""
+    """The name of the handler of the current attempt."""
     began_at: datetime
     """Aware, UTC."""
     image: Image | None = None
-    """The image without its locations; None when the request named none."""
+    """The image without its locations; None when the request named no image."""
     location: Location | None = None
-    """Where it was to come from, without credentials."""
+    """The location of the current attempt, without credentials."""
     destination: str | None = None
-    """Where a move was to end."""
+    """The destination of a move."""
     force: bool = False
-    """Whether what is at the target may be replaced."""
+    """Allows the operation to replace or remove what is at the target."""
     notes: Mapping[str, object] = field(default_factory=dict, hash=False)
-    """The handler's own, as JSON has it: whatever it will need to find out how far it came. No credentials.
+    """The handler's own notes, as JSON values without credentials: what its `recover` needs.
 
-    A handler that can recover notes something before it changes anything: while it is empty, nothing can be left.
+    A handler that supports recovery writes a note before it changes anything: empty notes mean that nothing is left.
     """
+    even_if_in_use: bool = False
+    """Allows the operation to replace or remove what another program has locked."""
 
 
 class Journal(Protocol):
@@ -56,31 +58,32 @@ class Journal(Protocol):
     """
 
     def begin(self, intent: Intent) -> Result[None, StoreUnavailable]:
-        """Write it down, in place of what was written for its target."""
+        """Records the intent. It replaces an earlier one of the same target."""
         ...
 
     def note(self, target: str, notes: Mapping[str, object]) -> Result[None, StoreUnavailable]:
-        """Have the target's intent hold these notes from now on. Without an intent nothing is written."""
+        """Replaces the notes of the target's intent. Without an intent nothing is written."""
         ...
 
     def settle(self, target: str) -> Result[None, StoreUnavailable]:
-        """It has come to its end. That there is no such intent is no failure."""
+        """Removes the target's intent: the operation has ended. A target without one is not a failure."""
         ...
 
     def pending(self, target: str) -> Result[Intent | None, StoreUnavailable]:
-        """The intent that this is the target or the destination of, if there is one."""
+        """Returns the intent whose target or destination this is, or None."""
         ...
 
     def list(self) -> Iterator[Intent]:
-        """Every intent, by target; what comes and goes meanwhile may or may not be seen.
+        """Iterates over all intents, ordered by target.
 
-        Nothing is read before the first is asked for. Raises StoreUnavailable when it can't go on.
+        Nothing is read before the first step. Changes made during the iteration may or may not be seen. Raises
+        StoreUnavailable.
         """
         ...
 
 
 class NullJournal:
-    """The journal of a program that has nothing to find again: nothing is kept."""
+    """No journal: for a program that does not recover interrupted operations."""
 
     def begin(self, intent: Intent) -> Result[None, StoreUnavailable]:
         return Success(None)

@@ -1,4 +1,4 @@
-"""Where an image's bytes lie: a URL, parsed once."""
+"""The location of an image's bytes: a URL, parsed once."""
 
 import re
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ _SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]*):")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Location:
-    """One place of an image.
+    """One location of an image.
 
-    `url` is kept as the catalog wrote it and may hold credentials; `str()` and `repr()` never show them.
-    `metadata` is what the catalog says beside it, as JSON has it, for Glance `{"store": "<id>"}`.
+    `url` is kept as the catalog wrote it and may contain credentials; `str()` and `repr()` mask them.
+    `metadata` are the catalog's fields of the location, as JSON values; for Glance `{"store": "<id>"}`.
 
     >>> Location("HTTP://user:secret@host/noble.img?sig=abc")
     Location('HTTP://***@host/noble.img?***')
@@ -45,10 +45,10 @@ class Location:
 
     @property
     def is_redacted(self) -> bool:
-        """Whether credentials were taken out of the URL, so that it names the place but can't be used."""
+        """True when credentials of the URL are masked: it names the location, but cannot be used."""
         return is_redacted(self.url)
 
     def redacted(self) -> Self:
-        """This location as it may be written down: without credentials; itself when it has none."""
+        """The location as it may be stored, with credentials masked; itself when it has none."""
         redacted = type(self)(str(self), redacted_values(self.metadata))
         return self if redacted == self else redacted

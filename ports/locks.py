@@ -1,4 +1,4 @@
-"""Who may work on a thing just now."""
+"""The port of locks, by name."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
@@ -7,30 +7,30 @@ __all__ = ["Locks", "NullLocks", "SupportsHolder"]
 
 
 class Locks(Protocol):
-    """Names that one thread at a time holds, of all threads of all processes that share them.
+    """Exclusive locks by name, between the threads of all processes that share them.
 
-    A holder that dies frees its place at once. A thread that holds a name may take it again.
+    They are reentrant: a thread may acquire a lock that it holds. A process that dies releases its locks at once.
     """
 
     def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
-        """Hold the name while the block runs. It is told whether it is held: always, unless it was not to `wait`.
+        """Locks the name for the duration of the block. Yields whether the lock was acquired.
 
-        Raises StoreUnavailable when that can't be found out.
+        With `wait` it always is; without, the block runs at once. Raises StoreUnavailable.
         """
         ...
 
 
 @runtime_checkable
 class SupportsHolder(Protocol):
-    """Locks that can tell who holds a name."""
+    """Locks that know the process that holds a name."""
 
     def holder(self, name: str) -> int | None:
-        """The id of another process that holds the name, or did a moment ago; None when none is known."""
+        """Returns the id of another process that holds the name, or held it a moment ago; None when none is known."""
         ...
 
 
 class NullLocks:
-    """The locks of a program that sees to it by itself that no two do the same at a time."""
+    """No locks: for a program that itself runs one operation a target at a time."""
 
     def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
         return nullcontext(enter_result=True)

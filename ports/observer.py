@@ -1,4 +1,4 @@
-"""Who watches."""
+"""The port of progress observers."""
 
 from typing import Protocol, runtime_checkable
 
@@ -6,28 +6,28 @@ __all__ = ["NullObserver", "Observer", "SupportsWaiting"]
 
 
 class Observer(Protocol):
-    """Is told how a transfer goes. Called from the thread that moves the bytes, often: be quick, never raise."""
+    """Receives the progress of a transfer, often, on the thread that moves the bytes: be quick, never raise."""
 
     def progress(self, done: int, total: int | None) -> None:
-        """So many bytes of so many have been dealt with. A new attempt starts from 0 again."""
+        """Reports that `done` bytes of `total` are processed; `total` None: unknown. Each attempt starts from 0."""
         ...
 
 
 @runtime_checkable
 class SupportsWaiting(Protocol):
-    """An observer that is also told when a fetch waits for another one."""
+    """An observer that is also called when a fetch waits for another one."""
 
     def waiting(self, reason: str) -> None:
-        """The fetch waits for this: `process 4242, which fetches the same image (40/150 MiB)`.
+        """Reports the reason of a wait: `process 4242, which fetches the same image (40/150 MiB)`.
 
-        Called again when there may be more to tell, perhaps from another thread, and never at the same time as
-        `progress`. The wait is over with the next progress, or with the fetch. Be quick, never raise.
+        It may be called again, by another thread, but never at the same time as `progress`. The wait ends with the
+        next `progress`, or with the fetch. Be quick, never raise.
         """
         ...
 
 
 class NullObserver:
-    """The observer who doesn't care."""
+    """An observer that ignores progress."""
 
     def progress(self, done: int, total: int | None) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Who remembers which files' bytes were hashed, so that an unchanged one isn't read again."""
+"""The port that remembers digests of files, so that an unchanged file is not read again."""
 
 from typing import Protocol
 
@@ -12,15 +12,15 @@ __all__ = ["VerifiedFiles"]
 
 
 class VerifiedFiles(Protocol):
-    """Digests of files by fingerprint and algorithm, whose case doesn't matter. Safe to share between threads.
+    """Digests of files by fingerprint and algorithm. Safe to share between threads.
 
-    It may forget: that costs time, never safety.
+    The case of the algorithm does not matter. Entries may be evicted: that costs time, never safety.
     """
 
     def digest(self, file: Fingerprint, algorithm: str) -> Result[Digest | None, StoreUnavailable]:
-        """The digest that this very file was found to have, if it was hashed before."""
+        """Returns the digest of this very file, if it was hashed before."""
         ...
 
     def remember(self, file: Fingerprint, digest: Digest) -> Result[None, StoreUnavailable]:
-        """The file was hashed from its first byte to its last, unchanged meanwhile, and this came out."""
+        """Stores the digest of a file that was read completely and did not change meanwhile."""
         ...

@@ -1,6 +1,6 @@
-"""Databases of associations, what was ever put into them, and what befalls their files."""
+"""Databases of associations with their records, and the damage that their files can take."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +8,9 @@ from random import Random
 from typing import NamedTuple
 
 from lading.adapters.sqlite.associations import FileAssociations, recording
-from lading.adapters.sqlite.database import Database
+from lading.adapters.sqlite.database import Database, Step
+from lading.adapters.sqlite.record import Record
+from lading.adapters.sqlite.record_file import remove_change
 from lading.ports.association import Association, Fingerprint
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
@@ -20,12 +22,11 @@ REMOVE = "DELETE FROM associations WHERE target = CAST(? AS TEXT)"
 
 
 class Whole(NamedTuple):
-    """A database before anything befell it."""
+    """A database before it is damaged."""
 
     database: bytes
     log: bytes
-    put: Mapping[str, Sequence[Association]]
-    """Everything that ever was, by target."""
+    record: bytes
     now: tuple[Association, ...]
     """By target."""
 
@@ -33,14 +34,17 @@ class Whole(NamedTuple):
         return f"<{len(self.now)} associations>"
 
     def at(self, folder: Path) -> Path:
-        return laid(folder, self.database, self.log)
+        return laid(folder, self.database, self.log, self.record)
 
 
-def laid(folder: Path, database: bytes, log: bytes = b"") -> Path:
+def laid(folder: Path, database: bytes | None, log: bytes = b"", record: bytes = b"") -> Path:
     path = folder / "lading.db"
-    path.write_bytes(database)
+    if database is not None:
+        path.write_bytes(database)
     if log:
         path.with_name("lading.db-wal").write_bytes(log)
+    if record:
+        Record(path).path.write_bytes(record)
     return path
 
 
@@ -79,7 +83,7 @@ def lived_in(path: Path, count: int, checkpoints: Sequence[int] = ()) -> Whole:
         database.rows("PRAGMA wal_autocheckpoint = 0")
         for number, step in enumerate(steps):
             if number == REMOVING:
-                database.change(*((REMOVE, (each.target.encode(),)) for each in step))
+                database.change(*(Step(REMOVE, (each.target.encode(),), remove_change(each.target)) for each in step))
                 for target in {each.target for each in step}:
                     now.pop(target, None)
             else:
@@ -88,30 +92,22 @@ def lived_in(path: Path, count: int, checkpoints: Sequence[int] = ()) -> Whole:
             if number in checkpoints:
                 database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         assert list(FileAssociations(database).list()) == [now[target] for target in sorted(now)]
-        files = path.read_bytes(), path.with_name(f"{path.name}-wal").read_bytes()
-    put = [each for number, step in enumerate(steps) if number != REMOVING for each in step]
-    return Whole(*files, by_target(put), tuple(now[target] for target in sorted(now)))
+        log = path.with_name(f"{path.name}-wal").read_bytes()
+        return Whole(path.read_bytes(), log, Record(path).path.read_bytes(), tuple(now[each] for each in sorted(now)))
 
 
 def target_of(each: Association) -> str:
     return each.target
 
 
-def by_target(associations: Sequence[Association]) -> Mapping[str, Sequence[Association]]:
-    put: dict[str, list[Association]] = {}
-    for each in associations:
-        put.setdefault(each.target, []).append(each)
-    return put
-
-
 def filled(path: Path, associations: Sequence[Association]) -> Whole:
     """One that just holds these, all of it in its file."""
     with closing(Database(path)) as database:
         database.change(*map(recording, associations))
-    return Whole(path.read_bytes(), b"", by_target(associations), tuple(sorted(associations, key=target_of)))
+    return Whole(path.read_bytes(), b"", Record(path).path.read_bytes(), tuple(sorted(associations, key=target_of)))
 
 
-# What befalls a file.
+# Damage.
 
 
 def overwritten(data: bytes, start: int, new: bytes) -> bytes:
@@ -136,28 +132,6 @@ def zeroed(data: bytes, pieces: Sequence[range]) -> bytes:
     return bytes(new)
 
 
-def places(data: bytes, each: Association) -> Iterator[range]:
-    """Where the file holds this very row, all in one piece."""
-    _, parameters = recording(each)
-    cell = b"".join(part for part in parameters if isinstance(part, bytes))
-    start = data.find(cell)
-    while start >= 0:
-        yield range(start, start + len(cell))
-        start = data.find(cell, start + 1)
-
-
 def pages(data: bytes, size: int = 4096) -> list[range]:
     """Where each page of a database is."""
     return [range(start, min(start + size, len(data))) for start in range(0, len(data), size)]
-
-
-def frames(log: bytes, size: int = 4096) -> list[range]:
-    """Where each frame of a log is: 24 bytes of its own and a page."""
-    return [range(start, start + 24 + size) for start in range(32, len(log) - size - 23, 24 + size)]
-
-
-def survived(before: bytes, after: bytes, pieces: Sequence[range], each: Association) -> bool:
-    """Whether every piece that holds any of the row, and there is at least one, is as it was."""
-    found = list(places(before, each))
-    holding = [piece for piece in pieces if any(piece.start <= place.start < piece.stop for place in found)]
-    return bool(found) and all(before[piece.start : piece.stop] == after[piece.start : piece.stop] for piece in holding)

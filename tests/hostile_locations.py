@@ -82,4 +82,4 @@ def http(guard: Guard | None = None) -> HttpHandler:
     return HttpHandler(options, TRANSFER, connections=1, first_wait=0.0)
 
 
-NO_URL = "no http or https URL"
+NO_URL = "not an http or https URL"

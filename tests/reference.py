@@ -35,7 +35,7 @@ Event = tuple[str, ...]
 """A deed and what it was done with, such as ("fetch", "pool", "pool://gold/noble"). No location is `NOWHERE`."""
 NOWHERE: Final = "(no location)"
 DECLINED: Final = Unsupported("nothing more is scripted")
-WITHHELD: Final = Unavailable("its credentials are not recorded, and the catalog has it no longer")
+WITHHELD: Final = Unavailable("its credentials are not recorded, and the catalog no longer has this location")
 """What a fetch makes of a location that lost its credentials: no handler is asked."""
 
 

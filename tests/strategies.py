@@ -320,5 +320,6 @@ def intents() -> SearchStrategy[Intent]:
         location=st.none() | any_locations(),
         destination=st.none() | any_targets(),
         force=st.booleans(),
+        even_if_in_use=st.booleans(),
         notes=json_objects(),
     )

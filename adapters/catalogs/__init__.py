@@ -1,1 +1,1 @@
-"""Who knows images."""
+"""Image catalogs: adapters for the ports in `lading.ports.catalog`."""

@@ -1,7 +1,7 @@
-"""Images in a folder of documents."""
+"""A catalog in a folder of image documents."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from returns.result import Failure, Result, Success
@@ -21,12 +21,12 @@ __all__ = ["FileCatalog"]
 class FileCatalog:
     """A folder of image documents: ImageCatalog, ImageData, ImageListing and ImageRegistry.
 
-    A document is a file `*.json` in the shape that Glance's `GET /v2/images/{id}` answers, so that what a cloud's API
-    printed can be dropped in under any file name. Searches and lists leave out what isn't one, with a warning. A folder
-    that isn't there is an empty catalog.
+    A document is a file `*.json` in the form of Glance's `GET /v2/images/{id}`, so that the output of a cloud's API can
+    be copied to the folder under any file name. Searches and lists skip an invalid document with a warning. A missing
+    folder is an empty catalog.
 
-    Bytes come from the file that an operator vouched for with `add`, or else from a `file://` location beneath one of
-    the allowed folders: others than the operator may have set locations.
+    Bytes are read from the file that an operator registered with `add`, else from a `file://` location beneath one of
+    the allowed folders: other persons than the operator may have set the locations.
     """
 
     def __init__(self, folder: Path, allowed_folders: Sequence[Path] = ()) -> None:
@@ -40,70 +40,60 @@ class FileCatalog:
                 return Success(image)
             images = self._folder.images()
         except FolderError as error:
-            return Failure(self._unavailable("be searched", error))
+            return Failure(CatalogUnavailable(f"{self} cannot be searched: {error}"))
         return by_id_or_name(reference, images.get(reference), lambda: _sorted(images.values()), str(self))
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
         if image.locations:
             return Success(image.locations)
-        # It may be what an association remembers of an image, which is without them.
+        # An association records its image without locations.
         return self.find(image.id, context).map(lambda found: found.locations if found.id == image.id else ())
 
     def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
-        return (
-            self._open_linked(image)
-            .lash(lambda reason: self._open_located(image, reason, context))
-            .bind(lambda descriptor: _stream(descriptor, offset))
-        )
+        registered = self._folder.linked(image.id).bind(open_own)
+        if isinstance(registered, Success):
+            return _stream(registered.unwrap(), offset)
+        locations = self.locations(image, context)
+        if isinstance(locations, Failure):
+            return Failure(locations.failure())
+        reasons = [registered.failure()]
+        for location in locations.unwrap():
+            opened = self._open(location)
+            if isinstance(opened, Success):
+                return _stream(opened.unwrap(), offset)
+            reasons.append(opened.failure())
+        if not locations.unwrap():
+            reasons.append("it has no locations")
+        return Failure(CatalogUnavailable(f"{self} cannot read image {image.id!r}: {'; '.join(reasons)}"))
 
     def images(self) -> Iterator[Image]:
         try:
             images = self._folder.images()
         except FolderError as error:
-            raise self._unavailable("be listed", error) from error
+            raise CatalogUnavailable(f"{self} cannot be listed: {error}") from error
         yield from _sorted(images.values())
 
     def add(self, image: Image, data: str | None = None) -> Result[None, CatalogFailure]:
-        return self._change(f"take image {image.id!r} in", lambda: self._folder.put(image, data))
+        try:
+            self._folder.put(image, data)
+        except FolderError as error:
+            return Failure(CatalogUnavailable(f"image {image.id!r} cannot be added to {self}: {error}"))
+        return Success(None)
 
     def discard(self, image_id: str) -> Result[None, CatalogFailure]:
-        return self._change(f"let image {image_id!r} go", lambda: self._folder.erase(image_id))
+        try:
+            self._folder.erase(image_id)
+        except FolderError as error:
+            return Failure(CatalogUnavailable(f"image {image_id!r} cannot be removed from {self}: {error}"))
+        return Success(None)
 
     def __str__(self) -> str:
         return f"the catalog {self._folder.path}"
 
-    def _change(self, what: str, change: Callable[[], None]) -> Result[None, CatalogFailure]:
-        try:
-            change()
-        except FolderError as error:
-            return Failure(self._unavailable(what, error))
-        return Success(None)
-
-    def _open_linked(self, image: Image) -> Result[int, str]:
-        return self._folder.linked(image.id).bind(open_own)
-
-    def _open_located(self, image: Image, reason: str, context: Context) -> Result[int, CatalogFailure]:
-        """The first location that can be opened; `reason` is why the link wasn't."""
-
-        def first(locations: Sequence[Location]) -> Result[int, CatalogFailure]:
-            reasons = [reason]
-            for location in locations:
-                opened = self._open(location)
-                if isinstance(opened, Success):
-                    return Success(opened.unwrap())
-                reasons.append(opened.failure())
-            told = "; ".join(reasons if locations else [reason, "it has no locations"])
-            return Failure(CatalogUnavailable(f"{self} can't give the bytes of image {image.id!r}: {told}"))
-
-        return self.locations(image, context).bind(first)
-
     def _open(self, location: Location) -> Result[int, str]:
         if location.scheme not in {"file", "filesystem"}:
-            return Failure(f"{location} is no file of this host")
+            return Failure(f"{location} is not a file of this host")
         return open_located(self._allowed_folders, location)
-
-    def _unavailable(self, what: str, error: FolderError) -> CatalogUnavailable:
-        return CatalogUnavailable(f"{self} can't {what}: {error}")
 
 
 def _sorted(images: Iterable[Image]) -> Iterator[Image]:
@@ -116,5 +106,5 @@ def _stream(descriptor: int, offset: int) -> Result[ByteStream, CatalogFailure]:
         stream.seek(offset)
     except (OSError, OverflowError) as error:
         stream.close()
-        return Failure(CatalogUnavailable(f"byte {offset} can't be read: {error}"))
+        return Failure(CatalogUnavailable(f"byte {offset} cannot be read: {error}"))
     return Success(stream)

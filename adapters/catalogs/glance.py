@@ -14,10 +14,10 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.lookup import by_id_or_name
 from lading.adapters.codec.documents import catalog_image, read_json
-from lading.adapters.config.settings import GlanceCatalogSettings
-from lading.adapters.openstack.cloud import connect_cloud, get_patiently, vendor_errors
+from lading.adapters.openstack.cloud import connect_cloud, get_with_retries, vendor_errors
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.http import HttpOptions, HttpRefused, Origin
 from lading.adapters.web.mirrors import Mirrors
@@ -25,14 +25,13 @@ from lading.adapters.web.network import NetworkPolicy
 from lading.adapters.web.remote import RemoteStream
 from lading.ports.catalog import ByteStream
 from lading.ports.context import ANONYMOUS, Context
-from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound
+from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound, SettingsError
 from lading.ports.image import Image
 from lading.ports.location import Location
 
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
     from keystoneauth1.session import Session
-    from requests import Response
 
 __all__ = ["GlanceCatalog"]
 
@@ -42,33 +41,33 @@ _OK: Final = 200
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
 _ABSENT: Final = frozenset({400, 404, 410})
-"""What Glance answers for an id that it doesn't have, or can't have."""
+"""Statuses of Glance's answer for an id that it does not have, or cannot have."""
 _WITHOUT_LOCATIONS: Final = _ABSENT | {_FORBIDDEN, 405}
-"""What the locations API answers where there is none, or none for whoever asks."""
+"""Statuses of the locations API where there is none, or none for this user."""
 _OFFERED: Final = (
     ({"visibility": "community"}, "is a community image"),
     ({"visibility": "shared", "member_status": "all"}, "is shared with this project, which has not accepted it"),
 )
-"""Filters of what Glance doesn't list by itself, and what those images are.
+"""Filters for images that Glance does not list by default, and what those images are.
 
 https://docs.openstack.org/api-ref/image/v2/#list-images
 """
 _TOLD: Final = 3
-"""Images at most that a hint names, of each kind."""
+"""The most images that a hint names, of each kind."""
 _DATA_WORDS: Final = {
     204: "it has no data",
-    401: "the credentials are not taken",
+    401: "the credentials are not accepted",
     403: "its data may not be read: it is deactivated, or the policy forbids it",
     404: "it is gone, or not this project's",
-    409: "its data can't be read in the state that it is in",
+    409: "its data cannot be read in its present state",
 }
 
 
 class _Place(NamedTuple):
-    """One image of one Glance."""
+    """An image's place: which Glance, and which id there."""
 
     endpoint: str
-    """Without the version."""
+    """A URL without the version."""
     id: str
 
     @property
@@ -77,11 +76,11 @@ class _Place(NamedTuple):
 
 
 class GlanceCatalog:
-    """A Glance, by id, name or href: ImageCatalog, ImageData and ImageListing.
+    """A Glance: an ImageCatalog, ImageData and ImageListing. Finds images by id, name or href.
 
     A request's own token (`Context.token`, a string) is used for that request, else the credentials of the cloud or
-    session it is made from. Hrefs name other Glances, which must be among `hosts` (`host` or `host:port`): they are
-    sent the token.
+    session. Hrefs may name other Glances. Those must be among `hosts` (`host` or `host:port`), because they are sent
+    the token.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class GlanceCatalog:
         options: HttpOptions | None = None,
         first_byte_seconds: float = 120.0,
     ) -> None:
-        """`options` for reading data; None: as the session has it, and `first_byte_seconds`."""
+        """`options` for reading data; None: the session's network policy, and `first_byte_seconds`."""
         self._connect = connect
         self._first_byte_seconds = first_byte_seconds
         self._hosts = frozenset(host.lower() for host in hosts)
@@ -111,7 +110,7 @@ class GlanceCatalog:
 
     @classmethod
     def from_session(cls, session: "Session", hosts: Sequence[str] = (), **endpoint: Any) -> Self:  # noqa: ANN401 - keystoneauth's own
-        """For a service that has its own keystoneauth session; `endpoint` as keystoneauth's Adapter takes it."""
+        """A catalog for a service that has its own keystoneauth session; `endpoint` are arguments of its Adapter."""
         from keystoneauth1.adapter import Adapter  # noqa: PLC0415 - loaded with the session, if at all
 
         return cls(lambda: Adapter(session, **{"service_type": "image", **endpoint}), hosts)
@@ -121,36 +120,36 @@ class GlanceCatalog:
             place = self._place(reference)
             if not _is_text(reference):
                 return Failure(ImageNotFound(reference, f"the Glance {place.endpoint}"))
-            # These are no ids, and no names of resources either: a client resolves the dots.
+            # These are neither ids nor names: a client removes the dots from the path.
             document = None if place.id in {"", ".", ".."} else self._get(place.url, context, absent=_ABSENT)
             if document is not None:
                 return _image(place, document)
             if place.id != reference:
                 return Failure(ImageNotFound(reference, place.endpoint))
             return self._find_by_name(reference, place.endpoint, context)
-        except CatalogUnavailable as failure:
+        except (CatalogUnavailable, SettingsError) as failure:
             return Failure(failure)
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
-        """By the locations API (v2.17, for services), else as the image shows them, else none.
+        """The locations by the locations API (v2.17, for services), else those in the image's document.
 
-        That API is only a help: whatever it answers, the image can be had without.
+        A failure of that API is only logged: the image can be read without it.
         """
         try:
             place = self._place_of(image)
-        except CatalogUnavailable as failure:
+        except (CatalogUnavailable, SettingsError) as failure:
             return Failure(failure)
-        asker = (place.endpoint, context.user_id)
-        if asker in self._without_locations:
+        user = (place.endpoint, context.user_id)
+        if user in self._without_locations:
             return Success(image.locations)
         try:
             listed = self._get(f"{place.url}/locations", context, absent=_WITHOUT_LOCATIONS)
         except CatalogUnavailable as failure:
-            _log.info("image %s: the locations API doesn't help: %s", image.id, failure)
+            _log.info("image %s: the locations API failed: %s", image.id, failure)
             return Success(image.locations)
-        # It depends on the asker's roles. Of a token without a user nobody knows whose the next one is.
+        # Whether there is the API depends on the user's roles. Of a token without a user nothing is remembered.
         if listed is None and (context.user_id or not _token(context)):
-            self._without_locations.add(asker)
+            self._without_locations.add(user)
         return Success(image.locations if listed is None else _shown(image, listed))
 
     def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
@@ -160,17 +159,16 @@ class GlanceCatalog:
                 [self._origin(place, context)],
                 self._http_options(),
                 renew=None if _token(context) else lambda: self._origin(place, context, fresh=True),
-                # The data of an id never changes, and what reads it compares it with the digest.
                 digest_decides=image.expected_digest is not None,
             )
             stream = RemoteStream(mirrors, offset)
             stream.open()
         except HttpRefused as refused:
-            words = _DATA_WORDS.get(refused.status, "Glance can't give its data")
+            words = _DATA_WORDS.get(refused.status, "Glance cannot give its data")
             return Failure(CatalogUnavailable(f"image {image.id}: {words} ({refused})"))
         except SourceBroken as broken:
             return Failure(CatalogUnavailable(f"image {image.id}: {broken}"))
-        except CatalogUnavailable as failure:
+        except (CatalogUnavailable, SettingsError) as failure:
             return Failure(failure)
         return Success(stream)
 
@@ -178,10 +176,10 @@ class GlanceCatalog:
         yield from self._list(ANONYMOUS)
 
     def _find_by_name(self, name: str, endpoint: str, context: Context) -> Result[Image, CatalogFailure]:
-        """One that Glance lists by itself, else one that its owner hides from lists (`os_hidden`).
+        """The image that Glance lists, else one that its owner hides from lists (`os_hidden`).
 
-        Others' images that nobody here has chosen (community ones, shared ones that are not accepted) are named in the
-        failure, and not taken: anybody can give theirs any name.
+        Other projects' images that this one has not accepted (community images, and shared ones that are pending) are
+        only named in the failure: anybody can give an image any name.
         """
         for hidden in ({}, {"os_hidden": "true"}):
             named = [image for image in self._list(context, name=_operand(name), **hidden) if image.name == name]
@@ -191,7 +189,7 @@ class GlanceCatalog:
         return by_id_or_name(name, None, lambda: iter(named), f"the Glance {endpoint}", hint=offered)
 
     def _offered(self, name: str, context: Context) -> str:
-        """Images of that name that others offer, in words; only a help, so that it doesn't matter if Glance refuses."""
+        """A hint that names other projects' images of that name; empty where there are none, or Glance refuses."""
         told: list[str] = []
         try:
             for filters, words in _OFFERED:
@@ -201,7 +199,7 @@ class GlanceCatalog:
                     for each in islice(offered, _TOLD)
                 )
         except CatalogUnavailable as failure:
-            _log.info("images that others offer can't be listed: %s", failure)
+            _log.info("other projects' images cannot be listed: %s", failure)
         return f"{'; '.join(told)}: name it by its id, if it is the one that you want" if told else ""
 
     def _place(self, reference: str) -> _Place:
@@ -212,11 +210,11 @@ class GlanceCatalog:
         parts, own = urlsplit(endpoint.lower()), urlsplit(self._endpoint().lower())
         # The scheme counts: a token for https is not to be told over http.
         if parts[:2] != own[:2] and not {parts.netloc, parts.hostname} & self._hosts:
-            raise CatalogUnavailable(f"{parts.hostname} is no Glance that may be named; [catalog] hosts lists those")
+            raise CatalogUnavailable(f"{parts.hostname} is not allowed; [catalog] hosts lists the Glances that are")
         return _Place(endpoint, href[2])
 
     def _place_of(self, image: Image) -> _Place:
-        """Where it was found: the document's `self` is absolute for an image of another Glance."""
+        """The place where the image was found: its document's `self` is absolute for an image of another Glance."""
         own = image.properties.get("self")
         return self._place(own if isinstance(own, str) and _HREF.fullmatch(own) else image.id)
 
@@ -228,7 +226,7 @@ class GlanceCatalog:
 
     def _endpoint(self) -> str:
         client = self._client()
-        with vendor_errors("Glance can't be found"):
+        with vendor_errors("Glance cannot be found"):
             endpoint: str | None = client.get_endpoint()
         if not endpoint:
             raise CatalogUnavailable("the cloud's service catalog has no image endpoint for this region and interface")
@@ -236,7 +234,7 @@ class GlanceCatalog:
 
     def _origin(self, place: _Place, context: Context, *, fresh: bool = False) -> Origin:
         client = self._client()
-        with vendor_errors("the token can't be had"):
+        with vendor_errors("no token can be obtained"):
             if fresh:
                 client.invalidate()
             headers = _headers(context) or client.session.get_auth_headers(client.auth) or {}
@@ -267,12 +265,13 @@ class GlanceCatalog:
                         yield image
                     case failure:
                         _log.warning("left out of the list: %s", failure.failure())
-            # After a page without images Glance names no other; whoever does could go on for ever.
+            # After a page without images Glance names no other. A server that does could do so for ever.
             query = _next_query(endpoint, page.get("next")) if page["images"] else None
 
     def _get(self, url: str, context: Context, *, absent: Collection[int] = ()) -> Any:  # noqa: ANN401 - JSON
-        """What the API answers; None where it answers with one of the statuses `absent`. Raises CatalogUnavailable."""
-        response = self._patiently(url, context)
+        """The API's JSON; None where it answers with one of the statuses `absent`. Raises CatalogUnavailable."""
+        headers = _headers(context)
+        response = get_with_retries(self._client(), url, headers=headers, authenticated=not headers)
         status = response.status_code
         if status in absent:
             return None
@@ -292,13 +291,9 @@ class GlanceCatalog:
         except ValueError as error:
             raise CatalogUnavailable(f"Glance answers {urlsplit(url).path} with what is no JSON") from error
 
-    def _patiently(self, url: str, context: Context) -> "Response":
-        headers = _headers(context)
-        return get_patiently(self._client(), url, headers=headers, authenticated=not headers)
-
 
 def _is_text(reference: str) -> bool:
-    """Whether it can be sent: an argument of bytes that are no UTF-8 has lone surrogates (PEP 383)."""
+    """Tells whether it can be sent: an argument that is not UTF-8 has lone surrogates (PEP 383)."""
     try:
         reference.encode()
     except UnicodeEncodeError:
@@ -307,7 +302,7 @@ def _is_text(reference: str) -> bool:
 
 
 def _operand(name: str) -> str:
-    """The name as a filter has it: what precedes a colon would be an operator.
+    """The name as a filter's value. Glance would read what precedes a colon as an operator, so `eq:` goes before it.
 
     Not `in:"…"`: Glance leaves the backslash in a value in which a quote is escaped
     (glance.common.utils.split_filter_value_for_quotes).
@@ -316,10 +311,10 @@ def _operand(name: str) -> str:
 
 
 def _next_query(endpoint: str, link: object) -> str | None:
-    """The query of the next page, which a page's `next` names; None after the last one. Raises CatalogUnavailable.
+    """The query of the next page, by a page's `next`; None after the last page. Raises CatalogUnavailable.
 
-    Glance writes `/v2/images?marker=…`, whatever path a proxy puts before it. So the query alone is taken: it is the
-    endpoint that is asked, and that is sent the token.
+    Glance writes `/v2/images?marker=…`, whatever path a proxy puts before it. So only the query is used: the request
+    and the token go to the endpoint.
     """
     if not link:
         return None
@@ -329,14 +324,14 @@ def _next_query(endpoint: str, link: object) -> str | None:
     except ValueError:
         is_own = False
     if not is_own or not parts.query or parts.path.rstrip("/").rpartition("/")[2] not in {"", "images"}:
-        raise CatalogUnavailable(f"{endpoint} says that its list goes on elsewhere, where no token is sent")
+        raise CatalogUnavailable(f"{endpoint} names a next page on another server, and no token is sent there")
     return parts.query
 
 
 def _image(place: _Place, document: object) -> Result[Image, CatalogFailure]:
     if not isinstance(document, dict) or not _is_text(_id(document)):
         return Failure(CatalogUnavailable(f"{place.endpoint} answers with no image: is it a Glance?"))
-    # Absolute, so that what is remembered of the image says which Glance has it.
+    # Absolute, so that the image as it is recorded says which Glance has it.
     own = place._replace(id=_id(document)).url
     return catalog_image({**document, "self": own}).alt(
         lambda reason: CatalogUnavailable(f"Glance's image {place.id}: {reason}")
@@ -344,16 +339,16 @@ def _image(place: _Place, document: object) -> Result[Image, CatalogFailure]:
 
 
 def _id(document: object) -> str:
-    """What the document says of its id, for messages and links, whatever it is."""
+    """The document's id, for messages and links, of whatever type it is."""
     return str(document.get("id")) if isinstance(document, dict) else "without an id"
 
 
 def _shown(image: Image, listed: object) -> Sequence[Location]:
-    """What the locations API lists of the image; the image's own locations where that is no list of them."""
-    found = catalog_image({"id": image.id, "locations": listed})
-    if isinstance(listed, list) and isinstance(found, Success):
-        locations: Sequence[Location] = found.unwrap().locations
-        return locations
+    """The locations that the locations API lists; the image's own where its answer is no list of locations."""
+    if isinstance(listed, list):
+        match catalog_image({"id": image.id, "locations": listed}):
+            case Success(Image() as found):
+                return found.locations
     _log.info("image %s: the locations API answers with no list of locations", image.id)
     return image.locations
 
@@ -363,6 +358,6 @@ def _token(context: Context) -> str | None:
 
 
 def _headers(context: Context) -> dict[str, str]:
-    """The request's own credentials, if it has some."""
+    """The headers of the request's own credentials, if it has some."""
     token = _token(context)
     return {"X-Auth-Token": token} if token else {}

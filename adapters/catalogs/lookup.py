@@ -1,4 +1,4 @@
-"""Finding an image by the name people use for it."""
+"""Image lookup by id or name."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,9 +13,9 @@ __all__ = ["by_id_or_name"]
 def by_id_or_name(
     reference: str, with_that_id: Image | None, images: Callable[[], Iterator[Image]], catalog: str, hint: str = ""
 ) -> Result[Image, CatalogFailure]:
-    """The image with that id if there is one, else the only one of that name.
+    """Returns the image with that id if there is one, else the only image with that name.
 
-    `catalog` says where was looked, and `hint` what there is instead.
+    `catalog` names the catalog in a failure, and `hint` says which other images there are.
     """
     if with_that_id is not None:
         return Success(with_that_id)

@@ -1,4 +1,4 @@
-"""Images that the program itself names."""
+"""A catalog in the memory of this process."""
 
 import io
 import threading
@@ -21,7 +21,7 @@ __all__ = ["MemoryCatalog"]
 class MemoryCatalog:
     """A catalog in a dict: ImageCatalog, ImageData, ImageListing and ImageRegistry.
 
-    `data` holds the bytes of those images that the catalog shall be able to give itself, by image id.
+    `data` has the bytes of images by image id, for `read`.
     """
 
     def __init__(self, images: Iterable[Image] = (), data: Mapping[str, bytes] | None = None) -> None:
@@ -41,7 +41,12 @@ class MemoryCatalog:
             return Failure(CatalogUnavailable(f"the memory catalog has no data for image {image.id}"))
         if isinstance(data, bytes):
             return Success(io.BytesIO(data[offset:]))
-        return open_regular(str(data)).alt(CatalogUnavailable).map(lambda descriptor: _stream(descriptor, offset))
+        opened = open_regular(str(data))
+        if isinstance(opened, Failure):
+            return Failure(CatalogUnavailable(opened.failure()))
+        stream = io.FileIO(opened.unwrap())
+        stream.seek(offset)
+        return Success(stream)
 
     def images(self) -> Iterator[Image]:
         with self._lock:
@@ -61,9 +66,3 @@ class MemoryCatalog:
             self._images.pop(image_id, None)
             self._data.pop(image_id, None)
         return Success(None)
-
-
-def _stream(descriptor: int, offset: int) -> io.FileIO:
-    stream = io.FileIO(descriptor)
-    stream.seek(offset)
-    return stream

@@ -1,4 +1,4 @@
-"""What is given to the commands: how it is read, and how the shell completes it."""
+"""The arguments of the commands: parsers, and completion for shells."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 from typing_extensions import override
 
-from lading.adapters.config.reading import bytes_from
+from lading.adapters.codec.sizes import bytes_from
 from lading.adapters.stream.safe_open import absolute_path
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.image import Image
@@ -26,26 +26,27 @@ __all__ = [
     "is_folder",
     "local_target",
     "names_folder",
-    "offered",
+    "path_hint",
+    "safe_completions",
     "target_in",
 ]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 PATH: Final = click.Path(readable=False)
-"""Completed as a path; whether anything is there, and who may read it, is found out when it is used."""
+"""A path, for completion. It is not checked before it is used."""
 _PLAIN: Final = re.compile(r"[\w./+@][\w./+@:=%-]*")
-"""A word without any character that bash, zsh or fish expands; at its beginning `-`, `=` and `%` have a meaning too."""
+"""A word without characters that bash, zsh or fish expands. As first characters `-`, `=` and `%` have a meaning too."""
 _LONGEST_NAME: Final = 255
 """Bytes (NAME_MAX of Linux's file systems)."""
 _NAMED_FORMATS: Final = (".img", ".raw", ".qcow2", ".vmdk", ".vhd", ".vhdx", ".vdi", ".iso")
-"""A name that ends like this says its format, or that it is a disk."""
+"""Endings of names that already state the format, or that the file is a disk."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
 
 class _Size(click.ParamType[int]):
-    """Bytes, or KiB, MiB, GiB, TiB by their first letter, as qemu-img and rbd have them."""
+    """Bytes, or a number with K, M, G or T for KiB, MiB, GiB or TiB, as in qemu-img and rbd."""
 
-    name = "bytes"
+    name = "size"
 
     @override
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -58,13 +59,15 @@ class _Size(click.ParamType[int]):
 SIZE: Final = _Size()
 
 
-def in_use_option(told: str) -> Callable[[_Command], _Command]:
-    """`--even-if-in-use`, which this says in the command's help."""
-    return click.option("--even-if-in-use", is_flag=True, help=told)
+def in_use_option(help_text: str) -> Callable[[_Command], _Command]:
+    """Returns the option `--even-if-in-use`. Commands differ in its help text."""
+    return click.option("--even-if-in-use", is_flag=True, help=help_text)
 
 
 def local_target(text: str) -> str:
-    """A target as associations know it: a path of this host made absolute, `scheme:…` as it is.
+    """Returns a target in the form that associations record: an absolute path of this host, or `scheme:…` unchanged.
+
+    Raises BadParameter for a blank target.
 
     >>> local_target("rbd:vms/disk"), local_target("/usr/../vms/1")
     ('rbd:vms/disk', '/vms/1')
@@ -75,38 +78,47 @@ def local_target(text: str) -> str:
     return text if _SCHEME.match(text) else absolute_path(text)
 
 
+def path_hint(target: str) -> str | None:
+    """Returns the hint for a target with a colon that was meant as a relative path; None for an absolute path.
+
+    >>> path_hint("vm:1.img"), path_hint("/vms/1.img")
+    ('for a file of this name: ./vm:1.img', None)
+    """
+    return f"for a file of this name: ./{target}" if _SCHEME.match(target) else None
+
+
 def names_folder(text: str) -> bool:
-    """Whether a target means a file in a folder: the path ends in a slash."""
+    """Returns True for a path that ends in a slash: the target is a file in that folder."""
     text = text.strip()
     return text.endswith("/") and not _SCHEME.match(text)
 
 
 def is_folder(text: str) -> bool:
-    """Whether it names a folder, or is the path of one, as mv(1) has it."""
+    """Returns True for a path that ends in a slash or that is an existing folder, as in mv(1)."""
     text = text.strip()
-    # Path.is_dir raises where something can't be looked at; the handler tells that better.
+    # os.path.isdir returns False where Path.is_dir raises; the handler then has the better message.
     return names_folder(text) or (bool(text) and not _SCHEME.match(text) and os.path.isdir(text))  # noqa: PTH112
 
 
 def target_in(folder: str, name: str) -> str:
-    """The target of that name in a folder, which must be there. Raises BadParameter."""
+    """Returns the target of that name in a folder, which must exist. Raises BadParameter."""
     path = local_target(folder)
     try:
         mode = Path(path).stat().st_mode
     except FileNotFoundError as error:
-        advice = f"make it (mkdir -p {shlex.quote(path)}), or name a file, without a slash at the end"
+        advice = f"make it (mkdir -p {shlex.quote(path)}), or give a file name without a slash at the end"
         raise click.BadParameter(f"there is no folder {path}: {advice}") from error
     except OSError as error:
-        raise click.BadParameter(f"the folder {path} can't be looked at: {error.strerror}") from error
+        raise click.BadParameter(f"the folder {path} cannot be read: {error.strerror}") from error
     if not stat.S_ISDIR(mode):
-        raise click.BadParameter(f"{path} is no folder: name a file, without a slash at the end")
+        raise click.BadParameter(f"{path} is not a folder: give a file name without a slash at the end")
     return str(Path(path) / name)
 
 
 def file_name(image: Image) -> str:
-    """What a target in a folder is called: the image's name and format, or its id where the name is no safe file name.
+    """Returns the file name for an image in a folder: its name and format, or its id when the name is not safe.
 
-    Raises BadParameter when the id is none either.
+    Raises BadParameter when the id is not a safe file name either.
 
     >>> file_name(Image("1", "noble", disk_format="qcow2")), file_name(Image("1", "noble.img", disk_format="raw"))
     ('noble.qcow2', 'noble.img')
@@ -118,37 +130,40 @@ def file_name(image: Image) -> str:
         name = stem if has_ending else f"{stem}.{image.disk_format}"
         if _is_safe_name(stem) and _is_safe_name(name):
             return name
-    raise click.BadParameter(f"neither the name nor the id of {image.id!r} is a safe file name: name the file yourself")
+    raise click.BadParameter(f"neither the name nor the id of {image.id!r} is a safe file name: give a file name")
 
 
 def _is_safe_name(name: str) -> bool:
-    """Whether a stranger's word may be a file's name. Control characters and those that turn text are not printable."""
+    """Returns True for a catalog's text that may be a file name.
+
+    Control characters and characters that change the direction of text are not printable.
+    """
     is_plain = name.isprintable() and "/" not in name and not name.startswith((".", "-")) and name == name.strip()
     return bool(name) and is_plain and len(os.fsencode(name)) <= _LONGEST_NAME
 
 
 def complete_images(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """The names and ids that begin like this. Nothing is said, whatever goes wrong: somebody is typing."""
+    """Returns the image names and ids with this prefix. Prints nothing on an error: the user is typing a command."""
     logging.disable()
     try:
-        from lading.adapters.config.settings import load_settings  # noqa: PLC0415 - likewise
-        from lading.adapters.container import open_container  # noqa: PLC0415 - nothing else that is completed needs it
+        from lading.adapters.config.settings import load_settings  # noqa: PLC0415 - only this completion needs it
+        from lading.adapters.container import open_container  # noqa: PLC0415 - only this completion needs it
 
         catalog = open_container(load_settings(context.params.get("config")), recover=False).catalog()
-        # Of the host's own catalog only: a cloud may take its time, and be asked again and again.
+        # Only of this host's own catalog: a cloud may be slow, and each key press would send it a request.
         images = catalog.images() if isinstance(catalog, ImageListing) and isinstance(catalog, ImageRegistry) else ()
         words = dict.fromkeys(word for image in images for word in (image.name, image.id) if word)
     except Exception:  # noqa: BLE001 - see above
         return []
-    return offered(words, incomplete)
+    return safe_completions(words, incomplete)
 
 
-def offered(words: Iterable[str], incomplete: str) -> list[str]:
-    """The words that begin like this and that every shell takes as one plain word, and a command as no option.
+def safe_completions(words: Iterable[str], incomplete: str) -> list[str]:
+    """Returns the words with this prefix that each shell reads as one plain word, and no command as an option.
 
-    Bash inserts a word as it is, without quotes, and Enter executes what is in it. fish ends it at a comma.
+    Bash inserts a word without quotes: what it contains would be executed with Enter. fish ends a word at a comma.
 
-    >>> offered(["noble-24.04", "no$(reboot)", "no;reboot", "no pe", "-n", "jammy"], "")
+    >>> safe_completions(["noble-24.04", "no$(reboot)", "no;reboot", "no pe", "-n", "jammy"], "")
     ['noble-24.04', 'jammy']
     """
     return [word for word in words if word.startswith(incomplete) and _PLAIN.fullmatch(word)]

@@ -1,15 +1,16 @@
-"""`lading catalog`: images taken in, listed, shown and let go."""
+"""`lading catalog`: adds, lists, shows and removes the images of a catalog."""
 
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 from urllib.parse import quote
 
 import click
-from returns.result import Failure, Result, Success
+from returns.result import Failure
 
 from lading.adapters.cli.arguments import PATH, complete_images
 from lading.adapters.cli.output import as_json, image_record, say, say_row, size_text
@@ -22,29 +23,37 @@ from lading.adapters.stream.safe_open import absolute_path, open_regular
 from lading.adapters.stream.sources import FileSource
 from lading.ports.catalog import ImageCatalog, ImageListing, ImageRegistry
 from lading.ports.context import ANONYMOUS
-from lading.ports.failures import CatalogFailure, CatalogUnavailable
+from lading.ports.failures import CatalogUnavailable
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 
 __all__ = ["catalog"]
 
 _WIDTHS: Final = (36, 24, 9, 6)
+_FILE_CATALOG: Final = 'use one of [catalog] kind = "file"'
 _NAMESPACE: Final = "6ee75ad1-2e7e-4d1c-b71b-9b3b3f9a7a0d"
-"""Of the ids that follow from a name and a content; made at random."""
+"""The namespace of the ids that are made from a name and a digest (RFC 9562, version 5); a random UUID."""
 
 
-@click.group(short_help="Take images in, list, show and forget them.")
+@click.group(short_help="Add, list, show and remove images of the catalog.")
 def catalog() -> None:
-    """Say what images there are, where the catalog is this host's own."""
+    """Add, list, show and remove the images of the catalog.
+
+    add and rm need a catalog of this host. For a cloud's catalog (Glance) use openstack image create and delete.
+    """
 
 
-@catalog.command()
+@catalog.command(
+    short_help="Add an image file to the catalog.", epilog="Example: lading catalog add /srv/images/noble.img"
+)
 @click.argument("file", type=PATH)
-@click.option("--name", help="What people call it; the file's name without its ending, if not given.")
-@click.option("--id", "image_id", help="Its id; if not given, a UUID that follows from its name and content.")
-@click.option("--disk-format", metavar="FORMAT", help="raw, qcow2, …; what is found in the file, if not given.")
-@click.option("--algorithm", default="sha512", show_default=True, help="How its bytes are hashed.")
-@click.option("--replace", "replaces", is_flag=True, help="Forget other images of that name.")
+@click.option("--name", help="The name of the image. Default: the file's name without its ending.")
+@click.option("--id", "image_id", help="The id of the image. Default: a UUID made from the name and the digest.")
+@click.option(
+    "--disk-format", metavar="FORMAT", help="The format: raw, qcow2, … Default: the format that the file has."
+)
+@click.option("--algorithm", default="sha512", show_default=True, help="The hash algorithm of the digest.")
+@click.option("--replace", "replaces", is_flag=True, help="Remove other images of this name from the catalog.")
 @command_options
 def add(
     session: Session,
@@ -56,46 +65,44 @@ def add(
     *,
     replaces: bool,
 ) -> None:
-    """Hash FILE, detect its format, check that it is safe, and register it where it lies.
+    """Add the image in FILE to the catalog: hash it, detect its format, and refuse an unsafe one.
 
-    The same content under the same name is the same image: added twice, it is there once. With --replace, the name goes
-    from an older image to this one. What was fetched of the older one stays, and stays recorded.
+    The file stays where it is: the catalog records its path. A file with the name and content of a catalog's image is
+    that image, and only its path is added.
+
+    With --replace, the name passes from an older image to this one. Targets fetched from the older image stay, and stay
+    recorded.
     """
     registry = _registry(session)
     path = absolute_path(file)
     _check_algorithm(algorithm)
-    scan = session.value(_scan(path, algorithm))
-    inspect = session.container.settings().landing.inspect  # else `fetch` takes it as well
-    if inspect and (other := scan.other_file) and not (disk_format and agrees(disk_format, scan.formats)):
-        raise click.BadParameter(f"{path}: {not_a_disk(other)}", param_hint="FILE")
-    detected = _disk_format(scan, path, disk_format)
-    if scan.dangers and inspect:
-        raise click.BadParameter(f"{path}: {unsafe(scan.dangers)}", param_hint="FILE")
+    scanned = _scan(session, path, algorithm)
+    disk_format_found = _checked_format(session, scanned, path, disk_format)
     name = name or Path(path).stem
     namesakes = _namesakes(session, name)
-    known = next((each for each in namesakes if each.digest == scan.digest and image_id in {None, each.id}), None)
+    known = next((each for each in namesakes if each.digest == scanned.digest and image_id in {None, each.id}), None)
     image = known or Image(
-        id=image_id or _id_of(name, scan.digest),
+        id=image_id or _id_of(name, scanned.digest),
         name=name,
-        size=scan.size,
-        disk_format=detected,
+        size=scanned.size,
+        disk_format=disk_format_found,
         container_format="bare",
-        digest=scan.digest,
+        digest=scanned.digest,
     )
     others = [each for each in namesakes if each.id != image.id]
     if others and not replaces:
-        raise click.BadParameter(_named_already(name, others, path), param_hint="--name")
+        raise click.BadParameter(_name_conflict(name, others), param_hint="--name")
     here = Location(f"file://{quote(os.fsencode(path))}")
     locations = [here, *(each for each in image.locations if each != here)]
     image = replace(image, disk_format=disk_format or image.disk_format, locations=locations)
     session.value(registry.add(image, data=path))
-    # Afterwards: a crash in between leaves two of that name, and never none.
-    for namesake in others:
-        session.value(registry.discard(namesake.id))
-    _tell(session, image, others, is_known=known is not None)
+    # In this order: a crash in between leaves two images of that name, and never none.
+    for other in others:
+        session.value(registry.discard(other.id))
+    _print_added(session, image, others, is_known=known is not None)
 
 
-def _tell(session: Session, image: Image, forgotten: Sequence[Image], *, is_known: bool) -> None:
+def _print_added(session: Session, image: Image, removed: Sequence[Image], *, is_known: bool) -> None:
     if session.json:
         as_json(image_record(image))
         return
@@ -103,72 +110,74 @@ def _tell(session: Session, image: Image, forgotten: Sequence[Image], *, is_know
         say(f"{image.id} {image.name}: is in the catalog already, with this content")
     else:
         say(f"{image.id} {image.name}: {size_text(image.size)}, {image.disk_format}, {image.digest}")
-    for each in forgotten:
-        say(f"{each.id} {each.name}: forgotten; its bytes, and what was fetched of it, stay where they are")
+    for each in removed:
+        say(f"{each.id} {each.name}: removed from the catalog; its file and the targets fetched from it stay")
 
 
 def _namesakes(session: Session, name: str) -> Sequence[Image]:
-    """The images of that name, where the catalog can tell."""
+    """The images of that name; none where the catalog cannot list its images."""
     catalog = session.container.catalog()
     return [each for each in catalog.images() if each.name == name] if isinstance(catalog, ImageListing) else ()
 
 
-def _named_already(name: str, images: Sequence[Image], path: str) -> str:
+def _name_conflict(name: str, images: Sequence[Image]) -> str:
     ids = ", ".join(each.id for each in images)
-    what = f"image {ids} is" if len(images) == 1 else f"images {ids} are"
-    return f"{what} named {name!r} already: --replace gives that name to {path}, --name gives {path} another"
+    subject = f"image {ids} has" if len(images) == 1 else f"images {ids} have"
+    return f"{subject} the name {name!r} already; --replace gives it to this file, --name gives this file another name"
 
 
 def _id_of(name: str, digest: Digest) -> str:
-    """The same for the same content under the same name, on every host (RFC 9562, version 5)."""
-    import uuid  # noqa: PLC0415 - every other command starts faster without it
+    """Returns an id that is the same for the same name and content on all hosts (RFC 9562, version 5)."""
+    import uuid  # noqa: PLC0415 - only this command needs it
 
     return str(uuid.uuid5(uuid.UUID(_NAMESPACE), f"{digest} {name!a}"))
 
 
-def _scan(path: str, algorithm: str) -> Result[Scan, CatalogFailure]:
-    def read(descriptor: int) -> Result[Scan, CatalogFailure]:
-        source = FileSource(descriptor)
-        try:
-            with watching(path) as observer:
-                return Success(scan(source, algorithm, lambda done: observer.progress(done, source.size)))
-        except SourceBroken as broken:
-            return Failure(CatalogUnavailable(f"{path}: {broken}"))
-        finally:
-            source.close()
-
+def _scan(session: Session, path: str, algorithm: str) -> Scan:
+    """Reads the file with a progress bar. Ends the command when it cannot be read."""
     opened = open_regular(path)
     if isinstance(opened, Failure):
         raise click.BadParameter(opened.failure(), param_hint="FILE")
-    return read(opened.unwrap())
+    with closing(FileSource(opened.unwrap())) as source, watching(path) as observer:
+        try:
+            return scan(source, algorithm, lambda done: observer.progress(done, source.size))
+        except SourceBroken as broken:
+            session.fail(CatalogUnavailable(f"{path}: {broken}"))
 
 
 def _check_algorithm(algorithm: str) -> None:
     try:
         hashlib.new(algorithm, usedforsecurity=False).hexdigest()
     except (ValueError, TypeError) as error:
-        # A TypeError is of those whose digest may have any length.
-        told = f"{algorithm!r} is no hash that can be computed here; sha512 is"
-        raise click.BadParameter(told, param_hint="--algorithm") from error
+        # hashlib raises a TypeError for algorithms whose digest may have any length.
+        message = f"{algorithm!r} is not a hash algorithm of this Python; use sha512, for example"
+        raise click.BadParameter(message, param_hint="--algorithm") from error
 
 
-def _disk_format(scan: Scan, path: str, declared: str | None) -> str:
-    """The format's name as Glance would call it: a disk with a partition table is raw, an ISO may have one too."""
-    match sorted(scan.formats - {"gpt"}):
-        case []:
-            found = "raw"
-        case several:
-            found = " and ".join(several)
-    if not agrees(declared or found, scan.formats):
-        told = f"{path} is {found}, not {declared}" if declared else f"{path} looks like {found} at once"
-        raise click.BadParameter(told, param_hint="--disk-format" if declared else "FILE")
+def _checked_format(session: Session, scanned: Scan, path: str, declared: str | None) -> str:
+    """Returns the disk format. Raises BadParameter for an unsafe file, a wrong declaration or no disk image."""
+    inspects = session.container.settings().landing.inspect  # without it `fetch` accepts these files too
+    if inspects and (other := scanned.other_file) and not (declared and agrees(declared, scanned.formats)):
+        raise click.BadParameter(f"{path}: {not_a_disk(other)}", param_hint="FILE")
+    disk_format = _disk_format(scanned, path, declared)
+    if inspects and scanned.dangers:
+        raise click.BadParameter(f"{path}: {unsafe(scanned.dangers)}", param_hint="FILE")
+    return disk_format
+
+
+def _disk_format(scanned: Scan, path: str, declared: str | None) -> str:
+    """Returns Glance's name of the format. A disk with a partition table is raw; an ISO may have one too."""
+    found = " and ".join(sorted(scanned.formats - {"gpt"})) or "raw"
+    if not agrees(declared or found, scanned.formats):
+        message = f"{path} is {found}, not {declared}" if declared else f"{path} looks like {found} at once"
+        raise click.BadParameter(message, param_hint="--disk-format" if declared else "FILE")
     return declared or found
 
 
-@catalog.command("ls")
+@catalog.command("ls", short_help="List the images.", epilog="Example: lading catalog ls")
 @command_options
 def list_images(session: Session) -> None:
-    """List the images."""
+    """List the images of the catalog: id, name, size, format and status."""
     for image in _listing(session).images():
         if session.json:
             as_json(image_record(image))
@@ -177,21 +186,29 @@ def list_images(session: Session) -> None:
             say_row(cells, _WIDTHS)
 
 
-@catalog.command("show")
+@catalog.command("show", short_help="Show one image as JSON.", epilog="Example: lading catalog show noble")
 @click.argument("image", shell_complete=complete_images)
 @command_options
 def show_image(session: Session, image: str) -> None:
-    """Show IMAGE's document, credentials hidden."""
+    """Show IMAGE (an id or a name) as JSON, in the form of Glance's API.
+
+    Credentials in its locations are masked.
+    """
     catalog: ImageCatalog = session.container.catalog()
     record = image_record(session.value(catalog.find(image, ANONYMOUS)))
     as_json(record, indent=None if session.json else 2)
 
 
-@catalog.command("rm")
+@catalog.command(
+    "rm", short_help="Remove an image from the catalog; keep its file.", epilog="Example: lading catalog rm noble"
+)
 @click.argument("image", shell_complete=complete_images)
 @command_options
 def discard(session: Session, image: str) -> None:
-    """Forget IMAGE. Its bytes stay where they are."""
+    """Remove IMAGE (an id or a name) from the catalog.
+
+    The image's file stays, and so do the targets that were fetched from it.
+    """
     registry = _registry(session)
     catalog: ImageCatalog = session.container.catalog()
     found = session.value(catalog.find(image, ANONYMOUS))
@@ -199,18 +216,18 @@ def discard(session: Session, image: str) -> None:
     if session.json:
         as_json(image_record(found))
     else:
-        say(f"{found.id} {found.name or ''}: forgotten; its bytes stay where they are")
+        say(f"{found.id} {found.name or ''}: removed from the catalog; its file stays")
 
 
 def _registry(session: Session) -> ImageRegistry:
     catalog = session.container.catalog()
-    return catalog if isinstance(catalog, ImageRegistry) else _unable(session, "take images in or let them go")
+    if not isinstance(catalog, ImageRegistry):
+        session.fail(CatalogUnavailable(f"images cannot be added to this catalog or removed from it; {_FILE_CATALOG}"))
+    return catalog
 
 
 def _listing(session: Session) -> ImageListing:
     catalog = session.container.catalog()
-    return catalog if isinstance(catalog, ImageListing) else _unable(session, "be listed")
-
-
-def _unable(session: Session, verb: str) -> NoReturn:
-    session.fail(CatalogUnavailable(f'this catalog can\'t {verb}; one of [catalog] kind = "file" can'))
+    if not isinstance(catalog, ImageListing):
+        session.fail(CatalogUnavailable(f"this catalog cannot be listed; {_FILE_CATALOG}"))
+    return catalog

@@ -1,4 +1,4 @@
-"""The exit codes, and which outcome means which."""
+"""The exit codes, and the exit code of each failure."""
 
 from enum import IntEnum
 
@@ -10,30 +10,30 @@ __all__ = ["Exit", "exit_code"]
 
 
 class Exit(IntEnum):
-    """What `lading` exits with; the README lists them."""
+    """The exit codes of `lading`; the README lists them."""
 
     DONE = 0
     INTERNAL = 1
     USAGE = 2
     """A command, option or setting is wrong."""
     IMAGE_NOT_FOUND = 3
-    """No image, or more than one, goes by this name."""
+    """No image, or more than one, has this name."""
     NO_HANDLER = 4
     TARGET_CONFLICT = 5
-    """Something is at the target that must not be overwritten or taken away."""
+    """Something is at the target that must not be overwritten or removed."""
     NOT_RECORDED = 6
     """Nothing is recorded for the target."""
     FAILED = 7
-    """A catalog, a store or a handler could not do its part."""
+    """A catalog, a store, a handler or the system failed."""
     CHANGED = 8
-    """`verify` found a target that is not what was put there any more."""
+    """`verify` found a target that has changed or is missing."""
     PIPE_CLOSED = 141
     INTERRUPTED = 130
     TERMINATED = 143
 
 
 def exit_code(failure: LadingError) -> Exit:
-    """The exit code that a failure ends in."""
+    """Returns the exit code for a failure."""
     match failure:
         case ImageNotFound() | AmbiguousImage():
             return Exit.IMAGE_NOT_FOUND
@@ -44,7 +44,7 @@ def exit_code(failure: LadingError) -> Exit:
         case NotAssociated():
             return Exit.NOT_RECORDED
         case HandlerRefused():
-            return _of_refusal(failure.refusal, Exit.FAILED)
+            return Exit.CHANGED if failure.state else _of_refusal(failure.refusal, Exit.FAILED)
         case _:  # ImageNotActive too: the catalog could not do its part
             return Exit.FAILED
 

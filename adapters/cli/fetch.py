@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 
 import click
-from returns.result import Failure
 
 from lading.adapters.cli.arguments import (
     PATH,
@@ -23,21 +22,28 @@ from lading.adapters.cli.output import as_json, attempt_records, say, size_text,
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
 from lading.domain.attempts import AttemptPreview, FetchRequest, FetchResult
-from lading.domain.dispatcher import Dispatcher
-from lading.domain.failures import AttemptResult, NoHandlerAvailable
-from lading.domain.recovery import unresolved
+from lading.domain.failures import NoHandlerAvailable
 from lading.ports.context import ANONYMOUS
 
 __all__ = ["explain", "fetch"]
 
 
-@click.command(short_help="Bring an image to a target.")
+@click.command(short_help="Fetch an image to a target.", epilog="Example: lading fetch noble /vms/1.img --max-size 20G")
 @click.argument("image", shell_complete=complete_images)
 @click.argument("target", type=PATH)
 @click.option("--force", is_flag=True, help="Replace what is at the target.")
-@in_use_option("With --force: replace it even when another program has it locked, as a guest has its disk.")
-@click.option("--size", type=SIZE, help="Make the target that large (20G, say), by a handler that can: rbd, cinder.")
-@click.option("--max-size", type=SIZE, help="Refuse an image that is larger (20G, say), also while it comes.")
+@in_use_option("With --force: replace it also when another program has it locked, as a running guest has its disk.")
+@click.option(
+    "--size",
+    type=SIZE,
+    help="The size of the target in bytes, or with K, M, G or T: 20G. Only handlers that can resize accept it: rbd, "
+    "cinder. Default: the size of the image.",
+)
+@click.option(
+    "--max-size",
+    type=SIZE,
+    help="Refuse an image larger than this: bytes, or 20G. Default: max_size in [landing]; without that, no limit.",
+)
 @command_options
 def fetch(
     session: Session,
@@ -49,9 +55,13 @@ def fetch(
     size: int | None,
     max_size: int | None,
 ) -> None:
-    """Bring IMAGE (an id or a name) to TARGET by the cheapest handler that can.
+    """Fetch IMAGE to TARGET: verified, and completely or not at all.
 
-    A TARGET that ends in a slash means a file in that folder, called by the image's name and format.
+    IMAGE is an id or a name in the catalog. TARGET is a path, rbd:POOL/IMAGE or cinder:NAME. For a path that ends in a
+    slash, the file gets the image's name in that folder. A relative path with a colon must begin with ./
+
+    lading tries the handlers in order until one succeeds: see lading explain. An interrupted fetch is resumed by the
+    next fetch.
     """
     _limit(session, max_size)
     target = _target(session, image, target)
@@ -120,13 +130,15 @@ def _named(staged: FetchResult) -> str:
     return f"{image.id} {image.name or ''}".rstrip() if image else "no image that has a name"
 
 
-@click.command(short_help="Show what fetch would try, and why.")
+@click.command(
+    short_help="Show which handlers fetch would try, and why.", epilog="Example: lading explain noble /vms/1.img"
+)
 @click.argument("image", shell_complete=complete_images)
 @click.argument("target", type=PATH)
-@click.option("--force", is_flag=True, help="As if fetch were told to replace what is at the target.")
-@in_use_option("As if fetch were told to replace even what another program has locked.")
-@click.option("--size", type=SIZE, help="As if fetch were told to make the target that large.")
-@click.option("--max-size", type=SIZE, help="As if fetch were told to refuse an image that is larger.")
+@click.option("--force", is_flag=True, help="Explain a fetch with --force.")
+@in_use_option("Explain a fetch with --even-if-in-use.")
+@click.option("--size", type=SIZE, help="Explain a fetch with --size SIZE.")
+@click.option("--max-size", type=SIZE, help="Explain a fetch with --max-size SIZE.")
 @command_options
 def explain(
     session: Session,
@@ -138,18 +150,15 @@ def explain(
     size: int | None,
     max_size: int | None,
 ) -> None:
-    """Show the attempts that fetching IMAGE to TARGET would make, in order, and why each would or would not do.
+    """Show the attempts that fetch would make for IMAGE and TARGET, in order, and whether each would succeed.
 
-    Touches no target. Exits as fetch would when none would do, or when nothing would begin.
+    Nothing is transferred. The exit code is 0 when fetch would succeed, else the exit code of fetch.
     """
     _limit(session, max_size)
-    session.recovers = False  # here, where what is unresolved is told as fetch would tell it
     target = _target(session, image, target)
-    dispatcher = session.container.dispatcher()
-    _require_resolved(session, dispatcher, target)
     request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, size=size)
-    foreseen = dispatcher.preview(request)
-    chosen = next((each for each in foreseen if each.would), None)
+    previews = session.container.dispatcher().preview(request)
+    chosen = next((each for each in previews if each.would), None)
     if session.json:
         as_json(
             {
@@ -157,45 +166,32 @@ def explain(
                 "target": target,
                 "handler": chosen.handler if chosen else None,
                 "location": str(chosen.location) if chosen and chosen.location else None,
-                "attempts": list(map(_preview_record, foreseen)),
+                "attempts": list(map(_preview_record, previews)),
             }
         )
     else:
-        _draw(f"{image} → {target}", foreseen, chosen)
+        _draw(f"{image} → {target}", previews, chosen)
     if chosen is None:
-        refused = tuple(AttemptResult(each.handler, each.location, each.outcome.failure()) for each in foreseen)
-        sys.exit(exit_code(NoHandlerAvailable(image, target, refused)))
+        sys.exit(exit_code(NoHandlerAvailable(image, target, tuple(each.result for each in previews))))
 
 
-def _require_resolved(session: Session, dispatcher: Dispatcher, target: str) -> None:
-    """Recovers interrupted operations, as the start of every command does; ends where fetch would begin nothing."""
-    found = [each for each in dispatcher.recover() if target in {each.intent.target, each.intent.destination}]
-    if (blocked := unresolved(found)) is not None:
-        session.fail(blocked)
-
-
-def _preview_record(previewed: AttemptPreview) -> dict[str, object]:
+def _preview_record(preview: AttemptPreview) -> dict[str, object]:
     return {
-        "handler": previewed.handler,
-        "location": str(previewed.location) if previewed.location else None,
-        "cost": previewed.cost,
-        "would": previewed.would,
-        "reason": _words(previewed),
+        "handler": preview.handler,
+        "location": str(preview.location) if preview.location else None,
+        "cost": preview.cost,
+        "would": preview.would,
+        "reason": masked(preview.reason),
     }
 
 
-def _words(previewed: AttemptPreview) -> str:
-    outcome = previewed.outcome
-    return masked(outcome.failure().reason if isinstance(outcome, Failure) else outcome.unwrap())
-
-
-def _draw(title: str, foreseen: Sequence[AttemptPreview], chosen: AttemptPreview | None) -> None:
+def _draw(title: str, previews: Sequence[AttemptPreview], chosen: AttemptPreview | None) -> None:
     say(title)
-    for position, each in enumerate(foreseen):
-        branch, trunk = ("└─", "  ") if position == len(foreseen) - 1 else ("├─", "│ ")
+    for position, each in enumerate(previews):
+        branch, trunk = ("└─", "  ") if position == len(previews) - 1 else ("├─", "│ ")
         mark = "✓" if each.would else "✗"
         where = f" {each.location}" if each.location else ""
         say(f"{branch} {mark} {each.handler}{where}{'  ← this one' if each is chosen else ''}")
-        say(f"{trunk}    {f'[{each.cost}] ' if each.cost else ''}{_words(each)}", dim=True)
-    if not foreseen:
+        say(f"{trunk}    {f'[{each.cost}] ' if each.cost else ''}{masked(each.reason)}", dim=True)
+    if not previews:
         say("└─ no handler takes any of its locations, and none goes without")

@@ -16,13 +16,17 @@ __all__ = ["handlers"]
 _WIDTHS: Final = (12, 8, 32)
 
 
-@click.command(short_help="List the handlers.")
+@click.command(short_help="List the handlers in their order.", epilog="Example: lading handlers")
 @command_options
 def handlers(session: Session) -> None:
-    """List the handlers in order: what each takes, where it comes from, and if it is skipped, why."""
-    from lading.adapters import plugins  # noqa: PLC0415 - `--help` does without it
+    """List the handlers in the order in which fetch calls them.
 
-    found = plugins.discover(plugins.HANDLERS)
+    The columns are: name, state (loaded, skipped, unused), the URL schemes that the handler takes or the reason why it
+    is not loaded, and the package that it is from.
+    """
+    from lading.adapters import plugins  # noqa: PLC0415 - `--help` does not need it
+
+    installed = plugins.discover(plugins.HANDLERS)
     loaded = session.container.loaded()
     records: list[dict[str, object]] = [
         {
@@ -30,14 +34,14 @@ def handlers(session: Session) -> None:
             "state": "loaded",
             "schemes": None if handler.schemes is None else sorted(handler.schemes),
             "is_local": handler.is_local,
-            "from": plugins.origin(found[handler.name]) if handler.name in found else type(handler).__module__,
+            "from": plugins.origin(installed[handler.name]) if handler.name in installed else type(handler).__module__,
             "reason": None,
         }
         for handler in loaded.handlers
     ]
-    records += [_absent(each.name, "skipped", each.reason, found) for each in loaded.skipped]
-    named = {record["name"] for record in records}
-    records += [_absent(name, "unused", "not in [handlers] order", found) for name in sorted(found.keys() - named)]
+    records += [_not_loaded(each.name, "skipped", each.reason, installed) for each in loaded.skipped]
+    unused = sorted(installed.keys() - {record["name"] for record in records})
+    records += [_not_loaded(name, "unused", "not in [handlers] order", installed) for name in unused]
     for record in records:
         if session.json:
             as_json(record)
@@ -45,19 +49,19 @@ def handlers(session: Session) -> None:
             say_row(_cells(record), _WIDTHS)
 
 
-def _absent(name: str, state: str, reason: str, found: "Mapping[str, EntryPoint]") -> dict[str, object]:
+def _not_loaded(name: str, state: str, reason: str, installed: "Mapping[str, EntryPoint]") -> dict[str, object]:
     from lading.adapters import plugins  # noqa: PLC0415 - see above
 
-    origin = plugins.origin(found[name]) if name in found else None
+    origin = plugins.origin(installed[name]) if name in installed else None
     return {"name": name, "state": state, "schemes": None, "is_local": None, "from": origin, "reason": reason}
 
 
 def _cells(record: Mapping[str, object]) -> tuple[str, ...]:
     schemes = record["schemes"]
     if record["reason"]:
-        what = str(record["reason"])
+        takes = str(record["reason"])
     elif isinstance(schemes, list):
-        what = ", ".join(schemes) or "any location, or none"
+        takes = ", ".join(schemes) or "any location, or none"
     else:
-        what = "nothing"
-    return str(record["name"]), str(record["state"]), what, str(record["from"] or "-")
+        takes = "nothing"
+    return str(record["name"]), str(record["state"]), takes, str(record["from"] or "-")

@@ -1,4 +1,4 @@
-"""The command's log on standard error: of lading and of every library that it uses, without a secret."""
+"""The command's log on standard error, of lading and of all libraries that it uses, with secrets masked."""
 
 import logging
 import os
@@ -12,25 +12,25 @@ from typing_extensions import override
 
 from lading.adapters.cli.masking import keep_secret, masked
 from lading.adapters.cli.output import printable
-from lading.adapters.config.values import secret_values
+from lading.adapters.config.table import secret_values
 from lading.ports.failures import LadingError
 
 __all__ = ["exception_lines", "log_to_stderr"]
 
 _log = logging.getLogger(__name__)
 _CLIENTS: Final = ("OS_", "AWS_", "LADING_")
-"""How the environment variables begin that clients of clouds read."""
+"""Prefixes of the environment variables that clients of clouds read."""
 
 
 class _Formatter(logging.Formatter):
-    """A line a message, without control characters and secrets; of an exception where it was raised, and its type."""
+    """Formats a message as one line without control characters and secrets; exceptions: see `exception_lines`."""
 
     @override
     def format(self, record: logging.LogRecord) -> str:
         try:
             message = record.getMessage()
-        except Exception:  # noqa: BLE001 - a library's log call is wrong, or its argument can't be shown
-            message = f"a message of {record.name} can't be shown"
+        except Exception:  # noqa: BLE001 - a library's log call is wrong, or its argument cannot be formatted
+            message = f"a message of {record.name} cannot be formatted"
         lines = [f"lading: {record.levelname}: {message}"]
         if record.exc_info and record.exc_info[1] is not None:
             lines += exception_lines(record.exc_info[1])
@@ -38,7 +38,10 @@ class _Formatter(logging.Formatter):
 
 
 def log_to_stderr(verbosity: int) -> None:
-    """Log warnings; with 1 what happens too, with 2 everything. What threads and destructors raise is logged too."""
+    """Logs warnings; from verbosity 1 also information, from 2 also debug messages.
+
+    Exceptions in threads and destructors are logged too.
+    """
     keep_secret(secret_values({name: text for name, text in os.environ.items() if name.startswith(_CLIENTS)}))
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter())
@@ -47,48 +50,49 @@ def log_to_stderr(verbosity: int) -> None:
     if sys.stderr.isatty():
         logging.getLogger("lading.waiting").setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
-    threading.excepthook = _log_raised
-    sys.unraisablehook = _log_raised
+    threading.excepthook = _log_exception
+    sys.unraisablehook = _log_exception
     if not verbosity:
-        # What it says of an unsafe image, at length and in the image's words, the refusal says too.
+        # Its long messages about an unsafe image repeat text from the image; the refusal has the reason too.
         logging.getLogger("oslo_utils.imageutils").setLevel(logging.CRITICAL)
 
 
 def exception_lines(error: BaseException) -> Iterator[str]:
-    """A traceback without words: where it was raised and its type, and so for what caused it, the earliest first.
+    """The traceback of an exception and of its causes, the earliest first, with types but without messages.
 
-    Whatever raised it may know a password, and repeat it. Only the words of lading and of the system are repeated.
+    A message of other code may contain a password. Only messages of lading and of the system are included.
     """
     chain: list[BaseException] = []
-    each: BaseException | None = error
-    while each is not None and not any(each is known for known in chain):
-        chain.append(each)
-        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
-    for raised in reversed(chain):
+    cause: BaseException | None = error
+    while cause is not None and not any(cause is known for known in chain):
+        chain.append(cause)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    for each in reversed(chain):
         yield "Traceback (most recent call last):"
-        for frame in traceback.format_tb(raised.__traceback__):
+        for frame in traceback.format_tb(each.__traceback__):
             yield from frame.splitlines()
-        yield f"{type(raised).__module__}.{type(raised).__qualname__}{_words(raised)}"
-        for inner in raised.exceptions if isinstance(raised, BaseExceptionGroup) else ():
+        yield f"{type(each).__module__}.{type(each).__qualname__}{_safe_message(each)}"
+        for inner in each.exceptions if isinstance(each, BaseExceptionGroup) else ():
             yield from exception_lines(inner)
 
 
-def _words(error: BaseException) -> str:
+def _safe_message(error: BaseException) -> str:
+    """The message of an exception of lading's or the system's, after `: `; empty for all others."""
     try:
         if isinstance(error, LadingError):
             return f": {error}"
         if isinstance(error, OSError) and error.errno is not None and error.strerror == os.strerror(error.errno):
             return f": {error.strerror}"
-    except Exception:  # noqa: BLE001 - one that can't be shown
+    except Exception:  # noqa: BLE001 - an exception that cannot be formatted
         return ""
     return ""
 
 
-def _log_raised(raised: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> None:
-    """Log what a thread or a destructor raised: Python would print it with its words."""
-    error = raised.exc_value
-    if raised.exc_type is SystemExit:
-        return  # how a thread ends itself
-    _log.warning("%s was raised where nothing handles it", raised.exc_type.__name__)
+def _log_exception(unhandled: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> None:
+    """Logs an exception of a thread or a destructor. Python would print it with its message."""
+    error = unhandled.exc_value
+    if unhandled.exc_type is SystemExit:
+        return  # a thread ends itself with it
+    _log.warning("unhandled exception: %s", unhandled.exc_type.__name__)
     if error is not None:
         _log.debug("it was raised here:", exc_info=error)

@@ -20,7 +20,7 @@ from lading.adapters.cli.logs import exception_lines
 from lading.adapters.cli.maintenance import forget, recover, verify
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, print_error, printable
-from lading.adapters.cli.streams import OutputLost, let_go, take_over
+from lading.adapters.cli.streams import OutputLost, close_streams, open_streams
 from lading.adapters.cli.targets import ls, mv, rm, show
 
 __all__ = ["cli", "main"]
@@ -30,17 +30,31 @@ _EXHAUSTED: Final = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "raise the limit of the host's open files (fs.file-max)",
     errno.ENOMEM: "raise the limit of memory, or end other programs",
-    errno.ENOSPC: "make room on that disk",
-    errno.EDQUOT: "make room within the quota",
+    errno.ENOSPC: "free some space on that disk",
+    errno.EDQUOT: "free some space within the quota",
 }
-"""What is no bug, wherever it happens, and what to do."""
+"""Advice for errors that are not bugs, wherever they are raised."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LEFT: Final = "what can be resumed is kept, the rest is removed"
+"""The data that an interrupted command leaves."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lading", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Bring VM disk images to this host by the cheapest way, and remember which way it was."""
+    """Fetch VM disk images to files, volumes and clones.
+
+    An IMAGE is an id or a name in the catalog. A TARGET is where the image goes: a path, rbd:POOL/IMAGE or cinder:NAME.
+    A handler transfers the image: it clones, copies or downloads. lading verifies the bytes and records each target
+    with its handler, so that rm and mv later use the same handler.
+
+    \b
+    Example: add an image to the catalog, fetch it, list the targets, remove one
+      lading catalog add noble.img
+      lading fetch noble /vms/1.img
+      lading ls
+      lading rm /vms/1.img
+    """
 
 
 for command in (fetch, explain, rm, mv, ls, show, verify, recover, forget, handlers, catalog):
@@ -48,43 +62,46 @@ for command in (fetch, explain, rm, mv, ls, show, verify, recover, forget, handl
 
 
 def main() -> NoReturn:
-    """Run the command line; every outcome ends here, as a message and an exit code."""
-    take_over()
+    """Runs the command line. Each outcome ends here: as a message and an exit code."""
+    open_streams()
     for number in _SIGNALS:
-        # Whoever has it ignored, as nohup does, means it.
+        # A signal that the caller ignores stays ignored, as with nohup.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
     try:
         sys.exit(_run())
     finally:
-        let_go()
+        close_streams()
 
 
 def _run() -> int:
-    code: int
+    """Runs the command and returns its exit code."""
     try:
-        try:
-            # What a command returns is None; `--help` and `--version` return their exit code.
-            code = cli.main(prog_name="lading", standalone_mode=False) or Exit.DONE
-            sys.stdout.flush()
-        finally:
-            _restore_signals()
+        return _run_command()
     except click.ClickException as error:
-        code = _misused(error)
+        return _fail_usage(error)
     except (KeyboardInterrupt, click.Abort):
-        code = _ended("interrupted", "interrupted; what can be resumed is kept, the rest is removed", Exit.INTERRUPTED)
+        return _fail("interrupted", f"interrupted; {_LEFT}", Exit.INTERRUPTED)
     except _Terminated as ended:
-        told = f"ended by {ended.signal.name}; what can be resumed is kept, the rest is removed"
-        code = _ended("interrupted", told, 128 + ended.signal)
+        return _fail("interrupted", f"ended by {ended.signal.name}; {_LEFT}", 128 + ended.signal)
     except OutputLost as lost:
-        code = _unheard(lost)
-    except Exception as error:  # noqa: BLE001 - the last resort: a bug is told in one line too
-        code = _broken(error)
+        return _fail_output(lost)
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug ends in a message too
+        return _fail_unexpected(error)
+
+
+def _run_command() -> int:
+    try:
+        # A command returns None; `--help` and `--version` return their exit code.
+        code: int = cli.main(prog_name="lading", standalone_mode=False) or Exit.DONE
+        sys.stdout.flush()
+    finally:
+        _restore_signals()
     return code
 
 
-def _misused(error: click.ClickException) -> int:
-    """What click found wrong, as click says it: without any command that is the help."""
+def _fail_usage(error: click.ClickException) -> int:
+    """Prints click's message for a wrong command; without a command that is the help."""
     message = error.format_message()
     context = error.ctx if isinstance(error, click.UsageError) else None
     lines = [f"Error: {printable(masked(message), sys.stderr)}"]
@@ -94,55 +111,55 @@ def _misused(error: click.ClickException) -> int:
         lines = [context.get_usage(), f"Try '{context.command_path} --help' for help.", "", *lines]
     with suppress(OSError):
         click.echo("\n".join(lines), err=True)
-    _print_error("usage", message)
+    _print_json("usage", message)
     return error.exit_code
 
 
-def _unheard(lost: OutputLost) -> int:
-    if lost.is_unwanted:
+def _fail_output(lost: OutputLost) -> int:
+    if lost.is_pipe_closed:
         return Exit.PIPE_CLOSED
-    print_error(f"the output can't be written: {lost}")
+    print_error(f"the output cannot be written: {lost}")
     return Exit.FAILED
 
 
-def _broken(error: Exception) -> int:
-    if isinstance(error, FileNotFoundError) and not _is_somewhere():
-        told = "the current folder is gone: go to another one, or name what you mean by absolute paths"
-        return _ended("usage", told, Exit.USAGE)
+def _fail_unexpected(error: Exception) -> int:
+    """Prints the message for an exception that no command handles: a missing folder, a full system or a bug."""
+    if isinstance(error, FileNotFoundError) and not _has_current_folder():
+        return _fail("usage", "the current folder is gone: change to another folder, or use absolute paths", Exit.USAGE)
     if isinstance(error, OSError) and error.errno in _EXHAUSTED:
         where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
-        told = f"the system has no more to give: {error.strerror}{where}; {_EXHAUSTED[error.errno]}"
-        return _ended("system_exhausted", told, Exit.FAILED)
+        message = f"the system's limit is reached: {error.strerror}{where}; {_EXHAUSTED[error.errno]}"
+        return _fail("system_exhausted", message, Exit.FAILED)
     if logging.getLogger().isEnabledFor(logging.DEBUG):
         with suppress(OSError):
             for line in exception_lines(error):
                 click.echo(printable(masked(line), sys.stderr), err=True)
-    todo = "run the command again with -vv, and give what it prints to whoever maintains lading for you"
-    told = f"internal error, {type(error).__name__} in {_module_of(error)}. This is a bug of lading's: {todo}"
-    return _ended("internal_error", told, Exit.INTERNAL)
+    advice = "run the command again with -vv, and report the bug with what it prints"
+    message = f"internal error, {type(error).__name__} in {_module_of(error)}. This is a bug in lading: {advice}"
+    return _fail("internal_error", message, Exit.INTERNAL)
 
 
 def _module_of(error: Exception) -> str:
-    """The module that raised it: whose bug it is."""
+    """The name of the module that raised the exception."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return str(frames[-1].f_globals.get("__name__"))
 
 
-def _ended(kind: str, message: str, code: int) -> int:
+def _fail(kind: str, message: str, code: int) -> int:
     print_error(message)
-    _print_error(kind, message)
+    _print_json(kind, message)
     return code
 
 
-def _print_error(kind: str, message: str) -> None:
-    """The error as JSON, if that was asked for: no command has read its options yet, or none is running any more."""
+def _print_json(kind: str, message: str) -> None:
+    """Prints the error as JSON if the arguments have `--json`. Here no command has parsed them."""
     arguments = sys.argv[1:]
     if "--json" in arguments[: arguments.index("--") if "--" in arguments else None]:
         with suppress(OutputLost):
             as_json({"error": kind, "message": masked(message)})
 
 
-def _is_somewhere() -> bool:
+def _has_current_folder() -> bool:
     try:
         return bool(Path.cwd())
     except FileNotFoundError:
@@ -150,7 +167,7 @@ def _is_somewhere() -> bool:
 
 
 class _Terminated(SystemExit):
-    """The end by a signal."""
+    """Ends the process because of a signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -158,9 +175,9 @@ class _Terminated(SystemExit):
 
 
 def _interrupt(number: int, _frame: object) -> NoReturn:
-    """End by unwinding, so that nothing is left behind. A second signal ends at once, and leaves it to recovery."""
+    """Handles a signal: raises, so that the command cleans up. A second signal ends the process at once."""
     is_second = any(signal.getsignal(each) is signal.SIG_DFL for each in _SIGNALS)
-    # The others keep this handler: Python complains of a signal that is pending when its handler goes.
+    # The other signals keep this handler: Python reports an error for a pending signal whose handler is removed.
     signal.signal(number, signal.SIG_DFL)
     if is_second:
         signal.raise_signal(number)
@@ -170,7 +187,7 @@ def _interrupt(number: int, _frame: object) -> NoReturn:
 
 
 def _restore_signals() -> None:
-    """Have the signals end this process as they end any other; what comes now is no time to unwind from."""
+    """Restores the default action of the signals: after the command there is nothing to clean up."""
     for number in _SIGNALS:
         if signal.getsignal(number) is _interrupt:
             signal.signal(number, signal.SIG_DFL)

@@ -4,10 +4,9 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 import click
-from returns.result import Failure, Success
+from returns.result import Success
 
 from lading.adapters.cli.arguments import PATH, local_target
 from lading.adapters.cli.exits import Exit, exit_code
@@ -15,35 +14,38 @@ from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, say, size_text
 from lading.adapters.cli.progress import watching
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.cli.targets import target_report
 from lading.adapters.config.settings import FileAssociationsSettings
 from lading.adapters.destinations.file.partial import part_path
-from lading.domain.attempts import FetchRequest
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import HandlerRefused
-from lading.domain.handler import Handler, Landing, State, SupportsVerification, Work
-from lading.domain.handler_calls import call_handler
+from lading.domain.handler import State
 from lading.domain.recovery import Outcome, Recovered
-from lading.domain.refusals import Mismatched
 from lading.domain.targets import Forgotten
 from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
 
 __all__ = ["forget", "recover", "verify"]
 
-_SETTLED: Final = frozenset({Outcome.FINISHED, Outcome.UNDONE, Outcome.UNDER_WAY, Outcome.ABANDONED})
 
-
-@click.command(short_help="Finish, resume or undo interrupted operations.")
+@click.command(short_help="Finish, resume or roll back interrupted operations.", epilog="Example: lading recover")
 @click.argument("target", type=PATH, required=False)
-@click.option("--discard", is_flag=True, help="Resume no fetch: remove what had come. With TARGET it always ends.")
-@click.option("--rebuild", is_flag=True, help="Set a damaged database aside; record anew what can be verified.")
+@click.option(
+    "--discard", is_flag=True, help="Remove partial downloads; do not resume them. With TARGET: give up what remains."
+)
+@click.option(
+    "--rebuild",
+    is_flag=True,
+    help="Rebuild a damaged or lost database from what can be verified. A damaged one is kept aside.",
+)
 @command_options
 def recover(session: Session, target: str | None, *, discard: bool, rebuild: bool) -> None:
-    """Recover each interrupted fetch, removal and move, after a crash say; with TARGET, only the one from or to it.
+    """Recover interrupted fetches, removals and moves, for example after a crash.
 
-    What was done is recorded, a fetch is resumed, the rest is undone. With TARGET and --discard, an operation that
-    can't be resolved is given up: it is settled, and what it may have left stays where it is.
+    With TARGET, only the operation from or to that target. A finished operation is recorded, a fetch is resumed, and
+    the others are rolled back.
+
+    With TARGET and --discard, an operation that cannot be resolved is given up: it is no longer pending, and the data
+    that it may have left stays where it is.
     """
     session.recovers = False  # it is this command that tells what becomes of what
     if rebuild:
@@ -53,63 +55,43 @@ def recover(session: Session, target: str | None, *, discard: bool, rebuild: boo
         return
     place = None if target is None else local_target(target)
     dispatcher = session.container.dispatcher()
-    unresolved = False
+    is_open = False
     for found in dispatcher.recover(place, keep=not discard, give_up=discard and place is not None):
-        seen_to = _go_on(dispatcher, found) if found.outcome is Outcome.KEPT else found
-        unresolved = unresolved or seen_to.outcome not in _SETTLED
-        _tell(session, seen_to)
-    if unresolved:
+        recovered = _resume(dispatcher, found) if found.outcome is Outcome.KEPT else found
+        is_open = is_open or recovered.is_open
+        _tell(session, recovered)
+    if is_open:
         sys.exit(Exit.FAILED)
 
 
 def _rebuild(session: Session) -> None:
-    from lading.adapters.sqlite.salvage.rebuilding import rebuild  # noqa: PLC0415 - seldom needed
+    from lading.adapters.sqlite.rebuild import rebuild  # noqa: PLC0415 - seldom needed
 
     settings = session.container.settings().associations
     if not isinstance(settings, FileAssociationsSettings):
         session.fail(StoreUnavailable('only the database of [associations] kind = "file" can be rebuilt'))
-    handlers = {handler.name: handler for handler in session.container.loaded().handlers}
-    done = session.value(
-        rebuild(settings.path, lambda association: _proven(handlers.get(association.handler), association))
-    )
+    done = session.value(rebuild(settings.path, session.container.dispatcher().proven))
     if session.json:
-        dropped = [{"target": each.target, "reason": each.why} for each in done.dropped]
-        as_json({"aside": str(done.aside), "kept": [each.target for each in done.kept], "dropped": dropped})
+        as_json(
+            {
+                "aside": str(done.aside),
+                "kept": [each.target for each in done.kept],
+                "dropped": [{"target": each.target, "reason": each.why} for each in done.dropped],
+                "damaged": done.damaged,
+            }
+        )
         return
     for each in done.dropped:
-        say(f"{each.target}: is recorded no more: {each.why}")
-    say(f"{len(done.kept)} targets are recorded anew; the damaged database is {done.aside}")
+        say(f"{each.target}: no longer recorded: {each.why}")
+    if done.damaged:
+        say(f"{done.damaged} entries of the record are damaged; what they held is not known")
+    say(f"{len(done.kept)} targets are recorded again; what was there is kept as {done.aside}")
 
 
-def _proven(handler: Handler | None, association: Association) -> Association | None:
-    """The association, if what is at its target still is what was put there: by its digest, or its being untouched."""
-    if not isinstance(handler, SupportsVerification):
-        return None
-    verify = handler.verify
-    work = Work(association.target, association.image, association.location, association=association)
-    landing = call_handler(handler, work, Landing, lambda: verify(work)).value_or(None)
-    if landing is None or (landing.digest is None and not _is_untouched(association, landing)):
-        return None
-    return landing.recorded_in(association)
-
-
-def _is_untouched(association: Association, landing: Landing) -> bool:
-    """Whether the file that is there now is the recorded one, with the same bytes; what is no file has no say."""
-    if association.fingerprint is None or landing.fingerprint is None:
-        return association.fingerprint is landing.fingerprint
-    return association.fingerprint.is_unchanged(landing.fingerprint)
-
-
-def _go_on(dispatcher: Dispatcher, found: Recovered) -> Recovered:
-    """Fetch the rest; what can't be had is taken back."""
-    intent = found.intent
-    image = intent.image.id if intent.image else None
-    with watching(image or intent.target) as observer:
-        outcome = dispatcher.fetch(FetchRequest(image, intent.target, force=intent.force, observer=observer))
-    if isinstance(outcome, Success):
-        return Recovered(intent, Outcome.FINISHED, kept=outcome.unwrap().landing.resumed)
-    dropped = next(dispatcher.recover(intent.target, keep=False), None)
-    return Recovered(intent, dropped.outcome if dropped else Outcome.UNDONE, str(outcome.failure()))
+def _resume(dispatcher: Dispatcher, kept: Recovered) -> Recovered:
+    image = kept.intent.image
+    with watching(image.id if image else kept.intent.target) as observer:
+        return dispatcher.resume(kept, observer)
 
 
 def _tell(session: Session, found: Recovered) -> None:
@@ -136,13 +118,14 @@ def _tell(session: Session, found: Recovered) -> None:
     say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{more}{why}")
 
 
-@click.command(short_help="Forget a target; touch nothing.")
+@click.command(short_help="Remove the record of a target; keep the target.", epilog="Example: lading forget /vms/1.img")
 @click.argument("target", type=PATH)
 @command_options
 def forget(session: Session, target: str) -> None:
-    """Forget what is recorded of TARGET and its interrupted operations, where lading can't act on them any more.
+    """Remove the record of TARGET and of its interrupted operations, but not the target itself.
 
-    Nothing is removed: what is at the target stays, and is said. To remove a target: lading rm.
+    Use it when lading can no longer act on the target: its disk or its handler is gone, for example. The command prints
+    what stays. To remove a target with its record: lading rm.
     """
     session.recovers = False  # it is to be forgotten as it is
     target = local_target(target)
@@ -183,14 +166,16 @@ def _left(forgotten: Forgotten) -> list[str]:
     return [path for path in dict.fromkeys(targets) if path.startswith("/") and os.path.lexists(path)]
 
 
-@click.command(short_help="Check that targets are still what was fetched.")
+@click.command(
+    short_help="Read targets and compare their digests.", epilog="Example: lading verify /vms/1.img /vms/2.img"
+)
 @click.argument("targets", type=PATH, nargs=-1, metavar="[TARGET]...")
-@click.option("--all", "everything", is_flag=True, help="Every target that is recorded.")
+@click.option("--all", "everything", is_flag=True, help="Verify all recorded targets.")
 @command_options
 def verify(session: Session, targets: tuple[str, ...], *, everything: bool) -> None:
-    """Read each TARGET and compare it with the digest that is recorded; inspect its format again.
+    """Read each TARGET, compare its digest with the recorded one, and inspect its format again.
 
-    Exits with 8 when one has changed or is gone. A guest that runs from its target changes it.
+    The exit code is 8 when a target has changed or is missing. A guest changes the target that it runs from.
     """
     if everything == bool(targets):
         raise click.UsageError("name the targets, or --all")
@@ -208,25 +193,20 @@ def _recorded(session: Session) -> Iterator[str]:
 
 def _verify(session: Session, target: str) -> Exit:
     outcome = session.container.dispatcher().verify(target)
-    if isinstance(outcome, Failure):
-        failure = outcome.failure()
-        if isinstance(failure, StoreUnavailable):
+    if isinstance(outcome, Success):
+        association = outcome.unwrap()
+        state = "intact" if association.digest else "unverified"
+        _report(session, target, state, association, None if association.digest else "no digest of it is known")
+        return Exit.DONE
+    failure = outcome.failure()
+    match failure:
+        case StoreUnavailable():
             session.fail(failure)
-        has_changed = isinstance(failure, HandlerRefused) and isinstance(failure.refusal, Mismatched)
-        reason = failure.refusal.reason if isinstance(failure, HandlerRefused) else str(failure)
-        _report(session, target, _changed_state(session, target) if has_changed else State.UNKNOWN, None, reason)
-        return Exit.CHANGED if has_changed else exit_code(failure)
-    association = outcome.unwrap()
-    state = "intact" if association.digest else "unverified"
-    _report(session, target, state, association, None if association.digest else "no digest of it is known")
-    return Exit.DONE
-
-
-def _changed_state(session: Session, target: str) -> State:
-    """`missing` where `show` says so, else `changed`."""
-    association = session.container.associations().get(target).value_or(None)
-    is_missing = association is not None and target_report(session, association).state is State.MISSING
-    return State.MISSING if is_missing else State.CHANGED
+        case HandlerRefused():
+            _report(session, target, failure.state or State.UNKNOWN, None, failure.refusal.reason)
+        case _:
+            _report(session, target, State.UNKNOWN, None, str(failure))
+    return exit_code(failure)
 
 
 def _report(session: Session, target: str, state: str, association: Association | None, reason: str | None) -> None:

@@ -1,4 +1,4 @@
-"""What is printed: plain lines for people, JSON for programs."""
+"""The output: plain lines for people, JSON for programs."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from typing import Final, TextIO
 import click
 
 from lading.adapters.cli.masking import masked
-from lading.adapters.cli.streams import AS_IT_CAME
+from lading.adapters.cli.streams import OUTPUT_ERRORS
 from lading.adapters.codec.documents import image_to_document
 from lading.domain.failures import AttemptResult, NoHandlerAvailable
 from lading.domain.handler import Landing
@@ -42,10 +42,10 @@ _LARGEST: Final = 2**63
 
 
 def printable(text: str, stream: TextIO | None = None) -> str:
-    r"""The text on one line, its control characters spelt out: strangers' names must not speak to the terminal.
+    r"""Returns the text on one line, with control characters escaped: a name must not control the terminal.
 
-    Judged by the characters that come out of the stream, standard output if not given: two surrogates of PEP 383, each
-    a byte of a path, may be one control character there. Bytes that are no text in its encoding stay as they are.
+    It is checked as the characters that the stream (by default standard output) writes: two surrogates of PEP 383,
+    each a byte of a path, may be one control character there. Bytes that are not text in its encoding stay unchanged.
 
     >>> print(printable("\x1b[31mred\nsecond line"))
     \x1b[31mred\nsecond line
@@ -53,7 +53,7 @@ def printable(text: str, stream: TextIO | None = None) -> str:
     \x9b31m
     """
     encoding = (stream or sys.stdout).encoding or "utf-8"
-    text = text.encode(encoding, AS_IT_CAME).decode(encoding, "surrogateescape")
+    text = text.encode(encoding, OUTPUT_ERRORS).decode(encoding, "surrogateescape")
     return "".join(each if each.isprintable() or _is_byte(each) else ascii(each)[1:-1] for each in text)
 
 
@@ -62,13 +62,13 @@ def _is_byte(character: str) -> bool:
 
 
 def say(text: str, *, dim: bool = False) -> None:
-    """Print a line."""
+    """Prints a line."""
     text = printable(text)
     click.echo(click.style(text, dim=True) if dim else text)
 
 
 def say_row(cells: Sequence[str], widths: Sequence[int]) -> None:
-    """Print a line of a table: cells at least that wide on a terminal, with tabs between them elsewhere."""
+    """Prints a line of a table: on a terminal in columns of at least these widths, elsewhere separated by tabs."""
     cells = [printable(cell) for cell in cells]
     if sys.stdout.isatty():
         cells = [*map(str.ljust, cells, widths), *cells[len(widths) :]]
@@ -77,14 +77,15 @@ def say_row(cells: Sequence[str], widths: Sequence[int]) -> None:
         click.echo("\t".join(cells))
 
 
-def print_error(text: str) -> None:
-    """Print a line about what went wrong; if even that can't be printed, the exit code has to do."""
+def print_error(message: str, *hints: str) -> None:
+    """Prints an error on one line, and below it what to do, one line each. The exit code must suffice if this fails."""
+    lines = [f"lading: {message}", *(f"  {hint}" for hint in hints)]
     with suppress(OSError):
-        click.echo(f"lading: {printable(masked(text), sys.stderr)}", err=True)
+        click.echo("\n".join(printable(masked(line), sys.stderr) for line in lines), err=True)
 
 
 def as_json(record: Mapping[str, object], *, indent: int | None = None) -> None:
-    """Print one object, on one line unless it is indented. A number that JSON doesn't have is null."""
+    """Prints one object, on one line unless it is indented. Infinity and NaN, which JSON does not have, become null."""
     click.echo(json.dumps(_finite(record), indent=indent, allow_nan=False))
 
 
@@ -97,7 +98,7 @@ def _finite(value: object) -> object:
 
 
 def size_text(size: int | None) -> str:
-    """Bytes as people read them; `?` where they are not known, or cannot be.
+    """Returns a number of bytes in B, KiB, MiB, GiB or TiB; `?` for an unknown or impossible number.
 
     >>> size_text(4 << 30), size_text(1536), size_text(None), size_text(10**400)
     ('4.0 GiB', '1.5 KiB', '?', '?')
@@ -113,32 +114,32 @@ def size_text(size: int | None) -> str:
 
 
 def time_text(moment: datetime) -> str:
-    """In the local time zone, to the second."""
+    """Returns the time in the local time zone, to the second."""
     return moment.astimezone().isoformat(sep=" ", timespec="seconds")
 
 
-def verified_text(found: Landing | Association) -> str:
-    """What its bytes were compared with. Anybody can make two files of one MD5 (RFC 6151)."""
-    if not found.verified or found.digest is None:
+def verified_text(result: Landing | Association) -> str:
+    """Returns the verified digest's algorithm, or `unverified`. MD5 is weak: two files can have the same (RFC 6151)."""
+    if not result.verified or result.digest is None:
         return "unverified"
-    return f"verified {found.digest.algorithm}{' (weak)' if found.digest.algorithm == 'md5' else ''}"
+    return f"verified {result.digest.algorithm}{' (weak)' if result.digest.algorithm == 'md5' else ''}"
 
 
 def attempt_records(attempts: Sequence[AttemptResult]) -> list[dict[str, object]]:
-    """The attempts as `--json` shows them."""
+    """Returns the attempts as `--json` prints them."""
     return [
         {
-            "handler": tried.handler,
-            "location": str(tried.location) if tried.location else None,
-            "outcome": "refused" if tried.refusal else "handled",
-            "reason": masked(tried.refusal.reason) if tried.refusal else None,
+            "handler": attempt.handler,
+            "location": str(attempt.location) if attempt.location else None,
+            "outcome": "refused" if attempt.refusal else "handled",
+            "reason": masked(attempt.refusal.reason) if attempt.refusal else None,
         }
-        for tried in attempts
+        for attempt in attempts
     ]
 
 
 def association_record(association: Association) -> dict[str, object]:
-    """An association as `--json` shows it."""
+    """Returns an association as `--json` prints it."""
     image = association.image
     return {
         "target": association.target,
@@ -158,12 +159,12 @@ def association_record(association: Association) -> dict[str, object]:
 
 
 def image_record(image: Image) -> dict[str, object]:
-    """An image's document, without the credentials of any URL in it."""
+    """Returns an image's document, with the credentials in URLs masked."""
     return redacted_values(image_to_document(image))
 
 
 def error_record(failure: LadingError) -> dict[str, object]:
-    """A failure as `--json` shows it: its kind, in words, and what was tried."""
+    """Returns a failure as `--json` prints it: its kind, its message and the attempts."""
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(failure).__name__).lower()
     record: dict[str, object] = {"error": kind, "message": masked(str(failure))}
     if isinstance(failure, NoHandlerAvailable):

@@ -15,12 +15,12 @@ __all__ = ["watching"]
 
 
 @contextmanager
-def watching(what: str) -> Iterator[Observer]:
-    """An observer that draws a bar on a terminal (bytes, rate, time left), and is silent when piped."""
+def watching(title: str) -> Iterator[Observer]:
+    """An observer that shows a progress bar (bytes, rate, time left) when standard error is a terminal."""
     if not sys.stderr.isatty():
         yield NullObserver()
         return
-    bar = _Bar(what)
+    bar = _Bar(title)
     try:
         yield bar
     finally:
@@ -28,26 +28,26 @@ def watching(what: str) -> Iterator[Observer]:
 
 
 class _Bar:
-    """Drawn from the first progress on, and gone when all is done."""
+    """The bar appears with the first progress and disappears at the end."""
 
-    def __init__(self, what: str) -> None:
-        self._what = printable(what, sys.stderr)
+    def __init__(self, title: str) -> None:
+        self._title = printable(title, sys.stderr)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
     def progress(self, done: int, total: int | None) -> None:
         if self._progress is None or self._task is None:
             self._progress, self._task = self._draw()
-        self._progress.update(self._task, completed=done, total=total, description=self._what)
+        self._progress.update(self._task, completed=done, total=total, description=self._title)
 
     def waiting(self, reason: str) -> None:
         if self._progress is None or self._task is None:
             self._progress, self._task = self._draw()
-        told = f"{self._what}: waiting for {printable(reason)}"
-        self._progress.update(self._task, completed=0, total=None, description=told, refresh=True)
+        text = f"{self._title}: waiting for {printable(reason)}"
+        self._progress.update(self._task, completed=0, total=None, description=text, refresh=True)
 
     def _draw(self) -> "tuple[Progress, TaskID]":
-        # Loaded only now: a piped command and one that moves nothing start faster without it.
+        # Imported late: a command without a progress bar starts faster.
         from rich.console import Console  # noqa: PLC0415
         from rich.progress import (  # noqa: PLC0415
             BarColumn,
@@ -68,7 +68,7 @@ class _Bar:
             transient=True,
         )
         progress.start()
-        return progress, progress.add_task(self._what, total=None)
+        return progress, progress.add_task(self._title, total=None)
 
     def close(self) -> None:
         if self._progress is not None:

@@ -1,21 +1,21 @@
-"""What every command shares: its options, the container, and how it ends."""
+"""The common part of all commands: options, the container, errors and exit codes."""
 
 import functools
 import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, NoReturn, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 import click
 from returns.result import Failure, Result, Success
 
+from lading.adapters.cli.arguments import path_hint
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.logs import log_to_stderr
 from lading.adapters.cli.masking import keep_secret
 from lading.adapters.cli.output import as_json, error_record, print_error
-from lading.adapters.config.settings import FileCatalogSettings, MemorySettings
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
@@ -27,15 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Session", "command_options"]
 
 _log = logging.getLogger(__name__)
-_HINTS: Final[Mapping[type[LadingError], str]] = {
-    AmbiguousImage: "`lading catalog show ID` tells them apart",
-    ImageNotFound: "`lading catalog ls` lists them",
-    NotAssociated: "`lading ls` lists what is",
-    HandlerNotLoaded: "add it to [handlers] order",
-}
-"""What to do next."""
 _Value = TypeVar("_Value")
-_Given = ParamSpec("_Given")
+_Arguments = ParamSpec("_Arguments")
 
 
 class Session:
@@ -46,77 +39,101 @@ class Session:
         self._cloud = cloud
         self.json = json
         self.recovers = True
-        """Whether what was cut off earlier is seen to before the command begins."""
+        """True when interrupted operations are recovered before the command begins."""
         self.variables: dict[str, str] = {}
-        """Of settings, as options have them; to be set before the container is asked for."""
+        """Settings from options, as environment variables. Set them before the first use of `container`."""
 
     @functools.cached_property
     def container(self) -> "Container":
-        # Imported late: `--help` and completion do without it.
+        """The wiring for the settings in force. Raises SettingsError."""
+        # Imported late: `--help` and completion do not need them.
         from lading.adapters.config.settings import load_settings, secrets_of  # noqa: PLC0415
         from lading.adapters.container import open_container  # noqa: PLC0415
 
-        # Options say what these variables would.
-        named = {"LADING_CATALOG__KIND": "glance", "LADING_CATALOG__CLOUD": self._cloud} if self._cloud else {}
-        settings = load_settings(self._config, {**os.environ, **named, **self.variables})
+        # --os-cloud means the same as these variables.
+        cloud = {"LADING_CATALOG__KIND": "glance", "LADING_CATALOG__CLOUD": self._cloud} if self._cloud else {}
+        settings = load_settings(self._config, {**os.environ, **cloud, **self.variables})
         keep_secret(secrets_of(settings))
         _log.info("settings: %s", settings.source)
         return open_container(settings, recover=self.recovers)
 
     def value(self, outcome: Result[_Value, LadingError]) -> _Value:
-        """What came out, or the end of the command."""
+        """Returns the outcome's value. Ends the command on a failure."""
         if isinstance(outcome, Failure):
             self.fail(outcome.failure())
         return outcome.unwrap()
 
     def fail(self, failure: LadingError) -> NoReturn:
-        """End the command: the failure in words, in JSON too if that was asked for, and its exit code."""
-        hint = self._hint(failure)
-        print_error(f"{failure}; {hint}" if hint else str(failure))
+        """Ends the command with the failure's exit code. Prints its message, and with `--json` also an object."""
+        print_error(str(failure), *self._hints(failure))
         if self.json:
             as_json(error_record(failure))
         sys.exit(exit_code(failure))
 
-    def _hint(self, failure: LadingError) -> str | None:
-        if isinstance(failure, ImageNotFound):
-            return self._hint_not_found(failure)
-        if isinstance(failure, NoHandlerAvailable):
-            names = ", ".join(each.name for each in self.container.loaded().skipped)
-            return f"not loaded: {names} (`lading handlers` says why)" if names else None
-        if isinstance(failure, AmbiguousImage) and isinstance(self.container.catalog(), ImageRegistry):
-            return f"{_HINTS[AmbiguousImage]}, `lading catalog rm ID` forgets one"
-        if isinstance(failure, TargetUnresolved):
-            target = shlex.quote(failure.target)
-            return f"`lading recover --discard {target}` gives it up, and leaves what can't be removed"
-        if isinstance(failure, NotAssociated) and self._is_begun(failure.target):
-            target = shlex.quote(failure.target)
-            return f"a fetch to it is not finished: fetch it again, or end it: lading recover --discard {target}"
-        return _HINTS.get(type(failure))
+    def _hints(self, failure: LadingError) -> list[str]:
+        """The next steps for the user, one line each."""
+        hints: list[str] = []
+        match failure:
+            case ImageNotFound():
+                hints = self._hints_not_found(failure)
+            case AmbiguousImage():
+                hints = ["to compare them: lading catalog show ID"]
+                if isinstance(self.container.catalog(), ImageRegistry):
+                    hints.append("to remove one: lading catalog rm ID")
+            case NoHandlerAvailable():
+                names = ", ".join(each.name for each in self.container.loaded().skipped)
+                if names and failure.decisive is None:  # else no other handler could have helped
+                    hints = [f"not loaded: {names}; for the reasons: lading handlers"]
+            case HandlerNotLoaded():
+                hints = [f"add {failure.handler!r} to [handlers] order; for the reason: lading handlers"]
+            case TargetUnresolved():
+                command = f"lading recover --discard {shlex.quote(failure.target)}"
+                hints = [f"to give the operation up, and leave what cannot be removed: {command}"]
+            case NotAssociated():
+                hints = self._hints_not_recorded(failure.target)
+        return hints
 
-    def _is_begun(self, target: str) -> bool:
+    def _hints_not_recorded(self, target: str) -> list[str]:
+        if self._is_interrupted_fetch(target):
+            command = f"lading recover --discard {shlex.quote(target)}"
+            return [f"a fetch to it is not finished: repeat the fetch, or discard its data: {command}"]
+        path = path_hint(target)
+        return [*([path] if path else []), "to list the recorded targets: lading ls"]
+
+    def _is_interrupted_fetch(self, target: str) -> bool:
         pending = self.container.journal().pending(target)
         return isinstance(pending, Success) and (intent := pending.unwrap()) is not None and intent.verb is Verb.FETCH
 
-    def _hint_not_found(self, failure: ImageNotFound) -> str | None:
+    def _hints_not_found(self, failure: ImageNotFound) -> list[str]:
         if failure.hint or not isinstance(self.container.catalog(), ImageListing):
-            return None
-        hints = [_HINTS[ImageNotFound]]
+            return []
+        hints = ["to list the images: lading catalog ls"]
         # Other clients would have asked the cloud.
-        if isinstance(self.container.settings().catalog, FileCatalogSettings | MemorySettings):
+        if self.container.settings().catalog.kind in {"file", "memory"}:
             if cloud := os.environ.get("OS_CLOUD"):
                 hints.append(f"OS_CLOUD is set, but that cloud was not asked: --os-cloud {shlex.quote(cloud)} does")
             elif os.environ.get("OS_AUTH_URL"):
                 hints.append("OS_AUTH_URL is set, but that cloud was not asked: LADING_CATALOG__KIND=glance does")
-        return "; ".join(hints)
+        return hints
 
 
-def command_options(command: Callable[_Given, None]) -> Callable[..., None]:
-    """`--json`, `--config`, `--os-cloud` and `-v`, handed to the command as its first argument, a Session."""
+def command_options(command: Callable[_Arguments, None]) -> Callable[..., None]:
+    """Adds `--json`, `--config`, `--os-cloud` and `-v` to a command. Its first argument is then a Session."""
 
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON: one object, or one a line.")
-    @click.option("--config", type=click.Path(), metavar="FILE", help="The settings file.")
-    @click.option("--os-cloud", metavar="NAME", help="The Glance of this cloud in clouds.yaml.")
-    @click.option("-v", "--verbose", count=True, help="Say what happens; -vv: say it all, with tracebacks.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs: one object on each line.")
+    @click.option(
+        "--config",
+        type=click.Path(),
+        metavar="FILE",
+        help="Read the settings from FILE. Default: the first of $LADING_CONFIG, ./lading.toml, "
+        "~/.config/lading/lading.toml and /etc/lading/lading.toml.",
+    )
+    @click.option(
+        "--os-cloud", metavar="NAME", help="Search images in the Glance of the cloud NAME, as clouds.yaml defines it."
+    )
+    @click.option(
+        "-v", "--verbose", count=True, help="Log each step to standard error; -vv: also debug messages and tracebacks."
+    )
     @functools.wraps(command)
     def run(
         *args: object, as_json: bool, config: str | None, os_cloud: str | None, verbose: int, **kwargs: object
@@ -124,7 +141,7 @@ def command_options(command: Callable[_Given, None]) -> Callable[..., None]:
         log_to_stderr(verbose)
         session = Session(config=config, cloud=os_cloud, json=as_json)
         try:
-            command(session, *args, **kwargs)  # type: ignore[arg-type]  # ParamSpec can't say "and a Session first"
+            command(session, *args, **kwargs)  # type: ignore[arg-type]  # ParamSpec cannot express a Session before the arguments
         except LadingError as failure:
             session.fail(failure)
 

@@ -1,4 +1,4 @@
-"""Standard output and standard error, in whatever state they were handed over."""
+"""Standard output and standard error, also where the caller has closed them or they cannot be written."""
 
 import codecs
 import io
@@ -8,28 +8,28 @@ from typing import Final, TextIO, cast
 
 from typing_extensions import override
 
-__all__ = ["AS_IT_CAME", "OutputLost", "let_go", "take_over"]
+__all__ = ["OUTPUT_ERRORS", "OutputLost", "close_streams", "open_streams"]
 
-AS_IT_CAME: Final = "lading"
-"""The error handler of what is printed: see `_as_it_came`."""
+OUTPUT_ERRORS: Final = "lading"
+"""The name of the codec error handler for what is printed: see `_encode_output`."""
 
 
 class OutputLost(Exception):
-    """What was printed did not get out. No OSError: click takes a few of those for its own."""
+    """Standard output could not be written. It is not an OSError, because click handles some of those itself."""
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(cause.strerror or str(cause))
-        self.is_unwanted = isinstance(cause, BrokenPipeError)
-        """Whether its reader has gone away, having had enough."""
+        self.is_pipe_closed = isinstance(cause, BrokenPipeError)
+        """True when the reader has closed the pipe: it needs no more output."""
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output that tells its own errors from everybody else's."""
+    """Standard output that raises OutputLost, so that its errors differ from those of other files."""
 
     def __init__(self, stream: TextIO) -> None:
         line_buffering = getattr(stream, "line_buffering", False)
-        super().__init__(stream.buffer, encoding=stream.encoding, errors=AS_IT_CAME, line_buffering=line_buffering)
-        self._stream = stream  # whose end would close the buffer
+        super().__init__(stream.buffer, encoding=stream.encoding, errors=OUTPUT_ERRORS, line_buffering=line_buffering)
+        self._stream = stream  # the buffer would be closed if the stream was garbage-collected
 
     @override
     def write(self, s: str, /) -> int:
@@ -46,19 +46,22 @@ class _Output(io.TextIOWrapper):
             raise OutputLost(error) from error
 
 
-def take_over() -> None:
-    """Have standard streams that can be written to, also where the caller has closed them, and with any text."""
-    # In this order: each takes the lowest free descriptor, so that none is left for a file that is written to.
-    sys.stdin = sys.stdin or _nowhere("r")
-    stdout = sys.stdout or _nowhere("w")
-    stderr = sys.stderr = sys.stderr or _nowhere("w")
+def open_streams() -> None:
+    """Makes the standard streams usable: opens those that the caller has closed, and lets them print any text."""
+    # In this order: each takes the lowest free descriptor, so that a file opened later cannot get one of these.
+    sys.stdin = sys.stdin or _null_stream("r")
+    stdout = sys.stdout or _null_stream("w")
+    stderr = sys.stderr = sys.stderr or _null_stream("w")
     sys.stdout = _Output(stdout)
     if isinstance(stderr, io.TextIOWrapper):
-        stderr.reconfigure(errors=AS_IT_CAME)
+        stderr.reconfigure(errors=OUTPUT_ERRORS)
 
 
-def let_go() -> None:
-    """Give up what could not be written: Python must not try again at its end, and have an exit code of its own."""
+def close_streams() -> None:
+    """Flushes the output streams, and discards what cannot be written.
+
+    Python would flush them again at its exit, fail again, and exit with a code of its own.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -66,16 +69,16 @@ def let_go() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _nowhere(mode: str) -> TextIO:
+def _null_stream(mode: str) -> TextIO:
     return cast("TextIO", os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8", closefd=False))
 
 
-def _as_it_came(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Paths are bytes: what isn't UTF-8 in them goes out as it came in, and what no terminal can show, escaped."""
+def _encode_output(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Writes the bytes of a path that is not UTF-8 unchanged, and escapes what the stream cannot encode."""
     try:
         return codecs.lookup_error("surrogateescape")(error)
     except UnicodeError:
         return codecs.lookup_error("backslashreplace")(error)
 
 
-codecs.register_error(AS_IT_CAME, _as_it_came)
+codecs.register_error(OUTPUT_ERRORS, _encode_output)

@@ -1,38 +1,31 @@
 """`lading rm`, `mv`, `ls` and `show`: what is done to targets, and what is known of them."""
 
 import difflib
-import logging
 from pathlib import Path
 from typing import Final
 
 import click
-from returns.result import Failure
 
 from lading.adapters.cli.arguments import PATH, complete_images, in_use_option, is_folder, local_target, target_in
 from lading.adapters.cli.output import as_json, association_record, say, say_row, size_text, time_text, verified_text
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.destinations.file.target_state import is_intact, mount_conflict, status_of
-from lading.adapters.stream.safe_open import fingerprint
 from lading.domain.failures import NotAssociated
-from lading.domain.handler import Report, State, SupportsReport, Work
-from lading.domain.handler_calls import call_handler
+from lading.domain.handler import Report
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
-from lading.ports.redaction import redacted_values
 
-__all__ = ["ls", "mv", "rm", "show", "target_report"]
+__all__ = ["ls", "mv", "rm", "show"]
 
-_log = logging.getLogger(__name__)
 _WIDTHS: Final = (40, 24, 10)
 
 
-@click.command(short_help="Remove a target, and forget it.")
+@click.command(short_help="Remove a target and its record.", epilog="Example: lading rm /vms/1.img")
 @click.argument("target", type=PATH)
-@click.option("--force", is_flag=True, help="Remove what is there even when it is another file than was fetched.")
-@in_use_option("Remove it even when another program has it locked, as a running guest has its disk.")
+@click.option("--force", is_flag=True, help="Remove the target also when it is not the file that was fetched.")
+@in_use_option("Remove the target also when another program has it locked, as a running guest has its disk.")
 @command_options
 def rm(session: Session, target: str, *, force: bool, even_if_in_use: bool) -> None:
-    """Have the handler that brought TARGET remove it, and forget it."""
+    """Remove TARGET and its record, by the handler that fetched it."""
     dispatcher = session.container.dispatcher()
     removed = session.value(dispatcher.remove(local_target(target), force=force, even_if_in_use=even_if_in_use))
     if session.json:
@@ -41,15 +34,15 @@ def rm(session: Session, target: str, *, force: bool, even_if_in_use: bool) -> N
         say(f"{removed.target}: removed by {removed.handler}")
 
 
-@click.command(short_help="Move a target.")
+@click.command(short_help="Move or rename a target.", epilog="Example: lading mv /vms/1.img /vms/2.img")
 @click.argument("source", type=PATH)
 @click.argument("destination", type=PATH)
-@in_use_option("Move it to another file system even when another program has it locked.")
+@in_use_option("Move the target to another file system also when another program has it locked.")
 @command_options
 def mv(session: Session, source: str, destination: str, *, even_if_in_use: bool) -> None:
-    """Have the handler that brought SOURCE move it to DESTINATION, where nothing may be.
+    """Move the target SOURCE to DESTINATION, by the handler that fetched it. Nothing is overwritten.
 
-    A DESTINATION that ends in a slash, or is a folder, means a file in it, called as before.
+    For a DESTINATION that is a folder or ends in a slash, the file keeps its name.
     """
     source = local_target(source)
     to = target_in(destination, Path(source).name) if is_folder(destination) else local_target(destination)
@@ -60,12 +53,17 @@ def mv(session: Session, source: str, destination: str, *, even_if_in_use: bool)
         say(f"{moved.target}: moved by {moved.handler}")
 
 
-@click.command(short_help="List what was fetched.")
-@click.option("--handler", metavar="NAME", help="Only what this handler brought.")
-@click.option("--image", shell_complete=complete_images, help="Only what holds this image: its id, name or href.")
+@click.command(short_help="List the recorded targets.", epilog="Example: lading ls --image noble")
+@click.option("--handler", metavar="NAME", help="List only targets of this handler. Default: of all handlers.")
+@click.option(
+    "--image",
+    metavar="IMAGE",
+    shell_complete=complete_images,
+    help="List only targets of this image: an id, name or href. Default: of all images.",
+)
 @command_options
 def ls(session: Session, handler: str | None, image: str | None) -> None:
-    """List the targets that are recorded, with their image and handler."""
+    """List the recorded targets: path or name, image, handler and size."""
     associations: AssociationStore = session.container.associations()
     if handler is not None:
         _check_handler(handler, associations)
@@ -93,49 +91,23 @@ def _check_handler(name: str, associations: AssociationStore) -> None:
     raise click.BadParameter(f"no handler is named {name!r}; {hint}", param_hint="--handler")
 
 
-@click.command(short_help="Show what is recorded of a target.")
+@click.command(short_help="Show the record and the state of a target.", epilog="Example: lading show /vms/1.img")
 @click.argument("target", type=PATH)
 @command_options
 def show(session: Session, target: str) -> None:
-    """Show what is recorded of TARGET: what, from where, by whom, when; and whether it is still intact."""
+    """Show the record of TARGET (image, location, handler, time, digest) and its state.
+
+    The state is intact, changed, missing, detached or unknown. The bytes are not read; to read them: lading verify.
+    """
     target = local_target(target)
     association = session.value(session.container.associations().get(target))
     if association is None:
         session.fail(NotAssociated(target))
-    report = target_report(session, association)
+    report = session.value(session.container.dispatcher().report(target))
     if session.json:
-        as_json({**association_record(association), "state": report.state, "details": redacted_values(report.details)})
+        as_json({**association_record(association), "state": report.state, "details": dict(report.details)})
     else:
         _tell(association, report)
-
-
-def target_report(session: Session, association: Association) -> Report:
-    """How the target is now: a file as it lies there; anything else as its handler tells, where it can."""
-    if association.fingerprint is None:
-        return _told(session, association)
-    target = association.target
-    try:
-        if (elsewhere := mount_conflict(association)) is not None:
-            return Report(State.UNKNOWN, {"why": elsewhere.reason})
-        if status_of(target) is None:
-            return Report(State.MISSING)
-        return Report(State.INTACT if is_intact(association, fingerprint(target)) else State.CHANGED)
-    except OSError as error:
-        _log.info("%s can't be looked at: %s", target, error.strerror)
-        return Report(State.UNKNOWN)
-
-
-def _told(session: Session, association: Association) -> Report:
-    # Not prepared: that would re-establish what is lost before it is told that it was.
-    loaded = session.container.loaded().handlers
-    handler = next((each for each in loaded if each.name == association.handler), None)
-    if not isinstance(handler, SupportsReport):
-        return Report(State.UNKNOWN)
-    work = Work(association.target, association.image, association.location, association=association)
-    answer = call_handler(handler, work, Report, handler.report, work)
-    if isinstance(answer, Failure):
-        return Report(State.UNKNOWN, {"why": answer.failure().reason})
-    return answer.unwrap()
 
 
 def _tell(association: Association, report: Report) -> None:
@@ -154,7 +126,7 @@ def _tell(association: Association, report: Report) -> None:
     }
     if association.copied_from:
         rows["copied from"] = association.copied_from
-    rows |= redacted_values(dict(report.details)) | rows  # a handler's own words take no name from these
+    rows |= dict(report.details) | rows  # a handler's detail does not replace one of these rows
     width = max(map(len, rows)) + 2
     for name, value in rows.items():
         say(f"{name + ':':<{width}}{value}")

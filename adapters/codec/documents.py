@@ -1,4 +1,4 @@
-"""Image documents: an image in the JSON shape that Glance's `GET /v2/images/{id}` answers.
+"""Image documents: an image as JSON in the form of Glance's `GET /v2/images/{id}`.
 
 https://docs.openstack.org/api-ref/image/v2/#show-image
 """
@@ -18,31 +18,31 @@ __all__ = ["PLACES", "catalog_image", "image_from_document", "image_to_document"
 
 _TEXTS = ("id", "name", "status", "disk_format", "container_format", "os_hash_algo", "os_hash_value", "checksum")
 PLACES: Final = frozenset({"locations", "direct_url", "location"})
-"""Where an image's URLs, credentials included, are found: they must not slip through among the properties.
+"""The keys of an image's URLs, which may contain credentials: they must not become properties.
 
-`location` is of Glance's v1, and of what dumps its database.
+`location` is a key of Glance's v1 API, and of dumps of its database.
 """
 _KNOWN = frozenset({*_TEXTS, "size", *PLACES})
 _LARGEST: Final = 2**63
-"""Bytes that no file or volume has: off_t is a signed integer of 64 bits."""
+"""The least number of bytes that no file or volume can have: off_t is a signed integer of 64 bits."""
 _DEEPEST: Final = 32
-"""Levels of a value; Glance's have three."""
+"""The most levels of a nested value; Glance's values have three."""
 _DIGITS: Final = 640
-"""Of a whole number: as many as every Python takes (sys.set_int_max_str_digits)."""
+"""The most digits of a whole number: as many as every Python parses (sys.set_int_max_str_digits)."""
 _SHOWN: Final = 60
-"""Characters of a value in a message."""
-_SEVERAL: Final = object()
-"""In place of a value whose key an object has twice (RFC 8259, section 4: what that means is not predictable)."""
+"""The most characters of a value in a message."""
+_DUPLICATE: Final = object()
+"""The value of a key that an object has twice (RFC 8259, section 4: its meaning is not predictable)."""
 
 
 def read_json(content: bytes) -> object:
-    """What the UTF-8 text says. Raises ValueError.
+    """Parses UTF-8 JSON. Raises ValueError.
 
-    What is no JSON of one meaning (NaN, a number beyond all bounds, a key twice) is left for `catalog_image` to name:
-    one bad document of a list leaves the others readable.
+    NaN, infinite numbers and duplicate keys are accepted here, and refused by `catalog_image`: one bad document in a
+    list must not make the others unreadable.
     """
     try:
-        return json.loads(content.decode(), parse_int=_whole_number, object_pairs_hook=_once)
+        return json.loads(content.decode(), parse_int=_whole_number, object_pairs_hook=_mark_duplicates)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -51,17 +51,18 @@ def _whole_number(digits: str) -> int | float:
     return int(digits) if len(digits) <= _DIGITS else math.inf
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
+def _mark_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members: dict[str, object] = {}
     for key, value in pairs:
-        found[key] = _SEVERAL if key in found else value
-    return found
+        members[key] = _DUPLICATE if key in members else value
+    return members
 
 
 def catalog_image(document: Mapping[str, object]) -> Result[Image, str]:
-    """As `image_from_document`, of a document that others wrote: also refuses what no image can have.
+    """Returns the image of a document from an untrusted source, or the reason why the document is invalid.
 
-    That is a size of 2**63 bytes or more, and values that JSON doesn't have or that are nested too deeply.
+    Refuses more than `image_from_document`: a size of 2**63 bytes or more, and values that JSON does not have or that
+    are nested too deeply.
 
     >>> catalog_image({"id": "a", "min_ram": float("inf")})
     <Failure: min_ram: expected a finite number, got inf>
@@ -76,8 +77,8 @@ def catalog_image(document: Mapping[str, object]) -> Result[Image, str]:
 
 
 def _flaw(value: object, depth: int = 0) -> str | None:
-    """What is wrong with a value of a document, in words."""
-    if value is _SEVERAL:
+    """The reason why a value of a document is invalid; None when it is valid."""
+    if value is _DUPLICATE:
         return "expected one value, got several"
     if isinstance(value, float) and not math.isfinite(value):
         return f"expected a finite number, got {value}"
@@ -92,9 +93,9 @@ def _flaw(value: object, depth: int = 0) -> str | None:
 
 
 def image_from_document(document: Mapping[str, object]) -> Result[Image, str]:
-    """The image that the document describes, or what is wrong with it in words. Unknown keys become properties.
+    """Returns the image that the document describes, or the reason why it is invalid. Unknown keys become properties.
 
-    Without visible `locations`, `direct_url` is the one location (Glance's `show_image_direct_url`).
+    Without visible `locations`, `direct_url` is the only location (Glance's `show_image_direct_url`).
 
     >>> image_from_document({"id": "a", "size": "big"})
     <Failure: size: expected a whole number of bytes, got 'big'>
@@ -129,7 +130,7 @@ def image_from_document(document: Mapping[str, object]) -> Result[Image, str]:
 
 
 def unnested(document: Mapping[str, object]) -> Mapping[str, object]:
-    """The document as the API answers it, where a client printed it: `openstack image show` nests what it doesn't know.
+    """Returns the document in the API's form. `openstack image show` puts keys unknown to it under `properties`.
 
     >>> unnested({"id": "a", "properties": {"os_hash_algo": "sha512"}})
     {'os_hash_algo': 'sha512', 'id': 'a'}
@@ -141,7 +142,7 @@ def unnested(document: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def image_to_document(image: Image) -> dict[str, object]:
-    """The document of an image: what `image_from_document` reads, keys whose value is unknown left out.
+    """Returns the document of an image, for `image_from_document`. Keys without a value are left out.
 
     >>> image_to_document(Image("a", name="noble", size=1, locations=[Location("file:///noble.img")]))["locations"]
     [{'url': 'file:///noble.img', 'metadata': {}}]
@@ -160,7 +161,7 @@ def image_to_document(image: Image) -> dict[str, object]:
     document = {key: value for key, value in known.items() if value is not None}
     if image.locations:
         document["locations"] = [{"url": each.url, "metadata": dict(each.metadata)} for each in image.locations]
-    # A property must not speak for what the image itself doesn't say.
+    # A property must not replace a field that the image leaves empty.
     return {**{key: value for key, value in image.properties.items() if key not in _KNOWN}, **document}
 
 
@@ -170,7 +171,7 @@ def _short(value: object) -> str:
 
 
 def _locations(document: Mapping[str, object]) -> list[Location] | str:
-    """The locations, or what is wrong with them."""
+    """The locations, or the reason why they are invalid."""
     entries, direct_url = document.get("locations"), document.get("direct_url")
     if not isinstance(direct_url, str | None):
         return "direct_url: expected a string"
@@ -180,7 +181,7 @@ def _locations(document: Mapping[str, object]) -> list[Location] | str:
         entries = [{"url": direct_url}] if direct_url else []
     locations: list[Location] = []
     for position, entry in enumerate(entries):
-        # Not shown as it is: it may hold credentials.
+        # The message does not show the entry: it may contain credentials.
         if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
             return f"locations[{position}]: expected an object with a url string"
         metadata = entry.get("metadata")

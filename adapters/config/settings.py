@@ -36,13 +36,16 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from copy import copy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-from lading.adapters.config.reading import Bytes, read_file, read_table, read_variables
-from lading.adapters.config.values import Table, secret_values
-from lading.adapters.handlers.settings import BUILT_IN
+from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
+from lading.adapters.codec.sizes import Bytes
+from lading.adapters.config.sources import read_file, read_variables
+from lading.adapters.config.table import Table, secret_values
+from lading.adapters.handlers.built_in import BUILT_IN, settings_type
 from lading.adapters.web.network import Named, NetworkPolicy, Proxy
 from lading.ports.failures import SettingsError
 
@@ -53,7 +56,6 @@ __all__ = [
     "FileCatalogSettings",
     "FileJournalSettings",
     "FileLocksSettings",
-    "GlanceCatalogSettings",
     "HandlersSettings",
     "JournalSettings",
     "LandingSettings",
@@ -64,7 +66,6 @@ __all__ = [
     "ThirdPartySettings",
     "load_settings",
     "read_settings",
-    "read_table",
     "secrets_of",
 ]
 
@@ -83,21 +84,6 @@ class MemorySettings:
 class FileCatalogSettings:
     folder: Path
     kind: Literal["file"] = "file"
-
-
-@dataclass(frozen=True, slots=True)
-class GlanceCatalogSettings:
-    cloud: str | None = None
-    """Its name in clouds.yaml; None: `OS_CLOUD`, or as the other `OS_*` say."""
-    hosts: tuple[str, ...] = ()
-    """Other Glances that an image's href may name, `host` or `host:port`. They are sent the token."""
-    first_byte_seconds: float = 120.0
-    """How long Glance may take before it sends anything of an image: over Cinder it attaches a volume first."""
-    kind: Literal["glance"] = "glance"
-
-    def __post_init__(self) -> None:
-        if self.first_byte_seconds <= 0:
-            raise ValueError("first_byte_seconds: expected more than 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +106,11 @@ class FileLocksSettings:
 
 @dataclass(frozen=True, slots=True)
 class ThirdPartySettings:
-    """Of a kind that isn't built in: the entry point's name, and its options as they are configured."""
+    """Of a kind that isn't built in: the entry point's name, and its options as configured, with their secrets."""
 
     kind: str
-    options: Mapping[str, object]
+    options: Table = field(repr=False)
+    """Without the kind; `options.read(…)` gives them as a dataclass."""
 
 
 # A new kind: its dataclass above, and its name here.
@@ -148,8 +135,12 @@ _LOCKS: Final[_Kinds[MemorySettings | FileLocksSettings]] = {"memory": MemorySet
 class HandlersSettings:
     order: tuple[str, ...] | None
     """None: all that there are, for each target the cheapest first."""
-    tables: Mapping[str, Mapping[str, object]] = field(repr=False)
-    """By handler, with their secrets. The built-in ones are checked and all there; others are as configured."""
+    tables: Mapping[str, Table] = field(repr=False)
+    """By handler, with their secrets. Every built-in handler has one, which was checked."""
+
+    def table(self, name: str) -> Table:
+        """The handler's own table, an empty one if none is configured."""
+        return self.tables.get(name) or Table({}, f"handlers.{name}")
 
     @property
     def by_cost(self) -> bool:
@@ -206,16 +197,6 @@ class Settings:
     """What was read, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kinded:
-    kind: str = _DEFAULT_KIND
-
-
-@dataclass(frozen=True, slots=True)
-class _Ordered:
-    order: tuple[str, ...] | None = None
-
-
 def load_settings(path: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """The settings in force: those of the file at `path`, and the variables over them, by default this process's.
 
@@ -245,85 +226,84 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
     A variable that names another kind than the document does sets aside what the document says of its own kind.
     """
     environ = os.environ if environ is None else environ
-    root = Table.of(document)
+    root = _copy(document)
     variables = read_variables(environ, _SECTIONS)
     for variable in variables:
         section, *keys = variable.path
-        if keys == ["kind"] and _section(root, section).get("kind", _DEFAULT_KIND) != variable.text:
+        if keys == ["kind"] and root.section(section).get("kind", _DEFAULT_KIND) != variable.text:
             root.pop(section, None)
     for variable in variables:
         root.put(variable.path, variable)
     for key in root:
         if key not in _SECTIONS:
-            raise root.unknown(key, "", _SECTIONS)
+            raise root.unknown(key, _SECTIONS)
     data = _home(environ, "XDG_DATA_HOME", ".local/share")
     database = data and data / "associations.sqlite"
-    associations = _read_kind(root, "associations", _ASSOCIATIONS, {"path": database})
+    associations = _read_kind(root.section("associations"), _ASSOCIATIONS, {"path": database})
     if isinstance(associations, FileAssociationsSettings):
         database = associations.path
     # What this host's processes share lies together, and is in memory where the associations are.
     kind = "memory" if isinstance(associations, MemorySettings) else _DEFAULT_KIND
-    journal = _read_kind(root, "journal", _JOURNALS, {"path": database}, kind)
+    journal = _read_kind(root.section("journal"), _JOURNALS, {"path": database}, kind)
     if isinstance(journal, ThirdPartySettings):
-        raise _section(root, "journal").given("kind", "journal").misfit("one of file, memory")
+        raise root.section("journal").type_error("kind", "one of file, memory")
     if isinstance(journal, FileJournalSettings):
         database = journal.path
     return Settings(
-        catalog=_read_kind(root, "catalog", _CATALOGS, {"folder": data and data / "catalog"}),
+        catalog=_read_kind(root.section("catalog"), _CATALOGS, {"folder": data and data / "catalog"}),
         associations=associations,
         journal=journal,
-        locks=_read_kind(root, "locks", _LOCKS, {"folder": database and database.parent / "locks"}, kind),
-        handlers=_read_handlers(_section(root, "handlers")),
-        landing=read_table(LandingSettings, _section(root, "landing"), "landing"),
-        network=_read_network(_section(root, "network"), environ),
+        locks=_read_kind(root.section("locks"), _LOCKS, {"folder": database and database.parent / "locks"}, kind),
+        handlers=_read_handlers(root.section("handlers")),
+        landing=root.section("landing").read(LandingSettings),
+        network=_read_network(root.section("network"), environ),
         source=", ".join((root.source or "the defaults", *(variable.name for variable in variables))),
     )
 
 
+def _copy(document: Mapping[str, object]) -> Table:
+    source = getattr(document, "source", "")
+    try:
+        return Table(document, "", source, getattr(document, "folder", None))
+    except RecursionError as error:
+        raise SettingsError(f"{source}: is nested too deeply".removeprefix(": ")) from error
+
+
 def _read_kind(
-    root: Table, section: str, kinds: _Kinds[_Kind], files: Mapping[str, Path | None], default: str = _DEFAULT_KIND
+    table: Table, kinds: _Kinds[_Kind], files: Mapping[str, Path | None], default: str = _DEFAULT_KIND
 ) -> _Kind | ThirdPartySettings:
-    """The section as its kind wants it; `files` are defaults for the kind `file`, where there is a home for them."""
-    table = _section(root, section)
+    """The table as its kind wants it; `files` are defaults for the kind `file`, where there is a home for them."""
     table.setdefault("kind", default)
-    kind = read_table(_Kinded, table.only(["kind"]), section).kind
+    kind = table.value("kind", str)
     if kind not in kinds:
-        return ThirdPartySettings(kind, table.only(key for key in table if key != "kind"))
+        options = copy(table)
+        del options["kind"]
+        return ThirdPartySettings(kind, options)
     if kind == "file":
         for key, path in files.items():
             if path is not None:
                 table.setdefault(key, path)
-    return read_table(kinds[kind], table, section)
+    return table.read(kinds[kind])
 
 
 def _read_handlers(table: Table) -> HandlersSettings:
     for key, value in table.items():
         if key not in {"order", *BUILT_IN} and not isinstance(value, Table):
-            raise table.unknown(key, "handlers", ("order", *BUILT_IN))
-    tables = {key: value for key, value in table.items() if isinstance(value, Table)}
-    checked = {
-        name: asdict(read_table(cls, _section(table, name, "handlers"), f"handlers.{name}"))
-        for name, cls in BUILT_IN.items()
-    }
-    return HandlersSettings(read_table(_Ordered, table.only(["order"]), "handlers").order, {**tables, **checked})
+            raise table.unknown(key, ("order", *BUILT_IN))
+    for name in BUILT_IN:
+        if section := table.section(name):
+            section.read(settings_type(name))  # now, to tell a mistake at the start
+    order = table.value("order", tuple[str, ...] | None)
+    return HandlersSettings(order, {key: value for key, value in table.items() if isinstance(value, Table)})
 
 
 def _read_network(table: Table, environ: Mapping[str, str]) -> NetworkPolicy:
-    settings = read_table(NetworkSettings, table, "network")
-    proxy, ca_file = (
-        None if value is None else Named(str(value), table.given(key, "network").place)
-        for key, value in (("proxy", settings.proxy), ("ca_file", settings.ca_file))
-    )
+    settings = table.read(NetworkSettings)
+    proxy = None if settings.proxy is None else Named(settings.proxy, table.place("proxy"))
+    ca_file = None if settings.ca_file is None else Named(str(settings.ca_file), table.place("ca_file"))
     if proxy is not None:
         Proxy.of(proxy)  # now: a setting is checked when it is read, a variable when it is used
     return NetworkPolicy.of(environ, proxy=proxy, no_proxy=settings.no_proxy, ca_file=ca_file)
-
-
-def _section(table: Table, name: str, where: str = "") -> Table:
-    section = table.get(name, Table({}, table.source, table.folder))
-    if not isinstance(section, Table):
-        raise table.given(name, where).misfit("a table")
-    return section
 
 
 def _home(environ: Mapping[str, str], variable: str, fallback: str) -> Path | None:

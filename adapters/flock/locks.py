@@ -1,4 +1,4 @@
-"""Locks among the processes of one host, kept by its kernel."""
+"""Locks between the processes of one host, held by its kernel."""
 
 import hashlib
 import logging
@@ -7,43 +7,45 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lading.adapters.host.private_files import give_to_folder_owner, make_private, owner_text
 from lading.adapters.memory.reentrant import ReentrantLocks
 from lading.ports.failures import StoreUnavailable
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 __all__ = ["FileLocks"]
 
 _log = logging.getLogger(__name__)
 _SUFFIX: Final = ".lock"
 _PAUSE_SECONDS: Final = 0.02
-"""Between two looks at whether a lock is free."""
+"""The time between two attempts to acquire a lock."""
 
 
 class FileLocks:
-    """Locks by flock(2) on a file a name, which the kernel lets go of when its holder dies.
+    """Locks by flock(2), with one file for each name. The kernel releases a lock when its process dies.
 
-    By filelock, loaded with the first lock. A file is there for as long as its name is held, or was when all died.
+    Uses the package filelock, imported with the first lock. A release removes the file; a process that dies leaves it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._holding = ReentrantLocks()
+        self._locks = ReentrantLocks()
 
     def sweep(self) -> None:
-        """Remove the files whose holders died. Nothing goes by them: they only lie there."""
+        """Removes the files that processes left when they died. Such a file locks nothing."""
         try:
-            left = [path for path in self._folder.iterdir() if path.suffix == _SUFFIX]
+            paths = [path for path in self._folder.iterdir() if path.suffix == _SUFFIX]
         except OSError:
             return
-        for path in left:
-            with suppress(StoreUnavailable), self._holding.hold(str(path), partial(self._take, path, wait=False)):
-                pass
+        for path in paths:
+            with suppress(StoreUnavailable), self._locks.hold(str(path), partial(self._acquire, path, wait=False)):
+                pass  # the release removes the file
 
     def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
-        path = self._path(name)
-        return self._holding.hold(name, lambda: self._take(path, wait=wait, name=name))
+        return self._locks.hold(name, partial(self._acquire, self._path(name), wait=wait, name=name))
 
     def holder(self, name: str) -> int | None:
         try:
@@ -55,7 +57,11 @@ class FileLocks:
     def _path(self, name: str) -> Path:
         return self._folder / (hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:32] + _SUFFIX)
 
-    def _take(self, path: Path, *, wait: bool, name: str = "") -> Callable[[], None] | None:
+    def _acquire(self, path: Path, *, wait: bool, name: str = "") -> Callable[[], None] | None:
+        """Acquires the lock and returns the function that releases it; None when another process holds it.
+
+        Raises StoreUnavailable.
+        """
         from filelock import FileLock, Timeout  # noqa: PLC0415 - see the class
 
         try:
@@ -66,30 +72,29 @@ class FileLocks:
             except Timeout:
                 if not wait:
                     return None
-                _log.info("waiting for somebody else to be done with %s", name)
+                _log.info("waiting for another process to release %s", name)
                 lock.acquire()
             with suppress(FileNotFoundError):
                 give_to_folder_owner(path)
         except (OSError, NotImplementedError) as error:
-            raise StoreUnavailable(_why_not_taken(path, error)) from error
-
-        with suppress(OSError):  # who waits is told less then
+            raise StoreUnavailable(_failure_reason(path, error)) from error
+        with suppress(OSError):  # without it, processes that wait do not know which process holds the lock
             path.write_bytes(b"%d" % os.getpid())
-
-        def release() -> None:
-            # While it is still held: whoever opened it meanwhile finds that it has lost its name, and looks again.
-            with suppress(OSError):
-                path.unlink()
-            lock.release()
-
-        return release
+        return partial(_release, lock, path)
 
 
-def _why_not_taken(path: Path, error: OSError | NotImplementedError) -> str:
-    told = f"the lock {path} can't be taken: {getattr(error, 'strerror', None) or error}"
-    if not isinstance(error, PermissionError) or not (whose := owner_text(path)):
-        return f"{told}: let this user write its folder, or configure [locks]"
+def _release(lock: "BaseFileLock", path: Path) -> None:
+    # Unlinked while it is locked: a process that has opened the file finds that its name is gone, and opens it again.
+    with suppress(OSError):
+        path.unlink()
+    lock.release()
+
+
+def _failure_reason(path: Path, error: OSError | NotImplementedError) -> str:
+    reason = f"the lock {path} cannot be acquired: {getattr(error, 'strerror', None) or error}"
+    if not isinstance(error, PermissionError) or not (owner := owner_text(path)):
+        return f"{reason}: give this user write permission for its folder, or configure [locks]"
     if not os.path.lexists(path):
-        return f"{told}{whose}: run this as that user, or configure [locks]"
-    # Whether somebody holds it, only who may open it can tell.
-    return f"{told}{whose}: when no command of that user's runs, remove it: rm {path}"
+        return f"{reason}{owner}: run the command as that user, or configure [locks]"
+    # Only a process that may open the file can find out whether it is locked.
+    return f"{reason}{owner}: when no command of that user runs, remove it: rm {path}"

@@ -1,1 +1,1 @@
-"""What bytes are: digest, format, safety."""
+"""Properties of an image's bytes: digest, format, safety."""

@@ -1,4 +1,4 @@
-"""What the bytes turn out to be, beside what the catalog promises of them."""
+"""The audit of an image's bytes: digest, size, format and safety, compared with the catalog."""
 
 import hashlib
 import re
@@ -19,27 +19,27 @@ __all__ = ["Audit", "Audited", "digest_flaw"]
 _ZEROS: Final = bytes(CHUNK)
 _SECTOR: Final = 512
 _SHOWN: Final = 12
-"""Digits of a digest in a message."""
+"""Digits of a digest that a message shows."""
 
 
 class Audited(NamedTuple):
-    """Bytes that are what they should be, as far as it could be told."""
+    """The result of an audit without a refusal."""
 
     size: int
     digest: Digest | None
     verified: bool
     inspected_by: str | None
-    """What looked at its format and found it safe, with its version; None when nothing did."""
+    """Name and version of the inspector that found the format safe; None: it was not inspected."""
 
 
 class Audit:
-    """Hashes and inspects one image's bytes as they come by, on one thread."""
+    """Hashes and inspects one image's bytes as they pass, on one thread."""
 
-    def __init__(self, image: Image | None, promised: Digest | None, inspection: Inspection | None) -> None:
-        """`promised` names the algorithm that is computed, and what it shall give."""
-        self.expected_digest = promised
+    def __init__(self, image: Image | None, expected: Digest | None, inspection: Inspection | None) -> None:
+        """`expected` names the algorithm to compute and the expected result; None: nothing is hashed."""
+        self.expected_digest = expected
         self._image = image
-        self._hash = hashlib.new(promised.algorithm, usedforsecurity=False) if promised else None
+        self._hash = hashlib.new(expected.algorithm, usedforsecurity=False) if expected else None
         self._known: Digest | None = None
         self._inspection = inspection
 
@@ -47,18 +47,18 @@ class Audit:
     def of(
         cls, image: Image | None, *, verify: bool, inspect: bool, digest: Digest | None = None
     ) -> "Result[Audit, Refusal]":
-        """An audit against what the catalog promises of the image; a refusal when it promises what can't be checked.
+        """An audit against the catalog's description of the image; a refusal where its digest cannot be computed.
 
-        `digest` is another promise, to be kept instead of the image's own.
+        `digest` replaces the image's own.
         """
-        promised = digest or (image.expected_digest if image and verify else None)
-        if promised and (flaw := digest_flaw(promised)) is not None:
+        expected = digest or (image.expected_digest if image and verify else None)
+        if expected and (flaw := digest_flaw(expected)) is not None:
             return Failure(Unsupported(f"the catalog's digest {flaw}"))
-        return Success(cls(image, promised, Inspection(footer=_declared(image) == "vhd") if inspect else None))
+        return Success(cls(image, expected, Inspection(footer=_declared(image) == "vhd") if inspect else None))
 
     @classmethod
     def none(cls) -> Self:
-        """One that finds nothing."""
+        """An audit that checks nothing."""
         return cls(None, None, None)
 
     @property
@@ -66,7 +66,7 @@ class Audit:
         return self._hash is not None
 
     def take(self, chunk: Chunk) -> None:
-        """The next bytes: a stage of the pipeline."""
+        """Takes the next bytes. This is a stage of the pipeline."""
         for piece in _pieces(chunk):
             if self._hash is not None:
                 self._hash.update(piece)
@@ -74,16 +74,16 @@ class Audit:
                 self._inspection.feed(piece)
 
     def trust(self, digest: Digest) -> None:
-        """These very bytes were hashed before, and this came out."""
+        """Sets the digest of bytes that were hashed before."""
         self._known = digest
 
     def prepare(self) -> None:
-        """Load what inspects, ahead of the first bytes."""
+        """Loads the inspectors before the first bytes come."""
         if self._inspection is not None:
             self._inspection.prepare()
 
     def inspect(self, source: Chunks) -> None:
-        """Look at as much of the source as the inspection needs, and no more."""
+        """Inspects the source: reads as much of it as the inspection needs, and no more."""
         if self._inspection is None:
             return
         buffer = bytearray(CHUNK)
@@ -97,19 +97,19 @@ class Audit:
 
     @property
     def digest(self) -> Digest | None:
-        """What the bytes hash to; None when that wasn't asked for."""
+        """The digest of the bytes; None where none is computed."""
         if self._known is not None or self.expected_digest is None or self._hash is None:
             return self._known
         return Digest(self.expected_digest.algorithm, self._hash.hexdigest())
 
     @property
     def knows_the_format(self) -> bool:
-        """Whether no more bytes are needed to tell the format and its dangers."""
+        """The format and its dangers are known: no more bytes are needed."""
         return self._inspection is not None and self._inspection.is_decided
 
     def verdict(self, size: int) -> Result[Audited, Refusal]:
-        """After the last byte, the `size`th: whether it is the image that the catalog means."""
-        # Before size and digest, which differ because of it.
+        """The result after the last byte, the `size`th: a refusal where it is not the catalog's image, or is unsafe."""
+        # First, because it is the reason why size and digest differ.
         if (refusal := self._other_file()) is not None:
             return Failure(refusal)
         if self._image and self._image.size not in {None, size}:
@@ -123,7 +123,7 @@ class Audit:
         return Success(Audited(size, digest, verified=self.expected_digest is not None, inspected_by=inspector))
 
     def format_refusal(self) -> Refusal | None:
-        """Why the image is refused whatever else comes of it, once `knows_the_format`."""
+        """The refusal by the format alone, once `knows_the_format`; None: the format is right and safe."""
         return self._other_file() or self._format()
 
     def _other_file(self) -> Refusal | None:
@@ -139,13 +139,13 @@ class Audit:
         if not agrees(declared, found):
             names = " and ".join(sorted(found))
             return Mismatched(f"its format is {names}, the catalog promises {declared}")
-        # Also where it is said to be something else, or nothing: whoever opens it next may well look for itself.
+        # Also where another format is declared, or none: the next program may detect the format itself.
         dangers = self._inspection.dangers()
         return Mismatched(unsafe(dangers)) if dangers else None
 
 
 def digest_flaw(digest: Digest) -> str | None:
-    """What is wrong with a digest that no bytes can have, or that can't be computed here; in words, None for nothing.
+    """The flaw of a digest that no bytes can have, or that cannot be computed here, for a message; None: it has none.
 
     >>> digest_flaw(Digest("md5", "ab"))
     'is no md5: expected 32 hex digits, got ab'
@@ -155,7 +155,7 @@ def digest_flaw(digest: Digest) -> str | None:
     except ValueError:
         size = 0
     if not size:  # the SHAKEs have no size of their own
-        return f"is a {digest.algorithm}, which can't be computed here"
+        return f"is a {digest.algorithm}, which cannot be computed here"
     if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", digest.value):
         got = (
             digest.value
@@ -167,12 +167,12 @@ def digest_flaw(digest: Digest) -> str | None:
 
 
 def _declared(image: Image | None) -> str | None:
-    """The format that the bytes themselves should have; inside another container (ova, compressed) it isn't seen."""
+    """The format that the bytes should have; None where it is hidden in another container (ova, compressed)."""
     return image.disk_format if image is not None and image.container_format in {None, "bare"} else None
 
 
 def _is_declared(image: Image | None, other: OtherFile) -> bool:
-    """Whether the catalog says that the image is such a file: by its format, or that it holds one in a container."""
+    """Tells whether the catalog declares such a file: by the image's format, or by its container."""
     if image is None:
         return False
     declared = _declared(image)
@@ -182,7 +182,7 @@ def _is_declared(image: Image | None, other: OtherFile) -> bool:
 
 
 def _pieces(chunk: Chunk) -> Iterator[memoryview]:
-    """The chunk's bytes, a hole's zeros included, at most a buffer's length at a time."""
+    """The chunk's bytes, for a hole zeros, in pieces of at most a buffer's length."""
     if chunk.buffer is not None:
         yield chunk.view
         return

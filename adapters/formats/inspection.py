@@ -1,4 +1,4 @@
-"""Which disk format bytes have, whatever they are said to be, and whether that is safe to open."""
+"""Detection of the disk format from the bytes alone, and of what makes it unsafe to open."""
 
 from functools import cache
 from typing import Final
@@ -10,30 +10,30 @@ from lading.adapters.stream.pipeline import CHUNK
 
 __all__ = ["Inspection", "agrees", "inspected_by", "not_a_disk", "unsafe"]
 
-# Formats without a signature: what is in them is raw bytes, a partition table perhaps.
+# Formats without a signature: raw bytes, maybe with a partition table.
 _RAW_LIKE: Final = frozenset({"raw", "ami", "ari", "aki"})
 _IN_RAW: Final = frozenset({"raw", "gpt"})
 _IN_ISO: Final = frozenset({"iso", "gpt"})
-# Kernels and RAM disks are compressed, as a rule.
+# Kernels and RAM disks, which usually are compressed.
 _BOOTED: Final = frozenset({"ari", "aki"})
 _SECTOR: Final = 512
 _BLOCK: Final = CHUNK
-"""Bytes that inspectors are given at once, however the image comes: what they make of it depends on that.
+"""Bytes that inspectors get at a time, whatever chunks the image comes in: their findings depend on it.
 
 VMDK's longest descriptor fits in: its inspector looks for the kind of a text descriptor in the first block only.
 """
 
 
 class Inspection:
-    """Looks at an image's bytes as they come by, as long as an inspector needs more.
+    """Inspects an image's bytes as they pass, until no inspector needs more.
 
-    By oslo.utils' format_inspector, which keeps no more than the structures it has captured (64 KiB each, a VMDK's
-    descriptor 1 MiB), and by `headers`. It is imported with the first bytes, on the thread that brings them: it takes a
-    tenth of a second.
+    It uses oslo.utils' format_inspector, which keeps only the structures that it has captured (64 KiB each, a VMDK's
+    descriptor 1 MiB), and `qemu_rules`. format_inspector is imported with the first bytes, on their thread: the import
+    takes a tenth of a second.
     """
 
     def __init__(self, *, footer: bool = False) -> None:
-        """`footer`: the image's last sector is looked at too, which is all that a fixed VHD is known by."""
+        """`footer`: inspect the image's last sector too, which alone identifies a fixed VHD."""
         self._inspectors: list[Inspector] | None = None
         self._block = bytearray()
         self._findings: Findings | None = None
@@ -45,23 +45,23 @@ class Inspection:
 
     @property
     def is_decided(self) -> bool:
-        """Whether no more bytes are needed."""
+        """No more bytes are needed."""
         return self._inspectors_are_done and not self._waits_for_footer
 
     @property
     def needs_only_the_footer(self) -> bool:
-        """Whether what is missing is the last sector, which `feed_end` takes."""
+        """Only the last sector is missing, which `feed_end` takes."""
         return self._inspectors_are_done and self._waits_for_footer
 
     def prepare(self) -> None:
-        """Load what inspects, ahead of the first bytes."""
+        """Loads the inspectors before the first bytes come."""
         if self._inspectors is None:
             from oslo_utils.imageutils.format_inspector import ALL_FORMATS  # noqa: PLC0415 - see the class
 
             self._inspectors = [Inspector(name, each()) for name, each in ALL_FORMATS.items() if name != "raw"]
 
     def feed(self, chunk: bytes | memoryview) -> None:
-        """The next bytes. Once `is_decided`, more are not needed: no inspector is waiting for any."""
+        """Takes the next bytes. Once `is_decided`, no more are needed."""
         if self._waits_for_footer:
             self._end = (self._end + bytes(chunk[-_SECTOR:]))[-_SECTOR:]
             self._size += len(chunk)
@@ -73,13 +73,13 @@ class Inspection:
             self._look(block)
 
     def feed_end(self, end: bytes, size: int) -> None:
-        """The last sector of the image's `size` bytes, in place of all that have not been fed."""
+        """Takes the last sector of the image's `size` bytes, instead of all bytes that were not fed."""
         self._end, self._size, self._waits_for_footer = end, size, False
 
     def formats(self) -> frozenset[str]:
-        """The formats' names, after the last byte; `raw` when it is nothing in particular.
+        """The names of the formats, after the last byte; `raw` where no format is recognized.
 
-        More than one where structures of several are there, as in a bootable ISO.
+        There are several where structures of several formats are found, as in a bootable ISO.
         """
         found = self._structures()
         if not found and self._other is not None:
@@ -87,14 +87,14 @@ class Inspection:
         return frozenset(found or {"raw"})
 
     def other_file(self) -> OtherFile | None:
-        """What it is where it is no disk image, after the last byte."""
+        """The kind of a file that is not a disk image, after the last byte; None: it is one."""
         return None if self._structures() else self._other
 
     def dangers(self) -> tuple[str, ...]:
-        """Why it is not safe to open, after the last byte; nothing when it is.
+        """The reasons why it is unsafe to open, after the last byte; empty where it is safe.
 
-        That is what QEMU and its like would act upon: other files that they open (CVE-2022-47951, CVE-2024-32498),
-        features that nobody knows, structures that are broken or cut short.
+        Unsafe is what QEMU and similar programs would act on: other files that they open (CVE-2022-47951,
+        CVE-2024-32498), unknown features, and structures that are broken or truncated.
         """
         found, findings = self.formats(), self._findings or NOTHING_FOUND
         dangers = [
@@ -108,7 +108,7 @@ class Inspection:
         return (*dangers, *findings.dangers)
 
     def _structures(self) -> set[str]:
-        """The formats of whose structures there are some."""
+        """The formats whose structures are found."""
         found = {each.name for each in self._finished() if each.is_match} | (self._findings or NOTHING_FOUND).formats
         if is_fixed_vhd(self._end, self._size):
             return found - {"gpt"} | {"vhd"}  # before the footer lies a raw disk
@@ -136,12 +136,12 @@ class Inspection:
 
 @cache
 def inspected_by() -> str:
-    """What inspects, and its version: `oslo.utils 10.2.0`."""
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - asked for after a transfer only
+    """Name and version of the inspector: `oslo.utils 10.2.0`."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - needed after a transfer only
 
     try:
         return f"oslo.utils {version('oslo.utils')}"
-    except PackageNotFoundError:  # it came some other way
+    except PackageNotFoundError:  # it was installed without metadata
         return "oslo.utils"
 
 
@@ -155,12 +155,12 @@ def unsafe(dangers: tuple[str, ...]) -> str:
 
 
 def not_a_disk(other: OtherFile) -> str:
-    """What the file is instead, and what to do, as one reason."""
-    return f"it is {other.words}, no disk image; {other.remedy}"
+    """The kind of file and the remedy, as one reason."""
+    return f"it is {other.description}, no disk image; {other.remedy}"
 
 
 def agrees(declared: str | None, found: frozenset[str]) -> bool:
-    """Whether bytes in which these formats are found may be called `declared`, as Glance names disk formats.
+    """Tells whether an image with these formats may be declared as `declared`, one of Glance's disk formats.
 
     The rule is Nova's after CVE-2024-40767: the declared format and nothing else, where a partition table counts as
     raw; an ISO may carry one to boot from.
@@ -176,6 +176,6 @@ def agrees(declared: str | None, found: frozenset[str]) -> bool:
         return found <= _IN_RAW
     if declared == "iso":
         return "iso" in found and found <= _IN_ISO
-    if declared == "ploop":  # the inspector doesn't know it
+    if declared == "ploop":  # no inspector knows it
         return found == {"raw"}
     return found == {declared}

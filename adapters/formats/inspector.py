@@ -1,4 +1,4 @@
-"""One of oslo.utils' format inspectors at work on hostile bytes."""
+"""An adapter for one of oslo.utils' format inspectors, which reads hostile bytes."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
@@ -10,36 +10,36 @@ if TYPE_CHECKING:
 __all__ = ["Inspector"]
 
 _LEFT_OUT: Final = frozenset({("qcow2", "unknown_features"), ("luks", "version"), ("gpt", "mbr")})
-"""Checks that refuse what is harmless. qcow2's does not know extended L2 entries, and LUKS's does not know version 2:
-`headers` has checks that do. GPT's refuses hybrid and other odd MBRs; QEMU follows nothing in a partition table.
+"""Checks that refuse harmless images. qcow2's does not know extended L2 entries, and LUKS's does not know version 2:
+`qemu_rules` has checks that do. GPT's refuses hybrid and other odd MBRs; QEMU follows nothing in a partition table.
 """
 
 _PARENT_LOCATOR: Final = UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le
-"""The VHDX metadata that name a parent, which Hyper-V opens and QEMU refuses; [MS-VHDX] 2.6.2.6."""
+"""VHDX metadata that names a parent, which Hyper-V opens and QEMU refuses; [MS-VHDX] 2.6.2.6."""
 
 
 class Inspector:
-    """Whatever the inspector raises is a finding about the bytes, and it is given no more of them than it needs."""
+    """One inspector. Its exceptions are findings about the bytes, and it gets no more bytes than it needs."""
 
     def __init__(self, name: str, inspector: "FileInspector") -> None:
         self.name = name
         self._inspector = inspector
         self._fault: str | None = None
         self.has_failed = False
-        """Whether it can't say: only an ImageFormatError is its way of saying that this isn't its format."""
+        """True if the inspector cannot tell. An ImageFormatError is no failure: it means another format."""
 
     @property
     def is_done(self) -> bool:
-        """Whether it has all that its safety checks look at."""
+        """True if the inspector has all bytes that its safety checks need."""
         return self._fault is not None or self._inspector.complete
 
     @property
     def is_match(self) -> bool:
-        """Whether it is this format, also when it is broken."""
+        """The bytes are of this format, even if the image is broken."""
         try:
             return self._inspector.format_match
         except Exception as error:  # noqa: BLE001 - hostile bytes
-            # VMDK's lacks an attribute at a text that isn't ASCII; `headers` knows what descriptors look like.
+            # VMDK's inspector fails at a text that is not ASCII; `qemu_rules` knows what descriptors look like.
             if not (self.name == "vmdk" and isinstance(error, AttributeError)):
                 self._note(error)
             return False
@@ -54,7 +54,7 @@ class Inspector:
         self._inspector.finish()
 
     def dangers(self) -> Iterator[str]:
-        """What its safety checks find, in their words."""
+        """The findings of its safety checks, in their words."""
         from oslo_utils.imageutils.format_inspector import ImageFormatError, SafetyCheckFailed  # noqa: PLC0415 - likewise
 
         if self._fault is not None:
@@ -72,7 +72,7 @@ class Inspector:
             yield _unchecked(error)
 
     def _note(self, error: Exception) -> None:
-        """Its words only: the error itself would keep the block in memory."""
+        """Keeps the error's text only: the error itself would keep the block in memory."""
         from oslo_utils.imageutils.format_inspector import ImageFormatError  # noqa: PLC0415 - see Inspection
 
         self.has_failed = not isinstance(error, ImageFormatError)
@@ -80,4 +80,4 @@ class Inspector:
 
 
 def _unchecked(error: Exception) -> str:
-    return f"It can't be checked: {type(error).__name__}"
+    return f"It cannot be checked: {type(error).__name__}"

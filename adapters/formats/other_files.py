@@ -1,7 +1,7 @@
-"""Files that are no disk images and are often taken for one: archives, compressed files, web pages, pointers.
+"""Files that are often taken for disk images: archives, compressed files, web pages, pointers.
 
-A disk's first bytes are a boot sector, a file system's or zeros. So that none is taken for another file, as much of a
-header is checked as its format allows: reserved bits, checksums. Sources: RFC 1952 (gzip), bzip2's and lzip's manuals,
+A disk begins with a boot sector, a file system or zeros. So that no disk is taken for such a file, each header is
+checked as far as its format allows: reserved bits, checksums. Sources: RFC 1952 (gzip), bzip2's and lzip's manuals,
 the .xz file format 1.2, RFC 8878 (zstd), lz4_Frame_format.md, APPNOTE.TXT (zip), 7zFormat.txt, POSIX pax (tar),
 WHATWG MIME Sniffing 7.1 (HTML), git-lfs docs/spec.md, git-annex "pointer file".
 """
@@ -16,11 +16,11 @@ __all__ = ["PACKED", "OtherFile", "other_file"]
 
 
 class OtherFile(NamedTuple):
-    """What a file is instead of a disk image."""
+    """A kind of file that is not a disk image."""
 
     name: str
-    """As a catalog may declare it."""
-    words: str
+    """The `disk_format` by which a catalog may declare it."""
+    description: str
     remedy: str
 
 
@@ -46,7 +46,7 @@ _KINDS: Final = {
     )
 }
 PACKED: Final = frozenset({"gz", "bz2", "xz", "zst", "lz4", "lz", "zip", "7z", "rar", "tar", "ova"})
-"""Those that hold something."""
+"""The kinds that contain another file."""
 
 _TAG: Final = re.compile(
     rb"<(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|meta)[\s>]|<!--",
@@ -66,9 +66,9 @@ _BLOCK: Final = 512
 
 
 def other_file(head: bytes) -> OtherFile | None:
-    """What the file with this beginning is, if it is none of a disk's; `head` has at least 512 bytes, or all of them.
+    """The kind of file that begins so; None for a disk image. `head` has at least 512 bytes, or all of the file's.
 
-    >>> other_file(b"\\x1f\\x8b\\x08" + bytes(20)).words
+    >>> other_file(b"\\x1f\\x8b\\x08" + bytes(20)).description
     'compressed by gzip'
     >>> other_file(bytes(512)) is None
     True
@@ -104,7 +104,7 @@ def _packed(head: bytes) -> Iterator[str]:
 
 
 def _is_zstd(head: bytes) -> bool:
-    """By its first frame, behind such as are to be skipped."""
+    """Checks the first frame after the skippable ones."""
     offset = 0
     while head[offset + 1 : offset + 4] == b"\x2a\x4d\x18" and head[offset] & 0xF0 == 0x50:  # noqa: PLR2004
         offset += 8 + int.from_bytes(head[offset + 4 : offset + 8], "little")
@@ -112,7 +112,7 @@ def _is_zstd(head: bytes) -> bool:
 
 
 def _tar(head: bytes) -> str | None:
-    """By its checksum, for which the field itself counts as blanks."""
+    """`tar` or `ova` where the header's checksum is right, in which the checksum's own field counts as blanks."""
     block = head[:_BLOCK]
     field = re.fullmatch(rb" *([0-7]{1,7})[ \0]*", block[148:156])
     if field is None or not block.rstrip(b"\0"):

@@ -1,12 +1,12 @@
-"""What oslo.utils' inspectors let pass and QEMU opens, by an image's first mebibyte.
+"""Rules for images that oslo.utils' inspectors accept and QEMU should not open, by the first mebibyte.
 
-A parent's name, a second createType, a late or odd descriptor in a VMDK, and a short qcow2 were seen at work: QEMU 7.2
-opened the other file, and oslo.utils 10.2 said "raw", or "safe". The other rules are from reading QEMU's sources.
+These were tested: a parent's name, a second createType, a late or odd descriptor in a VMDK, and a short qcow2. QEMU 7.2
+opened the other file, and oslo.utils 10.2 said "raw", or "safe". The other rules are from QEMU's sources.
 
-A VMDK may name other files in its descriptor, a text. QEMU's block/vmdk.c reads that text as far as the first zero, at
-most 1 MiB - 1 bytes from the descriptor's sector on, whatever size the header says it has. It follows the text's
-extents where the header's capacity is 0, and a parentFileNameHint always. Other programs read the sectors that the
-header names. So both have to be harmless, and what is not known to be harmless is refused.
+A VMDK may name other files in its descriptor, a text. QEMU's block/vmdk.c reads that text up to the first zero, at most
+1 MiB - 1 bytes from the descriptor's sector on, whatever size the header states. It follows the text's extents where
+the header's capacity is 0, and a parentFileNameHint always. Other programs read the sectors that the header names. So
+both must be harmless, and what is not known to be harmless is refused.
 """
 
 import re
@@ -17,9 +17,9 @@ from typing import Final, NamedTuple
 __all__ = ["NOTHING_FOUND", "Findings", "examine", "is_fixed_vhd"]
 
 _SECTOR: Final = 512
-# The inspectors recognize these by their whole first sector, QEMU by less: it reads zeros beyond the end.
+# The inspectors need the whole first sector to recognize these. QEMU needs less: it reads zeros beyond the end.
 _SIGNATURES: Final = (("qcow2", 0, b"QFI\xfb"), ("qed", 0, b"QED\0"), ("vdi", 0x40, b"\x7f\x10\xda\xbe"))
-# What QEMU's vmdk_probe takes for a descriptor in a file of its own: comments and blank lines, then a version.
+# A descriptor in a file of its own, as QEMU's vmdk_probe recognizes it: comments and blank lines, then a version.
 _DESCRIPTOR: Final = re.compile(rb"(?:#[^\n]*\n|[ \t]*\r?\n)*version=[123]\r?\n")
 _TEXT: Final = re.compile(rb"[\t-\r\x1c-~]+")
 # The lines of a VMDK's descriptor that name no other file; VMware, "Virtual Disk Format 5.0".
@@ -28,18 +28,18 @@ _HARMLESS: Final = re.compile(
     rb'|createType="(?:monolithicSparse|streamOptimized)"|ddb\..*'
 )
 _EXTENT: Final = re.compile(rb"(?:rw|rdonly|noaccess)\b", re.IGNORECASE)
-# Its own extent: a name without a folder, a drive or a protocol.
+# The file's own extent: a name without a folder, a drive or a protocol.
 _OWN_EXTENT: Final = re.compile(rb'(?:RW|RDONLY) +\d+ +SPARSE +"[^"/\\:\0-\x1f\x7f]+"')
 # Dirty, corrupt, data file (which the inspector refuses), compression type, extended L2 entries; docs/interop/qcow2.txt
 _KNOWN_FEATURES: Final = 0b11111
 _FIXED: Final = 2
-"""A VHD's type that has no structures but its footer."""
+"""The VHD type whose only structure is the footer."""
 _DIFFERENCING: Final = 4
-"""The one that names a parent, which Hyper-V opens. QEMU reads zeros in its place."""
+"""The VHD type that names a parent, which Hyper-V opens. QEMU reads zeros instead."""
 
 
 class Findings(NamedTuple):
-    """What the first mebibyte tells."""
+    """The findings in the first mebibyte."""
 
     formats: frozenset[str]
     dangers: tuple[str, ...]
@@ -49,7 +49,7 @@ NOTHING_FOUND: Final = Findings(frozenset(), ())
 
 
 def examine(head: bytes) -> Findings:
-    """The image's first mebibyte, or all of one that is shorter.
+    """Checks the image's first mebibyte, or all of a shorter one.
 
     >>> examine(b"QFI\\xfb").dangers
     ('Its header is cut short (qcow2)',)
@@ -59,9 +59,9 @@ def examine(head: bytes) -> Findings:
 
 
 def is_fixed_vhd(end: bytes, size: int) -> bool:
-    """Whether the last sector of an image of `size` bytes is a fixed VHD's footer.
+    """Tells whether the last sector of an image of `size` bytes is a fixed VHD's footer.
 
-    Source: "Virtual Hard Disk Image Format Specification", where QEMU's block/vpc.c looks for it as well.
+    Source: "Virtual Hard Disk Image Format Specification"; QEMU's block/vpc.c looks for it there too.
     """
     if len(end) != _SECTOR or not end.startswith(b"conectix"):
         return False
@@ -71,14 +71,14 @@ def is_fixed_vhd(end: bytes, size: int) -> bool:
 
 
 def _cut_short(head: bytes) -> Iterator[tuple[str, str]]:
-    """A qcow2 of 200 bytes can name a backing file."""
+    """Headers shorter than a sector: a qcow2 of 200 bytes can name a backing file."""
     for name, offset, signature in _SIGNATURES:
         if len(head) < _SECTOR and head.startswith(signature, offset):
             yield name, "Its header is cut short"
 
 
 def _qcow2(head: bytes) -> Iterator[tuple[str, str]]:
-    """Features that QEMU doesn't know, and sizes beyond its bounds, which make a parser allocate (CVE-2014-0144)."""
+    """Features that QEMU does not know, and sizes beyond its bounds, which make a parser allocate (CVE-2014-0144)."""
     if not head.startswith(b"QFI\xfb") or len(head) < _SECTOR:
         return
     version, cluster_bits, header_length = (struct.unpack_from(">I", head, offset)[0] for offset in (4, 20, 100))
@@ -99,7 +99,7 @@ def _vhd(head: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _luks(head: bytes) -> Iterator[tuple[str, str]]:
-    """Both versions keep all in the one file: a header elsewhere is named by whoever opens it, not by the image."""
+    """Versions 1 and 2 are safe: their images cannot name a header in another file."""
     if head.startswith(b"LUKS\xba\xbe") and len(head) >= 8:  # noqa: PLR2004 - the version is its 7th and 8th byte
         version = struct.unpack_from(">H", head, 6)[0]
         if version not in {1, 2}:
@@ -110,7 +110,7 @@ def _vmdk(head: bytes) -> Iterator[tuple[str, str]]:
     if head.startswith(b"COWD"):
         yield "vmdk", "Unsupported subformat"  # an ESX server's, which may name a parent
     elif _DESCRIPTOR.match(head[:4096]) or (_TEXT.fullmatch(head[:_SECTOR]) and b'createtype="' in head.lower()):
-        yield "vmdk", "The descriptor is a file of its own"  # all it can do is to name others
+        yield "vmdk", "The descriptor is a file of its own"  # which can only name other files
     elif head.startswith(b"KDMV"):
         for danger in _sparse_extent(head):
             yield "vmdk", danger
@@ -129,7 +129,7 @@ def _sparse_extent(head: bytes) -> Iterator[str]:
 
 
 def _descriptor(text: bytes, length: int) -> Iterator[str]:
-    """`length`: bytes that the header says the descriptor has."""
+    """`length`: bytes of the descriptor by the header."""
     named = text.lower()
     if b"parentfilenamehint" in named:
         yield "The descriptor names a parent disk"

@@ -1,4 +1,4 @@
-"""Reading a file once to learn all that a catalog wants to know of it."""
+"""A scan: one reading of a file for all that a catalog records of it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,7 +15,7 @@ __all__ = ["Scan", "scan"]
 
 
 class Scan(NamedTuple):
-    """What a file turned out to be."""
+    """The properties of a file."""
 
     size: int
     digest: Digest
@@ -28,9 +28,9 @@ class Scan(NamedTuple):
 
 
 def scan(source: FileSource, algorithm: str, read: Callable[[int], None]) -> Scan:
-    """Hash and inspect the whole file; `read` is told the bytes read so far.
+    """Hashes and inspects the whole file; calls `read` with the number of bytes read so far.
 
-    Raises SourceBroken when it can't be read to its end or is changed meanwhile, ValueError when there is no such hash.
+    Raises SourceBroken if the file cannot be read or changes meanwhile, and ValueError if there is no such hash.
     """
     inspection = Inspection(footer=True)
     audit = Audit(None, Digest(algorithm, ""), inspection)

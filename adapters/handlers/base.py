@@ -1,14 +1,18 @@
 """What the built-in handlers are made of: a source to open, and destinations that do all the rest."""
 
 from abc import abstractmethod
+from dataclasses import replace
 
 from returns.result import Result
+from typing_extensions import override
 
+from lading.adapters.destinations.clone.destination import CloneDestination
 from lading.adapters.destinations.destination import Destination, SourceOpener
+from lading.domain.cost import Cost
 from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.refusals import Refusal
 
-__all__ = ["SourceHandler"]
+__all__ = ["SourceHandler", "StorageHandler"]
 
 
 class SourceHandler:
@@ -49,3 +53,44 @@ class SourceHandler:
 
     def report(self, work: Work) -> Result[Report, Refusal]:
         return self.destination(work.target).report(work)
+
+
+class StorageHandler(SourceHandler):
+    """A handler of storage that clones its images: a target is a clone there, or a file of this host.
+
+    Images that were registered where they lie may have a size of 0 and no digest in the catalog, as Nova's snapshots
+    have: such a size is not known.
+    """
+
+    is_local = False
+    resizes = True
+
+    def __init__(self, files: Destination, clones: CloneDestination) -> None:
+        super().__init__(files)
+        self._clones = clones
+
+    @override
+    def destination(self, target: str) -> Destination:
+        return self._clones if self._clones.takes(target) else super().destination(target)
+
+    def cost(self, target: str) -> Cost:
+        return Cost.CLONE if self._clones.takes(target) else Cost.STORAGE_NETWORK
+
+    @override
+    def fetch(self, work: Work) -> Result[Landing, Refusal]:
+        return super().fetch(_with_known_size(work))
+
+    @override
+    def preview(self, work: Work) -> Result[str, Refusal]:
+        return super().preview(_with_known_size(work))
+
+    @override
+    def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
+        return super().recover(_with_known_size(work), keep=keep)
+
+
+def _with_known_size(work: Work) -> Work:
+    image = work.image
+    if image is None or image.size != 0 or image.expected_digest is not None:
+        return work
+    return replace(work, image=replace(image, size=None))

@@ -1,28 +1,33 @@
-"""Images that lie in a folder of this host: cloned where the file system can, else copied."""
+"""Images in folders of this host: cloned where the file system can, else copied."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from returns.result import Failure, Result
 
-from lading.adapters.config.settings import read_table
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.base import SourceHandler
-from lading.adapters.handlers.settings import FileHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.stream.safe_open import open_located
-from lading.adapters.stream.sources import FileSource
+from lading.adapters.stream.sources import FileSource, ResumePoint
 from lading.domain.cost import Cost
 from lading.domain.handler import Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
 
-__all__ = ["FileHandler"]
+__all__ = ["FileHandler", "FileHandlerSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileHandlerSettings:
+    allowed_folders: tuple[Path, ...] = ()
 
 
 class FileHandler(SourceHandler):
-    """Takes `file://` and `filesystem://`, two names of one thing, beneath the allowed folders only."""
+    """Takes `file://` and `filesystem://`, two names of one scheme, beneath the allowed folders only."""
 
     name = "file"
     schemes = frozenset({"file", "filesystem"})
@@ -34,16 +39,15 @@ class FileHandler(SourceHandler):
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
-        settings = read_table(FileHandlerSettings, setup.settings, "handlers.file")
-        return cls(settings.allowed_folders, setup.files)
+        return cls(setup.read(FileHandlerSettings).allowed_folders, setup.files)
 
     def cost(self, target: str) -> Cost:
         return Cost.LOCAL_COPY
 
     def opener(self, work: Work) -> SourceOpener:
-        return SourceOpener(lambda _: self._open(work), "copy", plan="clones or copies {} bytes".format)
+        return SourceOpener(partial(self._open, work), plan="clones or copies {} bytes".format)
 
-    def _open(self, work: Work) -> Result[FileSource, Refusal]:
+    def _open(self, work: Work, start: ResumePoint) -> Result[FileSource, Refusal]:
         if not self._allowed_folders:
             return Failure(
                 Unconfigured('no folder is allowed: set [handlers.file] allowed_folders = ["/folder/of/images"]')

@@ -1,17 +1,35 @@
 """Images on web servers, mirrors of each other where there are several."""
 
-from importlib.util import find_spec
-from typing import Self
+from dataclasses import dataclass
+from typing import Literal, Self
 
-from lading.adapters.config.settings import read_table
 from lading.adapters.handlers.remote import RemoteHandler
-from lading.adapters.handlers.settings import HttpHandlerSettings
-from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
+from lading.adapters.handlers.remote_settings import RemoteSettings
+from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.web.guard import Guard
-from lading.adapters.web.http import HttpOptions
 from lading.domain.cost import Cost
 
-__all__ = ["HttpHandler"]
+__all__ = ["HttpHandler", "HttpHandlerSettings"]
+
+
+@dataclass(frozen=True)
+class HttpHandlerSettings(RemoteSettings):
+    # These hold for redirects too. The ports are those of Glance's import_filtering_opts.
+    allowed_schemes: tuple[Literal["http", "https"], ...] = ("http", "https")
+    allowed_ports: tuple[int, ...] = (80, 443)
+    """Empty: any."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names; `.images.example` is that domain and all beneath it. Empty: any."""
+    allowed_networks: tuple[str, ...] = ()
+    """CIDRs and addresses that may be reached, beside all that are public."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.guard()
+
+    def guard(self) -> Guard:
+        """Raises ValueError for what cannot be allowed."""
+        return Guard.of(self.allowed_schemes, self.allowed_ports, self.allowed_hosts, self.allowed_networks)
 
 
 class HttpHandler(RemoteHandler):
@@ -23,20 +41,8 @@ class HttpHandler(RemoteHandler):
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
-        if find_spec("tenacity") is None:  # better now, in words, than at the first broken connection
-            raise PackageMissing("tenacity is not installed: pip install 'lading[http]'")
-        settings = read_table(HttpHandlerSettings, setup.settings, "handlers.http")
-        network = setup.network_trusting(settings.ca_file, cls.name)
-        guard = Guard.of(
-            settings.allowed_schemes, settings.allowed_ports, settings.allowed_hosts, settings.allowed_networks
-        )
-        options = HttpOptions(
-            settings.connect_seconds,
-            settings.stall_seconds,
-            network,
-            guard,
-            first_byte_seconds=settings.first_byte_seconds,
-        )
+        settings = setup.read(HttpHandlerSettings)
+        options = settings.http_options(setup.network_trusting(settings.ca_file, cls.name), settings.guard())
         return cls(options, setup.files, connections=settings.connections)
 
     def cost(self, target: str) -> Cost:

@@ -1,4 +1,4 @@
-"""What handlers have in common that read from servers by HTTP."""
+"""The base of handlers that read from servers by HTTP."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -9,6 +9,7 @@ from returns.result import Failure, Result, Success
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.base import SourceHandler
+from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.sources import ResumePoint
 from lading.adapters.web.http import HttpOptions, Origin
@@ -20,18 +21,17 @@ from lading.ports.location import Location
 
 __all__ = ["RemoteHandler"]
 
-
 _MOST_MIRRORS: Final = 8
-"""Locations that stand in for each other while one image is read; each has its own turn, however many there are."""
+"""Locations that one image is read from. Each location has its own attempt, however many there are."""
 
 
 class RemoteHandler(SourceHandler):
     """Reads from servers by HTTP.
 
-    An attempt asks for the location at hand only. Where that one breaks off or stalls later, the image's other
-    locations that the handler takes are mirrors which go on, if the catalog has a digest by which the whole is compared
-    in the end. The last location's attempt asks the others once more, and is patient. A guard among the options looks
-    at every address that is about to be connected to.
+    An attempt requests the bytes from its own location only. Where that one breaks off or stalls later, the image's
+    other locations that the handler takes are mirrors which continue, if the catalog has a digest to compare the whole
+    with. The last location's attempt tries the others once more, and retries for longer. A guard among the options
+    checks every address before a connection is made.
     """
 
     name: str
@@ -40,7 +40,7 @@ class RemoteHandler(SourceHandler):
     def __init__(
         self, options: HttpOptions, files: FileDestination, *, connections: int = 4, first_wait: float = 0.5
     ) -> None:
-        """`connections` are the most at a time for one image; `first_wait`, in seconds, is that of a second try."""
+        """`connections` are the most at a time for one image; `first_wait`: seconds before a retry, see `backoff`."""
         super().__init__(files)
         self._verifies = files.rules.verify
         self._options = options
@@ -48,113 +48,126 @@ class RemoteHandler(SourceHandler):
         self._first_wait = first_wait
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
-        readings: list[Mirrors] = []
-        landed = self._files.fetch(work, self._opener(work, readings, digest_decides=self._digest_decides(work)))
-        if readings and _is_worth_starting_over(landed, readings[-1]):
-            landed = self._files.fetch(work, self._opener(work, readings, digest_decides=False))
-        if not readings:
-            return landed
-        return landed.alt(lambda refusal: _with_hint(refusal, readings[-1])).map(
-            lambda landing: self._with_location(landing, work, readings[-1])
-        )
+        reading = self._reading(work)
+        landed = self._files.fetch(work, reading.opener)
+        if reading.needs_restart(landed):
+            reading.digest_decides = False
+            landed = self._files.fetch(work, reading.opener)
+        return landed.alt(reading.refusal).map(reading.landing)
 
     def opener(self, work: Work) -> SourceOpener:
-        return self._opener(work, [], digest_decides=self._digest_decides(work))
+        return self._reading(work).opener
 
-    def _opener(self, work: Work, readings: list[Mirrors], *, digest_decides: bool) -> SourceOpener:
-        """`readings` gets each way in which the image is read."""
-        return SourceOpener(
-            lambda resume: self._open(work, resume, readings, digest_decides=digest_decides),
-            self.name,
-            single_flight=True,
-            plan=lambda size: f"downloads {size or 'some'} bytes",
-        )
-
-    def _with_location(self, landing: Landing, work: Work, reading: Mirrors) -> Landing:
-        """The landing, with the mirror's location if most bytes came from that."""
-        if landing.copied_from is not None or reading.main_url is None:
-            return landing
-        for location in (work.location, *(work.image.locations if work.image else ())):
-            with suppress(ValueError):
-                if location is not None and self._origin(location).url == reading.main_url:
-                    return landing if location == work.location else replace(landing, location=location)
-        return landing
-
-    def _digest_decides(self, work: Work) -> bool:
-        return self._verifies and work.image is not None and work.image.expected_digest is not None
-
-    def _open(
-        self, work: Work, start: ResumePoint, readings: list[Mirrors], *, digest_decides: bool
-    ) -> Result[RemoteSource, Refusal]:
-        if work.location is None:
-            return Failure(Unsupported("needs a location"))
-        mirrors = self._mirrors(work, work.location)
-        if isinstance(mirrors, Failure):
-            return mirrors
-        reading = mirrors.unwrap()
-        reading.digest_decides = digest_decides
-        readings.append(reading)
-        return self._opened(reading, work, start)
-
-    def _opened(self, mirrors: Mirrors, work: Work, start: ResumePoint) -> Result[RemoteSource, Refusal]:
-        """Asks for the bytes, of the location at hand only while there are others whose turn is to come."""
-        is_last = mirrors.is_patient = self._is_last(work)
-        if is_last and mirrors.digest_decides:
-            mirrors.join(self._other_origins(work))
-        source = RemoteSource(mirrors, work.image.size if work.image else None, connections=self._connections)
+    def mirrors(self, work: Work, location: Location) -> Mirrors:
+        """The server that has the location. Raises Refused."""
         try:
-            source.open(start)
-        except SourceBroken as broken:
-            source.close()
-            return Failure(Unavailable(self._words(broken)))
-        mirrors.is_patient = True
-        if not is_last and mirrors.digest_decides:
-            mirrors.join(self._other_origins(work))
-        return Success(source)
-
-    def _mirrors(self, work: Work, first: Location) -> Result[Mirrors, Refusal]:
-        """The location at hand."""
-        try:
-            return Success(Mirrors([self._origin(first)], self._options, first_wait=self._first_wait))
+            origin = self.origin(location)
         except ValueError as error:
-            return Failure(Unsupported(str(error)))
+            raise Refused(Unsupported(str(error))) from None
+        return Mirrors([origin], self._options, first_wait=self._first_wait)
 
-    def _is_last(self, work: Work) -> bool:
-        """Whether no other location of the image has its turn after this one, by this handler."""
-        locations = reversed(work.image.locations) if work.image else ()
-        last = next((each for each in locations if each.scheme in self.schemes), None)
-        return last is None or last == work.location
-
-    def _other_origins(self, work: Work) -> list[Origin]:
-        """Where else the image can be read, of the first few locations."""
-        others: list[Origin] = []
-        for location in work.image.locations if work.image else ():
-            if len(others) == _MOST_MIRRORS - 1:
-                break
-            if location.scheme in self.schemes and location != work.location:
-                with suppress(ValueError):  # its own turn will tell
-                    others.append(self._origin(location))
-        return others
-
-    def _origin(self, location: Location) -> Origin:
-        """Where to ask for it. Raises ValueError, in words without credentials."""
+    def origin(self, location: Location) -> Origin:
+        """The URL to request, by which locations stand in for each other. Raises ValueError, without credentials."""
         return Origin.of(location.url)
 
-    def _words(self, broken: SourceBroken) -> str:
-        return str(broken)
+    def failure_text(self, failure: SourceBroken) -> str:
+        """The refusal's reason."""
+        return str(failure)
+
+    def _reading(self, work: Work) -> "_Reading":
+        has_digest = work.image is not None and work.image.expected_digest is not None
+        return _Reading(self, work, self._connections, digest_decides=self._verifies and has_digest)
 
 
-def _is_worth_starting_over(landed: Result[Landing, Refusal], reading: Mirrors) -> bool:
-    """Whether bytes of one answer alone may do where those of several did not, or could not be put together."""
-    match landed:
-        case Failure(Mismatched()):
-            return reading.is_pieced and reading.encoding is None
-        case Failure(Unavailable(kept=0)):
-            return reading.is_stuck
-    return False
+class _Reading:
+    """One request's reading of an image from its servers."""
+
+    def __init__(self, handler: RemoteHandler, work: Work, connections: int, *, digest_decides: bool) -> None:
+        """`digest_decides`: bytes of several answers may be combined, because the whole is compared with a digest."""
+        self.digest_decides = digest_decides
+        self._handler = handler
+        self._work = work
+        self._connections = connections
+        self._mirrors: Mirrors | None = None
+        """The last servers that were requested; None: none were."""
+
+    @property
+    def opener(self) -> SourceOpener:
+        return SourceOpener(self._open, self._handler.name, single_flight=True, plan=_plan)
+
+    def needs_restart(self, landed: Result[Landing, Refusal]) -> bool:
+        """Tells whether bytes of one answer alone may do where bytes of several did not, or could not be combined."""
+        match landed, self._mirrors:
+            case Failure(Mismatched()), Mirrors() as mirrors:
+                return mirrors.is_combined and mirrors.encoding is None
+            case Failure(Unavailable(kept=0)), Mirrors() as mirrors:
+                return mirrors.needs_restart
+        return False
+
+    def refusal(self, refusal: Refusal) -> Refusal:
+        """The refusal, with the Content-Encoding as a hint where the bytes came in one."""
+        if isinstance(refusal, Mismatched) and self._mirrors is not None and self._mirrors.encoding:
+            return replace(
+                refusal, reason=f"{refusal.reason}; the server encoded it as {self._mirrors.encoding}, unasked"
+            )
+        return refusal
+
+    def landing(self, landing: Landing) -> Landing:
+        """The landing, with the mirror's location where most bytes came from that."""
+        main_url = self._mirrors.main_url if self._mirrors is not None else None
+        if landing.copied_from is not None or main_url is None:
+            return landing
+        image, attempted = self._work.image, self._work.location
+        for location in (attempted, *(image.locations if image else ())):
+            with suppress(ValueError):
+                if location is not None and self._handler.origin(location).url == main_url:
+                    return landing if location == attempted else replace(landing, location=location)
+        return landing
+
+    def _open(self, start: ResumePoint) -> Result[RemoteSource, Refusal]:
+        """Requests the bytes, from the attempt's own location only while others have attempts to come."""
+        image, location = self._work.image, self._work.location
+        if location is None:
+            return Failure(Unsupported("needs a location"))
+        try:
+            mirrors = self._mirrors = self._handler.mirrors(self._work, location)
+        except Refused as refused:
+            return Failure(refused.refusal)
+        mirrors.digest_decides = self.digest_decides
+        is_last = mirrors.retries = self._is_last(location)
+        if is_last and self.digest_decides:
+            mirrors.add(self._other_origins(location))
+        source = RemoteSource(mirrors, image.size if image else None, connections=self._connections)
+        try:
+            source.open(start)
+        except SourceBroken as failure:
+            source.close()
+            return Failure(Unavailable(self._handler.failure_text(failure)))
+        mirrors.retries = True
+        if not is_last and self.digest_decides:
+            mirrors.add(self._other_origins(location))
+        return Success(source)
+
+    def _is_last(self, location: Location) -> bool:
+        """Tells whether this is the last of the image's locations that the handler takes."""
+        taken = self._taken_locations()
+        return not taken or taken[-1] == location
+
+    def _other_origins(self, location: Location) -> list[Origin]:
+        """The other locations as mirrors, the first few."""
+        others: list[Origin] = []
+        for other in self._taken_locations():
+            if len(others) == _MOST_MIRRORS - 1:
+                break
+            if other != location:
+                with suppress(ValueError):  # the refusal of its own attempt says why
+                    others.append(self._handler.origin(other))
+        return others
+
+    def _taken_locations(self) -> list[Location]:
+        image = self._work.image
+        return [each for each in image.locations if each.scheme in self._handler.schemes] if image else []
 
 
-def _with_hint(refusal: Refusal, reading: Mirrors) -> Refusal:
-    if isinstance(refusal, Mismatched) and reading.encoding:
-        return replace(refusal, reason=f"{refusal.reason}; the server encoded it as {reading.encoding}, unasked")
-    return refusal
+def _plan(size: int | None) -> str:
+    return f"downloads {size or 'some'} bytes"

@@ -1,44 +1,43 @@
-"""Images in S3, and in what speaks its language: Ceph's gateway, MinIO.
+"""Images in S3, and in servers with its API: Ceph's gateway, MinIO.
 
-Requests are signed in their headers, each anew (Signature Version 4), so that no URL is worth anything to whoever reads
-it in a log, and none expires. https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
+Each request is signed in its headers (Signature Version 4). So a URL that is read in a log gives no access, and none
+expires. https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
 """
 
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from importlib.util import find_spec
 from typing import Final, Self
 from urllib.parse import quote, urlsplit
 
-from lading.adapters.config.settings import read_table
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.remote import RemoteHandler
-from lading.adapters.handlers.settings import S3HandlerSettings
+from lading.adapters.handlers.remote_settings import RemoteSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.guard import Guard
-from lading.adapters.web.http import HttpOptions, HttpRefused, Origin
+from lading.adapters.web.http import HttpRefused, Origin
 from lading.adapters.web.network import DIRECT, NetworkPolicy
 from lading.adapters.web.urls import web_url
 from lading.domain.cost import Cost
 from lading.ports.location import Location
 
-__all__ = ["S3Handler", "S3Key", "S3Object", "region_of", "sign"]
+__all__ = ["S3Handler", "S3HandlerSettings", "S3Key", "S3Object", "region_of", "sign"]
 
 _URL: Final = re.compile(r"\s*s3(?:\+(https?))?://(?:([^@].*)@)?([^@/?#]+)/([^@?#]+)", re.IGNORECASE | re.DOTALL)
-"""A secret is not quoted and may have a `/`, so that what is before the last `@` is the credentials."""
+"""A secret is not quoted and may have a `/`: all before the last `@` is the credentials."""
 _CREDENTIALS: Final = re.compile(r"([!-.0-9;-~]+):([!-~]+)")
 _REGION: Final = re.compile(r"(?:.+\.)?s3[.-](?:dualstack\.)?([a-z]+(?:-[a-z]+)+-\d+)\.amazonaws\.com(?:\.cn)?")
 _DEFAULT_REGION: Final = "us-east-1"
-_SETTING: Final = "[handlers.s3] endpoint names the server that may be asked"
+_SETTING: Final = "[handlers.s3] endpoint names the server that is allowed"
 _HINTS: Final[Mapping[int, str]] = {
     HTTPStatus.MOVED_PERMANENTLY: "the bucket is in another region: [handlers.s3] endpoint and region tell which",
     HTTPStatus.BAD_REQUEST: "is [handlers.s3] region the bucket's?",
-    HTTPStatus.FORBIDDEN: "the key isn't taken or may not read it, or this host's clock is wrong",
+    HTTPStatus.FORBIDDEN: "the key is not accepted or may not read it, or this host's clock is wrong",
 }
 
 
@@ -47,22 +46,22 @@ class S3Key:
     access_key: str
     secret_key: str
     token: None = None
-    """As botocore asks for it: there are none of a session."""
+    """The session token that botocore reads: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class S3Object:
-    """What a location names."""
+    """The object that a location names."""
 
     server: str
     """A URL."""
     path: str
-    """The bucket and the key, as they are: not quoted."""
+    """The bucket and the key, not quoted."""
     key: S3Key | None
 
     @classmethod
     def of(cls, location: Location) -> Self:
-        """As glance_store writes them. Raises ValueError, in words without credentials.
+        """Parses a URL as glance_store writes it. Raises ValueError; its message shows no credentials.
 
         >>> S3Object.of(Location("s3+http://AK:se/cr+t@store.example:8080/images/noble")).server
         'http://store.example:8080'
@@ -72,21 +71,50 @@ class S3Object:
         found = _URL.fullmatch(location.url)
         path = found[4].strip("/") if found else ""
         if not path.isprintable():
-            raise ValueError("its key has characters that can't be asked for")
+            raise ValueError("its key has characters that cannot be requested")
         if found is None or "/" not in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
-            raise ValueError("it is no s3://[ACCESS:SECRET@]host/bucket/key")
+            raise ValueError("it is not s3://[ACCESS:SECRET@]host/bucket/key")
         credentials = _CREDENTIALS.fullmatch(found[2]) if found[2] else None
         if found[2] and credentials is None:
-            raise ValueError("its credentials are no ACCESS:SECRET")
+            raise ValueError("its credentials are not ACCESS:SECRET")
         server = web_url(f"{(found[1] or 'https').lower()}://{found[3]}").parts.geturl()
         return cls(server, path, S3Key(credentials[1], credentials[2]) if credentials else None)
+
+
+@dataclass(frozen=True)
+class S3HandlerSettings(RemoteSettings):
+    endpoint: str | None = None
+    """`https://s3.example.org`; None: the host that each location names, which must be public."""
+    access_key: str | None = None
+    """None: those in each location's URL, for the endpoint, or else the host that it names."""
+    secret_key: str | None = field(default=None, repr=False)
+    region: str | None = None
+    """None: the one that is in AWS's own host names, else `us-east-1`, which most other servers take."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key, secret_key: expected both, or neither")
+        if self.access_key is not None and self.endpoint is None:
+            raise ValueError("endpoint: expected, for whom the access_key is: no key is sent to whomever a URL names")
+        if self.endpoint is not None:
+            _check_endpoint(self.endpoint)
+
+
+def _check_endpoint(url: str) -> None:
+    try:
+        _, userinfo = web_url(url)
+    except ValueError:
+        userinfo = "?"
+    if userinfo:
+        raise ValueError("endpoint: expected a URL like https://s3.example.org, without credentials")
 
 
 class S3Handler(RemoteHandler):
     """Takes `s3://`, `s3+https://` (both mean https) and `s3+http://`, with the credentials in the URL or without.
 
-    The settings' endpoint is asked instead of the hosts that locations name, and with the settings' key instead of
-    theirs. Without, a location's own host is asked, if it is public, with its own credentials or none.
+    The settings' endpoint is used instead of the hosts that locations name, and the settings' key instead of theirs.
+    Without an endpoint, a location's own host is used if it is public, with the location's own credentials or none.
     """
 
     name = "s3"
@@ -101,16 +129,10 @@ class S3Handler(RemoteHandler):
         network: NetworkPolicy = DIRECT,
         first_wait: float = 0.5,
     ) -> None:
-        guard = Guard(instead=_SETTING)
+        guard = Guard(hint=_SETTING)
         if settings.endpoint is not None:
             guard = Guard.only(settings.endpoint, _SETTING)
-        options = HttpOptions(
-            settings.connect_seconds,
-            settings.stall_seconds,
-            network,
-            guard,
-            first_byte_seconds=settings.first_byte_seconds,
-        )
+        options = settings.http_options(network, guard)
         super().__init__(options, files, connections=settings.connections, first_wait=first_wait)
         self._endpoint = settings.endpoint and settings.endpoint.rstrip("/")
         self._region = settings.region
@@ -120,16 +142,15 @@ class S3Handler(RemoteHandler):
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
-        for package in ("botocore", "tenacity"):
-            if find_spec(package) is None:
-                raise PackageMissing(f"{package} is not installed: pip install 'lading[s3]'")
-        settings = read_table(S3HandlerSettings, setup.settings, "handlers.s3")
+        if find_spec("botocore") is None:
+            raise PackageMissing("botocore is not installed: pip install 'lading[s3]'")
+        settings = setup.read(S3HandlerSettings)
         return cls(settings, setup.files, network=setup.network_trusting(settings.ca_file, cls.name))
 
     def cost(self, target: str) -> Cost:
         return Cost.STORAGE_NETWORK
 
-    def _origin(self, location: Location) -> Origin:
+    def origin(self, location: Location) -> Origin:
         named = S3Object.of(location)
         server, path, key = self._endpoint or named.server, named.path, self._key or named.key
         prefix = urlsplit(server).path.strip("/")
@@ -138,18 +159,18 @@ class S3Handler(RemoteHandler):
         url = web_url(f"{server}/{quote(path)}").parts.geturl()
         return Origin(url, sign=partial(sign, url, key, self._region or region_of(url)) if key else None)
 
-    def _words(self, broken: SourceBroken) -> str:
-        hint = _HINTS.get(broken.status) if isinstance(broken, HttpRefused) else None
-        return f"{broken}: {hint}" if hint else str(broken)
+    def failure_text(self, failure: SourceBroken) -> str:
+        hint = _HINTS.get(failure.status) if isinstance(failure, HttpRefused) else None
+        return f"{failure}: {hint}" if hint else str(failure)
 
 
 def sign(url: str, key: S3Key, region: str) -> Mapping[str, str]:
-    """The headers by which a GET of the URL, now, is the key's."""
-    # Of all of botocore only what signs: its clients take half a second to load, and read their own configuration.
+    """The headers that sign a GET of the URL, now, with the key."""
+    # Only botocore's signer is used: its clients take half a second to load, and read their own configuration.
     from botocore import auth  # type: ignore[import-untyped] # noqa: PLC0415
     from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped] # noqa: PLC0415
 
-    auth.logger.addFilter(_is_no_signature)  # once, however often it is said
+    auth.logger.addFilter(_is_no_signature)  # adding it again changes nothing
     request = AWSRequest(method="GET", url=url)
     auth.S3SigV4Auth(key, "s3", region).add_auth(request)
     return dict(request.headers.items())

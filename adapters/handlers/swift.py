@@ -1,4 +1,4 @@
-"""Images in OpenStack's object store, and in what speaks its language: Ceph's gateway."""
+"""Images in OpenStack's object store, Swift, and in servers with its API: Ceph's gateway."""
 
 import re
 import threading
@@ -7,52 +7,50 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote, unquote, urlsplit
 
-from returns.result import Failure, Result, Success
-
-from lading.adapters.config.settings import read_table
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.remote import RemoteHandler
-from lading.adapters.handlers.settings import SwiftHandlerSettings
+from lading.adapters.handlers.remote_settings import RemoteSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
+from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.guard import Guard
-from lading.adapters.web.http import HttpOptions, Origin
+from lading.adapters.web.http import Origin
 from lading.adapters.web.mirrors import Mirrors
 from lading.adapters.web.network import DIRECT, NetworkPolicy
 from lading.adapters.web.urls import PORTS, web_url
 from lading.domain.cost import Cost
 from lading.domain.handler import Work
-from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
-from lading.ports.failures import CatalogUnavailable
+from lading.domain.refusals import Unavailable, Unconfigured, Unsupported
+from lading.ports.failures import CatalogUnavailable, SettingsError
 from lading.ports.location import Location
 
 if TYPE_CHECKING:
     from lading.adapters.openstack.swift_account import SwiftAccount
 
-__all__ = ["SwiftHandler", "SwiftObject"]
+__all__ = ["SwiftHandler", "SwiftHandlerSettings", "SwiftObject"]
 
 _URL: Final = re.compile(
     r"\s*swift(?:\+(https?))?://(?:([^@].*)@)?([^@/?#]+)/(?:([^@?#]*)/)?([^@/?#]+)/([^@/?#]+)",
     re.IGNORECASE | re.DOTALL,
 )
-"""Quoting leaves a key's `/` as it is: what is before the last `@` is the credentials."""
-_HOSTS: Final = "[handlers.swift] hosts lists those that may be named"
+"""Quoting leaves a `/` in a key as it is: all before the last `@` is the credentials."""
+_HOSTS: Final = "[handlers.swift] hosts lists those that are allowed"
 
 
 @dataclass(frozen=True, slots=True)
 class SwiftObject:
-    """What a location names."""
+    """The object that a location names."""
 
     server: str
-    """The URL of an account, or where one signs in if there are credentials."""
+    """The URL of the account; with credentials, the URL for the sign-in."""
     container: str
     name: str
     credentials: tuple[str, str] | None = field(default=None, repr=False)
-    """The user, of a Keystone `project:user`; and the key."""
+    """The user (Keystone's as `project:user`) and the key."""
 
     @classmethod
     def of(cls, location: Location) -> Self:
-        """As glance_store writes them. Raises ValueError, in words without credentials.
+        """Parses a URL as glance_store writes it. Raises ValueError; its message shows no credentials.
 
         >>> SwiftObject.of(Location("swift+https://store.example/v1/AUTH_x/images/noble"))
         SwiftObject(server='https://store.example/v1/AUTH_x', container='images', name='noble')
@@ -61,10 +59,10 @@ class SwiftObject:
         """
         found = _URL.fullmatch(location.url)
         if found is None or not {".", ".."}.isdisjoint(found[0].split("/")):
-            raise ValueError("it is no swift://account:user:key@host/v3/container/object or swift://host/v1/…")
+            raise ValueError("it is not swift://account:user:key@host/v3/container/object or swift://host/v1/…")
         user, colon, key = map(unquote, (found[2] or "").rpartition(":"))  # their own colons are quoted
         if found[2] and not (colon and user and key and user.isprintable() and key.isprintable()):
-            raise ValueError("its credentials are no account:user:key")
+            raise ValueError("its credentials are not account:user:key")
         path = quote(found[4] or "", safe="/%:")
         server = web_url(f"{(found[1] or 'https').lower()}://{found[3]}/{path}").parts.geturl()
         return cls(server.rstrip("/"), found[5], found[6], (user, key) if found[2] else None)
@@ -74,13 +72,21 @@ class SwiftObject:
         return f"{quote(self.container, safe='')}/{quote(self.name, safe='')}"
 
 
+@dataclass(frozen=True)
+class SwiftHandlerSettings(RemoteSettings):
+    cloud: str | None = None
+    """Whose Swift, and whose credentials: its name in clouds.yaml. None: as `OS_*` says, if it does."""
+    hosts: tuple[str, ...] = ()
+    """Other Keystones and Swifts that a location may name, `host` or `host:port`. They are sent its credentials."""
+
+
 class SwiftHandler(RemoteHandler):
     """Takes `swift://`, `swift+https://` (both mean https) and `swift+http://`, of one tenant and of many.
 
-    A location with credentials is of one tenant: it names where to sign in. With a cloud in the settings, its
-    credentials and its object store are used instead. One without is the URL of an account, which is sent the request's
-    own token, or else the cloud's. Nothing is sent to anyone but the cloud's own servers and the settings' hosts.
-    Large objects are read as any other: it is their server that puts them together.
+    A location with credentials is of one tenant: it names the server to sign in to. With a cloud in the settings, that
+    cloud's credentials and its object store are used instead. A location without credentials is the URL of an account,
+    which is sent the request's own token, or else the cloud's. Tokens and keys are sent only to the cloud's own servers
+    and to the settings' hosts. Large objects are read as any other: the server joins their segments.
     """
 
     name = "swift"
@@ -95,9 +101,7 @@ class SwiftHandler(RemoteHandler):
         network: NetworkPolicy = DIRECT,
         first_wait: float = 0.5,
     ) -> None:
-        options = HttpOptions(
-            settings.connect_seconds, settings.stall_seconds, network, first_byte_seconds=settings.first_byte_seconds
-        )
+        options = settings.http_options(network)
         super().__init__(options, files, connections=settings.connections, first_wait=first_wait)
         self._settings = settings
         self._hosts = frozenset(host.lower() for host in settings.hosts)
@@ -106,45 +110,48 @@ class SwiftHandler(RemoteHandler):
 
     @classmethod
     def from_setup(cls, setup: HandlerSetup) -> Self:
-        for module, package in (("openstack", "openstacksdk"), ("keystoneauth1", "keystoneauth1"), ("tenacity",) * 2):
+        for module, package in (("openstack", "openstacksdk"), ("keystoneauth1",) * 2):
             if find_spec(module) is None:
                 raise PackageMissing(f"{package} is not installed: pip install 'lading[swift]'")
-        settings = read_table(SwiftHandlerSettings, setup.settings, "handlers.swift")
+        settings = setup.read(SwiftHandlerSettings)
         return cls(settings, setup.files, network=setup.network_trusting(settings.ca_file, cls.name))
 
     def cost(self, target: str) -> Cost:
         return Cost.STORAGE_NETWORK
 
-    def _mirrors(self, work: Work, first: Location) -> Result[Mirrors, Refusal]:
-        if first.scheme == "swift+config":
-            return Failure(Unsupported("only Glance's own configuration says where that is, and who may read it"))
+    def mirrors(self, work: Work, location: Location) -> Mirrors:
+        if location.scheme == "swift+config":
+            raise Refused(Unsupported("only Glance's own configuration names its server and credentials"))
         token = work.context.token if isinstance(work.context.token, str) else None
         try:
-            named = SwiftObject.of(first)
-            return Success(self._account(named) if named.credentials else self._bare(named, token or None))
+            named = SwiftObject.of(location)
+            return self._in_signed_account(named) if named.credentials else self._in_account(named, token or None)
         except ValueError as error:
-            return Failure(Unsupported(str(error)))
-        except CatalogUnavailable as failure:
-            return Failure(Unconfigured(f"{failure}; [handlers.swift] cloud is its name in clouds.yaml"))
+            raise Refused(Unsupported(str(error))) from None
+        except (CatalogUnavailable, SettingsError) as failure:
+            hint = "[handlers.swift] cloud is its name in clouds.yaml"
+            raise Refused(Unconfigured(f"{failure}; {hint}")) from failure
         except SourceBroken as broken:
-            return Failure(Unavailable(str(broken)))
+            raise Refused(Unavailable(str(broken))) from broken
 
-    def _other_origins(self, work: Work) -> list[Origin]:
-        """None: each signs in by itself."""
-        return []
+    def origin(self, location: Location) -> Origin:
+        raise ValueError("each account has its own sign-in: no location stands in for another")
 
-    def _account(self, named: SwiftObject) -> Mirrors:
-        """In the account of whoever signs in. Raises CatalogUnavailable, ValueError and SourceBroken."""
+    def _in_signed_account(self, named: SwiftObject) -> Mirrors:
+        """The server of the account that the credentials are for. Raises as `_in_account` does."""
         if self._settings.cloud is not None:
             account = self._cloud()
         elif self._is_listed(named):
             account = self._signed_in(named)
         else:
-            raise SourceBroken(f"{urlsplit(named.server).hostname} is nowhere to sign in; {_HOSTS}")
+            raise SourceBroken(f"{urlsplit(named.server).hostname} is not allowed for a sign-in; {_HOSTS}")
         return self._server(named, account.storage_url(), account)
 
-    def _bare(self, named: SwiftObject, token: str | None) -> Mirrors:
-        """In the account that it names. Raises CatalogUnavailable, ValueError and SourceBroken."""
+    def _in_account(self, named: SwiftObject, token: str | None) -> Mirrors:
+        """The server of the account that the URL names.
+
+        Raises SettingsError, CatalogUnavailable, ValueError and SourceBroken.
+        """
         if token and self._is_listed(named):
             return self._server(named, named.server, None, token)
         account = self._cloud()
@@ -155,7 +162,7 @@ class SwiftHandler(RemoteHandler):
     def _server(
         self, named: SwiftObject, storage: str, account: "SwiftAccount | None", token: str | None = None
     ) -> Mirrors:
-        """By that token, or else by the account's, which can be renewed."""
+        """The server, read with the token, or else with the account's own token, which can be renewed."""
         url = f"{storage}/{named.path}"
         guard = Guard.only(storage, "only the object store itself may be")
         options = replace(self._options, guard=guard, network=account.network if account else self._options.network)
@@ -175,7 +182,7 @@ class SwiftHandler(RemoteHandler):
     def _signed_in(self, named: SwiftObject) -> "SwiftAccount":
         from lading.adapters.openstack.swift_account import sign_in  # noqa: PLC0415 - keystoneauth with it
 
-        assert named.credentials is not None  # noqa: S101 - asked for only then
+        assert named.credentials is not None  # noqa: S101 - called only then
         user, key = named.credentials
         return sign_in(named.server, user, key, self._options.network, self._limits)
 
@@ -184,7 +191,7 @@ class SwiftHandler(RemoteHandler):
         return self._settings.connect_seconds, self._settings.stall_seconds
 
     def _cloud(self) -> "SwiftAccount":
-        """The one of the settings, or of `OS_*`."""
+        """The account of the settings' cloud, or of `OS_*`."""
         from lading.adapters.openstack.swift_account import of_cloud  # noqa: PLC0415 - keystoneauth with it
 
         with self._lock:

@@ -1,1 +1,1 @@
-"""What this host is, and what it gives."""
+"""Adapters to this host: its boot id, and private files and folders."""

@@ -1,4 +1,4 @@
-"""Which start of the host this is."""
+"""The boot id of this host."""
 
 from functools import cache
 from pathlib import Path
@@ -8,7 +8,7 @@ __all__ = ["boot_id"]
 
 @cache
 def boot_id() -> str | None:
-    """Which start of the host this is (random(4)); None where that isn't told, which is equal to no start."""
+    """The id of the host's current boot (random(4)); None where the kernel does not provide it."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Folders and files for one user only, whatever the umask, and whoever makes them."""
+"""Folders and files with access for their owner only, independent of the umask."""
 
 import os
 import stat
@@ -11,22 +11,22 @@ __all__ = ["give_to_folder_owner", "make_private", "open_private", "owner_text"]
 _FILE: Final = 0o600
 _FOLDER: Final = 0o700
 _LONGEST_ID: Final = 20
-"""Digits of a process id, at most."""
+"""The most digits of a process id."""
 
 
 def make_private(folder: Path) -> None:
-    """Have the folder there, and those above it; the ones that are made are for their owner only. Raises OSError.
+    """Makes the folder and its parents where they are missing, with access for their owner only. Raises OSError.
 
-    What root makes in another user's folder is that user's, as SQLite has it with what it makes beside a database: a
-    command of root's must not lock out the service whose files these are.
+    A folder that root makes in another user's folder belongs to that user, as with the files that SQLite makes beside a
+    database: a command of root must not lock out the service that owns the files.
     """
-    # By itself mkdir makes those above with whatever the umask lets through.
+    # mkdir(parents=True) would make the parents with the rights that the umask allows.
     for each in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
         with suppress(FileExistsError):
             each.mkdir(mode=_FOLDER)
             if stat.S_IMODE(each.lstat().st_mode) & _FOLDER != _FOLDER:
-                each.chmod(_FOLDER)  # the umask took the owner's own rights
-            if _gives_away(each.parent):
+                each.chmod(_FOLDER)  # the umask removed rights of the owner
+            if _is_root_in_others_folder(each.parent):
                 descriptor = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
                 try:
                     _give(descriptor, each.parent)
@@ -35,7 +35,10 @@ def make_private(folder: Path) -> None:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """A descriptor of the file; where `flags` create it, it is for its folder's owner only. Raises OSError."""
+    """Opens the file and returns a descriptor. A file that `flags` create is for its folder's owner only.
+
+    Raises OSError.
+    """
     if not flags & os.O_CREAT:
         return os.open(path, flags | os.O_CLOEXEC)
     try:
@@ -43,12 +46,12 @@ def open_private(path: Path, flags: int) -> int:
     except FileExistsError:
         if flags & os.O_EXCL:
             raise
-        # As it is: what somebody else has put there is not changed, and not given away.
+        # The mode and owner of a file that exists already are not changed: another user may have made it.
         return os.open(path, flags & ~os.O_CREAT | os.O_CLOEXEC)
     try:
         if stat.S_IMODE(os.fstat(descriptor).st_mode) != _FILE:
-            os.fchmod(descriptor, _FILE)  # the umask took the owner's own rights
-        if _gives_away(path.parent):
+            os.fchmod(descriptor, _FILE)  # the umask removed rights of the owner
+        if _is_root_in_others_folder(path.parent):
             _give(descriptor, path.parent)
     except BaseException:
         os.close(descriptor)
@@ -57,11 +60,11 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def give_to_folder_owner(path: Path) -> None:
-    """Give root's lock file, empty or with a process id, to the owner of its folder. Raises OSError.
+    """Gives root's lock file, empty or with a process id, to the owner of its folder. Raises OSError.
 
-    One that holds more stays as it is: the folder's owner may have moved another file of root's there.
+    A file with more content keeps its owner: the folder's owner may have moved another file of root's there.
     """
-    if _gives_away(path.parent):
+    if _is_root_in_others_folder(path.parent):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if os.fstat(descriptor).st_size <= _LONGEST_ID:
@@ -71,8 +74,11 @@ def give_to_folder_owner(path: Path) -> None:
 
 
 def owner_text(path: Path) -> str:
-    """` (it belongs to root, uid 0)`, of the file, or its folder where there is no file; empty for the user's own."""
-    import pwd  # noqa: PLC0415 - only an error needs it, and not every system has it
+    """Returns ` (it belongs to root, uid 0)` for a message about a file; empty when the owner is the current user.
+
+    Where there is no file, the text is about its folder.
+    """
+    import pwd  # noqa: PLC0415 - only an error needs it, and some systems do not have it
 
     what, owner = "it", _owner(path)
     if owner is None:
@@ -91,13 +97,13 @@ def _owner(path: Path) -> int | None:
         return None
 
 
-def _gives_away(folder: Path) -> bool:
+def _is_root_in_others_folder(folder: Path) -> bool:
     return os.geteuid() == 0 and folder.stat().st_uid != 0
 
 
 def _give(descriptor: int, folder: Path) -> None:
     status, owner = os.fstat(descriptor), folder.stat()
-    # Whoever owns the folder may have put another name of a file there that they may not touch.
+    # The folder's owner may have made a hard link there to a file of root's.
     is_new = status.st_uid == 0 and (stat.S_ISDIR(status.st_mode) or status.st_nlink == 1)
     if is_new:
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

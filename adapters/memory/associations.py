@@ -1,4 +1,4 @@
-"""Associations for the life of a process."""
+"""Associations in the memory of this process."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Intents for the life of a process."""
+"""The journal in the memory of this process."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -37,8 +37,8 @@ class MemoryJournal:
 
     def pending(self, target: str) -> Result[Intent | None, StoreUnavailable]:
         with self._lock:
-            about = (each for each in self._by_target.values() if target in {each.target, each.destination})
-            return Success(self._by_target.get(target) or next(about, None))
+            matches = (each for each in self._by_target.values() if target in {each.target, each.destination})
+            return Success(self._by_target.get(target) or next(matches, None))
 
     def list(self) -> Iterator[Intent]:
         with self._lock:

@@ -1,8 +1,9 @@
-"""Locks among the threads of one process."""
+"""Locks between the threads of one process."""
 
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 from lading.adapters.memory.reentrant import ReentrantLocks
 
@@ -10,26 +11,27 @@ __all__ = ["MemoryLocks"]
 
 
 class MemoryLocks:
-    """Locks for the life of a process."""
+    """Locks in a set; nothing survives the process."""
 
     def __init__(self) -> None:
-        self._holding = ReentrantLocks()
-        self._taken: set[str] = set()
+        self._locks = ReentrantLocks()
+        self._names: set[str] = set()
+        """The names that are locked."""
         self._changed = threading.Condition()
 
     def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
-        def acquire() -> Callable[[], None] | None:
-            with self._changed:
-                if wait:
-                    self._changed.wait_for(lambda: name not in self._taken)
-                elif name in self._taken:
-                    return None
-                self._taken.add(name)
-            return release
+        return self._locks.hold(name, partial(self._acquire, name, wait=wait))
 
-        def release() -> None:
-            with self._changed:
-                self._taken.discard(name)
-                self._changed.notify_all()
+    def _acquire(self, name: str, *, wait: bool) -> Callable[[], None] | None:
+        with self._changed:
+            if wait:
+                self._changed.wait_for(lambda: name not in self._names)
+            elif name in self._names:
+                return None
+            self._names.add(name)
+        return partial(self._release, name)
 
-        return self._holding.hold(name, acquire)
+    def _release(self, name: str) -> None:
+        with self._changed:
+            self._names.discard(name)
+            self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What a thread holds, so that it can take it again."""
+"""Reentrant locks: a thread that holds a lock can acquire it again."""
 
 import os
 import threading
@@ -11,33 +11,38 @@ __all__ = ["ReentrantLocks"]
 
 
 @dataclass(slots=True)
-class _Hold:
+class _Lock:
     release: Callable[[], None]
-    times: int = 1
+    count: int = 1
+    """The number of blocks of the thread that hold it."""
 
 
 class ReentrantLocks:
-    """The names that threads hold, each with what lets go of it."""
+    """Makes the locks of an adapter reentrant: counts how often each thread holds each name."""
 
     def __init__(self) -> None:
-        self._held: Final[dict[tuple[int, int, str], _Hold]] = {}
+        self._locks: Final[dict[tuple[int, int, str], _Lock]] = {}
 
     @contextmanager
     def hold(self, name: str, acquire: Callable[[], Callable[[], None] | None]) -> Iterator[bool]:
-        """Hold it while the block runs. `acquire` gives what lets go of it; None when it can't be had."""
-        # Only this thread ever touches its own keys: no lock. A child that is forked off holds nothing of its parent's.
+        """Holds the lock for the duration of the block. Yields whether it was acquired.
+
+        `acquire` returns the function that releases the lock, or None when the lock is not free. It is called only when
+        the thread does not hold the lock yet.
+        """
+        # Each thread uses only its own keys, so the dict needs no lock. A forked child holds no locks of its parent.
         process = os.getpid()
         key = (process, threading.get_ident(), name)
-        hold = self._held.get(key)
-        if hold is not None:
-            hold.times += 1
+        lock = self._locks.get(key)
+        if lock is not None:
+            lock.count += 1
         elif (release := acquire()) is not None:
-            hold = self._held[key] = _Hold(release)
+            lock = self._locks[key] = _Lock(release)
         try:
-            yield hold is not None
+            yield lock is not None
         finally:
-            if hold is not None and os.getpid() == process:
-                hold.times -= 1
-                if hold.times == 0:
-                    del self._held[key]
-                    hold.release()
+            if lock is not None and os.getpid() == process:
+                lock.count -= 1
+                if lock.count == 0:
+                    del self._locks[key]
+                    lock.release()

@@ -1,4 +1,4 @@
-"""Verified files for the life of a process."""
+"""Verified files in the memory of this process."""
 
 import threading
 from typing import Final
@@ -13,7 +13,7 @@ __all__ = ["MemoryVerifiedFiles"]
 
 
 class MemoryVerifiedFiles:
-    """VerifiedFiles in a dict. It remembers the newest `keep`, and of each file only how it was last."""
+    """VerifiedFiles in a dict. It keeps the newest `keep` entries, and of each file only its latest state."""
 
     def __init__(self, *, keep: int = 100_000) -> None:
         self._keep: Final = keep
@@ -27,7 +27,7 @@ class MemoryVerifiedFiles:
     def remember(self, file: Fingerprint, digest: Digest) -> Result[None, StoreUnavailable]:
         key = (file.device, file.inode, digest.algorithm)
         with self._lock:
-            # Out and in again: a dict keeps the order in which its keys came, so that its first is the oldest.
+            # Removed and inserted: a dict keeps the order of insertion, so that its first key is the oldest.
             self._found.pop(key, None)
             self._found[key] = (file, digest)
             if len(self._found) > self._keep:

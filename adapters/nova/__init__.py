@@ -1,6 +1,6 @@
 """The original API: five functions and a base class for handlers, proposed for Nova in 2014 (`nova.virt.imagehandler`).
 
-Programs and handlers written for it keep working; docs/nova.md says what differs.
+Programs and handlers written for it still work; docs/nova.md lists the differences.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,18 +29,18 @@ __all__ = [
 
 
 class _Process:
-    """What the functions below share, as the original's module globals did."""
+    """The state that the functions below share, in place of the original's module globals."""
 
     handlers: ImageHandlers | None = None
 
 
 def use(handlers: ImageHandlers | None) -> None:
-    """Have the functions below work on these; None goes back to the settings' catalog and store."""
+    """Sets the ImageHandlers that the functions below use; None: those of the settings' catalog and store."""
     _Process.handlers = handlers
 
 
 def load_image_handlers(driver: object, names: Iterable[str] | None = None) -> None:
-    """Load the named handlers, by default the settings' in their order, in place of those loaded before."""
+    """Loads the named handlers and replaces those loaded before. Default: the settings' handlers in their order."""
     _in_use().load_image_handlers(driver, names)
 
 
@@ -51,19 +51,19 @@ def handle_image(
     project_id: str | None = None,
     target_path: str | None = None,
 ) -> Iterator[Turn]:
-    """Each handler's turn as `(handler, location, image_meta)`, until one has handled: see ImageHandlers."""
+    """Yields each handler's turn as `(handler, location, image_meta)` until one has handled: see ImageHandlers."""
     if _Process.handlers is None:
         raise NoImageHandlerAvailable(image_id, (target_path or "").strip())
     yield from _Process.handlers.handle_image(context, image_id, user_id, project_id, target_path)
 
 
 def associate(handler: object, path: str, location: object, image_meta: object) -> None:
-    """Record that this handler, or the one of this name, put the image at the path: see ImageHandlers."""
+    """Records that this handler (an object or its name) put the image at the path: see ImageHandlers."""
     _in_use().associate(handler, path, location, image_meta)
 
 
 def disassociate(handler: object, path: str) -> None:
-    """Forget what is recorded for the path, whoever put it there: see ImageHandlers."""
+    """Removes the association of the path, whichever handler it names: see ImageHandlers."""
     _in_use().disassociate(handler, path)
 
 
@@ -74,7 +74,7 @@ def _in_use() -> ImageHandlers:
 
 
 def _from_settings() -> ImageHandlers:
-    from lading.adapters.container import open_container  # noqa: PLC0415 - slow, and of no use to who brings their own
+    from lading.adapters.container import open_container  # noqa: PLC0415 - slow, and not needed after `use`
 
     container = open_container()
     return ImageHandlers(

@@ -1,4 +1,4 @@
-"""Between the original API's dicts and request contexts, and lading's values."""
+"""Conversions between the original API's dicts and request contexts, and lading's values."""
 
 import json
 import logging
@@ -36,11 +36,11 @@ _ATTRIBUTES: Final = (
     "id", "name", "status", "size", "disk_format", "container_format", "checksum", "os_hash_algo", "os_hash_value",
     "owner", "is_public", "min_disk", "min_ram", "created_at", "updated_at", "deleted", "deleted_at",
 )  # fmt: skip
-"""What Nova's image service always gave (`_extract_attributes` of nova/image/glance.py, 2014), and the multihash."""
+"""The keys that Nova's image service always set (`_extract_attributes` of nova/image/glance.py, 2014), and two more."""
 
 
 class ImageLocation(TypedDict):
-    """A location as the original API hands it out."""
+    """A location in the original API."""
 
     url: str
     metadata: dict[str, object]
@@ -48,7 +48,7 @@ class ImageLocation(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """As much of Nova's request context as handlers read: for programs that have none of their own."""
+    """The part of Nova's request context that handlers read, for programs that have no context of their own."""
 
     user_id: str | None = None
     project_id: str | None = None
@@ -56,7 +56,7 @@ class RequestContext:
 
 
 def context_from_request(context: object, user_id: str | None = None, project_id: str | None = None) -> Context:
-    """The requester: the arguments, else the request context's attributes of the same names, and that context."""
+    """Returns the requester from the arguments, else from the request context's attributes of the same names."""
     if isinstance(context, Context):
         return replace(context, user_id=user_id or context.user_id, project_id=project_id or context.project_id)
     return Context(
@@ -68,12 +68,12 @@ def context_from_request(context: object, user_id: str | None = None, project_id
 
 
 def request_from_context(context: Context) -> object:
-    """The embedding program's own request context, else as much of one as lading knows, for a handler of Nova's."""
+    """Returns the embedding program's own request context, else a RequestContext, for a handler of the original API."""
     return context.caller or RequestContext(context.user_id, context.project_id, context.token)
 
 
 def schemes_from(answer: Collection[str] | None) -> frozenset[str] | None:
-    """What `get_schemes` answers, as a set: a bare string is one scheme, an empty one is none.
+    """Returns the answer of `get_schemes` as a set. A string is one scheme, an empty string none.
 
     >>> sorted(schemes_from(["rbd", "http"])), schemes_from("rbd"), schemes_from(()), schemes_from(None)
     (['http', 'rbd'], frozenset({'rbd'}), frozenset(), None)
@@ -84,7 +84,7 @@ def schemes_from(answer: Collection[str] | None) -> frozenset[str] | None:
 
 
 def match_locations(locations: Iterable[_Entry] | None, schemes: Collection[str] | None) -> list[_Entry]:
-    """Those of the location dicts that a handler of these schemes takes, themselves, in their order.
+    """Returns the location dicts that a handler with these schemes takes: the same objects in the same order.
 
     >>> match_locations([{"url": "rbd://a"}, {"url": "http://b"}], ("http",))
     [{'url': 'http://b'}]
@@ -96,7 +96,7 @@ def match_locations(locations: Iterable[_Entry] | None, schemes: Collection[str]
 
 
 def stripped(path: object) -> str:
-    """The path without white space around it; empty for what is no path in words."""
+    """Returns the path without white space around it; an empty string for a value that is not a string."""
     return path.strip() if isinstance(path, str) else ""
 
 
@@ -104,11 +104,11 @@ def location_to_plain(location: Location | None) -> ImageLocation | None:
     return None if location is None else {"url": location.url, "metadata": dict(location.metadata)}
 
 
-def location_from_plain(given: object) -> Location | None:
-    """The location that a dict, or a bare URL, names; None when it names none."""
-    match given:
+def location_from_plain(value: object) -> Location | None:
+    """Returns the location of a dict or a URL; None for other values."""
+    match value:
         case str():
-            return Location(given)
+            return Location(value)
         case {"url": str(url), **rest}:
             metadata = rest.get("metadata")
             return Location(url, dict(metadata) if isinstance(metadata, Mapping) else {})
@@ -116,9 +116,9 @@ def location_from_plain(given: object) -> Location | None:
 
 
 def image_to_meta(image: Image | None) -> dict[str, object] | None:
-    """The image's description as handlers index it: known keys always, with None where the catalog says nothing.
+    """Returns the image's metadata for handlers. The known keys are always present, with None for an unknown value.
 
-    Other properties are there twice: at the top, as Glance's v2 API has them, and in `properties`, as Nova had them.
+    Other properties are present twice: at the top, as in Glance's v2 API, and in `properties`, as in Nova.
 
     >>> image_to_meta(Image("noble", properties={"os": "linux"}))["disk_format"] is None
     True
@@ -133,7 +133,7 @@ def image_to_meta(image: Image | None) -> dict[str, object] | None:
 
 
 def image_from_meta(image_meta: Mapping[str, object] | None, image_id: str | None) -> Result[Image | None, str]:
-    """The image that a handler is asked for, or what is wrong with its description in words."""
+    """Returns the image that the metadata describes, or the reason why the metadata is invalid."""
     if image_meta is not None and not isinstance(image_meta, Mapping):
         return Failure(f"image_meta: expected a dict, got {type(image_meta).__name__}")
     if image_meta or image_id:
@@ -143,14 +143,14 @@ def image_from_meta(image_meta: Mapping[str, object] | None, image_id: str | Non
 
 
 def _document(image_meta: Mapping[str, object]) -> dict[str, object]:
-    """The image document that a description was made from: the inverse of `image_to_meta`."""
+    """Returns the image document that the metadata was made from: the inverse of `image_to_meta`."""
     return {key: value for key, value in unnested(image_meta).items() if value is not None or key not in _ATTRIBUTES}
 
 
 def recordable_image(image_meta: object) -> Image | None:
-    """The image as it may be written down: without its locations, of values that JSON has.
+    """Returns the image for an association: without locations, and only with values that JSON has.
 
-    Of a description that makes no sense only the id is kept, if it has one.
+    Of invalid metadata only the id is kept, if there is one.
     """
     if not isinstance(image_meta, Mapping):
         if image_meta is not None:
@@ -165,17 +165,17 @@ def recordable_image(image_meta: object) -> Image | None:
     return known
 
 
-def recordable_location(given: object) -> Location | None:
-    """The location as it may be written down: without credentials, of values that JSON has."""
-    location = location_from_plain(given)
+def recordable_location(value: object) -> Location | None:
+    """Returns the location for an association: without credentials, and only with values that JSON has."""
+    location = location_from_plain(value)
     if location is None:
-        if given is not None:
+        if value is not None:
             _log.warning("location: expected a dict with a url string; none is recorded")
         return None
     return Location(location.redacted().url, _as_json(location.metadata))
 
 
-def _as_json(given: Mapping[str, object]) -> dict[str, object]:
-    """What of it any store can write down: a date becomes its text, a key that is no text goes."""
-    plain: dict[str, object] = json.loads(json.dumps(dict(given), default=str, skipkeys=True))
+def _as_json(values: Mapping[str, object]) -> dict[str, object]:
+    """Returns the values that JSON has: a date becomes a string, a key that is not a string is dropped."""
+    plain: dict[str, object] = json.loads(json.dumps(dict(values), default=str, skipkeys=True))
     return plain

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from lading.adapters.nova.convert import stripped
 from lading.domain.handler_calls import exception_reason
@@ -24,29 +25,29 @@ DisassociateFn = Callable[["ImageHandler", str], object]
 
 @dataclass(eq=False, slots=True)
 class OpenTurn:
-    """A turn that `handle_image` has offered and that its caller has not ended."""
+    """A turn that `handle_image` has yielded and that its caller has not ended."""
 
     target: str
     image_id: str
     handled: bool = False
-    """Whether the turn's last operation was handled."""
+    """True when the turn's last operation was handled."""
 
 
 class _Outcomes(threading.local):
-    """One thread's view of a handler."""
+    """The outcomes of one thread's operations on a handler."""
 
     def __init__(self) -> None:
         self.last = False
-        """Whether the last operation was handled."""
+        """True when the last operation was handled."""
         self.turns: list[OpenTurn] = []
-        """The latest last."""
+        """The open turns, the latest last."""
 
 
 class ImageHandler(ABC):
-    """Fetches, removes and moves images, says by a true value whether it did, and calls hooks that record what it did.
+    """Fetches, removes and moves images, returns a true value on success, and calls the hooks that record it.
 
-    A subclass defines the abstract methods; its `__init__` calls this one. The value that `_fetch_image` and the
-    others return is the caller's: its truth alone decides whether the operation was handled.
+    A subclass defines the abstract methods, and its `__init__` calls this one. The value that `_fetch_image` and the
+    others return is passed to the caller; an operation was handled when that value is true.
     """
 
     def __init__(
@@ -58,8 +59,8 @@ class ImageHandler(ABC):
         **kwargs: object,
     ) -> None:
         self.driver = driver
-        self.associate_fn = associate_fn or _nothing
-        self.disassociate_fn = disassociate_fn or _nothing
+        self.associate_fn = associate_fn or _no_hook
+        self.disassociate_fn = disassociate_fn or _no_hook
         self._outcomes = _Outcomes()
 
     def fetch_image(
@@ -73,12 +74,12 @@ class ImageHandler(ABC):
         location: Mapping[str, object] | None = None,
         **kwargs: object,
     ) -> object:
-        """Brings the image from the location to the path, and has the path associated. Returns the handler's value."""
-        turn = self._began(image_id, path)
+        """Transfers the image from the location to the path, and associates the path. Returns the handler's value."""
+        turn = self._begin(image_id, path)
         done = self._fetch_image(context, image_id, image_meta, path, user_id, project_id, location, **kwargs)
         if done:
             self._associate(path, location, image_meta)
-        self._ended(turn, handled=bool(done))
+        self._end(turn, handled=bool(done))
         return done
 
     def remove_image(
@@ -92,12 +93,12 @@ class ImageHandler(ABC):
         location: Mapping[str, object] | None = None,
         **kwargs: object,
     ) -> object:
-        """Removes what was fetched to the path, and has it disassociated. Returns the handler's value."""
-        turn = self._began(image_id, path)
+        """Removes what was fetched to the path, and its association. Returns the handler's value."""
+        turn = self._begin(image_id, path)
         done = self._remove_image(context, image_id, image_meta, path, user_id, project_id, location, **kwargs)
         if done:
             self._disassociate(path)
-        self._ended(turn, handled=bool(done))
+        self._end(turn, handled=bool(done))
         return done
 
     def move_image(
@@ -113,22 +114,22 @@ class ImageHandler(ABC):
         **kwargs: object,
     ) -> object:
         """Moves what was fetched from one path to another, with its association. Returns the handler's value."""
-        turn = self._began(image_id, src_path)
+        turn = self._begin(image_id, src_path)
         done = self._move_image(
             context, image_id, image_meta, src_path, dst_path, user_id, project_id, location, **kwargs
         )
         if done:
-            # In this order: at no time is it recorded nowhere.
+            # In this order: one of the two paths is recorded at any time.
             self._associate(dst_path, location, image_meta)
             if stripped(src_path) != stripped(dst_path):
                 self._disassociate(src_path)
-        self._ended(turn, handled=bool(done))
+        self._end(turn, handled=bool(done))
         return done
 
     def last_ops_handled(self, flush: bool = True) -> bool:
-        """Whether this thread's last operation was handled; `flush` forgets it.
+        """Returns True when this thread's last operation was handled. `flush` resets it to False.
 
-        `handle_image` does not ask: it keeps the outcome of each of its turns.
+        `handle_image` does not use this: it keeps the outcome of each of its turns.
         """
         handled = self._outcomes.last
         if flush:
@@ -151,11 +152,11 @@ class ImageHandler(ABC):
 
     @abstractmethod
     def get_schemes(self) -> Collection[str] | None:
-        """The URL schemes it takes. Empty: takes any location, and none. None: takes nothing."""
+        """Returns the URL schemes that it takes. Empty: any location, and none. None: takes nothing."""
 
     @abstractmethod
     def is_local(self) -> bool:
-        """Whether what it fetches is a file on this host."""
+        """Returns True when its targets are files of this host."""
 
     @abstractmethod
     def _fetch_image(
@@ -198,18 +199,18 @@ class ImageHandler(ABC):
     ) -> object: ...
 
     def _set_handled(self, handled: bool) -> None:
-        """For a subclass that overrides a public method: says how this thread's operation ended."""
-        self._ended(self._outcomes.turns[-1] if self._outcomes.turns else None, handled)
+        """Sets the outcome of this thread's operation, for a subclass that overrides a public method."""
+        self._end(self._outcomes.turns[-1] if self._outcomes.turns else None, handled)
 
-    def _began(self, image_id: object, path: object) -> OpenTurn | None:
-        """The turn that the operation belongs to. An operation that raises was not handled."""
+    def _begin(self, image_id: object, path: object) -> OpenTurn | None:
+        """Returns the turn of the operation, marked as not handled: that is the outcome if the operation raises."""
         target, image, turns = stripped(path), stripped(image_id), self._outcomes.turns
         matches = [(turn.target == target, turn.image_id == image, place) for place, turn in enumerate(turns)]
         turn = turns[max(matches)[-1]] if turns else None
-        self._ended(turn, handled=False)
+        self._end(turn, handled=False)
         return turn
 
-    def _ended(self, turn: OpenTurn | None, handled: bool) -> None:
+    def _end(self, turn: OpenTurn | None, handled: bool) -> None:
         self._outcomes.last = handled
         if turn is not None:
             turn.handled = handled
@@ -218,20 +219,20 @@ class ImageHandler(ABC):
         self, path: object, location: Mapping[str, object] | None, image_meta: Mapping[str, object] | None
     ) -> None:
         if target := stripped(path):
-            self._hook("associated", target, lambda: self.associate_fn(self, target, location, image_meta))
+            self._call_hook("associated", target, partial(self.associate_fn, self, target, location, image_meta))
 
     def _disassociate(self, path: object) -> None:
         if target := stripped(path):
-            self._hook("disassociated", target, lambda: self.disassociate_fn(self, target))
+            self._call_hook("disassociated", target, partial(self.disassociate_fn, self, target))
 
-    def _hook(self, verb: str, target: str, call: Callable[[], object]) -> None:
-        """What the hook raises changes nothing about the bytes: they are where they are."""
+    def _call_hook(self, verb: str, target: str, hook: Callable[[], object]) -> None:
+        """Calls a hook. Its exception is a warning, because the image was transferred all the same."""
         try:
-            call()
+            hook()
         except Exception as error:  # noqa: BLE001 - an embedding program's function
             _log.debug("a hook of %s raised", type(self).__name__, exc_info=True)
             _log.warning("%s is not %s: the hook: %s", target, verb, exception_reason(error))
 
 
-def _nothing(*args: object) -> None:
-    """The hook of a handler that was given none."""
+def _no_hook(*args: object) -> None:
+    """The default hook: does nothing."""

@@ -1,4 +1,4 @@
-"""The five functions of the original API, around one catalog and one store."""
+"""The five functions of the original API, for one catalog and one store."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from lading.domain.attempts import Attempt, FetchRequest
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import AttemptResult, NoHandlerAvailable
 from lading.domain.handler import Handler
-from lading.domain.loading import load_handlers, prepare_handlers
+from lading.domain.loading import load_handlers
 from lading.domain.refusals import Unsupported
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
@@ -36,15 +36,15 @@ from lading.ports.failures import StoreUnavailable
 __all__ = ["GROUP", "ImageHandlers", "NoImageHandlerAvailable", "Turn"]
 
 GROUP: Final = "nova.virt.image.handlers"
-"""The entry-point group in which handlers of the original API are found."""
+"""The entry-point group of handlers of the original API."""
 
 Turn = tuple[ImageHandler, ImageLocation | None, dict[str, object] | None]
-"""Handler, location (None for a location-independent turn) and image_meta, as `handle_image` yields them."""
+"""The handler, the location (None for a location-independent turn) and the image_meta that `handle_image` yields."""
 
 
 @dataclass(eq=False)
 class NoImageHandlerAvailable(NoHandlerAvailable):
-    """Nothing handled the image."""
+    """No handler handled the image."""
 
     image_id: str | None = None
     target: str = ""
@@ -62,12 +62,11 @@ def _now() -> datetime:
 
 
 class ImageHandlers:
-    """Handlers by name, and what the original API's functions did with them.
+    """The loaded handlers, and the original API's functions as methods.
 
-    `available` are lading's own handlers by name; None: those that are installed, with what the settings in force (see
-    `load_settings`) say of handlers and landing. `order` are the names to load when none are given (None: all, the
-    cheapest first). Safe to share between threads; loading again replaces the handlers for the requests that start
-    afterwards.
+    `available` has the factories of lading's own handlers by name; None: the installed handlers, configured by the
+    settings in force (see `load_settings`). `order` has the names that are loaded by default (None: all, the cheapest
+    first). Safe to share between threads. Loading again replaces the handlers for the requests that start afterwards.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class ImageHandlers:
 
     @property
     def loaded(self) -> tuple[ImageHandler, ...]:
-        """The handlers in their order."""
+        """The loaded handlers in their order."""
         return tuple(self._loaded.image_handlers.values())
 
     def load_image_handlers(self, driver: object, names: Iterable[str] | None = None) -> None:
@@ -97,9 +96,10 @@ class ImageHandlers:
         # A configuration list may have None for a blank.
         wanted = self._order if names is None else tuple(name for name in names if name is not None)
         handlers = load_handlers(wanted, {**self._own(), **legacy}).handlers
-        prepare_handlers(handlers, self._associations)
+        dispatcher = Dispatcher(handlers, self._catalog, self._associations, by_cost=wanted is None)
+        dispatcher.prepare()  # callers drive the handlers themselves
         self._loaded = _Loaded(
-            Dispatcher(handlers, self._catalog, self._associations, by_cost=wanted is None),
+            dispatcher,
             {
                 handler.name: handler.handler
                 if isinstance(handler, LegacyHandler) and handler.name in legacy
@@ -116,25 +116,25 @@ class ImageHandlers:
         project_id: str | None = None,
         target_path: str | None = None,
     ) -> Iterator[Turn]:
-        """Each handler's turn, until one has handled what its caller asked of it, in the thread that iterates.
+        """Yields each handler's turn until one has handled an operation. Call the handler in the same thread.
 
-        The catalog is asked when there are both a context and an image id. Raises NoImageHandlerAvailable when none
-        handled, and the catalog's and the store's failures when it is their turn.
+        The catalog is called when there are both a context and an image id. Raises NoImageHandlerAvailable when no
+        handler handled, and the failures of the catalog and the store when these are called.
         """
         loaded = self._loaded
-        asker = context_from_request(context, user_id, project_id)
-        request = FetchRequest(image_id if context else None, target_path or "", asker)
+        requester = context_from_request(context, user_id, project_id)
+        request = FetchRequest(image_id if context else None, target_path or "", requester)
         if not loaded.image_handlers:
             raise NoImageHandlerAvailable(image_id, request.target)
         try:
             for attempt in loaded.dispatcher.attempts(request):
                 if not context and _is_of_another(attempt, image_id):
-                    attempt.settle(Failure(Unsupported("what is recorded is about another image")))
+                    attempt.settle(Failure(Unsupported("the target's association is with another image")))
                     continue
                 handler = loaded.image_handlers[attempt.handler.name]
                 with handler.open_turn(request.target, image_id) as turn:
                     yield handler, location_to_plain(attempt.location), image_to_meta(attempt.work.image)
-                # The hooks have recorded what there is to record: a landing here would associate a removal anew.
+                # The hooks have recorded the operation already. A Landing here would associate a removed target again.
                 attempt.settle(Success(None) if turn.handled else Failure(Unsupported("not handled")))
         except NoHandlerAvailable as failure:
             raise NoImageHandlerAvailable(image_id, failure.target, failure.attempts) from None
@@ -142,7 +142,7 @@ class ImageHandlers:
     match_locations = staticmethod(match_locations)
 
     def _own(self) -> Mapping[str, Callable[[], Handler]]:
-        """lading's own handlers: those that were given, else those that are installed, as the settings have them."""
+        """lading's own handlers: those of `available`, else the installed handlers, configured by the settings."""
         if self._available is None:
             from lading.adapters.container import embedded_handlers  # noqa: PLC0415 - slow, and not always needed
 
@@ -150,14 +150,14 @@ class ImageHandlers:
         return self._available
 
     def associate(self, handler: object, path: str, location: object, image_meta: object) -> None:
-        """Record that this handler, or the one of this name, put the image at the path.
+        """Records that this handler (an object or its name) put the image at the path.
 
-        Raises ValueError for a handler that isn't loaded, StoreUnavailable when it can't be recorded.
+        Raises ValueError for a handler that is not loaded, and StoreUnavailable.
         """
         self._associate_as(self._name_of(handler), handler, path, location, image_meta)
 
     def disassociate(self, handler: object, path: str) -> None:
-        """Forget what is recorded for the path, whoever put it there. Raises StoreUnavailable."""
+        """Removes the association of the path, whichever handler it names. Raises StoreUnavailable."""
         if isinstance(path, str) and (target := path.strip()):
             _raise_failure(self._associations.remove(target))
 
@@ -183,7 +183,7 @@ class ImageHandlers:
         raise ValueError(f"{handler!r} is not a loaded handler (loaded: {known})")
 
     def _associate_as(self, name: str, handler: object, path: object, location: object, image_meta: object) -> None:
-        """The hook of the handler that goes by this name: its constructor may call it, before it is loaded."""
+        """Records a path for the handler of this name. Handlers may call it from their constructor."""
         if not isinstance(path, str) or not (target := path.strip()):
             return
         image, place = recordable_image(image_meta), recordable_location(location)
@@ -193,18 +193,22 @@ class ImageHandlers:
 
 
 def _completed(association: Association, handler: object) -> Association | None:
-    """The association with what the handler knows, or can be seen, of how it landed; None when nothing did anew."""
-    if isinstance(handler, NativeImageHandler):
-        return handler.completed(association)
-    if isinstance(handler, ImageHandler):
-        return landed(handler, association.target).recorded_in(association)
+    """Returns the association with the result of the transfer; None when the recorded association must stay."""
+    match handler:
+        case NativeImageHandler():
+            return handler.completed(association)
+        case ImageHandler():
+            return landed(handler, association.target).recorded_in(association)
     return association
 
 
 def _is_of_another(attempt: Attempt, image_id: str | None) -> bool:
-    """Whether it goes by an association with another image: without a context, the Dispatcher isn't told which."""
-    recorded, asked_for = attempt.work.image, (image_id or "").strip()
-    return recorded is not None and bool(asked_for) and asked_for not in {recorded.id, recorded.name}
+    """Returns True for an attempt by an association with another image.
+
+    Without a context, the Dispatcher does not get the image id, and so does not check this itself.
+    """
+    recorded, requested = attempt.work.image, (image_id or "").strip()
+    return recorded is not None and bool(requested) and requested not in {recorded.id, recorded.name}
 
 
 def _raise_failure(outcome: Result[None, StoreUnavailable]) -> None:

@@ -1,4 +1,4 @@
-"""Handlers of the original API, for a Dispatcher."""
+"""Makes handlers of the original API usable by a Dispatcher."""
 
 import stat
 from collections.abc import Callable, Mapping
@@ -18,23 +18,23 @@ __all__ = ["LegacyHandler", "landed"]
 
 
 class LegacyHandler:
-    """A Handler that has an ImageHandler do the work, and makes a Result of the truth of its answer.
+    """A Handler that calls an ImageHandler, and turns the truth of its answer into a Result.
 
-    What an ImageHandler doesn't know of is seen to here, as far as files on this host go: that nothing is overwritten
-    without `force`, that an unchanged image isn't fetched again, and that removing what is gone is a success.
+    For files of this host it adds what an ImageHandler does not do: nothing is overwritten without `force`, an
+    unchanged image is not fetched again, and the removal of a missing file is a success.
     """
 
     def __init__(
         self, name: str, handler: ImageHandler, arguments: Callable[[Work], Mapping[str, object]] | None = None
     ) -> None:
-        """`arguments` gives the handler's own keyword arguments for a piece of work, a clone's destination say.
+        """`arguments` returns the handler's own keyword arguments for a Work, for example a clone's destination.
 
-        The handler's context is `work.context.caller`, or where there is none a RequestContext.
+        The handler's context is `work.context.caller`, else a RequestContext.
         """
         self.name = name
         self.handler = handler
         self._arguments = arguments
-        # Asked once: a handler that can't answer is found out when it is loaded, not amid a request.
+        # Called once, here: an exception is then an error of loading, not of a request.
         self.schemes = schemes_from(handler.get_schemes())
         self.is_local = bool(handler.is_local())
 
@@ -53,17 +53,19 @@ class LegacyHandler:
         if self.is_local and status_of(destination) is not None:
             return Failure(TargetOccupied(f"{destination} exists"))
         answer = self._handled(self.handler.move_image, work, work.target, destination)
-        return answer.map(lambda _: landed(self.handler, destination))
+        if isinstance(answer, Failure):
+            return Failure(answer.failure())
+        return Success(landed(self.handler, destination))
 
     def _handled(self, verb: Callable[..., object], work: Work, *paths: str) -> Result[None, Refusal]:
-        asker, image = work.context, work.image
+        requester, image = work.context, work.image
         done = verb(
-            request_from_context(asker),
+            request_from_context(requester),
             image.id if image else None,
             image_to_meta(image),
             *paths,
-            user_id=asker.user_id,
-            project_id=asker.project_id,
+            user_id=requester.user_id,
+            project_id=requester.project_id,
             location=location_to_plain(work.location),
             **(self._arguments(work) if self._arguments else {}),
         )
@@ -71,7 +73,7 @@ class LegacyHandler:
 
 
 def landed(handler: ImageHandler, path: str) -> Landing:
-    """What can be seen of what an ImageHandler put at the path: size and fingerprint of a file on this host."""
+    """Returns the size and fingerprint of the file that an ImageHandler put at the path; empty for other targets."""
     try:
         status = status_of(path) if handler.is_local() else None
         if status is None or not stat.S_ISREG(status.st_mode):

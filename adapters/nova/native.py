@@ -1,15 +1,16 @@
-"""lading's own handlers, for callers of the original API."""
+"""Makes lading's own handlers usable by callers of the original API."""
 
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
-from returns.result import Failure, Result, Success
+from returns.result import Failure, Result
 from typing_extensions import override
 
 from lading.adapters.nova.convert import context_from_request, image_from_meta, location_from_plain, stripped
 from lading.adapters.nova.handler import AssociateFn, DisassociateFn, ImageHandler
+from lading.adapters.stream.errors import Refused, value_or_refuse
 from lading.domain.handler import Handler, Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unsupported
 from lading.ports.association import Association
@@ -21,20 +22,20 @@ __all__ = ["NativeImageHandler", "Recall"]
 _log = logging.getLogger(__name__)
 
 Recall = Callable[[str], Result[Association | None, StoreUnavailable]]
-"""What is recorded for a target."""
+"""Reads the association of a target."""
 
 
-class _Carried(threading.local):
-    """What this thread's last operation did, until it is written down."""
+class _LastLanding(threading.local):
+    """The thread's last successful operation, until its hook records it."""
 
-    last: tuple[Work, Landing] | None = None
+    value: tuple[Work, Landing] | None = None
 
 
 class NativeImageHandler(ImageHandler):
-    """An ImageHandler that has a Handler do the work, makes a boolean of its Result, and logs a refusal.
+    """An ImageHandler that calls a Handler, turns its Result into a boolean, and logs a refusal.
 
-    `force=True` among a fetch's keyword arguments lets it replace what is at the path; `even_if_in_use=True` lets any
-    operation take away what another program has locked.
+    The keyword argument `force=True` lets a fetch replace what is at the path. `even_if_in_use=True` lets any operation
+    remove or replace what another program has locked.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class NativeImageHandler(ImageHandler):
         super().__init__(driver, associate_fn=associate_fn, disassociate_fn=disassociate_fn)
         self.handler = handler
         self._recall = recall
-        self._carried = _Carried()
+        self._last_landing = _LastLanding()
 
     @override
     def get_schemes(self) -> Collection[str] | None:
@@ -61,11 +62,11 @@ class NativeImageHandler(ImageHandler):
         return self.handler.is_local
 
     def completed(self, association: Association) -> Association | None:
-        """The association with what the operation that it is about told; None when what is recorded shall stay."""
-        carried, self._carried.last = self._carried.last, None
-        if carried is None:
+        """Returns the association with the result of its operation; None when the recorded association must stay."""
+        last, self._last_landing.value = self._last_landing.value, None
+        if last is None:
             return association
-        work, landing = carried
+        work, landing = last
         if landing.present:
             return None
         if work.association is not None and work.target != association.target:
@@ -85,11 +86,13 @@ class NativeImageHandler(ImageHandler):
         location: Mapping[str, object] | None = None,
         **kwargs: object,
     ) -> bool:
-        asker = context_from_request(context, user_id, project_id)
-        work = self._work(asker, image_id, image_meta, path, location).map(
-            lambda work: replace(_as_meant(work, kwargs), force=bool(kwargs.get("force")))
-        )
-        return self._has_landed(path, work, self.handler.fetch)
+        requester = context_from_request(context, user_id, project_id)
+        try:
+            work = self._work(requester, image_id, image_meta, path, location, kwargs)
+        except Refused as refused:
+            return self._log_refusal(path, refused.refusal)
+        work = replace(work, force=bool(kwargs.get("force")))
+        return self._is_handled(work, self.handler.fetch(work))
 
     @override
     def _remove_image(
@@ -103,9 +106,13 @@ class NativeImageHandler(ImageHandler):
         location: Mapping[str, object] | None = None,
         **kwargs: object,
     ) -> bool:
-        asker = context_from_request(context, user_id, project_id)
-        work = self._work(asker, image_id, image_meta, path, location).map(_as_recorded)
-        return self._is_done(path, work.bind(lambda work: self.handler.remove(_as_meant(work, kwargs))))
+        requester = context_from_request(context, user_id, project_id)
+        try:
+            work = self._work(requester, image_id, image_meta, path, location, kwargs)
+            value_or_refuse(self.handler.remove(_with_recorded(work)))
+        except Refused as refused:
+            return self._log_refusal(path, refused.refusal)
+        return True
 
     @override
     def _move_image(
@@ -121,61 +128,56 @@ class NativeImageHandler(ImageHandler):
         **kwargs: object,
     ) -> bool:
         if not (destination := stripped(dst_path)):
-            return self._is_done(src_path, Failure(Unsupported("dst_path: expected a string that is not blank")))
-        asker = context_from_request(context, user_id, project_id)
-        work = self._work(asker, image_id, image_meta, src_path, location).map(_as_recorded)
-        return self._has_landed(src_path, work, lambda work: self.handler.move(_as_meant(work, kwargs), destination))
+            return self._log_refusal(src_path, Unsupported("dst_path: expected a string that is not blank"))
+        requester = context_from_request(context, user_id, project_id)
+        try:
+            work = _with_recorded(self._work(requester, image_id, image_meta, src_path, location, kwargs))
+        except Refused as refused:
+            return self._log_refusal(src_path, refused.refusal)
+        return self._is_handled(work, self.handler.move(work, destination))
 
     def _work(
         self,
-        asker: Context,
+        requester: Context,
         image_id: str | None,
         image_meta: Mapping[str, object] | None,
         path: object,
         location: Mapping[str, object] | None,
-    ) -> Result[Work, Refusal]:
+        arguments: Mapping[str, object],
+    ) -> Work:
+        """Returns the Work for the caller's arguments. Raises Refused."""
         target, place = stripped(path), location_from_plain(location)
         if not target:
-            return Failure(Unsupported("path: expected a string that is not blank"))
+            raise Refused(Unsupported("path: expected a string that is not blank"))
         if location is not None and place is None:
-            return Failure(Unsupported("location: expected a dict with a url string"))
-        # An odd description is no reason to go without its digest: better refused than unverified.
-        described = image_from_meta(image_meta, image_id)
-        if isinstance(described, Failure):
-            return Failure(Unsupported(described.failure()))
-        recalled = self._recall(target)
-        if isinstance(recalled, Failure):
-            return Failure(Unavailable(recalled.failure().reason))
-        return Success(Work(target, described.unwrap(), place, asker, recalled.unwrap()))
+            raise Refused(Unsupported("location: expected a dict with a url string"))
+        # Invalid metadata is refused: without its digest the image would not be verified.
+        image = value_or_refuse(image_from_meta(image_meta, image_id).alt(Unsupported))
+        recorded = value_or_refuse(self._recall(target).alt(_unavailable))
+        return Work(target, image, place, requester, recorded, even_if_in_use=bool(arguments.get("even_if_in_use")))
 
-    def _has_landed(
-        self, path: object, work: Result[Work, Refusal], verb: Callable[[Work], Result[Landing, Refusal]]
-    ) -> bool:
-        def carry(work: Work) -> Result[Landing, Refusal]:
-            landing = verb(work)
-            self._carried.last = landing.map(lambda landing: (work, landing)).value_or(None)
-            return landing
-
-        answer = work.bind(carry)
-        # A location-independent handler is offered each location, declines, and has its turn after them.
-        is_declined = isinstance(answer, Failure) and isinstance(answer.failure(), Unsupported)
-        offered = work.map(lambda work: work.location).value_or(None)
-        is_expected = is_declined and offered is not None and self.get_schemes() == ()
-        return self._is_done(path, answer, logging.DEBUG if is_expected else logging.WARNING)
-
-    def _is_done(self, path: object, answer: Result[object, Refusal], level: int = logging.WARNING) -> bool:
+    def _is_handled(self, work: Work, answer: Result[Landing, Refusal]) -> bool:
+        """Logs a refusal, or keeps the landing for the hook that records it."""
+        self._last_landing.value = None
         if isinstance(answer, Failure):
-            _log.log(level, "handler %s did not handle %s: %s", self.handler.name, path, answer.failure().reason)
-        return isinstance(answer, Success)
+            refusal = answer.failure()
+            # A location-independent handler is called with each location, refuses them, and has its turn after them.
+            is_expected = isinstance(refusal, Unsupported) and work.location is not None and self.get_schemes() == ()
+            return self._log_refusal(work.target, refusal, logging.DEBUG if is_expected else logging.WARNING)
+        self._last_landing.value = work, answer.unwrap()
+        return True
+
+    def _log_refusal(self, path: object, refusal: Refusal, level: int = logging.WARNING) -> bool:
+        _log.log(level, "handler %s did not handle %s: %s", self.handler.name, path, refusal.reason)
+        return False
 
 
-def _as_meant(work: Work, arguments: Mapping[str, object]) -> Work:
-    """With what the caller's own keyword arguments allow."""
-    return replace(work, even_if_in_use=bool(arguments.get("even_if_in_use")))
+def _unavailable(failure: StoreUnavailable) -> Refusal:
+    return Unavailable(failure.reason)
 
 
-def _as_recorded(work: Work) -> Work:
-    """For what is about something fetched earlier: what is recorded of it, where the caller says nothing."""
+def _with_recorded(work: Work) -> Work:
+    """Takes the image and location from the association where the caller gives none."""
     if work.association is None:
         return work
     return replace(

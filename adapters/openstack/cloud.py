@@ -1,32 +1,31 @@
-"""The OpenStack client libraries, as far as they are needed here. They are loaded when they are first used."""
+"""Clients of OpenStack clouds, and their errors. The client libraries are loaded when they are first used."""
 
 import logging
-import random
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from lading.adapters.stream.errors import error_text
 from lading.adapters.web.network import NetworkPolicy
-from lading.adapters.web.waiting import LOGGER as WAITING
+from lading.adapters.web.retries import MOST_TRIES, TRANSIENT_STATUSES, backoff, retry_after_seconds
+from lading.adapters.web.wait_log import LOGGER as WAITING
 from lading.ports.failures import CatalogUnavailable, LadingError, SettingsError
 from lading.ports.redaction import redacted
 
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
     from requests import Response
-    from tenacity import RetryCallState
 
     from lading.adapters.openstack.transport import Limits
 
-__all__ = ["connect_cloud", "get_patiently", "vendor_errors"]
+__all__ = ["connect_cloud", "get_with_retries", "vendor_errors"]
 
 _log = logging.getLogger(__name__)
-_RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
-_TRIES: Final = 5
-_LONGEST_WAIT: Final = 60.0
-"""Seconds."""
+_FIRST_WAIT: Final = 1.0
+"""Seconds; see `backoff`."""
 _REFUSED_BY_PROXY: Final = re.compile(r"Tunnel connection failed: 4\d\d")
 """http.client's words."""
 
@@ -39,11 +38,12 @@ def connect_cloud(
     network: NetworkPolicy | None = None,
     limits: "Limits | None" = None,
 ) -> "Adapter":
-    """A client of the cloud's service of that type: of the cloud of that name in clouds.yaml, or as `OS_*` says.
+    """A client for the cloud's service of that type: for a cloud in clouds.yaml, or without a name for that of `OS_*`.
 
-    It follows the network policy (None: the environment's), but for what the cloud's own settings say of certificates,
-    and waits no longer than the limits, or the cloud's `api_timeout`. Raises CatalogUnavailable; `extra` is lading's
-    that brings what is needed.
+    The client follows the network policy (None: the environment's), except for certificates that the cloud's own
+    settings name. It waits no longer than the limits, or than the cloud's `api_timeout`. Raises SettingsError for a
+    mistake in clouds.yaml or in `OS_*`, and CatalogUnavailable where a package is missing; `extra` is the extra of
+    lading's that brings the client libraries.
     """
     try:
         from keystoneauth1.adapter import Adapter  # noqa: PLC0415
@@ -67,57 +67,50 @@ def connect_cloud(
             region_name=region.get_region_name(service),
             endpoint_override=region.get_endpoint(service),
         )
-    except SettingsError as error:
-        raise CatalogUnavailable(str(error)) from error
+    except SettingsError:
+        raise
     except Exception as error:
-        # openstacksdk answers mistakes in its files with any exception, whose words may repeat secrets.
+        # For mistakes in its files openstacksdk raises any exception, whose words may repeat secrets.
         _log.debug("the cloud's settings are refused", exc_info=True)
         fault = diagnose(cloud) or f"openstacksdk raised {type(error).__name__}; the debug log has more"
-        raise CatalogUnavailable(f"the cloud's settings cannot be used: {fault}") from error
+        raise SettingsError(f"the cloud's settings cannot be used: {fault}") from error
 
 
-def get_patiently(client: "Adapter", url: str, *, headers: Mapping[str, str], authenticated: bool) -> "Response":
-    """What the URL answers, asked again while that may help. Raises CatalogUnavailable when there is no answer.
+def get_with_retries(client: "Adapter", url: str, *, headers: Mapping[str, str], authenticated: bool) -> "Response":
+    """The response to a GET, retried while that may help. Raises CatalogUnavailable where there is none.
 
-    A redirect is the answer: keystoneauth would send the token wherever it leads.
+    A redirect is not followed: keystoneauth would send the token wherever it leads.
     """
-    from tenacity import Retrying, retry_if_exception, retry_if_result, stop_after_attempt  # noqa: PLC0415
-
-    server = f"Glance at {'://'.join(urlsplit(url)[:2])}"
-    retrying = Retrying(
-        retry=retry_if_exception(_may_pass) | retry_if_result(lambda answer: answer.status_code in _RETRIED),
-        stop=stop_after_attempt(_TRIES),
-        wait=_wait,
-        before_sleep=lambda state: WAITING.info("waiting for %s, try %d", server, state.attempt_number + 1),
-        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
-    )
-    with vendor_errors("Glance can't be asked"):
-        answer: Response = retrying(
-            client.get, url, headers=dict(headers), authenticated=authenticated, raise_exc=False, redirect=False
-        )
-    return answer
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether the next connection may succeed. One that ends by a limit has been waited for long enough."""
     from keystoneauth1.exceptions import ConnectFailure  # noqa: PLC0415 - loaded with the client
 
-    return isinstance(error, ConnectFailure) and not _REFUSED_BY_PROXY.search(str(error))
-
-
-def _wait(state: "RetryCallState") -> float:
-    """Seconds: a random time that grows, or longer where the server asks for it."""
-    own = random.uniform(0, min(0.5 * 2**state.attempt_number, _LONGEST_WAIT))  # noqa: S311 - full jitter, no secret
-    outcome = state.outcome
-    if outcome is None or outcome.failed:
-        return own
-    asked = outcome.result().headers.get("Retry-After", "")
-    return max(own, min(float(asked), _LONGEST_WAIT)) if asked.isdecimal() else own
+    server = f"Glance at {'://'.join(urlsplit(url)[:2])}"
+    failures = 0
+    with vendor_errors("Glance cannot be asked"):
+        while True:
+            failures += 1
+            retry_after = None
+            try:
+                response = client.get(
+                    url, headers=dict(headers), authenticated=authenticated, raise_exc=False, redirect=False
+                )
+            except ConnectFailure as error:
+                # One that reached the time limit is no ConnectFailure: the server had its time.
+                if failures == MOST_TRIES or _REFUSED_BY_PROXY.search(str(error)):
+                    raise
+            else:
+                if failures == MOST_TRIES or response.status_code not in TRANSIENT_STATUSES:
+                    return response
+                retry_after = retry_after_seconds(response.headers.get("Retry-After", ""))
+            WAITING.info("waiting for %s, try %d", server, failures + 1)
+            time.sleep(backoff(failures, first_wait=_FIRST_WAIT, retry_after=retry_after))
 
 
 @contextmanager
 def vendor_errors(what: str) -> Iterator[None]:
-    """keystoneauth's exceptions, as what they mean here: the one table of this adapter."""
+    """Raises CatalogUnavailable for the block's exceptions of keystoneauth: the one table of this adapter.
+
+    `what` begins the message: `Glance cannot be found`.
+    """
     from keystoneauth1.exceptions import (  # noqa: PLC0415 - loaded with the client
         ClientException,
         ConnectTimeout,
@@ -131,7 +124,7 @@ def vendor_errors(what: str) -> Iterator[None]:
     except LadingError as error:  # of the network policy
         raise CatalogUnavailable(f"{what}: {error}") from error
     except Unauthorized as error:
-        raise CatalogUnavailable(f"{what}: the cloud doesn't take the credentials") from error
+        raise CatalogUnavailable(f"{what}: the cloud does not accept the credentials") from error
     except ConnectTimeout as error:
         limit = "api_timeout in clouds.yaml, or OS_API_TIMEOUT, is how many seconds that may take"
         raise CatalogUnavailable(f"{what}: {_single_line(error)}; {limit}") from error
@@ -150,7 +143,7 @@ def vendor_errors(what: str) -> Iterator[None]:
 
 
 def _server(error: BaseException) -> str:
-    """Which one it was, as far as requests tells."""
+    """The server of the failed request, as `" to https://host"`; empty where requests does not tell it."""
     url = getattr(getattr(error.__context__, "request", None), "url", None)
     if not isinstance(url, str):
         return ""
@@ -159,11 +152,11 @@ def _server(error: BaseException) -> str:
 
 
 def _root(error: BaseException) -> str:
-    """What the system says, beneath what the libraries make of it."""
+    """The system's own words, from beneath the libraries' exceptions."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
-    return (error.strerror if isinstance(error, OSError) else None) or _single_line(error)
+    return _single_line(error)
 
 
 def _single_line(error: BaseException) -> str:
-    return redacted(" ".join(str(error).split()))[:300]
+    return redacted(" ".join(error_text(error).split()))[:300]

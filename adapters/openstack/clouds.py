@@ -1,6 +1,6 @@
-"""What is wrong with clouds.yaml, secure.yaml and `OS_*`: the setting, the file, what is expected.
+"""Mistakes in clouds.yaml, secure.yaml and `OS_*`: the file, the setting, what is expected.
 
-openstacksdk reads them, and answers many a mistake with any exception. Never in its words, which may repeat secrets.
+openstacksdk reads these, and raises any exception for many a mistake. Its words are not shown: they may repeat secrets.
 """
 
 import math
@@ -25,7 +25,7 @@ _SECRETS: Final = ("password", "secret", "token", "passcode")
 
 
 class _Cloud:
-    """One cloud as it is configured: where its settings are, for messages."""
+    """One cloud's settings, and their places for messages."""
 
     def __init__(self, config: "OpenStackConfig", region: "CloudRegion") -> None:
         self.values: Mapping[str, Any] = region.config
@@ -52,7 +52,7 @@ class _Cloud:
 
 
 def cloud_network(config: "OpenStackConfig", region: "CloudRegion", network: NetworkPolicy) -> NetworkPolicy:
-    """The network policy, with what the cloud's own settings say of certificates. Raises SettingsError."""
+    """The network policy with the certificates of the cloud's own settings. Raises SettingsError."""
     cloud = _Cloud(config, region)
     verify = cloud.values.get("verify", True)
     if verify is None:
@@ -66,12 +66,12 @@ def cloud_network(config: "OpenStackConfig", region: "CloudRegion", network: Net
         certificate=cloud.path("cert"),
         key=cloud.path("key"),
     )
-    own.tls_context()  # now, in words: keystoneauth would fail at the first request
+    own.tls_context()  # a mistake is found now: keystoneauth would fail at the first request
     return own
 
 
 def check_cloud(config: "OpenStackConfig", region: "CloudRegion") -> None:
-    """Raises SettingsError for what openstacksdk accepts and keystoneauth fails at."""
+    """Raises SettingsError for settings that openstacksdk accepts and keystoneauth does not."""
     cloud = _Cloud(config, region)
     timeout = cloud.values.get("api_timeout")
     try:
@@ -92,7 +92,7 @@ def check_cloud(config: "OpenStackConfig", region: "CloudRegion") -> None:
 
 
 def diagnose(cloud: str | None) -> str | None:
-    """What is wrong with the files, after openstacksdk has failed; None: nothing that could be found."""
+    """The mistake in the files, after openstacksdk has failed; None where none is found."""
     return next(_faults(cloud or os.environ.get("OS_CLOUD")), None)
 
 
@@ -105,7 +105,7 @@ def _faults(cloud: str | None) -> Iterator[str]:
         ("OS_CLIENT_SECURE_FILE", loader.SECURE_FILES),
     ):
         named = os.environ.get(variable)
-        # As openstacksdk does: what may not be looked at is not there, where Path.exists raises.
+        # As openstacksdk does. Path.exists would raise for a file whose folder may not be searched.
         if named and not os.path.exists(named):  # noqa: PTH110
             yield f"{variable}: {named}: there is no such file, or it cannot be looked at"
         path = next((each for each in ([named] if named else []) + places if os.path.exists(each)), None)  # noqa: PTH110
@@ -113,7 +113,7 @@ def _faults(cloud: str | None) -> Iterator[str]:
             continue
         try:
             document = _read(path)
-        except _FileFault as fault:
+        except _InvalidFile as fault:
             yield f"{path}: {fault}"
             return
         is_main = places is loader.CONFIG_FILES
@@ -172,8 +172,8 @@ def _known_options(auth_type: object) -> frozenset[str] | None:
     )
 
 
-class _FileFault(Exception):
-    """What is wrong with a file."""
+class _InvalidFile(Exception):
+    """A file cannot be used; the message says why."""
 
 
 def _read(path: str) -> Mapping[str, Any]:
@@ -185,13 +185,13 @@ def _read(path: str) -> Mapping[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise _FileFault(f"is no YAML{at}") from None
+        raise _InvalidFile(f"is no YAML{at}") from None
     except (yaml.YAMLError, ValueError):
-        raise _FileFault("is no YAML") from None
+        raise _InvalidFile("is no YAML") from None
     except OSError as error:
-        raise _FileFault(f"cannot be read: {error.strerror}") from None
+        raise _InvalidFile(f"cannot be read: {error.strerror}") from None
     if not isinstance(document, dict):
-        raise _FileFault("expected a mapping with `clouds:`")
+        raise _InvalidFile("expected a mapping with `clouds:`")
     return document
 
 

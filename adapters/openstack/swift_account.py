@@ -1,4 +1,4 @@
-"""Who one is to a Swift, by keystoneauth: loaded when the first location of one is read."""
+"""Sign-in to a Swift by keystoneauth. Loaded when the first Swift location is read."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -23,24 +23,24 @@ from lading.ports.failures import SettingsError
 __all__ = ["SwiftAccount", "of_cloud", "sign_in"]
 
 _OBJECT_STORE: Final = "object-store"
-"""What service catalogs call it."""
+"""The service type in service catalogs."""
 _DOMAIN: Final = "default"
-"""The id of the domain of users and projects that are named without one, as glance_store has it by default."""
+"""The id of the default domain of users and projects, as in glance_store."""
 
 
 class SwiftAccount:
-    """Someone's objects, as someone who may read them. Asks when it is asked, and raises SourceBroken."""
+    """An account in an object store, with credentials. Requests are made by its methods, which raise SourceBroken."""
 
     def __init__(self, client: Adapter) -> None:
         self._client = client
 
     @property
     def network(self) -> NetworkPolicy:
-        """For connections to the objects."""
+        """The network policy for connections to the objects."""
         return network_of(self._client.session)
 
     def storage_url(self) -> str:
-        with _answering("the object store can't be found"):
+        with _source_errors("the object store cannot be found"):
             endpoint = self._client.get_endpoint()
         try:
             return web_url(endpoint or "").parts.geturl().rstrip("/")
@@ -48,57 +48,60 @@ class SwiftAccount:
             raise SourceBroken("the cloud names no object store for this region and interface") from None
 
     def headers(self, *, fresh: bool = False) -> Mapping[str, str]:
-        with _answering("no token is to be had"):
+        with _source_errors("no token can be obtained"):
             if fresh:
                 self._client.invalidate()
             return dict(self._client.session.get_auth_headers(self._client.auth) or {})
 
 
 def of_cloud(cloud: str | None, network: NetworkPolicy, limits: tuple[float, float]) -> SwiftAccount:
-    """The account of a cloud in clouds.yaml, or of `OS_*`. `limits` are in seconds. Raises CatalogUnavailable."""
+    """The account of a cloud in clouds.yaml, or of `OS_*`. `limits`: seconds.
+
+    Raises SettingsError and CatalogUnavailable.
+    """
     return SwiftAccount(connect_cloud(cloud, _OBJECT_STORE, extra="swift", network=network, limits=Limits(*limits)))
 
 
 def sign_in(auth_url: str, user: str, key: str, network: NetworkPolicy, limits: tuple[float, float]) -> SwiftAccount:
     """The account that these credentials are for. Raises ValueError.
 
-    The URL tells the way: `…/v1` and `…/v1.0` are Swift's own, `…/v2.0` and all others Keystone's.
+    The end of the URL tells the protocol: `…/v1` and `…/v1.0` are Swift's own, `…/v2.0` and all others Keystone's.
     """
     version = auth_url.rpartition("/")[2]
     auth: BaseAuthPlugin
     project, colon, name = user.partition(":")
     if version.startswith("v1"):
-        auth = _OwnAuth(auth_url, user, key)
+        auth = _SwiftAuth(auth_url, user, key)
     elif not colon:
-        raise ValueError("its credentials are no account:user:key")
+        raise ValueError("its credentials are not account:user:key")
     elif version.startswith("v2"):
         auth = v2.Password(auth_url, username=name, password=key, tenant_name=project)
     else:
         auth = v3.Password(
             auth_url,
-            password=key,  # by name: keystoneauth1 5.8 takes it in no other way
+            password=key,  # a keyword: keystoneauth1 5.8 takes it in no other way
             username=name,
             user_domain_id=_DOMAIN,
             project_name=project,
             project_domain_id=_DOMAIN,
         )
-    # Without redirects: whoever it leads to would be told the key.
+    # Without redirects: the key would be sent wherever they lead.
     session = Session(auth, redirect=False)
     follow_policy(session, network, Limits(*limits))
     return SwiftAccount(Adapter(session, service_type=_OBJECT_STORE, interface="public"))
 
 
 @contextmanager
-def _answering(what: str) -> Iterator[None]:
-    """keystoneauth's exceptions as SourceBroken, never in the server's own words."""
+def _source_errors(what: str) -> Iterator[None]:
+    """Raises SourceBroken for the block's exceptions of keystoneauth, never in the server's own words."""
     try:
         yield
     except SettingsError as error:  # of the network policy
         raise SourceBroken(f"{what}: {error}") from None
     except Unauthorized:
-        raise SourceBroken(f"{what}: the credentials are not taken") from None
+        raise SourceBroken(f"{what}: the credentials are not accepted") from None
     except SSLError:
-        raise SourceBroken(f"{what}: its certificate is not to be trusted, or it speaks no TLS") from None
+        raise SourceBroken(f"{what}: its certificate is not trusted, or it does not use TLS") from None
     except Disconnected:
         raise SourceBroken(f"{what}: there is no connection, or no answer") from None
     except HttpError as error:
@@ -107,8 +110,8 @@ def _answering(what: str) -> Iterator[None]:
         raise SourceBroken(f"{what}: {type(error).__name__}") from None
 
 
-class _OwnAuth(BaseAuthPlugin):
-    """Swift's own way: a GET answered with the account's URL and a token.
+class _SwiftAuth(BaseAuthPlugin):
+    """Swift's own sign-in (v1): a GET answered with the account's URL and a token.
 
     https://docs.openstack.org/swift/latest/overview_auth.html
     """
@@ -122,18 +125,18 @@ class _OwnAuth(BaseAuthPlugin):
 
     @override
     def get_token(self, session: Session, **_: Any) -> str:
-        return self._answer(session)[0]
+        return self._sign_in(session)[0]
 
     @override
     def get_endpoint(self, session: Session, **_: Any) -> str:
-        return self._answer(session)[1]
+        return self._sign_in(session)[1]
 
     @override
     def invalidate(self) -> bool:
         self._signed_in = None
         return True
 
-    def _answer(self, session: Session) -> tuple[str, str]:
+    def _sign_in(self, session: Session) -> tuple[str, str]:
         with self._lock:
             if self._signed_in is None:
                 told = session.get(self._url, headers=self._headers, authenticated=False, redirect=False, log=False)

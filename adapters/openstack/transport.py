@@ -1,4 +1,4 @@
-"""The network policy for keystoneauth's sessions. Loads keystoneauth and requests."""
+"""The network policy in keystoneauth's sessions. Loads keystoneauth and requests."""
 
 import os
 import ssl
@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from lading.adapters.web.network import DIRECT, Named, NetworkPolicy
 from lading.adapters.web.urls import PORTS
-from lading.adapters.web.waiting import waiting
+from lading.adapters.web.wait_log import logged_wait
 
 if TYPE_CHECKING:
     from requests._types import CertType, TimeoutType, VerifyType
@@ -22,18 +22,18 @@ __all__ = ["DEFAULT_LIMITS", "Limits", "follow_policy", "network_of"]
 
 
 class Limits(NamedTuple):
-    """How long an API is waited for, in seconds."""
+    """Timeouts of an API's requests, in seconds."""
 
     connect: float
     answer: float
-    """Between two reads, so that the first byte may take as long."""
+    """Between two reads; also for the first byte."""
 
 
 DEFAULT_LIMITS: Final = Limits(10.0, 30.0)
 
 
 class PolicyAdapter(TCPKeepAliveAdapter):
-    """Sends a session's requests as the policy has it, and within limits. The session's own timeout goes before."""
+    """Sends a session's requests by the policy, and within the limits. The session's own timeout overrides those."""
 
     def __init__(self, network: NetworkPolicy, limits: Limits) -> None:
         self.network = network
@@ -50,19 +50,19 @@ class PolicyAdapter(TCPKeepAliveAdapter):
         cert: "CertType" = None,
         proxies: Mapping[str, str] | None = None,
     ) -> Response:
-        """Raises SettingsError for a proxy that cannot be used, beside requests' own exceptions."""
+        """Raises SettingsError for a proxy that cannot be used, and requests' own exceptions."""
         parts = urlsplit(request.url or "")
         proxy = self.network.proxy_for(parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme, 80))
         if timeout is None:
             timeout = self._limits
         elif isinstance(timeout, int | float):
             timeout = (min(self._limits.connect, timeout), timeout)
-        with waiting(request.url or ""):
+        with logged_wait(request.url or ""):
             return super().send(request, stream, timeout, verify, cert, {parts.scheme: proxy.url} if proxy else {})
 
 
 def follow_policy(session: Session, network: NetworkPolicy, limits: Limits = DEFAULT_LIMITS) -> None:
-    """Has the session follow the policy, and nothing else: no variable, no `.netrc`."""
+    """Makes the session follow the policy, and nothing else: no variable, no `.netrc`."""
     session.session.trust_env = False
     for scheme in PORTS:
         session.session.mount(f"{scheme}://", PolicyAdapter(network, limits))
@@ -74,9 +74,10 @@ def follow_policy(session: Session, network: NetworkPolicy, limits: Limits = DEF
 
 
 def network_of(session: Session) -> NetworkPolicy:
-    """The policy that the session follows, for connections of lading's own.
+    """The policy that the session follows, for connections that lading makes itself.
 
-    Of one that is not lading's: its own proxies and certificates, and the environment's where requests follows that.
+    For a session that is not lading's, that is its own proxies and certificates, and the environment's where requests
+    follows those.
     """
     adapter = session.session.get_adapter("https://")
     if isinstance(adapter, PolicyAdapter):
@@ -96,7 +97,7 @@ def network_of(session: Session) -> NetworkPolicy:
 
 
 def _system_certificates() -> str | bool:
-    """Those that lading's own connections trust. True, where the system has none: those that requests brings."""
+    """The certificates that lading's own connections trust. True where the system has none: requests' own."""
     paths = ssl.get_default_verify_paths()
     if paths.cafile is not None:
         return paths.cafile

@@ -1,14 +1,14 @@
 """Associations in the host's database."""
 
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Final
 
 from returns.result import safe
 
-from lading.adapters.codec.records import MALFORMED
-from lading.adapters.sqlite.database import Database, Row, Step, as_text
-from lading.adapters.sqlite.rows import association_of, document_of
+from lading.adapters.codec.text import MALFORMED, as_text
+from lading.adapters.sqlite.database import Database, Query, Step
+from lading.adapters.sqlite.record_file import put_change, remove_change
+from lading.adapters.sqlite.rows import Row, association_from_row, association_row
 from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
 
@@ -50,7 +50,7 @@ class FileAssociations:
 
     @safe(exceptions=(StoreUnavailable,))
     def remove(self, target: str) -> None:
-        self._database.change((_REMOVE, (as_text(target),)))
+        self._database.change(Step(_REMOVE, (as_text(target),), remove_change(target)))
 
     def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
         after: str | None = None
@@ -62,7 +62,7 @@ class FileAssociations:
 
     def _recalled(self, row: Row) -> Association:
         try:
-            return association_of(row)
+            return association_from_row(row)
         except MALFORMED as error:
             target = row[0].decode(errors="replace") if isinstance(row[0], bytes) else row[0]
             reason = f"what it holds for {target} makes no sense ({type(error).__name__}: {error})"
@@ -71,27 +71,19 @@ class FileAssociations:
 
 
 def recording(association: Association, *, replacing: bool = True) -> Step:
-    """What records it, unless, without `replacing`, something is recorded for its target already.
+    """The step that records it, unless, without `replacing`, something is recorded for its target already.
 
     Raises StoreUnavailable when it can't be written down so that it comes back as it is.
     """
-    target, handler = as_text(association.target), as_text(association.handler)
     try:
-        document = document_of(association)
-        changed = _difference(association, association_of((target, handler, document)))
-    except MALFORMED as error:
+        row, document = association_row(association)
+    except ValueError as error:
         raise StoreUnavailable(f"the association of {association.target} can't be written down: {error}") from error
-    if changed is not None:
-        raise StoreUnavailable(
-            f"the association of {association.target} can't be written down: its {changed} would come back changed;"
-            " properties and metadata may hold what JSON does (strings, numbers, lists, string-keyed dicts, …)"
-        )
-    sql = _RECORD if replacing else f"{_ADD} NOTHING"
-    return sql, (target, handler, as_text(association.image.id) if association.image else None, document)
+    return Step(_RECORD if replacing else f"{_ADD} NOTHING", row, put_change(document))
 
 
-def listing(handler: str | None, image_id: str | None, after: str | None) -> Step:
-    """What lists the next page of those of the handler and the image, where given, whose targets come after that one.
+def listing(handler: str | None, image_id: str | None, after: str | None) -> Query:
+    """The query of the next page of those of the handler and the image, where given, whose targets come after that one.
 
     From key to key rather than by offset, so that no page costs more than the first, and what comes and goes between
     two pages makes none skip or repeat what stays.
@@ -108,8 +100,3 @@ def listing(handler: str | None, image_id: str | None, after: str | None) -> Ste
     where = " AND ".join(["TRUE", *(condition for condition, _ in wanted)])
     sql = f"SELECT {_COLUMNS} FROM associations WHERE {where} ORDER BY target LIMIT {_PAGE}"  # noqa: S608 - constants
     return sql, [value for _, value in wanted]
-
-
-def _difference(one: Association, other: Association) -> str | None:
-    """The name of a field that they don't agree in."""
-    return next((each.name for each in fields(one) if getattr(one, each.name) != getattr(other, each.name)), None)

@@ -6,22 +6,29 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from lading.adapters.host.private_files import owner_text
+from lading.adapters.sqlite.record import Record, is_missing
+from lading.adapters.sqlite.rows import Row, Value
 from lading.adapters.sqlite.schema import connect, create_file, retry_busy
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["Database", "Row", "Step", "Value", "as_text", "code_of", "connections_closed", "from_text", "unavailable"]
+__all__ = ["Database", "Query", "Step", "code_of", "connections_closed", "unavailable"]
 
-Value = bytes | str | int | float | None
-"""What goes into a statement and comes out of a row."""
-Row = tuple[Value, ...]
-"""Text comes out as bytes: see `from_text`."""
-Step = tuple[str, Sequence[Value]]
-"""A statement, and what its question marks stand for."""
+Query = tuple[str, Sequence[Value]]
+"""A statement, and the values of its question marks."""
+
+
+class Step(NamedTuple):
+    """A statement that changes associations or intents, and how the record tells it."""
+
+    sql: str
+    parameters: Sequence[Value]
+    change: bytes
+
 
 _ACCESS: Final = "let this user write the file and its folder, or configure another path"
 _REBUILD: Final = "`lading recover --rebuild` sets it aside and rebuilds it from what can be verified"
@@ -46,24 +53,6 @@ _AS_SQLITE: Final = {
 }
 
 
-def as_text(text: str) -> bytes:
-    r"""Any text, for a `CAST(? AS TEXT)`. A path that isn't UTF-8 holds lone surrogates, which sqlite3 won't bind.
-
-    These bytes sort as Python's strings do.
-
-    >>> as_text("/vms/\udce9")
-    b'/vms/\xed\xb3\xa9'
-    """
-    return text.encode("utf-8", "surrogatepass")
-
-
-def from_text(stored: Value) -> str:
-    """The text that a row holds. Raises ValueError when it holds something else."""
-    if not isinstance(stored, bytes):
-        raise ValueError(f"expected text, got {stored!r}")  # noqa: TRY004 - a damaged file is no caller's bug
-    return stored.decode("utf-8", "surrogatepass")
-
-
 class _ThreadConnection:
     """One thread's connection to one Database, while it is open."""
 
@@ -85,38 +74,38 @@ class _ThreadConnection:
 
 _connections: Final[weakref.WeakSet[_ThreadConnection]] = weakref.WeakSet()
 _gate: Final = threading.RLock()
-"""Guards the set, and is closed while the process forks. Who holds a seat's lock never waits for it."""
-_stilled: Final = contextlib.ExitStack()
+"""Guards the set, and is held while the process forks. A thread that holds a connection's lock never waits for it."""
+_closed_for_fork: Final = contextlib.ExitStack()
 
 
 @contextlib.contextmanager
 def connections_closed() -> Iterator[None]:
-    """Every connection of this process is closed, and none is opened meanwhile."""
-    with contextlib.ExitStack() as stilled:
-        stilled.enter_context(_gate)
-        for seat in tuple(_connections):
-            stilled.enter_context(seat.lock)
-            seat.close()
+    """Closes every connection of this process for the duration of the block; none is opened meanwhile."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_gate)
+        for each in tuple(_connections):
+            stack.enter_context(each.lock)
+            each.close()
         yield
 
 
 def _before_fork() -> None:
-    """Close what is open, and let nobody open anything until the fork is done.
+    """Closes what is open; nothing is opened until the fork is done.
 
     A child doesn't inherit its parent's locks, yet SQLite within it goes by them: even on a connection of its own the
     child would write to a log that others take for abandoned and delete (sqlite.org/howtocorrupt.html, section 2.6).
     """
-    _stilled.enter_context(connections_closed())
+    _closed_for_fork.enter_context(connections_closed())
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_stilled.close, after_in_child=_stilled.close)
+os.register_at_fork(before=_before_fork, after_in_parent=_closed_for_fork.close, after_in_child=_closed_for_fork.close)
 
 
 class Database:
-    """The database at a path. Nothing is made before something is first written, and after `close` it opens again.
+    """The database at a path, with its record. Nothing is made before the first write; after `close` it opens again.
 
-    Share it freely between threads, each of which has its own connection, and across forks. Its file is made for the
-    owner's eyes only. Whatever goes wrong with it is raised as StoreUnavailable.
+    Share it freely between threads, each of which has its own connection, and across forks. Its files are made for the
+    owner only. Whatever goes wrong with it is raised as StoreUnavailable.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -125,73 +114,94 @@ class Database:
         self._owner = object()
 
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
-        """All that a SELECT gives: one that was left half-read would keep the write-ahead log growing.
+        """All rows of a SELECT: one that was left half-read would keep the write-ahead log growing.
 
-        There are none in a file that is not there, which it isn't afterwards either.
+        A database that is not there has none, and is not made; one that its record says is lost is refused.
         """
-        if not self._is_there():
+        if not self._is_there(self.path) and not self._is_there(Record(self.path).path):
             return []
         with self._connected() as connection:
             return retry_busy(lambda: connection.execute(sql, parameters).fetchall())
 
-    def change(self, *steps: Step) -> None:
-        """Run the steps in one transaction. When it returns they have reached the disk; when it raises, none has."""
-        with self._connected() as connection:
-            retry_busy(lambda: _transact(connection, steps))
+    def change(self, *steps: Query | Step) -> None:
+        """Runs the steps in one transaction. When it returns they have reached the disk; when it raises, none has.
+
+        The record tells of each `Step` that changed a row.
+        """
+        self._transact(lambda connection: _run(connection, Record(self.path), steps))
+
+    def finish_rebuild(self) -> None:
+        """Leaves in the record what the database holds, and nothing else."""
+        self._transact(Record(self.path).finish_rebuild)
 
     def close(self) -> None:
-        """Close every thread's connection, once it is done with what it is doing."""
+        """Closes every thread's connection, after its current statement."""
         with _gate:
-            seats = [seat for seat in _connections if seat.owner is self._owner]
-        for seat in seats:
-            with seat.lock:
-                seat.close()
+            ours = [each for each in _connections if each.owner is self._owner]
+        for each in ours:
+            with each.lock:
+                each.close()
 
-    def _is_there(self) -> bool:
+    def _is_there(self, path: Path) -> bool:
         try:
-            self.path.lstat()
+            path.lstat()
         except FileNotFoundError:
             return False
         except OSError as error:
             raise unavailable(self.path, error) from error
         return True
 
+    def _transact(self, act: Callable[[sqlite3.Connection], None]) -> None:
+        with self._connected() as connection:
+            retry_busy(lambda: _run_transaction(connection, act))
+
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        """This thread's connection. SQLite's errors and the system's end here."""
-        seat = self._seat()
-        with seat.lock:
+        """This thread's connection. SQLite's errors and the system's become StoreUnavailable here."""
+        held = self._thread_connection()
+        with held.lock:
             try:
-                yield self._opened(seat)
+                yield self._opened(held)
             except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
                 raise unavailable(self.path, error) from error
 
-    def _seat(self) -> _ThreadConnection:
+    def _thread_connection(self) -> _ThreadConnection:
         # Each time through the gate: past it, busy threads would have a fork wait for a long while.
         with _gate:
-            seat: _ThreadConnection | None = getattr(self._local, "seat", None)
-            if seat is None:
-                seat = self._local.seat = _ThreadConnection(self._owner)
-                _connections.add(seat)
-            return seat
+            held: _ThreadConnection | None = getattr(self._local, "held", None)
+            if held is None:
+                held = self._local.held = _ThreadConnection(self._owner)
+                _connections.add(held)
+            return held
 
-    def _opened(self, seat: _ThreadConnection) -> sqlite3.Connection:
-        if seat.connection is not None and seat.file != _identity(self.path):
+    def _opened(self, held: _ThreadConnection) -> sqlite3.Connection:
+        if held.connection is not None and held.file != _identity(self.path):
             # It was moved away or replaced: what is written to it from now on, nobody finds again.
-            seat.close()
-        if seat.connection is None:
+            held.close()
+        if held.connection is None:
+            if is_missing(self.path):
+                Record(self.path).refuse_lost()
             create_file(self.path)
-            seat.file = _identity(self.path)
-            seat.connection = connect(self.path)
-        return seat.connection
+            held.file = _identity(self.path)
+            held.connection = connect(self.path)
+        return held.connection
 
 
-def _transact(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
+def _run_transaction(connection: sqlite3.Connection, act: Callable[[sqlite3.Connection], None]) -> None:
     with connection:
         # A writer from its start: one that begins as a reader fails when another has written meanwhile.
         connection.execute("BEGIN IMMEDIATE")
-        for sql, parameters in steps:
-            connection.execute(sql, parameters)
+        act(connection)
+
+
+def _run(connection: sqlite3.Connection, record: Record, steps: Sequence[Query | Step]) -> None:
+    changes = []
+    for step in steps:
+        cursor = connection.execute(step[0], step[1])
+        if isinstance(step, Step) and cursor.rowcount > 0:
+            changes.append(step.change)
+    if changes:
+        record.write(connection, changes)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -203,7 +213,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def unavailable(path: Path, error: sqlite3.Error | OSError | UnicodeDecodeError) -> StoreUnavailable:
-    """What an error of SQLite's or the system's means to an operator."""
+    """The failure of an error of SQLite's or the system's, in an operator's words."""
     code, text = code_of(error), str(error)
     if isinstance(error, OSError):
         text = error.strerror or text
@@ -216,7 +226,7 @@ def unavailable(path: Path, error: sqlite3.Error | OSError | UnicodeDecodeError)
 
 
 def code_of(error: sqlite3.Error | OSError | UnicodeDecodeError) -> int:
-    """SQLite's word for it. An extended one holds the primary one in its low byte (sqlite.org/rescode.html)."""
+    """SQLite's code of the error. An extended one holds the primary one in its low byte (sqlite.org/rescode.html)."""
     match error:
         case OSError():
             return _AS_SQLITE.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN)

@@ -1,26 +1,19 @@
 """Intents in the host's database."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
-from datetime import UTC, datetime
 from typing import Final
 
 from returns.result import safe
 
-from lading.adapters.codec.records import (
-    MALFORMED,
-    decoded,
-    encoded,
-    image_from_record,
-    image_to_record,
-    location_from_record,
-    location_to_record,
-)
-from lading.adapters.sqlite.database import Database, Row, as_text, from_text
+from lading.adapters.codec.intents import encode_notes
+from lading.adapters.codec.text import MALFORMED, as_text
+from lading.adapters.sqlite.database import Database, Step
+from lading.adapters.sqlite.record_file import begin_change, note_change, settle_change
+from lading.adapters.sqlite.rows import Row, intent_from_row, intent_row
 from lading.ports.failures import StoreUnavailable
-from lading.ports.journal import Intent, Verb
+from lading.ports.journal import Intent
 
-__all__ = ["FileJournal"]
+__all__ = ["FileJournal", "beginning"]
 
 _COLUMNS: Final = "target, destination, document, notes"
 _BEGIN: Final = f"""
@@ -43,32 +36,19 @@ class FileJournal:
 
     @safe(exceptions=(StoreUnavailable,))
     def begin(self, intent: Intent) -> None:
-        destination = as_text(intent.destination) if intent.destination is not None else None
-        try:
-            row = (as_text(intent.target), destination, _document(intent), encoded(dict(intent.notes)))
-            changed = _difference(intent, _intent(row))
-        except MALFORMED as error:
-            raise StoreUnavailable(f"what is to be done to {intent.target} can't be written down: {error}") from error
-        if changed is not None:
-            raise StoreUnavailable(
-                f"what is to be done to {intent.target} can't be written down: its {changed} would come back changed"
-            )
-        self._database.change((_BEGIN, row))
+        self._database.change(beginning(intent))
 
     @safe(exceptions=(StoreUnavailable,))
     def note(self, target: str, notes: Mapping[str, object]) -> None:
         try:
-            written = encoded(dict(notes))
-            is_kept = decoded(written) == notes
-        except MALFORMED as error:
+            written = encode_notes(notes)
+        except ValueError as error:
             raise StoreUnavailable(f"what is done to {target} can't be written down: {error}") from error
-        if not is_kept:
-            raise StoreUnavailable(f"what is done to {target} can't be written down: it would come back changed")
-        self._database.change((_NOTE, (written, as_text(target))))
+        self._database.change(Step(_NOTE, (written, as_text(target)), note_change(target, written)))
 
     @safe(exceptions=(StoreUnavailable,))
     def settle(self, target: str) -> None:
-        self._database.change((_SETTLE, (as_text(target),)))
+        self._database.change(Step(_SETTLE, (as_text(target),), settle_change(target)))
 
     @safe(exceptions=(StoreUnavailable,))
     def pending(self, target: str) -> Intent | None:
@@ -82,7 +62,7 @@ class FileJournal:
 
     def _recalled(self, row: Row) -> Intent:
         try:
-            return _intent(row)
+            return intent_from_row(row)
         except MALFORMED as error:
             target = row[0].decode(errors="replace") if isinstance(row[0], bytes) else row[0]
             reason = f"what it holds for {target} makes no sense ({type(error).__name__}: {error})"
@@ -90,36 +70,10 @@ class FileJournal:
             raise StoreUnavailable(f"the database {self._database.path} can't be used: {reason}: {advice}") from error
 
 
-def _document(intent: Intent) -> bytes:
-    return encoded(
-        {
-            "verb": intent.verb,
-            "handler": intent.handler,
-            "began_at": intent.began_at.astimezone(UTC).isoformat(),
-            "force": intent.force,
-            "location": location_to_record(intent.location),
-            **image_to_record(intent.image),
-        }
-    )
-
-
-def _intent(row: Row) -> Intent:
-    """Raises one of NONSENSE when the row makes none."""
-    target, destination, document, notes = row
-    known = decoded(document)
-    return Intent(
-        target=from_text(target),
-        verb=Verb(known["verb"]),
-        handler=known["handler"],
-        began_at=datetime.fromisoformat(known["began_at"]),
-        image=image_from_record(known),
-        location=location_from_record(known["location"]),
-        destination=None if destination is None else from_text(destination),
-        force=known["force"],
-        notes=decoded(notes),
-    )
-
-
-def _difference(one: Intent, other: Intent) -> str | None:
-    """The name of a field that they don't agree in."""
-    return next((each.name for each in fields(one) if getattr(one, each.name) != getattr(other, each.name)), None)
+def beginning(intent: Intent) -> Step:
+    """The step that begins it. Raises StoreUnavailable when it can't be written down so that it comes back as it is."""
+    try:
+        row, document = intent_row(intent)
+    except ValueError as error:
+        raise StoreUnavailable(f"what is to be done to {intent.target} can't be written down: {error}") from error
+    return Step(_BEGIN, row, begin_change(document))

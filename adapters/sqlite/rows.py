@@ -1,83 +1,103 @@
-"""An association as a row of the database: target, handler, document."""
+"""Associations and intents as rows of the database: columns to look them up by, and the rest of their document."""
 
-import zlib
-from datetime import UTC, datetime
-from typing import Final
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
 
-from lading.adapters.codec.records import (
-    MALFORMED,
-    decoded,
-    encoded,
-    image_from_record,
-    image_to_record,
-    location_from_record,
-    location_to_record,
-)
-from lading.adapters.sqlite.database import Row, as_text, from_text
-from lading.ports.association import Association, Fingerprint, Folder
-from lading.ports.image import Digest
+from lading.adapters.codec.associations import association_from_document, encode_association
+from lading.adapters.codec.intents import encode_intent, intent_from_document
+from lading.adapters.codec.text import MALFORMED, as_text, from_text, json_object, to_json
+from lading.adapters.sqlite.record_file import begin_change, put_change
+from lading.ports.association import Association
+from lading.ports.journal import Intent
 
-__all__ = ["association_of", "document_of", "recovered"]
+__all__ = [
+    "Row",
+    "Value",
+    "association_from_row",
+    "association_row",
+    "count_rows",
+    "intent_from_row",
+    "intent_row",
+    "row_changes",
+]
 
-_SEAL: Final = b',"crc32":"%08x"}'
-"""How a document ends. SQLite's pages have no checksums (sqlite.org/fileformat2.html), so each row has its own."""
-
-
-def document_of(association: Association) -> bytes:
-    """All of it but its target and its handler, and a checksum of the whole row. Raises one of NONSENSE."""
-    document = {
-        "landed_at": association.landed_at.astimezone(UTC).isoformat(),
-        "method": association.method,
-        "size": association.size,
-        "digest": [association.digest.algorithm, association.digest.value] if association.digest else None,
-        "verified": association.verified,
-        "fingerprint": association.fingerprint,
-        "folder": association.folder,
-        "inspected_by": association.inspected_by,
-        "identity": association.identity,
-        "copied_from": association.copied_from,
-        "location": location_to_record(association.location),
-        **image_to_record(association.image),
-    }
-    return _sealed(as_text(association.target), as_text(association.handler), encoded(document))
+Value = bytes | str | int | float | None
+"""A parameter of a statement, or a column of a row."""
+Row = tuple[Value, ...]
+"""Text comes out as bytes: see `from_text`."""
 
 
-def association_of(row: Row) -> Association:
-    """Raises one of NONSENSE when the row makes none."""
+def association_row(association: Association) -> tuple[Row, bytes]:
+    """Its columns target, handler, image_id and document, and its whole document. Raises ValueError, as the codec."""
+    whole = encode_association(association)
+    target, handler = as_text(association.target), as_text(association.handler)
+    image_id = as_text(association.image.id) if association.image else None
+    return (target, handler, image_id, b"{" + whole[len(_association_head(target, handler)) :]), whole
+
+
+def association_from_row(row: Row) -> Association:
+    """The association of a row (target, handler, document). Raises one of MALFORMED when it describes none."""
     target, handler, document = row
-    known = decoded(document)
-    return Association(
-        target=from_text(target),
-        handler=from_text(handler),
-        image=image_from_record(known),
-        location=location_from_record(known["location"]),
-        landed_at=datetime.fromisoformat(known["landed_at"]),
-        method=known["method"],
-        size=known["size"],
-        digest=Digest(*known["digest"]) if known["digest"] else None,
-        verified=known["verified"],
-        fingerprint=Fingerprint(*known["fingerprint"]) if known["fingerprint"] else None,
-        inspected_by=known.get("inspected_by"),
-        identity=known.get("identity"),
-        copied_from=known.get("copied_from"),
-        folder=Folder(*known["folder"]) if known.get("folder") else None,
+    return association_from_document(
+        {**json_object(document), "target": from_text(target), "handler": from_text(handler)}
     )
 
 
-def recovered(row: Row) -> Association | None:
-    """What a damaged file holds by this row (target, handler, document), when every byte of it is as it was put."""
-    target, handler, document = row
-    if not (isinstance(target, bytes) and isinstance(handler, bytes) and isinstance(document, bytes)):
-        return None
-    body = document[: -len(_SEAL % 0)] + b"}"
-    try:
-        return association_of(row) if document == _sealed(target, handler, body) else None
-    except MALFORMED:
-        return None
+def intent_row(intent: Intent) -> tuple[Row, bytes]:
+    """Its columns target, destination, document and notes, and its whole document. Raises ValueError, as the codec."""
+    whole = encode_intent(intent)
+    target, notes = as_text(intent.target), to_json(dict(intent.notes))
+    destination = None if intent.destination is None else as_text(intent.destination)
+    return (target, destination, b"{" + whole[len(_intent_head(target, destination, notes)) :], notes), whole
 
 
-def _sealed(target: bytes, handler: bytes, document: bytes) -> bytes:
-    """The document with a checksum of the row. The lengths are in it, for what moves from one column to the next."""
-    body = document.removesuffix(b"}")
-    row = b"%d %d %b%b%b" % (len(target), len(handler), target, handler, body)
-    return body + _SEAL % zlib.crc32(row)
+def intent_from_row(row: Row) -> Intent:
+    """The intent of a row (target, destination, document, notes). Raises one of MALFORMED when it describes none."""
+    target, destination, document, notes = row
+    return intent_from_document(
+        {
+            **json_object(document),
+            "target": from_text(target),
+            "destination": None if destination is None else from_text(destination),
+            "notes": json_object(notes),
+        }
+    )
+
+
+def row_changes(connection: sqlite3.Connection) -> Iterator[bytes]:
+    """The changes that make all rows of the database, for its record. A row that describes nothing is left out."""
+    for target, handler, document in connection.execute("SELECT target, handler, document FROM associations"):
+        with suppress(*MALFORMED):
+            yield put_change(_on_one_line(_association_head(target, handler) + document[1:]))
+    for target, destination, document, notes in connection.execute(
+        "SELECT target, destination, document, notes FROM intents"
+    ):
+        with suppress(*MALFORMED):
+            yield begin_change(_on_one_line(_intent_head(target, destination, notes) + document[1:]))
+
+
+def count_rows(connection: sqlite3.Connection) -> int:
+    """The number of associations and intents."""
+    (count,) = connection.execute(
+        "SELECT (SELECT count(*) FROM associations) + (SELECT count(*) FROM intents)"
+    ).fetchone()
+    return int(count)
+
+
+def _association_head(target: bytes, handler: bytes) -> bytes:
+    return b'{"target":%b,"handler":%b,' % (_json_text(target), _json_text(handler))
+
+
+def _intent_head(target: bytes, destination: bytes | None, notes: bytes) -> bytes:
+    where = b"null" if destination is None else _json_text(destination)
+    return b'{"target":%b,"destination":%b,"notes":%b,' % (_json_text(target), where, notes)
+
+
+def _json_text(text: bytes) -> bytes:
+    return to_json(from_text(text))
+
+
+def _on_one_line(document: bytes) -> bytes:
+    # A line break in JSON separates tokens: within a text it is escaped (RFC 8259, section 7).
+    return document.replace(b"\n", b" ")

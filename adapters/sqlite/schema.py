@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from lading.adapters.host.private_files import make_private, open_private
+from lading.adapters.sqlite.record import Record
 from lading.ports.failures import StoreUnavailable
 
 __all__ = ["APPLICATION_ID", "BUSY_SECONDS", "MIGRATIONS", "connect", "create_file", "foreign", "newer", "retry_busy"]
@@ -65,6 +66,19 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     ),
     # Of an earlier version's rows the birth is not known: those files are hashed again once.
     ("ALTER TABLE verifications ADD COLUMN birth_ns TEXT",),
+    # Where the record ends: see record.py. It has one row.
+    (
+        """
+        CREATE TABLE record (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            database TEXT NOT NULL,
+            size INTEGER NOT NULL,
+            seal TEXT NOT NULL,
+            compacted INTEGER NOT NULL,
+            rebuilding TEXT
+        )
+        """,
+    ),
 )
 """What leads from each schema version to the next. Only ever appended to: some database is at each of them."""
 
@@ -89,12 +103,13 @@ def _create(path: Path) -> None:
         os.close(open_private(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, which must be there, with the current schema. Raises StoreUnavailable and sqlite3.Error.
+def connect(path: Path, create_record: Callable[[sqlite3.Connection], None] | None = None) -> sqlite3.Connection:
+    """Opens the file, which must be there, with the current schema, and with a record.
 
-    What is done on the connection is done `retry_busy`.
+    A new database gets its record by `create_record`, if that is given. Raises StoreUnavailable, sqlite3.Error and
+    OSError. Statements on the connection are run by `retry_busy`.
     """
-    # mode=rw: SQLite shall create nothing. A seat's lock stands in for check_same_thread.
+    # mode=rw: SQLite must create nothing. The lock of a ThreadConnection stands in for check_same_thread.
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=rw", uri=True, timeout=_DEAF_SECONDS, isolation_level=None, check_same_thread=False
     )
@@ -102,7 +117,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.text_factory = bytes
         # The first statement of all may find the log being recovered by another process: it is patient too.
         retry_busy(lambda: connection.execute("PRAGMA synchronous = FULL"))
-        retry_busy(lambda: _bring_up_to_date(connection, path))
+        retry_busy(lambda: _bring_up_to_date(connection, path, create_record))
     except BaseException:
         connection.close()
         raise
@@ -125,8 +140,10 @@ def retry_busy(act: Callable[[], _Given]) -> _Given:
         time.sleep(_PAUSE_SECONDS)
 
 
-def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
-    """Make a new database lading's, and an older one current. Safe while other processes do the same.
+def _bring_up_to_date(
+    connection: sqlite3.Connection, path: Path, create_record: Callable[[sqlite3.Connection], None] | None
+) -> None:
+    """Makes a new database lading's, and an older one current. Safe while other processes do the same.
 
     One that is newer or another program's stays as it is.
     """
@@ -137,9 +154,14 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         # Asked again, now that no other process can be at it.
-        for statement in chain.from_iterable(MIGRATIONS[_version(connection, path) :]):
+        version = _version(connection, path)
+        for statement in chain.from_iterable(MIGRATIONS[version:]):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        if version == 0 and create_record is not None:
+            create_record(connection)
+        else:
+            Record(path).create(connection, is_new=version == 0)
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

@@ -4,7 +4,9 @@ from typing import Final
 
 from returns.result import safe
 
-from lading.adapters.sqlite.database import Database, Value, as_text, from_text
+from lading.adapters.codec.text import as_text, from_text
+from lading.adapters.sqlite.database import Database
+from lading.adapters.sqlite.rows import Value
 from lading.ports.association import Fingerprint
 from lading.ports.failures import StoreUnavailable
 from lading.ports.image import Digest

@@ -1,1 +1,1 @@
-"""Bytes on their way: sources, the pipeline, sparse files, safe opening."""
+"""Byte streams: sources, the pipeline, sparse files, safe opening."""

@@ -1,4 +1,4 @@
-"""Refusals as exceptions within a module, and what the system's errors are as refusals."""
+"""Refusals as exceptions within a module, the system's errors as refusals, and their texts."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from returns.result import Failure, Result, Success
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.domain.refusals import Refusal, TargetFailed, TargetOccupied, Unavailable
 
-__all__ = ["Refused", "flush_folder", "returning_refusals", "system_errors", "value_or_refuse"]
+__all__ = ["Refused", "error_text", "flush_folder", "returning_refusals", "system_errors", "value_or_refuse"]
 
 _Given = ParamSpec("_Given")
 _Done = TypeVar("_Done")
@@ -45,6 +45,15 @@ def value_or_refuse(outcome: Result[_Done, Refusal]) -> _Done:
     return outcome.unwrap()
 
 
+def error_text(error: BaseException) -> str:
+    """The system's words for the error without the file's name, else the error's own, else its type.
+
+    >>> error_text(FileNotFoundError(2, "No such file or directory", "/vms/1.img")), error_text(TimeoutError())
+    ('No such file or directory', 'TimeoutError')
+    """
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
 @contextmanager
 def system_errors(target: str, verb: str) -> Iterator[None]:
     """Raises Refused for the block's OSError or SourceBroken; `verb` is what was done to the target: `written`."""
@@ -55,7 +64,7 @@ def system_errors(target: str, verb: str) -> Iterator[None]:
     except FileExistsError as error:
         raise Refused(TargetOccupied(f"{target} exists; nothing is overwritten unasked")) from error
     except OSError as error:
-        raise Refused(TargetFailed(f"{target} can't be {verb}: {error.strerror or error}")) from error
+        raise Refused(TargetFailed(f"{target} cannot be {verb}: {error_text(error)}")) from error
 
 
 def flush_folder(path: str) -> None:

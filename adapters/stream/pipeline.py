@@ -1,6 +1,6 @@
-"""The pipeline: one thread reads, each further stage works on its own thread, and memory is bounded.
+"""The pipeline: one thread reads, each further stage has its own thread, and memory is bounded.
 
-Hashing, reading and writing release the GIL, so that they overlap; the buffers go round and are never copied.
+Reading, hashing and writing release the GIL, so that they overlap. Buffers are reused, and never copied.
 
 An interrupt, as by Ctrl-C, is raised anywhere in the main thread. So that thread shares only SimpleQueues with the
 others: `queue.Queue` and `threading.Event` are written in Python, and an exception within them can leave them locked.
@@ -14,34 +14,36 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self
 
-__all__ = ["BUFFERS", "CHUNK", "Chunk", "Chunks", "SourceBroken", "join", "run"]
+from lading.adapters.stream.threads import join, start
+
+__all__ = ["BUFFERS", "CHUNK", "Chunk", "Chunks", "SourceBroken", "run"]
 
 CHUNK: Final = 1 << 20
 """Bytes in a buffer."""
 BUFFERS: Final = 24
-"""As many go round: a source may hold so many at a time, and no more."""
+"""The number of buffers in a pipeline: a source may hold so many at a time, and no more."""
 _spare: Final[deque[bytearray]] = deque(maxlen=BUFFERS)
-"""Buffers of pipelines that are done, for those to come: new ones each time fragment the heap."""
+"""Buffers of finished pipelines, for the next ones: new buffers each time would fragment the heap."""
 
 
 class Chunk(NamedTuple):
-    """A run of the image's bytes. Without a buffer it is a hole."""
+    """A run of the image's bytes; without a buffer it is a hole."""
 
     offset: int
     length: int
     buffer: bytearray | bytes | None
-    """One that goes round, or bytes, which are the source's own."""
+    """One of the pipeline's buffers, or bytes of the source's own."""
     base: int = 0
-    """Where in the buffer it begins."""
+    """Offset in the buffer."""
 
     @property
     def view(self) -> memoryview:
-        """The bytes of one that is no hole."""
+        """The bytes of a chunk that is not a hole."""
         return memoryview(self.buffer or b"")[self.base : self.base + self.length]
 
 
 class Chunks(Protocol):
-    """Something to read from."""
+    """A supply of chunks."""
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
         """The bytes in order, each in a buffer from `free`, which waits for one, or in bytes of the source's own."""
@@ -49,15 +51,15 @@ class Chunks(Protocol):
 
 
 class SourceBroken(Exception):
-    """The source failed, not the target: a refusal of the location, in words."""
+    """The source failed, not the target. The message becomes a refusal of the location."""
 
 
 _HandOn = Callable[[Chunk | None], None]
-"""None is the end: every stage hands it on, and ends."""
+"""Takes a chunk, or None at the end: every stage hands that on, and ends."""
 
 
 class _Stage:
-    """A thread that takes chunks in order, works on them, hands them on. After a fault it only hands them on."""
+    """A thread that takes chunks in order, processes them and hands them on. After a fault it only hands them on."""
 
     def __init__(self, work: Callable[[Chunk], None], hand_on: _HandOn, stop: threading.Event) -> None:
         self.inbox: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
@@ -70,25 +72,25 @@ class _Stage:
             if not self._stop.is_set():
                 try:
                     self._work(chunk)
-                except BaseException as fault:  # noqa: BLE001 - raised again by whoever runs the pipeline
+                except BaseException as fault:  # noqa: BLE001 - raised again by the pipeline
                     self.fault = fault
                     self._stop.set()
             self._hand_on(chunk)
         self._hand_on(None)
 
 
-class _Line:
-    """The stages at work, from first to last, and the buffers that go round among them."""
+class _RunningStages:
+    """The running stages, from first to last, and the buffers that they share."""
 
     def __init__(self, works: Sequence[Callable[[Chunk], None]]) -> None:
         self.stop = threading.Event()
         self._buffers: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
         self._made = 0
-        # Holes, and bytes of the source's own, are bounded too.
+        # Bounds also the holes, and bytes of the source's own.
         self._places: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(BUFFERS):
             self._places.put(None)
-        hand_on: _HandOn = self._give_back
+        hand_on: _HandOn = self._recycle
         self._stages: list[_Stage] = []
         for work in reversed(works):
             stage = _Stage(work, hand_on, self.stop)
@@ -97,7 +99,7 @@ class _Line:
         self._first = hand_on
 
     def free(self) -> bytearray:
-        """A buffer, when there is one. No more are made than are needed. For the thread that reads."""
+        """Waits for a free buffer. Makes one only if none is free and the bound allows it. For the reading thread."""
         with suppress(queue.Empty):
             return self._buffers.get_nowait()
         if self._made == BUFFERS:
@@ -105,19 +107,19 @@ class _Line:
         self._made += 1
         with suppress(IndexError):
             while True:
-                if len(spare := _spare.pop()) == CHUNK:  # it may be an earlier size's
+                if len(spare := _spare.pop()) == CHUNK:  # CHUNK may have been another size
                     return spare
         return bytearray(CHUNK)
 
     def put(self, chunk: Chunk) -> None:
-        """Hands the chunk to the first stage, as soon as there is a place for it."""
+        """Hands the chunk to the first stage; waits until the bound allows it."""
         self._places.get()
         self._first(chunk)
 
-    def _give_back(self, chunk: Chunk | None) -> None:
+    def _recycle(self, chunk: Chunk | None) -> None:
         if chunk is None:
             return
-        # A source may hand on a buffer of its own.
+        # A source may have handed on a buffer of its own.
         if isinstance(chunk.buffer, bytearray) and len(chunk.buffer) == CHUNK:
             self._buffers.put(chunk.buffer)
         self._places.put(None)
@@ -125,7 +127,7 @@ class _Line:
     def __enter__(self) -> Self:
         try:
             for stage in self._stages:
-                stage.thread.start()
+                start(stage.thread)
         except BaseException:
             for stage in self._stages:
                 stage.inbox.put(None)
@@ -136,10 +138,10 @@ class _Line:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # What was read before an error passes all stages too: it may be kept.
+        # What was read before an error passes all stages too: it may become partial data.
         self._first(None)
         join(*(stage.thread for stage in self._stages))
-        # Whatever a source still has is not among these.
+        # Buffers that a source still holds are not among these.
         with suppress(queue.Empty):
             while True:
                 _spare.append(self._buffers.get_nowait())
@@ -149,43 +151,27 @@ class _Line:
                     raise stage.fault
 
 
-def join(*threads: threading.Thread) -> None:
-    """Waits until all threads have ended. An interrupt that comes meanwhile is raised afterwards.
-
-    A thread that is left behind writes to a descriptor that its owner closes, and that is another file's by then.
-    """
-    interrupt: BaseException | None = None
-    for thread in threads:
-        while thread.is_alive():
-            try:
-                thread.join()
-            except BaseException as error:  # noqa: BLE001 - raised again below
-                interrupt = error
-    if interrupt is not None:
-        raise interrupt
-
-
 def run(source: Chunks, stages: Sequence[Callable[[Chunk], None]], read: Callable[[int], None]) -> int:
-    """Take everything from the source through the stages; how many bytes that were.
+    """Passes the source's bytes through the stages; returns their number.
 
-    Each stage sees the chunks in order and is done with one before the next stage gets it. `read` is told the bytes
-    read so far. Raises what the source or a stage raises; when this returns or raises, no thread is left, and unless a
-    stage raised, all that was read has been through all of them.
+    Each stage takes the chunks in order, and finishes one before the next stage gets it. `read` is called with the
+    number of bytes read so far. Raises what the source or a stage raises. When this returns or raises, no thread is
+    left, and unless a stage raised, all that was read has passed all stages.
     """
     total = 0
-    with _Line(stages) as line, _ended(source.chunks(line.free)) as chunks:
+    with _RunningStages(stages) as running, _closing_chunks(source.chunks(running.free)) as chunks:
         for chunk in chunks:
             total = chunk.offset + chunk.length
-            line.put(chunk)
-            if line.stop.is_set():
+            running.put(chunk)
+            if running.stop.is_set():
                 break
             read(total)
     return total
 
 
 @contextmanager
-def _ended(chunks: Iterator[Chunk]) -> Iterator[Iterator[Chunk]]:
-    """Have a source that is not read to its end let go of what it holds now, not when it is collected."""
+def _closing_chunks(chunks: Iterator[Chunk]) -> Iterator[Iterator[Chunk]]:
+    """Closes the source's generator when the block ends: else its threads and buffers last until it is collected."""
     try:
         yield chunks
     finally:

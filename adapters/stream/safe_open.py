@@ -1,6 +1,6 @@
-"""Opening files that strangers name: regular ones, beneath the folders that an operator allowed, and no others.
+"""Safe opening of files that strangers name: only regular files beneath the folders that an operator allowed.
 
-The faults this is built against: CVE-2014-9493 and CVE-2015-1195 (any file by `file://` and `filesystem://`),
+It prevents these faults: CVE-2014-9493 and CVE-2015-1195 (any file by `file://` and `filesystem://`),
 allow-lists that compare paths before symlinks are followed, and OSSA-2025-001 (devices that never end).
 """
 
@@ -18,6 +18,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.stream.errors import error_text
 from lading.ports.association import Fingerprint, Folder
 from lading.ports.location import Location
 
@@ -33,13 +34,13 @@ __all__ = [
     "own_link",
 ]
 
-# Opening a FIFO must not wait for its writer.
+# O_NONBLOCK: opening a FIFO must not wait for its writer.
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _LONGEST: Final = 8192
-"""Characters of a URL, all of which a refusal would repeat."""
+"""Characters of a URL; a refusal repeats all of them."""
 _LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", 0)
 _MOST_LINKS: Final = 40
-"""Links in a row that are followed; as many as Linux follows, path_resolution(7)."""
+"""The most links in a row that are followed, as in Linux; path_resolution(7)."""
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", 0)
 
 
@@ -79,7 +80,7 @@ def folder_identity(folder: int | str) -> Folder | None:
 
 
 def _birth_ns(file: int | str, inode: int, flags: int) -> int | None:
-    """When the file of that inode was made; None where that is not told, or where another file is there by now."""
+    """The birth of the file of that inode; None where the file system has none, or another file is there by now."""
     statx = _statx()
     if statx is None:
         return None
@@ -106,8 +107,8 @@ def _statx() -> Callable[..., int] | None:
 def absolute_path(path: str) -> str:
     """The path made absolute, without `.` and `..`; symlinks stay, except those that a `..` leads back from.
 
-    The kernel resolves `link/../x` beside what the link points to (path_resolution(7)), which os.path.abspath doesn't
-    know. A `..` behind what is no folder stays, so that such a path names nothing, as it does for the kernel.
+    The kernel resolves `link/../x` beside the link's target (path_resolution(7)); os.path.abspath does not. A `..`
+    after what is not a folder stays, so that such a path names nothing, as for the kernel.
 
     >>> absolute_path("/usr/./bin/..//vms/1"), absolute_path("/no such folder/../vms/1")
     ('/usr/vms/1', '/no such folder/../vms/1')
@@ -155,43 +156,49 @@ def local_paths(location: Location) -> Result[tuple[str, ...], str]:
 
 
 def open_located(roots: Sequence[Path], location: Location) -> Result[int, str]:
-    """A descriptor for reading the file that the location names, beneath one of the roots; see `open_beneath`.
+    """Opens the file that the location names for reading, beneath one of the roots; see `open_beneath`.
 
-    A path is taken as it stands where that file exists, else decoded. Where both exist, nothing tells which one is
-    meant, and neither is opened.
+    The path is used as it is written where that file exists, else decoded. Where both files exist, nothing tells which
+    one is meant, and neither is opened.
     """
-    return local_paths(location).bind(lambda paths: _open_one(roots, *paths))
+    match local_paths(location):
+        case Success((path,)):
+            return open_beneath(roots, path)
+        case Success((path, decoded)):
+            return _open_one_of(roots, path, decoded)
+        case failure:
+            return Failure(failure.failure())
 
 
-def _open_one(roots: Sequence[Path], path: str, decoded: str | None = None) -> Result[int, str]:
-    opened = open_beneath(roots, path)
-    if decoded is None:
-        return opened
-    other = open_beneath(roots, decoded)
-    if isinstance(other, Failure):
-        return other if isinstance(opened, Failure) else opened
-    if not os.path.lexists(path):
-        return other
-    if isinstance(opened, Success) and os.path.sameopenfile(opened.unwrap(), other.unwrap()):
-        os.close(other.unwrap())
-        return opened
+def _open_one_of(roots: Sequence[Path], path: str, decoded: str) -> Result[int, str]:
+    opened, other = open_beneath(roots, path), open_beneath(roots, decoded)
+    match opened, other:
+        case Failure(), Failure():
+            return other
+        case Success(), Failure():
+            return opened
+        case Failure(), Success() if not os.path.lexists(path):
+            return other
+        case Success(first), Success(second) if os.path.sameopenfile(first, second):
+            os.close(second)
+            return opened
     for descriptor in (opened, other):
         descriptor.map(os.close)
     return Failure(f"{path} and {decoded} both exist, and its URL may mean either; rename one of them")
 
 
 def open_regular(path: str, *, follow: bool = True) -> Result[int, str]:
-    """A descriptor for reading the regular file at a path that the operator named; symlinks are followed, if so."""
+    """Opens the regular file at a path that the operator named for reading. `follow`: symlinks are followed."""
     try:
-        return _checked(os.open(path, _READ if follow else _READ | os.O_NOFOLLOW), path)
+        return _regular(os.open(path, _READ if follow else _READ | os.O_NOFOLLOW), path)
     except (OSError, ValueError) as error:
-        return Failure(f"{path} can't be opened: {_words(error)}")
+        return Failure(f"{path} cannot be opened: {error_text(error)}")
 
 
 def open_own(path: str) -> Result[int, str]:
-    """A descriptor for reading the regular file at a path whose last symlinks are this user's own, or root's.
+    """Opens the regular file at a path for reading, if its last symlinks are this user's own, or root's.
 
-    In a folder that others may write to, anybody can make a link to what only this user may read.
+    In a folder that others may write to, anybody can make a link to a file that only this user may read.
     """
     end = path
     for _ in range(_MOST_LINKS):
@@ -202,13 +209,13 @@ def open_own(path: str) -> Result[int, str]:
         if isinstance(link, Failure):
             return link
         end = link.unwrap()
-    return Failure(f"{path} can't be opened: {os.strerror(errno.ELOOP)}")
+    return Failure(f"{path} cannot be opened: {os.strerror(errno.ELOOP)}")
 
 
 def own_link(path: str) -> Result[str, str]:
-    """The path that the symlink leads to, if it is this user's own or root's."""
+    """The path that the symlink leads to, if the link is this user's own or root's."""
     try:
-        # Held while its owner is looked at: another may be put in its place at any time.
+        # The link itself is opened, and its owner checked: another may be put in its place at any time.
         link = os.open(path, _LINK)
         try:
             owner = os.fstat(link).st_uid
@@ -218,23 +225,23 @@ def own_link(path: str) -> Result[str, str]:
         finally:
             os.close(link)
     except (OSError, ValueError) as error:
-        return Failure(f"{path} can't be opened: {_words(error)}")
+        return Failure(f"{path} cannot be opened: {error_text(error)}")
 
 
 def open_beneath(roots: Sequence[Path], path: str) -> Result[int, str]:
-    """A descriptor for reading the regular file at `path`, if its real path lies beneath one of the real roots.
+    """Opens the regular file at `path` for reading, if its real path lies beneath one of the real roots.
 
-    The path is resolved first and then walked from the root's descriptor without following any symlink, so that one
-    swapped in meanwhile ends in a refusal (the effect of openat2's RESOLVE_BENEATH, which Python can't call).
+    The path is resolved, and then walked from the root's descriptor without following any symlink. So one that is put
+    there meanwhile ends in a refusal (the effect of openat2's RESOLVE_BENEATH, which Python cannot call).
     """
     try:
         real = os.path.realpath(path)
         for root in roots:
             real_root = os.path.realpath(root)
             if os.path.commonpath((real_root, real)) == real_root and real != real_root:
-                return _checked(_walk(real_root, os.path.relpath(real, real_root).split("/")), path)
+                return _regular(_walk(real_root, os.path.relpath(real, real_root).split("/")), path)
     except (OSError, ValueError) as error:
-        return Failure(f"{path} can't be opened: {_words(error)}")
+        return Failure(f"{path} cannot be opened: {error_text(error)}")
     allowed = ", ".join(map(str, roots)) or "none"
     return Failure(f"{path} is outside the allowed folders ({allowed}), which [handlers.file] allowed_folders lists")
 
@@ -251,12 +258,9 @@ def _walk(root: str, names: list[str]) -> int:
         os.close(folder)
 
 
-def _checked(descriptor: int, path: str) -> Result[int, str]:
+def _regular(descriptor: int, path: str) -> Result[int, str]:
+    """The descriptor, if it is a regular file's; else closes it."""
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return Success(descriptor)
     os.close(descriptor)
     return Failure(f"{path} is not a regular file")
-
-
-def _words(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,4 +1,4 @@
-"""Where bytes are read from."""
+"""Sources of bytes: files, and streams."""
 
 import io
 import os
@@ -15,55 +15,55 @@ from lading.ports.catalog import ByteStream
 __all__ = ["FROM_START", "FileSource", "ResumePoint", "Source", "StreamSource", "source_from"]
 
 _HOLE_STEP: Final = 64 << 20
-"""Bytes of a hole in one chunk, so that progress is seen and Ctrl-C is heard."""
+"""Bytes of a hole in one chunk: between chunks progress is reported and Ctrl-C works."""
 
 
 class ResumePoint(NamedTuple):
-    """Where a source is to begin, and how to tell that it still is the same."""
+    """The offset at which a source is to begin, and the validator of the partial data before it."""
 
     offset: int = 0
-    """Bytes that are there already."""
+    """Bytes of partial data."""
     validator: str | None = None
-    """What the same origin said of the whole then (RFC 9110, section 8.8), if it did."""
+    """The origin's validator of the whole at that time (RFC 9110, section 8.8), if it had one."""
 
 
 FROM_START: Final = ResumePoint()
 
 
 class Source(Chunks, Protocol):
-    """Something that holds an image's bytes. `chunks` raises SourceBroken when it can't go on."""
+    """A supply of an image's bytes. `chunks` raises SourceBroken when the source fails."""
 
     @property
     def start(self) -> int:
-        """Where its chunks begin: bytes that are there already, of a transfer that was cut off."""
+        """The offset at which its chunks begin: bytes of partial data before it."""
         ...
 
     @property
     def validator(self) -> str | None:
-        """What its origin says of the whole, to tell it from a later state; None when it says nothing."""
+        """The origin's validator of the whole, to tell a later state; None where the origin gives none."""
         ...
 
     @property
     def size(self) -> int | None:
-        """Bytes, when it is known beforehand."""
+        """Bytes; None where they are not known beforehand."""
         ...
 
     @property
     def required_space(self) -> int | None:
-        """Bytes that what is to come of it takes on a disk, fewer where it has holes; None when nobody knows."""
+        """Bytes that its chunks take on a disk, fewer where it has holes; None where that is not known."""
         ...
 
     def close(self) -> None: ...
 
 
 class FileSource:
-    """A regular file on this host, by its descriptor, of which it takes charge."""
+    """A regular file of this host, by its descriptor, which `close` closes."""
 
     start: Final = 0
     validator: Final = None
 
     def __init__(self, descriptor: int, copied_from: str | None = None) -> None:
-        """`copied_from`: the target that the file is, where it stands in for the attempt's location."""
+        """`copied_from`: the target that the file is, where it replaces the attempt's location."""
         self.descriptor = descriptor
         self.copied_from = copied_from
         self.fingerprint = fingerprint(descriptor)
@@ -75,12 +75,12 @@ class FileSource:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether the file still is what it was when this was made."""
+        """The file's identity and state are those of when this was made."""
         return fingerprint(self.descriptor) == self.fingerprint
 
     @property
     def change(self) -> str | None:
-        """How its content was changed since this was made, in words; None when it was not."""
+        """The change of its content since this was made, for a message; None: it has not changed."""
         now = fingerprint(self.descriptor)
         if now.size != self.size:
             return f"it had {self.size} bytes, and has {now.size}"
@@ -105,7 +105,7 @@ class FileSource:
         try:
             count = os.preadv(self.descriptor, [memoryview(buffer)[: min(end - offset, CHUNK)]], offset)
         except OSError as error:
-            raise SourceBroken(f"it can't be read: {error.strerror}") from error
+            raise SourceBroken(f"it cannot be read: {error.strerror}") from error
         if count == 0:
             raise SourceBroken("it became shorter while it was read")
         return Chunk(offset, count, buffer)
@@ -115,7 +115,7 @@ class FileSource:
 
 
 def source_from(stream: ByteStream, size: int | None, start: int = 0) -> Source:
-    """The source that a stream is. One that reads a regular file is that file, which may be cloned and has holes."""
+    """Makes a source of a stream: a FileSource where it reads a regular file, which can be cloned and has holes."""
     if (
         start == 0
         and isinstance(stream, io.FileIO)
@@ -128,7 +128,7 @@ def source_from(stream: ByteStream, size: int | None, start: int = 0) -> Source:
 
 
 class StreamSource:
-    """Bytes that come one after the other, from `start` on."""
+    """A stream of bytes, from `start` on."""
 
     validator: Final = None
 
@@ -143,7 +143,7 @@ class StreamSource:
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
         offset = self.start
-        # One that goes on beyond what was promised need not be read to its end, if it has one.
+        # A stream that is longer than the size is refused later; it may have no end.
         while self.size is None or offset <= self.size:
             buffer = free()
             length = self._fill(memoryview(buffer))
@@ -153,13 +153,13 @@ class StreamSource:
             offset += length
 
     def _fill(self, view: memoryview) -> int:
-        """As much as there is, up to a whole buffer: hashing and writing do better with large chunks."""
+        """Reads until the view is full or the stream ends: hashing and writing are faster with large chunks."""
         length = 0
         while length < len(view):
             try:
                 count = self._stream.readinto(view[length:])
             except OSError as error:
-                # The system's words only: a third party's may repeat a token.
+                # Only the system's words: a third party's may repeat a token.
                 told = os.strerror(error.errno) if error.errno else type(error).__name__
                 raise SourceBroken(f"it broke off: {told}") from error
             if not count:

@@ -1,4 +1,4 @@
-"""Moving bytes between files without filling their holes."""
+"""Copies between files, and writes, that keep holes."""
 
 import errno
 import fcntl
@@ -11,20 +11,20 @@ from lading.adapters.stream.pipeline import Chunk, SourceBroken
 __all__ = ["BLOCK", "Extent", "can_clone", "clone", "copy_extent", "extents", "write_at", "write_sparsely"]
 
 BLOCK: Final = 4096
-"""Bytes; zeros are left out in blocks of this size, the common file system's."""
+"""Bytes; blocks of zeros of this size become holes. It is the block size of most file systems."""
 _ZEROS: Final = bytes(BLOCK)
 # linux/fs.h: _IOW(0x94, 9, int)
 _FICLONE: Final = 0x40049409
 _MOST_AT_ONCE: Final = 64 << 20
-"""Bytes that one call copies, so that progress is seen and Ctrl-C is heard."""
-# ioctl_ficlone(2) and copy_file_range(2): not between these files, on this file system or by this kernel.
-_CANNOT: Final = frozenset(
+"""Bytes that one call copies: between calls progress is reported and Ctrl-C works."""
+# ioctl_ficlone(2) and copy_file_range(2): not supported for these files, by the file system or by the kernel.
+_UNSUPPORTED: Final = frozenset(
     {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM}
 )
 
 
 class Extent(NamedTuple):
-    """A run of bytes in a file: data, or a hole that reads as zeros."""
+    """A run of bytes in a file: data, or a hole, which reads as zeros."""
 
     offset: int
     length: int
@@ -51,18 +51,18 @@ def extents(descriptor: int, size: int) -> Iterator[Extent]:
 
 
 def clone(source: int, target: int) -> bool:
-    """Let the target share the source's blocks (XFS, btrfs, …); False where that can't be done."""
+    """Makes the target share the source's blocks (XFS, btrfs, …). Returns False where that is not supported."""
     try:
         fcntl.ioctl(target, _FICLONE, source)
     except OSError as error:
-        if error.errno in _CANNOT:
+        if error.errno in _UNSUPPORTED:
             return False
         raise
     return True
 
 
 def can_clone(source: int, folder: str) -> bool:
-    """Whether a file in the folder could share the source's blocks. A file without a name is cloned to, and closed."""
+    """Tells whether a file in the folder could share the source's blocks. Tries it with a file without a name."""
     if not hasattr(os, "O_TMPFILE"):
         return False
     try:
@@ -78,17 +78,17 @@ def can_clone(source: int, folder: str) -> bool:
 
 
 def copy_extent(source: int, target: int, extent: Extent, reached: Callable[[int], None]) -> None:
-    """Copy one run of data to the same place in the target; `reached` is told the offset after each step."""
+    """Copies one run of data to the same place in the target; calls `reached` with the offset after each step."""
     offset, end = extent.offset, extent.offset + extent.length
-    step = _copy_in_kernel if hasattr(os, "copy_file_range") else _copy_by_hand
+    step = _copy_in_kernel if hasattr(os, "copy_file_range") else _read_and_write
     while offset < end:
         try:
             count = step(source, target, min(end - offset, _MOST_AT_ONCE), offset)
         except OSError as error:
-            # By hand it goes everywhere, and tells whose fault an error is.
-            if step is _copy_by_hand or error.errno not in _CANNOT | {errno.EIO}:
+            # Read and write work everywhere, and tell which of both files fails.
+            if step is _read_and_write or error.errno not in _UNSUPPORTED | {errno.EIO}:
                 raise
-            step = _copy_by_hand
+            step = _read_and_write
             continue
         if count == 0:
             raise SourceBroken("it became shorter while it was copied")
@@ -100,24 +100,24 @@ def _copy_in_kernel(source: int, target: int, count: int, offset: int) -> int:
     return os.copy_file_range(source, target, count, offset, offset)
 
 
-def _copy_by_hand(source: int, target: int, count: int, offset: int) -> int:
+def _read_and_write(source: int, target: int, count: int, offset: int) -> int:
     try:
         data = os.pread(source, min(count, 1 << 20), offset)
     except OSError as error:
-        raise SourceBroken(f"it can't be read: {error.strerror}") from error
+        raise SourceBroken(f"it cannot be read: {error.strerror}") from error
     write_at(target, memoryview(data), offset)
     return len(data)
 
 
 def write_at(descriptor: int, data: memoryview, offset: int) -> None:
-    """Write all of it: pwrite(2) may write less than asked."""
+    """Writes all of the data: one pwrite(2) may write less."""
     while data:
         count = os.pwrite(descriptor, data, offset)
         data, offset = data[count:], offset + count
 
 
 def write_sparsely(descriptor: int, chunk: Chunk) -> None:
-    """Write the chunk, leaving out its blocks of zeros: in a new file they are holes already."""
+    """Writes the chunk without its blocks of zeros: in a new file those are holes already."""
     buffer, base, length, offset = chunk.buffer or b"", chunk.base, chunk.length, chunk.offset
     view = chunk.view
     start: int | None = None

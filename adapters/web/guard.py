@@ -1,8 +1,8 @@
-"""Where a location may lead: which schemes, ports and hosts, and which addresses.
+"""The address guard: the schemes, ports, hosts and addresses that a location may lead to.
 
-Whoever may set a location has this host ask for it, with all that this host can reach: its own services, the cloud's
-metadata, the operator's network (OSSA-2026-004; OWASP's cheat sheet on SSRF). So only public addresses are reached,
-unless an operator says otherwise. Names prove nothing: what counts is the address that is about to be connected to.
+A user who may set a location makes this host request it. This host can reach its own services, the cloud's metadata
+and the operator's network (OSSA-2026-004; OWASP's cheat sheet on SSRF). So only public addresses are allowed, unless an
+operator says otherwise. A name proves nothing: the address is checked just before the connection is made.
 """
 
 from collections.abc import Iterable
@@ -30,11 +30,11 @@ _METADATA: Final = frozenset(
     )
 )
 _KINDS: Final = ("unspecified", "loopback", "link_local", "multicast", "reserved", "private")
-"""As ipaddress knows them, the narrower ones first."""
-# What IANA's special-purpose registries list, or don't, and not every Python's ipaddress knows.
+"""Kinds of addresses, as ipaddress names them; the narrower ones first."""
+# Special-purpose networks (IANA) that some versions of ipaddress take for public.
 _NOT_PUBLIC: Final = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")))
 _PUBLIC_IPV6: Final = IPv6Network("2000::/3")
-"""All that is given out to networks so far."""
+"""The only block from which IANA assigns public addresses so far."""
 _COMPATIBLE: Final = IPv6Network("::/96")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 """RFC 6052. The local one, 64:ff9b:1::/48 (RFC 8215), is not public."""
@@ -42,7 +42,7 @@ _NAT64: Final = IPv6Network("64:ff9b::/96")
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What may be asked. By default the web's own ports of all that is public, as Glance's image import has it."""
+    """The allowed servers. By default the ports 80 and 443 of all public addresses, as in Glance's image import."""
 
     schemes: frozenset[str] = frozenset(PORTS)
     ports: frozenset[int] = frozenset(PORTS.values())
@@ -50,21 +50,21 @@ class Guard:
     hosts: tuple[str, ...] = ()
     """Names in plain form; `.example.org` is that domain and all beneath it. Empty: any."""
     networks: tuple[_Network, ...] = ()
-    """May be reached though they aren't public."""
-    instead: str | None = None
-    """What to say of settings, for a handler that hasn't those of http's: what an operator can do about it."""
+    """Allowed although they are not public."""
+    hint: str | None = None
+    """The hint in messages, for a handler that does not have the http handler's settings."""
 
     @classmethod
-    def only(cls, url: str, instead: str) -> Self:
-        """The server of a URL that the operator chose, wherever it is, and nothing else. Raises ValueError."""
+    def only(cls, url: str, hint: str) -> Self:
+        """Allows the server of a URL that the operator chose, whatever its address, and no other. Raises ValueError."""
         parts = web_url(url).parts
         port = parts.port or PORTS[parts.scheme]
         host = plain_host(parts.hostname or "")
-        return cls(frozenset({parts.scheme}), frozenset({port}), (host,), _EVERYTHING, instead)
+        return cls(frozenset({parts.scheme}), frozenset({port}), (host,), _EVERYTHING, hint)
 
     @classmethod
     def of(cls, schemes: Iterable[str], ports: Iterable[int], hosts: Iterable[str], networks: Iterable[str]) -> Self:
-        """As the settings have it. Raises ValueError that names the setting."""
+        """Makes a guard of the settings' values. Raises ValueError that names the setting."""
         some = cls(frozenset(schemes), frozenset(ports), tuple(map(_host, hosts)), tuple(map(_network, networks)))
         if not some.schemes or not some.schemes <= PORTS.keys():
             raise ValueError("allowed_schemes: expected http, https or both")
@@ -72,19 +72,19 @@ class Guard:
             raise ValueError("allowed_ports: expected 1 to 65535")
         return some
 
-    def against(self, scheme: str, host: str, port: int) -> str | None:
-        """Why that may not be asked, before its name is looked up; None: it may."""
+    def conflict(self, scheme: str, host: str, port: int) -> str | None:
+        """The reason why that server is not allowed, before its name is resolved; None: it is."""
         if scheme not in self.schemes:
-            return f"{host} is to be asked by {scheme}; {self._setting('allowed_schemes lists what may be used')}"
+            return f"{scheme} to {host} is not allowed; {self._setting('allowed_schemes lists those that are')}"
         if self.ports and port not in self.ports:
-            return f"port {port} of {host} may not be asked; {self._setting('allowed_ports lists those that may')}"
+            return f"port {port} of {host} is not allowed; {self._setting('allowed_ports lists those that are')}"
         name = host.lower().removesuffix(".")
         if self.hosts and not any(_covers(each, name) for each in self.hosts):
-            return f"{host} may not be asked; {self._setting('allowed_hosts lists those that may')}"
+            return f"{host} is not allowed; {self._setting('allowed_hosts lists those that are')}"
         return None
 
-    def against_address(self, host: str, address: str) -> str | None:
-        """Why that address, which the host's name resolved to, may not be reached; None: it may."""
+    def address_conflict(self, host: str, address: str) -> str | None:
+        """The reason why that address, to which the host's name resolved, is not allowed; None: it is."""
         found = ip_address(address.partition("%")[0])  # without the zone, which means an interface
         meant = _embedded(found) or (found,)
         if self._lists(found) or all(map(self._lists, meant)):
@@ -93,17 +93,17 @@ class Guard:
         if kind is None:
             return None
         named = f"{host} is" if host == address else f"{host} resolves to {address},"
-        return f"{named} {kind}; {self._setting('allowed_networks lists those that may be reached')}"
+        return f"{named} {kind}; {self._setting('allowed_networks lists those that are allowed')}"
 
-    def _setting(self, words: str) -> str:
-        return self.instead or f"[handlers.http] {words}"
+    def _setting(self, text: str) -> str:
+        return self.hint or f"[handlers.http] {text}"
 
     def _lists(self, address: _Address) -> bool:
         return any(address in network for network in self.networks)
 
 
 def _embedded(address: _Address) -> tuple[IPv4Address, ...]:
-    """The IPv4 addresses that packets to an IPv6 address end at, in one of the ways of getting there."""
+    """The IPv4 addresses that an IPv6 address leads to: mapped, by a tunnel or by NAT64."""
     if isinstance(address, IPv4Address):
         return ()
     if address.ipv4_mapped is not None:
@@ -118,7 +118,7 @@ def _embedded(address: _Address) -> tuple[IPv4Address, ...]:
 
 
 def _kind(address: _Address) -> str | None:
-    """What it is, if it is no public address."""
+    """The kind of an address that is not public; None: it is public."""
     if address in _METADATA:
         return "a metadata service's address"
     for kind in _KINDS:

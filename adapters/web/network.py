@@ -1,6 +1,7 @@
-"""How servers are reached and trusted: one policy, which every client of lading's follows.
+"""The network policy: proxies and certificates, for every client of lading's.
 
-Settings come before variables. The variables mean what they mean to curl and requests, with CIDR in `no_proxy`.
+Settings override environment variables. The variables mean what they mean to curl and requests, with CIDR in
+`no_proxy`.
 """
 
 import base64
@@ -13,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import unquote
 
+from lading.adapters.stream.errors import error_text
 from lading.adapters.web.urls import PORTS, web_url
 from lading.ports.failures import SettingsError
 
@@ -29,7 +31,7 @@ _EXEMPTION: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A value, and the setting or the variable that gave it."""
+    """A value, and the setting or the variable that it comes from."""
 
     text: str = field(repr=False)
     place: str
@@ -48,7 +50,7 @@ class Proxy:
 
     @classmethod
     def of(cls, named: Named) -> Self:
-        """Reads `http://[USER:PASSWORD@]HOST[:PORT]`, also without the scheme.
+        """Parses `http://[USER:PASSWORD@]HOST[:PORT]`, also without the scheme.
 
         Raises SettingsError, which does not repeat the URL.
 
@@ -59,7 +61,7 @@ class Proxy:
         try:
             parts, userinfo = web_url(text if "://" in text else f"http://{text}")
             if parts.scheme != "http":
-                raise ValueError(parts.scheme)  # noqa: TRY301 - the same words for both
+                raise ValueError(parts.scheme)  # noqa: TRY301 - one message for both
         except ValueError:
             expected = "http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, special characters percent-encoded"
             raise SettingsError(
@@ -69,12 +71,12 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """With the credentials."""
+        """The URL with the credentials."""
         return f"http://{self.userinfo}{'@' if self.userinfo else ''}{self}"
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Those that are for the proxy only."""
+        """Headers for the proxy only."""
         if not self.userinfo:
             return {}
         credentials = base64.b64encode(unquote(self.userinfo).encode()).decode()
@@ -86,22 +88,22 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
-    """Proxies, certificates to trust, and a client's certificate. Without any of them: direct, the system's."""
+    """Proxies, trusted certificates, and a client certificate. By default no proxy, and the system's certificates."""
 
     http_proxy: Named | None = None
     """For `http://` URLs."""
     https_proxy: Named | None = None
     """For `https://` URLs."""
     no_proxy: tuple[str, ...] = ()
-    """Names (a domain covers all beneath it), addresses, CIDRs, each with or without `:PORT`; `*` is everything."""
+    """Domains with all their subdomains, addresses and CIDRs, each with or without `:PORT`; `*` is everything."""
     ca_file: Named | None = None
-    """Certificates to trust instead of the system's: a PEM file, or a folder of them as OpenSSL has it."""
+    """Trusted certificates instead of the system's: a PEM file, or a folder as OpenSSL reads it."""
     verify: bool = True
-    """Whether a server must prove who it is."""
+    """A server's certificate is verified."""
     certificate: Named | None = None
-    """The client's own, a PEM file."""
+    """The client certificate, a PEM file."""
     key: Named | None = None
-    """Its key, if that is in another file."""
+    """The client certificate's key, if it is in another file."""
 
     @classmethod
     def of(
@@ -112,7 +114,7 @@ class NetworkPolicy:
         no_proxy: Sequence[str] | None = None,
         ca_file: Named | None = None,
     ) -> Self:
-        """The settings, and the variables for what they leave open."""
+        """The policy of the settings, and of the environment variables where a setting is missing."""
         shared = ("all_proxy", "ALL_PROXY")
         # A web server hands a client's `Proxy:` header to a CGI program as HTTP_PROXY (CVE-2016-1000110).
         http = ("http_proxy",) if "REQUEST_METHOD" in environ else ("http_proxy", "HTTP_PROXY")
@@ -126,11 +128,11 @@ class NetworkPolicy:
 
     @classmethod
     def of_environment(cls) -> Self:
-        """What this process's variables say."""
+        """The policy of this process's environment variables."""
         return cls.of(os.environ)
 
     def proxy_for(self, scheme: str, host: str, port: int) -> Proxy | None:
-        """The proxy by which that server is asked; None: directly. Raises SettingsError.
+        """The proxy for that server; None: a direct connection. Raises SettingsError.
 
         >>> policy = NetworkPolicy.of({"https_proxy": "proxy.example:3128", "no_proxy": ".inside.example,10.0.0.0/8"})
         >>> str(policy.proxy_for("https", "images.example", 443))
@@ -144,21 +146,21 @@ class NetworkPolicy:
         return Proxy.of(named)
 
     def tls_context(self) -> "SSLContext":
-        """How servers are verified. Raises SettingsError, which names the setting and the file."""
+        """The TLS context of connections. Raises SettingsError, which names the setting and the file."""
         return _tls_context(self.ca_file, self.certificate, self.key, verify=self.verify)
 
 
 DIRECT: Final = NetworkPolicy()
-"""No proxy, and the system's certificates."""
+"""Without proxies, with the system's certificates."""
 
 
 def authority(host: str, port: int) -> str:
-    """As a URL has it."""
+    """Host and port as they are written in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_exempt(exemptions: Iterable[str], host: str, port: int) -> bool:
-    """Whether `no_proxy` lists the host. Nothing is looked up: a name is compared as a name.
+    """Tells whether `no_proxy` lists the host. No name is resolved: a name is compared as a name.
 
     >>> is_exempt(["example.org"], "images.example.org", 443), is_exempt(["example.org"], "myexample.org", 443)
     (True, False)
@@ -194,7 +196,7 @@ def _address(name: str) -> IPv4Address | IPv6Address | None:
 
 
 def _first(environ: Mapping[str, str], *names: str) -> Named | None:
-    """The first of the variables that is set, unless it is empty: that disables those after it."""
+    """The first of the variables that is set; None where that one is empty, which disables those after it."""
     for name in names:
         if name in environ:
             return Named(environ[name], name) if environ[name].strip() else None
@@ -203,7 +205,7 @@ def _first(environ: Mapping[str, str], *names: str) -> Named | None:
 
 @functools.lru_cache(maxsize=16)  # reading the system's certificates takes some milliseconds
 def _tls_context(ca_file: Named | None, certificate: Named | None, key: Named | None, *, verify: bool) -> "SSLContext":
-    import ssl  # noqa: PLC0415 - reading settings does without it
+    import ssl  # noqa: PLC0415 - reading settings does not need it
 
     place: dict[str, str] = {}
     if ca_file is not None and verify:
@@ -222,7 +224,7 @@ def _tls_context(ca_file: Named | None, certificate: Named | None, key: Named | 
         for each in filter(None, (certificate, key)):
             _check_readable(each)
         try:
-            # With a password, however wrong, nobody is asked for one at the terminal.
+            # Without a password argument, OpenSSL would ask for one at the terminal.
             context.load_cert_chain(certificate.text, key.text if key else None, password="")
         except (OSError, ValueError) as error:
             raise SettingsError(
@@ -239,6 +241,4 @@ def _check_readable(named: Named) -> None:
                 return
         os.listdir(named.text)
     except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"{named.place}: {named.text} cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise SettingsError(f"{named.place}: {named.text} cannot be read: {error_text(error)}") from error

@@ -1,6 +1,6 @@
-"""An HTTP answer whose head is read strictly, where the standard library's client is lenient.
+"""An HTTP response whose head is parsed strictly, where the standard library's client is lenient.
 
-http.client takes a connection's end for the end of the head, an unreadable length for none, and 103 for the answer
+http.client takes a connection's end for the end of the head, an invalid length for none, and 103 for the answer
 (RFC 9112, RFC 8297). Without a digest nothing else would tell that an image is not whole.
 """
 
@@ -10,14 +10,14 @@ import re
 import socket
 from typing import Any, Final
 
-from lading.adapters.web.watch import Silent, Watch
+from lading.adapters.web.stalls import FirstByteTimeout, StallDetector
 
 __all__ = ["Response"]
 
 _LONGEST_LINE: Final = 65536
 _MOST_LINES: Final = 200
 _MOST_INTERIM: Final = 10
-"""Answers of 1xx before the one that counts: a slow server may send one now and then."""
+"""Answers of 1xx before the final one: a slow server may send some."""
 _STATUS: Final = re.compile(rb"HTTP/1\.[01][ \t]+([0-9]{3})(?:[ \t].*)?\r?\n")
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*([^\r\n\0]*?)[ \t]*\r?\n")
 _LENGTH: Final = re.compile(rb"[0-9]{1,19}")
@@ -26,32 +26,32 @@ _BLANK: Final = frozenset({b"\r\n", b"\n"})
 
 
 class Response(http.client.HTTPResponse):
-    """The client's own, with a strict head, and watched."""
+    """http.client's response with a strict head, whose reads are checked for stalls."""
 
-    def __init__(self, watch: Watch, wire: socket.socket, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - http.client's own
-        super().__init__(wire, *arguments, **options)
-        self._watch = watch
-        self.fp = io.BufferedReader(_Wire(wire, self.fp.detach(), watch))
+    def __init__(self, stalls: StallDetector, sock: socket.socket, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - http.client's own
+        super().__init__(sock, *arguments, **options)
+        self._stalls = stalls
+        self.fp = io.BufferedReader(_CheckedSocket(sock, self.fp.detach(), stalls))
 
     def begin(self) -> None:
-        """Reads the head. Raises OSError, http.client's HTTPException, and what the watch raises."""
+        """Reads the head. Raises OSError, http.client's HTTPException, Stalled and FirstByteTimeout."""
         if self.headers is not None:
             return
-        wire = self.fp
+        reader = self.fp
         try:
-            self.fp = io.BytesIO(self._final_head(wire))  # while it is parsed
+            self.fp = io.BytesIO(self._final_head(reader))  # while it is parsed
             super().begin()
         except BaseException:
             self.fp = None  # as http.client has it when it is closed
-            wire.close()
+            reader.close()
             raise
-        self.fp = wire
-        self._watch.is_patient = True
+        self.fp = reader
+        self._stalls.awaits_first_byte = True
 
     def next_chunk(self, *, is_first: bool) -> int:
-        """How many bytes the next chunk has; 0: there is none, and the body is whole. Raises HTTPException, OSError.
+        """Bytes of the next chunk; 0: there is none, and the body is whole. Raises HTTPException, OSError.
 
-        The trailers, which come after that, are not read.
+        Trailers, which may follow the last chunk, are not read.
         """
         if not is_first and self.fp.readline(3) not in _BLANK:
             raise http.client.HTTPException("a chunk is longer than it says")
@@ -60,52 +60,52 @@ class Response(http.client.HTTPResponse):
             raise http.client.HTTPException("a chunk has no length")
         return int(found[1], 16)
 
-    def _final_head(self, wire: io.BufferedReader) -> bytes:
-        """The head of the answer that counts, in the one form that can't be read in two ways."""
+    def _final_head(self, reader: io.BufferedReader) -> bytes:
+        """The head of the final answer, rewritten so that it cannot be parsed in two ways."""
         for _ in range(_MOST_INTERIM):
-            lines = _head(wire)
+            lines = _head(reader)
             status = _STATUS.fullmatch(lines[0])
             if status is None or not status[1].startswith(b"1"):
                 return b"".join([lines[0], *_fields(lines[1:]), b"\r\n"])
             if status[1] == b"101":
                 raise http.client.HTTPException("it changes to a protocol that was not asked for")
-            self._watch.is_patient = True
+            self._stalls.awaits_first_byte = True
         raise http.client.HTTPException("it never answers for good")
 
 
-class _Wire(io.RawIOBase):
-    """What comes from a socket, with the watch looking on."""
+class _CheckedSocket(io.RawIOBase):
+    """A socket's bytes, each read checked for a stall."""
 
-    def __init__(self, wire: socket.socket, raw: io.RawIOBase, watch: Watch) -> None:
-        self._wire, self._raw, self._watch = wire, raw, watch
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, stalls: StallDetector) -> None:
+        self._sock, self._raw, self._stalls = sock, raw, stalls
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:  # noqa: ANN401 - RawIOBase's own
-        if not self._watch.is_patient:
-            self._watch.check()
+        if not self._stalls.awaits_first_byte:
+            self._stalls.check()
             return self._raw.readinto(buffer)
-        self._watch.is_patient = False
-        self._wire.settimeout(self._watch.first_byte_seconds)
+        self._stalls.awaits_first_byte = False
+        self._sock.settimeout(self._stalls.first_byte_seconds)
         try:
             return self._raw.readinto(buffer)
         except TimeoutError:
-            raise Silent(f"it sent nothing for {self._watch.first_byte_seconds:g} seconds") from None
+            raise FirstByteTimeout(f"it sent nothing for {self._stalls.first_byte_seconds:g} seconds") from None
         finally:
-            self._wire.settimeout(self._watch.stall_seconds)
-            self._watch.forgive()
+            self._sock.settimeout(self._stalls.stall_seconds)
+            self._stalls.discount_wait()
 
     def close(self) -> None:
         self._raw.close()
         super().close()
 
 
-def _head(wire: io.BufferedReader) -> list[bytes]:
-    """The lines before the blank one, which must be there."""
+def _head(reader: io.BufferedReader) -> list[bytes]:
+    """The lines before the blank one, without which the head is not whole."""
     lines: list[bytes] = []
     while len(lines) < _MOST_LINES:
-        line = wire.readline(_LONGEST_LINE + 1)
+        line = reader.readline(_LONGEST_LINE + 1)
         if not line and not lines:
             raise http.client.RemoteDisconnected("it closed the connection without an answer")
         if not line.endswith(b"\n"):
@@ -118,15 +118,15 @@ def _head(wire: io.BufferedReader) -> list[bytes]:
     raise http.client.HTTPException("its head has too many lines")
 
 
-def _line(wire: io.BufferedReader) -> bytes:
-    line = wire.readline(_LONGEST_LINE + 1)
+def _line(reader: io.BufferedReader) -> bytes:
+    line = reader.readline(_LONGEST_LINE + 1)
     if not line.endswith(b"\n") and len(line) <= _LONGEST_LINE:
         raise ConnectionError("the connection ended")
     return line
 
 
 def _fields(lines: list[bytes]) -> list[bytes]:
-    """The header's lines: unfolded, one length, and no transfer coding but chunked."""
+    """The header's lines, unfolded: at most one length, and no transfer coding but chunked. Raises HTTPException."""
     fields: list[tuple[bytes, bytes]] = []
     for line in _unfolded(lines):
         found = _FIELD.fullmatch(line)
@@ -143,7 +143,7 @@ def _fields(lines: list[bytes]) -> list[bytes]:
 
 
 def _unfolded(lines: list[bytes]) -> list[bytes]:
-    """Each field in one line (RFC 9112, section 5.2)."""
+    """The fields, one a line (RFC 9112, section 5.2)."""
     whole: list[bytes] = []
     for line in lines:
         if line[:1] in {b" ", b"\t"} and whole:

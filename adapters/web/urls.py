@@ -1,7 +1,7 @@
-"""Web addresses as strangers write them, read strictly: what two parsers could read differently is refused.
+"""http and https URLs, parsed strictly: a URL that two parsers could read differently is refused.
 
 urllib drops tabs and newlines within a URL, `inet_aton` reads `127.1`, and IDNA has two editions that disagree: each is
-a way past a check (OSSA-2026-004). RFC 3986 has a URL in ASCII, with everything else percent-encoded.
+a way past a check (OSSA-2026-004). By RFC 3986 a URL is ASCII, with everything else percent-encoded.
 """
 
 import re
@@ -12,16 +12,16 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 __all__ = ["PORTS", "WebUrl", "joined", "plain_host", "web_url"]
 
 PORTS: Final = {"http": 80, "https": 443}
-"""Each scheme's own."""
+"""Each scheme's default port."""
 _LONGEST: Final = 8192
-"""Characters; servers take no longer ones either (RFC 9110, section 4.1, asks for 8000)."""
+"""Characters. Servers accept no longer URLs either (RFC 9110, section 4.1, recommends 8000)."""
 _TEXT: Final = re.compile(r"[!-\[\]-~]*")
-"""Visible ASCII without the backslash, which browsers read as a slash."""
+"""Visible ASCII, except the backslash, which browsers read as a slash."""
 _PLAIN: Final = re.compile(r"[ \x80-\xff]")
-"""Bytes of a header, which http.client reads as Latin-1, that belong percent-encoded, and are meant as themselves."""
+"""Characters of a header, which http.client decodes as Latin-1, that a server should have percent-encoded."""
 _AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]+))(?::([0-9]*))?")
 _NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
-"""A host's (RFC 1123, section 2.1), and with the underscore that container networks use."""
+"""A host's name (RFC 1123, section 2.1); underscores are allowed, because container networks use them."""
 
 
 class WebUrl(NamedTuple):
@@ -31,25 +31,25 @@ class WebUrl(NamedTuple):
 
 
 def web_url(text: str) -> WebUrl:
-    """The http or https URL that the text is. Raises ValueError, in words that repeat nothing of it.
+    """Parses an http or https URL. Raises ValueError; its message repeats nothing of the text.
 
     >>> web_url("HTTP://me:hush@Images.Example:8080/noble.img").parts.geturl()
     'http://images.example:8080/noble.img'
     >>> web_url("http://good.example\\\\@127.0.0.1/")
     Traceback (most recent call last):
-    ValueError: its URL has characters that belong percent-encoded, or a host that isn't in its xn-- form
+    ValueError: its URL has characters that must be percent-encoded, or a host that is not in its xn-- form
     """
     _check(text)
     try:
         return _read(urlsplit(text))
-    except ValueError:  # whose words may repeat credentials
-        raise ValueError("it is no http or https URL with a host") from None
+    except ValueError:  # its message may repeat credentials
+        raise ValueError("it is not an http or https URL with a host") from None
 
 
 def joined(base: SplitResult, reference: str) -> WebUrl:
-    """Where a redirect leads. Raises ValueError, as `web_url` does.
+    """The URL that a redirect leads to. Raises ValueError, as `web_url` does.
 
-    A blank, and bytes that are no ASCII, are percent-encoded, as browsers and curl do: servers write them plainly.
+    Blanks and bytes that are not ASCII are percent-encoded, as in browsers and curl: some servers send them plainly.
 
     >>> joined(urlsplit("http://host/a"), "/noble image.img").parts.geturl()
     'http://host/noble%20image.img'
@@ -67,7 +67,7 @@ def _check(text: str) -> None:
     if len(text) > _LONGEST:
         raise ValueError(f"its URL has more than {_LONGEST} characters")
     if not _TEXT.fullmatch(text):
-        raise ValueError("its URL has characters that belong percent-encoded, or a host that isn't in its xn-- form")
+        raise ValueError("its URL has characters that must be percent-encoded, or a host that is not in its xn-- form")
 
 
 def _read(parts: SplitResult) -> WebUrl:
@@ -81,7 +81,7 @@ def _read(parts: SplitResult) -> WebUrl:
 
 
 def plain_host(text: str) -> str:
-    """A host's name or address in the one form in which it is compared: lower-case, no brackets, no final dot.
+    """A host's name or address in normal form, for comparison: lower-case, without brackets and final dot.
 
     Raises ValueError for what is neither.
 
@@ -94,5 +94,5 @@ def plain_host(text: str) -> str:
     if ":" in host:
         return str(IPv6Address(host.removeprefix("[").removesuffix("]")))
     if not _NAME.fullmatch(host):
-        raise ValueError("it is no host")
+        raise ValueError("it is not a host")
     return host

@@ -1,4 +1,4 @@
-"""What the races have in common: whole processes, timed; disks; goals as a share of a peer's time."""
+"""The common part of the benchmarks: timed processes, disk images, and goals as a share of a peer's time."""
 
 import hashlib
 import os
@@ -26,33 +26,35 @@ def run(command: Sequence[str], variables: Mapping[str, str]) -> Run:
     started = time.perf_counter()
     process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None  # noqa: S101 - for the type checker
-    said = process.stderr.read()
+    errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     process.stderr.close()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        sys.exit(f"{' '.join(command)} failed:\n{said}")
+        sys.exit(f"{' '.join(command)} failed:\n{errors}")
     return Run(seconds, usage.ru_maxrss * 1024)
 
 
 def medians(runs: Mapping[str, Sequence[Run]]) -> dict[str, float]:
-    """Seconds, by way."""
+    """The median seconds of each way."""
     return {way: statistics.median(each.seconds for each in done) for way, done in runs.items()}
 
 
 class Goal(NamedTuple):
-    """What lading shall take at most, as a share of the slowest of these peers."""
+    """The most time that lading may take, as a share of the slowest of these peers."""
 
     name: str
     lading: str
     peers: tuple[str, ...]
     most: float | None
-    """None: no goal, but good to know."""
+    """None: measured, but without a goal."""
 
 
-def judged(goals: Sequence[Goal], medians: Mapping[str, float], start_up: str | None = None) -> list[dict[str, object]]:
-    """The goals' table; with a way that is nothing but lading's start-up, also without it."""
+def compare(
+    goals: Sequence[Goal], medians: Mapping[str, float], start_up: str | None = None
+) -> list[dict[str, object]]:
+    """The table of the goals. `start_up` names a way that measures only lading's start-up, to subtract it."""
     rows: list[dict[str, object]] = []
     for goal in goals:
         row: dict[str, object] = {"against": goal.name, "lading": medians[goal.lading], "goal": goal.most}
@@ -74,7 +76,7 @@ def show(rows: Sequence[Mapping[str, object]]) -> None:
     for row in rows:
         print(f"  {row['against']:<44}{row['lading']:>10.2f}", end="")
         if "ratio" not in row:
-            print("   not measured: there is no such peer here")
+            print("   not measured: this peer is not installed")
             continue
         most, ratio = row["goal"], row["ratio"]
         assert isinstance(ratio, float)  # noqa: S101 - for the type checker
@@ -83,23 +85,23 @@ def show(rows: Sequence[Mapping[str, object]]) -> None:
             print(f"{row['beyond']:>17.2f}", end="")
         print(f"{ratio:>8.2f}", end="")
         if isinstance(most, float):
-            print(f"{most:>8.2f}{told(ratio <= most)}")
+            print(f"{most:>8.2f}{verdict(ratio <= most)}")
         else:
             print(f"{'–':>8}")
 
 
-def told(is_met: bool) -> str:  # noqa: FBT001 - its one argument
+def verdict(is_met: bool) -> str:  # noqa: FBT001 - its only argument
     return "  met" if is_met else "  MISSED"
 
 
 class Disk(NamedTuple):
-    """A raw image as a file, as services are given it."""
+    """A raw image in a file, for the services."""
 
     name: str
     path: Path
     digest: str
     data: int
-    """Bytes that are no hole."""
+    """Bytes that are not holes."""
 
     @property
     def size(self) -> int:
@@ -107,13 +109,13 @@ class Disk(NamedTuple):
 
 
 def make_disk(path: Path, size: int, data: int) -> Disk:
-    """Data in 64 pieces, at the most, that begin at a block; holes between them."""
+    """Makes an image with data in at most 64 pieces that begin at a block, and holes between them."""
     pieces = min(64, data // 4096)
     with path.open("w+b") as file:
         file.truncate(size)
         for number in range(pieces):
             file.seek(number * (size // pieces))
-            # In small steps: a process starts with its parent's memory on its account (getrusage(2)).
+            # In small steps: the peak memory of a process includes that of its parent at its start (getrusage(2)).
             for start in range(0, data // pieces, MEBIBYTE):
                 file.write(os.urandom(min(MEBIBYTE, data // pieces - start)))
         os.fsync(file.fileno())
@@ -121,12 +123,12 @@ def make_disk(path: Path, size: int, data: int) -> Disk:
         return Disk(path.stem, path, hashlib.file_digest(file, "sha512").hexdigest(), data)
 
 
-def places(asked: Sequence[str]) -> dict[str, str | None]:
-    """Where targets can be: the folder in which to make one, None for the usual."""
+def places(requested: Sequence[str]) -> dict[str, str | None]:
+    """The folders for targets, by the name of the place; None is the default temporary folder."""
     places: dict[str, str | None] = {}
-    if "shm" in asked and Path("/dev/shm").is_dir():  # noqa: S108 - the place for it
+    if "shm" in requested and Path("/dev/shm").is_dir():  # noqa: S108 - the place for it
         places["shm"] = "/dev/shm"  # noqa: S108
-    if "disk" in asked:
+    if "disk" in requested:
         places["disk"] = None
     return places
 

@@ -1,17 +1,34 @@
 """Brings VM disk images to a host by the cheapest way, and remembers which way it was."""
 
-from lading.domain.attempts import Attempt, FetchRequest, FetchResult
-from lading.domain.cost import Cost
+from typing import TYPE_CHECKING
+
+from lading.domain.attempts import Attempt, AttemptPreview, FetchRequest, FetchResult
+from lading.domain.cost import Cost, SupportsCost
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import (
     AttemptResult,
+    FetchFailure,
     HandlerNotLoaded,
     HandlerRefused,
     NoHandlerAvailable,
     NotAssociated,
+    TargetFailure,
     TargetUnresolved,
 )
-from lading.domain.handler import Handler, Landing, PartialData, Report, State, Work
+from lading.domain.handler import (
+    Handler,
+    Landing,
+    PartialData,
+    Report,
+    State,
+    SupportsPrepare,
+    SupportsPreview,
+    SupportsRecovery,
+    SupportsReport,
+    SupportsResize,
+    SupportsVerification,
+    Work,
+)
 from lading.domain.matcher import LocationMatcher
 from lading.domain.recovery import Outcome, Recovered
 from lading.domain.refusals import (
@@ -27,47 +44,60 @@ from lading.domain.refusals import (
     Unsettled,
     Unsupported,
 )
+from lading.domain.targets import Forgotten
 from lading.ports.association import Association, Fingerprint, Folder
 from lading.ports.association_store import AssociationStore
-from lading.ports.catalog import ImageCatalog
-from lading.ports.context import Context
+from lading.ports.catalog import ByteStream, ImageCatalog, ImageData, ImageListing, ImageRegistry
+from lading.ports.context import ANONYMOUS, Context
 from lading.ports.failures import (
     AmbiguousImage,
+    CatalogFailure,
     CatalogUnavailable,
     ImageNotActive,
     ImageNotFound,
     ImageWithoutData,
     LadingError,
+    SettingsError,
     StoreUnavailable,
 )
 from lading.ports.image import Digest, Image
-from lading.ports.journal import Intent, Journal
+from lading.ports.journal import Intent, Journal, NullJournal, Verb
 from lading.ports.location import Location
-from lading.ports.locks import Locks
+from lading.ports.locks import Locks, NullLocks, SupportsHolder
+from lading.ports.observer import NullObserver, Observer, SupportsWaiting
 
 __all__ = [
+    "ANONYMOUS",
     "AmbiguousImage",
     "Association",
     "AssociationStore",
     "Attempt",
+    "AttemptPreview",
     "AttemptResult",
+    "ByteStream",
+    "CatalogFailure",
     "CatalogUnavailable",
     "Context",
     "Cost",
     "Digest",
     "Dispatcher",
     "Faulted",
+    "FetchFailure",
     "FetchRequest",
     "FetchResult",
     "Fingerprint",
     "Folder",
+    "Forgotten",
     "Handler",
     "HandlerNotLoaded",
     "HandlerRefused",
     "Image",
     "ImageCatalog",
+    "ImageData",
+    "ImageListing",
     "ImageNotActive",
     "ImageNotFound",
+    "ImageRegistry",
     "ImageWithoutData",
     "Intent",
     "Journal",
@@ -79,15 +109,30 @@ __all__ = [
     "Mismatched",
     "NoHandlerAvailable",
     "NotAssociated",
+    "NullJournal",
+    "NullLocks",
+    "NullObserver",
+    "Observer",
     "Outcome",
     "PartialData",
     "Recovered",
     "Refusal",
     "Report",
     "Scope",
+    "SettingsError",
     "State",
     "StoreUnavailable",
+    "SupportsCost",
+    "SupportsHolder",
+    "SupportsPrepare",
+    "SupportsPreview",
+    "SupportsRecovery",
+    "SupportsReport",
+    "SupportsResize",
+    "SupportsVerification",
+    "SupportsWaiting",
     "TargetFailed",
+    "TargetFailure",
     "TargetInUse",
     "TargetOccupied",
     "TargetUnresolved",
@@ -95,5 +140,27 @@ __all__ = [
     "Unconfigured",
     "Unsettled",
     "Unsupported",
+    "Verb",
     "Work",
+    "__version__",
+    "open_container",
 ]
+
+
+if TYPE_CHECKING:
+    from lading.adapters.container import open_container
+
+    __version__: str
+else:  # hidden from type checkers, which would take any name then
+
+    def __getattr__(name: str) -> object:
+        """Imports what is slow to load when it is first used."""
+        if name == "open_container":
+            from lading.adapters.container import open_container  # noqa: PLC0415 - see above
+
+            return open_container
+        if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415 - see above
+
+            return version("lading")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,7 +22,7 @@ from tests.strategies import HUSH, intents, urls_with_secrets
 
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.sqlite import schema
-from lading.adapters.sqlite.associations import FileAssociations
+from lading.adapters.sqlite.associations import FileAssociations, recording
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
 from lading.ports.association import Association
@@ -323,6 +323,12 @@ def test_what_would_come_back_changed_is_refused_and_what_was_begun_stays(filed:
     assert list(filed.list()) == [intent()]
 
 
+def test_an_intent_of_an_earlier_version_does_not_allow_what_is_in_use(database: Database, filed: FileJournal) -> None:
+    filed.begin(replace(intent(), force=True, even_if_in_use=True))
+    database.change(("UPDATE intents SET document = json_remove(document, '$.even_if_in_use')", ()))
+    assert list(filed.list()) == [replace(intent(), force=True)]
+
+
 @pytest.mark.parametrize(
     ("column", "stored"),
     [
@@ -382,17 +388,12 @@ def test_no_credentials_reach_the_disk(filed: FileJournal, database: Database, u
     assert HUSH.encode() not in written
 
 
-def test_a_database_from_before_there_was_a_journal_gets_one_and_keeps_what_it_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_from_before_there_was_a_journal_gets_one_and_keeps_what_it_holds(tmp_path: Path) -> None:
     known = Association("/vms/1/disk", "file", NOBLE, None, AT)
-    with monkeypatch.context() as before:
-        before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-        with closing(Database(tmp_path / "lading.db")) as older:
-            FileAssociations(older).put(known)
-    with closing(sqlite3.connect(tmp_path / "lading.db")) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
-        assert connection.execute("SELECT name FROM sqlite_master WHERE name = 'intents'").fetchall() == []
+    with closing(sqlite3.connect(tmp_path / "lading.db", isolation_level=None)) as older:
+        for statement in (*schema.MIGRATIONS[0], "PRAGMA user_version = 1"):
+            older.execute(statement)
+        older.execute(*recording(known)[:2])
     with closing(Database(tmp_path / "lading.db")) as database:
         journal = FileJournal(database)
         assert list(journal.list()) == []

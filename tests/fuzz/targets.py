@@ -12,16 +12,17 @@ from typing import Final
 
 from lading import Location, StoreUnavailable
 from lading.adapters.codec.documents import catalog_image, image_to_document, read_json, unnested
-from lading.adapters.config.reading import read_file
 from lading.adapters.config.settings import read_settings
+from lading.adapters.config.sources import read_file
 from lading.adapters.destinations.file.notes import noted_file, noted_landing
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
+from lading.adapters.sqlite.record_file import read_record
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.safe_open import local_paths
 from lading.adapters.web.http import Origin
 from lading.adapters.web.response import Response
-from lading.adapters.web.watch import Watch
+from lading.adapters.web.stalls import StallDetector
 from lading.ports.failures import SettingsError
 
 __all__ = ["TARGETS"]
@@ -86,13 +87,22 @@ def journal(data: bytes) -> None:
                     noted_file(intent.notes, "moving")
 
 
+def record(data: bytes) -> None:
+    """A record is read, whatever is in it, or it is of a later version."""
+    with tempfile.NamedTemporaryFile(suffix=".record") as file:
+        file.write(data)
+        file.flush()
+        with suppress(StoreUnavailable):
+            read_record(Path(file.name))
+
+
 def answers(data: bytes) -> None:
     """An answer's head is read, or it is one of the errors of a broken connection or of nonsense; chunks likewise."""
     ours, theirs = socket.socketpair()
     with ours, theirs, suppress(OSError, http.client.HTTPException, SourceBroken):
         theirs.sendall(data[:65536])
         theirs.shutdown(socket.SHUT_WR)
-        with closing(Response(Watch(1, 1), ours, method="GET")) as response:
+        with closing(Response(StallDetector(1, 1), ours, method="GET")) as response:
             response.begin()
             assert b"\n\n" in data.replace(b"\r", b"")  # where a head ends
             is_first = True
@@ -103,5 +113,5 @@ def answers(data: bytes) -> None:
 
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
-    each.__name__: each for each in (urls, documents, settings, journal, answers)
+    each.__name__: each for each in (urls, documents, settings, journal, record, answers)
 }

@@ -180,3 +180,8 @@ def record(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     (line,) = done.stdout.splitlines()
     read: dict[str, Any] = json.loads(line)
     return read
+
+
+def messages(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The errors that a command printed, one line each, without the lines of advice below them."""
+    return [line for line in done.stderr.splitlines() if not line.startswith("  ")]

@@ -27,6 +27,7 @@ from tests.process_stress import COUNTERS, Plan, acknowledged, counter, fresh_co
 
 from lading.adapters.sqlite.associations import FileAssociations
 from lading.adapters.sqlite.database import Database
+from lading.adapters.sqlite.record import Record
 from lading.ports.association import Association
 from lading.ports.image import Image
 
@@ -109,6 +110,9 @@ def test_nothing_that_one_of_many_processes_did_is_lost_also_when_some_are_kille
     took = time.monotonic() - began
     with closing(Database(path)) as database:
         found = {each.target: each for each in FileAssociations(database).list()}
+    contents = Record(path).read()
+    assert contents is not None
+    assert (contents.associations, contents.damaged) == (found, 0)
     everybody = range(plan.processes)
     counted = Counter(chain.from_iterable(plan.counted(me, plan.operations) for me in everybody))
     sizes = {target: found.pop(target).size or 0 for target in map(counter, range(COUNTERS))}

@@ -25,10 +25,10 @@ from tests.rigs.rig import Folder, setup_of
 from lading import Association, Digest, Location, Mismatched, Unavailable, Work
 from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.cinder.attachments import Attachments
-from lading.adapters.handlers.cinder.clones import Clones
 from lading.adapters.handlers.cinder.handler import CinderHandler
 from lading.adapters.handlers.cinder.names import reader
-from lading.adapters.handlers.settings import CinderHandlerSettings
+from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
+from lading.adapters.handlers.cinder.storage import VolumeStorage
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.domain.handler import Landing, PartialData, State
@@ -254,7 +254,7 @@ def test_what_cannot_be_attached_again_is_a_warning_and_the_others_are(
         handler.prepare([each for each in (gone, first.association, second.association) if each])
     assert len(caplog.messages) == 2
     assert "cinder:gone" in caplog.messages[0]
-    assert f"{first.target}: volume {identity(first)} can't be attached again" in caplog.messages[1]
+    assert f"{first.target} cannot be attached: volume {identity(first)} can't be" in caplog.messages[1]
     assert "attached to host elsewhere" in caplog.messages[1]
     assert handler.report(second).unwrap().state is State.INTACT
 
@@ -334,23 +334,14 @@ def killed(monkeypatch: pytest.MonkeyPatch, owner: type, verb: str, act: Callabl
 
     with monkeypatch.context() as patched:
         patched.setattr(owner, verb, die)
-        if (owner, verb) != (Clones, "_discard"):
-            discard = Clones._discard  # noqa: SLF001
-            calls: list[str] = []
-
-            def single_flight(self: Clones, target: str, name: str) -> None:
-                calls.append(name)
-                if len(calls) == 1:
-                    discard(self, target, name)
-
-            patched.setattr(Clones, "_discard", single_flight)
+        patched.setattr(VolumeStorage, "discard", die)
         with pytest.raises(Killed):
             act()
 
 
 @pytest.mark.parametrize(
     ("owner", "verb", "is_whole"),
-    [(Attachments, "attach", False), (Clones, "_publish", False), (None, "", True)],
+    [(Attachments, "attach", False), (VolumeStorage, "publish", False), (None, "", True)],
     ids=["before it is attached", "before it has its name", "before it is recorded"],
 )
 def test_a_clone_that_was_cut_off_is_recognised_or_gone(

@@ -27,13 +27,14 @@ from tests.rigs.rig import setup_of
 
 from lading import Association, Digest, Location, Scope, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.config.table import Table
 from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.cinder import attachments, connector, names
 from lading.adapters.handlers.cinder import handler as cinder_module
 from lading.adapters.handlers.cinder.api import Cinder
 from lading.adapters.handlers.cinder.handler import CinderHandler
 from lading.adapters.handlers.cinder.names import holder, is_left_over, reader, volume_of, volume_target
-from lading.adapters.handlers.settings import CinderHandlerSettings
+from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -405,7 +406,7 @@ def test_a_clone_that_fails_is_gone_again(cinder: StandIn, handler: CinderHandle
 @pytest.mark.parametrize(
     ("instead", "told"),
     [
-        ((401, {}), "doesn't take the credentials"),
+        ((401, {}), "does not accept the credentials"),
         ((403, {}), "may not do that"),
         ((500, {"computeFault": {"message": "token=hunter2"}}), "HTTP 500"),
         ((200, b"<html>"), "is it a Cinder?"),
@@ -558,7 +559,7 @@ def test_loading_os_brick_leaves_forking_as_it_was(handler: CinderHandler, work:
 
 def test_without_its_packages_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cinder_module, "find_spec", lambda _: None)
-    setup = HandlerSetup({}, FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
+    setup = HandlerSetup(Table({}), FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
     with pytest.raises(ModuleNotFoundError, match=r"os-brick .*pip install 'lading\[cinder\]'"):
         CinderHandler.from_setup(setup)
 
@@ -567,7 +568,9 @@ def test_without_a_cloud_it_says_where_to_name_one(work: Work, monkeypatch: pyte
     for name in [each for each in os.environ if each.startswith("OS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
-    setup = HandlerSetup({"cloud": "nowhere"}, FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
+    setup = HandlerSetup(
+        Table({"cloud": "nowhere"}), FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal()
+    )
     refused = CinderHandler.from_setup(setup).fetch(work).failure()
     assert isinstance(refused, Unconfigured)
     assert "[handlers.cinder] cloud" in refused.reason

@@ -16,12 +16,12 @@ from tests.faulty_server import BEFORE_THE_HEAD, STALL, FaultyServer, Reply, bus
 from tests.integration.services.certificates import Certificates, certificates
 from tests.proxies import Proxy, TlsFront
 
-from lading import CatalogUnavailable
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.openstack.cloud import connect_cloud
 from lading.adapters.openstack.transport import Limits
 from lading.adapters.web.network import DIRECT, NetworkPolicy
 from lading.ports.context import ANONYMOUS
+from lading.ports.failures import SettingsError
 
 # keystoneauth's connection pools are closed when they are collected, and not before.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -42,7 +42,7 @@ def configure(folder: Path, text: str, name: str = "clouds.yaml") -> None:
 
 
 def fault(cloud: str | None = "gold") -> str:
-    with pytest.raises(CatalogUnavailable) as raised:
+    with pytest.raises(SettingsError) as raised:
         connect_cloud(cloud)
     assert HIDDEN not in str(raised.value)
     return str(raised.value)
@@ -187,7 +187,7 @@ def cloud(folder: Path, url: str, settings: str = "") -> None:
 
 
 def read(network: NetworkPolicy | None = None, catalog: GlanceCatalog | None = None) -> bytes:
-    """The image's data, by the catalog alone, by default that of the cloud. Raises CatalogUnavailable."""
+    """The image's data, by the catalog alone, by default that of the cloud. Raises its failures."""
     catalog = catalog or GlanceCatalog(lambda: connect_cloud("gold", network=network))
     image = catalog.find("noble", ANONYMOUS).unwrap()
     stream = catalog.read(image, 0, ANONYMOUS).unwrap()

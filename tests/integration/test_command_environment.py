@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.integration.conftest import Lading
+from tests.integration.conftest import Lading, messages
 
 
 def test_output_into_a_closed_pipe_is_no_error(
@@ -99,5 +99,5 @@ def test_with_too_few_descriptors_every_command_says_so(noble: Path, host: Path,
             continue  # Python itself did not start
         assert done.returncode in {4, 7}, done.stderr
         assert "internal error" not in done.stderr
-        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert len(messages(done)) == 1, done.stderr
     assert (host / "vms" / "1").exists()

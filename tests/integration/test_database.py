@@ -19,9 +19,10 @@ import pytest
 from returns.pipeline import is_successful
 from returns.result import Success
 
+from lading.adapters.codec.text import from_text
 from lading.adapters.sqlite import schema
 from lading.adapters.sqlite.associations import FileAssociations, listing
-from lading.adapters.sqlite.database import Database, from_text
+from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
 from lading.adapters.sqlite.verified_files import FileVerifiedFiles
 from lading.ports.association import Association, Fingerprint
@@ -54,6 +55,11 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def files(path: Path) -> list[str]:
+    """The files of a database that is closed."""
+    return [path.name, f"{path.name}.record"]
+
+
 def refusal(use: Callable[[], object]) -> str:
     with pytest.raises(StoreUnavailable) as refused:
         use()
@@ -83,7 +89,7 @@ def test_only_its_owner_may_read_what_it_makes(tmp_path: Path) -> None:
             modes = {each.name: mode(each) for each in database.path.parent.iterdir()}
     finally:
         os.umask(umask)
-    assert modes == {"lading.db": 0o600, "lading.db-wal": 0o600, "lading.db-shm": 0o600}
+    assert modes == dict.fromkeys(["lading.db", "lading.db-wal", "lading.db-shm", "lading.db.record"], 0o600)
     assert mode(tmp_path / "state") == 0o700
 
 
@@ -99,7 +105,7 @@ def test_what_is_there_keeps_its_mode(tmp_path: Path, path: Path, database: Data
 def test_its_path_may_be_any(tmp_path: Path, name: str) -> None:
     with closing(Database(tmp_path / name)) as database:
         FileAssociations(database).put(NOBLE)
-    assert [each.name for each in tmp_path.iterdir()] == [name]
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([name, f"{name}.record"])
 
 
 def test_a_relative_path_stays_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +192,7 @@ def test_one_without_births_is_brought_up_to_date(path: Path) -> None:
         assert (verified.digest(file, "sha256"), verified.digest(born, "sha256")) == (Success(SHA256), Success(None))
         verified.remember(born, SHA256)
         assert verified.digest(born, "sha256") == Success(SHA256)
-        assert database.rows("PRAGMA user_version") == [(3,)]
+        assert database.rows("PRAGMA user_version") == [(4,)]
 
 
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +377,7 @@ def test_a_signal_is_heard_while_another_process_writes(associations: FileAssoci
 def test_it_opens_again_after_it_was_closed(associations: FileAssociations, database: Database) -> None:
     associations.put(NOBLE)
     database.close()
-    assert os.listdir(database.path.parent) == [database.path.name]
+    assert sorted(os.listdir(database.path.parent)) == files(database.path)
     assert associations.get(NOBLE.target) == Success(NOBLE)
     database.close()
     database.close()
@@ -380,9 +386,9 @@ def test_it_opens_again_after_it_was_closed(associations: FileAssociations, data
 def test_closing_it_closes_what_other_threads_opened(associations: FileAssociations, database: Database) -> None:
     with ThreadPoolExecutor(2) as threads:
         assert threads.submit(associations.put, NOBLE).result() == Success(None)
-        assert os.listdir(database.path.parent) != [database.path.name]
+        assert sorted(os.listdir(database.path.parent)) != files(database.path)
         database.close()
-        assert os.listdir(database.path.parent) == [database.path.name]
+        assert sorted(os.listdir(database.path.parent)) == files(database.path)
         assert threads.submit(associations.get, NOBLE.target).result() == Success(NOBLE)
 
 
@@ -391,12 +397,12 @@ def test_a_thread_that_ends_leaves_no_connection(associations: FileAssociations,
     thread.start()
     thread.join()
     # SQLite removes its log with the last connection.
-    assert os.listdir(database.path.parent) == [database.path.name]
+    assert sorted(os.listdir(database.path.parent)) == files(database.path)
 
 
 def test_one_that_nobody_refers_to_any_more_leaves_no_connection(path: Path) -> None:
     FileAssociations(Database(path)).put(NOBLE)
-    assert os.listdir(path.parent) == [path.name]
+    assert sorted(os.listdir(path.parent)) == files(path)
 
 
 def test_when_its_file_is_gone_what_is_put_goes_to_a_new_one(path: Path, associations: FileAssociations) -> None:

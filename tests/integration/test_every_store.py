@@ -211,6 +211,6 @@ def test_without_ceph_s_bindings_the_handler_is_skipped_with_the_name_of_the_pac
     assert "python3-rados and python3-rbd are not installed" in done.stdout
     assert done.stderr == ""
     refused = lading("fetch", image["id"], "rbd:vms/1", PYTHONPATH="")
-    assert "not loaded: rbd (`lading handlers` says why)" in refused.stderr
+    assert "not loaded: rbd; for the reasons: lading handlers" in refused.stderr
     named = lading("handlers", PYTHONPATH="", LADING_HANDLERS__ORDER="rbd,file")
     assert "handler rbd is skipped: python3-rados and python3-rbd are not installed" in named.stderr

@@ -72,5 +72,5 @@ def test_explain_calls_no_handler_for_a_location_without_credentials(lading: Lad
         FileAssociations(database).put(association).unwrap()
     first, second, *_ = record(lading("explain", "noble", "vms/1", "--json"))["attempts"]
     assert (first["would"], first["location"]) == (False, str(gone))
-    assert first["reason"] == "its credentials are not recorded, and the catalog has it no longer"
+    assert first["reason"] == "its credentials are not recorded, and the catalog no longer has this location"
     assert second["would"]

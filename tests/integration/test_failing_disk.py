@@ -28,7 +28,7 @@ def wrong_now(state: State, before: State, after: State, done: Done) -> Iterator
     """What is not as it should be after a run on a disk that fails."""
     if done.returncode not in {0, *REFUSED}:
         yield f"exit code {done.returncode}: {done.stderr}"
-    lines = done.stderr.splitlines()
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("  ")]  # those are advice
     said = [line for line in lines if not line.startswith(("lading: WARNING", "lading: ERROR"))]
     if len(lines) > 3 or not all(line.startswith("lading: ") for line in lines) or len(said) != bool(done.returncode):
         yield f"exit code {done.returncode} is not said in a line: {done.stderr!r}"

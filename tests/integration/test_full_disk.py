@@ -76,7 +76,7 @@ def test_a_move_to_a_full_disk_is_refused_and_works_when_there_is_room(
 ) -> None:
     assert lading("fetch", "noble", "vms/1").returncode == 0
     filler = fill(small_disk, but=MEBIBYTE)
-    assert refusal(lading("mv", "vms/1", "small/1"), 7, "small/1 can't be written: No space left on device")
+    assert refusal(lading("mv", "vms/1", "small/1"), 7, "small/1 cannot be written: No space left on device")
     assert os.listdir(small_disk) == [filler.name]
     assert (host / "vms" / "1").read_bytes() == noble.read_bytes()
     filler.unlink()

@@ -1,16 +1,22 @@
 """The Glance catalog against a server that is no Glance, or a bad one. test_glance.py has real ones."""
 
+import hashlib
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from keystoneauth1 import session, token_endpoint
 from keystoneauth1.identity import v3
 from returns.result import Success
-from tests.faulty_server import FaultyServer, Reply, redirect
+from tests.faulty_server import CUT, FaultyServer, Reply, redirect
 
-from lading import CatalogUnavailable, Context, Image, ImageNotFound, Location
+from lading import CatalogUnavailable, Context, Digest, Image, ImageNotFound, Location, Work
 from lading.adapters.catalogs.glance import GlanceCatalog
+from lading.adapters.destinations.file.destination import FileDestination, Rules
+from lading.adapters.handlers.download import DownloadHandler
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.openstack import cloud
 from lading.ports.context import ANONYMOUS
 
@@ -268,3 +274,18 @@ def test_a_locations_api_that_failed_once_is_asked_again(server: FaultyServer, c
     server.answer("/v2/images/1/locations", Reply(b"", status=409), shown)
     image = Image("1")
     assert [len(catalog.locations(image, ANONYMOUS).unwrap()) for _ in range(2)] == [0, 1]
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_data_of_two_answers_is_combined_only_where_the_digest_is_compared(
+    server: FaultyServer, catalog: GlanceCatalog, tmp_path: Path, verify: bool
+) -> None:
+    data = os.urandom(1 << 20)
+    image = Image("noble", size=len(data), digest=Digest("sha256", hashlib.sha256(data).hexdigest()))
+    server.answer("/v2/images/noble/file", Reply(data, after=1 << 19, then=CUT), Reply(data, etag='"2"'))
+    handler = DownloadHandler(catalog, FileDestination(MemoryVerifiedFiles(), Rules(verify=verify)))
+    fetched = handler.fetch(Work(str(tmp_path / "vm"), image))
+    if verify:
+        assert fetched.unwrap().verified
+    else:
+        assert "it was changed while it was read" in fetched.failure().reason

@@ -11,6 +11,7 @@ from tests.hostile_locations import BYTES, LONG, NO_URL, PUBLIC, TRANSFER, Netwo
 
 from lading import Unavailable
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.config.table import Table
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
@@ -66,7 +67,7 @@ def test_unusual_loopback_addresses_are_reached_where_allowed(
 
 def test_default_settings_forbid_servers_of_this_host(network: Network, server: FaultyServer, target: Path) -> None:
     def handler(**settings: object) -> HttpHandler:
-        return HttpHandler.from_setup(HandlerSetup(settings, TRANSFER, MemoryCatalog(), MemoryJournal()))
+        return HttpHandler.from_setup(HandlerSetup(Table(settings), TRANSFER, MemoryCatalog(), MemoryJournal()))
 
     assert "allowed_ports" in str(network.fetch(handler(), target, server.url("/x")))
     assert "allowed_networks" in str(network.fetch(handler(allowed_ports=[]), target, server.url("/x")))

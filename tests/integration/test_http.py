@@ -19,7 +19,7 @@ from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Work
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
-from lading.adapters.web import remote
+from lading.adapters.web import remote, segments
 from lading.adapters.web.http import HttpOptions
 from lading.adapters.web.network import DIRECT, Named, NetworkPolicy
 
@@ -142,6 +142,7 @@ def test_a_server_that_gives_each_connection_little_is_asked_by_several(
     monkeypatch.setattr(remote, "_TRIAL", 1 << 18)
     monkeypatch.setattr(remote, "_TRIAL_SECONDS", 0.5)
     monkeypatch.setattr(remote, "CHUNK", 1 << 17)
+    monkeypatch.setattr(segments, "CHUNK", 1 << 17)
     monkeypatch.setattr("lading.adapters.stream.pipeline.CHUNK", 1 << 17)
     big = DATA[: 3 << 20]
     (nginx.folder / name).write_bytes(big)

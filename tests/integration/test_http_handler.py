@@ -48,10 +48,11 @@ from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
-from lading.adapters.web import remote
+from lading.adapters.web import range_reader, remote
 from lading.adapters.web.http import HttpOptions, HttpRefused, Origin
 from lading.adapters.web.mirrors import Mirrors
 from lading.adapters.web.remote import RemoteStream
+from lading.adapters.web.retries import backoff
 from lading.domain.failures import FetchFailure
 
 MEBIBYTE = 1 << 20
@@ -267,9 +268,9 @@ def test_each_of_many_locations_is_read_once(target: Path) -> None:
     read: list[str] = []
 
     class Counting(HttpHandler):
-        def _origin(self, location: Location) -> Origin:
+        def origin(self, location: Location) -> Origin:
             read.append(location.url)
-            return super()._origin(location)
+            return super().origin(location)
 
     image = replace(IMAGE, locations=[Location(f"http://127.0.0.1:1/{number}") for number in range(200)])
     counting = Counting(HttpOptions(5, 5), FileDestination(MemoryVerifiedFiles()), first_wait=0.001)
@@ -571,7 +572,12 @@ def test_a_retry_after_of_zero_does_not_shorten_the_backoff(
     server: FaultyServer, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("lading.adapters.web.mirrors.RangeReader._sleep", lambda _, seconds: waited.append(seconds))
+
+    def skipped_backoff(failures: int, *, first_wait: float, retry_after: float | None) -> float:
+        waited.append(backoff(failures, first_wait=first_wait, retry_after=retry_after))
+        return 0.0
+
+    monkeypatch.setattr(range_reader, "backoff", skipped_backoff)
     assert isinstance(fetch(target, server.answer("/x", busy(retry_after=0))), Failure)
     assert len(waited) == 4
     assert all(seconds > 0 for seconds in waited)

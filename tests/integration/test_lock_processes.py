@@ -230,13 +230,13 @@ def test_another_user_is_told_whose_lock_it_is_and_what_to_do() -> None:
         pytest.skip("needs root to be another user")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        assert "(its folder belongs to root, uid 0): run this as that user" in told_to_nobody(folder)
+        assert "(its folder belongs to root, uid 0): run the command as that user" in told_to_nobody(folder)
         with FileLocks(folder).hold("a"):
             # Made by root before the folder was another user's: it belongs to root.
             os.chown(folder, ANONYMOUS, ANONYMOUS)
             [path] = folder.iterdir()
             told = told_to_nobody(folder)
-        assert "(it belongs to root, uid 0): when no command of that user's runs, remove it" in told
+        assert "(it belongs to root, uid 0): when no command of that user runs, remove it" in told
         assert told.endswith(f"rm {path}")
 
 
@@ -257,7 +257,9 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> Non
     (tmp_path / "file").write_bytes(b"")
     told = refusal(FileLocks(tmp_path / "file" / "locks"))
     assert told.startswith(f"the lock {tmp_path}/file/locks/")
-    assert told.endswith("can't be taken: Not a directory: let this user write its folder, or configure [locks]")
+    assert told.endswith(
+        "cannot be acquired: Not a directory: give this user write permission for its folder, or configure [locks]"
+    )
     assert "\n" not in told
 
 
@@ -272,7 +274,9 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path, mon
 
     monkeypatch.setattr(os, "open", refuse)
     told = refusal(FileLocks(tmp_path))
-    assert told.endswith("can't be taken: Permission denied: let this user write its folder, or configure [locks]")
+    assert told.endswith(
+        "cannot be acquired: Permission denied: give this user write permission for its folder, or configure [locks]"
+    )
     assert "\n" not in told
 
 

@@ -1,8 +1,8 @@
 """Power failures: the file system goes down while a command works, is mounted again, and recovery makes it whole.
 
 The command is killed at a call that changes the disk, and the file system shut down just then (FS_IOC_SHUTDOWN): what
-had not reached the disk is lost. LADING_TORTURE says how many failures each file system has; LADING_SEED makes a run
-again.
+had not reached the disk is lost. Every second time the database is lost as well, and rebuilt from its record.
+LADING_TORTURE says how many failures each file system has; LADING_SEED makes a run again.
 """
 
 import fcntl
@@ -17,9 +17,11 @@ from typing import Final, NamedTuple
 import pytest
 from tests.disk.faulty_disk import Call, FaultyDisk
 from tests.disk.forking import Forks
-from tests.disk.rig import DATA, SCENES, DiskRig, Scene, State
+from tests.disk.rig import DATA, DATABASE, SCENES, DiskRig, Scene, State
 from tests.faulty_server import FaultyServer, Reply
 from tests.integration.conftest import make_file_system
+
+from lading.adapters.sqlite.record import Record
 
 FAILURES: Final = int(os.environ.get("LADING_TORTURE") or 25)
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -116,13 +118,19 @@ def ordinary(bench: DiskRig, scene: Scene) -> Ordinary:
 
 
 def wrong(
-    bench: DiskRig, disk: Disk, scene: Scene, usual: Ordinary, orders: Mapping[str, str], log: int
+    bench: DiskRig, disk: Disk, scene: Scene, usual: Ordinary, orders: Mapping[str, str], log: int, *, is_lost: bool
 ) -> Iterator[str]:
-    """What is not as it should be after the failure."""
+    """What is not as it should be after the failure, where the database `is_lost` with it or not."""
     bench.prepare(scene)
     disk.sync()
     bench.run(scene, orders)
     disk.fail(log)
+    if is_lost and lose_database(bench.top / "state" / DATABASE):
+        rebuilt = bench.forks.run(
+            "recover", "--rebuild", folder=bench.top, variables=bench.variables("file,http,download")
+        )
+        if rebuilt.returncode or "no longer recorded" in rebuilt.stdout:
+            yield f"rebuild: {rebuilt.returncode}, {rebuilt.stdout}{rebuilt.stderr}"
     recovered = bench.forks.run("recover", folder=bench.top, variables=bench.variables("file,http,download"))
     if recovered.returncode or recovered.stderr:
         yield f"recover: {recovered.returncode}, {recovered.stderr}"
@@ -137,6 +145,17 @@ def wrong(
         yield f"tried again: {[*bench.state().files]}, recorded {bench.state().recorded}"
 
 
+def lose_database(path: Path) -> bool:
+    """Removes all but its record. Whether that holds anything."""
+    contents = Record(path).read()
+    if contents is None or contents.is_empty:
+        return False
+    for each in path.parent.glob(f"{path.name}*"):
+        if each != Record(path).path:
+            each.unlink()
+    return True
+
+
 def test_after_a_power_failure_all_is_whole_and_recorded_or_as_before(bench: DiskRig, disk: Disk) -> None:
     chance = random.Random(SEED)
     usual: dict[str, Ordinary] = {}
@@ -148,5 +167,7 @@ def test_after_a_power_failure_all_is_whole_and_recorded_or_as_before(bench: Dis
             usual[name] = ordinary(bench, scene)
         call = chance.choice(usual[name].calls)
         orders = chance.choice((bench.disk.kill_at, bench.disk.kill_after))(call.number)
-        found += [(name, call, log, told) for told in wrong(bench, disk, scene, usual[name], orders, log)]
+        is_lost = chance.random() < 0.5
+        told = wrong(bench, disk, scene, usual[name], orders, log, is_lost=is_lost)
+        found += [(name, call, log, f"{'lost, ' if is_lost else ''}{each}") for each in told]
     assert found == [], f"LADING_SEED={SEED}"

@@ -18,9 +18,8 @@ from tests.integration.services.squid import Squid
 from lading import Digest, Image, Landing, Location, Refusal, Work
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.http import HttpHandler
-from lading.adapters.handlers.s3 import S3Handler
-from lading.adapters.handlers.settings import S3HandlerSettings, SwiftHandlerSettings
-from lading.adapters.handlers.swift import SwiftHandler
+from lading.adapters.handlers.s3 import S3Handler, S3HandlerSettings
+from lading.adapters.handlers.swift import SwiftHandler, SwiftHandlerSettings
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.web.http import HttpOptions
 from lading.adapters.web.network import Named, NetworkPolicy

@@ -35,9 +35,10 @@ from lading import (
 )
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.destinations.file.destination import FileDestination, Rules
-from lading.adapters.handlers.rbd import pool_images
+from lading.adapters.handlers.rbd import storage
 from lading.adapters.handlers.rbd.handler import RbdHandler
-from lading.adapters.handlers.settings import RbdHandlerSettings
+from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
+from lading.adapters.handlers.rbd.storage import PoolStorage
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -481,9 +482,12 @@ def test_a_move_that_was_cut_off_is_finished_or_was_none(
     assert handler.recover(done, keep=False) == Success(Landing(identity=landing.identity))
 
 
-@pytest.mark.parametrize("step", ["clone", "rename", "set_aside", "forget"])
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [(PoolStorage, "clone"), (PoolStorage, "rename"), (storage, "_move_to_trash"), (PoolStorage, "purge")],
+)
 def test_an_interrupt_at_any_step_leaves_what_was_there_or_the_whole_clone(
-    ceph: Ceph, pool: Pool, rbd_location: str, monkeypatch: pytest.MonkeyPatch, step: str
+    ceph: Ceph, pool: Pool, rbd_location: str, monkeypatch: pytest.MonkeyPatch, owner: object, step: str
 ) -> None:
     """As a program sees it that embeds the Dispatcher: it goes on, and finds out at the next operation."""
     pool.occupy("1", b"precious")
@@ -498,7 +502,7 @@ def test_an_interrupt_at_any_step_leaves_what_was_there_or_the_whole_clone(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(pool_images, step, interrupted)
+        patched.setattr(owner, step, interrupted)
         with pytest.raises(KeyboardInterrupt):
             dispatcher.fetch(FetchRequest(IMAGE.id, pool.target("1"), force=True))
     list(dispatcher.recover())

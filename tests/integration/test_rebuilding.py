@@ -17,8 +17,8 @@ from tests.corrupt_databases import Whole, association, filled, laid, lived_in, 
 
 from lading.adapters.sqlite.associations import FileAssociations
 from lading.adapters.sqlite.database import Database
-from lading.adapters.sqlite.salvage.quarantine import quarantine
-from lading.adapters.sqlite.salvage.rebuilding import Dropped, Rebuilt, rebuild, restore
+from lading.adapters.sqlite.quarantine import quarantine
+from lading.adapters.sqlite.rebuild import Dropped, Rebuilt, rebuild
 from lading.ports.association import Association, Fingerprint
 from lading.ports.failures import StoreUnavailable
 
@@ -32,8 +32,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 @pytest.fixture
 def damaged(whole: Whole, tmp_path: Path) -> Path:
-    """One whose header makes no sense: all that it held can still be read."""
-    return laid(tmp_path, randomised(whole.database, [HEADER], 0))
+    """One whose header makes no sense, with its record."""
+    return laid(tmp_path, randomised(whole.database, [HEADER], 0), record=whole.record)
 
 
 def anything(found: Association) -> Association | None:
@@ -77,12 +77,11 @@ def test_the_new_one_holds_what_is_proven_as_it_is_proven(whole: Whole, damaged:
 
 
 def test_what_is_lost_for_good_is_told(whole: Whole, tmp_path: Path) -> None:
-    leaves = [page for page in pages(whole.database)[1:] if whole.database[page.start] == 0x0D]
-    rebuilt = rebuild(laid(tmp_path, zeroed(whole.database, leaves[:5])), anything).unwrap()
-    assert {why for _, why in rebuilt.dropped} == {"what was recorded of it is damaged"}
-    assert sorted([each.target for each in rebuilt.kept] + [target for target, _ in rebuilt.dropped]) == [
-        each.target for each in whole.now
-    ]
+    start = whole.record.index(b"/vms/00007/disk")
+    record = overwritten(whole.record, start, b"#")
+    rebuilt = rebuild(laid(tmp_path, b"garbage", record=record), anything).unwrap()
+    lost = {each.target for each in whole.now} - {each.target for each in rebuilt.kept}
+    assert (rebuilt.damaged, rebuilt.dropped, "/vms/00007/disk" in lost) == (1, (), True)
 
 
 def test_who_has_the_damaged_one_open_goes_on_with_the_new_one(whole: Whole, damaged: Path) -> None:
@@ -126,7 +125,7 @@ def test_one_that_was_interrupted_is_finished_later_without_proving_anything_twi
     before = [each.target for each in recorded(damaged)]
     assert 0 < len(before) <= enough
     asked, enough = [], 1000
-    assert restore(damaged, aside, prove) == Success(Rebuilt(aside, whole.now, ()))
+    assert rebuild(damaged, prove) == Success(Rebuilt(aside, whole.now, (), 0))
     assert [*before, *asked] == [each.target for each in whole.now]
     assert recorded(damaged) == list(whole.now)
 
@@ -146,22 +145,25 @@ def test_when_the_new_one_cannot_be_written_the_failure_says_where_the_damaged_o
 def test_it_is_renamed_with_its_log_and_stays_as_it_was(tmp_path: Path) -> None:
     one = lived_in(tmp_path / "before" / "lading.db", 60, checkpoints=[3])
     (tmp_path / "after").mkdir()
-    path = laid(tmp_path / "after", zeroed(one.database, [pages(one.database)[5]]), one.log)
+    path = laid(tmp_path / "after", zeroed(one.database, [pages(one.database)[0]]), b"", one.record)
+    path.with_name("lading.db-wal").write_bytes(bytes(32))
     path.with_name("lading.db-journal").write_bytes(bytes(28))
     before = contents(path.parent)
     aside = quarantine(path)
     assert re.fullmatch(r"lading\.db\.corrupt-\d{8}T\d{6}\.\d{6}Z", aside.name)
     after = contents(path.parent)
     # Only an index of the log, which SQLite makes anew whenever it opens it.
-    del after[f"{aside.name}-shm"]
-    assert after == {name.replace("lading.db", aside.name): data for name, data in before.items()}
-    assert rebuild(aside, anything).unwrap().kept == one.now
+    after.pop(f"{aside.name}-shm", None)
+    expected = {name.replace("lading.db", aside.name): data for name, data in before.items()}
+    expected["lading.db.record"] = expected.pop(f"{aside.name}.record")
+    assert after == expected
+    assert rebuild(path, anything).unwrap().kept == one.now
 
 
 def test_what_is_only_in_the_log_is_rebuilt_too(tmp_path: Path) -> None:
     one = lived_in(tmp_path / "before" / "lading.db", 60)
     (tmp_path / "after").mkdir()
-    assert rebuild(laid(tmp_path / "after", b"", one.log), anything).unwrap().kept == one.now
+    assert rebuild(laid(tmp_path / "after", b"", one.log, one.record), anything).unwrap().kept == one.now
 
 
 def test_a_link_leads_to_the_new_one(whole: Whole, damaged: Path, tmp_path: Path) -> None:
@@ -245,16 +247,16 @@ def test_what_is_no_file_stays(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 40_000), st.binary(max_size=5000), st.none() | st.integers(0, 60_000))
-def test_whatever_befell_it_it_is_refused_or_rebuilt_of_what_was_put(
+def test_whatever_befell_it_it_is_whole_or_refused_or_rebuilt_as_it_was(
     whole: Whole, start: int, new: bytes, end: int | None
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = laid(Path(folder), overwritten(whole.database, start, new)[:end])
+        path = laid(Path(folder), overwritten(whole.database, start, new)[:end], record=whole.record)
         before = path.read_bytes()
         match rebuild(path, anything):
             case Success(Rebuilt() as rebuilt):
-                assert set(map(repr, rebuilt.kept)) <= set(map(repr, whole.now))
-                assert recorded(path) == list(rebuilt.kept)
-                assert rebuilt.aside.read_bytes() == before
-            case _:
+                assert list(rebuilt.kept) == recorded(path) == list(whole.now)
+                assert not before or rebuilt.aside.read_bytes() == before
+            case refused:
+                assert "is whole" in str(refused.failure()) or "has schema version" in str(refused.failure())
                 assert path.read_bytes() == before

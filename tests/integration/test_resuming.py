@@ -572,7 +572,7 @@ def test_a_temporary_file_that_another_process_writes_to_is_not_touched(either: 
         failure = either.fetch().failure()
         assert isinstance(failure, NoHandlerAvailable)
         assert isinstance(failure.decisive, TargetFailed)
-        assert failure.decisive.reason == f"{either.target} can't be written: another process is fetching to it"
+        assert failure.decisive.reason == f"{either.target} cannot be written: another process is fetching to it"
         assert either.part.exists()
     assert list(either.journal.list()) == []
 

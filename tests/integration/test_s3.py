@@ -16,8 +16,7 @@ from tests.integration.services.rgw import KEY, Rgw, S3Key
 
 from lading import Association, Digest, Image, Landing, Location, Mismatched, Refusal, Unavailable, Work
 from lading.adapters.destinations.file.destination import FileDestination
-from lading.adapters.handlers.s3 import S3Handler
-from lading.adapters.handlers.settings import S3HandlerSettings
+from lading.adapters.handlers.s3 import S3Handler, S3HandlerSettings
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.web import remote
 

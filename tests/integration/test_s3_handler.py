@@ -14,10 +14,10 @@ from tests.faulty_server import CUT, FaultyServer, Reply, busy, redirect
 from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.config.settings import read_settings
+from lading.adapters.config.table import Table
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers import s3
-from lading.adapters.handlers.s3 import S3Handler, S3Key, S3Object
-from lading.adapters.handlers.settings import S3HandlerSettings
+from lading.adapters.handlers.s3 import S3Handler, S3HandlerSettings, S3Key, S3Object
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -120,7 +120,7 @@ def test_no_repr_shows_a_key() -> None:
     table = {"endpoint": "http://x", "access_key": "AK", "secret_key": SECRET}
     assert "hun" not in repr(read_settings({"handlers": {"s3": table}}, {"HOME": "/home/me"}))
     assert "hun" not in repr(
-        HandlerSetup(table, FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
+        HandlerSetup(Table(table), FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
     )
 
 
@@ -190,13 +190,13 @@ def test_a_key_is_quoted_as_it_stands(server: FaultyServer, target: Path) -> Non
     [
         ("s3+http://127.0.0.1/images/noble", "127.0.0.1 is a loopback address"),
         ("s3+http://169.254.169.254/images/noble", "169.254.169.254 is a metadata service's address"),
-        ("s3+http://8.8.8.8:8080/images/noble", "port 8080 of 8.8.8.8 may not be asked"),
+        ("s3+http://8.8.8.8:8080/images/noble", "port 8080 of 8.8.8.8 is not allowed"),
     ],
 )
 def test_a_host_that_only_a_location_names_must_be_public(target: Path, url: str, told: str) -> None:
     refused = fetch(target, S3HandlerSettings(), url).failure()
     assert isinstance(refused, Unavailable)
-    assert refused.reason == f"{told}; [handlers.s3] endpoint names the server that may be asked"
+    assert refused.reason == f"{told}; [handlers.s3] endpoint names the server that is allowed"
 
 
 def test_no_redirect_leads_away_from_the_settings_server(server: FaultyServer, target: Path) -> None:
@@ -250,7 +250,7 @@ def test_what_a_status_means_is_said(server: FaultyServer, target: Path, status:
 
 
 def test_what_is_not_installed_is_said_when_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    setup = HandlerSetup({}, FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
+    setup = HandlerSetup(Table({}), FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
     assert S3Handler.from_setup(setup).name == "s3"
     monkeypatch.setattr(s3, "find_spec", lambda _: None)
     with pytest.raises(ModuleNotFoundError, match=r"botocore is not installed: pip install 'lading\[s3\]'"):

@@ -32,9 +32,8 @@ from lading import (
     Work,
 )
 from lading.adapters.destinations.file.destination import FileDestination
-from lading.adapters.handlers.s3 import S3Handler
-from lading.adapters.handlers.settings import S3HandlerSettings, SwiftHandlerSettings
-from lading.adapters.handlers.swift import SwiftHandler
+from lading.adapters.handlers.s3 import S3Handler, S3HandlerSettings
+from lading.adapters.handlers.swift import SwiftHandler, SwiftHandlerSettings
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.web import remote
 
@@ -82,7 +81,9 @@ def sign_in_by_environment(monkeypatch: pytest.MonkeyPatch, keystone: Keystone, 
 
 
 def settings(*hosts: str, cloud: str | None = None, connections: int = 4) -> SwiftHandlerSettings:
-    return SwiftHandlerSettings(cloud, hosts, connections, connect_seconds=10, stall_seconds=10, first_byte_seconds=10)
+    return SwiftHandlerSettings(
+        cloud, hosts, connections=connections, connect_seconds=10, stall_seconds=10, first_byte_seconds=10
+    )
 
 
 def handler(settings: SwiftHandlerSettings) -> SwiftHandler:
@@ -144,7 +145,7 @@ def test_a_wrong_key_is_a_refusal_that_doesn_t_show_it(rgw: Rgw, container: str,
     location = rgw.swift_location(container, "noble").replace(quote(SWIFT_KEY, safe=""), "wrong")
     refused = fetch(settings(rgw.host), target, location).failure()
     assert isinstance(refused, Unavailable)
-    assert "not taken" in refused.reason
+    assert "not accepted" in refused.reason
     assert "wrong" not in str(refused)
 
 
@@ -178,10 +179,10 @@ def test_a_location_s_credentials_sign_in_at_its_keystone(
     target.unlink()
     refused = fetch(settings(), target, location).failure()
     assert refused == Unavailable(
-        "127.0.0.1 is nowhere to sign in; [handlers.swift] hosts lists those that may be named"
+        "127.0.0.1 is not allowed for a sign-in; [handlers.swift] hosts lists those that are allowed"
     )
     wrong = fetch(settings(host), target, location.replace(quote(ADMIN.password), "wrong")).failure()
-    assert "the credentials are not taken" in str(wrong)
+    assert "the credentials are not accepted" in str(wrong)
 
 
 def test_a_location_without_credentials_is_read_by_the_cloud_s(

@@ -11,11 +11,11 @@ from tests.faulty_server import CUT, STALL, FaultyServer, Reply, busy, redirect
 
 from lading import Context, Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.config.table import Table
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers import swift
-from lading.adapters.handlers.settings import SwiftHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.handlers.swift import SwiftHandler, SwiftObject
+from lading.adapters.handlers.swift import SwiftHandler, SwiftHandlerSettings, SwiftObject
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 
@@ -113,7 +113,7 @@ def test_what_is_no_location_is_refused_without_showing_it(target: Path, url: st
 
 def test_what_only_glance_can_find_is_refused_with_the_reason(target: Path) -> None:
     refused = fetch(target, "swift+config://ref1/glance/noble").failure()
-    assert refused == Unsupported("only Glance's own configuration says where that is, and who may read it")
+    assert refused == Unsupported("only Glance's own configuration names its server and credentials")
 
 
 # Who is sent what.
@@ -174,13 +174,13 @@ def test_a_fresh_token_that_is_not_to_be_had_is_a_refusal(server: FaultyServer, 
     server.answer("/auth/v1.0", signed_in(server, "first"), Reply(SECRET.encode(), status=401))
     server.answer("/v1/AUTH_x/images/noble", Reply(b"", status=401))
     refused = fetch(target, own(server), at(server)).failure()
-    assert refused == Unavailable("no token is to be had: the credentials are not taken")
+    assert refused == Unavailable("no token can be obtained: the credentials are not accepted")
 
 
 @pytest.mark.parametrize(
     ("reply", "told"),
     [
-        (Reply(SECRET.encode(), status=401), "the credentials are not taken"),
+        (Reply(SECRET.encode(), status=401), "the credentials are not accepted"),
         (Reply(SECRET.encode(), status=403), "HTTP 403"),
         (busy(), "HTTP 503"),
         (Reply(), "the cloud names no object store"),
@@ -218,7 +218,7 @@ def test_a_busy_server_is_asked_again_and_given_up_in_the_end(server: FaultyServ
 
 
 def test_what_is_not_installed_is_said_when_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    setup = HandlerSetup({}, FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
+    setup = HandlerSetup(Table({}), FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
     assert SwiftHandler.from_setup(setup).name == "swift"
     monkeypatch.setattr(swift, "find_spec", lambda _: None)
     with pytest.raises(ModuleNotFoundError, match=r"openstacksdk is not installed: pip install 'lading\[swift\]'"):

@@ -35,7 +35,7 @@ MEBIBYTE: Final = 1 << 20
 KILLED: Final = -9
 NOT_RECORDED: Final = "import lading.adapters.sqlite.associations as it; it.FileAssociations.put = lambda *_: end()"
 BY_TWO_NAMES: Final = "import lading_shelf.shelf as it; it.Path.unlink = lambda *_, **__: end()"
-NOT_PUBLISHED: Final = "import lading_shelf.shelf as it; it.Shelf.publish = lambda *_, **__: end()"
+NOT_PUBLISHED: Final = "import lading_shelf.shelf as it; it.Shelf.rename = lambda *_, **__: end()"
 INTERRUPTED: Final = """
 import lading.adapters.stream.sources as it
 fill, reads = it.StreamSource._fill, iter(range(4))
@@ -150,11 +150,13 @@ def test_it_imports_of_lading_what_is_meant_for_others() -> None:
     trees = [ast.parse(path.read_text()) for path in (PACKAGE / "src").rglob("*.py")]
     found = {node.module for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {each for each in found if each and each.split(".")[0] == "lading"} == {
-        "lading", "lading.adapters.handlers.setup", "lading.adapters.config.settings", "lading.adapters.stream.sources",
+        "lading", "lading.adapters.config.settings", "lading.adapters.destinations.clone.storage",
+        "lading.adapters.destinations.destination", "lading.adapters.handlers.base", "lading.adapters.handlers.setup",
+        "lading.adapters.stream.errors", "lading.adapters.stream.sources",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("verb", ["find", "size", "connect", "publish"])
+@pytest.mark.parametrize("verb", ["find", "size", "clone", "connect", "rename"])
 def test_after_a_refusal_of_its_storage_nothing_is_left(
     shelf_clone_rig: HandlerRig, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
@@ -244,7 +246,7 @@ def test_after_a_restart_the_same_handler_is_asked_again_though_the_catalog_has_
     assert record(lading("show", "shelf:1", "--json"))["details"]["connected"] == "yes"
     Clones(shelf).clear("1")
     done = lading("fetch", "noble", "shelf:1", "--json")
-    assert done.stderr == "lading: WARNING: shelf:1 is not connected: shelf:1 is gone\n"
+    assert done.stderr == "lading: WARNING: shelf:1 cannot be attached: it is gone, or no longer this host's\n"
     (anew,) = records(done)
     assert (anew["handler"], anew["location"], anew["present"]) == ("shelf", "shelf://noble", False)
     assert Clones(shelf).content("1") == DATA

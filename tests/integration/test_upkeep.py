@@ -1,5 +1,6 @@
 """`lading recover` and `lading verify` as their users run them, and what the settings say of landing."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -89,6 +90,22 @@ def test_recover_goes_on_with_a_download_that_was_killed(lading: Lading, host: P
     assert (host / "vms" / "1").read_bytes() == DATA
     assert os.listdir(host / "vms") == ["1"]
     assert lading("recover").stdout == ""
+
+
+def test_recover_resumes_a_fetch_over_a_disk_in_use_where_that_was_allowed(
+    lading: Lading, host: Path, environment: dict[str, str], cut_off: FaultyServer
+) -> None:
+    target = host / "vms" / "1"
+    assert lading("fetch", "jammy", "vms/1").returncode == 0
+    inode = target.stat().st_ino
+    cut_off.answer("/jammy", Reply(DATA, after=2 * MEBIBYTE + 100_000, then=STALL), Reply(DATA))
+    killed_at_a_stall(host, environment, cut_off, "--force", "--even-if-in-use")
+    with target.open("rb") as guest:
+        fcntl.flock(guest, fcntl.LOCK_EX)
+        (told,) = records(lading("recover", "--json"))
+    assert (told["outcome"], told["resumed"]) == ("finished", 2 * MEBIBYTE)
+    assert target.stat().st_ino != inode
+    assert target.read_bytes() == DATA
 
 
 def test_recover_can_be_told_to_remove_what_had_come(lading: Lading, host: Path, cut_off: FaultyServer) -> None:
@@ -216,6 +233,40 @@ def test_a_damaged_database_is_rebuilt_from_what_can_be_verified(lading: Lading,
     assert Path(str(told["aside"])).exists()
     assert records(lading("show", "vms/1", "--json"))[0]["state"] == "intact"
     assert lading("recover", "--rebuild").returncode == 7
+
+
+def test_a_lost_database_is_told_and_rebuilt_from_its_record(lading: Lading, noble: Path, host: Path) -> None:
+    for name in "12":
+        lading("fetch", "noble", f"vms/{name}")
+    lading("rm", "vms/2")
+    state = host / "home" / ".local" / "share" / "lading"
+    for each in state.glob("associations.sqlite*"):
+        if each.suffix != ".record":
+            each.unlink()
+    for command in (["show", "vms/1"], ["ls"], ["fetch", "noble", "vms/3"], ["rm", "vms/1"]):
+        refused = lading(*command)
+        assert (refused.returncode, "is lost" in refused.stderr, "`lading recover --rebuild`" in refused.stderr) == (
+            7, True, True,
+        ), (command, refused.stderr)  # fmt: skip
+    assert os.listdir(host / "vms") == ["1"]
+    told = lading("recover", "--rebuild")
+    assert told.returncode == 0
+    assert told.stdout.startswith("1 targets are recorded again; what was there is kept as ")
+    assert records(lading("show", "vms/1", "--json"))[0]["state"] == "intact"
+    assert lading("show", "vms/2").returncode == 6
+
+
+def test_an_interrupted_fetch_is_resumed_after_the_database_was_lost(
+    lading: Lading, host: Path, cut_off: FaultyServer
+) -> None:
+    for each in (host / "home" / ".local" / "share" / "lading").glob("associations.sqlite*"):
+        if each.suffix != ".record":
+            each.unlink()
+    assert lading("recover", "--rebuild").returncode == 0
+    (told,) = records(lading("fetch", "jammy", "vms/1", "--json"))
+    assert told["resumed"] == 2 * MEBIBYTE
+    assert cut_off.requests[-1].range == f"bytes={2 * MEBIBYTE}-"
+    assert (host / "vms" / "1").read_bytes() == DATA
 
 
 # While a target's file system is not mounted.

@@ -9,7 +9,7 @@ from tests.faulty_server import BEFORE_THE_HEAD, STALL, FaultyServer, Reply
 from typing_extensions import override
 
 from lading.adapters.openstack.cloud import connect_cloud
-from lading.adapters.web import waiting
+from lading.adapters.web import wait_log
 from lading.adapters.web.http import HttpOptions, Origin
 from lading.adapters.web.mirrors import Mirrors
 from lading.adapters.web.network import DIRECT
@@ -34,13 +34,13 @@ class GoesOn(logging.Handler):
 @pytest.fixture
 def listener(faulty_server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[GoesOn]:
     """Hears what is waited for; the server goes on then, and no sooner."""
-    monkeypatch.setattr(waiting, "_QUIET_SECONDS", 0.01)
+    monkeypatch.setattr(wait_log, "_QUIET_SECONDS", 0.01)
     listening = GoesOn(faulty_server)
-    waiting.LOGGER.setLevel(logging.INFO)
-    waiting.LOGGER.addHandler(listening)
+    wait_log.LOGGER.setLevel(logging.INFO)
+    wait_log.LOGGER.addHandler(listening)
     yield listening
-    waiting.LOGGER.setLevel(logging.NOTSET)
-    waiting.LOGGER.removeHandler(listening)
+    wait_log.LOGGER.setLevel(logging.NOTSET)
+    wait_log.LOGGER.removeHandler(listening)
 
 
 @pytest.mark.parametrize("reading", [RemoteSource, RemoteStream])

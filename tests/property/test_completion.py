@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lading.adapters.cli.arguments import offered
+from lading.adapters.cli.arguments import safe_completions
 
 NAMES = st.text("ab2.,/~:=@%+-_é;&|<>(){}[]$`'\"\\!#*?^ \t\n\r\x1b\u202e\udc9b", min_size=1, max_size=6)
 HOSTILE = [
@@ -19,21 +19,21 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_name_that_a_shell_expands_is_not_offered(name: str) -> None:
-    assert offered([name], "") == []
+    assert safe_completions([name], "") == []
 
 
 @pytest.mark.parametrize(
     "name", ["noble", "debian:12", "noble-24.04_amd64+x.img", "2", "für", "日本", "a=b@c%d", "/a/b"]
 )
 def test_a_plain_name_is_offered(name: str) -> None:
-    assert offered([name, "else"], name[:1]) == [name]
+    assert safe_completions([name, "else"], name[:1]) == [name]
 
 
 @given(st.lists(NAMES, max_size=30))
 def test_bash_takes_each_word_that_is_offered_as_it_is(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
 ) -> None:
-    words = offered(names, "")
+    words = safe_completions(names, "")
     if words:
         folder = tmp_path_factory.getbasetemp()
         assert said_by_bash(words, folder) == words

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests import reference
-from tests.reference import NOWHERE, Case, Event, RecordingStore, ScriptedHandler, Spec, World
+from tests.reference import NOWHERE, Case, Event, RecordingCatalog, RecordingStore, ScriptedHandler, Spec, World
 from tests.strategies import (
     IMAGE,
     TARGET,
@@ -30,8 +30,8 @@ from tests.strategies import (
     spellings,
 )
 
-from lading import Association, Handler, Image, Location, Refusal, Unconfigured
-from lading.domain.loading import Loaded, load_handlers, prepare_handlers
+from lading import Association, Dispatcher, FetchRequest, Handler, Image, Location, Refusal, Unconfigured
+from lading.domain.loading import Loaded, load_handlers
 from lading.domain.matcher import matching
 
 
@@ -221,7 +221,7 @@ def test_rule_8_so_it_is_without_an_association(case: Case) -> None:
     assert fetched(World(case).course().events) == reference.origin(case)
 
 
-# 9. What is foreseen is what comes to pass.
+# 9. A preview is the same walk as a fetch.
 
 
 @given(cases() | led_cases())
@@ -324,18 +324,52 @@ class PreparedHandler(ScriptedHandler):
             raise OSError("no device")
 
 
+# Preparing handlers.
+
+
+def dispatcher_of(handlers: Iterable[Handler], store: RecordingStore) -> Dispatcher:
+    return Dispatcher(handlers, RecordingCatalog([IMAGE], []), store)
+
+
+QUIET: dict[str, Callable[[Dispatcher], object]] = {
+    "plan": lambda dispatcher: dispatcher.plan(FetchRequest(IMAGE.id, TARGET)),
+    "preview": lambda dispatcher: dispatcher.preview(FetchRequest(IMAGE.id, TARGET)),
+    "report": lambda dispatcher: dispatcher.report(TARGET),
+    "forget": lambda dispatcher: dispatcher.forget("/vms/9/disk"),
+    "recover nothing": lambda dispatcher: list(dispatcher.recover()),
+}
+WORKING: dict[str, Callable[[Dispatcher], object]] = {
+    "prepare": lambda dispatcher: dispatcher.prepare(),
+    "fetch": lambda dispatcher: dispatcher.fetch(FetchRequest(IMAGE.id, TARGET)),
+    "remove": lambda dispatcher: dispatcher.remove(TARGET),
+    "move": lambda dispatcher: dispatcher.move(TARGET, "/vms/2/disk"),
+    "verify": lambda dispatcher: dispatcher.verify(TARGET),
+}
+
+
+@given(st.lists(st.sampled_from([*QUIET, *WORKING])), st.lists(recordings()))
+def test_handlers_are_prepared_once_by_the_first_operation_that_may_call_one(
+    operations: list[str], recorded: list[Association]
+) -> None:
+    offered: list[tuple[str, list[str]]] = []
+    dispatcher = dispatcher_of([PreparedHandler("a", offered, fine=True)], RecordingStore(recorded, []))
+    for position, operation in enumerate(operations):
+        {**QUIET, **WORKING}[operation](dispatcher)
+        assert len(offered) == any(each in WORKING for each in operations[: position + 1])
+
+
 @given(st.dictionaries(st.sampled_from("abc"), st.booleans()), st.lists(recordings()))
 def test_each_handler_is_offered_its_own_associations_once(fates: dict[str, bool], recorded: list[Association]) -> None:
     store, offered = RecordingStore(recorded, []), list[tuple[str, list[str]]]()
     with warned():
-        prepare_handlers([PreparedHandler(name, offered, fine=fates[name]) for name in fates], store)
+        dispatcher_of([PreparedHandler(name, offered, fine=fates[name]) for name in fates], store).prepare()
     assert offered == [(name, [each.target for each in store.list(handler=name)]) for name in fates]
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.booleans()))
 def test_a_handler_that_raises_when_prepared_is_a_warning_that_names_it(fates: dict[str, bool]) -> None:
     with warned() as lines:
-        prepare_handlers([PreparedHandler(name, [], fine=fates[name]) for name in fates], RecordingStore([], []))
+        dispatcher_of([PreparedHandler(name, [], fine=fates[name]) for name in fates], RecordingStore([], [])).prepare()
     assert lines == [
         f"handler {name} could not be prepared: raised OSError; the debug log has more"
         for name in fates

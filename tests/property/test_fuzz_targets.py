@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fuzz.targets import TARGETS
 
+from lading.adapters.sqlite.record_file import header_line, transaction_line
+
 INTENT = {
     "verb": "fetch", "handler": "http", "began_at": "2026-01-01T00:00:00+00:00", "force": False, "location": None,
     "image": None,
@@ -21,6 +23,7 @@ SEEDS = {
         b"HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\nX: a\r\n b\r\n\r\nnoble",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nnoble\r\n0\r\n\r\n",
     ],
+    "record": [header_line("0", "", 1) + transaction_line([b'["remove","/vms/1"]', b'["note","/vms/1",{}]'])],
     "journal": [json.dumps(INTENT).encode() + b"\0" + json.dumps(NOTES).encode()],
 }
 

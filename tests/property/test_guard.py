@@ -18,7 +18,7 @@ from lading import Image, Location, Unavailable, Unsupported, Work
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.http import HttpHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
-from lading.adapters.web.connect import Forbidden, check_literal
+from lading.adapters.web.connections import Forbidden, check_literal
 from lading.adapters.web.guard import Guard
 from lading.adapters.web.http import HttpOptions, Origin
 from lading.adapters.web.urls import plain_host, web_url
@@ -68,7 +68,7 @@ def meant(address: Address) -> list[Address]:
 
 
 def is_reached(address: Address, *networks: str) -> bool:
-    return Guard.of(["http"], [], [], networks).against_address("host", str(address)) is None
+    return Guard.of(["http"], [], [], networks).address_conflict("host", str(address)) is None
 
 
 @given(addresses())
@@ -94,12 +94,12 @@ def test_allowing_networks_opens_what_lies_in_them_and_nothing_else(address: Add
 
 @given(st.ip_addresses(v=6), st.sampled_from(["eth0", "1", "lo"]))
 def test_a_zone_changes_nothing(address: IPv6Address, zone: str) -> None:
-    assert (Guard().against_address("host", f"{address}%{zone}") is None) == is_reached(address)
+    assert (Guard().address_conflict("host", f"{address}%{zone}") is None) == is_reached(address)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "2002:808:808::1"])
 def test_what_is_public_is_reached(address: str) -> None:
-    assert Guard().against_address("host", address) is None
+    assert Guard().address_conflict("host", address) is None
 
 
 def spelled(address: IPv4Address) -> list[str]:

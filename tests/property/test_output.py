@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lading.adapters.cli.output import printable
-from lading.adapters.cli.streams import AS_IT_CAME
+from lading.adapters.cli.streams import OUTPUT_ERRORS
 
 ENCODINGS = st.sampled_from(["utf-8", "latin-1", "ascii", "cp1252", "koi8-r"])
 TEXTS = st.text(
@@ -18,7 +18,7 @@ TEXTS = st.text(
 def on_terminal(text: str, encoding: str) -> str:
     """The characters that a terminal of that encoding makes of the text; bytes that are none are surrogates."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    return printable(text, stream).encode(encoding, AS_IT_CAME).decode(encoding, "surrogateescape")
+    return printable(text, stream).encode(encoding, OUTPUT_ERRORS).decode(encoding, "surrogateescape")
 
 
 @given(TEXTS, ENCODINGS)

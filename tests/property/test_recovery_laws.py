@@ -19,9 +19,11 @@ from lading import (
     Image,
     Landing,
     Location,
+    NoHandlerAvailable,
     Refusal,
     TargetFailed,
     TargetOccupied,
+    TargetUnresolved,
     Unavailable,
     Work,
 )
@@ -103,15 +105,31 @@ class ShelfHandler:
         self.name = name
         self._disk, self._journal, self._step, self._breaks = disk, journal, process.step, breaks
 
-    def fetch(self, work: Work) -> Result[Landing, Refusal]:
+    def preview(self, work: Work) -> Result[str, Refusal]:
+        found = self._found(work)
+        if self._breaks and found == Success(None):
+            return Failure(Unavailable("it would break off"))
+        return found.map(lambda landing: "is there already" if landing else "comes in two halves")
+
+    def _found(self, work: Work) -> Result[Landing | None, Refusal]:
+        """What is at the target, if it is the image; None where the target is free."""
         assert work.image is not None
         if not self._disk.is_mounted:
             return UNMOUNTED
         there, recorded = self._disk.files.get(work.target), work.association
-        if there is not None and not work.force:
-            is_it = recorded is not None and recorded.fingerprint == there.fingerprint
-            is_same = is_it and there.content == content(work.image)
-            return Success(Landing(present=True)) if is_same else Failure(TargetOccupied("something is there"))
+        if there is None or work.force:
+            return Success(None)
+        is_it = recorded is not None and recorded.fingerprint == there.fingerprint
+        is_same = is_it and there.content == content(work.image)
+        return Success(Landing(present=True)) if is_same else Failure(TargetOccupied("something is there"))
+
+    def fetch(self, work: Work) -> Result[Landing, Refusal]:
+        assert work.image is not None
+        match self._found(work):
+            case Success(Landing() as landing):
+                return Success(landing)
+            case Failure(refusal):
+                return Failure(refusal)
         resumed = self._resumed(work, work.image)
         if not resumed:
             half = content(work.image)[:5]
@@ -342,6 +360,41 @@ def test_nothing_begins_over_an_unresolved_intent(before: list[Deed], cut: Deed,
     assert host.all_there_is == before_it
     host.recover()
     host.assert_sound()
+
+
+def ending(dispatcher: Dispatcher, request: FetchRequest) -> object:
+    """The handler that a fetch ends with, or its failure."""
+    try:
+        return dispatcher.fetch_or_raise(request).handler
+    except (NoHandlerAvailable, TargetUnresolved) as failure:
+        return type(failure), failure.args[:1] if isinstance(failure, TargetUnresolved) else ()
+
+
+def previewed_ending(dispatcher: Dispatcher, request: FetchRequest) -> object:
+    """The handler that a preview says a fetch ends with, or the failure."""
+    try:
+        previews = dispatcher.preview(request)
+    except TargetUnresolved as failure:
+        return TargetUnresolved, failure.args[:1]
+    return next((each.handler for each in previews if each.would), (NoHandlerAvailable, ()))
+
+
+@given(st.lists(deeds(), max_size=5), deeds(), st.sets(st.sampled_from(HANDLERS)), st.booleans())
+def test_rule_9_whatever_was_interrupted_a_preview_ends_as_the_fetch_ends(
+    before: list[Deed], then: Deed, loaded: set[str], is_mounted: bool
+) -> None:
+    host, unpreviewed = Host(), Host()
+    for each in (host, unpreviewed):
+        for deed in before:
+            each.do(deed)
+        each.disk.is_mounted = is_mounted
+    request = FetchRequest(then.image.id, then.target, force=then.yes)
+    previewed = previewed_ending(host.dispatcher(Process(None), then.broken, sorted(loaded)), request)
+    fetched = ending(host.dispatcher(Process(None), then.broken, sorted(loaded)), request)
+    event(f"it ends in {fetched}")
+    assert previewed == fetched
+    assert fetched == ending(unpreviewed.dispatcher(Process(None), then.broken, sorted(loaded)), request)
+    assert host.disk.files == unpreviewed.disk.files
 
 
 @given(st.lists(deeds(), max_size=6), st.sampled_from(TARGETS))

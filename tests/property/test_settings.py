@@ -16,9 +16,9 @@ from lading.adapters.config.settings import (
     LandingSettings,
     load_settings,
     read_settings,
-    read_table,
 )
-from lading.adapters.handlers.settings import FileHandlerSettings
+from lading.adapters.config.table import Table
+from lading.adapters.handlers.file import FileHandlerSettings
 from lading.ports.failures import SettingsError
 
 _Read = TypeVar("_Read")
@@ -163,7 +163,7 @@ def test_settings_are_of_the_types_that_they_promise(document: dict[str, object]
         assert isinstance(settings.associations.kind, str)
         assert all(isinstance(name, str) for name in settings.handlers.order or ())
         assert {type(settings.landing.verify), type(settings.landing.inspect)} == {bool}
-        read = read_table(FileHandlerSettings, settings.handlers.tables["file"], "handlers.file")
+        read = settings.handlers.tables["file"].read(FileHandlerSettings)
         assert all(folder.is_absolute() for folder in read.allowed_folders)
 
 
@@ -183,9 +183,9 @@ def test_any_name_of_a_file_gives_settings_or_one_printable_line(name: str) -> N
 
 @given(st.dictionaries(st.sampled_from([*OfEveryType.__dataclass_fields__]) | keys(), values(), max_size=4))
 def test_any_table_is_read_or_refused_and_what_was_read_can_be_read_again(table: dict[str, object]) -> None:
-    read = ended(lambda: read_table(OfEveryType, table, "handlers.mine"))
+    read = ended(lambda: Table(table, "handlers.mine").read(OfEveryType))
     if read is not None:
-        assert read_table(OfEveryType, vars(read), "handlers.mine") == read
+        assert Table(vars(read), "handlers.mine").read(OfEveryType) == read
 
 
 @given(st.builds(LandingSettings, st.booleans(), st.booleans()))
@@ -219,5 +219,5 @@ def test_a_secret_is_never_shown(word: str, before: str, after: str) -> None:
     cls = make_dataclass("Secretive", [(key, int)])
     for secret in ("hush", ["hush"], {"x": "hush"}):
         with pytest.raises(SettingsError) as raised:
-            read_table(cls, {key: secret}, "handlers.mine")
+            Table({key: secret}, "handlers.mine").read(cls)
         assert "hush" not in str(raised.value)

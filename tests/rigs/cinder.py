@@ -16,7 +16,7 @@ from tests.rigs.rig import Folder, setup_of
 from lading import Location, Work
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.cinder.handler import CinderHandler
-from lading.adapters.handlers.settings import CinderHandlerSettings
+from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 
 __all__ = [

@@ -11,7 +11,7 @@ from tests.rigs.rig import Folder, setup_of
 from lading import Location, Work
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.rbd.handler import RbdHandler
-from lading.adapters.handlers.settings import RbdHandlerSettings
+from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 
 __all__ = ["Pool", "pool", "rbd_handler", "rbd_location", "rbd_pool_rig", "rbd_rig"]

@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from lading import Journal
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.config.table import Table
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
@@ -44,4 +45,4 @@ class Folder:
 
 def setup_of(transfer: FileDestination, journal: Journal | None = None) -> HandlerSetup:
     """What a handler is built from that asks for no settings and no catalog."""
-    return HandlerSetup({}, transfer, MemoryCatalog(), journal or MemoryJournal())
+    return HandlerSetup(Table({}), transfer, MemoryCatalog(), journal or MemoryJournal())

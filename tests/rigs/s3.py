@@ -8,8 +8,7 @@ from tests.rigs.rig import Folder
 
 from lading import Location, Work
 from lading.adapters.destinations.file.destination import FileDestination
-from lading.adapters.handlers.s3 import S3Handler
-from lading.adapters.handlers.settings import S3HandlerSettings
+from lading.adapters.handlers.s3 import S3Handler, S3HandlerSettings
 from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 
 __all__ = ["s3_rig"]

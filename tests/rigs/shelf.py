@@ -9,6 +9,7 @@ from tests.rigs.rig import Folder
 
 from lading import Location, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.config.table import Table
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
@@ -70,7 +71,7 @@ def shelf(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shelf_handler(shelf: Path, transfer: FileDestination) -> ShelfHandler:
-    return ShelfHandler(HandlerSetup({"folder": str(shelf)}, transfer, MemoryCatalog(), MemoryJournal()))
+    return ShelfHandler(HandlerSetup(Table({"folder": str(shelf)}), transfer, MemoryCatalog(), MemoryJournal()))
 
 
 @pytest.fixture

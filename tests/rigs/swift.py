@@ -8,8 +8,7 @@ from tests.rigs.rig import Folder
 
 from lading import Location, Work
 from lading.adapters.destinations.file.destination import FileDestination
-from lading.adapters.handlers.settings import SwiftHandlerSettings
-from lading.adapters.handlers.swift import SwiftHandler
+from lading.adapters.handlers.swift import SwiftHandler, SwiftHandlerSettings
 from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 
 __all__ = ["swift_rig"]

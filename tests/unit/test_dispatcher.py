@@ -338,6 +338,14 @@ def test_a_withheld_location_that_the_catalog_lost_still_leads_but_no_handler_is
     assert KEYED.redacted() not in [work.location for _, work in pool.asked]
 
 
+def test_a_withheld_location_still_leads_when_the_catalog_fails() -> None:
+    pool, recorded = Pool(), replace(RECORDED, location=KEYED.redacted())
+    failing = Dispatcher([pool], FailingCatalog(CatalogUnavailable("HTTP 503")), store(recorded))
+    assert next(failing.attempts(REQUEST)).location == KEYED.redacted()
+    assert str(failing.fetch(REQUEST).failure()) == "HTTP 503"
+    assert pool.asked == []
+
+
 # Attempts, driven by hand.
 
 
@@ -456,7 +464,7 @@ def test_a_preview_tells_what_it_costs_and_whether_it_would_do() -> None:
         ("away", PLAIN, None, False),
         ("blind", PLAIN, None, True),
     ]
-    assert previewed[1].outcome == Success("would be tried; this handler can't tell beforehand")
+    assert previewed[1].outcome == Success("would be tried; this handler has no preview")
     assert (blind.asked, away.asked) == ([], [])
 
 
@@ -489,6 +497,28 @@ def test_a_preview_needs_no_catalog_where_the_associated_handler_would_do() -> N
     refusing = Dispatcher([Seer(foresees=unavailable)], FailingCatalog(CatalogUnavailable("HTTP 503")), store(RECORDED))
     with pytest.raises(CatalogUnavailable):
         refusing.preview(REQUEST)
+
+
+def test_a_preview_shows_no_credentials_in_the_way_of_transfer_or_in_a_reason() -> None:
+    told = "downloads from http://u:p@host/a?sig=b"
+    seers = (
+        Seer("will", foresees=lambda _: Success(told)),
+        Seer("will not", foresees=lambda _: Failure(Unavailable(told))),
+    )
+    masked = "downloads from http://***@host/a?***"
+    assert [each.reason for each in dispatcher(*seers).preview(REQUEST)] == [masked, masked]
+
+
+def test_a_preview_gives_the_results_that_a_fetch_would_report() -> None:
+    previews = dispatcher(Seer("away", foresees=unavailable), Seer()).preview(REQUEST)
+    fetched = dispatcher(Pool("away", fetches=unavailable), Pool()).fetch_or_raise(REQUEST)
+    assert tuple(each.result for each in previews) == fetched.attempts
+
+
+def test_a_fetch_can_raise_its_failure_instead() -> None:
+    assert dispatcher(Pool()).fetch_or_raise(REQUEST).handler == "pool"
+    with pytest.raises(NoHandlerAvailable):
+        dispatcher(Pool(fetches=unavailable)).fetch_or_raise(REQUEST)
 
 
 # Handlers with bugs.

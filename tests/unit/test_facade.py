@@ -1,38 +1,52 @@
 """What `import lading` promises: its names, the values they make, and that it stays light."""
 
 import hashlib
+import inspect
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import get_args, get_type_hints
 
 import pytest
 
 import lading
 from lading import Context, Digest, FetchRequest, Image, Location
+from lading.adapters.container import open_container
 from lading.ports.observer import NullObserver
 
 PROMISED = [
+    "ANONYMOUS",
     "AmbiguousImage",
     "Association",
     "AssociationStore",
     "Attempt",
+    "AttemptPreview",
     "AttemptResult",
+    "ByteStream",
+    "CatalogFailure",
     "CatalogUnavailable",
     "Context",
     "Cost",
     "Digest",
     "Dispatcher",
     "Faulted",
+    "FetchFailure",
     "FetchRequest",
     "FetchResult",
     "Fingerprint",
     "Folder",
+    "Forgotten",
     "Handler",
     "HandlerNotLoaded",
     "HandlerRefused",
     "Image",
     "ImageCatalog",
+    "ImageData",
+    "ImageListing",
     "ImageNotActive",
     "ImageNotFound",
+    "ImageRegistry",
     "ImageWithoutData",
     "Intent",
     "Journal",
@@ -44,15 +58,30 @@ PROMISED = [
     "Mismatched",
     "NoHandlerAvailable",
     "NotAssociated",
+    "NullJournal",
+    "NullLocks",
+    "NullObserver",
+    "Observer",
     "Outcome",
     "PartialData",
     "Recovered",
     "Refusal",
     "Report",
     "Scope",
+    "SettingsError",
     "State",
     "StoreUnavailable",
+    "SupportsCost",
+    "SupportsHolder",
+    "SupportsPrepare",
+    "SupportsPreview",
+    "SupportsRecovery",
+    "SupportsReport",
+    "SupportsResize",
+    "SupportsVerification",
+    "SupportsWaiting",
     "TargetFailed",
+    "TargetFailure",
     "TargetInUse",
     "TargetOccupied",
     "TargetUnresolved",
@@ -60,7 +89,10 @@ PROMISED = [
     "Unconfigured",
     "Unsettled",
     "Unsupported",
+    "Verb",
     "Work",
+    "__version__",
+    "open_container",
 ]
 
 
@@ -71,6 +103,49 @@ def test_the_facade_names_what_is_promised_in_order() -> None:
 @pytest.mark.parametrize("name", PROMISED)
 def test_every_promised_name_can_be_imported(name: str) -> None:
     assert hasattr(lading, name)
+
+
+def test_names_of_an_earlier_version_are_gone() -> None:
+    with pytest.raises(AttributeError, match="module 'lading' has no attribute 'Staged'"):
+        lading.Staged  # type: ignore[attr-defined]  # noqa: B018 - it is looked up
+
+
+def test_the_version_is_the_installed_one() -> None:
+    assert lading.__version__ == version("lading")
+
+
+def test_a_container_can_be_opened_from_the_facade() -> None:
+    assert lading.open_container is open_container
+
+
+def parts(annotation: object) -> Iterator[type]:
+    """The classes that a type annotation is made of."""
+    inner = get_args(annotation)
+    if inner:
+        yield from (each for one in inner for each in parts(one))
+    if isinstance(annotation, type):
+        yield annotation
+
+
+def mentioned(owner: type) -> Iterator[tuple[str, type]]:
+    """The classes that the signatures of a class's public methods mention, with the method."""
+    for name, method in inspect.getmembers(owner, inspect.isfunction):
+        if name == "__init__" or not name.startswith("_"):
+            for each in get_type_hints(method).values():
+                yield from ((name, part) for part in parts(each))
+
+
+SPOKEN = [getattr(lading, name) for name in PROMISED if isinstance(getattr(lading, name), type)]
+
+
+@pytest.mark.parametrize("owner", SPOKEN, ids=lambda each: each.__name__)
+def test_what_a_signature_mentions_is_promised_too(owner: type) -> None:
+    lacking = [
+        f"{name}: {each.__name__}"
+        for name, each in mentioned(owner)
+        if each.__module__.startswith("lading.") and each.__name__ not in PROMISED
+    ]
+    assert lacking == []
 
 
 def test_importing_lading_loads_nothing_heavy() -> None:

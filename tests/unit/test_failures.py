@@ -23,6 +23,8 @@ from lading import (
     NotAssociated,
     Refusal,
     Scope,
+    SettingsError,
+    State,
     StoreUnavailable,
     TargetFailed,
     TargetOccupied,
@@ -32,7 +34,6 @@ from lading import (
     Unsettled,
     Unsupported,
 )
-from lading.ports.failures import SettingsError
 from lading.ports.journal import Verb
 
 FORBIDDEN = AttemptResult("download", Location("http://user:word@host/noble"), Unavailable("HTTP 403"))
@@ -42,6 +43,7 @@ FULL = AttemptResult("download", None, TargetFailed("the disk is full"))
 FAILURES = [
     (ImageNotFound("noble", "Glance"), "no image 'noble' in Glance"),
     (ImageNotFound("noble", "Glance", "image 2 is shared"), "no image 'noble' in Glance; image 2 is shared"),
+    (HandlerRefused(TARGET, "file", Mismatched("it is gone"), State.MISSING), f"{TARGET}: file: it is gone"),
     (AmbiguousImage("noble", ("1", "2")), "2 images are named 'noble', name one by its id: 1, 2"),
     (ImageNotActive("1", "queued"), "image 1 is queued; only an active image can be fetched"),
     (

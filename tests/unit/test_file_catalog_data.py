@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_file_in_place_of_the_link_is_left_alone(folder: Path) -> None:
     (folder / "a.data").write_bytes(b"somebody's")
     catalog = FileCatalog(folder)
-    assert "is in the way" in str(catalog.add(Image("a"), "/img/noble").failure())
+    assert "is not a symlink of this user" in str(catalog.add(Image("a"), "/img/noble").failure())
     catalog.add(Image("a")).unwrap()
     assert isinstance(catalog.read(Image("a"), 0, ANONYMOUS), Failure)
     catalog.discard("a").unwrap()
@@ -109,7 +109,7 @@ def test_a_link_that_leads_to_one_of_another_user_is_not_followed(
 def test_a_link_of_another_user_is_neither_replaced_nor_removed(folder: Path, tmp_path: Path, of_another: Link) -> None:
     of_another("a.data", str(tmp_path))
     catalog = FileCatalog(folder)
-    assert "is in the way" in str(catalog.add(Image("a"), "/img/noble").failure())
+    assert "is not a symlink of this user" in str(catalog.add(Image("a"), "/img/noble").failure())
     catalog.add(Image("a")).unwrap()
     catalog.discard("a").unwrap()
     assert (folder / "a.data").is_symlink()
@@ -147,7 +147,7 @@ def test_a_refusal_says_for_each_location_why_and_which_setting_to_add(folder: P
     assert "no file was registered with it" in told
     assert f"{tmp_path}/noble" in told
     assert "[handlers.file] allowed_folders" in told
-    assert "http://***@host/noble?*** is no file of this host" in told
+    assert "http://***@host/noble?*** is not a file of this host" in told
     assert "hush" not in told
 
 

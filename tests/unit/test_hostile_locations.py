@@ -97,7 +97,7 @@ ADDRESSES = {
     "a host in the fragment": ("http://127.0.0.1#@good.example/", "a loopback address"),
     "a host in the query": ("http://127.0.0.1?@good.example/", "a loopback address"),
     "a host in the path": ("http://127.0.0.1/@good.example/", "a loopback address"),
-    "a port of SSH": ("http://good.example:22/x", "port 22 of good.example may not be asked"),
+    "a port of SSH": ("http://good.example:22/x", "port 22 of good.example is not allowed"),
     "a port of SMTP": ("http://good.example:25/x", "allowed_ports"),
     "a port of Redis": ("http://good.example:6379/x", "allowed_ports"),
     "a port of a proxy": ("https://good.example:8443/x", "allowed_ports"),
@@ -193,7 +193,7 @@ def test_an_ambiguous_url_is_refused_before_a_name_lookup(network: Network, targ
 @pytest.mark.parametrize("host", ["images.example", "IMAGES.example.", "mirror.example", "a.b.mirror.example", "[::1]"])
 def test_hosts_that_are_allowed_may_be_asked(host: str) -> None:
     guard = Guard.of(["http"], [], ["Images.Example", ".mirror.example.", "[0::1]"], [])
-    assert guard.against("http", host.strip("[]"), 80) is None
+    assert guard.conflict("http", host.strip("[]"), 80) is None
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_hosts_that_are_allowed_may_be_asked(host: str) -> None:
 )
 def test_hosts_that_only_look_like_allowed_ones_may_not(host: str) -> None:
     guard = Guard.of(["http"], [], ["images.example", ".mirror.example", "::1"], [])
-    assert "allowed_hosts" in str(guard.against("http", host, 80))
+    assert "allowed_hosts" in str(guard.conflict("http", host, 80))
 
 
 def test_no_refusal_shows_credentials(network: Network, target: Path) -> None:

@@ -56,7 +56,7 @@ def allowed(tmp_path: Path) -> Path:
 
 
 OUTSIDE = "outside the allowed folders"
-GONE = "can't be opened"
+GONE = "cannot be opened"
 FILES = {
     "any file": ("file:///etc/shadow", OUTSIDE),
     "any file by the other name": ("filesystem:///etc/shadow", OUTSIDE),

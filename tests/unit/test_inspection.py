@@ -97,7 +97,7 @@ def test_whatever_an_inspector_raises_is_a_danger(
         raise error
 
     monkeypatch.setattr(QcowInspector, member, property(fail) if member == "format_match" else fail)
-    assert fed(qcow2()).dangers() == (f"It can't be checked: {type(error).__name__} (qcow2)",)
+    assert fed(qcow2()).dangers() == (f"It cannot be checked: {type(error).__name__} (qcow2)",)
 
 
 def test_a_check_that_fails_is_a_danger(monkeypatch: pytest.MonkeyPatch) -> None:

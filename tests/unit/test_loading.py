@@ -1,16 +1,14 @@
 """Handlers from configured names: what is told of those that are passed over."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import pytest
 from tests.reference import PricedHandler, ScriptedHandler, Spec
-from tests.strategies import IMAGE, LANDED_AT
 
-from lading import Association, Cost, Handler, StoreUnavailable
+from lading import Cost, Handler
 from lading.adapters.handlers.setup import PackageMissing
-from lading.adapters.memory.associations import MemoryAssociations
-from lading.domain.loading import Loaded, Skipped, load_handlers, prepare_handlers
+from lading.domain.loading import Loaded, Skipped, load_handlers
 from lading.ports.failures import SettingsError
 
 
@@ -117,52 +115,6 @@ def test_an_interrupt_while_a_handler_is_built_is_not_swallowed() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         load_handlers(["file"], {"file": interrupted})
-
-
-def test_preparing_gives_the_same_handlers_and_leaves_those_with_nothing_to_prepare_alone(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    handlers = [handler("file"), handler("download")]
-    assert prepare_handlers(handlers, MemoryAssociations()) == handlers
-    assert caplog.messages == []
-
-
-def test_the_trace_of_what_failed_when_prepared_is_there_for_those_who_debug(caplog: pytest.LogCaptureFixture) -> None:
-    class Failing(ScriptedHandler):
-        def prepare(self, associations: Iterable[Association]) -> None:
-            raise OSError("no device")
-
-    with caplog.at_level(logging.DEBUG, "lading"):
-        prepare_handlers([Failing(Spec("mount", None), [], iter(()))], MemoryAssociations())
-    debug, warning = caplog.records
-    assert (debug.levelname, debug.exc_info is not None) == ("DEBUG", True)
-    assert warning.getMessage() == "handler mount could not be prepared: raised OSError; the debug log has more"
-
-
-def test_that_there_is_no_store_is_for_whoever_needs_it_to_tell(caplog: pytest.LogCaptureFixture) -> None:
-    class Mounting(ScriptedHandler):
-        def prepare(self, associations: Iterable[Association]) -> None:
-            raise StoreUnavailable("the disk is full")
-
-    with caplog.at_level(logging.INFO, "lading"):
-        prepare_handlers([Mounting(Spec("mount", None), [], iter(()))], MemoryAssociations())
-    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
-        ("INFO", "handler mount is not prepared: the disk is full")
-    ]
-
-
-def test_a_handler_is_prepared_with_its_own_associations() -> None:
-    class Mounting(ScriptedHandler):
-        def prepare(self, associations: Iterable[Association]) -> None:
-            offered.extend(associations)
-
-    offered: list[Association] = []
-    store = MemoryAssociations()
-    mine, other = (Association(f"/vms/{name}", name, IMAGE, None, LANDED_AT) for name in ("mount", "file"))
-    store.put(mine)
-    store.put(other)
-    prepare_handlers([Mounting(Spec("mount", frozenset()), [], iter(()))], store)
-    assert offered == [mine]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import pytest
 
 from lading.adapters.cli.main import cli
 from lading.adapters.config import settings
-from lading.adapters.config.reading import read_variables
 from lading.adapters.config.settings import read_settings
-from lading.adapters.handlers.settings import BUILT_IN
+from lading.adapters.config.sources import read_variables
+from lading.adapters.handlers.built_in import BUILT_IN, settings_type
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -33,10 +33,9 @@ KNOWN: Mapping[str, set[str]] = {
         "locks": settings._LOCKS.values(),  # noqa: SLF001
         "landing": [settings.LandingSettings],
         "network": [settings.NetworkSettings],
-        "handlers": [settings._Ordered],  # noqa: SLF001
-        **{f"handlers.{name}": [cls] for name, cls in BUILT_IN.items()},
+        **{f"handlers.{name}": [settings_type(name)] for name in BUILT_IN},
     }.items()
-}
+} | {"handlers": {"order"}}
 """The settings, by section."""
 
 

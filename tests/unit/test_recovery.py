@@ -699,6 +699,40 @@ def test_an_unresolved_move_is_named_with_both_its_ends(host: Host) -> None:
     assert f"the interrupted move of {TARGET} to {ELSEWHERE} is unresolved" in str(failure)
 
 
+@pytest.mark.parametrize("intent", [FETCHING, MOVING, replace(MOVING, target=ELSEWHERE, destination=TARGET), REMOVING])
+def test_a_preview_says_that_nothing_would_begin(host: Host, intent: Intent) -> None:
+    begun = replace(intent, handler="vanished")
+    dispatcher = host.recorded(RECORDED).cut_off(begun).dispatcher(Pool())
+    with pytest.raises(TargetUnresolved) as raised:
+        dispatcher.preview(REQUEST)
+    assert raised.value == TargetUnresolvedLike(begun)
+    assert (host.under_way, host.known) == ([begun], [RECORDED])
+    assert [each.would for each in dispatcher.preview(replace(REQUEST, target="/vms/3/disk"))] == [True]
+    assert [each.would for each in dispatcher.preview(replace(REQUEST, target=""))] == [True]
+
+
+def test_a_preview_recovers_the_target_first_as_a_fetch_does(host: Host) -> None:
+    pool = CarefulPool(recovers=answers(WHOLE))
+    previews = host.cut_off(FETCHING, replace(FETCHING, target=ELSEWHERE)).dispatcher(pool).preview(REQUEST)
+    assert [each.would for each in previews] == [True] * 2  # by association, and by location
+    assert (pool.kept, host.known) == ([True], [LANDED])
+    assert [each.target for each in host.under_way] == [ELSEWHERE]
+
+
+def test_a_preview_does_not_wait_for_an_operation_in_progress(host: Host, elsewhere: ThreadPoolExecutor) -> None:
+    pool = CarefulPool()
+    dispatcher = host.cut_off(FETCHING).dispatcher(pool)
+    with host.locks.hold(f"target {TARGET}"):
+        assert len(elsewhere.submit(dispatcher.preview, REQUEST).result(GUARD)) == 1
+    assert (pool.asked, host.under_way) == ([], [FETCHING])
+
+
+def test_a_preview_fails_with_the_journal() -> None:
+    host = Host(journal=breaking(MemoryJournal(), "pending")).cut_off(FETCHING)
+    with pytest.raises(StoreUnavailable):
+        host.dispatcher(CarefulPool()).preview(REQUEST)
+
+
 def test_an_unresolved_target_can_still_be_verified(host: Host) -> None:
     pool = CarefulPool(verifies=answers(WHOLE))
     host.recorded(RECORDED).cut_off(replace(FETCHING, handler="vanished")).dispatcher(pool).verify(TARGET).unwrap()
@@ -944,18 +978,18 @@ CUTS = {
         FETCHING, Pool(removes=raises), Outcome.UNRESOLVED, RAISED, asked=("remove",)
     ),
     "a fetch by a plain handler where something was": Cut(
-        FETCHING, Pool(), Outcome.UNRESOLVED, "the handler 'pool' can't tell how far it came", asked=(),
+        FETCHING, Pool(), Outcome.UNRESOLVED, "the handler 'pool' cannot tell how far it got", asked=(),
         before=(RECORDED,), after=(RECORDED,),
     ),
     "a fetch by a plain handler that had been recorded": Cut(
         FETCHING, Pool(), Outcome.FINISHED, asked=(), before=(LATER,), after=(LATER,)
     ),
     "a fetch by a plain handler where another handler's was": Cut(
-        FETCHING, Pool(), Outcome.UNRESOLVED, "the handler 'pool' can't tell how far it came", asked=(),
+        FETCHING, Pool(), Outcome.UNRESOLVED, "the handler 'pool' cannot tell how far it got", asked=(),
         before=(replace(LATER, handler="other"),), after=(replace(LATER, handler="other"),),
     ),
     "a forced fetch by a plain handler": Cut(
-        replace(FETCHING, force=True), Pool(), Outcome.UNRESOLVED, "the handler 'pool' can't tell how far it came",
+        replace(FETCHING, force=True), Pool(), Outcome.UNRESOLVED, "the handler 'pool' cannot tell how far it got",
         asked=(),
     ),
     # Moves.
@@ -1104,12 +1138,72 @@ def test_what_was_cut_off_is_told_in_the_log(host: Host, caplog: pytest.LogCaptu
     with caplog.at_level(logging.INFO, "lading"):
         list(host.dispatcher(pool).recover())
     assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
-        ("INFO", f"the fetch of {TARGET} that was cut off is undone"),
+        ("INFO", f"the interrupted fetch of {TARGET} is undone"),
         (
             "WARNING",
-            f"the fetch of {ELSEWHERE} that was cut off is unresolved: the handler 'vanished' is not loaded",
+            f"the interrupted fetch of {ELSEWHERE} is unresolved: the handler 'vanished' is not loaded",
         ),
     ]
+
+
+# What is allowed with what is in use.
+
+
+ALLOWED: dict[str, Callable[[Dispatcher], Result[Any, Any]]] = {
+    "fetch": lambda each: each.fetch(replace(REQUEST, force=True, even_if_in_use=True)),
+    "remove": lambda each: each.remove(TARGET, even_if_in_use=True),
+    "move": lambda each: each.move(TARGET, ELSEWHERE, even_if_in_use=True),
+}
+
+
+@pytest.mark.parametrize("verb", CHANGING)
+def test_what_is_allowed_is_written_down_and_the_handler_is_told(host: Host, verb: str) -> None:
+    pool = Pool("pool", interrupted, interrupted, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ALLOWED[verb](host.recorded(RECORDED).dispatcher(pool))
+    assert [each.even_if_in_use for each in host.under_way] == [True]
+    assert [work.even_if_in_use for _, work in pool.asked] == [True]
+
+
+@pytest.mark.parametrize(("intent", "allowed"), [(FETCHING, True), (MOVING, True), (REMOVING, False)])
+def test_recovery_allows_what_was_allowed_but_for_a_removal(host: Host, intent: Intent, *, allowed: bool) -> None:
+    """Another program may have locked what came after the removal."""
+    pool = CarefulPool()
+    list(host.recorded(RECORDED).cut_off(replace(intent, even_if_in_use=True)).dispatcher(pool).recover())
+    assert [work.even_if_in_use for _, work in pool.asked] == [allowed]
+
+
+# Resuming what is kept.
+
+
+def test_a_resumed_fetch_allows_what_the_interrupted_one_did(host: Host) -> None:
+    kept = replace(FETCHING, force=True, even_if_in_use=True, notes={"part": 5})
+    pool = CarefulPool(fetches=answers(replace(WHOLE, resumed=5)), recovers=answers(PartialData(5)))
+    dispatcher, observer = host.cut_off(kept).dispatcher(pool), NullObserver()
+    [found] = dispatcher.recover()
+    assert found.is_open
+    resumed = dispatcher.resume(found, observer)
+    assert resumed == Recovered(kept, Outcome.FINISHED, kept=5)
+    assert not resumed.is_open
+    verb, work = pool.asked[-1]
+    assert (verb, work.force, work.even_if_in_use, work.observer is observer) == ("fetch", True, True, True)
+    assert host.under_way == []
+
+
+def test_a_fetch_that_cannot_be_resumed_leaves_no_partial_data(host: Host) -> None:
+    pool = CarefulPool(fetches=away, recovers=lambda _: Success(PartialData(5 * pool.kept[-1])))
+    dispatcher = host.cut_off(FETCHING).dispatcher(pool)
+    [found] = dispatcher.recover()
+    resumed = dispatcher.resume(found)
+    assert (resumed.outcome, pool.kept[-1], host.under_way) == (Outcome.UNDONE, False, [])
+    assert "the pool is away" in (resumed.reason or "")
+
+
+def test_a_resumed_fetch_that_had_nothing_left_is_undone(host: Host) -> None:
+    pool = CarefulPool(fetches=away)
+    resumed = host.dispatcher(pool).resume(Recovered(replace(FETCHING, image=None), Outcome.KEPT, kept=5))
+    assert resumed.outcome is Outcome.UNDONE
+    assert "a request that names no image" in (resumed.reason or "")
 
 
 # Which are recovered.
@@ -1199,7 +1293,7 @@ def test_what_has_changed_or_cannot_be_read_is_told_and_stays_recorded(
 def test_a_handler_that_cannot_verify_is_told_so(host: Host) -> None:
     failure = host.recorded(RECORDED).dispatcher(Pool()).verify(TARGET).failure()
     assert isinstance(failure, HandlerRefused)
-    assert failure.refusal == Unsupported("this handler can't verify what it fetched")
+    assert failure.refusal == Unsupported("this handler cannot verify targets")
 
 
 @pytest.mark.parametrize("target", [ELSEWHERE, "", " "])
@@ -1251,7 +1345,7 @@ def test_an_end_that_cannot_be_written_down_is_a_warning_and_recovery_sees_to_it
     host, pool = Host(journal=breaking(MemoryJournal(), "settle")), CarefulPool(recovers=answers(WHOLE))
     dispatcher = host.recorded(RECORDED).dispatcher(pool)
     assert isinstance(VERBS[verb](dispatcher), Success)
-    assert caplog.messages == [f"{TARGET} is done, which can't be written down: the disk is full"]
+    assert caplog.messages == [f"{TARGET}: the operation is done, but the journal cannot be updated: the disk is full"]
     assert [each.verb for each in host.under_way] == [verb]
     assert [each.outcome for each in dispatcher.recover()] == [Outcome.FINISHED]
     assert host.under_way == []
@@ -1266,8 +1360,8 @@ def test_a_refusal_is_told_though_what_was_tried_cannot_be_seen_to(
     failure = host.dispatcher(CarefulPool(fetches=refuses)).fetch(REQUEST).failure()
     assert isinstance(failure, NoHandlerAvailable)
     has_begun_again = verb == "settle" or refuses is broke_off
-    warned = [f"{TARGET}: what was tried is not seen to yet: the disk is full"]
-    assert [each for each in caplog.messages if "seen to" in each] == warned * has_begun_again
+    warned = [f"{TARGET}: the last attempt is not recovered yet: the disk is full"]
+    assert [each for each in caplog.messages if "not recovered" in each] == warned * has_begun_again
     assert len(host.under_way) == has_begun_again
 
 

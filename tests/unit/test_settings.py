@@ -3,10 +3,11 @@
 import copy
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import FrozenInstanceError, dataclass, make_dataclass
+from dataclasses import FrozenInstanceError, asdict, dataclass, make_dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,9 +22,14 @@ from lading.adapters.config.settings import (
     ThirdPartySettings,
     load_settings,
     read_settings,
-    read_table,
+    secrets_of,
 )
-from lading.adapters.handlers.settings import FileHandlerSettings, HttpHandlerSettings
+from lading.adapters.config.table import Table
+from lading.adapters.handlers.built_in import BUILT_IN as NAMES
+from lading.adapters.handlers.built_in import settings_type
+from lading.adapters.handlers.file import FileHandlerSettings
+from lading.adapters.handlers.http import HttpHandlerSettings
+from lading.adapters.handlers.s3 import S3HandlerSettings
 from lading.ports.failures import SettingsError
 
 FULL = """
@@ -89,6 +95,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
+def built_in(settings: Settings) -> Mapping[str, object]:
+    """What the built-in handlers read in their tables."""
+    return {name: asdict(settings.handlers.tables[name].read(settings_type(name))) for name in NAMES}
+
+
 def write(path: Path, text: str = '[catalog]\nkind = "memory"\n') -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -115,11 +126,11 @@ def test_a_full_file_says_it_all(tmp_path: Path) -> None:
     assert settings.catalog == FileCatalogSettings(folder=Path("/srv/lading/catalog"))
     assert settings.associations == FileAssociationsSettings(path=Path("/var/lib/lading/associations.sqlite"))
     assert settings.handlers.order == ("nfs", "file")
-    assert settings.handlers.tables == {
+    assert built_in(settings) == {
         **BUILT_IN,
         "file": {"allowed_folders": (Path("/srv/images"), tmp_path / "pool")},
-        "nfs": {"pools": ["gold"]},
     }
+    assert settings.handlers.tables["nfs"] == {"pools": ["gold"]}
     assert settings.landing == LandingSettings(verify=False, inspect=False)
     assert settings.source == str(tmp_path / "lading.toml")
 
@@ -129,7 +140,7 @@ def test_without_a_file_everything_has_a_default(home: Path) -> None:
     assert settings.catalog == FileCatalogSettings(folder=home / ".local/share/lading/catalog")
     assert settings.associations == FileAssociationsSettings(path=home / ".local/share/lading/associations.sqlite")
     assert settings.handlers.order is None
-    assert settings.handlers.tables == BUILT_IN
+    assert built_in(settings) == BUILT_IN
     assert settings.landing == LandingSettings(verify=True, inspect=True)
     assert settings.source == "the defaults"
 
@@ -159,7 +170,7 @@ def test_the_memory_kinds_have_nothing_to_set() -> None:
 def test_a_third_partys_options_are_handed_on_as_they_are() -> None:
     options = {"cloud": "mine", "retries": 3, "tls": {"verify": False}, "regions": ["a", {"b": 1}]}
     settings = read_settings({"catalog": {"kind": "elsewhere", **options}}, {"HOME": "/home/me"})
-    assert settings.catalog == ThirdPartySettings("elsewhere", options)
+    assert settings.catalog == ThirdPartySettings("elsewhere", Table(options))
     assert list(settings.catalog.options) == list(options)
 
 
@@ -285,7 +296,8 @@ def test_a_variable_goes_over_the_file() -> None:
 )
 def test_a_list_in_a_variable_has_commas_or_is_a_toml_array(home: Path, said: str) -> None:
     settings = settings_of({}, LADING_HANDLERS__FILE__ALLOWED_FOLDERS=said)
-    assert settings.handlers.tables["file"] == {"allowed_folders": (Path("/img"), home / "pool", Path.cwd() / "pool")}
+    folders = settings.handlers.tables["file"].read(FileHandlerSettings).allowed_folders
+    assert folders == (Path("/img"), home / "pool", Path.cwd() / "pool")
 
 
 def test_a_path_in_a_variable_is_relative_to_the_current_folder(home: Path) -> None:
@@ -328,7 +340,7 @@ def test_a_variable_reaches_into_a_third_partys_tables() -> None:
         LADING_CATALOG__RETRY__DELAYS__FIRST="0.5",
     )
     assert settings.catalog == ThirdPartySettings(
-        "elsewhere", {"tls": {"ca": "/ca", "verify": False}, "retry": {"delays": {"first": 0.5}}}
+        "elsewhere", Table({"tls": {"ca": "/ca", "verify": False}, "retry": {"delays": {"first": 0.5}}})
     )
 
 
@@ -352,7 +364,7 @@ def test_another_kind_in_a_variable_sets_the_files_options_aside() -> None:
     settings = settings_of(
         {"catalog": {"folder": "/x"}}, LADING_CATALOG__KIND="elsewhere", LADING_CATALOG__CLOUD="mine"
     )
-    assert settings.catalog == ThirdPartySettings("elsewhere", {"cloud": "mine"})
+    assert settings.catalog == ThirdPartySettings("elsewhere", Table({"cloud": "mine"}))
 
 
 def test_the_same_kind_in_a_variable_keeps_the_files_options() -> None:
@@ -515,7 +527,7 @@ def test_a_current_folder_that_is_gone_is_an_error_where_it_is_needed(
 def test_a_secret_is_not_shown(key: str) -> None:
     cls = make_dataclass("S3Settings", [(key, int)])
     with pytest.raises(SettingsError) as raised:
-        read_table(cls, {key: "hush"}, "handlers.s3")
+        Table({key: "hush"}, "handlers.s3").read(cls)
     assert str(raised.value) == f"handlers.s3.{key}: expected a whole number, got something else, which is not shown"
 
 
@@ -543,17 +555,15 @@ class NfsSettings:
 
 def test_a_handlers_own_table_is_read_into_its_own_dataclass() -> None:
     table = {"pool": "gold", "mode": "copy", "retries": 0, "timeout": 5, "ca": "/ca.pem", "numbers": [1, 2]}
-    read = read_table(NfsSettings, table, "handlers.nfs")
+    read = Table(table, "handlers.nfs").read(NfsSettings)
     assert read == NfsSettings("gold", "copy", 0, 5.0, Path("/ca.pem"), (1, 2))
     assert isinstance(read.timeout, float)
-    assert read_table(NfsSettings, {"pool": "gold"}, "handlers.nfs") == NfsSettings("gold")
+    assert Table({"pool": "gold"}, "handlers.nfs").read(NfsSettings) == NfsSettings("gold")
 
 
 def test_what_was_read_can_be_read_again() -> None:
     tables = settings_of({}, LADING_HANDLERS__FILE__ALLOWED_FOLDERS="/a,/b").handlers.tables
-    assert read_table(FileHandlerSettings, tables["file"], "handlers.file") == FileHandlerSettings(
-        allowed_folders=(Path("/a"), Path("/b"))
-    )
+    assert tables["file"].read(FileHandlerSettings) == FileHandlerSettings(allowed_folders=(Path("/a"), Path("/b")))
 
 
 def test_variables_of_a_handlers_own_table_are_read_as_what_it_expects(home: Path) -> None:
@@ -568,7 +578,7 @@ def test_variables_of_a_handlers_own_table_are_read_as_what_it_expects(home: Pat
             "LADING_HANDLERS__NFS__NUMBERS": "1,2",
         },
     )
-    read = read_table(NfsSettings, settings.handlers.tables["nfs"], "handlers.nfs")
+    read = settings.handlers.tables["nfs"].read(NfsSettings)
     assert read == NfsSettings("2024", "copy", 7, 2.0, home / "ca.pem", (1, 2))
 
 
@@ -576,15 +586,15 @@ def test_what_http_may_reach_can_be_said_by_variables() -> None:
     tables = settings_of(
         {}, LADING_HANDLERS__HTTP__ALLOWED_PORTS="80,8080", LADING_HANDLERS__HTTP__ALLOWED_NETWORKS="10.0.0.0/8,::1"
     ).handlers.tables
-    read = read_table(HttpHandlerSettings, tables["http"], "handlers.http")
+    read = tables["http"].read(HttpHandlerSettings)
     assert (read.allowed_ports, read.allowed_networks) == ((80, 8080), ("10.0.0.0/8", "::1"))
     tables = settings_of({}, LADING_HANDLERS__HTTP__ALLOWED_PORTS="").handlers.tables
-    assert read_table(HttpHandlerSettings, tables["http"], "handlers.http").allowed_ports == ()
+    assert tables["http"].read(HttpHandlerSettings).allowed_ports == ()
 
 
 def test_a_blank_variable_is_none_where_there_may_be_nothing() -> None:
     settings = settings_of({"handlers": {"nfs": {"pool": "a", "ca": "/ca"}}}, LADING_HANDLERS__NFS__CA="")
-    assert read_table(NfsSettings, settings.handlers.tables["nfs"], "handlers.nfs").ca is None
+    assert settings.handlers.tables["nfs"].read(NfsSettings).ca is None
 
 
 @pytest.mark.parametrize(
@@ -608,15 +618,15 @@ def test_a_blank_variable_is_none_where_there_may_be_nothing() -> None:
 )
 def test_what_is_wrong_with_a_handlers_own_table_is_said(table: Mapping[str, object], told: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        read_table(NfsSettings, table, "handlers.nfs")
+        Table(table, "handlers.nfs").read(NfsSettings)
     assert str(raised.value) == told
 
 
 def test_what_may_be_none_is_missing_all_the_same_where_it_has_no_default() -> None:
     cls = make_dataclass("Strict", [("ca", Path | None)])
     with pytest.raises(SettingsError, match=r"^handlers\.mine\.ca: missing, expected a path$"):
-        read_table(cls, {}, "handlers.mine")
-    assert read_table(cls, {"ca": None}, "handlers.mine") == cls(None)
+        Table({}, "handlers.mine").read(cls)
+    assert Table({"ca": None}, "handlers.mine").read(cls) == cls(None)
 
 
 def test_what_is_wrong_with_a_handlers_own_table_is_said_with_the_file_or_the_variable(tmp_path: Path) -> None:
@@ -624,7 +634,7 @@ def test_what_is_wrong_with_a_handlers_own_table_is_said_with_the_file_or_the_va
     for environ, source in (({}, str(path)), ({"LADING_HANDLERS__NFS__RETRIES": "x"}, "LADING_HANDLERS__NFS__RETRIES")):
         settings = load_settings(str(path), environ)
         with pytest.raises(SettingsError) as raised:
-            read_table(NfsSettings, settings.handlers.tables["nfs"], "handlers.nfs")
+            settings.handlers.tables["nfs"].read(NfsSettings)
         assert str(raised.value) == f"{source}: handlers.nfs.retries: expected a whole number, got 'x'"
 
 
@@ -634,6 +644,25 @@ settings.load_settings(None, {"HOME": "/x"})
 print("tomllib" in sys.modules)"""
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_only_the_handlers_that_are_configured_are_imported_to_check_their_tables(tmp_path: Path) -> None:
+    code = """import sys, lading.adapters.config.settings as settings
+settings.load_settings(sys.argv[1], {"HOME": "/x"})
+print(*sorted(each for each in sys.modules if each.startswith("lading.adapters.handlers.")))"""
+    for text, imported in (
+        ("", ["built_in"]),
+        ("[handlers.cinder]\ncloud = 'gold'\n[handlers.rbd]\nuser = 'nova'\n",
+         ["built_in", "cinder", "cinder.settings", "rbd", "rbd.settings"]),
+    ):  # fmt: skip
+        command = [sys.executable, "-c", code, str(write(tmp_path / "lading.toml", text))]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [f"lading.adapters.handlers.{name}" for name in imported]
+
+
+def test_a_table_is_converted_once() -> None:
+    table = settings_of({"handlers": {"http": {"connections": 2}}}).handlers.tables["http"]
+    assert table.read(HttpHandlerSettings) is table.read(HttpHandlerSettings)
 
 
 @pytest.mark.parametrize("written", ["20G", "20GiB", 20 << 30, "21474836480"])
@@ -660,5 +689,38 @@ class Careless:
 
 def test_what_a_third_partys_check_says_is_told_without_secrets() -> None:
     with pytest.raises(SettingsError) as wrong:
-        read_table(Careless, {"password": "s3cret", "endpoint": "http://u:p@host/a"}, "handlers.careless")
+        Table({"password": "s3cret", "endpoint": "http://u:p@host/a"}, "handlers.careless").read(Careless)
     assert str(wrong.value) == "handlers.careless: *** is not taken at http://***@host/a"
+
+
+@dataclass(frozen=True)
+class Outer:
+    tls: NfsSettings
+    folders: Mapping[str, Path]
+
+
+def test_a_table_in_a_third_partys_table_is_read_too_and_its_mistakes_are_told_with_their_place(home: Path) -> None:
+    table = {"tls": {"pool": "gold", "ca": "ca.pem"}, "folders": {"a": "x"}}
+    path = Path("/etc/lading")
+    read = Table({"outer": table}, "handlers", "lading.toml", path).section("outer").read(Outer)
+    assert read == Outer(NfsSettings("gold", ca=path / "ca.pem"), {"a": path / "x"})
+    told = "LADING_HANDLERS__OUTER__TLS__RETRIES: handlers.outer.tls.retries: expected a whole number, got 'x'"
+    settings = settings_of({"handlers": {"outer": table}}, LADING_HANDLERS__OUTER__TLS__RETRIES="x")
+    with pytest.raises(SettingsError) as wrong:
+        settings.handlers.tables["outer"].read(Outer)
+    assert str(wrong.value) == told
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "12345", '"quoted"', "true"])
+def test_secrets_are_known_wherever_they_are_configured_and_no_repr_shows_them(secret: str) -> None:
+    document = {
+        "catalog": {"kind": "elsewhere", "auth": {"password": "hunter3"}},
+        "handlers": {"nfs": {"token": "hunter4"}},
+    }
+    settings = settings_of(
+        document, LADING_HANDLERS__S3__SECRET_KEY=secret, LADING_HANDLERS__S3__ACCESS_KEY="AKIA",
+        LADING_HANDLERS__S3__ENDPOINT="http://s3.example",
+    )  # fmt: skip
+    assert {"hunter3", "hunter4", "AKIA", secret} <= {*secrets_of(settings)}
+    assert settings.handlers.tables["s3"].read(S3HandlerSettings).secret_key == secret
+    assert not re.search(f"hunter|{secret}|AKIA", repr(settings.handlers) + repr(settings.catalog))

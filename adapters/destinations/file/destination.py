@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 from returns.result import Success
 
@@ -15,13 +15,14 @@ from lading.adapters.destinations.file.file_writer import FileWriter
 from lading.adapters.destinations.file.free_space import require_space
 from lading.adapters.destinations.file.local_copies import LocalCopies
 from lading.adapters.destinations.file.lock_waits import told_while_waiting
-from lading.adapters.destinations.file.new_file import PRIVATE, NewFile
+from lading.adapters.destinations.file.new_file import NewFile
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.partial import drop_part, is_strong, kept_bytes, part_blocks, start_from
 from lading.adapters.destinations.file.recovery import recover
 from lading.adapters.destinations.file.relocation import move, remove
 from lading.adapters.destinations.file.target_state import check_target, use_of
 from lading.adapters.destinations.file.verification import report, verify
+from lading.adapters.destinations.rules import Rules
 from lading.adapters.formats.audit import Audit, Audited
 from lading.adapters.host.boot import boot_id
 from lading.adapters.stream.errors import Refused, returning_refusals, system_errors, value_or_refuse
@@ -43,28 +44,6 @@ __all__ = ["FileDestination", "Rules"]
 
 _SETTLED_NS: Final = 2_000_000_000
 """A file changed less than this long ago could change again within one tick of its clock, unseen (git's racy index)."""
-
-
-class Rules(NamedTuple):
-    """What must be so of every image that lands."""
-
-    verify: bool = True
-    """Digests are compared with the catalog's."""
-    inspect: bool = True
-    """Formats are compared with the catalog's, and unsafe ones refused, which needs lading[inspect]."""
-    allow_unverified: bool = True
-    """An image without a digest in the catalog may land."""
-    mode: int = PRIVATE
-    """Of the files that are made, as chmod(2) takes it."""
-    require_space: bool = True
-    """What does not fit on the target's disk, by its size or by what is known of its holes, is refused beforehand."""
-    max_size: int | None = None
-    """Bytes of the largest image that may land; None: any."""
-
-    def check_size(self, size: int | None) -> None:
-        """Raises Refused for an image of more than `max_size` bytes; None: its size is not known."""
-        if size is not None and self.max_size is not None and size > self.max_size:
-            raise Refused(Mismatched(f"it has {size} bytes; [landing] max_size lets {self.max_size} land"))
 
 
 ALL: Final = Rules()

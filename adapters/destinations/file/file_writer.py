@@ -11,6 +11,7 @@ from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import Chunk
 from lading.adapters.stream.sources import FileSource, Source
 from lading.adapters.stream.sparse import copy_extent, extents, write_sparsely
+from lading.adapters.stream.threads import join, start
 from lading.domain.refusals import Mismatched
 from lading.ports.observer import Observer
 
@@ -95,10 +96,10 @@ def _on_the_side(work: Callable[[], None]) -> Iterator[None]:
             faults.append(fault)
 
     thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    start(thread)
     try:
         yield
     finally:
-        pipeline.join(thread)
+        join(thread)
     if faults:
         raise faults[0]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from lading.adapters.stream.pipeline import join
+from lading.adapters.stream.threads import join, start
 from lading.ports.observer import SupportsWaiting
 
 __all__ = ["told_while_waiting"]
@@ -33,7 +33,7 @@ def told_while_waiting(observer: SupportsWaiting, reason: Callable[[], str]) -> 
             told.put(None)
 
     thread = threading.Thread(target=tell, daemon=True)
-    thread.start()
+    start(thread)
     try:
         told.get()
         yield

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from lading.adapters.destinations.file.no_replace import NO_LINKS, NO_TMPFILE, rename_no_replace
 from lading.adapters.destinations.file.partial import (
@@ -19,14 +19,13 @@ from lading.adapters.destinations.file.partial import (
     refuse_taken,
     release_part,
 )
+from lading.adapters.destinations.rules import PRIVATE
 from lading.adapters.stream.safe_open import fingerprint, folder_identity
 from lading.ports.association import Fingerprint, Folder
 
-__all__ = ["PRIVATE", "NewFile"]
+__all__ = ["NewFile"]
 
 _log = logging.getLogger(__name__)
-PRIVATE: Final = 0o600
-"""Nobody but the owner reads or writes it."""
 
 
 class NewFile:

@@ -4,13 +4,10 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-from returns.result import Failure
-
 from lading.adapters.destinations.file.partial import facts, noted_file
-from lading.adapters.stream.errors import Refused
+from lading.adapters.destinations.intent_notes import write_notes
 from lading.adapters.stream.safe_open import folder_identity
 from lading.domain.handler import Landing, Work
-from lading.domain.refusals import TargetFailed
 from lading.ports.association import Fingerprint, Folder
 from lading.ports.image import Digest
 from lading.ports.journal import Journal
@@ -70,9 +67,7 @@ class Notes:
             return
         folder = folder_identity(os.path.dirname(self._work.target))
         self._written.update(notes, folder=list(folder) if folder else None)
-        written = self._journal.note(self._work.target, self._written)
-        if isinstance(written, Failure):
-            raise Refused(TargetFailed(f"what is done can't be written down: {written.failure()}"))
+        write_notes(self._journal, self._work, self._written)
 
 
 def noted_folder(notes: Mapping[str, object], key: str) -> Folder | None:

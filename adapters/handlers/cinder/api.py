@@ -13,17 +13,15 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode
 
-from returns.result import Failure, Result, Success
-
 from lading.adapters.openstack.cloud import vendor_errors
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import Refusal, TargetFailed, Unavailable, Unconfigured
-from lading.ports.failures import CatalogUnavailable
+from lading.ports.failures import CatalogUnavailable, SettingsError
 
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
 
-__all__ = ["GIBIBYTE", "Attachment", "Busy", "Cinder", "Volume", "answering", "quietly"]
+__all__ = ["GIBIBYTE", "Attachment", "Busy", "Cinder", "Volume", "cinder_errors", "quietly"]
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
@@ -240,7 +238,7 @@ class Cinder:
             if self._adapter is None:
                 try:
                     self._adapter = self._connect()
-                except CatalogUnavailable as failure:
+                except (CatalogUnavailable, SettingsError) as failure:
                     raise Refused(
                         Unconfigured(f"{failure}; [handlers.cinder] cloud names one of clouds.yaml")
                     ) from None
@@ -299,7 +297,7 @@ def _refusal(method: str, path: str, status: int) -> Refusal:
     words = f"Cinder answers {method} {path.partition('?')[0]} with HTTP {status}"
     match status:
         case HTTPStatus.UNAUTHORIZED:
-            return Unavailable(f"{words}: it doesn't take the credentials")
+            return Unavailable(f"{words}: it does not accept the credentials")
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return TargetFailed(f"{words}: the project's quota has no room for another volume of that size")
         case HTTPStatus.FORBIDDEN:
@@ -307,14 +305,13 @@ def _refusal(method: str, path: str, status: int) -> Refusal:
     return Unavailable(words)
 
 
-def answering(act: Callable[[], _Done]) -> Result[_Done, Refusal]:
-    """What `act` gives, or the refusal that its fault means: the one table of this room."""
+@contextmanager
+def cinder_errors() -> Iterator[None]:
+    """Raises Refused where Cinder cannot be reached in the block: the one table of this room."""
     try:
-        return Success(act())
-    except Refused as fault:
-        return Failure(fault.refusal)
+        yield
     except CatalogUnavailable as failure:
-        return Failure(Unavailable(str(failure)))
+        raise Refused(Unavailable(str(failure))) from failure
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from lading.adapters.handlers.cinder.names import (
     reader,
     this_host,
 )
-from lading.adapters.handlers.settings import CinderHandlerSettings
+from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import TargetFailed, Unavailable
 

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from lading.adapters.handlers.settings import CinderHandlerSettings
+from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 from lading.adapters.host.private_files import make_private
 from lading.adapters.stream.errors import Refused
 from lading.domain.handler_calls import exception_reason

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.destinations.clone.target_state import part_of
 from lading.adapters.host.boot import boot_id
 from lading.domain.refusals import Refusal, Unsupported
 from lading.ports.location import Location
@@ -16,7 +17,7 @@ from lading.ports.location import Location
 __all__ = [
     "DEVICE",
     "HOST",
-    "PART",
+    "PREFIX",
     "READER",
     "READS",
     "START",
@@ -24,18 +25,16 @@ __all__ = [
     "boot",
     "holder",
     "is_left_over",
-    "is_volume_target",
     "reader",
     "this_host",
     "volume_of",
     "volume_target",
 ]
 
-_TARGET: Final = "cinder:"
-_LONGEST: Final = 255 - len(".lading-part")
-"""Characters that Cinder takes for a name."""
-PART: Final = ".lading-part"
-"""What a volume's name ends in while it isn't whole."""
+PREFIX: Final = "cinder:"
+"""What targets begin with that are volumes."""
+_LONGEST: Final = 255 - len(part_of(""))
+"""Characters of a name that Cinder takes, also while the volume is not whole."""
 
 # Keys of a volume's metadata.
 TARGET: Final = "lading"
@@ -52,11 +51,6 @@ DEVICE: Final = "lading_device"
 """What it was connected as."""
 
 
-def is_volume_target(target: str) -> bool:
-    """Whether that names a volume, not a file."""
-    return target.startswith(_TARGET)
-
-
 def volume_target(target: str) -> Result[str, Refusal]:
     """The name of the volume that a target such as `cinder:NAME` is.
 
@@ -65,11 +59,8 @@ def volume_target(target: str) -> Result[str, Refusal]:
     >>> volume_target("cinder://e9b1").failure().reason
     'cinder://e9b1 names no volume to make; expected cinder:NAME'
     """
-    name = target.removeprefix(_TARGET)
-    if name.endswith(PART):
-        told = f"{target[: 2 * _LONGEST]} has a name that lading gives to what is not whole yet; choose another"
-        return Failure(Unsupported(told))
-    if is_volume_target(target) and name.strip() == name != "" and not name.startswith("/") and len(name) <= _LONGEST:
+    name = target.removeprefix(PREFIX)
+    if target.startswith(PREFIX) and name.strip() == name != "" and not name.startswith("/") and len(name) <= _LONGEST:
         return Success(name)
     return Failure(Unsupported(f"{target[: 2 * _LONGEST]} names no volume to make; expected cinder:NAME"))
 

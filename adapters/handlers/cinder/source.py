@@ -4,18 +4,19 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from returns.result import Failure, Result, Success
+from returns.result import Failure
 from typing_extensions import override
 
-from lading.adapters.handlers.cinder.api import GIBIBYTE, Busy, Cinder, Volume, answering, quietly
+from lading.adapters.destinations.intent_notes import write_notes
+from lading.adapters.handlers.cinder.api import GIBIBYTE, Busy, Cinder, Volume, cinder_errors, quietly
 from lading.adapters.handlers.cinder.attachments import Attachments
 from lading.adapters.handlers.cinder.connector import Device
 from lading.adapters.handlers.cinder.names import HOST, READER, READS, is_left_over, reader, volume_of
-from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.stream.errors import Refused
+from lading.adapters.stream.errors import Refused, returning_refusals, value_or_refuse
 from lading.adapters.stream.sources import ResumePoint, StreamSource
 from lading.domain.handler import Work
-from lading.domain.refusals import Refusal, Unavailable, Unsupported
+from lading.domain.refusals import Unavailable, Unsupported
+from lading.ports.journal import Journal
 
 __all__ = ["VolumeSource", "Volumes", "check"]
 
@@ -23,11 +24,12 @@ _NOTE = "reading"
 
 
 class VolumeSource(StreamSource):
-    """What is on a volume, as many bytes as its image has. It takes charge of `held`, which has it attached."""
+    """What is on a volume, as many bytes as its image has. It closes `held`, which has it attached, also on failure."""
 
     def __init__(self, device: Device, held: ExitStack, size: int, start: int) -> None:
-        super().__init__(device.open(start, size), size, start)
-        self._held = held
+        with held:
+            super().__init__(device.open(start, size), size, start)
+            self._held = held.pop_all()
 
     @override
     def close(self) -> None:
@@ -40,54 +42,48 @@ class VolumeSource(StreamSource):
 class Volumes:
     """The volumes of images, to be read."""
 
-    def __init__(self, cinder: Cinder, attaching: Attachments, setup: HandlerSetup) -> None:
-        self._cinder, self._attaching, self._setup = cinder, attaching, setup
+    def __init__(self, cinder: Cinder, attachments: Attachments, journal: Journal) -> None:
+        self._cinder, self._attachments, self._journal = cinder, attachments, journal
 
-    def open(self, work: Work, start: ResumePoint) -> Result[StreamSource, Refusal]:
-        """Attach it, and read on from the start."""
-        return self._named(work).bind(
-            lambda volume_id: answering(lambda: self._opened(work, self._rested(volume_id), start))
-        )
+    @returning_refusals
+    def open(self, work: Work, start: ResumePoint) -> VolumeSource:
+        """Attaches the volume and reads from the start on."""
+        volume_id = _volume_id(work)
+        with cinder_errors():
+            return self._opened(work, self._rested(volume_id), start)
 
-    def preview(self, work: Work) -> Result[StreamSource, Refusal]:
-        """What `open` would give, as far as its size; nothing is attached."""
-        return self._named(work).bind(
-            lambda volume_id: answering(lambda: StreamSource(io.BytesIO(), _size(work, self._rested(volume_id))))
-        )
+    @returning_refusals
+    def preview(self, work: Work) -> StreamSource:
+        """A source of the size that `open` would give, and without bytes; nothing is attached."""
+        volume_id = _volume_id(work)
+        with cinder_errors():
+            return StreamSource(io.BytesIO(), _size(work, self._rested(volume_id)))
 
-    def sweep(self, work: Work) -> Result[None, Refusal]:
-        """Let go of what was attached to bring this, and by whom nobody knows any more."""
-        named = volume_of(work.location) if work.location is not None else None
-        if named is None or isinstance(named, Failure):
-            return Success(None)  # nothing can have been attached
-        noted = work.intent.notes.get(_NOTE) if work.intent else None
+    @returning_refusals
+    def sweep(self, work: Work) -> None:
+        """Lets go of what an interrupted fetch had attached."""
         if work.intent is None or not work.intent.notes:
-            return Success(None)  # nothing is changed before something is noted
-        known = [noted] if isinstance(noted, str) and noted else []
-        return answering(lambda: self._attaching.sweep(named.unwrap(), known))
-
-    def _named(self, work: Work) -> Result[str, Refusal]:
-        if work.location is None:
-            return Failure(Unsupported("needs a location"))
-        return volume_of(work.location)
+            return  # nothing is changed before something is noted
+        if work.location is None or isinstance(named := volume_of(work.location), Failure):
+            return  # nothing can have been attached
+        noted = work.intent.notes.get(_NOTE)
+        with cinder_errors():
+            self._attachments.sweep(named.unwrap(), [noted] if isinstance(noted, str) and noted else [])
 
     def _rested(self, volume_id: str) -> Volume:
         """The volume, with nobody at it of whom it is known that they are gone."""
         volume = check(self._cinder.settled(self._cinder.known(volume_id)))
-        if any(is_left_over(each.device, self._attaching.host) for each in volume.attachments):
-            self._attaching.sweep(volume_id)
+        if any(is_left_over(each.device, self._attachments.host) for each in volume.attachments):
+            self._attachments.sweep(volume_id)
             volume = check(self._cinder.settled(self._cinder.known(volume_id)))
         return volume
 
-    def _opened(self, work: Work, volume: Volume, start: ResumePoint) -> StreamSource:
+    def _opened(self, work: Work, volume: Volume, start: ResumePoint) -> VolumeSource:
         size = _size(work, volume)
         self._note(work, "")  # before anything is attached, or cloned to be
-        with ExitStack() as until_opened:
-            held = until_opened.enter_context(ExitStack())
+        with ExitStack() as held:
             device = held.enter_context(self._attached(volume, lambda attachment: self._note(work, attachment)))
-            source = VolumeSource(device, held, size, min(start.offset, size))
-            until_opened.pop_all()  # from here on the source closes it
-            return source
+            return VolumeSource(device, held.pop_all(), size, min(start.offset, size))
 
     @contextmanager
     def _attached(self, volume: Volume, note: Callable[[str], None]) -> Iterator[Device]:
@@ -107,14 +103,14 @@ class Volumes:
     def _tried(self, volume: Volume, note: Callable[[str], None], held: ExitStack) -> Device | None:
         """It, attached; None when it can't be as it is now."""
         try:
-            return held.enter_context(self._attaching.reading(volume, note))
+            return held.enter_context(self._attachments.reading(volume, note))
         except Busy:
             return None
 
     @contextmanager
     def _cloned(self, volume: Volume) -> Iterator[Volume]:
         """A clone of a volume that others have attached, while the block runs."""
-        host = self._attaching.host
+        host = self._attachments.host
         marks = {HOST: host, READS: volume.id, READER: reader(host)}
         clone: Volume | None = None
         try:
@@ -134,9 +130,13 @@ class Volumes:
     def _note(self, work: Work, attachment: str) -> None:
         """So that it is found again also when it is cut off before it is marked. What was noted before stays."""
         notes = work.intent.notes if work.intent else {}
-        noted = self._setup.note(work, {**notes, _NOTE: attachment})
-        if isinstance(noted, Failure):
-            raise Refused(noted.failure())
+        write_notes(self._journal, work, {**notes, _NOTE: attachment})
+
+
+def _volume_id(work: Work) -> str:
+    if work.location is None:
+        raise Refused(Unsupported("needs a location"))
+    return value_or_refuse(volume_of(work.location))
 
 
 def check(volume: Volume) -> Volume:

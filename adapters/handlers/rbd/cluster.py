@@ -2,21 +2,18 @@
 
 import errno
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import ceil
-from typing import Any, Final, TypeVar
-
-from returns.result import Failure, Result
+from typing import Any, Final
 
 from lading.adapters.handlers.rbd.names import PoolImage, Snapshot
-from lading.adapters.handlers.settings import RbdHandlerSettings
+from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import Refusal, TargetFailed, Unavailable, Unconfigured, Unsupported
 
-__all__ = ["Absent", "Cluster", "answering", "connected", "words"]
+__all__ = ["Absent", "Cluster", "cluster_errors", "connected", "words"]
 
-_Done = TypeVar("_Done")
 _RELEASES: Final = ("mimic", "nautilus", "octopus", "pacific", "quincy", "reef", "squid", "tentacle")
 """From which on clients know clones of snapshots that are not protected (docs.ceph.com, RBD layering)."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -145,23 +142,20 @@ def _configured(settings: RbdHandlerSettings) -> Any:  # noqa: ANN401 - see abov
     return handle
 
 
-def answering(
-    settings: RbdHandlerSettings, act: Callable[[], Result[_Done, Refusal]], *, writes: str = ""
-) -> Result[_Done, Refusal]:
-    """What `act` answers, or the refusal that its error means: the one table of this room. `writes`: the target."""
+@contextmanager
+def cluster_errors(settings: RbdHandlerSettings, *, writes: str = "") -> Iterator[None]:
+    """Raises Refused for the block's errors: the one table of this room. `writes`: the target that the block makes."""
     import rados  # noqa: PLC0415 - see `connected`
     import rbd  # noqa: PLC0415 - see `connected`
 
     try:
-        return act()
-    except Refused as refused:
-        return Failure(refused.refusal)
+        yield
     except Absent as absent:
-        return Failure(Unavailable(str(absent)))
+        raise Refused(Unavailable(str(absent))) from absent
     except NotReached as reason:
-        return Failure(Unconfigured(str(reason)))
+        raise Refused(Unconfigured(str(reason))) from reason
     except (rados.Error, rbd.Error) as error:
-        return Failure(_meant(error, settings, writes))
+        raise Refused(_meant(error, settings, writes)) from error
 
 
 def _meant(error: Exception, settings: RbdHandlerSettings, writes: str) -> Refusal:

@@ -9,11 +9,10 @@ from typing_extensions import override
 from lading.domain.refusals import Refusal, Unsupported
 from lading.ports.location import Location
 
-__all__ = ["PoolImage", "Snapshot", "is_pool_target", "pool_target", "snapshot_of"]
+__all__ = ["TARGET", "PoolImage", "Snapshot", "pool_target", "snapshot_of"]
 
-_TARGET: Final = "rbd:"
-_PART: Final = ".lading-part"
-"""What an image's name ends in while it isn't whole."""
+TARGET: Final = "rbd:"
+"""What targets begin with that are images in a pool."""
 _PARTS: Final = 4
 
 
@@ -38,19 +37,9 @@ class PoolImage(NamedTuple):
     """Empty for the pool's default one."""
     name: str
 
-    @property
-    def part(self) -> "PoolImage":
-        """What it is called while it isn't whole."""
-        return self._replace(name=f"{self.name}{_PART}")
-
     @override
     def __str__(self) -> str:
         return "/".join(filter(None, self))
-
-
-def is_pool_target(target: str) -> bool:
-    """Whether that names an image in a pool, not a file."""
-    return target.startswith(_TARGET)
 
 
 def pool_target(target: str) -> Result[PoolImage, Refusal]:
@@ -63,12 +52,10 @@ def pool_target(target: str) -> Result[PoolImage, Refusal]:
     >>> pool_target("rbd:disk").failure().reason
     'rbd:disk names no image in a pool; expected rbd:POOL/IMAGE'
     """
-    if target.endswith(_PART):
-        return Failure(Unsupported(f"{target} has a name that lading gives to what is not whole yet; choose another"))
-    match target.removeprefix(_TARGET).split("/"):
-        case [pool, name] if is_pool_target(target) and _are_names(pool, name):
+    match target.removeprefix(TARGET).split("/"):
+        case [pool, name] if target.startswith(TARGET) and _are_names(pool, name):
             return Success(PoolImage(pool, "", name))
-        case [pool, namespace, name] if is_pool_target(target) and _are_names(pool, namespace, name):
+        case [pool, namespace, name] if target.startswith(TARGET) and _are_names(pool, namespace, name):
             return Success(PoolImage(pool, namespace, name))
     return Failure(Unsupported(f"{target} names no image in a pool; expected rbd:POOL/IMAGE"))
 

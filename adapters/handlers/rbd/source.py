@@ -28,7 +28,7 @@ _HOLE_STEP: Final = 64 << 20
 
 
 class RbdSource:
-    """An image, or a snapshot of one. It takes charge of `held`, which holds the connection."""
+    """An image, or a snapshot of one. It closes `held`, which may hold the connection, also on failure."""
 
     def __init__(
         self,
@@ -41,14 +41,15 @@ class RbdSource:
         size: int | None = None,
     ) -> None:
         """Without a snapshot it is read as it is just now. `size`: only so many bytes of it. Raises Absent."""
-        self._held = held
-        self._image = held.enter_context(cluster.image(where, snapshot))
-        self.size: int = self._image.size() if size is None else min(size, self._image.size())
-        self.start = min(start, self.size)
-        # A snapshot never changes, and no other one of the image ever gets its number.
-        numbers = [each["id"] for each in self._image.list_snaps() if each["name"] == snapshot]
-        identity = f"{cluster.fsid}/{where.pool}/{self._image.id()}"
-        self.validator = f'"{identity}@{numbers[0]}"' if numbers else None
+        with held:
+            self._image = held.enter_context(cluster.image(where, snapshot))
+            self.size: int = self._image.size() if size is None else min(size, self._image.size())
+            self.start = min(start, self.size)
+            # A snapshot never changes, and no other one of the image ever gets its number.
+            numbers = [each["id"] for each in self._image.list_snaps() if each["name"] == snapshot]
+            identity = f"{cluster.fsid}/{where.pool}/{self._image.id()}"
+            self.validator = f'"{identity}@{numbers[0]}"' if numbers else None
+            self._held = held.pop_all()
 
     @property
     def required_space(self) -> int | None:

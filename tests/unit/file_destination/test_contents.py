@@ -95,8 +95,8 @@ def test_a_format_is_not_looked_for_inside_another_container(folder: Path, openi
 @pytest.mark.parametrize(
     ("described", "words"),
     [
-        ({"digest": Digest("no-such-hash", "00")}, "is a no-such-hash, which can't be computed here"),
-        ({"digest": Digest("shake_128", "00")}, "is a shake_128, which can't be computed here"),
+        ({"digest": Digest("no-such-hash", "00")}, "is a no-such-hash, which cannot be computed here"),
+        ({"digest": Digest("shake_128", "00")}, "is a shake_128, which cannot be computed here"),
         ({"digest": Digest("sha512", "ab" * 32)}, "is no sha512: expected 128 hex digits, got abababababab…"),
         ({"digest": Digest("sha256", "ab" * 64)}, "is no sha256: expected 64 hex digits, got abababababab…"),
         ({"digest": Digest("sha256", "xy" * 32)}, "is no sha256: expected 64 hex digits, got xyxyxyxyxyxy…"),

@@ -1,0 +1,21 @@
+"""Settings of the Glance catalog."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["GlanceCatalogSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class GlanceCatalogSettings:
+    cloud: str | None = None
+    """Its name in clouds.yaml; None: `OS_CLOUD`, or as the other `OS_*` say."""
+    hosts: tuple[str, ...] = ()
+    """Other Glances that an image's href may name, `host` or `host:port`. They are sent the token."""
+    first_byte_seconds: float = 120.0
+    """How long Glance may take before it sends anything of an image: over Cinder it attaches a volume first."""
+    kind: Literal["glance"] = "glance"
+
+    def __post_init__(self) -> None:
+        if self.first_byte_seconds <= 0:
+            raise ValueError("first_byte_seconds: expected more than 0")

@@ -1,0 +1,59 @@
+"""The sources of settings: the file and the environment's variables."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from lading.adapters.config.table import Table, Variable
+from lading.ports.failures import SettingsError
+
+__all__ = ["read_file", "read_variables"]
+
+_PREFIX: Final = "LADING_"
+_RESERVED: Final = frozenset({"LADING_CONFIG"})
+_DEEPEST: Final = 8
+"""Keys on the way to a value, of those that variables give."""
+_LARGEST: Final = 1 << 20
+"""Bytes of a settings file."""
+
+
+def read_file(path: Path, *, trusted: bool = True) -> Table | None:
+    """Reads a TOML file as a table; None if there is no such file.
+
+    One that isn't trusted may be anybody's: it is refused unless it is the user's own, or root's.
+    """
+    try:
+        path = path.expanduser().absolute()
+        with path.open("rb") as file:
+            owner, content = os.fstat(file.fileno()).st_uid, file.read(_LARGEST + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SettingsError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
+    if not trusted and owner not in (0, os.geteuid()):
+        raise SettingsError(f"{path}: is of another user (uid {owner}), name it to have it used all the same")
+    if len(content) > _LARGEST:
+        raise SettingsError(f"{path}: is larger than {_LARGEST} bytes")
+    import tomllib  # noqa: PLC0415 - without a file there is nothing to parse
+
+    try:
+        return Table(tomllib.loads(content.decode()), "", str(path), path.parent)
+    except ValueError as error:
+        raise SettingsError(f"{path}: is no TOML: {error}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: is nested too deeply") from error
+
+
+def read_variables(environ: Mapping[str, str], sections: Iterable[str]) -> Sequence[Variable]:
+    """The variables that set something, in the order in which they apply: those of tables before those in them."""
+    found = [
+        Variable(name, text, tuple(name.removeprefix(_PREFIX).lower().split("__")))
+        for name, text in environ.items()
+        if name.startswith(_PREFIX) and name not in _RESERVED
+    ]
+    for variable in found:
+        if not 1 < len(variable.path) <= _DEEPEST or not all(variable.path) or variable.path[0] not in sections:
+            known = ", ".join((*sorted(_RESERVED), *(f"{_PREFIX}{section.upper()}__…" for section in sections)))
+            raise SettingsError(f"{variable.name}: names no setting (known: {known})")
+    return sorted(found, key=lambda variable: (len(variable.path), variable.name))

@@ -1,0 +1,118 @@
+"""Fetches of clones: what can be cloned, and its clone, which appears whole or not at all."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from lading.adapters.destinations.clone.inspection import inspect
+from lading.adapters.destinations.clone.storage import AttachesClones, Clone, CloneStorage, Parent
+from lading.adapters.destinations.clone.target_state import by_identity, check_name, make_way, part_of
+from lading.adapters.destinations.intent_notes import write_notes
+from lading.adapters.destinations.rules import Rules
+from lading.adapters.stream.errors import Refused
+from lading.domain.handler import Landing, Work
+from lading.domain.handler_calls import exception_reason
+from lading.domain.refusals import Mismatched, Unsupported
+from lading.ports.journal import Journal
+from lading.ports.location import Location
+
+__all__ = ["METHOD", "check_request", "clone_image", "find_parent", "inspect_parent", "undo"]
+
+_log = logging.getLogger(__name__)
+METHOD: Final = "clone"
+"""What associations say of how the image came."""
+
+
+def check_request(storage: CloneStorage, work: Work, rules: Rules) -> Location:
+    """The location to clone from. Raises Refused where nothing can be cloned, as far as can be told unconnected."""
+    if work.location is None:
+        raise Refused(Unsupported("needs a location"))
+    storage.check_location(work.location)
+    check_name(storage, work.target)
+    image = work.image
+    if image is None:
+        raise Refused(Unsupported("the request names no image"))
+    if image.disk_format != "raw" or image.container_format not in {None, "bare"}:
+        shape = f"{image.disk_format or 'unknown'} in {image.container_format or 'bare'}"
+        told = f"the image is {shape}, and a clone would be no disk: only raw ones are cloned"
+        raise Refused(Unsupported(told))
+    if not rules.allow_unverified:
+        told = "a clone's bytes are not read, so not verified, and landing.allow_unverified is false"
+        raise Refused(Unsupported(told))
+    return work.location
+
+
+def find_parent(storage: CloneStorage, location: Location, work: Work, rules: Rules) -> Parent:
+    """The image to be cloned. Raises Refused where it is not what the catalog promises, or too large."""
+    parent = storage.find_parent(location, work)
+    promised = work.image.size if work.image else None
+    if promised is not None and parent.size != promised:
+        raise Refused(Mismatched(f"{parent.name} has {parent.size} bytes, the catalog promises {promised}"))
+    if work.size is not None and work.size < parent.size:
+        told = f"{parent.name} has {parent.size} bytes, more than the {work.size} that are wished for"
+        raise Refused(Unsupported(told))
+    rules.check_size(parent.size)
+    return parent
+
+
+def inspect_parent(work: Work, parent: Parent, rules: Rules) -> str | None:
+    """What finds the image's format safe before it is cloned; None: only a clone of it can be read. Raises Refused."""
+    return inspect(work.image, parent.open(), rules) if parent.open is not None else None
+
+
+def clone_image(
+    storage: CloneStorage, work: Work, parent: Parent, replaced: Sequence[Clone], journal: Journal, rules: Rules
+) -> Landing:
+    """Clones the image under a part name, and gives it the target's name when all else is done. Raises Refused.
+
+    `replaced` has the target's name, and is removed. After a failure it has the name again, and nothing else is left.
+    """
+    inspected_by = inspect_parent(work, parent, rules)
+    part = part_of(work.target)
+    make_way(storage, part)
+    write_notes(journal, work, {"part": part})
+    clone = None
+    try:
+        clone = storage.clone(parent, part, work.size)
+        if isinstance(storage, AttachesClones):
+            storage.attach(clone.identity)
+        if parent.open is None:
+            inspected_by = inspect(work.image, storage.open(clone, clone.size), rules)
+        notes = {
+            "part": part,
+            "clone": clone.identity,
+            "inspected_by": inspected_by,
+            "replaced": [each.identity for each in replaced],
+        }
+        write_notes(journal, work, notes)
+        storage.publish(clone, work.target, replaced)
+    except BaseException:
+        undo(storage, work.target, clone, replaced)
+        raise
+    for each in replaced:
+        _purge(storage, each)
+    return Landing(METHOD, clone.size, identity=clone.identity, inspected_by=inspected_by)
+
+
+def undo(storage: CloneStorage, target: str, clone: Clone | None, replaced: Sequence[Clone]) -> None:
+    """Leaves nothing of a clone that failed. No error is raised: recovery finds what is left."""
+    with suppress(Exception):
+        storage.discard(part_of(target))
+    with suppress(Exception):
+        found = storage.find(target)
+        published = by_identity(found, clone.identity) if clone is not None else None
+        if published is not None:
+            storage.delete(published)
+        if published is not None or not found:
+            for each in replaced:
+                storage.restore(each.identity, target)
+
+
+def _purge(storage: CloneStorage, replaced: Clone) -> None:
+    """Removes what was replaced. That it cannot be removed is a warning: its replacement is there."""
+    try:
+        storage.purge(replaced.identity, replaced.name)
+    except Exception as error:  # noqa: BLE001 - the vendor's own errors too
+        reason = error.refusal.reason if isinstance(error, Refused) else exception_reason(error)
+        _log.warning("%s: what it replaced, %s, may be left: %s", replaced.name, replaced.identity, reason)

@@ -1,0 +1,105 @@
+"""What has a target's name, compared with what is recorded of the target. The identity decides, never the name."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from lading.adapters.destinations.clone.storage import Clone, CloneStorage
+from lading.adapters.stream.errors import Refused
+from lading.domain.handler import Work
+from lading.domain.refusals import TargetOccupied, Unsupported
+from lading.ports.association import Association
+
+__all__ = [
+    "another",
+    "by_identity",
+    "check_name",
+    "check_target",
+    "make_way",
+    "own_clones",
+    "part_of",
+    "taken",
+    "target_of",
+]
+
+_PART: Final = ".lading-part"
+"""What the name of a clone ends in until it is whole."""
+
+
+def part_of(target: str) -> str:
+    """The name of the target's clone until it is whole."""
+    return f"{target}{_PART}"
+
+
+def target_of(name: str) -> str:
+    """The target whose clone has that name."""
+    return name.removesuffix(_PART)
+
+
+def check_name(storage: CloneStorage, target: str) -> None:
+    """Raises Refused for a name that no target can have."""
+    storage.check_target(target)
+    if target.endswith(_PART):
+        told = f"{target} has a name that lading gives to what is not whole yet; choose another"
+        raise Refused(Unsupported(told))
+
+
+def by_identity(found: Iterable[Clone], identity: object) -> Clone | None:
+    """The clone with that identity."""
+    return next((each for each in found if each.identity == identity), None)
+
+
+def check_target(storage: CloneStorage, work: Work, found: Sequence[Clone]) -> Association | None:
+    """The association of the image that is at the target already; None when it can be cloned there. Raises Refused."""
+    if work.force:
+        for each in found:
+            if (use := storage.use_of(each)) is not None:
+                raise Refused(TargetOccupied(f"{work.target} is {use}, and can't be replaced"))
+        return None
+    if not found:
+        return None
+    recorded = work.association
+    if recorded is None:
+        raise Refused(TargetOccupied(f"{work.target} exists and is not lading's; only force replaces it"))
+    clone = by_identity(found, recorded.identity)
+    if clone is None:
+        raise Refused(TargetOccupied(f"{another(work.target)}; only force replaces it"))
+    if not recorded.is_for(work.image):
+        held = recorded.image.id if recorded.image else "another image"
+        raise Refused(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
+    if work.size is not None and (clone.size < work.size or (clone.size > work.size and storage.sizes_are_exact)):
+        told = f"{work.target} is there, with {clone.size} bytes; remove it first, or force"
+        raise Refused(TargetOccupied(told))
+    return recorded
+
+
+def own_clones(work: Work, found: Sequence[Clone]) -> Sequence[Clone]:
+    """Of what is at the target, what was put there. Raises Refused where it is another thing."""
+    if not found:
+        return found
+    if work.association is None:
+        # Nothing is recorded. What bears another's mark is not lading's.
+        return [each for each in found if each.is_marked is not False]
+    clone = by_identity(found, work.association.identity)
+    if clone is None:
+        raise Refused(TargetOccupied(another(work.target)))
+    return [clone]
+
+
+def make_way(storage: CloneStorage, name: str) -> None:
+    """Frees the name of a clone that is not whole. Raises Refused where nothing says that lading made what has it."""
+    found = storage.find(name)
+    if any(each.is_marked is None for each in found):
+        told = f"{name} is in the way, and nothing says that lading made it: rename it, or delete it"
+        raise Refused(TargetOccupied(told))
+    if any(each.is_marked for each in found):
+        storage.discard(name)
+
+
+def another(target: str) -> str:
+    """That something has taken the place of what was put at the target."""
+    return f"{target} is another image than the one that was fetched"
+
+
+def taken(target: str) -> TargetOccupied:
+    """That the target exists where nothing may be replaced."""
+    return TargetOccupied(f"{target} exists; nothing is overwritten unasked")

@@ -1,0 +1,164 @@
+"""Moves a damaged database out of the way: under another name, for whoever knows more of it."""
+
+import fcntl
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from lading.adapters.sqlite.database import code_of, connections_closed, unavailable
+from lading.adapters.sqlite.record import Record, is_missing, time_stamp
+from lading.adapters.sqlite.schema import APPLICATION_ID, BUSY_SECONDS, MIGRATIONS, foreign, newer
+from lading.ports.failures import StoreUnavailable
+
+__all__ = ["corrupt_name", "holds_nothing", "quarantine", "unfinished_rebuild"]
+
+_BESIDE: Final = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a database's file."""
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+"""How SQLite refuses what is not, or no longer, a database. The last is for a format that it doesn't know."""
+_MAGIC: Final = b"SQLite format 3\0"
+_FIRST_PAGE: Final = 1 << 16
+"""Bytes of the largest page: the first one has the header and the schema (sqlite.org/fileformat2.html)."""
+
+
+def quarantine(path: Path) -> Path:
+    """Renames the database, and what SQLite keeps beside it, to `<name>.corrupt-<UTC time>`, which is returned.
+
+    Nothing is overwritten, and the record stays where it is. Another process that has the database open finds a new one
+    in its place when it next looks, but what it is writing at this instant is not in the new one.
+
+    Raises StoreUnavailable, and nothing has changed, when the database is whole, when it is another program's or of a
+    newer version, when it is no file, and when it can't be renamed.
+    """
+    # Where it really is: SQLite keeps its log there, too.
+    path = Path(os.path.realpath(path))
+    try:
+        # Reading the file here gives up all locks that this process has on it, as soon as it is closed (fcntl(2)).
+        with _exclusively(path.parent) as folder, connections_closed():
+            _refuse_no_file(path)
+            is_whole = _is_whole(path)
+            _refuse_others(path, has_record=not is_whole and Record(path).path.exists())
+            if is_whole:
+                raise StoreUnavailable(f"the database {path} is whole: there is nothing to rebuild")
+            aside = corrupt_name(path)
+            _rename(path, aside, folder)
+    except (OSError, sqlite3.Error) as error:
+        raise unavailable(path, error) from error
+    return aside
+
+
+def corrupt_name(path: Path) -> Path:
+    """The name that a damaged database gets now."""
+    return path.with_name(f"{path.name}.corrupt-{time_stamp()}")
+
+
+def holds_nothing(path: Path) -> bool:
+    """Whether there is no database, or one without a table. Raises StoreUnavailable when it can't be read."""
+    try:
+        with connections_closed():
+            if is_missing(path):
+                return True
+            if not path.is_file() or not _is_whole(path):
+                return False
+            with closing(_read_only(path)) as connection:
+                return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+    except (OSError, sqlite3.Error) as error:
+        raise unavailable(path, error) from error
+
+
+def unfinished_rebuild(path: Path) -> str | None:
+    """The name that the damaged database got from a rebuild that was interrupted, where this one is the new one.
+
+    Raises StoreUnavailable when it can't be read.
+    """
+    try:
+        with connections_closed():
+            if not path.is_file() or not _is_whole(path):
+                return None
+            with closing(_read_only(path)) as connection:
+                row = connection.execute("SELECT rebuilding FROM record").fetchone()
+                return os.fsdecode(row[0]) if row and row[0] else None
+    except (OSError, sqlite3.Error) as error:
+        if code_of(error) in _DAMAGED:
+            return None  # an earlier lading's, or another program's
+        raise unavailable(path, error) from error
+
+
+@contextmanager
+def _exclusively(folder: Path) -> Iterator[int]:
+    """No other process renames a database in this folder meanwhile, such as the new one (flock(2))."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_no_file(path: Path) -> None:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise StoreUnavailable(f"the database {path} is no file: configure another path")
+
+
+def _refuse_others(path: Path, *, has_record: bool) -> None:
+    """Refuses what looks like a database and shows nothing of lading's, damaged or not: it is another program's."""
+    page = _first_bytes(path)
+    application, version = int.from_bytes(page[68:72]), int.from_bytes(page[60:64])
+    # The schema of a young database may still be in its log.
+    schemas = page + _first_bytes(path.with_name(f"{path.name}-wal"))
+    is_ladings = has_record or application == APPLICATION_ID or b"CREATE TABLE associations (" in schemas
+    if not is_ladings and (page.startswith(_MAGIC) or b"CREATE TABLE " in page):
+        raise foreign(path)
+    if application == APPLICATION_ID and version > len(MIGRATIONS):
+        raise newer(path, version)
+
+
+def _first_bytes(path: Path) -> bytes:
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        return file.read(_FIRST_PAGE)
+    return b""
+
+
+def _is_whole(path: Path) -> bool:
+    if path.stat().st_size == 0:
+        return is_missing(path)
+    with closing(_read_only(path)) as connection:
+        try:
+            return bool(connection.execute("PRAGMA integrity_check(1)").fetchall() == [(b"ok",)])
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            if code_of(error) in _DAMAGED:
+                return False
+            raise
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing: closing any other one would write what is in the log to the file."""
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    connection.text_factory = bytes
+    return connection
+
+
+def _rename(path: Path, aside: Path, folder: int) -> None:
+    """First second names for all, which overwrite nothing; then the first ones go."""
+    # The database's own goes last: a log that stays without it would come upon the next one.
+    pairs = [(path.with_name(path.name + each), aside.with_name(aside.name + each)) for each in (*_BESIDE, "")]
+    pairs = [(old, new) for old, new in pairs if os.path.lexists(old)]
+    with ExitStack() as undo:
+        for old, new in pairs:
+            os.link(old, new)
+            undo.callback(os.unlink, new)
+        os.fsync(folder)
+        # Whatever comes next, the second names stay, unless nothing at all may be unlinked here.
+        others = undo.pop_all()
+    try:
+        pairs[0][0].unlink()
+    except OSError:
+        others.close()
+        raise
+    for old, _ in pairs[1:]:
+        old.unlink(missing_ok=True)
+    os.fsync(folder)

@@ -1,1 +1,0 @@
-"""Reading what a damaged database still holds."""

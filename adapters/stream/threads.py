@@ -1,0 +1,36 @@
+"""Threads that are started and ended whole, also when an interrupt comes at any moment."""
+
+import threading
+
+__all__ = ["join", "start"]
+
+
+def start(thread: threading.Thread) -> None:
+    """Starts the thread. An interrupt that comes meanwhile is raised as itself.
+
+    `Thread.start` waits in a Condition. An interrupt there can leave the Condition's lock released, so that the release
+    at the end of its block raises a RuntimeError, which hides the interrupt.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        hidden = error.__context__
+        if hidden is None or isinstance(hidden, Exception):
+            raise
+        raise hidden from None
+
+
+def join(*threads: threading.Thread) -> None:
+    """Waits until all threads have ended. An interrupt that comes meanwhile is raised afterwards.
+
+    A thread that goes on would write to a descriptor after its owner has closed it, which is another file by then.
+    """
+    interrupt: BaseException | None = None
+    for thread in threads:
+        while thread.is_alive():
+            try:
+                thread.join()
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                interrupt = error
+    if interrupt is not None:
+        raise interrupt
