@@ -27,7 +27,7 @@ BY_NAME = "/v2/images?name=noble&sort=name%3Aasc%2Cid%3Aasc"
 
 @pytest.fixture(autouse=True)
 def _retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cloud, "_LONGEST_WAIT", 0.0)
+    monkeypatch.setattr(cloud, "_FIRST_WAIT", 0.0)
 
 
 @pytest.fixture
