@@ -1,22 +1,19 @@
 """The wiring. Only entry points import it: dependency-injector takes a tenth of a second to load."""
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable as Function
+from collections.abc import Mapping
 
 from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import Dependency, Object, Provider, Selector, Singleton
+from dependency_injector.providers import Callable, Dependency, Object, Provider, Selector, Singleton
 
 from lading.adapters import plugins
 from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.config.settings import (
-    AssociationsSettings,
-    CatalogSettings,
-    LocksSettings,
+    FileLocksSettings,
     Settings,
-    ThirdPartySettings,
     load_settings,
 )
 from lading.adapters.destinations.file.destination import FileDestination, Rules
@@ -43,7 +40,7 @@ from lading.ports.verified_files import VerifiedFiles
 __all__ = ["Container", "embedded_handlers", "open_container"]
 
 _log = logging.getLogger(__name__)
-_Kind = TypeVar("_Kind")
+HandlerFactory = Function[[], Handler]
 
 
 class Container(DeclarativeContainer):
@@ -63,28 +60,43 @@ class Container(DeclarativeContainer):
     glance_catalog: Provider[ImageCatalog] = Singleton(
         GlanceCatalog.from_settings, _options.catalog, network=_options.network
     )
-    catalog: Selector[ImageCatalog] = Selector(
-        _options.catalog.kind, memory=memory_catalog, file=file_catalog, glance=glance_catalog
+    third_party_catalog: Provider[ImageCatalog] = Singleton(
+        plugins.third_party, "catalog", _options.catalog, _options.source
     )
+    catalog: Provider[ImageCatalog] = Selector(
+        Callable(plugins.adapter_of, _options.catalog),
+        memory=memory_catalog, file=file_catalog, glance=glance_catalog, third_party=third_party_catalog,
+    )  # fmt: skip
 
     # Associations
     database: Provider[Database] = Singleton(Database, _options.associations.path)
     memory_associations: Provider[AssociationStore] = Singleton(MemoryAssociations)
     file_associations: Provider[AssociationStore] = Singleton(FileAssociations, database)
-    associations: Selector[AssociationStore] = Selector(
-        _options.associations.kind, memory=memory_associations, file=file_associations
+    third_party_associations: Provider[AssociationStore] = Singleton(
+        plugins.third_party, "associations", _options.associations, _options.source
     )
+    associations: Provider[AssociationStore] = Selector(
+        Callable(plugins.adapter_of, _options.associations),
+        memory=memory_associations, file=file_associations, third_party=third_party_associations,
+    )  # fmt: skip
     memory_verified: Provider[VerifiedFiles] = Singleton(MemoryVerifiedFiles)
     file_verified: Provider[VerifiedFiles] = Singleton(FileVerifiedFiles, database)
-    verified: Selector[VerifiedFiles] = Selector(_options.associations.kind, memory=memory_verified, file=file_verified)
+    verified: Provider[VerifiedFiles] = Selector(
+        Callable(plugins.adapter_of, _options.associations),
+        memory=memory_verified, file=file_verified, third_party=memory_verified,
+    )  # fmt: skip
 
-    # What is under way
+    # Journal and locks
     memory_journal: Provider[Journal] = Singleton(MemoryJournal)
     file_journal: Provider[Journal] = Singleton(FileJournal, Singleton(Database, _options.journal.path))
-    journal: Selector[Journal] = Selector(_options.journal.kind, memory=memory_journal, file=file_journal)
+    journal: Provider[Journal] = Selector(_options.journal.kind, memory=memory_journal, file=file_journal)
     memory_locks: Provider[Locks] = Singleton(MemoryLocks)
     file_locks: Provider[Locks] = Singleton(FileLocks, _options.locks.folder)
-    locks: Selector[Locks] = Selector(_options.locks.kind, memory=memory_locks, file=file_locks)
+    third_party_locks: Provider[Locks] = Singleton(plugins.third_party, "locks", _options.locks, _options.source)
+    locks: Provider[Locks] = Selector(
+        Callable(plugins.adapter_of, _options.locks),
+        memory=memory_locks, file=file_locks, third_party=third_party_locks,
+    )  # fmt: skip
 
     # Handlers
     files: Provider[FileDestination] = Singleton(
@@ -103,7 +115,7 @@ class Container(DeclarativeContainer):
         locks=locks,
         associations=associations,
     )
-    available_handlers: Provider[Mapping[str, Callable[[], Handler]]] = Singleton(
+    available_handlers: Provider[Mapping[str, HandlerFactory]] = Singleton(
         plugins.available_handlers, settings=settings, files=files, catalog=catalog, journal=journal
     )
     loaded: Provider[Loaded] = Singleton(load_handlers, _options.handlers.order, available_handlers)
@@ -116,64 +128,49 @@ class Container(DeclarativeContainer):
 
 
 def open_container(settings: Settings | None = None, *, recover: bool = True) -> Container:
-    """The container of these settings, or of those that are found (see `load_settings`).
+    """The container of these settings, or of those that are found (see `load_settings`). Nothing of it is built yet.
 
-    Interrupted operations are recovered first, if `recover`: finished, undone, or kept to be resumed. Raises
-    SettingsError.
+    `recover`: interrupted operations are finished, undone, or kept to be resumed, by adapters of their own, so that
+    providers can be overridden afterwards. Raises SettingsError.
     """
     settings = settings or load_settings()
     plugins.require_inspection(settings)
     plugins.require_locks(settings)
-    container = Container(settings=Object(settings))
-    _admit(container.catalog, plugins.CATALOGS, settings.catalog, f"{settings.source}: catalog.kind")
-    _admit(container.associations, plugins.ASSOCIATIONS, settings.associations, f"{settings.source}: associations.kind")
-    container.verified.set_providers(
-        **{settings.associations.kind: container.memory_verified, **container.verified.providers}
-    )
-    _admit(container.locks, plugins.LOCKS, settings.locks, f"{settings.source}: locks.kind")
-    if isinstance(locks := container.locks(), FileLocks):
-        locks.sweep()
+    plugins.check_kind("catalog", settings.catalog, settings.source)
+    plugins.check_kind("associations", settings.associations, settings.source)
+    plugins.check_kind("locks", settings.locks, settings.source)
+    if isinstance(settings.locks, FileLocksSettings):
+        FileLocks(settings.locks.folder).sweep()
     if recover:
-        _recover(container)
-    return container
+        _recover(Container(settings=Object(settings)))
+    return Container(settings=Object(settings))
 
 
 def embedded_handlers(
     catalog: ImageCatalog, associations: AssociationStore, settings: Settings | None = None
-) -> Mapping[str, Callable[[], Handler]]:
+) -> Mapping[str, HandlerFactory]:
     """The installed handlers by name, as the settings have them, for a program with a catalog and a store of its own.
 
     Locks and verified digests are this process's. Raises SettingsError.
     """
     settings = settings or load_settings()
     plugins.require_inspection(settings)
-    container = Container(settings=Object(settings))
-    for provider, value in (
-        (container.catalog, catalog),
-        (container.associations, associations),
-        (container.journal, NullJournal()),
-        (container.locks, MemoryLocks()),
-        (container.verified, MemoryVerifiedFiles()),
-    ):
-        provider.override(Object(value))
-    return container.available_handlers()
+    return Container(
+        settings=Object(settings),
+        catalog=Object(catalog),
+        associations=Object(associations),
+        journal=Object(NullJournal()),
+        locks=Object(MemoryLocks()),
+        verified=Object(MemoryVerifiedFiles()),
+    ).available_handlers()
 
 
 def _recover(container: Container) -> None:
     try:
-        # Handlers are built for it only where there is something to do.
+        # Handlers are built only where there is something to recover.
         if next(container.journal().list(), None) is not None:
             for _ in container.dispatcher().recover():
                 pass
     except StoreUnavailable as failure:
         # The operation that needs the store fails with it.
         _log.info("interrupted operations are not recovered: %s", failure)
-
-
-def _admit(
-    kinds: Selector[_Kind], group: str, settings: CatalogSettings | AssociationsSettings | LocksSettings, place: str
-) -> None:
-    """Let a third party's adapter be selected too."""
-    if isinstance(settings, ThirdPartySettings):
-        factory = plugins.third_party(group, settings.kind, tuple(kinds.providers), place)
-        kinds.set_providers(**{settings.kind: Singleton(factory, settings.options)}, **kinds.providers)

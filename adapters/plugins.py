@@ -2,14 +2,20 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from lading.adapters.config.settings import Settings
+from lading.adapters.config.settings import (
+    BUILT_IN_KINDS,
+    AssociationsSettings,
+    CatalogSettings,
+    LocksSettings,
+    Settings,
+    ThirdPartySettings,
+)
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.built_in import BUILT_IN
 from lading.adapters.handlers.setup import HandlerSetup
@@ -26,7 +32,10 @@ __all__ = [
     "CATALOGS",
     "HANDLERS",
     "LOCKS",
+    "THIRD_PARTY",
+    "adapter_of",
     "available_handlers",
+    "check_kind",
     "discover",
     "origin",
     "require_inspection",
@@ -39,6 +48,9 @@ HANDLERS: Final = "lading.handlers"
 CATALOGS: Final = "lading.catalogs"
 ASSOCIATIONS: Final = "lading.associations"
 LOCKS: Final = "lading.locks"
+THIRD_PARTY: Final = "third_party"
+_GROUPS: Final[Mapping[str, str]] = {"catalog": CATALOGS, "associations": ASSOCIATIONS, "locks": LOCKS}
+"""By section of the settings."""
 _PORTS: Final[Mapping[str, type]] = {CATALOGS: ImageCatalog, ASSOCIATIONS: AssociationStore, LOCKS: Locks}
 """What the factories of a group must give."""
 
@@ -89,17 +101,23 @@ def available_handlers(
     return {name: building(name, found[name]) for name in names}
 
 
-def third_party(group: str, kind: str, built_in: Sequence[str], place: str) -> Callable[..., object]:
-    """The factory of a third party's adapter of this kind, to be called with its settings table.
+def adapter_of(settings: CatalogSettings | AssociationsSettings | LocksSettings) -> str:
+    """The name of the container's provider for this kind."""
+    return THIRD_PARTY if isinstance(settings, ThirdPartySettings) else settings.kind
 
-    `place` is where the kind is configured. Raises SettingsError when there is none such, and when it is called and
-    gives no such adapter.
-    """
-    found = discover(group)
-    if kind not in found:
-        known = ", ".join(sorted({*built_in, *found}))
-        raise SettingsError(f"{place}: expected one of {known}, got {kind!r}")
-    return partial(_build, found[kind], _PORTS[group], place)
+
+def check_kind(section: str, settings: CatalogSettings | AssociationsSettings | LocksSettings, source: str) -> None:
+    """Raises SettingsError where no adapter of the section's kind is installed. `source` is where it is configured."""
+    found = discover(_GROUPS[section]) if isinstance(settings, ThirdPartySettings) else {}
+    if isinstance(settings, ThirdPartySettings) and settings.kind not in found:
+        known = ", ".join(sorted({*BUILT_IN_KINDS[section], *found}))
+        raise SettingsError(f"{source}: {section}.kind: expected one of {known}, got {settings.kind!r}")
+
+
+def third_party(section: str, settings: ThirdPartySettings, source: str) -> Any:  # noqa: ANN401 - a section's port
+    """A third party's adapter for the section, built with its own table. Raises SettingsError."""
+    group = _GROUPS[section]
+    return _build(discover(group)[settings.kind], _PORTS[group], f"{source}: {section}.kind", settings.options)
 
 
 def _build(entry: EntryPoint, port: type, place: str, options: Mapping[str, object]) -> object:

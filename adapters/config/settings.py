@@ -34,7 +34,7 @@ relative to the file's folder, and in a variable to the current one.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
@@ -50,6 +50,7 @@ from lading.adapters.web.network import Named, NetworkPolicy, Proxy
 from lading.ports.failures import SettingsError
 
 __all__ = [
+    "BUILT_IN_KINDS",
     "AssociationsSettings",
     "CatalogSettings",
     "FileAssociationsSettings",
@@ -129,6 +130,10 @@ JournalSettings = MemorySettings | FileJournalSettings
 _JOURNALS: Final[_Kinds[JournalSettings]] = {"memory": MemorySettings, "file": FileJournalSettings}
 LocksSettings = MemorySettings | FileLocksSettings | ThirdPartySettings
 _LOCKS: Final[_Kinds[MemorySettings | FileLocksSettings]] = {"memory": MemorySettings, "file": FileLocksSettings}
+BUILT_IN_KINDS: Final[Mapping[str, Sequence[str]]] = {
+    "catalog": (*_CATALOGS,), "associations": (*_ASSOCIATIONS,), "journal": (*_JOURNALS,), "locks": (*_LOCKS,)
+}  # fmt: skip
+"""By section."""
 
 
 @dataclass(frozen=True, slots=True)

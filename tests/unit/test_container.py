@@ -1,16 +1,19 @@
 """The wiring: every provider is built, and a third party's adapters are found."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dependency_injector.providers import Object
+from returns.result import Success
 
-from lading import Dispatcher
+from lading import Dispatcher, FetchRequest, Image, Intent, NoHandlerAvailable, Verb
 from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.config.settings import Settings, read_settings
-from lading.adapters.container import open_container
+from lading.adapters.container import Container, open_container
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.sqlite.associations import FileAssociations
@@ -44,7 +47,7 @@ def test_the_settings_choose_the_adapters(tmp_path: Path, kind: str, types: tupl
 @pytest.mark.parametrize("kind", ["file", "memory"])
 def test_every_provider_can_be_built_and_gives_the_same_object_again(tmp_path: Path, kind: str) -> None:
     container = open_container(settings(tmp_path, kind))
-    others = {"file", "memory", "glance"} - {kind}
+    others = {"file", "memory", "glance", "third_party"} - {kind}
     for name, provider in container.providers.items():
         if not name.startswith((*others, "database")):
             assert provider() is provider(), name
@@ -52,6 +55,26 @@ def test_every_provider_can_be_built_and_gives_the_same_object_again(tmp_path: P
     # Without a configured order all that there are, the cheapest first. Ceph's bindings are the distribution's.
     names = [handler.name for handler in container.dispatcher().handlers if handler.name != "rbd"]
     assert names == ["file", "s3", "swift", "cinder", "http", "download"]
+
+
+@pytest.mark.parametrize("name", sorted(Container.providers))
+def test_each_provider_can_be_overridden_before_first_use(tmp_path: Path, name: str) -> None:
+    container = open_container(settings(tmp_path))
+    ours = settings(tmp_path, "memory") if name == "settings" else object()
+    container.providers[name].override(Object(ours))
+    assert container.providers[name]() is ours
+
+
+def test_a_catalog_is_overridden_also_where_something_had_to_be_recovered(tmp_path: Path) -> None:
+    configured = settings(tmp_path, handlers={"order": ["file"]})
+    interrupted = Intent(str(tmp_path / "vm"), Verb.FETCH, "file", datetime(2026, 1, 1, tzinfo=UTC))
+    Container(settings=Object(configured)).journal().begin(interrupted).unwrap()
+    container = open_container(configured)
+    ours = MemoryCatalog([Image("1f", "noble")])
+    container.catalog.override(Object(ours))
+    failure = container.dispatcher().fetch(FetchRequest("noble", str(tmp_path / "vm"))).failure()
+    assert isinstance(failure, NoHandlerAvailable)
+    assert container.journal().pending(interrupted.target) == Success(None)
 
 
 def test_a_configured_order_is_the_order(tmp_path: Path) -> None:

@@ -54,11 +54,11 @@ class CloneStorage(Protocol):
     """Whether a clone has exactly the size that was asked for; False: that size or more, as Cinder's whole GiB."""
 
     def check_target(self, target: str) -> None:
-        """Raises Refused for a target that the storage cannot have. Asks nobody."""
+        """Raises Refused for a target that the storage cannot have. Makes no request."""
         ...
 
     def check_location(self, location: Location) -> None:
-        """Raises Refused for a location that names no image of such storage. Asks nobody."""
+        """Raises Refused for a location that names no image of such storage. Makes no request."""
         ...
 
     def connected(self, target: str) -> AbstractContextManager[Self]:
