@@ -478,27 +478,3 @@ def test_rm_refuses_another_file_that_came_in_its_place_unless_forced(lading: La
     assert (host / "vms" / "1").read_bytes() == b"precious"
     assert lading("rm", "--force", "vms/1").returncode == 0
     assert os.listdir(host / "vms") == ["kept"]
-
-
-@pytest.mark.parametrize(
-    ("variables", "hint"),
-    [
-        ({"OS_CLOUD": "my gold"}, "OS_CLOUD is set, but that cloud was not asked: --os-cloud 'my gold' does"),
-        ({"OS_AUTH_URL": "http://keystone"}, "that cloud was not asked: LADING_CATALOG__KIND=glance does"),
-    ],
-)
-def test_an_image_not_found_says_which_cloud_was_not_asked(
-    lading: Lading, noble: Path, variables: dict[str, str], hint: str
-) -> None:
-    for command in (("fetch", "jammy", "vms/1"), ("explain", "jammy", "vms/1"), ("catalog", "show", "jammy")):
-        failed = lading(*command, **variables)
-        assert (failed.returncode, hint in failed.stderr) == (3, True), failed.stderr
-    assert "cloud" not in lading("fetch", "jammy", "vms/1").stderr
-    assert lading("fetch", "noble", "vms/1", **variables).stderr == ""
-
-
-def test_a_cloud_that_is_not_configured_is_an_error_that_names_it(lading: Lading) -> None:
-    failed = lading("fetch", "noble", "vms/1", "--os-cloud", "gold")
-    assert failed.returncode == 2
-    assert "gold" in failed.stderr
-    assert "Traceback" not in failed.stderr

@@ -97,16 +97,6 @@ def test_json_has_names_as_they_are(lading: Lading, noble: Path) -> None:
     assert record(lading("fetch", INJECTED, f"vms/{INJECTED}", "--json"))["target"].endswith(INJECTED)
 
 
-def test_a_mistake_in_clouds_yaml_is_a_settings_error_for_every_command(lading: Lading, host: Path) -> None:
-    variables = {"OS_CLIENT_CONFIG_FILE": f"{host}/clouds.yaml", "PYTHONWARNINGS": "default"}
-    (host / "clouds.yaml").write_text("clouds: {gold: {auth: {auth_url: 'http://127.0.0.1:1/v3', username: me}}}")
-    for command in (["fetch", "noble", "vms/1"], ["explain", "noble", "vms/1"], ["catalog", "ls"]):
-        failed = lading(*command, "--os-cloud", "gold", "--json", **variables)
-        told = json.loads(failed.stdout)
-        assert (failed.returncode, told["error"]) == (2, "settings_error"), failed.stderr
-        assert f"{host}/clouds.yaml: clouds.gold.auth.password: missing" in told["message"]
-
-
 def test_no_name_speaks_to_the_terminal(lading: Lading, host: Path) -> None:
     # Two bytes of a name that are one control character together, and three that turn the direction of reading.
     name = "\udcc2\udc9b31mred\udce2\udc80\udcae\x1b[2J\u2066"
