@@ -29,6 +29,7 @@ from lading import (
     Unsettled,
     Unsupported,
 )
+from lading.ports.association import Fingerprint, Folder
 from lading.ports.journal import Intent, Verb
 
 SCHEMES = ("file", "http", "https", "rbd", "s3", "swift+https", "x-pool.v2")
@@ -345,6 +346,33 @@ def any_images() -> SearchStrategy[Image]:
         status=any_texts(min_size=1),
         locations=st.lists(any_locations(), max_size=2),
         properties=json_objects(),
+    )
+
+
+def fingerprints() -> SearchStrategy[Fingerprint]:
+    unsigned, signed = st.integers(0, 2**64 - 1), st.integers(-(2**64), 2**64)
+    return st.builds(Fingerprint, unsigned, unsigned, unsigned, signed, signed, st.none() | signed)
+
+
+def folders() -> SearchStrategy[Folder]:
+    unsigned = st.integers(0, 2**64 - 1)
+    return st.builds(Folder, unsigned, unsigned, st.none() | st.integers(-(2**64), 2**64))
+
+
+def associations() -> SearchStrategy[Association]:
+    return st.builds(
+        Association,
+        target=any_targets(),
+        handler=any_texts(),
+        image=st.none() | any_images(),
+        location=st.none() | any_locations(),
+        landed_at=st.datetimes(timezones=st.just(UTC)),
+        method=st.none() | any_texts(),
+        size=st.none() | st.integers(min_value=0),
+        digest=st.none() | st.builds(Digest, any_texts(), any_texts()),
+        verified=st.booleans(),
+        fingerprint=st.none() | fingerprints(),
+        folder=st.none() | folders(),
     )
 
 

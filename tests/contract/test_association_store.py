@@ -12,16 +12,15 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from returns.result import Success
-from tests.strategies import any_images, any_locations, any_targets, any_texts
+from tests.strategies import any_targets, associations
 
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.sqlite.associations import FileAssociations
 from lading.adapters.sqlite.database import Database
-from lading.ports.association import Association, Fingerprint, Folder
+from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
-from lading.ports.image import Digest, Image
+from lading.ports.image import Image
 from lading.ports.location import Location
 
 DURABLE: Final[dict[str, Callable[[Path], AssociationStore]]] = {
@@ -47,36 +46,6 @@ def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Asso
 
 def association(target: str = "/vms/1/disk", handler: str = "file", image: Image | None = NOBLE) -> Association:
     return Association(target, handler, image, Location("file:///noble.img"), AT)
-
-
-# What they range over: whatever the values' own descriptions allow.
-
-
-def fingerprints() -> SearchStrategy[Fingerprint]:
-    unsigned, signed = st.integers(0, 2**64 - 1), st.integers(-(2**64), 2**64)
-    return st.builds(Fingerprint, unsigned, unsigned, unsigned, signed, signed, st.none() | signed)
-
-
-def folders() -> SearchStrategy[Folder]:
-    unsigned = st.integers(0, 2**64 - 1)
-    return st.builds(Folder, unsigned, unsigned, st.none() | st.integers(-(2**64), 2**64))
-
-
-def associations() -> SearchStrategy[Association]:
-    return st.builds(
-        Association,
-        target=any_targets(),
-        handler=any_texts(),
-        image=st.none() | any_images(),
-        location=st.none() | any_locations(),
-        landed_at=st.datetimes(timezones=st.just(UTC)),
-        method=st.none() | any_texts(),
-        size=st.none() | st.integers(min_value=0),
-        digest=st.none() | st.builds(Digest, any_texts(), any_texts()),
-        verified=st.booleans(),
-        fingerprint=st.none() | fingerprints(),
-        folder=st.none() | folders(),
-    )
 
 
 # Every store.
