@@ -64,7 +64,7 @@ def holds_nothing(path: Path) -> bool:
                 return True
             if not path.is_file() or not _is_whole(path):
                 return False
-            with closing(_read_only(path)) as connection:
+            with closing(_connection(path)) as connection:
                 return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
     except (OSError, sqlite3.Error) as error:
         raise unavailable(path, error) from error
@@ -79,7 +79,7 @@ def unfinished_rebuild(path: Path) -> str | None:
         with connections_closed():
             if not path.is_file() or not _is_whole(path):
                 return None
-            with closing(_read_only(path)) as connection:
+            with closing(_connection(path)) as connection:
                 row = connection.execute("SELECT rebuilding FROM record").fetchone()
                 return os.fsdecode(row[0]) if row and row[0] else None
     except (OSError, sqlite3.Error) as error:
@@ -126,18 +126,25 @@ def _first_bytes(path: Path) -> bytes:
 def _is_whole(path: Path) -> bool:
     if path.stat().st_size == 0:
         return is_missing(path)
-    with closing(_read_only(path)) as connection:
-        try:
-            return bool(connection.execute("PRAGMA integrity_check(1)").fetchall() == [(b"ok",)])
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            if code_of(error) in _DAMAGED:
-                return False
-            raise
+    try:
+        return _passes_check(path, "ro")
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_ROLLBACK:
+            # It was being made when its process was killed. Only a connection that may write rolls that back.
+            return _passes_check(path, "rw")
+        if code_of(error) in _DAMAGED:
+            return False
+        raise
 
 
-def _read_only(path: Path) -> sqlite3.Connection:
-    """A connection that changes nothing: closing any other one would write what is in the log to the file."""
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+def _passes_check(path: Path, mode: str) -> bool:
+    with closing(_connection(path, mode)) as connection:
+        return bool(connection.execute("PRAGMA integrity_check(1)").fetchall() == [(b"ok",)])
+
+
+def _connection(path: Path, mode: str = "ro") -> sqlite3.Connection:
+    """By default one that changes nothing: closing any other would write what is in the log to the file."""
+    connection = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)
     connection.text_factory = bytes
     return connection
 
