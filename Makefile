@@ -16,8 +16,8 @@ LOWEST := $(VENV)-lowest
 LOWEST_READY := $(LOWEST)/.ready
 # One or a few files for each package that pyproject.toml asks for.
 LOWEST_TESTS := tests/contract/test_locks.py tests/property/test_completion.py tests/property/test_output.py \
-	tests/unit/test_cinder_handler.py tests/unit/test_container.py tests/unit/test_inspection.py tests/unit/test_progress.py \
-	tests/unit/test_glance_catalog.py tests/unit/test_s3_handler.py tests/unit/test_swift_handler.py
+	tests/integration/test_cinder_handler.py tests/unit/test_container.py tests/unit/test_inspection.py tests/unit/test_progress.py \
+	tests/integration/test_glance_catalog.py tests/integration/test_s3_handler.py tests/integration/test_swift_handler.py
 
 .PHONY: demo test torture fuzz check lowest format bench clean
 
@@ -40,7 +40,7 @@ demo: $(READY)  ## the main job on real input
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: $(READY)  ## all tests
-	@$(BIN)/pytest --cov --cov-report=
+	@$(BIN)/pytest --cov --cov-report= --durations=25
 	@$(BIN)/coverage report --include='*/domain/*,*/ports/*' --fail-under=100
 
 torture: $(READY)  ## what `make test` does shortly, at length: KILLS, interrupts, power failures, every crash point, images beside QEMU

@@ -11,8 +11,8 @@ from tests.packages import advice
 pytest.register_assert_rewrite("lading.sdk.contracts")
 
 pytest_plugins = [
-    "tests.disk.faulty",
-    "tests.faults",
+    "tests.disk.faulty_disk",
+    "tests.faulty_server",
     "tests.integration.services.fixtures",
     "tests.rigs.local",
     "tests.rigs.cinder",

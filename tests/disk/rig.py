@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.disk.faulty import FaultyDisk
+from tests.disk.faulty_disk import FaultyDisk
 from tests.disk.forking import Forks
 
 from lading import Association, Image, Work

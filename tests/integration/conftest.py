@@ -1,17 +1,19 @@
 """Real file systems, mounted for the tests, and the real command."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.disk.faulty import FaultyDisk
+from tests.disk.faulty_disk import FaultyDisk
 from tests.disk.forking import Forks
 from tests.disk.rig import DATA, SCENES, DiskRig
-from tests.faults import Faults, Reply
+from tests.faulty_server import FaultyServer, Reply
 from tests.packages import needs
 
 MEBIBYTE = 1 << 20
@@ -144,7 +146,7 @@ def benches(
     faulty_disk: Callable[..., FaultyDisk],
     forks: Sequence[Forks],
     tmp_path: Path,
-    faults: Faults,
+    faulty_server: FaultyServer,
     request: pytest.FixtureRequest,
 ) -> Sequence[DiskRig]:
     """As many as run at a time, for the scene of that name."""
@@ -158,5 +160,28 @@ def benches(
         top, elsewhere = tmp_path / f"host-{number}", other and other / str(number)
         disk = faulty_disk(top, *([elsewhere] if elsewhere else []))
         made.append(DiskRig(top, catalog, elsewhere, running, disk))
-    made[0].add(faults.answer("/noble.img", Reply(DATA)))
+    made[0].add(faulty_server.answer("/noble.img", Reply(DATA)))
     return made
+
+
+@pytest.fixture
+def noble(host: Path, lading: Lading) -> Path:
+    """A sparse disk in the catalog, under the name noble."""
+    path = host / "images" / "noble.img"
+    with path.open("wb") as disk:
+        disk.truncate(16 * MEBIBYTE)
+        disk.write(os.urandom(MEBIBYTE))
+    assert lading("catalog", "add", "images/noble.img").returncode == 0
+    return path
+
+
+def record(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one object that a command printed."""
+    (line,) = done.stdout.splitlines()
+    read: dict[str, Any] = json.loads(line)
+    return read
+
+
+def messages(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The errors that a command printed, one line each, without the lines of advice below them."""
+    return [line for line in done.stderr.splitlines() if not line.startswith("  ")]

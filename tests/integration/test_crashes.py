@@ -7,7 +7,7 @@ from itertools import groupby
 from queue import SimpleQueue
 
 import pytest
-from tests.disk.faulty import Call
+from tests.disk.faulty_disk import Call
 from tests.disk.rig import SCENES, DiskRig, Scene, State
 
 KILLED = -9

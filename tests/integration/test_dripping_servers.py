@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 from returns.result import Success
-from tests.faults import CUT, RESET, STALL, Answer, Drip, Faults, Reply, busy, chunked, redirect
+from tests.faulty_server import CUT, RESET, STALL, Answer, Drip, FaultyServer, Reply, busy, chunked, redirect
 
 from lading import Digest, Dispatcher, FetchRequest, Image, Location
 from lading.adapters.catalogs.memory import MemoryCatalog
@@ -70,7 +70,7 @@ def breaking(chance: random.Random, data: bytes) -> Reply:
     )
 
 
-def bad(chance: random.Random, server: Faults, number: int) -> str:
+def bad(chance: random.Random, server: FaultyServer, number: int) -> str:
     """The URL of a server that serves the image, or another of its size, and never whole."""
     data = chance.choice((DATA, DATA, OTHER))
     kinds: tuple[Callable[[], Answer], ...] = (
@@ -85,7 +85,7 @@ def bad(chance: random.Random, server: Faults, number: int) -> str:
     return server.answer_by_turns(f"/bad/{number}", *(chance.choice(kinds)() for _ in range(chance.randint(1, 4))))
 
 
-def good(chance: random.Random, server: Faults) -> str:
+def good(chance: random.Random, server: FaultyServer) -> str:
     """The URL of a server that can be read to the end, though it may not be asked by several or for ranges."""
     plain = Reply(DATA, etag=f'"{hashlib.sha256(DATA).hexdigest()[:8]}"', ranges=chance.random() < 0.8)
     first = chance.choice((plain, replace(plain, after=chance.randrange(len(DATA))), plain))
@@ -93,7 +93,7 @@ def good(chance: random.Random, server: Faults) -> str:
 
 
 def test_an_image_lands_whole_among_servers_that_misbehave(
-    tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, faulty_server: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote, "_FAST", float("inf"))
     monkeypatch.setattr(remote, "_TRIAL", MEBIBYTE)
@@ -101,8 +101,8 @@ def test_an_image_lands_whole_among_servers_that_misbehave(
     digest = Digest("sha256", hashlib.sha256(DATA).hexdigest())
     with ThreadPoolExecutor(1) as thread:
         for number in range(FETCHES):
-            urls = [bad(chance, faults, each) for each in range(chance.randint(1, 3))]
-            urls.insert(chance.randint(0, len(urls)), good(chance, faults))
+            urls = [bad(chance, faulty_server, each) for each in range(chance.randint(1, 3))]
+            urls.insert(chance.randint(0, len(urls)), good(chance, faulty_server))
             promised = chance.choice((digest, None))
             image = Image(
                 "id",

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Final
 
 import pytest
-from tests.disk.faulty import Call
+from tests.disk.faulty_disk import Call
 from tests.disk.rig import DATA, SCENES, DiskRig, Done, Scene, State
 
 ERRORS: Final = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)

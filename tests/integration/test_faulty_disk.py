@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from tests.disk.faulty import Call, FaultyDisk
+from tests.disk.faulty_disk import Call, FaultyDisk
 
 MakeDisk = Callable[..., FaultyDisk]
 PROLOGUE = """

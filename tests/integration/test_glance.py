@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from returns.result import Failure, Result, Success
-from tests.faults import BEFORE_THE_HEAD, STALL, Faults, Reply
+from tests.faulty_server import BEFORE_THE_HEAD, STALL, FaultyServer, Reply
 from tests.integration.services.fixtures import StartGlance, StartKeystone
 from tests.integration.services.glance import Glance, token
 from tests.integration.services.keystone import DEMO, NOVA, Keystone
@@ -467,9 +467,9 @@ def test_the_command_fetches_from_a_cloud_by_its_name(glance_open: Glance, tmp_p
     assert (tmp_path / "vm").read_bytes() == DATA
 
 
-def test_a_person_at_a_terminal_is_told_what_is_waited_for(faults: Faults, tmp_path: Path) -> None:
-    faults.answer("/v2/images/noble", Reply(after=BEFORE_THE_HEAD, then=STALL))
-    auth = f"endpoint: '{faults.url('')}', token: t"
+def test_a_person_at_a_terminal_is_told_what_is_waited_for(faulty_server: FaultyServer, tmp_path: Path) -> None:
+    faulty_server.answer("/v2/images/noble", Reply(after=BEFORE_THE_HEAD, then=STALL))
+    auth = f"endpoint: '{faulty_server.url('')}', token: t"
     (tmp_path / "clouds.yaml").write_text(f"clouds: {{gold: {{auth_type: admin_token, auth: {{{auth}}}}}}}")
     terminal, its_end = pty.openpty()
     command = [sys.executable, "-m", "lading", "explain", "--os-cloud", "gold", "noble", str(tmp_path / "vm")]
@@ -479,9 +479,9 @@ def test_a_person_at_a_terminal_is_told_what_is_waited_for(faults: Faults, tmp_p
         shown = b""
         while b"waiting for" not in shown:  # it says so before it gives up
             shown += screen.read(1000)
-        faults.go_on()
+        faulty_server.go_on()
         assert run.wait(60) == 7, "what it gets at last is no image"
-    assert f"waiting for http://127.0.0.1:{faults.port}".encode() in shown
+    assert f"waiting for http://127.0.0.1:{faulty_server.port}".encode() in shown
 
 
 def test_a_cloud_without_authentication_is_asked_without_credentials(

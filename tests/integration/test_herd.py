@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.faults import Faults, Reply
+from tests.faulty_server import FaultyServer, Reply
 
 DATA = os.urandom(5_000_000)
 MANY = 32
@@ -39,9 +39,9 @@ sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in chi
 
 
 @pytest.fixture
-def origin(faults: Faults, host: Path) -> Faults:
+def origin(faulty_server: FaultyServer, host: Path) -> FaultyServer:
     """A server that has the image, and a catalog that says so."""
-    url = faults.answer("/noble.img", Reply(DATA, pace=(1 << 20, 0.1)))
+    url = faulty_server.answer("/noble.img", Reply(DATA, pace=(1 << 20, 0.1)))
     folder = host / "home" / ".local" / "share" / "lading" / "catalog"
     folder.mkdir(parents=True)
     document = {
@@ -49,7 +49,7 @@ def origin(faults: Faults, host: Path) -> Faults:
         "os_hash_algo": "sha256", "os_hash_value": hashlib.sha256(DATA).hexdigest(), "locations": [{"url": url}],
     }  # fmt: skip
     (folder / "noble.json").write_text(json.dumps(document))
-    return faults
+    return faulty_server
 
 
 def fetched(host: Path, environment: dict[str, str], targets: list[str]) -> list[dict[str, object]]:
@@ -64,7 +64,7 @@ def fetched(host: Path, environment: dict[str, str], targets: list[str]) -> list
 
 
 def test_many_that_fetch_to_one_target_do_the_work_once(
-    host: Path, environment: dict[str, str], origin: Faults
+    host: Path, environment: dict[str, str], origin: FaultyServer
 ) -> None:
     told = fetched(host, environment, ["vms/1"] * MANY)
     assert sorted(bool(each["present"]) for each in told) == [False] + [True] * (MANY - 1)
@@ -74,7 +74,7 @@ def test_many_that_fetch_to_one_target_do_the_work_once(
 
 
 def test_many_that_fetch_to_different_targets_bring_the_bytes_once(
-    host: Path, environment: dict[str, str], origin: Faults
+    host: Path, environment: dict[str, str], origin: FaultyServer
 ) -> None:
     told = fetched(host, environment, [f"vms/{number}" for number in range(MANY)])
     assert {each["method"] for each in told if not each["present"]} <= {"http", "copy", "reflink"}

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import Final
 
-from tests.faults import Faults, Reply
+from tests.faulty_server import FaultyServer, Reply
 
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 HUNDREDS: Final = int(os.environ.get("LADING_TORTURE") or 0)
@@ -81,5 +81,5 @@ def test_an_interrupt_at_any_moment_ends_the_pipeline() -> None:
     interrupted(800, 4)
 
 
-def test_an_interrupt_at_any_moment_ends_reading_over_several_connections(faults: Faults) -> None:
-    interrupted(60, 60, faults.answer("/noble", Reply(DATA)))
+def test_an_interrupt_at_any_moment_ends_reading_over_several_connections(faulty_server: FaultyServer) -> None:
+    interrupted(60, 60, faulty_server.answer("/noble", Reply(DATA)))

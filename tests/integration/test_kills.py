@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 from tests.disk.forking import Forks
-from tests.faults import Faults, Reply
+from tests.faulty_server import FaultyServer, Reply
 
 KILLS: Final = int(os.environ.get("LADING_TORTURE") or 40)
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -32,7 +32,7 @@ TARGETS: Final = ("vms/1", "vms/2", "vms/3", "other/4")
 class Host:
     """A host with two images, each in a folder and on a web server that takes its time."""
 
-    def __init__(self, top: Path, other: Path, forks: Forks, origin: Faults) -> None:
+    def __init__(self, top: Path, other: Path, forks: Forks, origin: FaultyServer) -> None:
         self.top, self._forks = top, forks
         for folder in ("images", "vms", "catalog", "state"):
             (top / folder).mkdir(exist_ok=True)
@@ -119,9 +119,13 @@ def chosen(chance: random.Random) -> tuple[Sequence[str], str, float]:
 
 
 def test_after_a_kill_at_any_moment_nothing_is_torn_lost_or_leaked(
-    tmp_path: Path, small_disk: Path, forks: Sequence[Forks], faults: Faults, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    small_disk: Path,
+    forks: Sequence[Forks],
+    faulty_server: FaultyServer,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    host, chance = Host(tmp_path, small_disk, forks[0], faults), random.Random(SEED)
+    host, chance = Host(tmp_path, small_disk, forks[0], faulty_server), random.Random(SEED)
     every = "file,http,download"
     host.run("fetch", "noble", "vms/1", order="file")
     kills: dict[str, int] = {}
@@ -143,9 +147,13 @@ def test_after_a_kill_at_any_moment_nothing_is_torn_lost_or_leaked(
 
 
 def test_after_an_interrupt_at_any_moment_nothing_is_torn_lost_or_leaked(
-    tmp_path: Path, small_disk: Path, forks: Sequence[Forks], faults: Faults, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    small_disk: Path,
+    forks: Sequence[Forks],
+    faulty_server: FaultyServer,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    host, chance = Host(tmp_path, small_disk, forks[0], faults), random.Random(SEED)
+    host, chance = Host(tmp_path, small_disk, forks[0], faulty_server), random.Random(SEED)
     host.run("fetch", "noble", "vms/1", order="file")
     interrupts = 0
     found: list[tuple[str, str, str]] = []

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
-from tests.disk.faulty import Call, FaultyDisk
+from tests.disk.faulty_disk import Call, FaultyDisk
 from tests.disk.forking import Forks
 from tests.disk.rig import DATA, DATABASE, SCENES, DiskRig, Scene, State
-from tests.faults import Faults, Reply
+from tests.faulty_server import FaultyServer, Reply
 from tests.integration.conftest import make_file_system
 
 from lading.adapters.sqlite.record import Record
@@ -89,7 +89,7 @@ def bench(
     forks: Sequence[Forks],
     tmp_path: Path,
     small_disk: Path,
-    faults: Faults,
+    faulty_server: FaultyServer,
 ) -> DiskRig:
     """A host whose database and targets are on that disk."""
     catalog, elsewhere = tmp_path / "catalog", small_disk / "other"
@@ -97,7 +97,7 @@ def bench(
     (catalog / "noble.img").write_bytes(DATA)
     top = disk.folder / "host"
     made = DiskRig(top, catalog, elsewhere, forks[0], faulty_disk(top, elsewhere))
-    made.add(faults.answer("/noble.img", Reply(DATA)))
+    made.add(faulty_server.answer("/noble.img", Reply(DATA)))
     return made
 
 

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import pytest
 from returns.result import Success
 from tests.corrupt_databases import EPOCH, association
-from tests.disk.faulty import FaultyDisk
+from tests.disk.faulty_disk import FaultyDisk
 
 from lading.adapters.sqlite import record as record_module
 from lading.adapters.sqlite.associations import FileAssociations

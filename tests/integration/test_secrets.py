@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from tests.disk.forking import Forks
-from tests.faults import Faults, Reply, redirect
+from tests.faulty_server import FaultyServer, Reply, redirect
 
 USER: Final = "us3rM4RK"
 PASSWORD: Final = "p4ssM4RK/w?th#0dd@s1gns"  # noqa: S105 - it opens nothing
@@ -34,7 +34,7 @@ def marks_in(said: bytes) -> list[str]:
 class Marked:
     """A host whose catalog is full of credentials."""
 
-    def __init__(self, top: Path, forks: Forks, origin: Faults) -> None:
+    def __init__(self, top: Path, forks: Forks, origin: FaultyServer) -> None:
         self.top, self._forks, self._origin = top, forks, origin
         for folder in ("vms", "catalog", "state"):
             (top / folder).mkdir(exist_ok=True)
@@ -96,8 +96,8 @@ class Marked:
 
 
 @pytest.fixture
-def marked(host: Path, forks: Sequence[Forks], faults: Faults) -> Marked:
-    return Marked(host, forks[0], faults)
+def marked(host: Path, forks: Sequence[Forks], faulty_server: FaultyServer) -> Marked:
+    return Marked(host, forks[0], faulty_server)
 
 
 def every_command() -> list[tuple[str, ...]]:
@@ -154,7 +154,7 @@ def test_the_search_finds_what_is_there(marked: Marked) -> None:
 
 
 def test_what_is_written_about_a_fetch_that_was_killed_holds_no_credential(
-    marked: Marked, forks: Sequence[Forks], faults: Faults
+    marked: Marked, forks: Sequence[Forks], faulty_server: FaultyServer
 ) -> None:
     marked.run("fetch", "cut", "vms/1")
     for options in VERBOSITIES:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import pytest
 from tests.disk.forking import Forks
-from tests.faults import Faults
+from tests.faulty_server import FaultyServer
 from tests.integration.conftest import mounted
 from tests.integration.test_kills import IMAGES, Host
 
@@ -123,10 +123,10 @@ class Walk:
 
 
 def test_what_another_database_or_spelling_put_there_is_kept(
-    tmp_path: Path, vms: Path, forks: Sequence[Forks], faults: Faults
+    tmp_path: Path, vms: Path, forks: Sequence[Forks], faulty_server: FaultyServer
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
-    first = Host(tmp_path, tmp_path / "elsewhere", forks[0], faults)
+    first = Host(tmp_path, tmp_path / "elsewhere", forks[0], faulty_server)
     walk = Walk([first, *(first.by(each) for each in forks[1:2])], vms)
     for _ in range(OPERATIONS):
         assert list(walk.step()) == [], f"LADING_SEED={SEED}"

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from typing import Final, NamedTuple
 
 import pytest
-from tests.disk.faulty import Call
+from tests.disk.faulty_disk import Call
 from tests.disk.rig import DATA, SCENES, DiskRig, Scene, State
 from tests.integration.test_crashes import every, recovered
 

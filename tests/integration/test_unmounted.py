@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 from tests.disk.forking import Forks
-from tests.faults import Faults
+from tests.faulty_server import FaultyServer
 from tests.integration.conftest import make_file_system
 from tests.integration.test_kills import IMAGES, Host
 
@@ -69,10 +69,10 @@ def chosen_of_recorded(chance: random.Random, recorded: Mapping[str, str]) -> Se
 
 
 def test_while_a_file_system_is_not_mounted_nothing_on_it_is_forgotten(
-    tmp_path: Path, volume: Volume, small_disk: Path, forks: Sequence[Forks], faults: Faults
+    tmp_path: Path, volume: Volume, small_disk: Path, forks: Sequence[Forks], faulty_server: FaultyServer
 ) -> None:
     chance = random.Random(SEED)
-    host = Host(tmp_path, small_disk, forks[0], faults)
+    host = Host(tmp_path, small_disk, forks[0], faulty_server)
     host.run("fetch", "noble", "vms/1", order="file")
     for _ in range(OPERATIONS):
         command, order = chosen(chance)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults import STALL, Faults, Reply
+from tests.faulty_server import STALL, FaultyServer, Reply
 from tests.integration.conftest import mounted
 
 from lading.adapters.sqlite.database import Database
@@ -48,11 +48,11 @@ def noble(host: Path) -> Path:
     return path
 
 
-def killed_at_a_stall(host: Path, environment: dict[str, str], faults: Faults, *options: str) -> None:
+def killed_at_a_stall(host: Path, environment: dict[str, str], faulty_server: FaultyServer, *options: str) -> None:
     fetching = subprocess.Popen(
         [sys.executable, "-m", "lading", "fetch", "jammy", "vms/1", *options], cwd=host, env=environment
     )
-    faults.wait_stalled()
+    faulty_server.wait_stalled()
     part = host / "vms" / ".1.lading-part"
     while not part.exists() or part.stat().st_size < 2 * MEBIBYTE:
         assert fetching.poll() is None
@@ -61,18 +61,18 @@ def killed_at_a_stall(host: Path, environment: dict[str, str], faults: Faults, *
 
 
 @pytest.fixture
-def cut_off(host: Path, environment: dict[str, str], faults: Faults) -> Faults:
+def cut_off(host: Path, environment: dict[str, str], faulty_server: FaultyServer) -> FaultyServer:
     """A host on which a download was killed after two mebibytes and some; its server has become well since."""
     environment["LADING_HANDLERS__HTTP__ALLOWED_NETWORKS"] = "127.0.0.1"
     environment["LADING_HANDLERS__HTTP__ALLOWED_PORTS"] = "[]"
-    url = faults.answer("/jammy", Reply(DATA, after=2 * MEBIBYTE + 100_000, then=STALL), Reply(DATA))
+    url = faulty_server.answer("/jammy", Reply(DATA, after=2 * MEBIBYTE + 100_000, then=STALL), Reply(DATA))
     digest = hashlib.sha256(DATA).hexdigest()
     register(host, "jammy", size=len(DATA), os_hash_algo="sha256", os_hash_value=digest, locations=[{"url": url}])
-    killed_at_a_stall(host, environment, faults)
-    return faults
+    killed_at_a_stall(host, environment, faulty_server)
+    return faulty_server
 
 
-def test_the_next_fetch_goes_on_where_one_was_killed(lading: Lading, host: Path, cut_off: Faults) -> None:
+def test_the_next_fetch_goes_on_where_one_was_killed(lading: Lading, host: Path, cut_off: FaultyServer) -> None:
     told = records(lading("fetch", "jammy", "vms/1", "--json"))
     assert (told[0]["resumed"], told[0]["verified"]) == (2 * MEBIBYTE, True)
     assert cut_off.requests[-1].range == f"bytes={2 * MEBIBYTE}-"
@@ -80,11 +80,11 @@ def test_the_next_fetch_goes_on_where_one_was_killed(lading: Lading, host: Path,
     assert os.listdir(host / "vms") == ["1"]
 
 
-def test_what_was_resumed_is_told(lading: Lading, cut_off: Faults) -> None:
+def test_what_was_resumed_is_told(lading: Lading, cut_off: FaultyServer) -> None:
     assert "2.0 MiB of it there already" in lading("fetch", "jammy", "vms/1").stdout
 
 
-def test_recover_goes_on_with_a_download_that_was_killed(lading: Lading, host: Path, cut_off: Faults) -> None:
+def test_recover_goes_on_with_a_download_that_was_killed(lading: Lading, host: Path, cut_off: FaultyServer) -> None:
     told = records(lading("recover", "--json"))
     assert [(each["verb"], each["outcome"], each["resumed"]) for each in told] == [("fetch", "finished", 2 * MEBIBYTE)]
     assert (host / "vms" / "1").read_bytes() == DATA
@@ -93,7 +93,7 @@ def test_recover_goes_on_with_a_download_that_was_killed(lading: Lading, host: P
 
 
 def test_recover_resumes_a_fetch_over_a_disk_in_use_where_that_was_allowed(
-    lading: Lading, host: Path, environment: dict[str, str], cut_off: Faults
+    lading: Lading, host: Path, environment: dict[str, str], cut_off: FaultyServer
 ) -> None:
     target = host / "vms" / "1"
     assert lading("fetch", "jammy", "vms/1").returncode == 0
@@ -108,14 +108,14 @@ def test_recover_resumes_a_fetch_over_a_disk_in_use_where_that_was_allowed(
     assert target.read_bytes() == DATA
 
 
-def test_recover_can_be_told_to_remove_what_had_come(lading: Lading, host: Path, cut_off: Faults) -> None:
+def test_recover_can_be_told_to_remove_what_had_come(lading: Lading, host: Path, cut_off: FaultyServer) -> None:
     done = lading("recover", "--discard")
     assert (done.returncode, "undone" in done.stdout) == (0, True)
     assert os.listdir(host / "vms") == []
     assert len(cut_off.requests) == 1
 
 
-def test_recover_takes_back_what_cannot_be_gone_on_with(lading: Lading, host: Path, cut_off: Faults) -> None:
+def test_recover_takes_back_what_cannot_be_gone_on_with(lading: Lading, host: Path, cut_off: FaultyServer) -> None:
     cut_off.answer("/jammy", Reply(b"gone", status=404))
     done = lading("recover")
     assert (done.returncode, "undone" in done.stdout, "404" in done.stdout) == (0, True, True)
@@ -123,7 +123,7 @@ def test_recover_takes_back_what_cannot_be_gone_on_with(lading: Lading, host: Pa
 
 
 def test_what_was_kept_goes_when_the_image_turns_out_to_be_there(
-    lading: Lading, host: Path, environment: dict[str, str], cut_off: Faults
+    lading: Lading, host: Path, environment: dict[str, str], cut_off: FaultyServer
 ) -> None:
     assert lading("fetch", "jammy", "vms/1").returncode == 0
     cut_off.answer("/jammy", Reply(DATA, after=2 * MEBIBYTE + 100_000, then=STALL), Reply(DATA))
@@ -134,13 +134,13 @@ def test_what_was_kept_goes_when_the_image_turns_out_to_be_there(
     assert lading("recover").stdout == ""
 
 
-def test_other_commands_keep_what_had_come(lading: Lading, host: Path, cut_off: Faults) -> None:
+def test_other_commands_keep_what_had_come(lading: Lading, host: Path, cut_off: FaultyServer) -> None:
     assert lading("ls").stdout == ""
     assert os.listdir(host / "vms") == [".1.lading-part"]
 
 
 def test_what_only_a_handler_that_is_gone_could_tell_stays_unresolved(
-    lading: Lading, host: Path, cut_off: Faults
+    lading: Lading, host: Path, cut_off: FaultyServer
 ) -> None:
     done = lading("recover", LADING_HANDLERS__ORDER="file")
     assert (done.returncode, "unresolved" in done.stdout, "'http' is not loaded" in done.stdout) == (7, True, True)
@@ -257,7 +257,7 @@ def test_a_lost_database_is_told_and_rebuilt_from_its_record(lading: Lading, nob
 
 
 def test_an_interrupted_fetch_is_resumed_after_the_database_was_lost(
-    lading: Lading, host: Path, cut_off: Faults
+    lading: Lading, host: Path, cut_off: FaultyServer
 ) -> None:
     for each in (host / "home" / ".local" / "share" / "lading").glob("associations.sqlite*"):
         if each.suffix != ".record":
@@ -355,7 +355,7 @@ def test_a_target_on_a_disk_that_is_gone_can_be_forgotten(lading: Lading, unmoun
 
 
 @pytest.fixture
-def kept(mount: Mount, cut_off: Faults) -> Mount:
+def kept(mount: Mount, cut_off: FaultyServer) -> Mount:
     """A download to the disk was killed, and the disk is not mounted any more."""
     mount.unmount()
     return mount

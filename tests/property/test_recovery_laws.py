@@ -9,7 +9,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from returns.result import Failure, Result, Success
-from tests.faulty import through
+from tests.faulty_stores import through
 from tests.reference import RecordingCatalog
 
 from lading import (

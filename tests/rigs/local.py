@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.faults import Faults, Reply
+from tests.faulty_server import FaultyServer, Reply
 from tests.rigs.rig import Folder
 
 from lading import Location, Work
@@ -54,10 +54,10 @@ def download_rig(folder: Folder, transfer: FileDestination, source: Path) -> Han
 
 
 @pytest.fixture
-def http_rig(folder: Folder, transfer: FileDestination, faults: Faults) -> HandlerRig:
-    work = Work(folder.target("1"), IMAGE, Location(faults.answer("/noble.img", Reply(DATA))))
+def http_rig(folder: Folder, transfer: FileDestination, faulty_server: FaultyServer) -> HandlerRig:
+    work = Work(folder.target("1"), IMAGE, Location(faulty_server.answer("/noble.img", Reply(DATA))))
 
     def lose() -> None:
-        faults.answer("/noble.img", Reply(b"", status=404))
+        faulty_server.answer("/noble.img", Reply(b"", status=404))
 
     return HandlerRig(HttpHandler(HttpOptions(), transfer, first_wait=0), replace(work), folder, lose)

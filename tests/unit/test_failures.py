@@ -4,9 +4,7 @@ import copy
 import pickle
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tests.strategies import HUSH, TARGET, refusals, urls_with_secrets
+from tests.strategies import TARGET
 
 from lading import (
     AmbiguousImage,
@@ -142,12 +140,6 @@ def test_failures_are_equal_only_to_themselves() -> None:
     assert NotAssociated(TARGET) != NotAssociated(TARGET)
 
 
-@given(urls_with_secrets(), refusals())
-def test_no_failure_shows_a_secret(url: str, refusal: Refusal) -> None:
-    failure = NoHandlerAvailable("noble", TARGET, (AttemptResult("download", Location(url), refusal),))
-    assert HUSH not in f"{failure} {failure!r} {failure.args}"
-
-
 def test_of_a_handler_that_goes_without_a_location_only_that_turn_is_told() -> None:
     declined = AttemptResult("file", Location("rbd://1"), Unsupported("needs no location"))
     failure = NoHandlerAvailable("noble", TARGET, (declined, FORBIDDEN, OUTSIDE))
@@ -175,11 +167,6 @@ def test_a_refusal_rules_out_what_its_scope_says(refusal: Refusal, scope: Scope)
     assert refusal.scope is scope
 
 
-@given(refusals())
-def test_refusals_are_values_that_survive_pickling(refusal: Refusal) -> None:
-    assert pickle.loads(pickle.dumps(refusal)) == refusal  # noqa: S301 - its own pickle
-
-
 def test_what_was_tried_is_told_with_its_reason_or_as_done() -> None:
     assert [str(OUTSIDE), str(AttemptResult("file", Location("file:///noble")))] == [
         "file: /img is outside the allowed folders",
@@ -204,14 +191,6 @@ def test_only_a_refusal_of_the_whole_request_is_decisive(
     attempts: tuple[AttemptResult, ...], decisive: Refusal | None
 ) -> None:
     assert NoHandlerAvailable("noble", TARGET, attempts).decisive == decisive
-
-
-@given(st.lists(refusals()))
-def test_what_is_decisive_has_the_scope_of_the_request_and_comes_last(several: list[Refusal]) -> None:
-    decisive = NoHandlerAvailable(
-        "noble", TARGET, tuple(AttemptResult("file", None, each) for each in several)
-    ).decisive
-    assert decisive == (several[-1] if several and several[-1].scope is Scope.REQUEST else None)
 
 
 def test_of_thousands_of_attempts_a_message_tells_the_first() -> None:

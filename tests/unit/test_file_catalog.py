@@ -1,23 +1,18 @@
-"""What the file catalog does beyond the port: documents in a folder, and whose bytes it reads."""
+"""What the file catalog does beyond the port: documents in a folder."""
 
 import json
 import logging
 import os
 import stat
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from returns.result import Failure, Success
+from returns.result import Success
+from tests.file_catalogs import Link, failure, found, write
 
 from lading import CatalogUnavailable, Digest, Image, ImageNotFound, Location
 from lading.adapters.catalogs.file import FileCatalog
 from lading.ports.context import ANONYMOUS
-from lading.ports.failures import CatalogFailure
-
-Link = Callable[[str, str], None]
 
 # As a Glance 33 answers `GET /v2/images/{id}`.
 PRINTED = {
@@ -53,33 +48,6 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def write(path: Path, **document: object) -> Path:
-    path.write_text(json.dumps(document))
-    return path
-
-
-def failure(folder: Path, reference: str) -> CatalogFailure:
-    return FileCatalog(folder).find(reference, ANONYMOUS).failure()
-
-
-def found(folder: Path, reference: str) -> Image:
-    return FileCatalog(folder).find(reference, ANONYMOUS).unwrap()
-
-
-def content(folder: Path, image: Image, allowed: Sequence[Path] = ()) -> bytes:
-    stream, buffer = FileCatalog(folder, allowed).read(image, 0, ANONYMOUS).unwrap(), bytearray(100)
-    count = stream.readinto(memoryview(buffer)) or 0
-    stream.close()
-    return bytes(buffer[:count])
-
-
-def why_not(folder: Path, image: Image, allowed: Sequence[Path] = ()) -> str:
-    return str(FileCatalog(folder, allowed).read(image, 0, ANONYMOUS).failure())
-
-
-# Documents.
-
-
 @pytest.mark.parametrize("name", ["printed.json", "155d900f-4e14-4e4c-a73d-069cbf4541e6.json", "no ble.json"])
 def test_what_glance_printed_is_found_under_any_file_name(folder: Path, name: str) -> None:
     write(folder / name, **PRINTED)
@@ -107,7 +75,7 @@ def test_a_folder_that_is_a_file_is_unavailable_in_every_verb(tmp_path: Path) ->
         list(catalog.images())
 
 
-def test_what_shows_not_and_what_is_no_json_file_is_no_document(folder: Path) -> None:
+def test_hidden_files_and_those_that_are_no_json_are_no_documents(folder: Path) -> None:
     for name in (".hidden.json", "a.json.bak", "a.txt", "json"):
         write(folder / name, id="a")
     assert list(FileCatalog(folder).images()) == []
@@ -150,7 +118,7 @@ def test_a_broken_document_is_unavailable_when_it_is_the_one_asked_for(folder: P
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_document_is_left_out_of_searches_and_lists_with_a_warning(
+def test_searches_and_lists_skip_a_broken_document_with_a_warning(
     folder: Path, broken: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / "broken.json").write_bytes(broken)
@@ -196,7 +164,7 @@ def test_of_several_documents_with_an_id_the_one_named_after_it_counts(folder: P
     assert isinstance(failure(folder, "late"), ImageNotFound)
 
 
-def test_of_several_documents_with_an_id_and_other_names_the_first_counts(folder: Path) -> None:
+def test_of_several_documents_with_an_id_the_first_name_counts(folder: Path) -> None:
     write(folder / "2.json", id="b", name="second")
     write(folder / "1.json", id="b", name="first")
     assert found(folder, "b").name == "first"
@@ -219,7 +187,7 @@ def test_locations_are_looked_up_for_an_image_that_comes_without_them(folder: Pa
 # Taking in and letting go.
 
 
-def test_a_document_that_was_added_is_named_after_its_id_and_for_its_owner_only(tmp_path: Path) -> None:
+def test_an_added_document_is_named_after_its_id_and_is_private(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "catalog"
     FileCatalog(folder).add(Image("a", "noble"), "/img/noble").unwrap()
     assert stat.S_IMODE((folder / "a.json").stat().st_mode) == 0o600
@@ -228,7 +196,7 @@ def test_a_document_that_was_added_is_named_after_its_id_and_for_its_owner_only(
     assert sorted(os.listdir(folder)) == [".lock", "a.data", "a.json"]
 
 
-def test_what_is_unknown_to_lading_is_kept_when_an_image_is_added_again(folder: Path) -> None:
+def test_unknown_fields_are_kept_when_an_image_is_added_again(folder: Path) -> None:
     write(folder / "printed.json", **PRINTED)
     FileCatalog(folder).add(found(folder, "noble")).unwrap()
     assert json.loads((folder / f"{PRINTED['id']}.json").read_text()) == PRINTED
@@ -256,50 +224,11 @@ def test_an_image_whose_document_could_not_be_read_again_is_refused(folder: Path
     assert os.listdir(folder) == []
 
 
-def test_what_a_crash_left_behind_is_no_image_and_in_nobodys_way(folder: Path) -> None:
+def test_what_a_crash_left_is_no_image_and_blocks_nothing(folder: Path) -> None:
     (folder / ".new").write_text('{"id": ')
     assert list(FileCatalog(folder).images()) == []
     FileCatalog(folder).add(Image("a")).unwrap()
     assert sorted(os.listdir(folder)) == [".lock", "a.json"]
-
-
-CRASHING = """
-import os, sys
-from pathlib import Path
-from lading import Image
-from lading.adapters.catalogs.file import FileCatalog
-
-folder, data, step = sys.argv[1:]
-countdown = int(step)
-
-def crash(event, arguments):
-    global countdown
-    changes = event in {"open", "os.remove", "os.rename", "os.symlink"}
-    if changes and folder in [os.path.dirname(str(each)) for each in arguments]:
-        countdown -= 1
-        if not countdown:
-            os._exit(9)
-
-catalog = FileCatalog(Path(folder))
-sys.addaudithook(crash)
-catalog.add(Image("a", "new"), data or None).unwrap()
-"""
-
-
-@pytest.mark.parametrize("data", ["new", ""])
-def test_a_crash_at_any_step_leaves_no_image_with_another_ones_bytes(folder: Path, tmp_path: Path, data: str) -> None:
-    for name in ("old", "new"):
-        (tmp_path / name).write_text(name)
-    catalog, states, code, step = FileCatalog(folder), [], 9, 0
-    while code == 9:
-        step += 1
-        catalog.add(Image("a", "old"), str(tmp_path / "old")).unwrap()
-        path = str(tmp_path / data) if data else ""
-        code = subprocess.run([sys.executable, "-c", CRASHING, str(folder), path, str(step)], check=False).returncode
-        readable = isinstance(catalog.read(Image("a"), 0, ANONYMOUS).map(lambda stream: stream.close()), Success)
-        states.append((found(folder, "a").name, content(folder, Image("a")).decode() if readable else ""))
-    assert code == 0
-    assert set(states) == {("old", "old"), ("old", ""), ("new", ""), ("new", data)}
 
 
 def test_an_image_that_can_not_be_written_leaves_the_old_one_readable(folder: Path) -> None:
@@ -321,76 +250,17 @@ def test_discarding_removes_the_document_under_whatever_name(folder: Path, tmp_p
     assert elsewhere.exists()
 
 
-def test_discarding_removes_a_broken_document_that_is_named_after_the_id(folder: Path) -> None:
+def test_discarding_removes_a_broken_document_of_that_name(folder: Path) -> None:
     (folder / "a.json").write_text("{")
     (folder / "b.json").write_text("{")
     FileCatalog(folder).discard("a").unwrap()
     assert sorted(os.listdir(folder)) == [".lock", "b.json"]
 
 
-def test_discarding_spares_a_document_of_another_id_that_is_named_after_this_one(folder: Path) -> None:
+def test_discarding_keeps_a_document_of_another_id(folder: Path) -> None:
     write(folder / "a.json", id="b")
     FileCatalog(folder).discard("a").unwrap()
     assert found(folder, "b") == Image("b")
-
-
-def test_bytes_put_in_the_links_place_are_neither_read_nor_replaced_nor_removed(folder: Path) -> None:
-    (folder / "a.data").write_bytes(b"somebody's")
-    catalog = FileCatalog(folder)
-    assert "is not a symlink of this user" in str(catalog.add(Image("a"), "/img/noble").failure())
-    catalog.add(Image("a")).unwrap()
-    assert isinstance(catalog.read(Image("a"), 0, ANONYMOUS), Failure)
-    catalog.discard("a").unwrap()
-    assert (folder / "a.data").read_bytes() == b"somebody's"
-
-
-@pytest.mark.parametrize("data", ["a\0b", "\ud800"])
-def test_data_that_is_no_path_is_refused(folder: Path, data: str) -> None:
-    assert isinstance(FileCatalog(folder).add(Image("a"), data).failure(), CatalogUnavailable)
-
-
-# Bytes.
-
-
-def test_bytes_at_a_location_are_read_beneath_an_allowed_folder(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "no ble").write_bytes(b"noble")
-    for scheme in ("file", "filesystem", "FILE"):
-        image = Image("a", locations=[Location(f"{scheme}://{tmp_path}/images/no%20ble")])
-        assert content(folder, image, [tmp_path / "images"]) == b"noble"
-
-
-def test_the_first_location_that_can_be_read_is(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "second").write_bytes(b"second")
-    urls = ("rbd://a/b/c/d", f"file://{tmp_path}/first", f"file://{tmp_path}/second", f"file://{tmp_path}/third")
-    assert content(folder, Image("a", locations=[Location(url) for url in urls]), [tmp_path]) == b"second"
-
-
-def test_locations_are_read_of_an_image_as_an_association_remembers_it(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "noble").write_bytes(b"noble")
-    write(folder / "x.json", id="a", locations=[{"url": f"file://{tmp_path}/noble"}])
-    assert content(folder, Image("a"), [tmp_path]) == b"noble"
-
-
-def test_what_an_operator_vouched_for_goes_before_what_the_document_says(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "located").write_bytes(b"located")
-    (tmp_path / "vouched for").write_bytes(b"vouched for")
-    image = Image("a", locations=[Location(f"file://{tmp_path}/located")])
-    FileCatalog(folder).add(image, str(tmp_path / "vouched for")).unwrap()
-    assert content(folder, image, [tmp_path]) == b"vouched for"
-
-
-def test_a_location_is_read_where_what_an_operator_vouched_for_is_gone(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "located").write_bytes(b"located")
-    image = Image("a", locations=[Location(f"file://{tmp_path}/located")])
-    FileCatalog(folder).add(image, str(tmp_path / "gone")).unwrap()
-    assert content(folder, image, [tmp_path]) == b"located"
-
-
-def test_a_link_made_by_hand_is_relative_to_the_folder(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "noble").write_bytes(b"noble")
-    (folder / "a.data").symlink_to("../noble")
-    assert content(folder, Image("a")) == b"noble"
 
 
 @pytest.fixture
@@ -407,32 +277,6 @@ def of_another(folder: Path, tmp_path: Path) -> Link:
     return link
 
 
-def test_a_link_of_another_user_is_not_followed(folder: Path, tmp_path: Path, of_another: Link) -> None:
-    (tmp_path / "secret").write_bytes(b"secret")
-    of_another("a.data", str(tmp_path / "secret"))
-    write(folder / "a.json", id="a")
-    assert "a link of another user (uid 12345)" in why_not(folder, found(folder, "a"), [folder])
-
-
-def test_a_link_that_leads_to_one_of_another_user_is_not_followed(
-    folder: Path, tmp_path: Path, of_another: Link
-) -> None:
-    (tmp_path / "secret").write_bytes(b"secret")
-    of_another("theirs", str(tmp_path / "secret"))
-    (folder / "a.data").symlink_to("theirs")
-    write(folder / "a.json", id="a")
-    assert "a link of another user" in why_not(folder, Image("a"))
-
-
-def test_a_link_of_another_user_is_neither_replaced_nor_removed(folder: Path, tmp_path: Path, of_another: Link) -> None:
-    of_another("a.data", str(tmp_path))
-    catalog = FileCatalog(folder)
-    assert "is not a symlink of this user" in str(catalog.add(Image("a"), "/img/noble").failure())
-    catalog.add(Image("a")).unwrap()
-    catalog.discard("a").unwrap()
-    assert (folder / "a.data").is_symlink()
-
-
 def test_a_document_by_a_link_of_another_user_is_none(folder: Path, tmp_path: Path, of_another: Link) -> None:
     of_another("a.json", str(write(tmp_path / "secret", id="a", name="secret")))
     assert list(FileCatalog(folder).images()) == []
@@ -440,7 +284,7 @@ def test_a_document_by_a_link_of_another_user_is_none(folder: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("mode", "is_read"), [(0o700, True), (0o755, True), (0o1777, False), (0o770, False)])
-def test_a_document_with_other_names_is_read_where_only_its_owner_writes(
+def test_a_hard_link_is_read_only_in_a_folder_of_one_writer(
     folder: Path, tmp_path: Path, mode: int, *, is_read: bool
 ) -> None:
     (folder / "a.json").hardlink_to(write(tmp_path / "elsewhere", id="a"))
@@ -452,68 +296,6 @@ def test_a_lock_that_is_a_link_makes_no_file_elsewhere(folder: Path, tmp_path: P
     (folder / ".lock").symlink_to(tmp_path / "made")
     assert isinstance(FileCatalog(folder).add(Image("a")).failure(), CatalogUnavailable)
     assert not (tmp_path / "made").exists()
-
-
-def test_links_that_go_round_are_no_file(folder: Path) -> None:
-    (folder / "a.data").symlink_to("b")
-    (folder / "b").symlink_to("a.data")
-    write(folder / "a.json", id="a")
-    assert "symbolic links" in why_not(folder, Image("a"))
-
-
-def test_no_link_is_looked_for_outside_the_folder(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "noble").write_bytes(b"noble")
-    (tmp_path / "a.data").symlink_to("noble")
-    write(folder / "x.json", id="../a")
-    assert "no file was registered with it" in why_not(folder, Image("../a"))
-    FileCatalog(folder).discard("../a").unwrap()
-    assert (tmp_path / "a.data").is_symlink()
-
-
-def test_a_location_outside_the_allowed_folders_is_not_read(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "escape").symlink_to(tmp_path / "secret")
-    (tmp_path / "secret").write_bytes(b"secret")
-    for path in ("secret", "images/../secret", "images/escape", "images/%2e%2e/secret"):
-        image = Image("a", locations=[Location(f"file://{tmp_path}/{path}")])
-        assert "outside the allowed folders" in why_not(folder, image, [tmp_path / "images"])
-
-
-def test_a_refusal_says_for_each_location_why_and_which_setting_to_add(folder: Path, tmp_path: Path) -> None:
-    image = Image("a", locations=[Location(f"file://{tmp_path}/noble"), Location("http://me:hush@host/noble?sig=hush")])
-    told = why_not(folder, image)
-    assert "image 'a'" in told
-    assert "no file was registered with it" in told
-    assert f"{tmp_path}/noble" in told
-    assert "[handlers.file] allowed_folders" in told
-    assert "http://***@host/noble?*** is not a file of this host" in told
-    assert "hush" not in told
-
-
-def test_that_an_image_has_neither_file_nor_location_is_said(folder: Path) -> None:
-    write(folder / "x.json", id="a")
-    assert why_not(folder, Image("a")).endswith("no file was registered with it; it has no locations")
-
-
-def test_the_bytes_of_an_image_that_is_not_there_are_not_found(folder: Path) -> None:
-    assert isinstance(FileCatalog(folder).read(Image("a"), 0, ANONYMOUS).failure(), ImageNotFound)
-
-
-@pytest.mark.parametrize("offset", [-1, 1 << 70])
-def test_an_offset_that_no_file_has_is_a_failure(folder: Path, tmp_path: Path, offset: int) -> None:
-    (tmp_path / "noble").write_bytes(b"noble")
-    FileCatalog(folder).add(Image("a"), str(tmp_path / "noble")).unwrap()
-    assert isinstance(FileCatalog(folder).read(Image("a"), offset, ANONYMOUS).failure(), CatalogUnavailable)
-
-
-def test_closing_the_stream_closes_its_descriptor(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "noble").write_bytes(b"noble")
-    FileCatalog(folder).add(Image("a"), str(tmp_path / "noble")).unwrap()
-    before = os.listdir("/dev/fd")
-    stream = FileCatalog(folder).read(Image("a"), 2, ANONYMOUS).unwrap()
-    assert len(os.listdir("/dev/fd")) == len(before) + 1
-    stream.close()
-    assert len(os.listdir("/dev/fd")) == len(before)
 
 
 def test_what_the_client_nests_under_properties_is_found_too(folder: Path) -> None:

@@ -19,6 +19,11 @@ from lading.adapters.handlers.built_in import BUILT_IN, settings_type
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md")))
 SOURCES = tuple(each for folder in ("adapters", "domain", "ports") for each in sorted((ROOT / folder).rglob("*.py")))
+MODULES = {
+    each.name
+    for folder in ("adapters", "bench", "domain", "examples", "ports", "src", "tests")
+    for each in (ROOT / folder).rglob("*.py")
+}
 KNOWN: Mapping[str, set[str]] = {
     section: {each.name for cls in classes for each in fields(cls)}
     for section, classes in {
@@ -70,9 +75,8 @@ def test_each_example_of_a_settings_file_is_one(block: str) -> None:
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_each_file_that_the_docs_name_exists(path: Path) -> None:
-    known = {each.name for each in ROOT.rglob("*.py") if ".venv" not in each.parts}
     for name in re.findall(r"(?<![\w./-])([\w/-]+\.(?:py|md))\b", path.read_text()):
-        assert (ROOT / name).exists() or (path.parent / name).exists() or Path(name).name in known, name
+        assert (ROOT / name).exists() or (path.parent / name).exists() or Path(name).name in MODULES, name
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)

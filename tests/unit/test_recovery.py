@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from returns.result import Failure, Result, Success
-from tests.faulty import BROKEN, breaking, told
+from tests.faulty_stores import BROKEN, breaking, told
 from tests.reference import RecordingCatalog
 from tests.strategies import LANDED_AT, TARGET
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from returns.result import Result, Success
-from tests.faults import CUT, Faults, Reply, busy, redirect
+from tests.faulty_server import CUT, FaultyServer, Reply, busy, redirect
 
 from lading import Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
@@ -29,8 +29,8 @@ WHOLE = Reply(DATA)
 
 
 @pytest.fixture
-def server() -> Iterator[Faults]:
-    with Faults() as running:
+def server() -> Iterator[FaultyServer]:
+    with FaultyServer() as running:
         yield running
 
 
@@ -51,7 +51,7 @@ def fetch(target: Path, settings: S3HandlerSettings, *urls: str) -> Result[Landi
     return handler.fetch(Work(str(target), replace(IMAGE, locations=locations), locations[0]))
 
 
-def at(server: Faults, *, key: bool = True, **options: float) -> S3HandlerSettings:
+def at(server: FaultyServer, *, key: bool = True, **options: float) -> S3HandlerSettings:
     keys = {"access_key": "OURS", "secret_key": SECRET} if key else {}
     return S3HandlerSettings(endpoint=server.url("").rstrip("/"), **keys, **options)  # type: ignore[arg-type]
 
@@ -136,7 +136,7 @@ def test_no_signature_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_the_settings_server_is_asked_with_the_settings_key_whatever_a_location_says(
-    server: Faults, target: Path
+    server: FaultyServer, target: Path
 ) -> None:
     server.answer("/images/noble", WHOLE)
     landing = fetch(target, at(server), "s3://THEIRS:theirs@elsewhere.example/images/noble").unwrap()
@@ -146,19 +146,19 @@ def test_the_settings_server_is_asked_with_the_settings_key_whatever_a_location_
     assert "?" not in request.path
 
 
-def test_a_key_in_a_url_goes_to_the_settings_server_where_there_is_one(server: Faults, target: Path) -> None:
+def test_a_key_in_a_url_goes_to_the_settings_server_where_there_is_one(server: FaultyServer, target: Path) -> None:
     server.answer("/images/noble", WHOLE)
     assert isinstance(fetch(target, at(server, key=False), "s3://THEIRS:a/b@elsewhere.example/images/noble"), Success)
     assert "Credential=THEIRS/" in server.requests[0].headers["authorization"]
 
 
-def test_without_any_key_nothing_is_signed(server: Faults, target: Path) -> None:
+def test_without_any_key_nothing_is_signed(server: FaultyServer, target: Path) -> None:
     server.answer("/images/noble", WHOLE)
     assert isinstance(fetch(target, at(server, key=False), "s3://elsewhere.example/images/noble"), Success)
     assert "authorization" not in server.requests[0].headers
 
 
-def test_the_region_is_the_settings_or_the_one_in_the_host_s_name(server: Faults, target: Path) -> None:
+def test_the_region_is_the_settings_or_the_one_in_the_host_s_name(server: FaultyServer, target: Path) -> None:
     server.answer("/images/noble", WHOLE)
     fetch(target, replace(at(server), region="default"), "s3://h/images/noble")
     assert "/default/s3/aws4_request" in server.requests[0].headers["authorization"]
@@ -172,7 +172,7 @@ def test_the_region_is_the_settings_or_the_one_in_the_host_s_name(server: Faults
         assert s3.region_of(f"https://{host}/b/k") == region
 
 
-def test_an_endpoint_below_a_path_is_not_named_twice(server: Faults, target: Path) -> None:
+def test_an_endpoint_below_a_path_is_not_named_twice(server: FaultyServer, target: Path) -> None:
     server.answer("/s3/images/noble", WHOLE)
     settings = replace(at(server), endpoint=server.url("/s3/"))
     for url in ("s3://h/s3/images/noble", "s3://h/images/noble"):
@@ -180,7 +180,7 @@ def test_an_endpoint_below_a_path_is_not_named_twice(server: Faults, target: Pat
         target.unlink()
 
 
-def test_a_key_is_quoted_as_it_stands(server: Faults, target: Path) -> None:
+def test_a_key_is_quoted_as_it_stands(server: FaultyServer, target: Path) -> None:
     server.answer("/images/a%20b/c%2520%C3%BC%2B", WHOLE)
     assert isinstance(fetch(target, at(server), "s3://h/images/a b/c%20ü+"), Success)
 
@@ -199,8 +199,8 @@ def test_a_host_that_only_a_location_names_must_be_public(target: Path, url: str
     assert refused.reason == f"{told}; [handlers.s3] endpoint names the server that is allowed"
 
 
-def test_no_redirect_leads_away_from_the_settings_server(server: Faults, target: Path) -> None:
-    with Faults() as other:
+def test_no_redirect_leads_away_from_the_settings_server(server: FaultyServer, target: Path) -> None:
+    with FaultyServer() as other:
         other.answer("/images/noble", WHOLE)
         server.answer("/images/noble", redirect(other.url("/images/noble")))
         refused = fetch(target, at(server), "s3://h/images/noble").failure()
@@ -211,14 +211,14 @@ def test_no_redirect_leads_away_from_the_settings_server(server: Faults, target:
 # A server that misbehaves.
 
 
-def test_what_broke_off_goes_on_freshly_signed(server: Faults, target: Path) -> None:
+def test_what_broke_off_goes_on_freshly_signed(server: FaultyServer, target: Path) -> None:
     server.answer("/images/noble", Reply(DATA, after=1000, then=CUT), WHOLE)
     assert isinstance(fetch(target, at(server), "s3://h/images/noble"), Success)
     assert [request.range for request in server.requests] == [None, "bytes=1000-"]
     assert all("authorization" in request.headers for request in server.requests)
 
 
-def test_another_s3_location_is_a_mirror(server: Faults, target: Path) -> None:
+def test_another_s3_location_is_a_mirror(server: FaultyServer, target: Path) -> None:
     server.answer("/images/noble", Reply(DATA, after=1000, then=CUT))
     server.answer("/copies/noble", WHOLE)
     urls = "s3://h/images/noble", "s3://h/copies/noble", "http://127.0.0.1:1/noble", "s3://h/nothing"
@@ -226,7 +226,7 @@ def test_another_s3_location_is_a_mirror(server: Faults, target: Path) -> None:
     assert [request.range for request in server.requests_for("/copies/noble")] == ["bytes=1000-"]
 
 
-def test_a_busy_server_is_asked_again_and_given_up_in_the_end(server: Faults, target: Path) -> None:
+def test_a_busy_server_is_asked_again_and_given_up_in_the_end(server: FaultyServer, target: Path) -> None:
     server.answer("/images/noble", busy(retry_after=0), WHOLE)
     assert isinstance(fetch(target, at(server), "s3://h/images/noble"), Success)
     target.unlink()
@@ -237,7 +237,7 @@ def test_a_busy_server_is_asked_again_and_given_up_in_the_end(server: Faults, ta
 
 
 @pytest.mark.parametrize(("status", "hint"), [(403, "clock"), (301, "region"), (400, "region")])
-def test_what_a_status_means_is_said(server: Faults, target: Path, status: int, hint: str) -> None:
+def test_what_a_status_means_is_said(server: FaultyServer, target: Path, status: int, hint: str) -> None:
     server.answer("/images/noble", Reply(f"<Secret>{SECRET}</Secret>".encode(), status=status))
     refused = fetch(target, at(server), "s3://h/images/noble").failure()
     assert isinstance(refused, Unavailable)

@@ -6,7 +6,7 @@
     run(…, env={…, **disk.kill_at(4)})
     run(…, env={…, **disk.fail(errno.ENOSPC, "write")})
 
-What counts as a call, and what isn't seen, is said in faulty.c.
+What counts as a call, and what isn't seen, is said in faulty_disk.c.
 """
 
 import shutil

@@ -20,7 +20,7 @@ class Asked(NamedTuple):
     named: Mapping[str, object]
 
 
-class Porter(ImageHandler):
+class ScriptedHandler(ImageHandler):
     """Says of everything that it did it, unless told otherwise."""
 
     schemes: Collection[str] | None = ()
@@ -56,13 +56,13 @@ class Porter(ImageHandler):
         return self.does(asked)
 
 
-class PoolPorter(Porter):
+class ScriptedPoolHandler(ScriptedHandler):
     """Takes images out of a storage pool."""
 
     schemes = ("pool",)
 
 
-class FilePorter(Porter):
+class FileWritingHandler(ScriptedHandler):
     """Really writes, removes and renames files."""
 
     local = True

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from returns.result import Result, Success
-from tests.faults import Faults, Reply, redirect
-from tests.relays import Proxy
+from tests.faulty_server import FaultyServer, Reply, redirect
+from tests.proxies import Proxy
 
 from lading import Image, Landing, Location, Refusal, Unavailable, Work
 from lading.adapters.destinations.file.destination import FileDestination, Rules
@@ -23,14 +23,14 @@ REFUSAL = b"HTTP/1.1 %s\r\nContent-Length: 6\r\n\r\nsquid!"
 
 
 @pytest.fixture
-def server() -> Iterator[Faults]:
-    with Faults() as running:
+def server() -> Iterator[FaultyServer]:
+    with FaultyServer() as running:
         running.answer("/x", Reply(BYTES))
         yield running
 
 
 @pytest.fixture
-def proxy(server: Faults) -> Iterator[Proxy]:
+def proxy(server: FaultyServer) -> Iterator[Proxy]:
     """Only it knows the server's name."""
     with Proxy({NAME: server.port}) as running:
         yield running
@@ -46,7 +46,7 @@ def fetch(
     return handler.fetch(Work(str(target), Image("id", size=len(BYTES), locations=[location]), location))
 
 
-def test_an_http_url_is_asked_of_the_proxy_whole(server: Faults, proxy: Proxy, tmp_path: Path) -> None:
+def test_an_http_url_is_asked_of_the_proxy_whole(server: FaultyServer, proxy: Proxy, tmp_path: Path) -> None:
     server.answer("/x?sig=1", Reply(BYTES))
     assert isinstance(fetch(tmp_path / "vm", proxy.url(), f"http://{NAME}:8080/x?sig=1"), Success)
     assert (tmp_path / "vm").read_bytes() == BYTES
@@ -55,7 +55,9 @@ def test_an_http_url_is_asked_of_the_proxy_whole(server: Faults, proxy: Proxy, t
     assert asked.headers["host"] == f"{NAME}:8080"
 
 
-def test_the_proxy_is_told_its_credentials_and_the_server_its_own(server: Faults, proxy: Proxy, tmp_path: Path) -> None:
+def test_the_proxy_is_told_its_credentials_and_the_server_its_own(
+    server: FaultyServer, proxy: Proxy, tmp_path: Path
+) -> None:
     assert isinstance(fetch(tmp_path / "vm", proxy.url("me:hush"), f"http://you:secret@{NAME}/x"), Success)
     (asked,) = proxy.asked
     assert asked.headers["proxy-authorization"] == "Basic bWU6aHVzaA=="
@@ -64,7 +66,7 @@ def test_the_proxy_is_told_its_credentials_and_the_server_its_own(server: Faults
     assert "proxy-authorization" not in request.headers
 
 
-def test_what_no_proxy_lists_keeps_the_whole_guard(server: Faults, proxy: Proxy, tmp_path: Path) -> None:
+def test_what_no_proxy_lists_keeps_the_whole_guard(server: FaultyServer, proxy: Proxy, tmp_path: Path) -> None:
     refused = fetch(tmp_path / "vm", proxy.url("me:hush"), server.url("/x"), no_proxy="127.0.0.0/8")
     assert "a loopback address" in refused.failure().reason, "the guard looks at what is asked directly as ever"
     assert (server.requests, proxy.asked) == ([], [])
@@ -104,7 +106,7 @@ def test_a_number_that_a_proxy_may_read_differently_is_refused(proxy: Proxy, tmp
     assert proxy.asked == []
 
 
-def test_a_redirect_is_checked_before_the_proxy_is_asked(server: Faults, proxy: Proxy, tmp_path: Path) -> None:
+def test_a_redirect_is_checked_before_the_proxy_is_asked(server: FaultyServer, proxy: Proxy, tmp_path: Path) -> None:
     server.answer("/x", redirect("http://169.254.169.254/latest/"))
     refused = fetch(tmp_path / "vm", proxy.url()).failure()
     assert "redirects to where it may not: 169.254.169.254 is a metadata service's address" in refused.reason
@@ -112,7 +114,7 @@ def test_a_redirect_is_checked_before_the_proxy_is_asked(server: Faults, proxy: 
 
 
 @pytest.mark.parametrize("url", [URL, f"https://{NAME}/x"])
-def test_a_proxy_that_wants_other_credentials_is_asked_once(server: Faults, tmp_path: Path, url: str) -> None:
+def test_a_proxy_that_wants_other_credentials_is_asked_once(server: FaultyServer, tmp_path: Path, url: str) -> None:
     with Proxy({}, *[REFUSAL % b"407 Proxy Authentication Required"] * 5) as proxy:
         refused = fetch(tmp_path / "vm", proxy.url("me:hush"), url).failure()
         assert isinstance(refused, Unavailable)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from returns.result import Result, Success
-from tests.faults import CUT, Faults, Reply, redirect
+from tests.faulty_server import CUT, FaultyServer, Reply, redirect
 from typing_extensions import override
 
 from lading import (
@@ -94,7 +94,7 @@ class Host:
     """A host: its database, its folder of targets, a server that has the image; each fetch is by a new process."""
 
     folder: Path
-    server: Faults
+    server: FaultyServer
     database: Database
     url: str
     image: Image = IMAGE
@@ -175,10 +175,10 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: Path, faults: Faults) -> Iterator[Host]:
+def host(tmp_path: Path, faulty_server: FaultyServer) -> Iterator[Host]:
     (tmp_path / "vms").mkdir()
     with closing(Database(tmp_path / "lading.db")) as database:
-        yield Host(tmp_path / "vms", faults, database, faults.answer("/noble", WHOLE))
+        yield Host(tmp_path / "vms", faulty_server, database, faulty_server.answer("/noble", WHOLE))
 
 
 @pytest.fixture(params=["http", "download"])

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from returns.result import Failure, Result, Success
-from tests.faults import (
+from tests.faulty_server import (
     BEFORE_THE_HEAD,
     CUT,
     GARBAGE,
@@ -20,7 +20,7 @@ from tests.faults import (
     RESET,
     STALL,
     Drip,
-    Faults,
+    FaultyServer,
     Reply,
     Then,
     busy,
@@ -70,8 +70,8 @@ WHOLE = Reply(DATA)
 
 
 @pytest.fixture
-def server() -> Iterator[Faults]:
-    with Faults() as running:
+def server() -> Iterator[FaultyServer]:
+    with FaultyServer() as running:
         yield running
 
 
@@ -110,14 +110,14 @@ def dispatch_by(handler: HttpHandler, target: Path, image: Image) -> Result[Fetc
     return dispatcher.fetch(FetchRequest(image.id, str(target)))
 
 
-def test_a_url_is_fetched_and_verified(server: Faults, target: Path) -> None:
+def test_a_url_is_fetched_and_verified(server: FaultyServer, target: Path) -> None:
     landing = fetch(target, server.answer("/x", WHOLE)).unwrap()
     assert target.read_bytes() == DATA
     assert (landing.method, landing.verified) == ("http", True)
     assert [request.range for request in server.requests] == [None]
 
 
-def test_an_image_whose_size_nobody_knows_is_read_to_its_end(server: Faults, target: Path) -> None:
+def test_an_image_whose_size_nobody_knows_is_read_to_its_end(server: FaultyServer, target: Path) -> None:
     for framing in ("chunked", "close"):
         url = server.answer(f"/{framing}", Reply(DATA, framing=framing))
         assert isinstance(fetch(target, url, image=replace(IMAGE, size=None)), Success)
@@ -127,14 +127,14 @@ def test_an_image_whose_size_nobody_knows_is_read_to_its_end(server: Faults, tar
 
 @pytest.mark.parametrize("then", [CUT, RESET])
 @pytest.mark.parametrize("after", [0, 1, MEBIBYTE + 5, len(DATA) - 1])
-def test_what_broke_off_goes_on_where_it_broke_off(server: Faults, target: Path, then: Then, after: int) -> None:
+def test_what_broke_off_goes_on_where_it_broke_off(server: FaultyServer, target: Path, then: Then, after: int) -> None:
     url = server.answer("/x", Reply(DATA, after=after, then=then), WHOLE)
     assert isinstance(fetch(target, url), Success)
     assert target.read_bytes() == DATA
     assert len(server.requests) == 2
 
 
-def test_a_server_that_ignores_ranges_is_read_again_from_its_start(server: Faults, target: Path) -> None:
+def test_a_server_that_ignores_ranges_is_read_again_from_its_start(server: FaultyServer, target: Path) -> None:
     broken = Reply(DATA, ranges=False, after=MEBIBYTE, then=CUT)
     url = server.answer("/x", broken, Reply(DATA, ranges=False))
     assert isinstance(fetch(target, url), Success)
@@ -142,7 +142,9 @@ def test_a_server_that_ignores_ranges_is_read_again_from_its_start(server: Fault
 
 
 @pytest.mark.parametrize("status", [400, 416])
-def test_a_server_that_refuses_a_range_is_read_again_from_its_start(server: Faults, target: Path, status: int) -> None:
+def test_a_server_that_refuses_a_range_is_read_again_from_its_start(
+    server: FaultyServer, target: Path, status: int
+) -> None:
     broken = Reply(DATA, after=MEBIBYTE, then=CUT)
     url = server.answer("/x", broken, Reply(b"no", status=status), WHOLE)
     assert isinstance(fetch(target, url), Success)
@@ -158,7 +160,7 @@ def test_a_server_that_refuses_a_range_is_read_again_from_its_start(server: Faul
         Reply(DATA, content_length=5),
     ],
 )
-def test_a_range_that_is_not_the_one_asked_for_is_not_taken(server: Faults, target: Path, reply: Reply) -> None:
+def test_a_range_that_is_not_the_one_asked_for_is_not_taken(server: FaultyServer, target: Path, reply: Reply) -> None:
     url = server.answer("/x", Reply(DATA, after=MEBIBYTE, then=CUT), reply, WHOLE)
     assert isinstance(fetch(target, url), Success)
     assert target.read_bytes() == DATA
@@ -167,13 +169,13 @@ def test_a_range_that_is_not_the_one_asked_for_is_not_taken(server: Faults, targ
 @pytest.mark.parametrize(
     "reply", [busy(429, retry_after=0), busy(503), busy(503, retry_after=0), Reply(b"", status=500)]
 )
-def test_a_busy_server_is_asked_again(server: Faults, target: Path, reply: Reply) -> None:
+def test_a_busy_server_is_asked_again(server: FaultyServer, target: Path, reply: Reply) -> None:
     assert isinstance(fetch(target, server.answer("/x", reply, reply, WHOLE)), Success)
     assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 204])
-def test_a_server_that_says_no_is_not_asked_again(server: Faults, target: Path, status: int) -> None:
+def test_a_server_that_says_no_is_not_asked_again(server: FaultyServer, target: Path, status: int) -> None:
     refused = fetch(target, server.answer("/x", Reply(b"", status=status))).failure()
     assert (type(refused), refused.scope) == (Unavailable, Scope.LOCATION)
     assert str(status) in refused.reason
@@ -181,12 +183,14 @@ def test_a_server_that_says_no_is_not_asked_again(server: Faults, target: Path, 
 
 
 @pytest.mark.parametrize("reply", [GARBAGE, LONG_HEADERS, Reply(DATA, then=RESET, after=BEFORE_THE_HEAD)])
-def test_a_server_that_speaks_no_sense_is_refused_after_a_few_tries(server: Faults, target: Path, reply: Reply) -> None:
+def test_a_server_that_speaks_no_sense_is_refused_after_a_few_tries(
+    server: FaultyServer, target: Path, reply: Reply
+) -> None:
     assert isinstance(fetch(target, server.answer("/x", reply)).failure(), Unavailable)
     assert len(server.requests) <= 5
 
 
-def test_a_server_that_is_not_there_is_refused(server: Faults, target: Path) -> None:
+def test_a_server_that_is_not_there_is_refused(server: FaultyServer, target: Path) -> None:
     refused = fetch(target, "http://127.0.0.1:1/x").failure()
     assert isinstance(refused, Unavailable)
     assert "127.0.0.1:1" in refused.reason
@@ -194,20 +198,20 @@ def test_a_server_that_is_not_there_is_refused(server: Faults, target: Path) -> 
 
 @pytest.mark.parametrize("length", [len(DATA) + 5, len(DATA) - 5])
 def test_a_size_that_is_not_the_catalog_s_is_seen_before_the_bytes_are_read(
-    server: Faults, target: Path, length: int
+    server: FaultyServer, target: Path, length: int
 ) -> None:
     refused = fetch(target, server.answer("/x", Reply(DATA, content_length=length))).failure()
     assert isinstance(refused, Mismatched)
 
 
 @pytest.mark.parametrize("reply", [Reply(DATA, then=STALL, after=MEBIBYTE), Reply(DATA, pace=(8, 0.05))])
-def test_a_server_that_stalls_is_given_up(server: Faults, target: Path, reply: Reply) -> None:
+def test_a_server_that_stalls_is_given_up(server: FaultyServer, target: Path, reply: Reply) -> None:
     url = server.answer("/x", reply, WHOLE)
     assert isinstance(fetch(target, url, stall=0.3), Success)
     assert target.read_bytes() == DATA
 
 
-def test_wrong_bytes_are_refused_and_never_seen_at_the_target(server: Faults, target: Path) -> None:
+def test_wrong_bytes_are_refused_and_never_seen_at_the_target(server: FaultyServer, target: Path) -> None:
     assert isinstance(fetch(target, server.answer("/x", Reply(bytes(len(DATA))))).failure(), Mismatched)
     assert not target.exists()
 
@@ -216,7 +220,7 @@ def test_wrong_bytes_are_refused_and_never_seen_at_the_target(server: Faults, ta
 
 
 @pytest.mark.parametrize("then", [CUT, RESET, STALL])
-def test_a_mirror_goes_on_where_another_broke_off(server: Faults, target: Path, then: Then) -> None:
+def test_a_mirror_goes_on_where_another_broke_off(server: FaultyServer, target: Path, then: Then) -> None:
     first = server.answer("/first", Reply(DATA, after=MEBIBYTE, then=then))
     second = server.answer("/second", WHOLE)
     assert isinstance(fetch(target, first, second, stall=0.3), Success)
@@ -224,14 +228,14 @@ def test_a_mirror_goes_on_where_another_broke_off(server: Faults, target: Path, 
     assert [request.range for request in server.requests_for("/second")] == [f"bytes={MEBIBYTE}-"]
 
 
-def test_a_mirror_stands_in_for_one_that_has_nothing(server: Faults, target: Path) -> None:
+def test_a_mirror_stands_in_for_one_that_has_nothing(server: FaultyServer, target: Path) -> None:
     first, second = server.answer("/first", Reply(b"", status=404)), server.answer("/second", WHOLE)
     staged = dispatch(target, first, second).unwrap()
     assert staged.location == Location(second)
     assert len(server.requests) == 2
 
 
-def test_a_mirror_of_another_size_is_not_mixed_in(server: Faults, target: Path) -> None:
+def test_a_mirror_of_another_size_is_not_mixed_in(server: FaultyServer, target: Path) -> None:
     first = server.answer("/first", Reply(DATA, after=MEBIBYTE, then=CUT), WHOLE)
     second = server.answer("/second", Reply(DATA[:-1]))
     third = server.answer("/third", WHOLE)
@@ -239,7 +243,7 @@ def test_a_mirror_of_another_size_is_not_mixed_in(server: Faults, target: Path) 
     assert target.read_bytes() == DATA
 
 
-def test_an_attempt_asks_for_its_own_location_first(server: Faults, target: Path) -> None:
+def test_an_attempt_asks_for_its_own_location_first(server: FaultyServer, target: Path) -> None:
     """So that what is recorded is where the bytes came from, and a thousand dead locations are asked once each."""
     urls = [server.answer(f"/{number}", Reply(b"", status=404)) for number in range(20)]
     assert isinstance(dispatch(target, *urls), Failure)
@@ -248,7 +252,7 @@ def test_an_attempt_asks_for_its_own_location_first(server: Faults, target: Path
 
 @pytest.mark.parametrize(("given", "is_first"), [(0, False), (len(DATA) - 1000, True)])
 def test_the_location_that_gave_most_is_told_and_recorded(
-    server: Faults, target: Path, given: int, *, is_first: bool
+    server: FaultyServer, target: Path, given: int, *, is_first: bool
 ) -> None:
     urls = server.answer("/first", Reply(DATA, after=given)), server.answer("/second", WHOLE)
     image = replace(IMAGE, locations=[Location(url) for url in urls])
@@ -274,7 +278,7 @@ def test_each_of_many_locations_is_read_once(target: Path) -> None:
     assert len(read) == 200 + 7
 
 
-def test_the_last_attempt_comes_back_to_a_busy_mirror(server: Faults, target: Path) -> None:
+def test_the_last_attempt_comes_back_to_a_busy_mirror(server: FaultyServer, target: Path) -> None:
     first, second = server.answer("/first", busy(), busy(), WHOLE), server.answer("/second", Reply(b"", status=404))
     assert isinstance(dispatch(target, first, second), Success)
 
@@ -297,14 +301,14 @@ NO_DIGEST = replace(IMAGE, digest=None)
         replace(NEW, ranges=False),
     ],
 )
-def test_with_a_digest_another_etag_or_date_does_not_matter(server: Faults, target: Path, other: Reply) -> None:
+def test_with_a_digest_another_etag_or_date_does_not_matter(server: FaultyServer, target: Path, other: Reply) -> None:
     url = server.answer("/x", Reply(DATA, after=MEBIBYTE, then=CUT), other)
     assert isinstance(fetch(target, url), Success)
     assert target.read_bytes() == DATA
     assert [request.range for request in server.requests] == [None, f"bytes={MEBIBYTE}-"]
 
 
-def test_bytes_of_two_states_fail_the_digest_and_start_over(server: Faults, target: Path) -> None:
+def test_bytes_of_two_states_fail_the_digest_and_start_over(server: FaultyServer, target: Path) -> None:
     old = bytes(len(DATA))
     url = server.answer("/x", Reply(old, after=MEBIBYTE, then=CUT), NEW)
     assert isinstance(fetch(target, url), Success)
@@ -312,14 +316,14 @@ def test_bytes_of_two_states_fail_the_digest_and_start_over(server: Faults, targ
     assert [request.range for request in server.requests] == [None, f"bytes={MEBIBYTE}-", None]
 
 
-def test_wrong_bytes_of_one_state_are_not_asked_for_again(server: Faults, target: Path) -> None:
+def test_wrong_bytes_of_one_state_are_not_asked_for_again(server: FaultyServer, target: Path) -> None:
     old = bytes(len(DATA))
     url = server.answer("/x", Reply(old, after=MEBIBYTE, then=CUT), Reply(old))
     assert isinstance(fetch(target, url).failure(), Mismatched)
     assert len(server.requests) == 2
 
 
-def test_a_mirror_with_other_bytes_does_not_spoil_a_good_one(server: Faults, target: Path) -> None:
+def test_a_mirror_with_other_bytes_does_not_spoil_a_good_one(server: FaultyServer, target: Path) -> None:
     first = server.answer("/first", Reply(DATA, after=MEBIBYTE, then=CUT), WHOLE)
     second = server.answer("/second", Reply(bytes(len(DATA))))
     assert isinstance(fetch(target, first, second), Success)
@@ -329,7 +333,7 @@ def test_a_mirror_with_other_bytes_does_not_spoil_a_good_one(server: Faults, tar
 @pytest.mark.parametrize("other", [NEW, replace(NEW, etag=None), Reply(DATA, etag='W/"1"')])
 @pytest.mark.parametrize(("image", "verify"), [(NO_DIGEST, True), (IMAGE, False)], ids=["no digest", "not compared"])
 def test_without_a_digest_two_answers_need_one_strong_etag(
-    server: Faults, target: Path, other: Reply, image: Image, verify: bool
+    server: FaultyServer, target: Path, other: Reply, image: Image, verify: bool
 ) -> None:
     old = bytes(len(DATA))
     url = server.answer("/x", Reply(old, after=MEBIBYTE, then=CUT), other)
@@ -339,14 +343,16 @@ def test_without_a_digest_two_answers_need_one_strong_etag(
     assert not target.exists()
 
 
-def test_without_a_digest_the_same_strong_etag_continues(server: Faults, target: Path) -> None:
+def test_without_a_digest_the_same_strong_etag_continues(server: FaultyServer, target: Path) -> None:
     url = server.answer("/x", Reply(DATA, after=MEBIBYTE, then=CUT), WHOLE)
     assert isinstance(fetch(target, url, image=NO_DIGEST), Success)
     assert [request.range for request in server.requests] == [None, f"bytes={MEBIBYTE}-"]
 
 
 @pytest.mark.parametrize("etag", [None, 'W/"1"'])
-def test_without_digest_or_strong_etag_it_starts_over_once(server: Faults, target: Path, etag: str | None) -> None:
+def test_without_digest_or_strong_etag_it_starts_over_once(
+    server: FaultyServer, target: Path, etag: str | None
+) -> None:
     url = server.answer("/x", Reply(bytes(len(DATA)), etag=etag, after=MEBIBYTE), Reply(DATA, etag=etag))
     assert isinstance(fetch(target, url, image=NO_DIGEST), Success)
     assert target.read_bytes() == DATA
@@ -357,7 +363,7 @@ def test_without_digest_or_strong_etag_it_starts_over_once(server: Faults, targe
 @pytest.mark.parametrize("connections", [1, 4])
 @pytest.mark.usefixtures("slow")
 def test_without_a_digest_two_mirrors_are_never_mixed(
-    server: Faults, target: Path, then: Then, connections: int
+    server: FaultyServer, target: Path, then: Then, connections: int
 ) -> None:
     one, two = DATA * 8, os.urandom(len(DATA) * 8)
     first = server.answer("/first", Reply(one, after=9 * MEBIBYTE, then=then), Reply(b"", status=404))
@@ -368,7 +374,7 @@ def test_without_a_digest_two_mirrors_are_never_mixed(
 
 
 @pytest.mark.usefixtures("slow")
-def test_without_a_strong_etag_one_connection_reads(server: Faults, target: Path) -> None:
+def test_without_a_strong_etag_one_connection_reads(server: FaultyServer, target: Path) -> None:
     url = server.answer("/x", Reply(BIG, etag='W/"1"'))
     image = replace(BIG_IMAGE, digest=None)
     assert isinstance(fetch(target, url, image=image, connections=4), Success)
@@ -377,9 +383,11 @@ def test_without_a_strong_etag_one_connection_reads(server: Faults, target: Path
 
 @pytest.mark.parametrize("connections", [1, 4])
 @pytest.mark.usefixtures("slow")
-def test_without_a_digest_alternating_redirects_do_not_mix(server: Faults, target: Path, connections: int) -> None:
+def test_without_a_digest_alternating_redirects_do_not_mix(
+    server: FaultyServer, target: Path, connections: int
+) -> None:
     """The ETags of two servers are each its own, though they be alike."""
-    with Faults() as other:
+    with FaultyServer() as other:
         other.answer("/x", Reply(os.urandom(len(BIG))))
         server.answer("/mine", Reply(BIG, after=9 * MEBIBYTE, then=CUT), Reply(BIG))
         url = server.answer_by_turns("/x", redirect("/mine"), redirect(other.url("/x")))
@@ -389,25 +397,25 @@ def test_without_a_digest_alternating_redirects_do_not_mix(server: Faults, targe
 
 
 @pytest.mark.parametrize("told", ["aws-chunked", "identity", "aws-chunked,identity", "none", "UTF-8"])
-def test_an_encoding_that_changes_nothing_is_none(server: Faults, target: Path, told: str) -> None:
+def test_an_encoding_that_changes_nothing_is_none(server: FaultyServer, target: Path, told: str) -> None:
     url = server.answer("/x", Reply(DATA, headers=[("Content-Encoding", told)]))
     assert isinstance(fetch(target, url, image=NO_DIGEST), Success)
 
 
-def test_the_bytes_on_the_wire_land_if_the_digest_agrees(server: Faults, target: Path) -> None:
+def test_the_bytes_on_the_wire_land_if_the_digest_agrees(server: FaultyServer, target: Path) -> None:
     """A .gz file, which some servers label so."""
     url = server.answer("/x.gz", Reply(DATA, headers=[("Content-Encoding", "gzip")]))
     assert isinstance(fetch(target, url), Success)
     assert target.read_bytes() == DATA
 
 
-def test_bytes_that_a_server_compressed_are_refused(server: Faults, target: Path) -> None:
+def test_bytes_that_a_server_compressed_are_refused(server: FaultyServer, target: Path) -> None:
     refused = fetch(target, server.answer("/x", Reply(DATA, gzipped=True))).failure()
     assert isinstance(refused, Mismatched)
     assert "encoded it as gzip" in refused.reason
 
 
-def test_without_a_digest_encoded_bytes_are_refused_at_once(server: Faults, target: Path) -> None:
+def test_without_a_digest_encoded_bytes_are_refused_at_once(server: FaultyServer, target: Path) -> None:
     url = server.answer("/x", Reply(DATA, headers=[("Content-Encoding", "gzip, hunter2")]))
     refused = fetch(target, url, image=NO_DIGEST).failure()
     assert "gzip" in refused.reason
@@ -421,7 +429,7 @@ def test_without_a_digest_encoded_bytes_are_refused_at_once(server: Faults, targ
 @pytest.mark.parametrize("size", [None, len(DATA)])
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_an_image_larger_than_max_size_is_refused(
-    server: Faults, target: Path, size: int | None, framing: Literal["length", "chunked"]
+    server: FaultyServer, target: Path, size: int | None, framing: Literal["length", "chunked"]
 ) -> None:
     url = server.answer("/x", Reply(DATA, framing=framing))
     image = replace(IMAGE, size=size)
@@ -431,7 +439,7 @@ def test_an_image_larger_than_max_size_is_refused(
     assert isinstance(fetch(target, url, image=image, max_size=len(DATA)), Success)
 
 
-def test_an_endless_body_is_refused_at_max_size(server: Faults, target: Path) -> None:
+def test_an_endless_body_is_refused_at_max_size(server: FaultyServer, target: Path) -> None:
     head = b"HTTP/1.1 200 OK\r\n\r\n"
     url = server.answer("/x", Drip(head, os.urandom(1 << 16), 0))
     refused = fetch(target, url, image=Image("id"), max_size=8 * MEBIBYTE).failure()
@@ -445,7 +453,7 @@ def test_an_endless_body_is_refused_at_max_size(server: Faults, target: Path) ->
 @pytest.mark.parametrize(
     "head", ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nServer: x\r\n", "HTTP/1.1 200 OK\r\nServ", "HT"]
 )
-def test_an_answer_that_ends_within_its_head_is_no_image(server: Faults, target: Path, head: str) -> None:
+def test_an_answer_that_ends_within_its_head_is_no_image(server: FaultyServer, target: Path, head: str) -> None:
     url = server.answer("/x", head.encode())
     assert isinstance(fetch(target, url, image=replace(NO_DIGEST, size=None)).failure(), Unavailable)
     assert not target.exists()
@@ -464,7 +472,7 @@ def test_an_answer_that_ends_within_its_head_is_no_image(server: Faults, target:
         "X: a\0b\r\nContent-Length: 5",
     ],
 )
-def test_a_head_that_can_be_read_in_two_ways_is_refused(server: Faults, target: Path, line: str) -> None:
+def test_a_head_that_can_be_read_in_two_ways_is_refused(server: FaultyServer, target: Path, line: str) -> None:
     url = server.answer("/x", f"HTTP/1.1 200 OK\r\n{line}\r\n\r\nnoble".encode())
     assert isinstance(fetch(target, url, image=replace(NO_DIGEST, size=None)).failure(), Unavailable)
 
@@ -484,14 +492,14 @@ LENGTH = f"Content-Length: {len(DATA)}"
     ],
     ids=["103", "equal lengths", "a length twice", "folded", "bare line feeds"],
 )
-def test_a_head_that_is_only_unusual_is_read(server: Faults, target: Path, head: str) -> None:
+def test_a_head_that_is_only_unusual_is_read(server: FaultyServer, target: Path, head: str) -> None:
     url = server.answer("/x", f"{head}\r\n\r\n".encode() + DATA)
     assert isinstance(fetch(target, url), Success)
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("size", ["-5", "0x5", "", "5 5", "+5"])
-def test_a_chunk_without_a_length_is_refused(server: Faults, target: Path, size: str) -> None:
+def test_a_chunk_without_a_length_is_refused(server: FaultyServer, target: Path, size: str) -> None:
     url = server.answer(
         "/x", f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\nnoble\r\n0\r\n\r\n".encode()
     )
@@ -516,7 +524,7 @@ ENDLESS = {
 @pytest.mark.parametrize("image", [IMAGE, NO_DIGEST], ids=["digest", "no digest"])
 @pytest.mark.parametrize("what", ENDLESS)
 def test_a_server_that_never_ends_is_given_up_for_the_next(
-    server: Faults, target: Path, what: str, image: Image
+    server: FaultyServer, target: Path, what: str, image: Image
 ) -> None:
     drip, good = server.answer("/drip", ENDLESS[what]), server.answer("/good", WHOLE)
     assert isinstance(dispatch(target, drip, good, image=image, stall=0.2, first_byte=2), Success)
@@ -530,7 +538,7 @@ def test_a_server_that_never_ends_is_given_up_for_the_next(
 )
 @pytest.mark.parametrize("image", [IMAGE, NO_DIGEST], ids=["digest", "no digest"])
 def test_a_server_of_single_bytes_is_given_up_for_the_next(
-    server: Faults, target: Path, reply: Reply, image: Image
+    server: FaultyServer, target: Path, reply: Reply, image: Image
 ) -> None:
     first = server.answer("/drip", Reply(DATA, after=MEBIBYTE, then=CUT), reply)
     assert isinstance(dispatch(target, first, server.answer("/good", WHOLE), image=image), Success)
@@ -538,13 +546,13 @@ def test_a_server_of_single_bytes_is_given_up_for_the_next(
     assert len(server.requests_for("/drip")) < 20
 
 
-def test_endless_trailers_do_not_hold_up_a_whole_image(server: Faults, target: Path) -> None:
+def test_endless_trailers_do_not_hold_up_a_whole_image(server: FaultyServer, target: Path) -> None:
     url = server.answer("/x", Drip(chunked(DATA) + b"0\r\n", b"X: y\r\n"))
     assert isinstance(fetch(target, url), Success)
     assert len(server.requests) == 1
 
 
-def test_a_first_byte_may_take_longer_than_a_stall(server: Faults, target: Path) -> None:
+def test_a_first_byte_may_take_longer_than_a_stall(server: FaultyServer, target: Path) -> None:
     url = server.answer("/x", Reply(DATA, after=BEFORE_THE_HEAD, then=STALL))
     late = threading.Timer(0.5, server.go_on)
     late.start()
@@ -553,7 +561,7 @@ def test_a_first_byte_may_take_longer_than_a_stall(server: Faults, target: Path)
     late.join()
 
 
-def test_a_server_that_never_begins_is_asked_once(server: Faults, target: Path) -> None:
+def test_a_server_that_never_begins_is_asked_once(server: FaultyServer, target: Path) -> None:
     url = server.answer("/x", Reply(DATA, after=BEFORE_THE_HEAD, then=STALL))
     refused = fetch(target, url, first_byte=0.2).failure()
     assert "sent nothing for 0.2 seconds" in refused.reason
@@ -561,7 +569,7 @@ def test_a_server_that_never_begins_is_asked_once(server: Faults, target: Path) 
 
 
 def test_a_retry_after_of_zero_does_not_shorten_the_backoff(
-    server: Faults, target: Path, monkeypatch: pytest.MonkeyPatch
+    server: FaultyServer, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
 
@@ -587,7 +595,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("connections", [2, 4, 7, 16])
-def test_where_one_connection_is_slow_several_read_ranges(server: Faults, target: Path, connections: int) -> None:
+def test_where_one_connection_is_slow_several_read_ranges(server: FaultyServer, target: Path, connections: int) -> None:
     url = server.answer("/x", Reply(HUGE))
     assert isinstance(fetch(target, url, image=HUGE_IMAGE, connections=connections), Success)
     assert target.read_bytes() == HUGE
@@ -595,7 +603,7 @@ def test_where_one_connection_is_slow_several_read_ranges(server: Faults, target
 
 
 @pytest.mark.usefixtures("slow")
-def test_a_range_of_a_mirror_that_breaks_is_taken_over_by_another(server: Faults, target: Path) -> None:
+def test_a_range_of_a_mirror_that_breaks_is_taken_over_by_another(server: FaultyServer, target: Path) -> None:
     whole = Reply(BIG, after=MEBIBYTE + 1, then=RESET)
     first, second = server.answer("/first", Reply(BIG), whole), server.answer("/second", Reply(BIG))
     assert isinstance(fetch(target, first, second, image=BIG_IMAGE, connections=4), Success)
@@ -603,7 +611,7 @@ def test_a_range_of_a_mirror_that_breaks_is_taken_over_by_another(server: Faults
 
 
 @pytest.mark.usefixtures("slow")
-def test_a_server_that_takes_no_ranges_is_read_by_one_connection(server: Faults, target: Path) -> None:
+def test_a_server_that_takes_no_ranges_is_read_by_one_connection(server: FaultyServer, target: Path) -> None:
     url = server.answer("/x", Reply(BIG, ranges=False))
     assert isinstance(fetch(target, url, image=BIG_IMAGE, connections=4), Success)
     assert len(server.requests) == 1
@@ -616,7 +624,7 @@ REFUSING = [Reply(b"", status=403), busy(), Reply(b"", status=404), Reply(BIG, r
 @pytest.mark.parametrize("second", REFUSING)
 @pytest.mark.parametrize("image", [BIG_IMAGE, replace(BIG_IMAGE, digest=None)], ids=["digest", "no digest"])
 def test_a_refused_second_request_leaves_the_first_one(
-    server: Faults, target: Path, second: Reply, image: Image
+    server: FaultyServer, target: Path, second: Reply, image: Image
 ) -> None:
     url = server.answer("/x", Reply(BIG), second)
     assert isinstance(fetch(target, url, image=image, connections=4), Success)
@@ -624,7 +632,7 @@ def test_a_refused_second_request_leaves_the_first_one(
 
 
 @pytest.mark.usefixtures("slow")
-def test_a_server_of_one_connection_at_a_time_is_read_by_the_first(server: Faults, target: Path) -> None:
+def test_a_server_of_one_connection_at_a_time_is_read_by_the_first(server: FaultyServer, target: Path) -> None:
     url = server.answer("/x", Reply(BIG), Reply(BIG, after=BEFORE_THE_HEAD, then=STALL))
     with ThreadPoolExecutor(1) as thread:
         fetching = thread.submit(fetch, target, url, image=BIG_IMAGE, connections=4, stall=600, first_byte=600)
@@ -633,7 +641,7 @@ def test_a_server_of_one_connection_at_a_time_is_read_by_the_first(server: Fault
 
 
 @pytest.mark.usefixtures("slow")
-def test_a_refused_second_connection_drops_no_server(server: Faults, target: Path) -> None:
+def test_a_refused_second_connection_drops_no_server(server: FaultyServer, target: Path) -> None:
     first = server.answer("/first", Reply(BIG, after=20 * MEBIBYTE), Reply(b"", status=403), Reply(BIG))
     second = server.answer("/second", Reply(b"", status=404))
     assert isinstance(fetch(target, first, second, image=BIG_IMAGE, connections=2), Success)
@@ -642,7 +650,7 @@ def test_a_refused_second_connection_drops_no_server(server: Faults, target: Pat
 
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("connections", [1, 4])
-def test_a_missing_node_behind_redirects_is_passed_over(server: Faults, target: Path, connections: int) -> None:
+def test_a_missing_node_behind_redirects_is_passed_over(server: FaultyServer, target: Path, connections: int) -> None:
     for node in "ac":
         server.answer(f"/{node}", Reply(HUGE, etag=f'"{node}"'))
     url = server.answer_by_turns("/x", *map(redirect, ("/b", "/a", "/c")))
@@ -650,14 +658,14 @@ def test_a_missing_node_behind_redirects_is_passed_over(server: Faults, target: 
     assert target.read_bytes() == HUGE
 
 
-def test_a_redirect_to_nothing_is_refused_without_a_wait(server: Faults, target: Path) -> None:
+def test_a_redirect_to_nothing_is_refused_without_a_wait(server: FaultyServer, target: Path) -> None:
     url = server.answer("/x", redirect("/none"))
     assert "404" in fetch(target, url).failure().reason
     assert len(server.requests_for("/none")) <= 5
 
 
 @pytest.mark.usefixtures("slow")
-def test_when_every_mirror_breaks_it_is_a_refusal_and_no_thread_is_left(server: Faults, target: Path) -> None:
+def test_when_every_mirror_breaks_it_is_a_refusal_and_no_thread_is_left(server: FaultyServer, target: Path) -> None:
     broken = Reply(BIG, after=10, then=RESET)
     url = server.answer("/x", Reply(BIG, after=2 * MEBIBYTE, then=RESET), broken)
     assert isinstance(fetch(target, url, image=BIG_IMAGE, connections=4).failure(), Unavailable)
@@ -666,29 +674,29 @@ def test_when_every_mirror_breaks_it_is_a_refusal_and_no_thread_is_left(server: 
 # Redirects and credentials.
 
 
-def test_a_redirect_is_followed(server: Faults, target: Path) -> None:
+def test_a_redirect_is_followed(server: FaultyServer, target: Path) -> None:
     server.answer("/b", WHOLE)
     assert isinstance(fetch(target, server.answer("/a", redirect("/b"))), Success)
 
 
 @pytest.mark.parametrize("told", ["/noble image", "/nobl\xc3\xa9.img", " /b "])
-def test_a_redirect_that_is_not_percent_encoded_is_followed(server: Faults, target: Path, told: str) -> None:
+def test_a_redirect_that_is_not_percent_encoded_is_followed(server: FaultyServer, target: Path, told: str) -> None:
     server.answer(quote(told.strip().encode("latin-1")), WHOLE)
     url = server.answer("/a", f"HTTP/1.1 302 Found\r\nLocation: {told}\r\nContent-Length: 0\r\n\r\n".encode("latin-1"))
     assert isinstance(fetch(target, url), Success)
 
 
-def test_a_loop_of_redirects_ends(server: Faults, target: Path) -> None:
+def test_a_loop_of_redirects_ends(server: FaultyServer, target: Path) -> None:
     assert "redirects" in fetch(target, server.answer("/a", redirect("/a"))).failure().reason
 
 
 @pytest.mark.parametrize("onward", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://", "http://[", "gopher:x"])
-def test_a_redirect_to_what_is_no_http_url_is_refused(server: Faults, target: Path, onward: str) -> None:
+def test_a_redirect_to_what_is_no_http_url_is_refused(server: FaultyServer, target: Path, onward: str) -> None:
     assert isinstance(fetch(target, server.answer("/a", redirect(onward))).failure(), Unavailable)
 
 
-def test_credentials_in_the_url_are_sent_to_its_own_origin_and_no_other(server: Faults, target: Path) -> None:
-    with Faults() as other:
+def test_credentials_in_the_url_are_sent_to_its_own_origin_and_no_other(server: FaultyServer, target: Path) -> None:
+    with FaultyServer() as other:
         other.answer("/b", WHOLE)
         server.answer("/a", redirect("/c"))
         server.answer("/c", redirect(other.url("/b")))
@@ -697,7 +705,7 @@ def test_credentials_in_the_url_are_sent_to_its_own_origin_and_no_other(server: 
     assert sent == ["Basic dXNlcjpwYS9zcw==", "Basic dXNlcjpwYS9zcw==", None]
 
 
-def test_no_refusal_shows_credentials(server: Faults, target: Path) -> None:
+def test_no_refusal_shows_credentials(server: FaultyServer, target: Path) -> None:
     server.answer("/a", Reply(b"", status=403))
     for url in (server.url("/a?sig=hunter2", userinfo="user:hunter2"), "http://user:hunter2@127.0.0.1:1/x"):
         assert "hunter2" not in str(fetch(target, url))
@@ -712,7 +720,7 @@ def test_what_is_no_url_is_refused(target: Path, url: str) -> None:
     assert "hunter2" not in refused.reason
 
 
-def test_it_foresees_what_it_would_do(server: Faults, target: Path) -> None:
+def test_it_foresees_what_it_would_do(server: FaultyServer, target: Path) -> None:
     location = Location(server.answer("/x", WHOLE))
     assert handler().preview(Work(str(target), IMAGE, location)) == Success(f"downloads {len(DATA)} bytes")
     assert isinstance(handler().preview(Work(str(target), IMAGE, Location(server.url("/none")))), Failure)
@@ -720,7 +728,7 @@ def test_it_foresees_what_it_would_do(server: Faults, target: Path) -> None:
     assert not target.exists()
 
 
-def test_a_token_that_is_no_longer_taken_is_renewed_once_and_reading_goes_on(server: Faults) -> None:
+def test_a_token_that_is_no_longer_taken_is_renewed_once_and_reading_goes_on(server: FaultyServer) -> None:
     stale = Reply(b"", status=401)
     url = server.answer("/x", Reply(DATA, after=MEBIBYTE, then=CUT), stale, WHOLE)
     fresh = Origin(url, {"X-Auth-Token": "fresh"})
@@ -729,7 +737,7 @@ def test_a_token_that_is_no_longer_taken_is_renewed_once_and_reading_goes_on(ser
     assert [request.headers["x-auth-token"] for request in server.requests] == ["stale", "stale", "fresh"]
 
 
-def test_a_fresh_token_that_is_not_taken_either_is_a_failure(server: Faults) -> None:
+def test_a_fresh_token_that_is_not_taken_either_is_a_failure(server: FaultyServer) -> None:
     url = server.answer("/x", Reply(b"", status=401))
     mirrors = Mirrors([Origin(url)], HttpOptions(), renew=lambda: Origin(url), first_wait=0.001)
     with pytest.raises(HttpRefused, match="401"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from returns.result import Result, Success
-from tests.faults import CUT, STALL, Faults, Reply, busy, redirect
+from tests.faulty_server import CUT, STALL, FaultyServer, Reply, busy, redirect
 
 from lading import Context, Digest, Image, Landing, Location, Refusal, Unavailable, Unsupported, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
@@ -26,14 +26,14 @@ WHOLE = Reply(DATA)
 
 
 @pytest.fixture
-def server() -> Iterator[Faults]:
+def server() -> Iterator[FaultyServer]:
     """Where one signs in by Swift's own way, to be told of the account `/v1/AUTH_x` and the token `first`."""
-    with Faults() as running:
+    with FaultyServer() as running:
         running.answer("/auth/v1.0", signed_in(running, "first"))
         yield running
 
 
-def signed_in(server: Faults, token: str) -> Reply:
+def signed_in(server: FaultyServer, token: str) -> Reply:
     return Reply(headers=[("X-Auth-Token", token), ("X-Storage-Url", server.url("/v1/AUTH_x"))])
 
 
@@ -54,11 +54,11 @@ def fetch(target: Path, url: str, *hosts: str, token: str | None = None, stall: 
     return handler.fetch(Work(str(target), IMAGE, Location(url), context=Context(token=token)))
 
 
-def at(server: Faults) -> str:
+def at(server: FaultyServer) -> str:
     return server.url("").removeprefix("http://").rstrip("/")
 
 
-def own(server: Faults, path: str = "images/noble") -> str:
+def own(server: FaultyServer, path: str = "images/noble") -> str:
     """A location by whose credentials one signs in."""
     return f"swift+http://account%3Auser:{SECRET}@{at(server)}/auth/v1.0/{path}"
 
@@ -119,7 +119,7 @@ def test_what_only_glance_can_find_is_refused_with_the_reason(target: Path) -> N
 # Who is sent what.
 
 
-def test_one_signs_in_where_the_location_says_and_reads_where_that_says(server: Faults, target: Path) -> None:
+def test_one_signs_in_where_the_location_says_and_reads_where_that_says(server: FaultyServer, target: Path) -> None:
     server.answer("/v1/AUTH_x/images/noble", WHOLE)
     assert fetch(target, own(server), at(server)).unwrap().verified
     signing, reading = server.requests
@@ -128,20 +128,20 @@ def test_one_signs_in_where_the_location_says_and_reads_where_that_says(server: 
     assert "x-auth-key" not in reading.headers
 
 
-def test_names_are_quoted_as_they_stand(server: Faults, target: Path) -> None:
+def test_names_are_quoted_as_they_stand(server: FaultyServer, target: Path) -> None:
     server.answer("/v1/AUTH_x/a%20b/c%2520%C3%BC", WHOLE)
     assert isinstance(fetch(target, own(server, "a b/c%20ü"), at(server)), Success)
 
 
-def test_nobody_is_sent_anything_unless_listed(server: Faults, target: Path) -> None:
+def test_nobody_is_sent_anything_unless_listed(server: FaultyServer, target: Path) -> None:
     refused = fetch(target, own(server), "elsewhere.example").failure()
     assert isinstance(refused, Unavailable)
     assert "[handlers.swift] hosts" in refused.reason
     assert server.requests == []
 
 
-def test_neither_a_key_nor_a_token_is_told_to_whom_a_redirect_leads(server: Faults, target: Path) -> None:
-    with Faults() as other:
+def test_neither_a_key_nor_a_token_is_told_to_whom_a_redirect_leads(server: FaultyServer, target: Path) -> None:
+    with FaultyServer() as other:
         for path in ("/auth/v1.0", "/v1/AUTH_x/images/noble"):
             other.answer(path, WHOLE)
         server.answer("/v1/AUTH_x/images/noble", redirect(other.url("/v1/AUTH_x/images/noble")))
@@ -151,7 +151,7 @@ def test_neither_a_key_nor_a_token_is_told_to_whom_a_redirect_leads(server: Faul
         assert other.requests == []
 
 
-def test_a_request_s_own_token_goes_to_listed_accounts(server: Faults, target: Path) -> None:
+def test_a_request_s_own_token_goes_to_listed_accounts(server: FaultyServer, target: Path) -> None:
     server.answer("/v1/AUTH_y/images/noble", WHOLE)
     url = f"swift+http://{at(server)}/v1/AUTH_y/images/noble"
     assert fetch(target, url, "127.0.0.1", token="mine").unwrap().verified
@@ -161,7 +161,7 @@ def test_a_request_s_own_token_goes_to_listed_accounts(server: Faults, target: P
 # Servers that misbehave.
 
 
-def test_a_token_that_expires_on_the_way_is_replaced(server: Faults, target: Path) -> None:
+def test_a_token_that_expires_on_the_way_is_replaced(server: FaultyServer, target: Path) -> None:
     server.answer("/auth/v1.0", signed_in(server, "first"), signed_in(server, "second"))
     server.answer("/v1/AUTH_x/images/noble", Reply(DATA, after=1000, then=CUT), Reply(b"", status=401), WHOLE)
     assert fetch(target, own(server), at(server)).unwrap().verified
@@ -170,7 +170,7 @@ def test_a_token_that_expires_on_the_way_is_replaced(server: Faults, target: Pat
     assert [request.range for request in read] == [None, "bytes=1000-", "bytes=1000-"]
 
 
-def test_a_fresh_token_that_is_not_to_be_had_is_a_refusal(server: Faults, target: Path) -> None:
+def test_a_fresh_token_that_is_not_to_be_had_is_a_refusal(server: FaultyServer, target: Path) -> None:
     server.answer("/auth/v1.0", signed_in(server, "first"), Reply(SECRET.encode(), status=401))
     server.answer("/v1/AUTH_x/images/noble", Reply(b"", status=401))
     refused = fetch(target, own(server), at(server)).failure()
@@ -189,7 +189,7 @@ def test_a_fresh_token_that_is_not_to_be_had_is_a_refusal(server: Faults, target
     ],
 )
 def test_where_one_can_t_sign_in_it_is_a_refusal_without_secrets(
-    server: Faults, target: Path, reply: Reply, told: str
+    server: FaultyServer, target: Path, reply: Reply, told: str
 ) -> None:
     server.answer("/auth/v1.0", reply)
     refused = fetch(target, own(server), at(server), stall=0.3).failure()
@@ -205,7 +205,7 @@ def test_a_server_that_is_not_there_is_a_refusal(target: Path) -> None:
         assert "hun" not in refused.reason
 
 
-def test_a_busy_server_is_asked_again_and_given_up_in_the_end(server: Faults, target: Path) -> None:
+def test_a_busy_server_is_asked_again_and_given_up_in_the_end(server: FaultyServer, target: Path) -> None:
     server.answer("/v1/AUTH_x/images/noble", busy(retry_after=0), WHOLE)
     assert isinstance(fetch(target, own(server), at(server)), Success)
     target.unlink()

@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator, Mapping
 
 import pytest
-from tests.faults import (
+from tests.faulty_server import (
     BEFORE_THE_HEAD,
     GARBAGE,
     LONG_HEADERS,
     RESET,
     STALL,
     Drip,
-    Faults,
+    FaultyServer,
     Reply,
     Request,
     Then,
@@ -27,13 +27,13 @@ DATA = bytes(range(256)) * 1000
 
 
 @pytest.fixture
-def server() -> Iterator[Faults]:
-    with Faults() as running:
+def server() -> Iterator[FaultyServer]:
+    with FaultyServer() as running:
         yield running
 
 
 @pytest.fixture
-def client(server: Faults) -> Iterator[http.client.HTTPConnection]:
+def client(server: FaultyServer) -> Iterator[http.client.HTTPConnection]:
     """One connection, which is kept while the server keeps it."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     yield connection
@@ -47,14 +47,16 @@ def get(
     return client.getresponse()
 
 
-def raw(server: Faults, request: bytes = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n") -> bytes:
+def raw(server: FaultyServer, request: bytes = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n") -> bytes:
     """Everything that comes back until the connection ends."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def test_a_plain_reply_is_a_whole_file_with_its_validators(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_plain_reply_is_a_whole_file_with_its_validators(
+    server: FaultyServer, client: http.client.HTTPConnection
+) -> None:
     server.answer("/x", Reply(DATA))
     response = get(client)
     assert (response.status, response.read()) == (200, DATA)
@@ -79,7 +81,7 @@ def test_a_plain_reply_is_a_whole_file_with_its_validators(server: Faults, clien
     ],
 )
 def test_a_range_is_answered_by_the_rules(
-    server: Faults, client: http.client.HTTPConnection, asked: str, status: int, told: str | None, expected: bytes
+    server: FaultyServer, client: http.client.HTTPConnection, asked: str, status: int, told: str | None, expected: bytes
 ) -> None:
     server.answer("/x", Reply(DATA))
     response = get(client, headers={"Range": asked})
@@ -90,20 +92,20 @@ def test_a_range_is_answered_by_the_rules(
     ("validator", "status"), [('"1"', 206), ("Sun, 01 Nov 2026 10:00:00 GMT", 206), ('"2"', 200), ('W/"1"', 200)]
 )
 def test_a_range_of_something_else_is_answered_with_the_whole(
-    server: Faults, client: http.client.HTTPConnection, validator: str, status: int
+    server: FaultyServer, client: http.client.HTTPConnection, validator: str, status: int
 ) -> None:
     server.answer("/x", Reply(DATA))
     assert get(client, headers={"Range": "bytes=0-9", "If-Range": validator}).status == status
 
 
-def test_a_head_has_no_body(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_head_has_no_body(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(DATA))
     response = get(client, method="HEAD")
     assert (response.headers["Content-Length"], response.read()) == ("256000", b"")
     assert get(client).read() == DATA
 
 
-def test_answers_come_in_order_and_the_last_one_stays(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_answers_come_in_order_and_the_last_one_stays(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", busy(429, retry_after=0), busy(503), Reply(DATA, etag='"2"'))
     first = get(client)
     assert (first.status, first.headers["Retry-After"], first.read()) == (429, "0", b"come again")
@@ -113,19 +115,19 @@ def test_answers_come_in_order_and_the_last_one_stays(server: Faults, client: ht
     assert get(client, "/y").status == 404
 
 
-def test_answers_can_come_by_turns(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_answers_can_come_by_turns(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer_by_turns("/x", Reply(b"one"), Reply(b"two"))
     assert [get(client).read() for _ in range(5)] == [b"one", b"two", b"one", b"two", b"one"]
 
 
-def test_a_range_can_be_answered_with_less(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_range_can_be_answered_with_less(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(DATA, most=3))
     response = get(client, headers={"Range": "bytes=10-"})
     assert (response.headers["Content-Range"], response.read()) == ("bytes 10-12/256000", DATA[10:13])
 
 
 @pytest.mark.parametrize("seconds", [0, 0.01])
-def test_an_answer_can_drip_until_the_client_leaves(server: Faults, seconds: float) -> None:
+def test_an_answer_can_drip_until_the_client_leaves(server: FaultyServer, seconds: float) -> None:
     server.answer("/x", Drip(chunked(b"noble"), b"0", seconds))
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
         connection.sendall(b"GET /x HTTP/1.1\r\n\r\n")
@@ -137,7 +139,7 @@ def test_an_answer_can_drip_until_the_client_leaves(server: Faults, seconds: flo
         assert len(server.requests) == 1
 
 
-def test_every_request_is_recorded_with_what_was_sent(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_every_request_is_recorded_with_what_was_sent(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x?a=1", Reply(DATA))
     get(client, "/x?a=1", {"Range": "bytes=5-14", "Authorization": "Basic x"}).read()
     client.request("POST", "/y", b"ignored")
@@ -152,7 +154,9 @@ def test_every_request_is_recorded_with_what_was_sent(server: Faults, client: ht
     assert server.requests_for("/y") == [second, third]
 
 
-def test_a_cut_ends_the_connection_after_so_many_bytes(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_cut_ends_the_connection_after_so_many_bytes(
+    server: FaultyServer, client: http.client.HTTPConnection
+) -> None:
     server.answer("/x", Reply(DATA, after=1000))
     with pytest.raises(http.client.IncompleteRead) as cut:
         get(client).read()
@@ -160,14 +164,14 @@ def test_a_cut_ends_the_connection_after_so_many_bytes(server: Faults, client: h
     assert [each.sent for each in server.requests] == [1000]
 
 
-def test_a_cut_counts_from_the_start_of_the_answer(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_cut_counts_from_the_start_of_the_answer(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(DATA, after=10))
     with pytest.raises(http.client.IncompleteRead) as cut:
         get(client, headers={"Range": "bytes=100-199"}).read()
     assert cut.value.partial == DATA[100:110]
 
 
-def test_a_reset_comes_after_the_bytes(server: Faults) -> None:
+def test_a_reset_comes_after_the_bytes(server: FaultyServer) -> None:
     server.answer("/x", Reply(DATA, after=1000, then=RESET))
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(b"GET /x HTTP/1.1\r\n\r\n")
@@ -180,7 +184,7 @@ def test_a_reset_comes_after_the_bytes(server: Faults) -> None:
 
 
 @pytest.mark.parametrize("then", [RESET, STALL])
-def test_a_fault_can_come_before_anything_is_said(server: Faults, then: Then) -> None:
+def test_a_fault_can_come_before_anything_is_said(server: FaultyServer, then: Then) -> None:
     server.answer("/x", Reply(DATA, after=BEFORE_THE_HEAD, then=then))
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(b"GET /x HTTP/1.1\r\n\r\n")
@@ -192,7 +196,7 @@ def test_a_fault_can_come_before_anything_is_said(server: Faults, then: Then) ->
         assert [(each.status, each.sent) for each in server.requests] == [(None, 0)]
 
 
-def test_a_stall_lasts_until_it_is_told_to_go_on(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_stall_lasts_until_it_is_told_to_go_on(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(DATA, after=1000, then=STALL))
     response = get(client)
     assert response.read(1000) == DATA[:1000]
@@ -203,7 +207,7 @@ def test_a_stall_lasts_until_it_is_told_to_go_on(server: Faults, client: http.cl
     assert response.read() == DATA[1000:]
 
 
-def test_a_stall_ends_when_the_client_gives_up(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_stall_ends_when_the_client_gives_up(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(DATA, after=0, then=STALL), Reply(DATA))
     response = get(client)
     server.wait_stalled()
@@ -214,7 +218,7 @@ def test_a_stall_ends_when_the_client_gives_up(server: Faults, client: http.clie
 
 
 def test_closing_the_server_ends_a_stall_and_a_client_that_does_not_read() -> None:
-    with Faults() as server, socket.create_connection(("127.0.0.1", server.port)) as other:
+    with FaultyServer() as server, socket.create_connection(("127.0.0.1", server.port)) as other:
         server.answer("/x", Reply(DATA, after=0, then=STALL))
         server.answer("/y", Reply(DATA * 100))
         other.sendall(b"GET /y HTTP/1.1\r\n\r\n")
@@ -228,7 +232,7 @@ def test_closing_the_server_ends_a_stall_and_a_client_that_does_not_read() -> No
 
 @pytest.mark.parametrize(("length", "seen"), [(300_000, None), (1000, DATA[:1000])])
 def test_a_length_can_be_wrong(
-    server: Faults, client: http.client.HTTPConnection, length: int, seen: bytes | None
+    server: FaultyServer, client: http.client.HTTPConnection, length: int, seen: bytes | None
 ) -> None:
     server.answer("/x", Reply(DATA, content_length=length))
     response = get(client)
@@ -241,27 +245,29 @@ def test_a_length_can_be_wrong(
     assert raw(server).endswith(DATA)
 
 
-def test_a_content_range_can_be_wrong(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_content_range_can_be_wrong(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(DATA, content_range="bytes 0-9/256000"))
     response = get(client, headers={"Range": "bytes=10-19"})
     assert (response.headers["Content-Range"], response.read()) == ("bytes 0-9/256000", DATA[10:20])
     assert get(client).headers["Content-Range"] is None
 
 
-def test_a_range_can_be_ignored(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_range_can_be_ignored(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(DATA, ranges=False))
     response = get(client, headers={"Range": "bytes=10-19"})
     assert (response.status, response.headers["Accept-Ranges"], response.read()) == (200, None, DATA)
 
 
-def test_any_status_can_be_forced(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_any_status_can_be_forced(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(b"no", status=416, headers=[("Content-Range", "bytes */0")]))
     response = get(client, headers={"Range": "bytes=0-"})
     assert (response.status, response.headers["Content-Range"], response.read()) == (416, "bytes */0", b"no")
 
 
-def test_redirects_lead_on_in_circles_and_to_another_origin(server: Faults, client: http.client.HTTPConnection) -> None:
-    with Faults() as other:
+def test_redirects_lead_on_in_circles_and_to_another_origin(
+    server: FaultyServer, client: http.client.HTTPConnection
+) -> None:
+    with FaultyServer() as other:
         server.answer("/x", redirect("/loop"))
         server.answer("/loop", redirect("/loop", 307))
         server.answer("/away", redirect(other.answer("/y", Reply(DATA)), 301))
@@ -273,7 +279,7 @@ def test_redirects_lead_on_in_circles_and_to_another_origin(server: Faults, clie
         assert other.requests == []
 
 
-def test_a_slow_answer_comes_a_little_at_a_time(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_slow_answer_comes_a_little_at_a_time(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(b"slow", pace=(1, 0.01)))
     response = get(client)
     since = time.monotonic()
@@ -281,14 +287,14 @@ def test_a_slow_answer_comes_a_little_at_a_time(server: Faults, client: http.cli
     assert time.monotonic() - since > 0.02
 
 
-def test_a_body_can_be_compressed_unasked(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_body_can_be_compressed_unasked(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(DATA, gzipped=True))
     response = get(client)
     assert response.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(response.read()) == DATA
 
 
-def test_a_chunked_body_has_no_length(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_chunked_body_has_no_length(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(DATA, framing="chunked"))
     for _ in range(2):
         response = get(client)
@@ -296,19 +302,19 @@ def test_a_chunked_body_has_no_length(server: Faults, client: http.client.HTTPCo
     assert {each.connection for each in server.requests} == {1}
 
 
-def test_a_chunked_body_can_be_cut(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_chunked_body_can_be_cut(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(DATA, framing="chunked", after=1000))
     with pytest.raises(http.client.IncompleteRead):
         get(client).read()
 
 
-def test_a_body_can_end_where_the_connection_does(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_body_can_end_where_the_connection_does(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(DATA, framing="close"), Reply(DATA, framing="close", after=1000))
     assert [get(client).read() for _ in range(2)] == [DATA, DATA[:1000]]
     assert {each.connection for each in server.requests} == {1, 2}
 
 
-def test_an_answer_can_be_no_http_at_all(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_an_answer_can_be_no_http_at_all(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", GARBAGE)
     with pytest.raises(http.client.BadStatusLine):
         get(client)
@@ -316,20 +322,20 @@ def test_an_answer_can_be_no_http_at_all(server: Faults, client: http.client.HTT
     assert [each.status for each in server.requests] == [None, None]
 
 
-def test_headers_can_be_too_many(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_headers_can_be_too_many(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", LONG_HEADERS)
     with pytest.raises(http.client.HTTPException, match="more than 100 headers"):
         get(client)
 
 
-def test_a_kept_connection_can_be_closed_all_the_same(server: Faults, client: http.client.HTTPConnection) -> None:
+def test_a_kept_connection_can_be_closed_all_the_same(server: FaultyServer, client: http.client.HTTPConnection) -> None:
     server.answer("/x", Reply(DATA, hangs_up=True))
     response = get(client)
     assert (response.headers["Connection"], response.read()) == ("keep-alive", DATA)
     assert client.sock.recv(1) == b""
 
 
-def test_a_client_that_wants_no_connection_kept_is_heeded(server: Faults) -> None:
+def test_a_client_that_wants_no_connection_kept_is_heeded(server: FaultyServer) -> None:
     server.answer("/x", Reply(b"all"))
     seen = raw(server, b"GET /x HTTP/1.1\r\nConnection: close\r\n\r\n")
     assert seen.endswith(b"Connection: close\r\n\r\nall")

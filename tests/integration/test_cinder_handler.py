@@ -22,7 +22,7 @@ from keystoneauth1.adapter import Adapter
 from keystoneauth1.session import Session
 from keystoneauth1.token_endpoint import Token
 from returns.result import Success
-from tests.faults import Faults, redirect
+from tests.faulty_server import FaultyServer, redirect
 from tests.rigs.rig import setup_of
 
 from lading import Association, Digest, Location, Scope, Work
@@ -459,7 +459,7 @@ def test_where_the_catalog_knows_no_size_what_glance_wrote_down_counts(
 
 
 def test_no_token_is_sent_where_a_redirect_leads() -> None:
-    with Faults() as server, Faults() as other:
+    with FaultyServer() as server, FaultyServer() as other:
         server.answer("/volumes/1", redirect(other.url("/volumes/1"), 307))
         with pytest.raises(Refused, match="HTTP 307"):
             Cinder(lambda: Adapter(Session(Token(server.url(""), "secret")), "block-storage"), 5).known("1")

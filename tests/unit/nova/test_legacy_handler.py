@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 from returns.result import Failure, Success
-from tests.legacy_handlers import NOVA, Asked, FilePorter, PoolPorter, Porter, never, only_from
+from tests.unit.nova.legacy_handlers import (
+    NOVA,
+    Asked,
+    FileWritingHandler,
+    ScriptedHandler,
+    ScriptedPoolHandler,
+    never,
+    only_from,
+)
 
 from lading import (
     Dispatcher,
@@ -51,8 +59,8 @@ def hooks() -> Hooks:
 
 
 @pytest.fixture
-def porter(hooks: Hooks) -> Porter:
-    return Porter("driver", associate_fn=hooks.associate, disassociate_fn=hooks.disassociate)
+def legacy(hooks: Hooks) -> ScriptedHandler:
+    return ScriptedHandler("driver", associate_fn=hooks.associate, disassociate_fn=hooks.disassociate)
 
 
 def raising(*_: object) -> None:
@@ -60,73 +68,73 @@ def raising(*_: object) -> None:
 
 
 class TestImageHandler:
-    def test_hands_the_subclass_what_it_was_asked_in_the_original_order(self, porter: Porter) -> None:
-        porter.fetch_image(NOVA, "noble", META, "/vm", "ada", "mill", PLACE, speed=9)
-        porter.move_image(NOVA, "noble", META, "/vm", "/vm2", location=PLACE)
-        assert porter.asked == [
+    def test_passes_arguments_to_the_subclass_in_the_original_order(self, legacy: ScriptedHandler) -> None:
+        legacy.fetch_image(NOVA, "noble", META, "/vm", "ada", "mill", PLACE, speed=9)
+        legacy.move_image(NOVA, "noble", META, "/vm", "/vm2", location=PLACE)
+        assert legacy.asked == [
             Asked("fetch", (NOVA, "noble", META, "/vm", "ada", "mill", PLACE), {"speed": 9}),
             Asked("move", (NOVA, "noble", META, "/vm", "/vm2", None, None, PLACE), {}),
         ]
 
     def test_keeps_its_driver_and_goes_without_hooks(self) -> None:
-        porter = Porter("driver", unknown="argument")
-        assert porter.driver == "driver"
-        assert porter.fetch_image(NOVA, "noble", META, "/vm")
-        assert porter.remove_image(NOVA, "noble", META, "/vm")
+        legacy = ScriptedHandler("driver", unknown="argument")
+        assert legacy.driver == "driver"
+        assert legacy.fetch_image(NOVA, "noble", META, "/vm")
+        assert legacy.remove_image(NOVA, "noble", META, "/vm")
 
     def test_can_not_be_made_without_its_six_methods(self) -> None:
         with pytest.raises(TypeError, match="abstract"):
             ImageHandler("driver")  # type: ignore[abstract]
 
-    def test_a_fetch_is_associated_once_it_is_done(self, porter: Porter, hooks: Hooks) -> None:
-        porter.does = lambda _: not hooks.calls
-        assert porter.fetch_image(NOVA, "noble", META, "/vm", location=PLACE)
-        assert hooks.calls == [("associate", porter, "/vm", PLACE, META)]
+    def test_a_fetch_is_associated_once_it_is_done(self, legacy: ScriptedHandler, hooks: Hooks) -> None:
+        legacy.does = lambda _: not hooks.calls
+        assert legacy.fetch_image(NOVA, "noble", META, "/vm", location=PLACE)
+        assert hooks.calls == [("associate", legacy, "/vm", PLACE, META)]
 
-    def test_a_removal_is_disassociated_once_it_is_done(self, porter: Porter, hooks: Hooks) -> None:
-        porter.does = lambda _: not hooks.calls
-        assert porter.remove_image(NOVA, "noble", META, "/vm")
-        assert hooks.calls == [("disassociate", porter, "/vm")]
+    def test_a_removal_is_disassociated_once_it_is_done(self, legacy: ScriptedHandler, hooks: Hooks) -> None:
+        legacy.does = lambda _: not hooks.calls
+        assert legacy.remove_image(NOVA, "noble", META, "/vm")
+        assert hooks.calls == [("disassociate", legacy, "/vm")]
 
-    def test_a_move_associates_the_destination_and_then_disassociates_the_source(
-        self, porter: Porter, hooks: Hooks
+    def test_a_move_associates_the_destination_before_it_drops_the_source(
+        self, legacy: ScriptedHandler, hooks: Hooks
     ) -> None:
-        porter.does = lambda _: not hooks.calls
-        assert porter.move_image(NOVA, "noble", META, "/vm", "/vm2", location=PLACE)
-        assert hooks.calls == [("associate", porter, "/vm2", PLACE, META), ("disassociate", porter, "/vm")]
+        legacy.does = lambda _: not hooks.calls
+        assert legacy.move_image(NOVA, "noble", META, "/vm", "/vm2", location=PLACE)
+        assert hooks.calls == [("associate", legacy, "/vm2", PLACE, META), ("disassociate", legacy, "/vm")]
 
-    def test_a_move_to_where_it_is_stays_associated(self, porter: Porter, hooks: Hooks) -> None:
-        assert porter.move_image(NOVA, "noble", META, "/vm", " /vm", location=PLACE)
-        assert hooks.calls == [("associate", porter, "/vm", PLACE, META)]
+    def test_a_move_to_where_it_is_stays_associated(self, legacy: ScriptedHandler, hooks: Hooks) -> None:
+        assert legacy.move_image(NOVA, "noble", META, "/vm", " /vm", location=PLACE)
+        assert hooks.calls == [("associate", legacy, "/vm", PLACE, META)]
 
-    def test_what_is_not_done_calls_no_hook(self, porter: Porter, hooks: Hooks) -> None:
-        porter.does = never
-        assert not porter.fetch_image(NOVA, "noble", META, "/vm")
-        assert not porter.remove_image(NOVA, "noble", META, "/vm")
-        assert not porter.move_image(NOVA, "noble", META, "/vm", "/vm2")
+    def test_an_operation_that_is_not_done_calls_no_hook(self, legacy: ScriptedHandler, hooks: Hooks) -> None:
+        legacy.does = never
+        assert not legacy.fetch_image(NOVA, "noble", META, "/vm")
+        assert not legacy.remove_image(NOVA, "noble", META, "/vm")
+        assert not legacy.move_image(NOVA, "noble", META, "/vm", "/vm2")
         assert hooks.calls == []
 
     @pytest.mark.parametrize("path", [None, "", "  \t", 7, Path("/vm"), b"/vm"])
-    def test_what_has_no_path_in_words_calls_no_hook(self, porter: Porter, hooks: Hooks, path: str) -> None:
-        assert porter.fetch_image(NOVA, "noble", META, path)
-        assert porter.remove_image(NOVA, "noble", META, path)
-        assert porter.move_image(NOVA, "noble", META, path, path)
+    def test_an_operation_without_a_path_calls_no_hook(self, legacy: ScriptedHandler, hooks: Hooks, path: str) -> None:
+        assert legacy.fetch_image(NOVA, "noble", META, path)
+        assert legacy.remove_image(NOVA, "noble", META, path)
+        assert legacy.move_image(NOVA, "noble", META, path, path)
         assert hooks.calls == []
 
-    def test_hooks_get_the_path_stripped(self, porter: Porter, hooks: Hooks) -> None:
-        porter.move_image(NOVA, "noble", META, " /vm", "/vm2 \n")
+    def test_hooks_get_the_path_stripped(self, legacy: ScriptedHandler, hooks: Hooks) -> None:
+        legacy.move_image(NOVA, "noble", META, " /vm", "/vm2 \n")
         assert [call[2] for call in hooks.calls] == ["/vm2", "/vm"]
 
     def test_a_hook_that_raises_is_a_warning_and_no_failure(self, caplog: pytest.LogCaptureFixture) -> None:
-        porter = Porter("driver", associate_fn=raising, disassociate_fn=raising)
-        assert porter.fetch_image(NOVA, "noble", META, "/vm")
-        assert porter.last_ops_handled()
-        assert porter.remove_image(NOVA, "noble", META, "/vm")
+        legacy = ScriptedHandler("driver", associate_fn=raising, disassociate_fn=raising)
+        assert legacy.fetch_image(NOVA, "noble", META, "/vm")
+        assert legacy.last_ops_handled()
+        assert legacy.remove_image(NOVA, "noble", META, "/vm")
         assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.WARNING]
         assert "/vm is not associated: the hook: raised RuntimeError; the debug log has more" in caplog.text
 
     def test_gives_the_subclass_own_answer_to_its_caller(self, hooks: Hooks) -> None:
-        class Mover(Porter):
+        class Mover(ScriptedHandler):
             def _do(self, asked: Asked) -> object:
                 return f"[datastore] {asked.arguments[3]}" if super()._do(asked) else None
 
@@ -141,44 +149,44 @@ class TestImageHandler:
 
 
 class TestLastOpsHandled:
-    def test_is_asked_once_unless_it_is_not_flushed(self, porter: Porter) -> None:
-        assert not porter.last_ops_handled()
-        porter.fetch_image(NOVA, "noble", META, "/vm")
-        assert porter.last_ops_handled(flush=False)
-        assert porter.last_ops_handled()
-        assert not porter.last_ops_handled()
+    def test_is_asked_once_unless_it_is_not_flushed(self, legacy: ScriptedHandler) -> None:
+        assert not legacy.last_ops_handled()
+        legacy.fetch_image(NOVA, "noble", META, "/vm")
+        assert legacy.last_ops_handled(flush=False)
+        assert legacy.last_ops_handled()
+        assert not legacy.last_ops_handled()
 
-    def test_tells_of_the_last_operation_alone(self, porter: Porter) -> None:
-        porter.fetch_image(NOVA, "noble", META, "/vm")
-        porter.does = never
-        porter.fetch_image(NOVA, "noble", META, "/vm")
-        assert not porter.last_ops_handled()
+    def test_tells_of_the_last_operation_alone(self, legacy: ScriptedHandler) -> None:
+        legacy.fetch_image(NOVA, "noble", META, "/vm")
+        legacy.does = never
+        legacy.fetch_image(NOVA, "noble", META, "/vm")
+        assert not legacy.last_ops_handled()
 
-    def test_an_operation_that_raises_was_not_handled(self, porter: Porter) -> None:
-        porter.fetch_image(NOVA, "noble", META, "/vm")
-        porter.does = raising  # type: ignore[assignment]
+    def test_an_operation_that_raises_was_not_handled(self, legacy: ScriptedHandler) -> None:
+        legacy.fetch_image(NOVA, "noble", META, "/vm")
+        legacy.does = raising  # type: ignore[assignment]
         with pytest.raises(RuntimeError):
-            porter.fetch_image(NOVA, "noble", META, "/vm")
-        assert not porter.last_ops_handled()
+            legacy.fetch_image(NOVA, "noble", META, "/vm")
+        assert not legacy.last_ops_handled()
 
-    def test_two_threads_that_share_a_handler_do_not_read_each_others(self, porter: Porter) -> None:
+    def test_two_threads_that_share_a_handler_do_not_read_each_others(self, legacy: ScriptedHandler) -> None:
         together = threading.Barrier(2, timeout=10)
-        porter.does = only_from("pool://gold/noble")
+        legacy.does = only_from("pool://gold/noble")
 
         def fetch(url: str) -> bool:
             together.wait()
-            porter.fetch_image(NOVA, "noble", META, "/vm", location={"url": url, "metadata": {}})
+            legacy.fetch_image(NOVA, "noble", META, "/vm", location={"url": url, "metadata": {}})
             together.wait()
-            return porter.last_ops_handled()
+            return legacy.last_ops_handled()
 
         with ThreadPoolExecutor(2) as threads:
             assert list(threads.map(fetch, ["pool://gold/noble", "pool://lead/noble"])) == [True, False]
 
 
 class TestLegacyHandler:
-    def test_is_a_handler(self, porter: Porter) -> None:
-        handler: Handler = LegacyHandler("porter", porter)
-        assert (handler.name, handler.is_local) == ("porter", False)
+    def test_is_a_handler(self, legacy: ScriptedHandler) -> None:
+        handler: Handler = LegacyHandler("legacy", legacy)
+        assert (handler.name, handler.is_local) == ("legacy", False)
 
     @pytest.mark.parametrize(
         ("answer", "schemes"),
@@ -192,16 +200,16 @@ class TestLegacyHandler:
         ],
     )
     def test_takes_the_schemes_that_its_handler_answers(
-        self, porter: Porter, answer: tuple[str, ...], schemes: set[str] | None
+        self, legacy: ScriptedHandler, answer: tuple[str, ...], schemes: set[str] | None
     ) -> None:
-        porter.schemes = answer
-        assert LegacyHandler("porter", porter).schemes == schemes
+        legacy.schemes = answer
+        assert LegacyHandler("legacy", legacy).schemes == schemes
 
-    def test_asks_its_handler_in_the_original_words(self, porter: Porter) -> None:
+    def test_asks_its_handler_in_the_original_words(self, legacy: ScriptedHandler) -> None:
         asker = Context("ada", "mill", "token")
         work = Work("/vm", Image("noble", size=5), Location("pool://gold/noble", {"store": "gold"}), asker)
-        assert LegacyHandler("porter", porter).fetch(work) == Success(Landing())
-        context, image_id, image_meta, path, *rest = porter.asked[0].arguments
+        assert LegacyHandler("legacy", legacy).fetch(work) == Success(Landing())
+        context, image_id, image_meta, path, *rest = legacy.asked[0].arguments
         assert context == RequestContext("ada", "mill", "token")
         assert (image_id, path) == ("noble", "/vm")
         assert isinstance(image_meta, dict)
@@ -211,18 +219,18 @@ class TestLegacyHandler:
         assert image_meta["disk_format"] is image_meta["container_format"] is image_meta["checksum"] is None
         assert rest == ["ada", "mill", PLACE]
 
-    def test_gives_its_handler_the_programs_context_and_arguments(self, porter: Porter) -> None:
+    def test_gives_its_handler_the_programs_context_and_arguments(self, legacy: ScriptedHandler) -> None:
         own = object()
-        handler = LegacyHandler("porter", porter, lambda work: {"backend_dest": ("vms", work.target.lstrip("/"))})
+        handler = LegacyHandler("legacy", legacy, lambda work: {"backend_dest": ("vms", work.target.lstrip("/"))})
         work = Work("/vm", Image("noble"), context=Context("ada", caller=own))
         for answer in (handler.fetch(work), handler.remove(work), handler.move(work, "/vm2")):
             assert isinstance(answer, Success)
-        assert [asked.arguments[0] for asked in porter.asked] == [own] * 3
-        assert [asked.named for asked in porter.asked] == [{"backend_dest": ("vms", "vm")}] * 3
+        assert [asked.arguments[0] for asked in legacy.asked] == [own] * 3
+        assert [asked.named for asked in legacy.asked] == [{"backend_dest": ("vms", "vm")}] * 3
 
-    def test_what_is_not_handled_is_a_refusal_of_the_location_alone(self, porter: Porter) -> None:
-        porter.does = never
-        handler, work = LegacyHandler("porter", porter), Work("/vm")
+    def test_an_unhandled_operation_refuses_the_location_alone(self, legacy: ScriptedHandler) -> None:
+        legacy.does = never
+        handler, work = LegacyHandler("legacy", legacy), Work("/vm")
         refusals = [handler.fetch(work), handler.remove(work), handler.move(work, "/vm2")]
         assert refusals == [Failure(Unsupported("not handled"))] * 3
 
@@ -230,7 +238,7 @@ class TestLegacyHandler:
         target, source = tmp_path / "vm", tmp_path / "other"
         target.write_text("precious")
         source.write_text("noble")
-        handler = LegacyHandler("files", FilePorter("driver"))
+        handler = LegacyHandler("files", FileWritingHandler("driver"))
         assert isinstance(handler.fetch(Work(str(target))).failure(), TargetOccupied)
         assert isinstance(handler.move(Work(str(source)), str(target)).failure(), TargetOccupied)
         assert target.read_text() == "precious"
@@ -238,18 +246,18 @@ class TestLegacyHandler:
         assert target.read_text() == "noble"
 
     def test_removing_what_is_gone_is_a_success(self, tmp_path: Path) -> None:
-        porter = FilePorter("driver")
-        porter.does = never
-        assert LegacyHandler("files", porter).remove(Work(str(tmp_path / "vm"))) == Success(None)
+        legacy = FileWritingHandler("driver")
+        legacy.does = never
+        assert LegacyHandler("files", legacy).remove(Work(str(tmp_path / "vm"))) == Success(None)
 
-    def test_what_can_not_be_looked_at_has_landed_all_the_same(self) -> None:
-        assert landed(FilePorter("driver"), "\0") == Landing()
-        assert landed(FilePorter("driver"), "/") == Landing()
+    def test_a_target_that_cannot_be_read_has_landed_all_the_same(self) -> None:
+        assert landed(FileWritingHandler("driver"), "\0") == Landing()
+        assert landed(FileWritingHandler("driver"), "/") == Landing()
 
 
 class TestADispatcherWithLegacyHandlers:
     def test_fetches_moves_and_removes_by_them(self, tmp_path: Path) -> None:
-        files, pool = FilePorter("driver"), PoolPorter("driver")
+        files, pool = FileWritingHandler("driver"), ScriptedPoolHandler("driver")
         pool.does = never
         associations = MemoryAssociations()
         dispatcher = Dispatcher(
@@ -274,15 +282,15 @@ class TestADispatcherWithLegacyHandlers:
         assert list(associations.list()) == []
         assert list(tmp_path.iterdir()) == []
 
-    def test_goes_on_after_one_that_raises(self, porter: Porter) -> None:
-        broken = PoolPorter("driver")
+    def test_goes_on_after_one_that_raises(self, legacy: ScriptedHandler) -> None:
+        broken = ScriptedPoolHandler("driver")
         broken.does = raising  # type: ignore[assignment]
-        handlers = [LegacyHandler("broken", broken), LegacyHandler("porter", porter)]
+        handlers = [LegacyHandler("broken", broken), LegacyHandler("legacy", legacy)]
         dispatcher = Dispatcher(handlers, MemoryCatalog([NOBLE]), MemoryAssociations())
-        assert dispatcher.fetch(FetchRequest("noble", "/vm")).unwrap().handler == "porter"
+        assert dispatcher.fetch(FetchRequest("noble", "/vm")).unwrap().handler == "legacy"
 
     def test_says_what_each_was_asked_when_none_handles(self) -> None:
-        pool = PoolPorter("driver")
+        pool = ScriptedPoolHandler("driver")
         pool.does = never
         dispatcher = Dispatcher([LegacyHandler("pool", pool)], MemoryCatalog([NOBLE]), MemoryAssociations())
         failure = dispatcher.fetch(FetchRequest("noble", "/vm")).failure()

@@ -2,7 +2,7 @@
 
 A test gives each path its answers: the first request gets the first, and so on; the last one is for all that follow.
 
-    with Faults() as server:
+    with FaultyServer() as server:
         server.answer("/noble.img", Reply(data, after=1000, then=RESET), Reply(data))
         … fetch server.url("/noble.img") …
         assert [each.range for each in server.requests] == [None, "bytes=1000-"]
@@ -137,7 +137,7 @@ class _GoneError(Exception):
     """The connection is over: the client left, the answer ended it, or the server closes."""
 
 
-class Faults:
+class FaultyServer:
     """The server. It listens on a port of loopback between `with` and its end."""
 
     def __init__(self) -> None:
@@ -423,7 +423,7 @@ def _is_left(connection: socket.socket) -> bool:
 
 
 @pytest.fixture
-def faults() -> Iterator[Faults]:
+def faulty_server() -> Iterator[FaultyServer]:
     """A server of the test's own."""
-    with Faults() as server:
+    with FaultyServer() as server:
         yield server

@@ -1,4 +1,4 @@
-"""The Glance catalog against a server that is no Glance, or a bad one. The good ones are in tests/integration."""
+"""The Glance catalog against a server that is no Glance, or a bad one. test_glance.py has real ones."""
 
 import hashlib
 import json
@@ -10,13 +10,14 @@ import pytest
 from keystoneauth1 import session, token_endpoint
 from keystoneauth1.identity import v3
 from returns.result import Success
-from tests.faults import CUT, Faults, Reply, redirect
+from tests.faulty_server import CUT, FaultyServer, Reply, redirect
 
 from lading import CatalogUnavailable, Context, Digest, Image, ImageNotFound, Location, Work
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.openstack import cloud
 from lading.ports.context import ANONYMOUS
 
 # keystoneauth's connection pools are closed when they are collected, and not before.
@@ -24,14 +25,19 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pyte
 BY_NAME = "/v2/images?name=noble&sort=name%3Aasc%2Cid%3Aasc"
 
 
+@pytest.fixture(autouse=True)
+def _retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud, "_FIRST_WAIT", 0.0)
+
+
 @pytest.fixture
-def server() -> Iterator[Faults]:
-    with Faults() as running:
+def server() -> Iterator[FaultyServer]:
+    with FaultyServer() as running:
         yield running
 
 
 @pytest.fixture
-def catalog(server: Faults) -> GlanceCatalog:
+def catalog(server: FaultyServer) -> GlanceCatalog:
     return GlanceCatalog.from_session(session.Session(token_endpoint.Token(server.url(""), "secret")))
 
 
@@ -41,7 +47,7 @@ def answering(document: object) -> Reply:
 
 @pytest.mark.parametrize("document", [[], "image", 5, {}, {"id": 5}, {"id": "noble", "size": "big"}])
 def test_what_is_no_image_is_a_failure_and_no_exception(
-    server: Faults, catalog: GlanceCatalog, document: object
+    server: FaultyServer, catalog: GlanceCatalog, document: object
 ) -> None:
     server.answer("/v2/images/noble", answering(document))
     assert isinstance(catalog.find("noble", ANONYMOUS).failure(), CatalogUnavailable)
@@ -57,7 +63,7 @@ ELSEWHERE = [
     "page", [[], {}, {"images": None}, "images", *({"images": [{"id": "1"}], "next": link} for link in ELSEWHERE)]
 )
 def test_what_is_no_list_is_a_failure_and_no_token_is_sent_elsewhere(
-    server: Faults, catalog: GlanceCatalog, page: object
+    server: FaultyServer, catalog: GlanceCatalog, page: object
 ) -> None:
     server.answer(BY_NAME, answering(page))
     assert isinstance(catalog.find("noble", ANONYMOUS).failure(), CatalogUnavailable)
@@ -76,7 +82,7 @@ def test_what_is_no_list_is_a_failure_and_no_token_is_sent_elsewhere(
         "?marker=1&name=noble",
     ],
 )
-def test_the_next_page_is_the_endpoint_s_however_it_is_named(server: Faults, path: str, link: str) -> None:
+def test_the_next_page_is_the_endpoint_s_however_it_is_named(server: FaultyServer, path: str, link: str) -> None:
     catalog = GlanceCatalog.from_session(session.Session(token_endpoint.Token(server.url(path), "secret")))
     endpoint = path.removesuffix("/").removesuffix("/v2")
     server.answer(endpoint + BY_NAME, answering({"images": [{"id": "1", "name": "other"}], "next": link}))
@@ -85,7 +91,7 @@ def test_the_next_page_is_the_endpoint_s_however_it_is_named(server: Faults, pat
     assert catalog.find("noble", ANONYMOUS).unwrap().id == "2"
 
 
-def test_a_page_without_images_is_the_last(server: Faults, catalog: GlanceCatalog) -> None:
+def test_a_page_without_images_is_the_last(server: FaultyServer, catalog: GlanceCatalog) -> None:
     page = answering({"images": [], "next": "/v2/images?marker=1"})
     server.answer("/v2/images?sort=name%3Aasc%2Cid%3Aasc", page)
     assert list(catalog.images()) == []
@@ -107,7 +113,7 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
 def test_a_bad_document_is_named_and_the_others_are_listed(
-    server: Faults, catalog: GlanceCatalog, bad: str, caplog: pytest.LogCaptureFixture
+    server: FaultyServer, catalog: GlanceCatalog, bad: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     page = f'{{"images": [{{"id": "1"}}, {bad}, {{"id": "3"}}]}}'
     server.answer("/v2/images?sort=name%3Aasc%2Cid%3Aasc", Reply(page.encode()))
@@ -117,12 +123,12 @@ def test_a_bad_document_is_named_and_the_others_are_listed(
     assert "left out of the list" in record.getMessage()
 
 
-def test_a_list_that_is_nested_too_deeply_is_a_failure(server: Faults, catalog: GlanceCatalog) -> None:
+def test_a_list_that_is_nested_too_deeply_is_a_failure(server: FaultyServer, catalog: GlanceCatalog) -> None:
     server.answer("/v2/images/noble", Reply(b'{"id": ' + b"[" * 100_000))
     assert isinstance(catalog.find("noble", ANONYMOUS).failure(), CatalogUnavailable)
 
 
-def test_a_list_that_goes_in_circles_is_a_failure(server: Faults, catalog: GlanceCatalog) -> None:
+def test_a_list_that_goes_in_circles_is_a_failure(server: FaultyServer, catalog: GlanceCatalog) -> None:
     for marker, following in (("1", "2"), ("2", "1")):
         page = {"images": [{"id": marker}], "next": f"/v2/images?marker={following}"}
         server.answer(f"/v2/images?marker={marker}", answering(page))
@@ -135,7 +141,7 @@ def test_a_list_that_goes_in_circles_is_a_failure(server: Faults, catalog: Glanc
         next(listed)
 
 
-def test_what_keystone_says_of_an_error_is_not_repeated(server: Faults) -> None:
+def test_what_keystone_says_of_an_error_is_not_repeated(server: FaultyServer) -> None:
     said = {"error": {"code": 403, "message": "s3cret is not allowed"}}
     server.answer("/v3", Reply(json.dumps(said).encode(), status=403))
     auth = v3.Password(server.url("/v3"), username="u", password="s3cret", project_name="p")
@@ -144,13 +150,15 @@ def test_what_keystone_says_of_an_error_is_not_repeated(server: Faults) -> None:
     assert "s3cret" not in str(failure)
 
 
-def test_what_is_no_json_is_a_failure(server: Faults, catalog: GlanceCatalog) -> None:
+def test_what_is_no_json_is_a_failure(server: FaultyServer, catalog: GlanceCatalog) -> None:
     server.answer("/v2/images/noble", Reply(b"<html>"))
     assert "no JSON" in str(catalog.find("noble", ANONYMOUS).failure())
 
 
 @pytest.mark.parametrize("reference", [".", "..", "../../v3/users"])
-def test_a_reference_does_not_lead_out_of_the_images(server: Faults, catalog: GlanceCatalog, reference: str) -> None:
+def test_a_reference_does_not_lead_out_of_the_images(
+    server: FaultyServer, catalog: GlanceCatalog, reference: str
+) -> None:
     catalog.find(reference, ANONYMOUS)
     assert server.requests
     assert all(request.path.startswith("/v2/images") for request in server.requests)
@@ -162,7 +170,7 @@ def by_name(name: str, filters: str = "") -> str:
 
 @pytest.mark.parametrize("status", [200, 400, 403])
 def test_further_queries_that_fail_leave_an_image_not_found(
-    server: Faults, catalog: GlanceCatalog, status: int
+    server: FaultyServer, catalog: GlanceCatalog, status: int
 ) -> None:
     """An old Glance answers 400 to a visibility that it doesn't know."""
     for filters in ("", "&os_hidden=true"):
@@ -184,20 +192,20 @@ def test_further_queries_that_fail_leave_an_image_not_found(
     ],
 )
 def test_what_precedes_a_colon_in_a_name_is_no_operator(
-    server: Faults, catalog: GlanceCatalog, name: str, asked: str
+    server: FaultyServer, catalog: GlanceCatalog, name: str, asked: str
 ) -> None:
     server.answer(by_name(asked), answering({"images": [{"id": "1", "name": name}]}))
     assert catalog.find(name, ANONYMOUS).unwrap().id == "1"
 
 
-def test_a_reference_that_cannot_be_sent_is_not_found(server: Faults, catalog: GlanceCatalog) -> None:
+def test_a_reference_that_cannot_be_sent_is_not_found(server: FaultyServer, catalog: GlanceCatalog) -> None:
     assert isinstance(catalog.find("noble\udcff", ANONYMOUS).failure(), ImageNotFound)
     assert server.requests == []
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_no_token_is_sent_where_a_redirect_leads(server: Faults, catalog: GlanceCatalog, status: int) -> None:
-    with Faults() as other:
+def test_no_token_is_sent_where_a_redirect_leads(server: FaultyServer, catalog: GlanceCatalog, status: int) -> None:
+    with FaultyServer() as other:
         server.answer("/v2/images/noble", redirect(other.url("/v2/images/noble"), status))
         assert "image_endpoint_override" in str(catalog.find("noble", ANONYMOUS).failure())
         server.answer("/v2/images/1/locations", redirect(other.url("/v2/images/1/locations"), status))
@@ -209,14 +217,14 @@ def test_no_token_is_sent_where_a_redirect_leads(server: Faults, catalog: Glance
     "href", ["https://{}/v2/images/1", "http://{}@127.0.0.1:1/v2/images/1", "http://{}.evil/v2/images/1"]
 )
 def test_an_href_of_another_origin_is_refused_before_anything_is_sent(
-    server: Faults, catalog: GlanceCatalog, href: str
+    server: FaultyServer, catalog: GlanceCatalog, href: str
 ) -> None:
     own = server.url("").removeprefix("http://").rstrip("/")
     assert "hosts" in str(catalog.find(href.format(own), ANONYMOUS).failure())
     assert server.requests == []
 
 
-def test_a_found_image_without_locations_is_not_looked_up_again(server: Faults, catalog: GlanceCatalog) -> None:
+def test_a_found_image_without_locations_is_not_looked_up_again(server: FaultyServer, catalog: GlanceCatalog) -> None:
     server.answer("/v2/images/1", answering({"id": "1"}))
     image = catalog.find("1", ANONYMOUS).unwrap()
     for _ in range(2):
@@ -224,7 +232,9 @@ def test_a_found_image_without_locations_is_not_looked_up_again(server: Faults, 
     assert [request.path for request in server.requests] == ["/v2/images/1", "/v2/images/1/locations"]
 
 
-def test_that_one_token_sees_no_locations_says_nothing_of_the_next(server: Faults, catalog: GlanceCatalog) -> None:
+def test_that_one_token_sees_no_locations_says_nothing_of_the_next(
+    server: FaultyServer, catalog: GlanceCatalog
+) -> None:
     shown = [{"url": "file:///noble", "metadata": {}}]
     server.answer("/v2/images/1/locations", Reply(b"", status=403), answering(shown))
     image = Image("1")
@@ -247,19 +257,19 @@ NO_HELP = {
 
 @pytest.mark.parametrize("answer", NO_HELP.values(), ids=NO_HELP.keys())
 def test_a_locations_api_that_does_not_help_is_done_without(
-    server: Faults, catalog: GlanceCatalog, answer: Reply
+    server: FaultyServer, catalog: GlanceCatalog, answer: Reply
 ) -> None:
     server.answer("/v2/images/1/locations", answer)
     own = [Location("file:///noble")]
     assert catalog.locations(Image("1", locations=own), ANONYMOUS).unwrap() == tuple(own)
 
 
-def test_the_locations_api_goes_before_the_image_itself(server: Faults, catalog: GlanceCatalog) -> None:
+def test_the_locations_api_goes_before_the_image_itself(server: FaultyServer, catalog: GlanceCatalog) -> None:
     server.answer("/v2/images/1/locations", answering([]))
     assert catalog.locations(Image("1", locations=[Location("file:///noble")]), ANONYMOUS) == Success(())
 
 
-def test_a_locations_api_that_failed_once_is_asked_again(server: Faults, catalog: GlanceCatalog) -> None:
+def test_a_locations_api_that_failed_once_is_asked_again(server: FaultyServer, catalog: GlanceCatalog) -> None:
     shown = answering([{"url": "file:///noble", "metadata": {}}])
     server.answer("/v2/images/1/locations", Reply(b"", status=409), shown)
     image = Image("1")
@@ -268,7 +278,7 @@ def test_a_locations_api_that_failed_once_is_asked_again(server: Faults, catalog
 
 @pytest.mark.parametrize("verify", [True, False])
 def test_data_of_two_answers_is_combined_only_where_the_digest_is_compared(
-    server: Faults, catalog: GlanceCatalog, tmp_path: Path, verify: bool
+    server: FaultyServer, catalog: GlanceCatalog, tmp_path: Path, verify: bool
 ) -> None:
     data = os.urandom(1 << 20)
     image = Image("noble", size=len(data), digest=Digest("sha256", hashlib.sha256(data).hexdigest()))

@@ -12,9 +12,9 @@ import pytest
 from keystoneauth1.session import Session
 from keystoneauth1.token_endpoint import Token
 from requests import Session as Requests
-from tests.faults import BEFORE_THE_HEAD, STALL, Faults, Reply, busy
+from tests.faulty_server import BEFORE_THE_HEAD, STALL, FaultyServer, Reply, busy
 from tests.integration.services.certificates import Certificates, certificates
-from tests.relays import Proxy, TlsFront
+from tests.proxies import Proxy, TlsFront
 
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.openstack.cloud import connect_cloud
@@ -164,9 +164,9 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture
-def server() -> Iterator[Faults]:
+def server() -> Iterator[FaultyServer]:
     """Answers as a Glance with one image."""
-    with Faults() as running:
+    with FaultyServer() as running:
         image = {"id": "noble", "status": "active", "size": len(DATA), "disk_format": "raw"}
         running.answer("/v2/images/noble", Reply(json.dumps(image).encode()))
         running.answer("/v2/images/noble/file", Reply(DATA))
@@ -198,7 +198,9 @@ def read(network: NetworkPolicy | None = None, catalog: GlanceCatalog | None = N
     return data
 
 
-def test_a_server_that_nobody_vouches_for_is_refused(server: Faults, trusted: Certificates, tmp_path: Path) -> None:
+def test_a_server_that_nobody_vouches_for_is_refused(
+    server: FaultyServer, trusted: Certificates, tmp_path: Path
+) -> None:
     with TlsFront(server.port, serving(trusted)) as front:
         cloud(tmp_path, f"https://127.0.0.1:{front.port}")
         catalog = GlanceCatalog(lambda: connect_cloud("gold"))
@@ -208,7 +210,7 @@ def test_a_server_that_nobody_vouches_for_is_refused(server: Faults, trusted: Ce
 
 @pytest.mark.parametrize("settings", ["cacert: {authority}", "verify: false", "insecure: true"])
 def test_what_the_cloud_says_of_certificates_holds_for_the_data(
-    server: Faults, trusted: Certificates, tmp_path: Path, settings: str
+    server: FaultyServer, trusted: Certificates, tmp_path: Path, settings: str
 ) -> None:
     with TlsFront(server.port, serving(trusted)) as front:
         cloud(tmp_path, f"https://127.0.0.1:{front.port}", f", {settings.format(authority=trusted.authority)}")
@@ -217,7 +219,7 @@ def test_what_the_cloud_says_of_certificates_holds_for_the_data(
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_what_the_variables_say_of_certificates_holds_for_the_data(
-    server: Faults, trusted: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+    server: FaultyServer, trusted: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, str(trusted.authority))
     with TlsFront(server.port, serving(trusted)) as front:
@@ -226,7 +228,7 @@ def test_what_the_variables_say_of_certificates_holds_for_the_data(
 
 
 def test_the_client_shows_its_certificate_for_the_data_too(
-    server: Faults, trusted: Certificates, tmp_path: Path
+    server: FaultyServer, trusted: Certificates, tmp_path: Path
 ) -> None:
     with TlsFront(server.port, serving(trusted, asks_for_one=True)) as front:
         shown = f", cacert: {trusted.authority}, cert: {trusted.server}, key: {trusted.key}"
@@ -236,7 +238,7 @@ def test_the_client_shows_its_certificate_for_the_data_too(
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_the_proxy_of_the_api_is_that_of_the_data(
-    server: Faults, trusted: Certificates, tmp_path: Path, scheme: str
+    server: FaultyServer, trusted: Certificates, tmp_path: Path, scheme: str
 ) -> None:
     with TlsFront(server.port, serving(trusted)) as front:
         port = front.port if scheme == "https" else server.port
@@ -251,7 +253,7 @@ def test_the_proxy_of_the_api_is_that_of_the_data(
 
 
 def test_a_service_s_own_session_says_how_its_data_is_reached(
-    server: Faults, trusted: Certificates, monkeypatch: pytest.MonkeyPatch
+    server: FaultyServer, trusted: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     with TlsFront(server.port, serving(trusted)) as front, Proxy({"localhost": front.port}) as proxy:
@@ -265,7 +267,7 @@ def test_a_service_s_own_session_says_how_its_data_is_reached(
 
 
 def test_what_no_proxy_lists_is_asked_directly_by_both(
-    server: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "127.0.0.0/8")
@@ -287,7 +289,7 @@ def test_a_proxy_that_refuses_is_told_in_its_words(tmp_path: Path) -> None:
 # Limits.
 
 
-def test_a_server_that_never_answers_is_given_up(server: Faults, tmp_path: Path) -> None:
+def test_a_server_that_never_answers_is_given_up(server: FaultyServer, tmp_path: Path) -> None:
     server.answer("/v2/images/noble", Reply(b"", after=BEFORE_THE_HEAD, then=STALL))
     cloud(tmp_path, server.url(""))
     catalog = GlanceCatalog(lambda: connect_cloud("gold", network=DIRECT, limits=Limits(5, 0.2)))
@@ -296,7 +298,7 @@ def test_a_server_that_never_answers_is_given_up(server: Faults, tmp_path: Path)
     assert len(server.requests) <= 1
 
 
-def test_a_second_try_is_told(server: Faults, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_second_try_is_told(server: FaultyServer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "lading.waiting")
     good = Reply(json.dumps({"id": "noble", "status": "active"}).encode())
     server.answer("/v2/images/noble", busy(503, retry_after=0), good)
@@ -317,14 +319,14 @@ def test_a_server_that_takes_no_connection_is_given_up(tmp_path: Path) -> None:
         assert "timed out" in str(catalog.find("noble", ANONYMOUS).failure())
 
 
-def test_the_cloud_s_own_limit_goes_before_lading_s(server: Faults, tmp_path: Path) -> None:
+def test_the_cloud_s_own_limit_goes_before_lading_s(server: FaultyServer, tmp_path: Path) -> None:
     server.answer("/v2/images/noble", Reply(b"", after=BEFORE_THE_HEAD, then=STALL))
     cloud(tmp_path, server.url(""), ", api_timeout: 0.2")
     catalog = GlanceCatalog(lambda: connect_cloud("gold", network=DIRECT))
     assert "timed out" in str(catalog.find("noble", ANONYMOUS).failure())
 
 
-def test_a_cloud_has_limits_by_default(server: Faults, tmp_path: Path) -> None:
+def test_a_cloud_has_limits_by_default(server: FaultyServer, tmp_path: Path) -> None:
     cloud(tmp_path, server.url(""))
     adapter = connect_cloud("gold").session.session.get_adapter("https://x")
     assert vars(adapter)["_limits"] == (10.0, 30.0)

@@ -1,0 +1,41 @@
+"""Clouds by the command line: which one is asked, and mistakes in its settings."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.integration.conftest import Lading
+
+
+@pytest.mark.parametrize(
+    ("variables", "hint"),
+    [
+        ({"OS_CLOUD": "my gold"}, "OS_CLOUD is set, but that cloud was not asked: --os-cloud 'my gold' does"),
+        ({"OS_AUTH_URL": "http://keystone"}, "that cloud was not asked: LADING_CATALOG__KIND=glance does"),
+    ],
+)
+def test_an_image_not_found_says_which_cloud_was_not_asked(
+    lading: Lading, noble: Path, variables: dict[str, str], hint: str
+) -> None:
+    for command in (("fetch", "jammy", "vms/1"), ("explain", "jammy", "vms/1"), ("catalog", "show", "jammy")):
+        failed = lading(*command, **variables)
+        assert (failed.returncode, hint in failed.stderr) == (3, True), failed.stderr
+    assert "cloud" not in lading("fetch", "jammy", "vms/1").stderr
+    assert lading("fetch", "noble", "vms/1", **variables).stderr == ""
+
+
+def test_a_cloud_that_is_not_configured_is_an_error_that_names_it(lading: Lading) -> None:
+    failed = lading("fetch", "noble", "vms/1", "--os-cloud", "gold")
+    assert failed.returncode == 2
+    assert "gold" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_mistake_in_clouds_yaml_is_a_settings_error_for_every_command(lading: Lading, host: Path) -> None:
+    variables = {"OS_CLIENT_CONFIG_FILE": f"{host}/clouds.yaml", "PYTHONWARNINGS": "default"}
+    (host / "clouds.yaml").write_text("clouds: {gold: {auth: {auth_url: 'http://127.0.0.1:1/v3', username: me}}}")
+    for command in (["fetch", "noble", "vms/1"], ["explain", "noble", "vms/1"], ["catalog", "ls"]):
+        failed = lading(*command, "--os-cloud", "gold", "--json", **variables)
+        told = json.loads(failed.stdout)
+        assert (failed.returncode, told["error"]) == (2, "settings_error"), failed.stderr
+        assert f"{host}/clouds.yaml: clouds.gold.auth.password: missing" in told["message"]
