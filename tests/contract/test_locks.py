@@ -1,172 +1,35 @@
-"""The contract of Locks, over every adapter.
+"""The contract of Locks, over every adapter."""
 
-Nothing here waits for a time to pass: events tell. The time limits only keep a fault from hanging the tests.
-"""
-
-import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 from lading.adapters.flock.locks import FileLocks
 from lading.adapters.memory.locks import MemoryLocks
 from lading.ports.locks import Locks, NullLocks
-
-SHARED: Final[dict[str, Callable[[Path], Locks]]] = {"file": lambda folder: FileLocks(folder / "locks")}
-"""Those that several processes, or several adapters of one process, can go by."""
-ADAPTERS: Final[dict[str, Callable[[Path], Locks]]] = {"memory": lambda _: MemoryLocks(), **SHARED}
-GUARD: Final = 30.0
-"""Seconds after which something hangs."""
+from lading.sdk.contracts import LocksContract, SharedLocksContract
 
 
-@pytest.fixture(params=ADAPTERS)
-def locks(request: pytest.FixtureRequest, tmp_path: Path) -> Locks:
-    return ADAPTERS[request.param](tmp_path)
+class TestMemoryLocks(LocksContract):
+    @pytest.fixture
+    def locks(self) -> Locks:
+        return MemoryLocks()
 
 
-@pytest.fixture
-def elsewhere() -> Iterator[ThreadPoolExecutor]:
-    """Another thread."""
-    with ThreadPoolExecutor(1) as thread:
-        yield thread
+class TestFileLocks(SharedLocksContract):
+    @pytest.fixture
+    def open_locks(self, tmp_path: Path) -> Callable[[], Locks]:
+        return lambda: FileLocks(tmp_path / "locks")
+
+    @pytest.mark.parametrize("name", ["target ../../etc/passwd", "nul\0byte", "x" * 5000, ".", "\ud83d\ude00"])
+    def test_whatever_the_name_its_file_is_in_the_folder(self, locks: Locks, tmp_path: Path, name: str) -> None:
+        with locks.hold(name):
+            assert {path.parent.name for path in tmp_path.rglob("*") if path.is_file()} == {"locks"}
 
 
-def is_free(locks: Locks, name: str = "target /vms/1/disk") -> bool:
-    """Whether it can be had without waiting."""
-    with locks.hold(name, wait=False) as held:
-        return held
-
-
-def test_a_holder_is_told_that_it_holds_the_lock(locks: Locks) -> None:
-    with locks.hold("a") as held:
-        assert held
-    with locks.hold("a", wait=False) as held:
-        assert held
-
-
-def test_a_lock_of_one_thread_excludes_the_others(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
-    with locks.hold("a"):
-        assert not elsewhere.submit(is_free, locks, "a").result(GUARD)
-    assert elsewhere.submit(is_free, locks, "a").result(GUARD)
-
-
-def test_a_failed_attempt_releases_nothing(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
-    with locks.hold("a"):
-        for _ in range(3):
-            assert not elsewhere.submit(is_free, locks, "a").result(GUARD)
-
-
-def test_a_thread_that_holds_a_name_may_take_it_again(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
-    with locks.hold("a"):
-        with locks.hold("a") as again, locks.hold("a", wait=False) as once_more:
-            assert again
-            assert once_more
-        assert not elsewhere.submit(is_free, locks, "a").result(GUARD)
-    assert elsewhere.submit(is_free, locks, "a").result(GUARD)
-
-
-@pytest.mark.parametrize("other", ["b", "A", "", "a ", "image a"])
-def test_different_names_do_not_exclude_each_other(locks: Locks, elsewhere: ThreadPoolExecutor, other: str) -> None:
-    with locks.hold("a"):
-        assert elsewhere.submit(is_free, locks, other).result(GUARD)
-
-
-def test_an_exception_in_the_block_releases_the_lock(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
-    with pytest.raises(KeyboardInterrupt), locks.hold("a"), locks.hold("a"):
-        raise KeyboardInterrupt
-    assert elsewhere.submit(is_free, locks, "a").result(GUARD)
-
-
-def test_no_lock_is_held_before_the_block_begins(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
-    about_to = locks.hold("a")
-    assert elsewhere.submit(is_free, locks, "a").result(GUARD)
-    with about_to:
-        assert not elsewhere.submit(is_free, locks, "a").result(GUARD)
-
-
-def test_a_waiter_gets_the_lock_after_its_release(locks: Locks, elsewhere: ThreadPoolExecutor) -> None:
-    order: list[str] = []
-    about_to = threading.Event()
-
-    def wait() -> bool:
-        about_to.set()
-        with locks.hold("a") as held:
-            order.append("waited")
-            return held
-
-    with locks.hold("a"):
-        waiting = elsewhere.submit(wait)
-        assert about_to.wait(GUARD)
-        order.append("let go")
-    assert waiting.result(GUARD)
-    assert order == ["let go", "waited"]
-
-
-def test_one_thread_at_a_time_holds_the_lock(locks: Locks) -> None:
-    inside, most, together = [0], [0], threading.Barrier(8)
-
-    def work(_: int) -> None:
-        together.wait(GUARD)
-        for _ in range(5):
-            with locks.hold("a"):
-                inside[0] += 1
-                most.append(inside[0])
-                inside[0] -= 1
-
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(work, range(8), timeout=GUARD))
-    assert (max(most), len(most)) == (1, 41)
-
-
-def test_two_threads_that_take_two_locks_in_one_order_get_both(locks: Locks) -> None:
-    together = threading.Barrier(2)
-
-    def work(_: int) -> int:
-        together.wait(GUARD)
-        for _ in range(10):
-            with locks.hold("a"), locks.hold("b"):
-                pass
-        return 10
-
-    with ThreadPoolExecutor(2) as threads:
-        assert list(threads.map(work, range(2), timeout=GUARD)) == [10, 10]
-
-
-NAMES: Final = (
-    "target /vms/1/disk", "target ../../etc/passwd", "nul\0byte", "new\nline", "x" * 5000, "", ".", "\N{SNOWMAN}",
-    os.fsdecode(b"target /vms/\xff\xfe"), "\ud83d\ude00",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("name", NAMES, ids=[f"{name[:30]!a}" for name in NAMES])
-def test_a_name_may_be_any_text(locks: Locks, elsewhere: ThreadPoolExecutor, tmp_path: Path, name: str) -> None:
-    with locks.hold(name) as held:
-        assert held
-        assert not elsewhere.submit(is_free, locks, name).result(GUARD)
-        assert [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "locks"] == []
-    assert elsewhere.submit(is_free, locks, name).result(GUARD)
-
-
-def test_null_locks_are_always_acquired(elsewhere: ThreadPoolExecutor) -> None:
+def test_null_locks_are_always_acquired() -> None:
     locks: Locks = NullLocks()
-    with locks.hold("a") as held:
+    with locks.hold("a") as held, locks.hold("a", wait=False) as again:
         assert held
-        assert elsewhere.submit(is_free, locks, "a").result(GUARD)
-
-
-@pytest.fixture(params=SHARED)
-def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Locks]:
-    """The same locks, once more each time."""
-    return lambda: SHARED[request.param](tmp_path)
-
-
-def test_two_openings_exclude_each_other(opening: Callable[[], Locks], elsewhere: ThreadPoolExecutor) -> None:
-    one, other = opening(), opening()
-    with one.hold("a"):
-        assert not elsewhere.submit(is_free, other, "a").result(GUARD)
-        assert not is_free(other, "a")
-    assert is_free(other, "a")
+        assert again

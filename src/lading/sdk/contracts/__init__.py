@@ -20,6 +20,7 @@ from lading.sdk.contracts.image_catalogs import (
     ImageRegistryContract,
     MakeCatalog,
 )
+from lading.sdk.contracts.locks import LocksContract, SharedLocksContract
 
 __all__ = [
     "DATA",
@@ -32,6 +33,8 @@ __all__ = [
     "ImageDataContract",
     "ImageListingContract",
     "ImageRegistryContract",
+    "LocksContract",
     "MakeCatalog",
     "Place",
+    "SharedLocksContract",
 ]
