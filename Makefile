@@ -16,7 +16,7 @@ LOWEST := $(VENV)-lowest
 LOWEST_READY := $(LOWEST)/.ready
 # One or a few files for each package that pyproject.toml asks for.
 LOWEST_TESTS := tests/contract/test_locks.py tests/property/test_completion.py tests/property/test_output.py \
-	tests/integration/test_cinder_handler.py tests/unit/test_container.py tests/unit/test_inspection.py tests/unit/test_progress.py \
+	tests/integration/cinder_handler tests/unit/test_container.py tests/unit/test_inspection.py tests/unit/test_progress.py \
 	tests/integration/test_glance_catalog.py tests/integration/test_s3_handler.py tests/integration/test_swift_handler.py
 
 .PHONY: demo test torture fuzz check lowest format bench clean
