@@ -10,7 +10,7 @@ KILLS ?= 400
 SECONDS ?= 60
 TARGET ?= urls documents settings journal record answers
 # Whatever asks how long it may go on.
-TORTURE = $(shell grep -rl --include='test_*.py' LADING_TORTURE tests)
+TORTURE = $(shell grep -rl --include='test_*.py' tests.torture tests)
 
 LOWEST := $(VENV)-lowest
 LOWEST_READY := $(LOWEST)/.ready

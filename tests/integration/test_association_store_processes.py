@@ -24,6 +24,7 @@ from typing import Final
 import pytest
 from returns.result import Failure, Success
 from tests.process_stress import COUNTERS, Plan, acknowledged, counter, fresh_counters, take_part
+from tests.torture import TORTURE
 
 from lading.adapters.sqlite.associations import FileAssociations
 from lading.adapters.sqlite.database import Database
@@ -35,8 +36,6 @@ spawning: Final = multiprocessing.get_context("spawn")
 PROCESSES: Final = 3
 PATIENCE: Final = 60.0
 """Seconds until a process is thought to hang. Nothing is measured by it."""
-TORTURE: Final = bool(os.environ.pop("LADING_TORTURE", ""))
-"""Whether to do many more operations, for minutes. Popped, because lading refuses variables that it doesn't know."""
 ANONYMOUS: Final = 65534
 NOBLE = Association("/vms/1/disk", "file", Image("155d900f"), None, datetime(2026, 1, 1, tzinfo=UTC))
 
