@@ -66,17 +66,6 @@ def integrity(path: Path) -> list[object]:
 # Neighbours.
 
 
-@pytest.fixture
-def crowded(tmp_path: Path) -> Iterator[Path]:
-    """Where the crowd's database is: on a disk for the torture, in memory for the short run, where that can be had."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-    if TORTURE or not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
-
-
 def killed_now_and_then(plan: Plan, path: Path, folder: Path, kills: int) -> int:
     """Have them all take part until all is done, and kill some; who is killed starts again. How many were killed."""
     random = Random(plan.seed)
@@ -99,13 +88,13 @@ def killed_now_and_then(plan: Plan, path: Path, folder: Path, kills: int) -> int
 
 @pytest.mark.parametrize("kills", [0, 160 if TORTURE else 4])
 def test_nothing_that_one_of_many_processes_did_is_lost_also_when_some_are_killed(
-    crowded: Path, kills: int, capsys: pytest.CaptureFixture[str]
+    quick_folder: Path, kills: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = Plan(seed=kills, processes=16, operations=10_000) if TORTURE else Plan(kills, processes=6, operations=400)
-    path, began = crowded / "lading.db", time.monotonic()
+    path, began = quick_folder / "lading.db", time.monotonic()
     with closing(Database(path)) as database:
         fresh_counters(FileAssociations(database))
-    killed = killed_now_and_then(plan, path, crowded, kills)
+    killed = killed_now_and_then(plan, path, quick_folder, kills)
     took = time.monotonic() - began
     with closing(Database(path)) as database:
         found = {each.target: each for each in FileAssociations(database).list()}
