@@ -10,13 +10,13 @@ KILLS ?= 400
 SECONDS ?= 60
 TARGET ?= urls documents settings journal record answers
 # Whatever asks how long it may go on.
-TORTURE = $(shell grep -rl --include='test_*.py' LADING_TORTURE tests)
+TORTURE = $(shell grep -rl --include='test_*.py' tests.torture tests)
 
 LOWEST := $(VENV)-lowest
 LOWEST_READY := $(LOWEST)/.ready
 # One or a few files for each package that pyproject.toml asks for.
 LOWEST_TESTS := tests/contract/test_locks.py tests/property/test_completion.py tests/property/test_output.py \
-	tests/integration/test_cinder_handler.py tests/unit/test_container.py tests/unit/test_inspection.py tests/unit/test_progress.py \
+	tests/integration/cinder_handler tests/unit/test_container.py tests/unit/test_inspection.py tests/unit/test_progress.py \
 	tests/integration/test_glance_catalog.py tests/integration/test_s3_handler.py tests/integration/test_swift_handler.py
 
 .PHONY: demo test torture fuzz check lowest format bench clean

@@ -24,6 +24,7 @@ from typing import Final
 import pytest
 from returns.result import Failure, Success
 from tests.process_stress import COUNTERS, Plan, acknowledged, counter, fresh_counters, take_part
+from tests.torture import TORTURE
 
 from lading.adapters.sqlite.associations import FileAssociations
 from lading.adapters.sqlite.database import Database
@@ -35,8 +36,6 @@ spawning: Final = multiprocessing.get_context("spawn")
 PROCESSES: Final = 3
 PATIENCE: Final = 60.0
 """Seconds until a process is thought to hang. Nothing is measured by it."""
-TORTURE: Final = bool(os.environ.pop("LADING_TORTURE", ""))
-"""Whether to do many more operations, for minutes. Popped, because lading refuses variables that it doesn't know."""
 ANONYMOUS: Final = 65534
 NOBLE = Association("/vms/1/disk", "file", Image("155d900f"), None, datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -67,17 +66,6 @@ def integrity(path: Path) -> list[object]:
 # Neighbours.
 
 
-@pytest.fixture
-def crowded(tmp_path: Path) -> Iterator[Path]:
-    """Where the crowd's database is: on a disk for the torture, in memory for the short run, where that can be had."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-    if TORTURE or not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
-
-
 def killed_now_and_then(plan: Plan, path: Path, folder: Path, kills: int) -> int:
     """Have them all take part until all is done, and kill some; who is killed starts again. How many were killed."""
     random = Random(plan.seed)
@@ -100,13 +88,13 @@ def killed_now_and_then(plan: Plan, path: Path, folder: Path, kills: int) -> int
 
 @pytest.mark.parametrize("kills", [0, 160 if TORTURE else 4])
 def test_nothing_that_one_of_many_processes_did_is_lost_also_when_some_are_killed(
-    crowded: Path, kills: int, capsys: pytest.CaptureFixture[str]
+    quick_folder: Path, kills: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = Plan(seed=kills, processes=16, operations=10_000) if TORTURE else Plan(kills, processes=6, operations=400)
-    path, began = crowded / "lading.db", time.monotonic()
+    path, began = quick_folder / "lading.db", time.monotonic()
     with closing(Database(path)) as database:
         fresh_counters(FileAssociations(database))
-    killed = killed_now_and_then(plan, path, crowded, kills)
+    killed = killed_now_and_then(plan, path, quick_folder, kills)
     took = time.monotonic() - began
     with closing(Database(path)) as database:
         found = {each.target: each for each in FileAssociations(database).list()}

@@ -17,10 +17,11 @@ from typing import Final
 import pytest
 from tests.hostile_images import CONTROLS, SPECIMENS, VICTIM, hostile_image
 from tests.packages import needs
+from tests.torture import TORTURE
 
 from lading.adapters.formats.inspection import Inspection
 
-IMAGES: Final = 10 * int(os.environ.get("LADING_TORTURE") or 20)
+IMAGES: Final = 10 * (TORTURE or 20)
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 BATCH: Final = 100
 """Images on the disk at a time."""

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 import pytest
 from tests.disk.faulty_disk import Call
 from tests.disk.rig import SCENES, DiskRig, Scene, State
+from tests.torture import TORTURE
 
 KILLED = -9
 
@@ -49,7 +50,7 @@ def every(calls: Sequence[Call]) -> Iterator[Call]:
     """Which calls to be killed at: of a row of like ones, for a database's pages, the first and the last."""
     for _, row in groupby(calls, key=lambda call: call[1:]):
         alike = list(row)
-        yield from alike if os.environ.get("LADING_TORTURE") else dict.fromkeys((alike[0], alike[-1]))
+        yield from alike if TORTURE else dict.fromkeys((alike[0], alike[-1]))
 
 
 @pytest.mark.parametrize("name", SCENES)

@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 from returns.result import Success
 from tests.faulty_server import CUT, RESET, STALL, Answer, Drip, FaultyServer, Reply, busy, chunked, redirect
+from tests.torture import TORTURE
 
 from lading import Digest, Dispatcher, FetchRequest, Image, Location
 from lading.adapters.catalogs.memory import MemoryCatalog
@@ -25,7 +26,7 @@ from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.web import remote
 from lading.adapters.web.http import HttpOptions
 
-FETCHES: Final = int(os.environ.get("LADING_TORTURE") or 24)
+FETCHES: Final = TORTURE or 24
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 GUARD: Final = 120.0
 """Seconds after which a fetch hangs."""

@@ -10,9 +10,10 @@ import sys
 from typing import Final
 
 from tests.faulty_server import FaultyServer, Reply
+from tests.torture import TORTURE
 
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
-HUNDREDS: Final = int(os.environ.get("LADING_TORTURE") or 0)
+HUNDREDS: Final = TORTURE
 HANGING_SECONDS: Final = 60
 DATA: Final = random.Random(0).randbytes(12 << 20)
 PROGRAM: Final = """

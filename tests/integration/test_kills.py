@@ -18,8 +18,9 @@ from typing import Final
 import pytest
 from tests.disk.forking import Forks
 from tests.faulty_server import FaultyServer, Reply
+from tests.torture import TORTURE
 
-KILLS: Final = int(os.environ.get("LADING_TORTURE") or 40)
+KILLS: Final = TORTURE or 40
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 KILLED: Final = -9
 INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

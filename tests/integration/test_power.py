@@ -20,10 +20,11 @@ from tests.disk.forking import Forks
 from tests.disk.rig import DATA, DATABASE, SCENES, DiskRig, Scene, State
 from tests.faulty_server import FaultyServer, Reply
 from tests.integration.conftest import make_file_system
+from tests.torture import TORTURE
 
 from lading.adapters.sqlite.record import Record
 
-FAILURES: Final = int(os.environ.get("LADING_TORTURE") or 25)
+FAILURES: Final = TORTURE or 25
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 GOING_DOWN: Final = 0x8004587D
 """XFS_IOC_GOINGDOWN, ext4's EXT4_IOC_SHUTDOWN: Linux, fs/xfs/libxfs/xfs_fs.h and fs/ext4/ext4.h."""

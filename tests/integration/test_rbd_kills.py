@@ -16,10 +16,11 @@ from typing import Final
 
 from tests.integration.services.ceph import Ceph
 from tests.rigs.rbd import Pool
+from tests.torture import TORTURE
 
 from lading.sdk.contracts import DATA
 
-KILLS: Final = int(os.environ.get("LADING_TORTURE") or 12)
+KILLS: Final = TORTURE or 12
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 KILLED: Final = -9
 START_UP: Final = 0.2

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from returns.result import Success
 from tests.corrupt_databases import association
-from tests.integration.test_database import VERSION_2
+from tests.integration.database.recorded import VERSION_2
 
 from lading.adapters.sqlite import record as record_module
 from lading.adapters.sqlite.associations import FileAssociations

@@ -22,6 +22,7 @@ import pytest
 from returns.result import Success
 from tests.corrupt_databases import EPOCH, association
 from tests.disk.faulty_disk import FaultyDisk
+from tests.torture import TORTURE
 
 from lading.adapters.sqlite import record as record_module
 from lading.adapters.sqlite.associations import FileAssociations
@@ -33,8 +34,7 @@ from lading.ports.association import Association
 from lading.ports.image import Digest, Image
 from lading.ports.journal import Intent, Verb
 
-TORTURE: Final = bool(os.environ.get("LADING_TORTURE"))
-KILLS: Final = int(os.environ.get("LADING_TORTURE") or 12)
+KILLS: Final = TORTURE or 12
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 spawning: Final = multiprocessing.get_context("spawn")
 

@@ -17,8 +17,9 @@ from tests.disk.forking import Forks
 from tests.faulty_server import FaultyServer
 from tests.integration.conftest import mounted
 from tests.integration.test_kills import IMAGES, Host
+from tests.torture import TORTURE
 
-OPERATIONS: Final = int(os.environ.get("LADING_TORTURE") or 40)
+OPERATIONS: Final = TORTURE or 40
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 DATABASES: Final = ("state", "state-2")
 SPELLINGS: Final = ("disk/vms", "link", "bound")

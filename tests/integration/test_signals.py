@@ -1,6 +1,5 @@
 """Commands that get SIGINT or SIGTERM at calls that change the disk: nothing is torn, nothing recorded is gone."""
 
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +10,11 @@ import pytest
 from tests.disk.faulty_disk import Call
 from tests.disk.rig import DATA, SCENES, DiskRig, Scene, State
 from tests.integration.test_crashes import every, recovered
+from tests.torture import TORTURE
 
 ENDS: Final = {signal.SIGINT: {130, -signal.SIGINT}, signal.SIGTERM: {143, -signal.SIGTERM}}
 """A second one kills, and so does one that comes when the command is done."""
-STEP: Final = 1 if os.environ.get("LADING_TORTURE") else 8
+STEP: Final = 1 if TORTURE else 8
 """Each how manieth call is tried."""
 
 

@@ -15,8 +15,9 @@ from tests.disk.forking import Forks
 from tests.faulty_server import FaultyServer
 from tests.integration.conftest import make_file_system
 from tests.integration.test_kills import IMAGES, Host
+from tests.torture import TORTURE
 
-OPERATIONS: Final = int(os.environ.get("LADING_TORTURE") or 25)
+OPERATIONS: Final = TORTURE or 25
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 ORDER: Final = "file,http,download"
 TARGETS: Final = ("vms/1", "vms/2", "vms/3")

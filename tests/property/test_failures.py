@@ -1,12 +1,32 @@
 """Laws of failures, whatever the refusals are."""
 
 import pickle
+from typing import NoReturn
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.reference import RecordingCatalog
 from tests.strategies import HUSH, TARGET, refusals, urls_with_secrets
 
-from lading import AttemptResult, Location, NoHandlerAvailable, Refusal, Scope
+from lading import AttemptResult, Dispatcher, FetchRequest, Image, Location, NoHandlerAvailable, Refusal, Scope, Work
+from lading.adapters.memory.associations import MemoryAssociations
+
+
+class LeakingHandler:
+    """A handler that takes every location, and raises with its credentials."""
+
+    name = "pool"
+    schemes: frozenset[str] | None = frozenset()
+    is_local = False
+
+    def fetch(self, work: Work) -> NoReturn:
+        raise OSError(f"can't open {work.location and work.location.url}: {work.location}")
+
+    def remove(self, work: Work) -> NoReturn:
+        raise NotImplementedError
+
+    def move(self, work: Work, destination: str) -> NoReturn:
+        raise NotImplementedError
 
 
 @given(urls_with_secrets(), refusals())
@@ -26,3 +46,11 @@ def test_what_is_decisive_has_the_scope_of_the_request_and_comes_last(several: l
         "noble", TARGET, tuple(AttemptResult("file", None, each) for each in several)
     ).decisive
     assert decisive == (several[-1] if several and several[-1].scope is Scope.REQUEST else None)
+
+
+@given(urls_with_secrets())
+def test_what_a_handler_raises_is_told_without_the_secrets_of_its_location(url: str) -> None:
+    catalog = RecordingCatalog([Image("1", "noble", locations=[Location(url)])], [])
+    failure = Dispatcher([LeakingHandler()], catalog, MemoryAssociations()).fetch(FetchRequest("1", TARGET)).failure()
+    assert "raised OSError" in str(failure)
+    assert HUSH not in f"{failure} {failure!r}"

@@ -1,0 +1,128 @@
+"""Exports of a real Ceph's images to files."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from returns.result import Success
+from tests.integration.rbd.pool import MEBIBYTE, handler_of, image_of, new_name, reason_of, write_at
+from tests.integration.services.ceph import Ceph
+from tests.rigs.rbd import Pool
+from tests.rigs.rig import Folder
+
+from lading import Image, Location, Mismatched, Work
+from lading.ports.observer import NullObserver
+from lading.sdk.contracts import DATA, IMAGE
+
+OTHER_FSID = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize("features", ["layering,exclusive-lock,object-map,fast-diff", "layering"])
+def test_only_what_is_allocated_is_written_and_the_rest_stays_a_hole(ceph: Ceph, folder: Folder, features: str) -> None:
+    """With a map of the image's objects, and without."""
+    name = new_name()
+    ceph.rbd("create", "--size", "256M", "--image-feature", features, f"images/{name}")
+    data = os.urandom(MEBIBYTE)
+    write_at(ceph, f"images/{name}", {5 * MEBIBYTE + 4096: data, 200 * MEBIBYTE: data})
+    location = ceph.snap("images", name, "snap")
+    whole = bytearray(256 * MEBIBYTE)
+    for offset in (5 * MEBIBYTE + 4096, 200 * MEBIBYTE):
+        whole[offset : offset + MEBIBYTE] = data
+    work = Work(folder.target("1"), image_of(bytes(whole)), Location(location))
+    landing = handler_of(ceph).fetch(work).unwrap()
+    assert (landing.size, landing.verified, landing.method) == (256 * MEBIBYTE, True, "export")
+    assert os.stat(work.target).st_blocks * 512 <= 3 * MEBIBYTE
+    assert Path(work.target).read_bytes() == bytes(whole)
+
+
+def test_a_disk_must_have_room_for_what_is_allocated_and_no_more(ceph: Ceph, small_disk: Path) -> None:
+    thin, thick = new_name(), new_name()
+    for name, amount in ((thin, 1), (thick, 9)):
+        ceph.rbd("create", "--size", "1G", f"images/{name}")
+        write_at(ceph, f"images/{name}", {number << 22: b"x" for number in range(amount)})
+    image = Image("id", size=1 << 30, disk_format="raw")
+    work = Work(str(small_disk / "1"), image, Location(ceph.snap("images", thick, "snap")))
+    assert "needs 37748736 bytes" in reason_of(handler_of(ceph).fetch(work))
+    work = replace(work, location=Location(ceph.snap("images", thin, "snap")))
+    assert handler_of(ceph).fetch(work).unwrap().size == 1 << 30
+
+
+def test_what_a_clone_has_of_its_parent_is_exported_too(ceph: Ceph, folder: Folder) -> None:
+    parent, child = new_name(), new_name()
+    data = bytearray(os.urandom(9 * MEBIBYTE))
+    ceph.put(bytes(data), "images", parent)
+    ceph.rbd("clone", f"images/{parent}@snap", f"images/{child}")
+    changed = os.urandom(8192)
+    write_at(ceph, f"images/{child}", {4 * MEBIBYTE + 4096: changed})
+    data[4 * MEBIBYTE + 4096 : 4 * MEBIBYTE + 4096 + 8192] = changed
+    location = ceph.snap("images", child, "snap")
+    landing = handler_of(ceph).fetch(Work(folder.target("1"), image_of(bytes(data)), Location(location))).unwrap()
+    assert landing.verified
+    assert folder.content("1") == bytes(data)
+
+
+def test_a_snapshot_of_nova_s_has_no_size_and_no_digest_and_is_fetched_unverified(
+    ceph: Ceph, folder: Folder, rbd_location: str
+) -> None:
+    image = Image("snapshot", size=0, disk_format="raw")
+    landing = handler_of(ceph).fetch(Work(folder.target("1"), image, Location(rbd_location))).unwrap()
+    assert (landing.size, landing.verified) == (len(DATA), False)
+    assert folder.content("1") == DATA
+
+
+def test_bytes_that_are_not_the_image_s_are_refused_and_nothing_is_left(ceph: Ceph, folder: Folder) -> None:
+    location = ceph.put(b"\1" * len(DATA), "images", new_name())
+    refused = handler_of(ceph).fetch(Work(folder.target("1"), IMAGE, Location(location))).failure()
+    assert isinstance(refused, Mismatched)
+    assert folder.names() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("rbd://noble", "neither a cluster nor a snapshot"),
+        ("rbd://a/b/c", "no snapshot in a pool"),
+        ("rbd://a/b/c/", "no snapshot in a pool"),
+        ("rbd://a/b/c%00/d", "no snapshot in a pool"),
+        (f"rbd://{OTHER_FSID}/images/noble/snap", f"in the cluster {OTHER_FSID}"),
+        ("rbd://{fsid}/nowhere/noble/snap", "there is no pool nowhere"),
+        ("rbd://{fsid}/images/nobody/snap", "there is no snapshot snap of an image images/nobody"),
+    ],
+)
+def test_a_location_that_cannot_be_read_is_a_refusal_that_says_which_part(
+    ceph: Ceph, folder: Folder, pool: Pool, url: str, told: str
+) -> None:
+    for target in (folder.target("1"), pool.target("1")):
+        work = Work(target, IMAGE, Location(url.format(fsid=ceph.fsid)))
+        assert told in reason_of(handler_of(ceph).fetch(work))
+        assert told in reason_of(handler_of(ceph).preview(work))
+    assert folder.names() == pool.names() == []
+
+
+def test_a_file_gets_no_other_size_than_its_image(ceph: Ceph, folder: Folder, rbd_location: str) -> None:
+    work = Work(folder.target("1"), IMAGE, Location(rbd_location), size=1 << 30)
+    assert "no other size" in reason_of(handler_of(ceph).fetch(work))
+
+
+def test_a_snapshot_that_goes_while_it_is_read_is_a_refusal_and_leaves_nothing_that_looks_whole(
+    ceph: Ceph, folder: Folder
+) -> None:
+    name, data = new_name(), os.urandom(200 * MEBIBYTE)
+    location = ceph.put(data, "images", name, protect=False)
+
+    class Removing(NullObserver):
+        done = False
+
+        def progress(self, done: int, total: int | None) -> None:
+            if not self.done:
+                self.done = True
+                ceph.rbd("snap", "rm", "--no-progress", f"images/{name}@snap")
+
+    work = Work(folder.target("1"), image_of(data), Location(location), observer=Removing())
+    outcome = handler_of(ceph).fetch(work)
+    if isinstance(outcome, Success):
+        # Ceph had not let go of its blocks yet: then it is whole.
+        assert folder.content("1") == bytes(data)
+    else:
+        assert folder.names() == []

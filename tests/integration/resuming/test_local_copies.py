@@ -1,0 +1,185 @@
+"""Targets of the host that hold the image already are copied."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+import pytest
+from returns.result import Result, Success
+from tests.integration.resuming.host import (
+    DATA,
+    GONE,
+    IMAGE,
+    KEPT,
+    PROMISING_NOTHING,
+    Host,
+    ServedCatalog,
+    a_byte_more,
+    a_changed_byte,
+    a_symlink_there,
+    replaced,
+)
+from typing_extensions import override
+
+from lading import Association, Digest, Dispatcher, FetchRequest, Landing, Location, Work
+from lading.adapters.handlers.download import DownloadHandler
+from lading.adapters.sqlite.journal import FileJournal
+from lading.ports.failures import StoreUnavailable
+from lading.ports.journal import Intent, Verb
+from lading.ports.observer import NullObserver
+
+GUARD = 30.0
+"""Seconds after which something hangs."""
+
+
+def test_a_second_target_is_copied_from_the_first(fetched: Host) -> None:
+    staged = fetched.fetch(fetched.folder / "second").unwrap()
+    assert staged.landing.method in {"copy", "reflink"}
+    assert staged.landing.verified
+    assert staged.landing.copied_from == str(fetched.target)
+    recorded = fetched.associations.get(str(fetched.folder / "second")).unwrap()
+    assert isinstance(recorded, Association)
+    assert recorded.copied_from == str(fetched.target)
+    assert (fetched.folder / "second").read_bytes() == DATA
+    assert fetched.asked() == [None]
+
+
+def test_that_a_second_target_would_be_copied_from_the_first_is_foreseen(fetched: Host) -> None:
+    fetched.server.answer("/noble", GONE)
+    [previewed] = fetched.dispatcher.preview(FetchRequest("id", str(fetched.folder / "second")))
+    told = f"copies {len(DATA)} bytes from {fetched.target}, which is this image"
+    assert previewed.outcome == Success(told)
+    assert os.listdir(fetched.folder) == ["vm"]
+    fetched.fetch(fetched.folder / "second").unwrap()
+    assert fetched.asked() == [None]
+
+
+def test_what_is_copied_is_not_said_to_be_of_a_location_that_was_not_read(fetched: Host) -> None:
+    """A handler that declines a location does so also where the host has the image already."""
+    transfer, location = fetched.transfer, Location("file:///elsewhere/noble.img")
+    catalog = ServedCatalog(replace(IMAGE, locations=[location]), fetched.url)
+    download = Dispatcher([DownloadHandler(catalog, transfer)], catalog, fetched.associations, journal=fetched.journal)
+    request = FetchRequest("id", str(fetched.folder / "second"))
+    previewed = download.preview(request)
+    staged = download.fetch(request).unwrap()
+    assert [(each.location, each.would) for each in previewed] == [(location, False), (None, True)]
+    assert [(each.location, each.refusal is None) for each in staged.attempts] == [(location, False), (None, True)]
+    assert (staged.location, staged.landing.copied_from) == (None, str(fetched.target))
+
+
+def test_what_landed_as_a_copy_and_was_cut_off_is_recorded_as_that_copy(fetched: Host) -> None:
+    second, image = fetched.folder / "second", replace(IMAGE, locations=[Location(fetched.url)])
+    begun = Intent(str(second), Verb.FETCH, "http", datetime.now(UTC), IMAGE, Location(fetched.url))
+    fetched.journal.begin(begun)
+    fetched.http.fetch(Work(str(second), image, Location(fetched.url), intent=begun)).unwrap()
+    assert fetched.fetch(second).unwrap().landing.present
+    recorded = fetched.associations.get(str(second)).unwrap()
+    assert isinstance(recorded, Association)
+    assert recorded.copied_from == str(fetched.target)
+
+
+@pytest.mark.parametrize("change", [a_changed_byte, a_byte_more, Path.unlink, replaced, a_symlink_there])
+def test_a_second_target_is_not_copied_from_what_has_changed(fetched: Host, change: Callable[[Path], None]) -> None:
+    change(fetched.target)
+    fetched.fetch(fetched.folder / "second").unwrap()
+    assert (fetched.folder / "second").read_bytes() == DATA
+    assert fetched.asked() == [None, None]
+
+
+def test_a_second_target_is_not_copied_from_what_no_digest_tells(host: Host) -> None:
+    host.image = PROMISING_NOTHING
+    for name in ("first", "second"):
+        host.fetch(host.folder / name).unwrap()
+    assert host.asked() == [None, None]
+
+
+def test_a_second_target_is_not_copied_from_another_image_of_the_same_name(fetched: Host) -> None:
+    """Ids may be given again (OSSN-0075), and digests be of another kind."""
+    fetched.image = replace(IMAGE, digest=Digest("sha512", hashlib.sha512(DATA).hexdigest()))
+    fetched.fetch(fetched.folder / "second").unwrap()
+    assert fetched.asked() == [None, None]
+
+
+def test_a_second_target_is_copied_from_a_first_that_is_not_recorded_yet(host: Host) -> None:
+    image = replace(IMAGE, locations=[Location(host.url)])
+    begun = Intent(str(host.target), Verb.FETCH, "http", datetime.now(UTC), IMAGE, Location(host.url))
+    host.journal.begin(begun)
+    host.http.fetch(Work(str(host.target), image, Location(host.url), intent=begun)).unwrap()
+    assert list(host.associations.list()) == []
+    host.fetch(host.folder / "second").unwrap()
+    assert host.asked() == [None]
+
+
+def test_what_landed_and_was_not_recorded_is_found_and_recorded_by_the_next_fetch(host: Host) -> None:
+    test_a_second_target_is_copied_from_a_first_that_is_not_recorded_yet(host)
+    assert host.fetch().unwrap().landing.present
+    recorded = host.associations.get(str(host.target)).unwrap()
+    assert isinstance(recorded, Association)
+    assert (recorded.digest, recorded.verified, recorded.image) == (IMAGE.digest, True, IMAGE)
+    assert host.asked() == []
+
+
+def test_of_several_that_want_it_at_once_one_brings_it(host: Host) -> None:
+    dispatcher = host.dispatcher
+
+    def fetch(number: int) -> Landing:
+        return dispatcher.fetch(FetchRequest("id", str(host.folder / str(number)))).unwrap().landing
+
+    with ThreadPoolExecutor(4) as threads:
+        landings = list(threads.map(fetch, range(4), timeout=GUARD))
+    assert sorted(landing.method == "http" for landing in landings) == [False, False, False, True]
+    assert {(host.folder / str(number)).read_bytes() for number in range(4)} == {DATA}
+    assert host.asked() == [None]
+
+
+def test_whoever_waits_for_an_image_is_told_how_much_of_it_has_come(host: Host) -> None:
+    dispatcher, began, told = host.dispatcher, Event(), Event()
+
+    class First:
+        def progress(self, done: int, total: int | None) -> None:
+            if done >= KEPT:
+                began.set()
+                assert told.wait(GUARD)
+
+    class Second(NullObserver):
+        reason = ""
+
+        def waiting(self, reason: str) -> None:
+            self.reason = reason
+            told.set()
+
+    with ThreadPoolExecutor(2) as threads:
+        second = Second()
+        bringing = threads.submit(dispatcher.fetch, FetchRequest("id", str(host.target), observer=First()))
+        assert began.wait(GUARD)
+        waiting = threads.submit(dispatcher.fetch, FetchRequest("id", f"{host.target}-2", observer=second))
+        assert bringing.result(GUARD).unwrap().landing.method == "http"
+        assert waiting.result(GUARD).unwrap().landing.method in {"copy", "reflink"}
+    # How much of what was read is written by then depends on the threads.
+    assert re.fullmatch(r"another operation, which fetches the same image \([0-3]/3 MiB\)", second.reason)
+
+
+def test_what_is_kept_of_another_image_is_gone_before_it_is_noted_whose_bytes_are_there(host: Host) -> None:
+    """Killed in between, the next fetch would take it for its own."""
+    host.cut_off()
+
+    class Ending(FileJournal):
+        """Writes down what is about to come, and that is the last thing that the process does."""
+
+        @override
+        def note(self, target: str, notes: Mapping[str, object]) -> Result[None, StoreUnavailable]:
+            super().note(target, notes).unwrap()
+            raise SystemExit
+
+    real, host.journal = host.journal, Ending(host.database)
+    host.image = replace(host.image, id="another", digest=None)
+    with pytest.raises(SystemExit):
+        host.fetch()
+    host.journal = real
+    host.assert_landed(resumed=0)

@@ -1,0 +1,75 @@
+"""A target that has changed is told from one that is intact."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from returns.result import Success
+from tests.integration.resuming.host import (
+    DATA,
+    IMAGE,
+    PROMISING_NOTHING,
+    Host,
+    a_byte_more,
+    a_changed_byte,
+    a_symlink_there,
+    replaced,
+)
+
+from lading import Mismatched, Unsupported, Work
+from lading.adapters.destinations.file.destination import Rules
+
+
+def test_what_is_intact_is_found_so(fetched: Host) -> None:
+    [recorded] = fetched.associations.list()
+    assert fetched.dispatcher.verify(str(fetched.target)) == Success(recorded)
+
+
+def test_what_was_only_touched_is_intact_and_recorded_as_it_is_now(fetched: Host) -> None:
+    os.utime(fetched.target, (1, 1))
+    verified = fetched.dispatcher.verify(str(fetched.target)).unwrap()
+    assert verified.fingerprint is not None
+    assert verified.fingerprint.mtime_ns == 10**9
+    assert list(fetched.associations.list()) == [verified]
+    assert fetched.fetch().unwrap().landing.present
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (a_changed_byte, "its digest is sha256:"),
+        (a_byte_more, f"it has {len(DATA) + 1} bytes, and had {len(DATA)}"),
+        (Path.unlink, "is gone"),
+        (replaced, "is another file than the one that was fetched"),
+        (a_symlink_there, "is not a file any more"),
+    ],
+    ids=["byte", "size", "gone", "replaced", "symlink"],
+)
+def test_what_has_changed_is_told(fetched: Host, change: Callable[[Path], None], words: str) -> None:
+    [recorded] = fetched.associations.list()
+    change(fetched.target)
+    refusal = fetched.transfer.verify(Work(str(fetched.target), association=recorded)).failure()
+    assert isinstance(refusal, Mismatched)
+    assert words in refusal.reason
+    assert list(fetched.associations.list()) == [recorded]
+
+
+def test_without_a_digest_what_can_be_told_is_told(host: Host) -> None:
+    host.image = PROMISING_NOTHING
+    host.fetch().unwrap()
+    assert host.dispatcher.verify(str(host.target)).unwrap().digest is None
+    a_changed_byte(host.target)
+    assert host.dispatcher.verify(str(host.target)).unwrap().digest is None
+    a_byte_more(host.target)
+    assert "bytes, and had" in str(host.dispatcher.verify(str(host.target)).failure())
+
+
+def test_what_landed_unverified_is_verified_now(host: Host) -> None:
+    host.rules = Rules(verify=False)
+    assert host.fetch().unwrap().landing.digest is None
+    assert host.dispatcher.verify(str(host.target)).unwrap().digest == IMAGE.digest
+
+
+def test_what_nothing_is_recorded_of_cannot_be_verified(host: Host) -> None:
+    assert isinstance(host.transfer.verify(Work(str(host.target))).failure(), Unsupported)
