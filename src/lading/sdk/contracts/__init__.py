@@ -20,12 +20,14 @@ from lading.sdk.contracts.image_catalogs import (
     ImageRegistryContract,
     MakeCatalog,
 )
+from lading.sdk.contracts.rigs import FolderPlace, handler_setup
 
 __all__ = [
     "DATA",
     "IMAGE",
     "AssociationStoreContract",
     "DurableAssociationStoreContract",
+    "FolderPlace",
     "HandlerContract",
     "HandlerRig",
     "ImageCatalogContract",
@@ -34,4 +36,5 @@ __all__ = [
     "ImageRegistryContract",
     "MakeCatalog",
     "Place",
+    "handler_setup",
 ]
