@@ -1,5 +1,6 @@
 """The README's first steps print what the README shows."""
 
+import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -53,3 +54,14 @@ def test_the_first_steps_print_what_the_readme_shows(host: Path, environment: di
 def test_there_are_first_steps() -> None:
     assert len(commands()) > 5
     assert all(command.startswith("lading ") for command, _ in commands())
+
+
+def test_the_document_that_the_readme_shows_is_an_image_of_the_default_catalog(host: Path, lading: Lading) -> None:
+    catalog = host / "home" / ".local" / "share" / "lading" / "catalog"
+    catalog.mkdir(parents=True)
+    (catalog / "noble-web.json").write_text(block("json"))
+    shown = json.loads(lading("catalog", "show", "noble-web").stdout)
+    (location,) = shown.pop("locations")
+    expected = json.loads(block("json"))
+    assert [location["url"]] == [each["url"] for each in expected.pop("locations")]
+    assert {key: value for key, value in shown.items() if value is not None} == expected
