@@ -21,12 +21,14 @@ from lading.sdk.contracts.image_catalogs import (
     MakeCatalog,
 )
 from lading.sdk.contracts.locks import LocksContract, SharedLocksContract
+from lading.sdk.contracts.rigs import FolderPlace, handler_setup
 
 __all__ = [
     "DATA",
     "IMAGE",
     "AssociationStoreContract",
     "DurableAssociationStoreContract",
+    "FolderPlace",
     "HandlerContract",
     "HandlerRig",
     "ImageCatalogContract",
@@ -37,4 +39,5 @@ __all__ = [
     "MakeCatalog",
     "Place",
     "SharedLocksContract",
+    "handler_setup",
 ]
