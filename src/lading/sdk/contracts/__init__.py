@@ -18,7 +18,10 @@ from lading.sdk.contracts.image_catalogs import (
     ImageDataContract,
     ImageListingContract,
     ImageRegistryContract,
+    ListedCatalog,
     MakeCatalog,
+    ReadableCatalog,
+    Registry,
 )
 from lading.sdk.contracts.locks import LocksContract, SharedLocksContract
 from lading.sdk.contracts.rigs import FolderPlace, handler_setup
@@ -35,9 +38,12 @@ __all__ = [
     "ImageDataContract",
     "ImageListingContract",
     "ImageRegistryContract",
+    "ListedCatalog",
     "LocksContract",
     "MakeCatalog",
     "Place",
+    "ReadableCatalog",
+    "Registry",
     "SharedLocksContract",
     "handler_setup",
 ]
