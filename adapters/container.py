@@ -128,10 +128,10 @@ class Container(DeclarativeContainer):
 
 
 def open_container(settings: Settings | None = None, *, recover: bool = True) -> Container:
-    """The container of these settings, or of those that are found (see `load_settings`). Nothing of it is built yet.
+    """The container of these settings, or of those that are found (see `load_settings`).
 
-    `recover`: interrupted operations are finished, undone, or kept to be resumed, by adapters of their own, so that
-    providers can be overridden afterwards. Raises SettingsError.
+    `recover`: interrupted operations are finished, undone, or kept to be resumed, by handlers and a Dispatcher of their
+    own: providers can still be overridden afterwards. Raises SettingsError.
     """
     settings = settings or load_settings()
     plugins.require_inspection(settings)
@@ -141,9 +141,10 @@ def open_container(settings: Settings | None = None, *, recover: bool = True) ->
     plugins.check_kind("locks", settings.locks, settings.source)
     if isinstance(settings.locks, FileLocksSettings):
         FileLocks(settings.locks.folder).sweep()
+    container = Container(settings=Object(settings))
     if recover:
-        _recover(Container(settings=Object(settings)))
-    return Container(settings=Object(settings))
+        _recover(container, settings)
+    return container
 
 
 def embedded_handlers(
@@ -165,12 +166,17 @@ def embedded_handlers(
     ).available_handlers()
 
 
-def _recover(container: Container) -> None:
+def _recover(container: Container, settings: Settings) -> None:
     try:
-        # Handlers are built only where there is something to recover.
-        if next(container.journal().list(), None) is not None:
-            for _ in container.dispatcher().recover():
-                pass
+        # Handlers are built only where there is something to recover, and not for the container's own Dispatcher.
+        if next(container.journal().list(), None) is None:
+            return
+        own = Container(
+            settings=Object(settings), associations=container.associations, verified=container.verified,
+            journal=container.journal, locks=container.locks,
+        )  # fmt: skip
+        for _ in own.dispatcher().recover():
+            pass
     except StoreUnavailable as failure:
         # The operation that needs the store fails with it.
         _log.info("interrupted operations are not recovered: %s", failure)

@@ -8,18 +8,18 @@ import pytest
 from lading import Image
 from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.sdk.contracts import ImageRegistryContract, MakeCatalog
+from lading.sdk.contracts import ImageRegistryContract, MakeCatalog, Registry
 
 
 class TestMemoryCatalog(ImageRegistryContract):
     @pytest.fixture
-    def make_catalog(self) -> MakeCatalog:
+    def make_catalog(self) -> MakeCatalog[Registry]:
         return MemoryCatalog
 
 
 class TestFileCatalog(ImageRegistryContract):
     @pytest.fixture
-    def make_catalog(self, tmp_path: Path) -> MakeCatalog:
+    def make_catalog(self, tmp_path: Path) -> MakeCatalog[Registry]:
         def make(images: Iterable[Image], data: Mapping[str, bytes]) -> FileCatalog:
             catalog = FileCatalog(tmp_path / "catalog")
             for image in images:

@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
+import lading.sdk.contracts
+from lading.adapters import nova
 from lading.adapters.cli.main import cli
 from lading.adapters.config import settings
 from lading.adapters.config.settings import read_settings
@@ -37,6 +39,8 @@ KNOWN: Mapping[str, set[str]] = {
     }.items()
 } | {"handlers": {"order"}}
 """The settings, by section."""
+OTHERS = {"GlanceCatalog", "PoolHandler", "ValueError"}
+"""Names in the docs that are of no public module: a module that the text names, an example, Python's own."""
 
 
 def test_every_section_is_known() -> None:
@@ -98,3 +102,12 @@ def test_help_on_reading_settings_shows_no_variable(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SECRET_OF_THE_TESTER", "hunter2")
     for each in (settings, settings.load_settings, settings.read_settings):
         assert "hunter2" not in pydoc.render_doc(each)
+
+
+@pytest.mark.parametrize("path", [each for each in DOCS if each.name != "ARCHITECTURE.md"], ids=lambda path: path.name)
+def test_each_public_name_that_the_docs_name_exists(path: Path) -> None:
+    text = path.read_text()
+    known = {name for module in (lading, lading.sdk, lading.sdk.contracts, nova) for name in dir(module)}
+    known |= set(re.findall(r"class (\w+)", text)) | OTHERS
+    for name in re.findall(r"`(?:(?:lading|nova)\.(?:sdk\.)?)?([A-Z][a-z]+[A-Z][A-Za-z]+)\b(?!-)", text):
+        assert name in known, f"{name} is not public"

@@ -18,23 +18,32 @@ from lading.sdk.contracts.image_catalogs import (
     ImageDataContract,
     ImageListingContract,
     ImageRegistryContract,
+    ListedCatalog,
     MakeCatalog,
+    ReadableCatalog,
+    Registry,
 )
 from lading.sdk.contracts.locks import LocksContract, SharedLocksContract
+from lading.sdk.contracts.rigs import FolderPlace, handler_setup
 
 __all__ = [
     "DATA",
     "IMAGE",
     "AssociationStoreContract",
     "DurableAssociationStoreContract",
+    "FolderPlace",
     "HandlerContract",
     "HandlerRig",
     "ImageCatalogContract",
     "ImageDataContract",
     "ImageListingContract",
     "ImageRegistryContract",
+    "ListedCatalog",
     "LocksContract",
     "MakeCatalog",
     "Place",
+    "ReadableCatalog",
+    "Registry",
     "SharedLocksContract",
+    "handler_setup",
 ]
