@@ -1,8 +1,6 @@
 """A handler's own table is read into its own dataclass."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
@@ -116,28 +114,6 @@ def test_an_error_in_a_handlers_table_names_the_file_or_the_variable(tmp_path: P
         with pytest.raises(SettingsError) as raised:
             settings.handlers.tables["nfs"].read(NfsSettings)
         assert str(raised.value) == f"{source}: handlers.nfs.retries: expected a whole number, got 'x'"
-
-
-def test_no_parser_is_imported_when_there_is_nothing_to_parse(tmp_path: Path) -> None:
-    code = """import sys, lading.adapters.config.settings as settings
-settings.load_settings(None, {"HOME": "/x"})
-print("tomllib" in sys.modules)"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
-
-
-def test_only_configured_handlers_are_imported(tmp_path: Path) -> None:
-    code = """import sys, lading.adapters.config.settings as settings
-settings.load_settings(sys.argv[1], {"HOME": "/x"})
-print(*sorted(each for each in sys.modules if each.startswith("lading.adapters.handlers.")))"""
-    for text, imported in (
-        ("", ["built_in"]),
-        ("[handlers.cinder]\ncloud = 'gold'\n[handlers.rbd]\nuser = 'nova'\n",
-         ["built_in", "cinder", "cinder.settings", "rbd", "rbd.settings"]),
-    ):  # fmt: skip
-        command = [sys.executable, "-c", code, str(write(tmp_path / "lading.toml", text))]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-        assert done.stdout.split() == [f"lading.adapters.handlers.{name}" for name in imported]
 
 
 def test_a_table_is_converted_once() -> None:
