@@ -49,7 +49,7 @@ def test_what_is_decisive_has_the_scope_of_the_request_and_comes_last(several: l
 
 
 @given(urls_with_secrets())
-def test_what_a_handler_raises_is_told_without_the_secrets_of_its_location(url: str) -> None:
+def test_the_error_of_a_handler_shows_no_secrets_of_its_location(url: str) -> None:
     catalog = RecordingCatalog([Image("1", "noble", locations=[Location(url)])], [])
     failure = Dispatcher([LeakingHandler()], catalog, MemoryAssociations()).fetch(FetchRequest("1", TARGET)).failure()
     assert "raised OSError" in str(failure)

@@ -24,7 +24,7 @@ from lading.ports.journal import Verb
 
 
 @given(st.lists(deeds(), max_size=8))
-def test_whatever_is_cut_off_recovery_leaves_nothing_under_way_and_only_what_is_whole_and_recorded(
+def test_recovery_leaves_no_open_operation_and_only_recorded_files(
     several: list[Deed],
 ) -> None:
     host = Host()
@@ -35,7 +35,7 @@ def test_whatever_is_cut_off_recovery_leaves_nothing_under_way_and_only_what_is_
 
 
 @given(st.lists(deeds(), max_size=8))
-def test_a_file_that_is_not_the_noted_one_is_touched_by_nothing_but_force(several: list[Deed]) -> None:
+def test_only_force_touches_a_file_that_is_not_the_noted_one(several: list[Deed]) -> None:
     host = Host()
     for each in several:
         before = host.strangers
@@ -111,7 +111,7 @@ def previewed_ending(dispatcher: Dispatcher, request: FetchRequest) -> object:
 
 
 @given(st.lists(deeds(), max_size=5), deeds(), st.sets(st.sampled_from(HANDLERS)), st.booleans())
-def test_rule_9_whatever_was_interrupted_a_preview_ends_as_the_fetch_ends(
+def test_rule_9_a_preview_ends_as_the_fetch_ends_after_any_interrupt(
     before: list[Deed], then: Deed, loaded: set[str], is_mounted: bool
 ) -> None:
     host, unpreviewed = Host(), Host()
@@ -129,7 +129,7 @@ def test_rule_9_whatever_was_interrupted_a_preview_ends_as_the_fetch_ends(
 
 
 @given(st.lists(deeds(), max_size=6), st.sampled_from(TARGETS))
-def test_what_is_given_up_is_settled_whatever_it_was(several: list[Deed], target: str) -> None:
+def test_an_operation_that_is_given_up_is_settled(several: list[Deed], target: str) -> None:
     host = Host()
     for each in several:
         host.do(each)
@@ -138,7 +138,7 @@ def test_what_is_given_up_is_settled_whatever_it_was(several: list[Deed], target
 
 
 @given(st.lists(deeds(), max_size=6), st.sampled_from(TARGETS))
-def test_what_is_forgotten_is_known_no_more_and_not_touched(several: list[Deed], target: str) -> None:
+def test_a_forgotten_target_is_unknown_and_not_touched(several: list[Deed], target: str) -> None:
     host = Host()
     for each in several:
         host.do(each)
@@ -179,7 +179,7 @@ BEFORE = {
 @pytest.mark.parametrize("broken", [[], ["near"], ["near", "far"]], ids=["sound", "one broken", "all broken"])
 @pytest.mark.parametrize("yes", [False, True], ids=["unforced", "forced"])
 @pytest.mark.parametrize("verb", ["fetch", "move", "remove", "verify", "recover"])
-def test_wherever_a_verb_is_cut_off_recovery_makes_it_sound(
+def test_recovery_makes_sound_what_was_interrupted_at_any_step(
     before: list[Deed], broken: list[str], verb: str, *, yes: bool
 ) -> None:
     """At each step of it, from the first to the last."""
@@ -198,9 +198,7 @@ def test_wherever_a_verb_is_cut_off_recovery_makes_it_sound(
 @pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
 @pytest.mark.parametrize("then", ["fetch", "move", "remove", "verify"])
 @pytest.mark.parametrize("verb", ["fetch", "move", "remove"])
-def test_whatever_is_done_at_either_end_of_what_was_cut_off_recovery_makes_it_sound(
-    before: list[Deed], verb: str, then: str
-) -> None:
+def test_recovery_makes_sound_what_followed_an_interrupted_operation(before: list[Deed], verb: str, then: str) -> None:
     for steps in range(STEPS):
         ends = set()
         for here, there in ((HERE, THERE), (THERE, HERE)):
@@ -217,7 +215,7 @@ def test_whatever_is_done_at_either_end_of_what_was_cut_off_recovery_makes_it_so
 
 
 @given(st.lists(deeds(), max_size=5), st.lists(st.integers(0, STEPS), max_size=5))
-def test_a_recovery_that_is_cut_off_itself_is_no_matter(several: list[Deed], ends: list[int]) -> None:
+def test_recovery_may_be_interrupted_and_repeated(several: list[Deed], ends: list[int]) -> None:
     host = Host()
     for each in several:
         host.do(each)
@@ -228,7 +226,7 @@ def test_a_recovery_that_is_cut_off_itself_is_no_matter(several: list[Deed], end
 
 
 @given(st.lists(deeds(), max_size=5), st.integers(0, STEPS))
-def test_what_a_fetch_that_was_cut_off_has_brought_is_not_brought_again(before: list[Deed], steps: int) -> None:
+def test_a_fetch_resumes_what_an_interrupted_one_brought(before: list[Deed], steps: int) -> None:
     host = Host()
     for each in before:
         host.do(each)
@@ -240,7 +238,7 @@ def test_what_a_fetch_that_was_cut_off_has_brought_is_not_brought_again(before: 
 
 
 @given(st.lists(deeds(), max_size=6))
-def test_what_came_to_its_end_is_not_undone_by_recovery(several: list[Deed]) -> None:
+def test_recovery_does_not_undo_what_came_to_its_end(several: list[Deed]) -> None:
     host = Host()
     for each in several:
         host.do(each._replace(steps=None))

@@ -2,8 +2,6 @@
 
 import hashlib
 import inspect
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import get_args, get_type_hints
@@ -146,15 +144,6 @@ def test_what_a_signature_mentions_is_promised_too(owner: type) -> None:
         if each.__module__.startswith("lading.") and each.__name__ not in PROMISED
     ]
     assert lacking == []
-
-
-def test_importing_lading_loads_nothing_heavy() -> None:
-    script = "import sys; before = set(sys.modules); import lading; print(*sorted(set(sys.modules) - before))"
-    output = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True).stdout
-    loaded = {module.partition(".")[0] for module in output.split()}
-    assert "lading" in loaded
-    assert loaded.isdisjoint({"dependency_injector", "click", "rich", "sqlite3", "oslo_utils", "cryptography"})
-    assert "lading.adapters" not in output.split()
 
 
 # The values.

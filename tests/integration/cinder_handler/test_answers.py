@@ -19,7 +19,7 @@ from lading.sdk.contracts import IMAGE
 
 
 @pytest.mark.parametrize("status", ["error", "awaiting-transfer", "deleting"])
-def test_a_volume_that_is_in_no_state_for_it_is_refused_by_its_state(
+def test_a_volume_in_the_wrong_state_is_refused_with_its_state(
     cinder: StandIn, handler: CinderHandler, work: Work, status: str
 ) -> None:
     cinder.volumes[volume(work)]["status"] = status
@@ -28,14 +28,12 @@ def test_a_volume_that_is_in_no_state_for_it_is_refused_by_its_state(
     assert f"is {status}; expected available" in refused.reason
 
 
-def test_a_volume_that_does_not_come_to_rest_is_given_up_in_time(
-    cinder: StandIn, handler: CinderHandler, work: Work
-) -> None:
+def test_a_volume_that_stays_busy_is_given_up_in_time(cinder: StandIn, handler: CinderHandler, work: Work) -> None:
     cinder.volumes[volume(work)]["status"] = "attaching"
     assert "still attaching after 2 s" in handler.fetch(work).failure().reason
 
 
-def test_a_clone_that_fails_is_gone_again(cinder: StandIn, handler: CinderHandler, cloning: Work) -> None:
+def test_a_clone_that_fails_is_removed(cinder: StandIn, handler: CinderHandler, cloning: Work) -> None:
     put = cinder.put
     cinder.put = lambda data, **fields: put(data, **{**fields, "status": "error"})  # type: ignore[method-assign]
     assert "is error" in handler.fetch(cloning).failure().reason
@@ -54,7 +52,7 @@ def test_a_clone_that_fails_is_gone_again(cinder: StandIn, handler: CinderHandle
         ((200, {"volume": "x"}), "is it a Cinder?"),
     ],
 )
-def test_answers_that_are_no_help_are_refusals(
+def test_useless_answers_are_refusals(
     cinder: StandIn, handler: CinderHandler, work: Work, instead: tuple[int, object], told: str
 ) -> None:
     cinder.instead["GET", "/volumes/.*"] = instead
@@ -65,7 +63,7 @@ def test_answers_that_are_no_help_are_refusals(
 
 
 @pytest.mark.parametrize("verb", [("PUT", "/attachments/.*"), ("POST", "/attachments/.*")])
-def test_whatever_goes_wrong_on_the_way_nothing_stays_attached(
+def test_no_volume_stays_attached_after_any_failure(
     cinder: StandIn, handler: CinderHandler, work: Work, cloning: Work, verb: tuple[str, str]
 ) -> None:
     cinder.instead[verb] = (500, {})
@@ -74,7 +72,7 @@ def test_whatever_goes_wrong_on_the_way_nothing_stays_attached(
     assert (list(cinder.volumes), cinder.attachments) == ([volume(work)], {})
 
 
-def test_what_cannot_be_detached_is_a_warning_that_names_it(
+def test_a_volume_that_cannot_be_detached_is_named_in_a_warning(
     cinder: StandIn, handler: CinderHandler, work: Work, caplog: pytest.LogCaptureFixture
 ) -> None:
     cinder.instead["DELETE", "/attachments/.*"] = (500, {})
@@ -89,7 +87,7 @@ def test_a_volume_smaller_than_its_image_is_a_mismatch(handler: CinderHandler, w
         assert isinstance(handler.fetch(replace(each, image=large)).failure(), Mismatched)
 
 
-def test_where_the_catalog_knows_no_size_what_glance_wrote_down_counts(
+def test_without_a_size_in_the_catalog_the_one_of_glance_counts(
     cinder: StandIn, handler: CinderHandler, work: Work
 ) -> None:
     cinder.volumes[volume(work)]["metadata"] = {"image_size": "1000"}
@@ -125,7 +123,7 @@ def test_a_volume_that_can_be_shared_is_attached_beside_others(
     assert ("POST", "/volumes") not in cinder.asked
 
 
-def test_one_that_cannot_and_of_which_there_is_no_clone_is_refused_with_who_has_it(
+def test_a_volume_in_use_without_a_clone_is_refused_with_its_user(
     cinder: StandIn, handler: CinderHandler, work: Work
 ) -> None:
     cinder.volumes[volume(work)].update(status="in-use", attachments=[TAKEN])
@@ -135,7 +133,7 @@ def test_one_that_cannot_and_of_which_there_is_no_clone_is_refused_with_who_has_
     assert f"volume {volume(work)} is in-use, attached to server vm, and can't be cloned" in refused.reason
 
 
-def test_what_others_have_let_go_of_meanwhile_is_attached(
+def test_a_volume_released_meanwhile_is_attached(
     cinder: StandIn, handler: CinderHandler, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer, late = cinder.answer, ["once"]
@@ -152,7 +150,7 @@ def test_what_others_have_let_go_of_meanwhile_is_attached(
 
 
 @pytest.mark.parametrize("status", ["reserved", "in-use", "uploading"])
-def test_by_force_nothing_is_replaced_that_others_are_at(
+def test_force_does_not_replace_a_volume_in_use(
     cinder: StandIn, handler: CinderHandler, cloning: Work, status: str
 ) -> None:
     other = cinder.put(b"precious", name="vm-1", status=status)

@@ -33,9 +33,7 @@ def test_a_device_is_read_as_far_as_the_image_goes(cinder: StandIn, handler: Cin
     assert cinder.attachments == {}
 
 
-def test_a_device_is_handed_over_and_left_to_whoever_uses_it(
-    cinder: StandIn, handler: CinderHandler, cloning: Work
-) -> None:
+def test_a_device_stays_attached_for_its_user(cinder: StandIn, handler: CinderHandler, cloning: Work) -> None:
     work = recorded(handler, cloning)
     assert work.association
     device = cinder.folder / str(work.association.identity)
@@ -85,7 +83,9 @@ def test_a_device_that_cannot_be_read_is_a_refusal_and_is_detached(
     assert cinder.volumes[volume(work)]["status"] == "available"
 
 
-def test_what_os_brick_cannot_connect_is_detached_again(cinder: StandIn, handler: CinderHandler, cloning: Work) -> None:
+def test_a_volume_that_os_brick_cannot_connect_is_detached(
+    cinder: StandIn, handler: CinderHandler, cloning: Work
+) -> None:
     cinder.connection = {"driver_volume_type": "iscsi", "target_portal": "127.0.0.1:1", "auth_password": "hunter2"}
     refused = handler.fetch(cloning).failure()
     assert "os-brick can't connect it by iscsi" in refused.reason
@@ -101,7 +101,7 @@ def test_what_os_brick_cannot_connect_is_detached_again(cinder: StandIn, handler
         ({"driver_volume_type": None}, "reached by nothing"),
     ],
 )
-def test_volumes_that_are_no_devices_or_encrypted_are_refused(
+def test_volumes_without_a_device_and_encrypted_ones_are_refused(
     cinder: StandIn, handler: CinderHandler, work: Work, connection: dict[str, object], told: str
 ) -> None:
     cinder.connection = connection
@@ -122,14 +122,14 @@ def test_volumes_in_a_ceph_need_its_bindings_and_say_so(
     assert cinder.attachments == {}
 
 
-def test_what_takes_root_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_needs_root_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused) as raised, connector._vendor("os-brick can't connect it"):  # noqa: SLF001
         raise PermissionError
     assert isinstance(raised.value.refusal, Unconfigured)
     assert "run lading as root, or set [handlers.cinder] root_helper" in raised.value.refusal.reason
 
 
-def test_what_had_come_before_ctrl_c_is_gone_on_from(
+def test_a_fetch_that_ctrl_c_interrupted_is_resumed(
     cinder: StandIn, tmp_path: Path, handler: CinderHandler, connect: Callable[[], Adapter]
 ) -> None:
     data, journal = os.urandom(3 << 20), MemoryJournal()

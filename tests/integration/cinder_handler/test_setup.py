@@ -29,7 +29,7 @@ from lading.sdk.contracts import DATA, IMAGE
 # What is not asked
 
 
-def test_without_volumes_to_attach_nothing_is_asked_and_nothing_loaded(
+def test_without_volumes_nothing_is_called_and_nothing_loaded(
     cinder: StandIn, handler: CinderHandler, work: Work
 ) -> None:
     handler.prepare([Association(work.target, "cinder", IMAGE, work.location, NOW)])
@@ -41,7 +41,7 @@ print(*{each.partition(".")[0] for each in sys.modules} & {"os_brick", "keystone
     assert done.stdout == "\n"
 
 
-def test_foreseeing_attaches_and_makes_nothing(
+def test_a_preview_attaches_and_makes_nothing(
     cinder: StandIn, handler: CinderHandler, work: Work, cloning: Work
 ) -> None:
     assert handler.preview(work) == Success(f"attaches the volume and reads {len(DATA)} bytes")
@@ -60,14 +60,16 @@ def test_loading_os_brick_leaves_forking_as_it_was(handler: CinderHandler, work:
 # What it is told
 
 
-def test_without_its_packages_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_packages_an_error_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cinder_module, "find_spec", lambda _: None)
     setup = HandlerSetup(Table({}), FileDestination(MemoryVerifiedFiles()), MemoryCatalog(), MemoryJournal())
     with pytest.raises(ModuleNotFoundError, match=r"os-brick .*pip install 'lading\[cinder\]'"):
         CinderHandler.from_setup(setup)
 
 
-def test_without_a_cloud_it_says_where_to_name_one(work: Work, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_cloud_an_error_says_where_to_name_one(
+    work: Work, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in [each for each in os.environ if each.startswith("OS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -79,7 +81,7 @@ def test_without_a_cloud_it_says_where_to_name_one(work: Work, monkeypatch: pyte
     assert "[handlers.cinder] cloud" in refused.reason
 
 
-def test_it_costs_a_clone_or_the_storage_s_network(handler: CinderHandler) -> None:
+def test_the_cost_is_a_clone_or_the_network_of_the_storage(handler: CinderHandler) -> None:
     assert handler.cost("cinder:vm") is Cost.CLONE
     assert handler.cost("/vms/1") is handler.cost("") is Cost.STORAGE_NETWORK
 
@@ -111,7 +113,7 @@ def test_a_mark_tells_whether_its_process_is_gone() -> None:
         assert not is_left_over(other, HOST)
 
 
-def test_where_no_process_can_be_told_from_another_none_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_processes_cannot_be_told_apart_none_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     mark = reader(HOST)
     monkeypatch.setattr(names, "boot_id", lambda: None)
     assert not is_left_over(mark, HOST)
@@ -119,7 +121,7 @@ def test_where_no_process_can_be_told_from_another_none_is_gone(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("start", ["another start", ""])
-def test_a_start_of_the_host_that_is_not_known_is_not_the_same_one(
+def test_an_unknown_start_of_the_host_is_another_one(
     handler: CinderHandler, cloning: Work, monkeypatch: pytest.MonkeyPatch, start: str
 ) -> None:
     monkeypatch.setattr(attachments, "boot", lambda: "")

@@ -19,7 +19,7 @@ def files(path: Path) -> list[str]:
     return [path.name, f"{path.name}.record"]
 
 
-def test_it_opens_again_after_it_was_closed(associations: FileAssociations, database: Database) -> None:
+def test_a_closed_database_opens_again(associations: FileAssociations, database: Database) -> None:
     associations.put(NOBLE)
     database.close()
     assert sorted(os.listdir(database.path.parent)) == files(database.path)
@@ -45,12 +45,12 @@ def test_a_thread_that_ends_leaves_no_connection(associations: FileAssociations,
     assert sorted(os.listdir(database.path.parent)) == files(database.path)
 
 
-def test_one_that_nobody_refers_to_any_more_leaves_no_connection(path: Path) -> None:
+def test_a_database_without_references_leaves_no_connection(path: Path) -> None:
     FileAssociations(Database(path)).put(NOBLE)
     assert sorted(os.listdir(path.parent)) == files(path)
 
 
-def test_when_its_file_is_gone_what_is_put_goes_to_a_new_one(path: Path, associations: FileAssociations) -> None:
+def test_when_its_file_is_gone_a_new_one_is_made(path: Path, associations: FileAssociations) -> None:
     associations.put(NOBLE)
     for each in path.parent.iterdir():
         each.unlink()
@@ -59,7 +59,7 @@ def test_when_its_file_is_gone_what_is_put_goes_to_a_new_one(path: Path, associa
     assert FileAssociations(Database(path)).get(NOBLE.target) == Success(NOBLE)
 
 
-def test_when_a_copy_is_restored_in_its_place_that_one_is_used(path: Path, associations: FileAssociations) -> None:
+def test_a_copy_restored_in_its_place_is_used(path: Path, associations: FileAssociations) -> None:
     restored = replace(NOBLE, handler="download")
     copy = path.parent / "copy" / path.name
     with closing(Database(copy)) as database:

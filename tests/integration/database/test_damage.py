@@ -69,7 +69,7 @@ NOT_WHOLE: dict[Callable[[Path], None], str] = {
 
 
 @pytest.mark.parametrize("spoil", NOT_WHOLE)
-def test_one_that_is_not_whole_is_refused_by_every_verb(
+def test_a_damaged_database_is_refused_by_every_verb(
     path: Path, database: Database, spoil: Callable[[Path], None]
 ) -> None:
     spoil(path)
@@ -87,7 +87,7 @@ def test_one_that_is_not_whole_is_refused_by_every_verb(
     assert refusal(lambda: list(associations.list())) == expected
 
 
-def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     path = tmp_path / "state" / "lading.db"
     assert refusal(lambda: Database(path).rows("SELECT 1")) == (
@@ -95,7 +95,7 @@ def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_a_full_disk_is_told_and_loses_nothing(associations: FileAssociations, database: Database) -> None:
+def test_a_full_disk_is_refused_and_loses_nothing(associations: FileAssociations, database: Database) -> None:
     assert associations.put(NOBLE) == Success(None)
     database.rows("PRAGMA max_page_count = 1")  # this connection may add no page from now on
     big = replace(NOBLE, target="/vms/2/disk", method="x" * 100_000)
@@ -106,7 +106,7 @@ def test_a_full_disk_is_told_and_loses_nothing(associations: FileAssociations, d
     assert list(associations.list()) == [NOBLE]
 
 
-def test_what_may_not_be_written_is_told(associations: FileAssociations, database: Database) -> None:
+def test_a_database_without_permission_to_write_is_refused(associations: FileAssociations, database: Database) -> None:
     database.change()
     database.rows("PRAGMA query_only = TRUE")
     assert str(associations.put(NOBLE).failure()) == (
@@ -115,7 +115,7 @@ def test_what_may_not_be_written_is_told(associations: FileAssociations, databas
     )
 
 
-def test_one_that_stays_locked_is_told(
+def test_a_database_that_stays_locked_is_refused(
     associations: FileAssociations, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database.change()
@@ -134,7 +134,7 @@ class Interrupted(Exception):
     """What a signal's handler raises."""
 
 
-def test_a_signal_is_heard_while_another_process_writes(associations: FileAssociations, database: Database) -> None:
+def test_a_signal_interrupts_the_wait_for_another_process(associations: FileAssociations, database: Database) -> None:
     def interrupt(number: int, frame: object) -> None:
         raise Interrupted
 

@@ -19,7 +19,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_nothing_is_made_by_reading_what_is_not_there(tmp_path: Path) -> None:
+def test_reading_a_missing_database_makes_nothing(tmp_path: Path) -> None:
     database = Database(tmp_path / "state" / "lading.db")
     associations = FileAssociations(database)
     assert associations.get(NOBLE.target) == Success(None)
@@ -31,7 +31,7 @@ def test_nothing_is_made_by_reading_what_is_not_there(tmp_path: Path) -> None:
     assert associations.get(NOBLE.target) == Success(NOBLE)
 
 
-def test_only_its_owner_may_read_what_it_makes(tmp_path: Path) -> None:
+def test_only_the_owner_may_read_new_files(tmp_path: Path) -> None:
     umask = os.umask(0)
     try:
         with closing(Database(tmp_path / "state" / "lading.db")) as database:
@@ -43,7 +43,7 @@ def test_only_its_owner_may_read_what_it_makes(tmp_path: Path) -> None:
     assert mode(tmp_path / "state") == 0o700
 
 
-def test_what_is_there_keeps_its_mode(tmp_path: Path, path: Path, database: Database) -> None:
+def test_files_that_exist_keep_their_mode(tmp_path: Path, path: Path, database: Database) -> None:
     tmp_path.chmod(0o750)
     path.touch()
     path.chmod(0o640)
@@ -52,7 +52,7 @@ def test_what_is_there_keeps_its_mode(tmp_path: Path, path: Path, database: Data
 
 
 @pytest.mark.parametrize("name", ["a?mode=ro", "a#b", "50%25", "with space", "\N{SNOWMAN}", os.fsdecode(b"\xff\xfe")])
-def test_its_path_may_be_any(tmp_path: Path, name: str) -> None:
+def test_a_path_may_have_any_characters(tmp_path: Path, name: str) -> None:
     with closing(Database(tmp_path / name)) as database:
         FileAssociations(database).put(NOBLE)
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted([name, f"{name}.record"])
@@ -65,7 +65,7 @@ def test_a_relative_path_stays_what_it_was(tmp_path: Path, monkeypatch: pytest.M
     assert database.path == tmp_path / "lading.db"
 
 
-def test_it_writes_ahead_and_through_to_the_disk(database: Database) -> None:
+def test_the_database_writes_ahead_and_through_to_the_disk(database: Database) -> None:
     database.change()
     assert database.rows("PRAGMA journal_mode") == [(b"wal",)]
     assert database.rows("PRAGMA synchronous") == [(2,)]  # FULL

@@ -56,7 +56,7 @@ def test_every_page_of_a_list_comes_from_an_index_in_order(
         b"\xff\xff",
     ],
 )
-def test_a_row_that_makes_no_sense_is_told_and_can_be_removed_or_replaced(
+def test_a_row_without_sense_can_be_removed_or_replaced(
     associations: FileAssociations, database: Database, document: str | bytes
 ) -> None:
     associations.put(NOBLE)
@@ -89,22 +89,20 @@ def nested(depth: int) -> Mapping[str, object]:
     ],
     ids=["tuple", "bytes", "number as key", "NaN", "too deep", "blank id", "negative size", "set", "no time zone"],
 )
-def test_what_would_come_back_changed_is_refused_and_what_was_recorded_stays(
-    associations: FileAssociations, odd: Association
-) -> None:
+def test_a_value_that_would_come_back_changed_is_refused(associations: FileAssociations, odd: Association) -> None:
     associations.put(NOBLE)
     told = str(associations.put(odd).failure())
     assert told.startswith(f"the association of {NOBLE.target} can't be written down: ")
     assert list(associations.list()) == [NOBLE]
 
 
-def test_a_damaged_digest_is_as_good_as_none(database: Database) -> None:
+def test_a_damaged_digest_counts_as_none(database: Database) -> None:
     verified, file = FileVerifiedFiles(database), Fingerprint(1, 2, 3, 4, 5)
     verified.remember(file, Digest("sha256", "ab"))
     database.change(("UPDATE verifications SET value = CAST(? AS TEXT)", (b"\xff",)))
     assert verified.digest(file, "sha256") == Success(None)
 
 
-def test_what_is_no_text_is_not_taken_for_text() -> None:
+def test_bytes_are_not_taken_for_text() -> None:
     with pytest.raises(ValueError, match="expected text, got None"):
         from_text(None)

@@ -21,7 +21,7 @@ from lading.ports.association import Fingerprint
 from lading.ports.image import Digest
 
 
-def test_many_threads_may_be_the_first_to_open_it(path: Path) -> None:
+def test_many_threads_may_open_a_new_database_at_once(path: Path) -> None:
     together = threading.Barrier(8)
 
     def put(number: int) -> bool:
@@ -34,7 +34,7 @@ def test_many_threads_may_be_the_first_to_open_it(path: Path) -> None:
         assert len(list(FileAssociations(database).list())) == 8
 
 
-def test_an_older_one_is_brought_up_to_date_with_all_that_it_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_database_is_migrated_with_all_that_it_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(Database(path)) as database:
         FileAssociations(database).put(NOBLE)
     more = (("CREATE TABLE notes (note TEXT)",), ("ALTER TABLE notes ADD COLUMN author TEXT",))
@@ -48,7 +48,7 @@ def test_an_older_one_is_brought_up_to_date_with_all_that_it_holds(path: Path, m
 SHA256 = Digest("sha256", "ab" * 32)
 
 
-def test_one_without_births_is_brought_up_to_date(path: Path) -> None:
+def test_a_database_without_births_is_migrated(path: Path) -> None:
     execute(path, *VERSION_2)
     file = Fingerprint(2049, 131, 3, 1_767_225_600_000_000_000, 1_767_225_600_000_000_001)
     with closing(Database(path)) as database:
@@ -82,7 +82,7 @@ def execute(path: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
-def test_one_of_a_newer_version_is_refused_and_stays_as_it_is(path: Path) -> None:
+def test_a_database_of_a_newer_version_is_refused_unchanged(path: Path) -> None:
     with closing(Database(path)) as database:
         FileAssociations(database).put(NOBLE)
     execute(path, "PRAGMA user_version = 1234")
@@ -95,7 +95,7 @@ def test_one_of_a_newer_version_is_refused_and_stays_as_it_is(path: Path) -> Non
 
 
 @pytest.mark.parametrize("statement", ["CREATE TABLE bookmarks (url)", "PRAGMA user_version = 1"])
-def test_another_programs_is_refused_and_stays_as_it_is(path: Path, statement: str) -> None:
+def test_the_database_of_another_program_is_refused_unchanged(path: Path, statement: str) -> None:
     execute(path, statement)
     before = path.read_bytes()
     assert refusal(lambda: Database(path).rows("SELECT 1")) == (

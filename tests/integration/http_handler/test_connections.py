@@ -90,7 +90,7 @@ def test_a_redirect_to_nothing_is_refused_without_a_wait(server: FaultyServer, t
 
 
 @pytest.mark.usefixtures("slow")
-def test_when_every_mirror_breaks_it_is_a_refusal_and_no_thread_is_left(server: FaultyServer, target: Path) -> None:
+def test_a_fetch_whose_mirrors_all_break_leaves_no_thread(server: FaultyServer, target: Path) -> None:
     broken = Reply(BIG, after=10, then=RESET)
     url = server.answer("/x", Reply(BIG, after=2 * MEBIBYTE, then=RESET), broken)
     assert isinstance(fetch(target, url, image=BIG_IMAGE, connections=4).failure(), Unavailable)

@@ -29,7 +29,7 @@ def test_a_url_is_fetched_and_verified(server: FaultyServer, target: Path) -> No
     assert [request.range for request in server.requests] == [None]
 
 
-def test_an_image_whose_size_nobody_knows_is_read_to_its_end(server: FaultyServer, target: Path) -> None:
+def test_an_image_of_unknown_size_is_read_to_its_end(server: FaultyServer, target: Path) -> None:
     for framing in ("chunked", "close"):
         url = server.answer(f"/{framing}", Reply(DATA, framing=framing))
         assert isinstance(fetch(target, url, image=replace(IMAGE, size=None)), Success)
@@ -39,7 +39,7 @@ def test_an_image_whose_size_nobody_knows_is_read_to_its_end(server: FaultyServe
 
 @pytest.mark.parametrize("then", [CUT, RESET])
 @pytest.mark.parametrize("after", [0, 1, MEBIBYTE + 5, len(DATA) - 1])
-def test_what_broke_off_goes_on_where_it_broke_off(server: FaultyServer, target: Path, then: Then, after: int) -> None:
+def test_a_body_that_broke_off_is_resumed(server: FaultyServer, target: Path, then: Then, after: int) -> None:
     url = server.answer("/x", Reply(DATA, after=after, then=then), WHOLE)
     assert isinstance(fetch(target, url), Success)
     assert target.read_bytes() == DATA
@@ -81,13 +81,13 @@ def test_a_range_that_is_not_the_one_asked_for_is_not_taken(server: FaultyServer
 @pytest.mark.parametrize(
     "reply", [busy(429, retry_after=0), busy(503), busy(503, retry_after=0), Reply(b"", status=500)]
 )
-def test_a_busy_server_is_asked_again(server: FaultyServer, target: Path, reply: Reply) -> None:
+def test_a_busy_server_is_retried(server: FaultyServer, target: Path, reply: Reply) -> None:
     assert isinstance(fetch(target, server.answer("/x", reply, reply, WHOLE)), Success)
     assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 204])
-def test_a_server_that_says_no_is_not_asked_again(server: FaultyServer, target: Path, status: int) -> None:
+def test_a_server_that_says_no_is_not_retried(server: FaultyServer, target: Path, status: int) -> None:
     refused = fetch(target, server.answer("/x", Reply(b"", status=status))).failure()
     assert (type(refused), refused.scope) == (Unavailable, Scope.LOCATION)
     assert str(status) in refused.reason
@@ -95,7 +95,7 @@ def test_a_server_that_says_no_is_not_asked_again(server: FaultyServer, target: 
 
 
 @pytest.mark.parametrize("reply", [GARBAGE, LONG_HEADERS, Reply(DATA, then=RESET, after=BEFORE_THE_HEAD)])
-def test_a_server_that_speaks_no_sense_is_refused_after_a_few_tries(
+def test_a_server_that_speaks_no_http_is_refused_after_a_few_tries(
     server: FaultyServer, target: Path, reply: Reply
 ) -> None:
     assert isinstance(fetch(target, server.answer("/x", reply)).failure(), Unavailable)
@@ -109,7 +109,7 @@ def test_a_server_that_is_not_there_is_refused(server: FaultyServer, target: Pat
 
 
 @pytest.mark.parametrize("length", [len(DATA) + 5, len(DATA) - 5])
-def test_a_size_that_is_not_the_catalog_s_is_seen_before_the_bytes_are_read(
+def test_a_size_other_than_the_catalogs_is_refused_before_the_bytes(
     server: FaultyServer, target: Path, length: int
 ) -> None:
     refused = fetch(target, server.answer("/x", Reply(DATA, content_length=length))).failure()

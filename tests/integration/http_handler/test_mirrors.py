@@ -18,7 +18,7 @@ from lading.adapters.web.http import HttpOptions, Origin
 
 
 @pytest.mark.parametrize("then", [CUT, RESET, STALL])
-def test_a_mirror_goes_on_where_another_broke_off(server: FaultyServer, target: Path, then: Then) -> None:
+def test_a_mirror_resumes_where_another_broke_off(server: FaultyServer, target: Path, then: Then) -> None:
     first = server.answer("/first", Reply(DATA, after=MEBIBYTE, then=then))
     second = server.answer("/second", WHOLE)
     assert isinstance(fetch(target, first, second, stall=0.3), Success)
@@ -49,7 +49,7 @@ def test_an_attempt_asks_for_its_own_location_first(server: FaultyServer, target
 
 
 @pytest.mark.parametrize(("given", "is_first"), [(0, False), (len(DATA) - 1000, True)])
-def test_the_location_that_gave_most_is_told_and_recorded(
+def test_the_location_of_most_bytes_is_recorded(
     server: FaultyServer, target: Path, given: int, *, is_first: bool
 ) -> None:
     urls = server.answer("/first", Reply(DATA, after=given)), server.answer("/second", WHOLE)

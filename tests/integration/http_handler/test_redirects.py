@@ -31,11 +31,11 @@ def test_a_loop_of_redirects_ends(server: FaultyServer, target: Path) -> None:
 
 
 @pytest.mark.parametrize("onward", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://", "http://[", "gopher:x"])
-def test_a_redirect_to_what_is_no_http_url_is_refused(server: FaultyServer, target: Path, onward: str) -> None:
+def test_a_redirect_to_another_scheme_is_refused(server: FaultyServer, target: Path, onward: str) -> None:
     assert isinstance(fetch(target, server.answer("/a", redirect(onward))).failure(), Unavailable)
 
 
-def test_credentials_in_the_url_are_sent_to_its_own_origin_and_no_other(server: FaultyServer, target: Path) -> None:
+def test_credentials_of_a_url_are_sent_to_its_origin_only(server: FaultyServer, target: Path) -> None:
     with FaultyServer() as other:
         other.answer("/b", WHOLE)
         server.answer("/a", redirect("/c"))
@@ -54,13 +54,13 @@ def test_no_refusal_shows_credentials(server: FaultyServer, target: Path) -> Non
 @pytest.mark.parametrize(
     "url", ["http:///x", "http://[::1/x", "https://", "http://user:hunter2@host:port/x", "http://hunter2\u2100@host/x"]
 )
-def test_what_is_no_url_is_refused(target: Path, url: str) -> None:
+def test_a_text_that_is_no_url_is_refused(target: Path, url: str) -> None:
     refused = fetch(target, url).failure()
     assert isinstance(refused, Unsupported)
     assert "hunter2" not in refused.reason
 
 
-def test_it_foresees_what_it_would_do(server: FaultyServer, target: Path) -> None:
+def test_a_preview_tells_the_way_of_transfer(server: FaultyServer, target: Path) -> None:
     location = Location(server.answer("/x", WHOLE))
     assert handler().preview(Work(str(target), IMAGE, location)) == Success(f"downloads {len(DATA)} bytes")
     assert isinstance(handler().preview(Work(str(target), IMAGE, Location(server.url("/none")))), Failure)
@@ -68,7 +68,7 @@ def test_it_foresees_what_it_would_do(server: FaultyServer, target: Path) -> Non
     assert not target.exists()
 
 
-def test_a_token_that_is_no_longer_taken_is_renewed_once_and_reading_goes_on(server: FaultyServer) -> None:
+def test_a_rejected_token_is_renewed_once_and_the_read_resumes(server: FaultyServer) -> None:
     stale = Reply(b"", status=401)
     url = server.answer("/x", Reply(DATA, after=MEBIBYTE, then=CUT), stale, WHOLE)
     fresh = Origin(url, {"X-Auth-Token": "fresh"})
@@ -77,7 +77,7 @@ def test_a_token_that_is_no_longer_taken_is_renewed_once_and_reading_goes_on(ser
     assert [request.headers["x-auth-token"] for request in server.requests] == ["stale", "stale", "fresh"]
 
 
-def test_a_fresh_token_that_is_not_taken_either_is_a_failure(server: FaultyServer) -> None:
+def test_a_new_token_that_is_rejected_too_is_a_failure(server: FaultyServer) -> None:
     url = server.answer("/x", Reply(b"", status=401))
     mirrors = Mirrors([Origin(url)], HttpOptions(), renew=lambda: Origin(url), first_wait=0.001)
     with pytest.raises(HttpRefused, match="401"):

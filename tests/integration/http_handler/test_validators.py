@@ -50,7 +50,7 @@ def test_bytes_of_two_states_fail_the_digest_and_start_over(server: FaultyServer
     assert [request.range for request in server.requests] == [None, f"bytes={MEBIBYTE}-", None]
 
 
-def test_wrong_bytes_of_one_state_are_not_asked_for_again(server: FaultyServer, target: Path) -> None:
+def test_wrong_bytes_of_one_state_are_not_requested_again(server: FaultyServer, target: Path) -> None:
     old = bytes(len(DATA))
     url = server.answer("/x", Reply(old, after=MEBIBYTE, then=CUT), Reply(old))
     assert isinstance(fetch(target, url).failure(), Mismatched)
@@ -131,12 +131,12 @@ def test_without_a_digest_alternating_redirects_do_not_mix(
 
 
 @pytest.mark.parametrize("told", ["aws-chunked", "identity", "aws-chunked,identity", "none", "UTF-8"])
-def test_an_encoding_that_changes_nothing_is_none(server: FaultyServer, target: Path, told: str) -> None:
+def test_an_encoding_that_changes_nothing_is_accepted(server: FaultyServer, target: Path, told: str) -> None:
     url = server.answer("/x", Reply(DATA, headers=[("Content-Encoding", told)]))
     assert isinstance(fetch(target, url, image=NO_DIGEST), Success)
 
 
-def test_the_bytes_on_the_wire_land_if_the_digest_agrees(server: FaultyServer, target: Path) -> None:
+def test_encoded_bytes_land_if_the_digest_agrees(server: FaultyServer, target: Path) -> None:
     """A .gz file, which some servers label so."""
     url = server.answer("/x.gz", Reply(DATA, headers=[("Content-Encoding", "gzip")]))
     assert isinstance(fetch(target, url), Success)

@@ -17,7 +17,7 @@ from lading.sdk.contracts import DATA, IMAGE
 # Clones.
 
 
-def test_a_clone_shares_its_parent_s_blocks_and_is_said_to_be_unverified(ceph: Ceph, clone_work: Work) -> None:
+def test_a_clone_shares_its_parents_blocks_and_is_unverified(ceph: Ceph, clone_work: Work) -> None:
     landing = handler_of(ceph).fetch(clone_work).unwrap()
     assert (landing.method, landing.size, landing.verified, landing.digest) == ("clone", len(DATA), False, None)
     where = clone_work.target.removeprefix("rbd:")
@@ -28,7 +28,7 @@ def test_a_clone_shares_its_parent_s_blocks_and_is_said_to_be_unverified(ceph: C
     assert used["used_size"] == 0
 
 
-def test_a_clone_is_as_large_as_is_wished_for_but_not_smaller_than_its_image(ceph: Ceph, clone_work: Work) -> None:
+def test_a_clone_has_the_wished_size_but_not_less_than_its_image(ceph: Ceph, clone_work: Work) -> None:
     smaller = handler_of(ceph).fetch(replace(clone_work, size=len(DATA) - 1))
     assert f"has {len(DATA)} bytes, more than the {len(DATA) - 1}" in reason_of(smaller)
     landing = handler_of(ceph).fetch(replace(clone_work, size=1 << 30)).unwrap()
@@ -36,7 +36,7 @@ def test_a_clone_is_as_large_as_is_wished_for_but_not_smaller_than_its_image(cep
     assert json.loads(ceph.rbd("info", clone_work.target.removeprefix("rbd:"), "--format", "json"))["size"] == 1 << 30
 
 
-def test_what_is_there_with_another_size_than_is_wished_for_is_in_the_way(ceph: Ceph, clone_work: Work) -> None:
+def test_a_clone_of_another_size_occupies_the_target(ceph: Ceph, clone_work: Work) -> None:
     there = recorded(handler_of(ceph), clone_work)
     assert "remove it first" in reason_of(handler_of(ceph).fetch(replace(there, size=1 << 30)))
 
@@ -59,7 +59,7 @@ def test_only_a_raw_image_of_the_promised_size_is_cloned(
     assert pool.names() == []
 
 
-def test_what_is_said_to_be_raw_and_is_not_is_not_cloned(ceph: Ceph, pool: Pool) -> None:
+def test_an_image_that_is_raw_in_name_only_is_not_cloned(ceph: Ceph, pool: Pool) -> None:
     location = ceph.put(b"QFI\xfb" + bytes([0, 0, 0, 3]) + bytes(MEBIBYTE), "images", new_name())
     image = Image("id", disk_format="raw")
     refused = handler_of(ceph).fetch(Work(pool.target("1"), image, Location(location))).failure()
@@ -67,7 +67,7 @@ def test_what_is_said_to_be_raw_and_is_not_is_not_cloned(ceph: Ceph, pool: Pool)
     assert pool.names() == []
 
 
-def test_where_nothing_may_land_unverified_nothing_is_cloned(ceph: Ceph, clone_work: Work) -> None:
+def test_nothing_is_cloned_where_verification_is_required(ceph: Ceph, clone_work: Work) -> None:
     strict = handler_of(ceph, rules=Rules(allow_unverified=False))
     assert "allow_unverified" in reason_of(strict.fetch(clone_work))
 
@@ -80,7 +80,7 @@ def test_an_image_that_is_too_large_is_not_cloned(ceph: Ceph, clone_work: Work, 
     assert pool.names() == []
 
 
-def test_a_snapshot_that_is_not_protected_is_cloned_only_where_clones_are_of_the_second_version(
+def test_an_unprotected_snapshot_is_cloned_by_clone_v2_only(
     start_ceph: StartCeph,
 ) -> None:
     ceph = start_ceph()
@@ -99,7 +99,7 @@ def test_a_snapshot_that_is_not_protected_is_cloned_only_where_clones_are_of_the
     assert (ceph.get("vms", "1"), ceph.get("vms/blue", "2")) == (DATA, DATA)
 
 
-def test_a_pool_that_there_is_not_can_hold_no_target(ceph: Ceph, rbd_location: str) -> None:
+def test_a_target_in_a_missing_pool_is_refused(ceph: Ceph, rbd_location: str) -> None:
     refused = handler_of(ceph).fetch(Work("rbd:nowhere/1", IMAGE, Location(rbd_location))).failure()
     assert refused == TargetFailed("there is no pool nowhere")
 
@@ -118,16 +118,14 @@ def test_a_pool_that_there_is_not_can_hold_no_target(ceph: Ceph, rbd_location: s
         "rbd:v\0/1",
     ],
 )
-def test_a_target_that_names_no_image_in_a_pool_is_refused_with_the_form_that_is_expected(
-    ceph: Ceph, rbd_location: str, target: str
-) -> None:
+def test_a_malformed_target_is_refused_with_the_expected_form(ceph: Ceph, rbd_location: str, target: str) -> None:
     assert "expected rbd:POOL/IMAGE" in reason_of(handler_of(ceph).fetch(Work(target, IMAGE, Location(rbd_location))))
 
 
 # Verifying.
 
 
-def test_a_clone_is_verified_when_it_is_asked_for_and_what_a_guest_wrote_shows(ceph: Ceph, clone_work: Work) -> None:
+def test_verification_of_a_clone_finds_what_a_guest_wrote(ceph: Ceph, clone_work: Work) -> None:
     work = recorded(handler_of(ceph), replace(clone_work, size=1 << 30))
     found = handler_of(ceph).verify(work).unwrap()
     assert (found.verified, found.digest, found.size) == (True, IMAGE.digest, 1 << 30)
@@ -135,8 +133,6 @@ def test_a_clone_is_verified_when_it_is_asked_for_and_what_a_guest_wrote_shows(c
     assert "its digest is" in reason_of(handler_of(ceph).verify(work))
 
 
-def test_a_clone_of_which_nothing_is_promised_as_of_nova_s_snapshots_is_found_unverified(
-    ceph: Ceph, clone_work: Work
-) -> None:
+def test_a_clone_without_a_digest_is_found_unverified(ceph: Ceph, clone_work: Work) -> None:
     work = recorded(handler_of(ceph), replace(clone_work, image=Image("snapshot", size=0, disk_format="raw")))
     assert handler_of(ceph).verify(work).unwrap().digest is None

@@ -19,7 +19,7 @@ OTHER_FSID = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.mark.parametrize("features", ["layering,exclusive-lock,object-map,fast-diff", "layering"])
-def test_only_what_is_allocated_is_written_and_the_rest_stays_a_hole(ceph: Ceph, folder: Folder, features: str) -> None:
+def test_only_allocated_bytes_are_written_and_the_rest_is_a_hole(ceph: Ceph, folder: Folder, features: str) -> None:
     """With a map of the image's objects, and without."""
     name = new_name()
     ceph.rbd("create", "--size", "256M", "--image-feature", features, f"images/{name}")
@@ -36,7 +36,7 @@ def test_only_what_is_allocated_is_written_and_the_rest_stays_a_hole(ceph: Ceph,
     assert Path(work.target).read_bytes() == bytes(whole)
 
 
-def test_a_disk_must_have_room_for_what_is_allocated_and_no_more(ceph: Ceph, small_disk: Path) -> None:
+def test_a_disk_needs_space_for_the_allocated_bytes_only(ceph: Ceph, small_disk: Path) -> None:
     thin, thick = new_name(), new_name()
     for name, amount in ((thin, 1), (thick, 9)):
         ceph.rbd("create", "--size", "1G", f"images/{name}")
@@ -48,7 +48,7 @@ def test_a_disk_must_have_room_for_what_is_allocated_and_no_more(ceph: Ceph, sma
     assert handler_of(ceph).fetch(work).unwrap().size == 1 << 30
 
 
-def test_what_a_clone_has_of_its_parent_is_exported_too(ceph: Ceph, folder: Folder) -> None:
+def test_an_export_of_a_clone_has_the_bytes_of_its_parent(ceph: Ceph, folder: Folder) -> None:
     parent, child = new_name(), new_name()
     data = bytearray(os.urandom(9 * MEBIBYTE))
     ceph.put(bytes(data), "images", parent)
@@ -62,7 +62,7 @@ def test_what_a_clone_has_of_its_parent_is_exported_too(ceph: Ceph, folder: Fold
     assert folder.content("1") == bytes(data)
 
 
-def test_a_snapshot_of_nova_s_has_no_size_and_no_digest_and_is_fetched_unverified(
+def test_a_snapshot_without_size_and_digest_is_fetched_unverified(
     ceph: Ceph, folder: Folder, rbd_location: str
 ) -> None:
     image = Image("snapshot", size=0, disk_format="raw")
@@ -71,7 +71,7 @@ def test_a_snapshot_of_nova_s_has_no_size_and_no_digest_and_is_fetched_unverifie
     assert folder.content("1") == DATA
 
 
-def test_bytes_that_are_not_the_image_s_are_refused_and_nothing_is_left(ceph: Ceph, folder: Folder) -> None:
+def test_wrong_bytes_are_refused_and_leave_nothing(ceph: Ceph, folder: Folder) -> None:
     location = ceph.put(b"\1" * len(DATA), "images", new_name())
     refused = handler_of(ceph).fetch(Work(folder.target("1"), IMAGE, Location(location))).failure()
     assert isinstance(refused, Mismatched)
@@ -90,7 +90,7 @@ def test_bytes_that_are_not_the_image_s_are_refused_and_nothing_is_left(ceph: Ce
         ("rbd://{fsid}/images/nobody/snap", "there is no snapshot snap of an image images/nobody"),
     ],
 )
-def test_a_location_that_cannot_be_read_is_a_refusal_that_says_which_part(
+def test_a_refusal_says_which_part_of_a_location_is_missing(
     ceph: Ceph, folder: Folder, pool: Pool, url: str, told: str
 ) -> None:
     for target in (folder.target("1"), pool.target("1")):
@@ -105,9 +105,7 @@ def test_a_file_gets_no_other_size_than_its_image(ceph: Ceph, folder: Folder, rb
     assert "no other size" in reason_of(handler_of(ceph).fetch(work))
 
 
-def test_a_snapshot_that_goes_while_it_is_read_is_a_refusal_and_leaves_nothing_that_looks_whole(
-    ceph: Ceph, folder: Folder
-) -> None:
+def test_a_snapshot_removed_while_it_is_read_leaves_nothing_whole(ceph: Ceph, folder: Folder) -> None:
     name, data = new_name(), os.urandom(200 * MEBIBYTE)
     location = ceph.put(data, "images", name, protect=False)
 

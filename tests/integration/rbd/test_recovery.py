@@ -25,14 +25,14 @@ from lading.ports.journal import Intent, Verb
 from lading.sdk.contracts import DATA, IMAGE
 
 
-def test_a_clone_that_was_not_finished_is_taken_back(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
+def test_an_unfinished_clone_is_rolled_back(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
     half = f"{clone_work.target.removeprefix('rbd:')}.lading-part"
     ceph.rbd("clone", location_spec(clone_work), half)
     assert handler_of(ceph).recover(cut_off(clone_work, {"part": "1.lading-part"}), keep=True) == Success(PartialData())
     assert pool.names() == []
 
 
-def test_what_nothing_notes_is_not_touched_whatever_its_name(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
+def test_an_unnoted_image_is_not_touched_whatever_its_name(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
     pool.occupy("1.lading-part", b"precious")
     assert handler_of(ceph).recover(cut_off(clone_work, {}), keep=True) == Success(PartialData())
     assert "is in the way" in reason_of(handler_of(ceph).fetch(clone_work))
@@ -42,12 +42,12 @@ def test_what_nothing_notes_is_not_touched_whatever_its_name(ceph: Ceph, pool: P
     assert pool.content("1.lading-part") == b"precious"
 
 
-def test_of_a_target_that_no_image_can_have_nothing_is_left(ceph: Ceph, clone_work: Work) -> None:
+def test_an_impossible_target_leaves_nothing_to_recover(ceph: Ceph, clone_work: Work) -> None:
     impossible = replace(clone_work, target="rbd:vms/disk@1")
     assert handler_of(ceph).recover(cut_off(impossible, {}), keep=True) == Success(PartialData())
 
 
-def test_a_clone_that_had_got_its_name_is_found_to_be_whole(ceph: Ceph, clone_work: Work) -> None:
+def test_recovery_finds_a_clone_that_has_its_name_whole(ceph: Ceph, clone_work: Work) -> None:
     landing = handler_of(ceph).fetch(clone_work).unwrap()
     notes = {"clone": landing.identity, "size": landing.size, "inspected_by": landing.inspected_by, "replaced": None}
     assert handler_of(ceph).recover(cut_off(clone_work, notes), keep=True) == Success(landing)
@@ -55,9 +55,7 @@ def test_a_clone_that_had_got_its_name_is_found_to_be_whole(ceph: Ceph, clone_wo
     assert handler_of(ceph).recover(cut_off(clone_work, {"clone": "another"}), keep=True) == Success(PartialData())
 
 
-def test_what_was_to_be_replaced_comes_back_when_its_replacement_did_not_appear(
-    ceph: Ceph, pool: Pool, clone_work: Work
-) -> None:
+def test_an_image_comes_back_if_its_replacement_did_not_appear(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
     pool.occupy("1", b"precious")
     old = json.loads(ceph.rbd("info", f"{pool.spec}/1", "--format", "json"))["id"]
     ceph.rbd("trash", "mv", f"{pool.spec}/1")
@@ -69,7 +67,7 @@ def test_what_was_to_be_replaced_comes_back_when_its_replacement_did_not_appear(
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_a_move_that_was_cut_off_is_finished_or_was_none(
+def test_an_interrupted_move_is_finished_or_undone(
     ceph: Ceph, pool: Pool, clone_work: Work, *, elsewhere: bool
 ) -> None:
     handler, work = handler_of(ceph), recorded(handler_of(ceph), clone_work)
@@ -88,7 +86,7 @@ def test_a_move_that_was_cut_off_is_finished_or_was_none(
     ("owner", "step"),
     [(PoolStorage, "clone"), (PoolStorage, "rename"), (storage, "_move_to_trash"), (PoolStorage, "purge")],
 )
-def test_an_interrupt_at_any_step_leaves_what_was_there_or_the_whole_clone(
+def test_an_interrupt_leaves_what_was_there_or_the_whole_clone(
     ceph: Ceph, pool: Pool, rbd_location: str, monkeypatch: pytest.MonkeyPatch, owner: object, step: str
 ) -> None:
     """As a program sees it that embeds the Dispatcher: it goes on, and finds out at the next operation."""
@@ -114,7 +112,7 @@ def test_an_interrupt_at_any_step_leaves_what_was_there_or_the_whole_clone(
     assert pool.content("1") == (b"precious" if known is None else DATA)
 
 
-def test_what_cannot_be_recorded_is_taken_back(ceph: Ceph, pool: Pool, rbd_location: str) -> None:
+def test_a_clone_that_cannot_be_recorded_is_rolled_back(ceph: Ceph, pool: Pool, rbd_location: str) -> None:
     class Full(MemoryAssociations):
         def put(self, association: Association) -> Failure[StoreUnavailable]:
             return Failure(StoreUnavailable("the disk is full"))

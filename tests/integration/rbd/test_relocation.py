@@ -53,7 +53,7 @@ def test_a_clone_with_snapshots_goes_to_the_trash_with_them(ceph: Ceph, pool: Po
     assert pool.names() == ["trash: 1"]
 
 
-def test_a_removal_that_was_cut_off_half_way_is_finished(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
+def test_an_interrupted_removal_is_finished(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
     work = recorded(handler_of(ceph), clone_work)
     assert work.association is not None
     # What `rbd rm` leaves when it is killed late: the name, of an image that is gone.
@@ -63,9 +63,7 @@ def test_a_removal_that_was_cut_off_half_way_is_finished(ceph: Ceph, pool: Pool,
     assert pool.names() == []
 
 
-def test_another_image_in_its_place_is_neither_removed_nor_moved_unless_forced(
-    ceph: Ceph, pool: Pool, clone_work: Work
-) -> None:
+def test_only_force_removes_or_moves_another_image_in_its_place(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
     handler, work = handler_of(ceph), recorded(handler_of(ceph), clone_work)
     pool.clear("1")
     pool.occupy("1", b"precious")
@@ -82,9 +80,7 @@ def test_another_image_in_its_place_is_neither_removed_nor_moved_unless_forced(
     assert "is gone" in reason_of(handler.move(work, pool.target("2")))
 
 
-def test_a_clone_moves_to_another_pool_with_its_parent_and_what_was_written_to_it(
-    ceph: Ceph, pool: Pool, clone_work: Work
-) -> None:
+def test_a_clone_moves_to_another_pool_with_all_its_bytes(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
     work, there = recorded(handler_of(ceph), clone_work), new_name()
     write_at(ceph, clone_work.target.removeprefix("rbd:"), {4096: b"x" * 4096})
     landing = handler_of(ceph).move(work, f"rbd:volumes/{there}").unwrap()
@@ -94,7 +90,7 @@ def test_a_clone_moves_to_another_pool_with_its_parent_and_what_was_written_to_i
     assert ceph.get("volumes", there) == DATA[:4096] + b"x" * 4096 + DATA[8192:]
 
 
-def test_a_clone_that_is_in_use_leaves_no_pool_and_one_onto_something_else_does_not_either(
+def test_a_clone_in_use_and_one_onto_another_image_are_not_moved(
     ceph: Ceph, pool: Pool, clone_work: Work, opened: Callable[[Ceph, str], None]
 ) -> None:
     work, taken = recorded(handler_of(ceph), clone_work), new_name()

@@ -22,9 +22,7 @@ from lading.ports.observer import NullObserver
 from lading.sdk.contracts import DATA, IMAGE
 
 
-def test_a_cluster_that_stops_answering_is_a_refusal_of_everything_and_what_had_come_is_gone_on_with(
-    start_ceph: StartCeph, tmp_path: Path
-) -> None:
+def test_a_cluster_that_stops_is_a_refusal_and_the_fetch_is_resumed(start_ceph: StartCeph, tmp_path: Path) -> None:
     ceph, folder = start_ceph(), Folder(tmp_path / "files")
     data = os.urandom(96 * MEBIBYTE)
     location = Location(ceph.put(data, "images", "noble"))
@@ -74,9 +72,7 @@ def test_a_cluster_that_stops_answering_is_a_refusal_of_everything_and_what_had_
     assert isinstance(patient.remove(f"rbd:vms/{left}"), Success)
 
 
-def test_a_key_that_the_cluster_does_not_take_is_a_refusal_that_names_the_user(
-    start_ceph: StartCeph, tmp_path: Path
-) -> None:
+def test_a_rejected_key_is_a_refusal_that_names_the_user(start_ceph: StartCeph, tmp_path: Path) -> None:
     ceph, folder = start_ceph(auth=True), Folder(tmp_path / "files")
     location = Location(ceph.put(DATA, "images", "noble"))
     ceph.user("reader", mon="profile rbd", osd="profile rbd-read-only pool=images")

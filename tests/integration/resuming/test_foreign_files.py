@@ -34,7 +34,7 @@ def a_folder(part: Path, victim: Path) -> None:
 
 
 @pytest.mark.parametrize("put", [a_symlink, a_hard_link, a_fifo, a_file, a_folder])
-def test_what_somebody_put_in_its_place_is_not_touched(
+def test_a_file_in_the_place_of_partial_data_is_not_touched(
     either: Host, tmp_path: Path, put: Callable[[Path, Path], None]
 ) -> None:
     victim = tmp_path / "victim"
@@ -61,7 +61,7 @@ def claimed(part: Path) -> Iterator[None]:
         yield
 
 
-def test_a_part_that_another_process_writes_to_is_left_to_it(either: Host) -> None:
+def test_partial_data_of_a_running_process_is_left_to_it(either: Host) -> None:
     either.part.write_bytes(bytes(KEPT))
     with claimed(either.part):
         failure = either.fetch().failure()
@@ -70,7 +70,7 @@ def test_a_part_that_another_process_writes_to_is_left_to_it(either: Host) -> No
         assert either.part.read_bytes() == bytes(KEPT)
 
 
-def test_what_another_process_resumes_is_not_discarded(either: Host) -> None:
+def test_partial_data_that_another_process_resumes_is_not_discarded(either: Host) -> None:
     either.cut_off()
     with claimed(either.part):
         [found] = either.dispatcher.recover(keep=False)
@@ -82,14 +82,14 @@ def test_what_another_process_resumes_is_not_discarded(either: Host) -> None:
     either.assert_nothing_is_left()
 
 
-def test_another_user_s_file_is_not_gone_on_with(either: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_another_user_is_not_resumed(either: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     either.cut_off()
     monkeypatch.setattr(os, "geteuid", lambda: either.part.parent.stat().st_uid + 1)
     either.assert_landed(resumed=0)
     assert either.asked() == [None]
 
 
-def test_a_file_that_is_not_noted_is_neither_resumed_nor_removed(either: Host) -> None:
+def test_an_unnoted_file_is_neither_resumed_nor_removed(either: Host) -> None:
     """Of another program, or of another journal."""
     either.part.write_bytes(DATA[:KEPT])
     failure = either.fetch().failure()
@@ -100,7 +100,7 @@ def test_a_file_that_is_not_noted_is_neither_resumed_nor_removed(either: Host) -
     either.assert_landed(resumed=0)
 
 
-def test_a_temporary_file_that_another_process_writes_to_is_not_touched(either: Host) -> None:
+def test_a_temporary_file_of_a_running_process_is_not_touched(either: Host) -> None:
     """A target may be known to two journals."""
     with either.part.open("w+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -124,7 +124,7 @@ def test_a_target_with_the_name_of_a_temporary_file_is_refused(either: Host) -> 
     assert os.listdir(either.folder) == [either.target.name]
 
 
-def test_what_an_earlier_version_kept_goes_on(either: Host) -> None:
+def test_partial_data_of_an_earlier_version_is_resumed(either: Host) -> None:
     """It noted that a file is kept, and not which."""
     either.cut_off()
     [intent] = either.journal.list()

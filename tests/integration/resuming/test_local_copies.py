@@ -50,7 +50,7 @@ def test_a_second_target_is_copied_from_the_first(fetched: Host) -> None:
     assert fetched.asked() == [None]
 
 
-def test_that_a_second_target_would_be_copied_from_the_first_is_foreseen(fetched: Host) -> None:
+def test_a_preview_tells_that_the_first_target_would_be_copied(fetched: Host) -> None:
     fetched.server.answer("/noble", GONE)
     [previewed] = fetched.dispatcher.preview(FetchRequest("id", str(fetched.folder / "second")))
     told = f"copies {len(DATA)} bytes from {fetched.target}, which is this image"
@@ -60,7 +60,7 @@ def test_that_a_second_target_would_be_copied_from_the_first_is_foreseen(fetched
     assert fetched.asked() == [None]
 
 
-def test_what_is_copied_is_not_said_to_be_of_a_location_that_was_not_read(fetched: Host) -> None:
+def test_a_copy_is_not_recorded_with_a_location_that_was_not_read(fetched: Host) -> None:
     """A handler that declines a location does so also where the host has the image already."""
     transfer, location = fetched.transfer, Location("file:///elsewhere/noble.img")
     catalog = ServedCatalog(replace(IMAGE, locations=[location]), fetched.url)
@@ -73,7 +73,7 @@ def test_what_is_copied_is_not_said_to_be_of_a_location_that_was_not_read(fetche
     assert (staged.location, staged.landing.copied_from) == (None, str(fetched.target))
 
 
-def test_what_landed_as_a_copy_and_was_cut_off_is_recorded_as_that_copy(fetched: Host) -> None:
+def test_an_interrupted_copy_is_recorded_as_that_copy(fetched: Host) -> None:
     second, image = fetched.folder / "second", replace(IMAGE, locations=[Location(fetched.url)])
     begun = Intent(str(second), Verb.FETCH, "http", datetime.now(UTC), IMAGE, Location(fetched.url))
     fetched.journal.begin(begun)
@@ -85,28 +85,28 @@ def test_what_landed_as_a_copy_and_was_cut_off_is_recorded_as_that_copy(fetched:
 
 
 @pytest.mark.parametrize("change", [a_changed_byte, a_byte_more, Path.unlink, replaced, a_symlink_there])
-def test_a_second_target_is_not_copied_from_what_has_changed(fetched: Host, change: Callable[[Path], None]) -> None:
+def test_a_second_target_is_not_copied_from_a_changed_one(fetched: Host, change: Callable[[Path], None]) -> None:
     change(fetched.target)
     fetched.fetch(fetched.folder / "second").unwrap()
     assert (fetched.folder / "second").read_bytes() == DATA
     assert fetched.asked() == [None, None]
 
 
-def test_a_second_target_is_not_copied_from_what_no_digest_tells(host: Host) -> None:
+def test_a_second_target_is_not_copied_from_one_without_a_digest(host: Host) -> None:
     host.image = PROMISING_NOTHING
     for name in ("first", "second"):
         host.fetch(host.folder / name).unwrap()
     assert host.asked() == [None, None]
 
 
-def test_a_second_target_is_not_copied_from_another_image_of_the_same_name(fetched: Host) -> None:
+def test_a_target_of_another_image_with_the_same_name_is_not_copied(fetched: Host) -> None:
     """Ids may be given again (OSSN-0075), and digests be of another kind."""
     fetched.image = replace(IMAGE, digest=Digest("sha512", hashlib.sha512(DATA).hexdigest()))
     fetched.fetch(fetched.folder / "second").unwrap()
     assert fetched.asked() == [None, None]
 
 
-def test_a_second_target_is_copied_from_a_first_that_is_not_recorded_yet(host: Host) -> None:
+def test_a_second_target_is_copied_from_an_unrecorded_first_one(host: Host) -> None:
     image = replace(IMAGE, locations=[Location(host.url)])
     begun = Intent(str(host.target), Verb.FETCH, "http", datetime.now(UTC), IMAGE, Location(host.url))
     host.journal.begin(begun)
@@ -116,8 +116,8 @@ def test_a_second_target_is_copied_from_a_first_that_is_not_recorded_yet(host: H
     assert host.asked() == [None]
 
 
-def test_what_landed_and_was_not_recorded_is_found_and_recorded_by_the_next_fetch(host: Host) -> None:
-    test_a_second_target_is_copied_from_a_first_that_is_not_recorded_yet(host)
+def test_the_next_fetch_records_what_landed_unrecorded(host: Host) -> None:
+    test_a_second_target_is_copied_from_an_unrecorded_first_one(host)
     assert host.fetch().unwrap().landing.present
     recorded = host.associations.get(str(host.target)).unwrap()
     assert isinstance(recorded, Association)
@@ -125,7 +125,7 @@ def test_what_landed_and_was_not_recorded_is_found_and_recorded_by_the_next_fetc
     assert host.asked() == []
 
 
-def test_of_several_that_want_it_at_once_one_brings_it(host: Host) -> None:
+def test_one_of_several_fetches_at_once_downloads_the_image(host: Host) -> None:
     dispatcher = host.dispatcher
 
     def fetch(number: int) -> Landing:
@@ -138,7 +138,7 @@ def test_of_several_that_want_it_at_once_one_brings_it(host: Host) -> None:
     assert host.asked() == [None]
 
 
-def test_whoever_waits_for_an_image_is_told_how_much_of_it_has_come(host: Host) -> None:
+def test_a_fetch_that_waits_shows_the_progress_of_the_other_one(host: Host) -> None:
     dispatcher, began, told = host.dispatcher, Event(), Event()
 
     class First:
@@ -165,7 +165,7 @@ def test_whoever_waits_for_an_image_is_told_how_much_of_it_has_come(host: Host) 
     assert re.fullmatch(r"another operation, which fetches the same image \([0-3]/3 MiB\)", second.reason)
 
 
-def test_what_is_kept_of_another_image_is_gone_before_it_is_noted_whose_bytes_are_there(host: Host) -> None:
+def test_partial_data_of_another_image_goes_before_the_notes_change(host: Host) -> None:
     """Killed in between, the next fetch would take it for its own."""
     host.cut_off()
 

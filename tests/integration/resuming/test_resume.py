@@ -36,7 +36,7 @@ class Interrupt:
 # Going on.
 
 
-def test_what_the_server_broke_off_goes_on_from_what_is_kept(either: Host) -> None:
+def test_a_fetch_that_the_server_broke_off_is_resumed(either: Host) -> None:
     either.cut_off()
     assert either.part.stat().st_mode & 0o7777 == 0o600
     assert not either.target.exists()
@@ -44,7 +44,7 @@ def test_what_the_server_broke_off_goes_on_from_what_is_kept(either: Host) -> No
     assert either.asked() == [ON_FROM_THERE]
 
 
-def test_what_was_interrupted_goes_on_from_what_is_kept(either: Host) -> None:
+def test_an_interrupted_fetch_is_resumed(either: Host) -> None:
     with pytest.raises(KeyboardInterrupt):
         either.fetch(observer=Interrupt())
     assert either.asked() == [None]
@@ -53,7 +53,7 @@ def test_what_was_interrupted_goes_on_from_what_is_kept(either: Host) -> None:
     assert either.asked() == [ON_FROM_THERE]
 
 
-def test_it_may_be_cut_off_again_and_again(either: Host) -> None:
+def test_a_fetch_may_be_interrupted_again_and_again(either: Host) -> None:
     either.server.answer("/noble", Reply(DATA, after=MEBIBYTE + 5, then=CUT), GONE)
     either.fetch().failure()
     either.asked()
@@ -65,7 +65,7 @@ def test_it_may_be_cut_off_again_and_again(either: Host) -> None:
     assert either.asked() == [ON_FROM_THERE]
 
 
-def test_a_try_in_vain_leaves_what_is_kept(either: Host) -> None:
+def test_a_fetch_that_fails_leaves_the_partial_data(either: Host) -> None:
     either.cut_off()
     either.server.answer("/noble", GONE)
     either.fetch().failure()
@@ -75,13 +75,13 @@ def test_a_try_in_vain_leaves_what_is_kept(either: Host) -> None:
     assert either.asked() == [ON_FROM_THERE]
 
 
-def test_what_one_handler_kept_another_goes_on_from(host: Host) -> None:
+def test_a_handler_resumes_what_another_one_kept(host: Host) -> None:
     host.cut_off()
     host.handler = "download"
     host.assert_landed(resumed=KEPT)
 
 
-def test_what_was_forced_goes_on_forced(either: Host) -> None:
+def test_a_forced_fetch_is_resumed_forced(either: Host) -> None:
     either.target.write_bytes(b"precious")
     either.server.answer("/noble", BREAKING_OFF, GONE)
     either.fetch(force=True).failure()
@@ -90,7 +90,7 @@ def test_what_was_forced_goes_on_forced(either: Host) -> None:
     either.assert_landed(resumed=KEPT, outcome=either.fetch(force=True))
 
 
-def test_recovery_that_is_not_to_keep_it_removes_it(either: Host) -> None:
+def test_recovery_without_keep_removes_partial_data(either: Host) -> None:
     either.cut_off()
     [found] = either.dispatcher.recover(keep=True)
     assert (found.outcome, found.kept) == (Outcome.KEPT, KEPT)
@@ -101,13 +101,13 @@ def test_recovery_that_is_not_to_keep_it_removes_it(either: Host) -> None:
     either.assert_nothing_is_left()
 
 
-def test_removing_what_is_not_recorded_keeps_what_can_be_resumed(either: Host) -> None:
+def test_removing_an_unrecorded_target_keeps_its_partial_data(either: Host) -> None:
     either.cut_off()
     assert isinstance(either.dispatcher.remove(str(either.target)).failure(), NotAssociated)
     assert os.listdir(either.folder) == [".vm.lading-part"]
 
 
-def test_too_little_to_keep_is_not_kept(either: Host) -> None:
+def test_less_than_a_buffer_is_not_kept(either: Host) -> None:
     either.server.answer("/noble", Reply(DATA, after=MEBIBYTE - 1, then=CUT), GONE)
     failure = either.fetch().failure()
     assert isinstance(failure, NoHandlerAvailable)
@@ -116,7 +116,7 @@ def test_too_little_to_keep_is_not_kept(either: Host) -> None:
     either.assert_nothing_is_left()
 
 
-def test_something_is_always_left_to_ask_for(host: Host) -> None:
+def test_the_last_bytes_of_an_image_are_always_requested(host: Host) -> None:
     """So that the server tells whether it still has the same."""
     data = DATA[:KEPT]
     host.image = replace(IMAGE, size=KEPT, digest=Digest("sha256", hashlib.sha256(data).hexdigest()))
@@ -163,7 +163,7 @@ def test_a_server_that_refuses_ranges_is_read_from_the_start(host: Host) -> None
     assert host.asked() == [ON_FROM_THERE, None]
 
 
-def test_when_what_is_kept_is_wrong_it_starts_over_once(either: Host) -> None:
+def test_wrong_partial_data_starts_over_once(either: Host) -> None:
     either.cut_off()
     with either.part.open("r+b") as part:
         part.write(bytes([DATA[0] ^ 1]))
@@ -171,7 +171,7 @@ def test_when_what_is_kept_is_wrong_it_starts_over_once(either: Host) -> None:
     assert either.asked() == [ON_FROM_THERE, None]
 
 
-def test_when_the_server_s_bytes_are_wrong_too_it_is_refused_and_nothing_is_left(either: Host) -> None:
+def test_wrong_bytes_of_the_server_are_refused_and_leave_nothing(either: Host) -> None:
     either.cut_off()
     either.server.answer("/noble", Reply(bytes(len(DATA))))
     failure = either.fetch().failure()
@@ -197,7 +197,7 @@ def test_another_image_is_fetched_from_the_start(either: Host, change: Callable[
     assert either.asked() == [None]
 
 
-def test_an_image_that_is_smaller_than_what_is_kept_is_fetched_from_the_start(host: Host) -> None:
+def test_an_image_smaller_than_the_partial_data_starts_over(host: Host) -> None:
     host.image = replace(PROMISING_NOTHING, size=None)
     host.cut_off()
     host.image = replace(PROMISING_NOTHING, size=MEBIBYTE + 5)

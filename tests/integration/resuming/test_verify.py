@@ -21,12 +21,12 @@ from lading import Mismatched, Unsupported, Work
 from lading.adapters.destinations.file.destination import Rules
 
 
-def test_what_is_intact_is_found_so(fetched: Host) -> None:
+def test_an_intact_target_is_verified(fetched: Host) -> None:
     [recorded] = fetched.associations.list()
     assert fetched.dispatcher.verify(str(fetched.target)) == Success(recorded)
 
 
-def test_what_was_only_touched_is_intact_and_recorded_as_it_is_now(fetched: Host) -> None:
+def test_a_target_with_a_new_time_is_intact_and_recorded_so(fetched: Host) -> None:
     os.utime(fetched.target, (1, 1))
     verified = fetched.dispatcher.verify(str(fetched.target)).unwrap()
     assert verified.fingerprint is not None
@@ -46,7 +46,7 @@ def test_what_was_only_touched_is_intact_and_recorded_as_it_is_now(fetched: Host
     ],
     ids=["byte", "size", "gone", "replaced", "symlink"],
 )
-def test_what_has_changed_is_told(fetched: Host, change: Callable[[Path], None], words: str) -> None:
+def test_a_changed_target_is_told(fetched: Host, change: Callable[[Path], None], words: str) -> None:
     [recorded] = fetched.associations.list()
     change(fetched.target)
     refusal = fetched.transfer.verify(Work(str(fetched.target), association=recorded)).failure()
@@ -55,7 +55,7 @@ def test_what_has_changed_is_told(fetched: Host, change: Callable[[Path], None],
     assert list(fetched.associations.list()) == [recorded]
 
 
-def test_without_a_digest_what_can_be_told_is_told(host: Host) -> None:
+def test_without_a_digest_the_size_of_a_target_is_compared(host: Host) -> None:
     host.image = PROMISING_NOTHING
     host.fetch().unwrap()
     assert host.dispatcher.verify(str(host.target)).unwrap().digest is None
@@ -65,11 +65,11 @@ def test_without_a_digest_what_can_be_told_is_told(host: Host) -> None:
     assert "bytes, and had" in str(host.dispatcher.verify(str(host.target)).failure())
 
 
-def test_what_landed_unverified_is_verified_now(host: Host) -> None:
+def test_a_target_that_landed_unverified_is_verified(host: Host) -> None:
     host.rules = Rules(verify=False)
     assert host.fetch().unwrap().landing.digest is None
     assert host.dispatcher.verify(str(host.target)).unwrap().digest == IMAGE.digest
 
 
-def test_what_nothing_is_recorded_of_cannot_be_verified(host: Host) -> None:
+def test_an_unrecorded_target_cannot_be_verified(host: Host) -> None:
     assert isinstance(host.transfer.verify(Work(str(host.target))).failure(), Unsupported)

@@ -30,12 +30,12 @@ def unpromised(host: Host) -> Host:
     return host
 
 
-def test_without_a_digest_the_word_of_the_same_server_is_enough(unpromised: Host) -> None:
+def test_without_a_digest_the_same_etag_resumes(unpromised: Host) -> None:
     unpromised.assert_landed(resumed=KEPT)
     assert unpromised.asked() == [ON_FROM_THERE]
 
 
-def test_without_a_digest_another_state_of_it_starts_over(unpromised: Host) -> None:
+def test_without_a_digest_another_etag_starts_over(unpromised: Host) -> None:
     unpromised.server.answer("/noble", Reply(DATA, etag='"2"'))
     unpromised.assert_landed(resumed=0)
 
@@ -45,7 +45,7 @@ def test_without_a_digest_a_missing_etag_starts_over(unpromised: Host) -> None:
     unpromised.assert_landed(resumed=0)
 
 
-def test_without_a_digest_what_a_redirect_led_to_is_not_kept(host: Host) -> None:
+def test_without_a_digest_data_behind_a_redirect_is_not_kept(host: Host) -> None:
     """It may lead elsewhere the next time, where the same ETag stands for other bytes."""
     host.image = PROMISING_NOTHING
     host.server.answer("/there", BREAKING_OFF, GONE)
@@ -60,7 +60,7 @@ def test_without_a_digest_another_location_starts_over(unpromised: Host) -> None
     assert unpromised.asked() == [None]
 
 
-def test_with_a_digest_another_location_goes_on(host: Host) -> None:
+def test_with_a_digest_another_location_resumes(host: Host) -> None:
     host.cut_off()
     host.url = host.server.answer("/other", Reply(DATA, etag='"2"'))
     host.assert_landed(resumed=KEPT)
@@ -75,7 +75,9 @@ def test_without_a_digest_another_start_of_the_host_starts_over(
     assert unpromised.asked() == [None]
 
 
-def test_a_start_of_the_host_that_is_not_known_is_no_start(unpromised: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_digest_an_unknown_start_of_the_host_starts_over(
+    unpromised: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without /proc, say."""
     [intent] = unpromised.journal.list()
     part: Any = intent.notes["part"]
@@ -85,7 +87,7 @@ def test_a_start_of_the_host_that_is_not_known_is_no_start(unpromised: Host, mon
     assert unpromised.asked() == [None]
 
 
-def test_with_a_digest_another_start_of_the_host_goes_on(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_digest_another_start_of_the_host_resumes(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.cut_off()
     monkeypatch.setattr(partial, "boot_id", lambda: "another")
     host.assert_landed(resumed=KEPT)
@@ -93,9 +95,7 @@ def test_with_a_digest_another_start_of_the_host_goes_on(host: Host, monkeypatch
 
 @pytest.mark.parametrize("etag", ['W/"1"', None], ids=["weak", "date"])
 @pytest.mark.parametrize("image", [PROMISING_NOTHING, IMAGE], ids=["no digest", "digest"])
-def test_without_a_digest_a_weak_word_is_not_enough_to_keep_anything(
-    host: Host, image: Image, etag: str | None
-) -> None:
+def test_without_a_digest_a_weak_etag_keeps_nothing(host: Host, image: Image, etag: str | None) -> None:
     """An ETag that says it is weak, and a date, which tells no two states within one second apart (RFC 9110, 8.8)."""
     host.image = image
     host.server.answer("/noble", replace(BREAKING_OFF, etag=etag), GONE)
@@ -108,14 +108,14 @@ def test_without_a_digest_a_weak_word_is_not_enough_to_keep_anything(
     host.assert_landed(resumed=kept)
 
 
-def test_what_is_not_to_be_verified_needs_the_server_s_word_though_there_is_a_digest(host: Host) -> None:
+def test_without_verification_a_digest_does_not_allow_a_resume(host: Host) -> None:
     host.rules = Rules(verify=False)
     host.cut_off()
     host.server.answer("/noble", Reply(DATA, etag='"2"'))
     host.assert_landed(resumed=0)
 
 
-def test_without_a_digest_the_catalog_s_own_data_is_fetched_from_the_start(host: Host) -> None:
+def test_without_a_digest_data_of_the_catalog_starts_over(host: Host) -> None:
     """The catalog says nothing of the whole."""
     host.image, host.handler = PROMISING_NOTHING, "download"
     host.server.answer("/noble", BREAKING_OFF, GONE)

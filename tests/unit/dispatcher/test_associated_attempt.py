@@ -37,7 +37,7 @@ def test_an_association_leads_unless_it_is_about_another_image(about: Image | No
 
 
 @pytest.mark.parametrize(("image_id", "leads"), [("1", True), ("noble", False)])
-def test_who_forces_by_name_means_the_image_that_has_it_now(image_id: str, leads: bool) -> None:
+def test_a_forced_name_means_the_image_that_has_it_now(image_id: str, leads: bool) -> None:
     recorded = replace(RECORDED, handler="second")
     plan = dispatcher(Pool("first"), Pool("second"), associations=store(recorded)).plan(
         FetchRequest(image_id, TARGET, force=True)
@@ -45,14 +45,14 @@ def test_who_forces_by_name_means_the_image_that_has_it_now(image_id: str, leads
     assert [attempt.handler.name for attempt in plan] == ["second"] * leads + ["first", "second"]
 
 
-def test_an_association_is_of_its_image_by_id_name_or_href_and_of_any_when_it_has_none() -> None:
+def test_an_association_matches_its_image_by_id_name_or_href() -> None:
     recorded = replace(RECORDED, image=Image("1", "noble", properties={"self": "/v2/images/1"}))
     of = [reference for reference in ("1", "noble", "/v2/images/1", "2") if recorded.is_of(reference)]
     assert of == ["1", "noble", "/v2/images/1"]
     assert replace(RECORDED, image=None).is_of("2")
 
 
-def test_an_association_with_a_handler_that_is_not_loaded_is_passed_over_with_a_warning(
+def test_an_association_of_an_unloaded_handler_is_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     recorded = replace(RECORDED, handler="vanished")
@@ -60,7 +60,7 @@ def test_an_association_with_a_handler_that_is_not_loaded_is_passed_over_with_a_
     assert caplog.messages == [f"{TARGET} was put there by the handler 'vanished', which is not loaded (loaded: pool)"]
 
 
-def test_a_location_whose_credentials_were_withheld_is_taken_from_the_catalog() -> None:
+def test_a_redacted_location_is_taken_from_the_catalog() -> None:
     pool, events = Pool(fetches=unavailable), list[Event]()
     image, recorded = replace(NOBLE, locations=[PLAIN, KEYED]), replace(RECORDED, location=KEYED.redacted())
     dispatcher(pool, image=image, associations=store(recorded), events=events).fetch(REQUEST)
@@ -69,7 +69,7 @@ def test_a_location_whose_credentials_were_withheld_is_taken_from_the_catalog() 
 
 
 @pytest.mark.parametrize("request_", [REQUEST, FetchRequest(target=TARGET)])
-def test_a_withheld_location_that_the_catalog_lost_still_leads_but_no_handler_is_sent_there(
+def test_no_handler_gets_a_redacted_location_that_the_catalog_lost(
     request_: FetchRequest,
 ) -> None:
     """Its turn is its own: a handler can still remove what it fetched from there."""
@@ -80,7 +80,7 @@ def test_a_withheld_location_that_the_catalog_lost_still_leads_but_no_handler_is
     assert KEYED.redacted() not in [work.location for _, work in pool.asked]
 
 
-def test_a_withheld_location_still_leads_when_the_catalog_fails() -> None:
+def test_a_redacted_location_still_leads_when_the_catalog_fails() -> None:
     pool, recorded = Pool(), replace(RECORDED, location=KEYED.redacted())
     failing = Dispatcher([pool], FailingCatalog(CatalogUnavailable("HTTP 503")), store(recorded))
     assert next(failing.attempts(REQUEST)).location == KEYED.redacted()

@@ -55,14 +55,14 @@ def test_the_snapshot_of_a_volume_backed_server_is_not_fetched() -> None:
 
 
 @pytest.mark.parametrize("image_id", ["1", "noble", None])
-def test_what_is_recorded_of_such_a_snapshot_does_not_lead(image_id: str | None) -> None:
+def test_an_association_of_a_volume_backed_snapshot_does_not_lead(image_id: str | None) -> None:
     pool, recorded = Pool(), replace(RECORDED, image=replace(VOLUME_BACKED, locations=()))
     outcome = dispatcher(pool, image=VOLUME_BACKED, associations=store(recorded)).fetch(FetchRequest(image_id, TARGET))
     assert isinstance(outcome, Failure)
     assert pool.asked == []
 
 
-def test_a_catalog_that_fails_is_no_matter_once_the_associated_handler_handled() -> None:
+def test_a_catalog_may_fail_once_the_associated_handler_handled() -> None:
     failing = Dispatcher([Pool()], FailingCatalog(CatalogUnavailable("HTTP 503")), store(RECORDED))
     assert failing.fetch(REQUEST).unwrap().handler == "pool"
 
@@ -79,7 +79,7 @@ def test_a_catalog_that_fails_is_no_matter_once_the_associated_handler_handled()
     ],
 )
 @pytest.mark.parametrize("verb", ["find", "locations"])
-def test_a_catalog_that_raises_is_a_catalog_that_fails(verb: str, raised: Exception, failure: str) -> None:
+def test_a_catalog_that_raises_fails(verb: str, raised: Exception, failure: str) -> None:
     def raises(*_: object) -> Result[Any, Any]:
         raise raised
 

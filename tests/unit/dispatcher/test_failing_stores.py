@@ -26,7 +26,7 @@ def interrupts(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_store_that_can_not_be_read_fails_every_verb_before_anything_is_asked() -> None:
+def test_an_unreadable_store_fails_every_verb_before_any_call() -> None:
     pool, events, failing = Pool(), list[Event](), FailingStore("get")
     broken = dispatcher(pool, associations=failing, events=events)
     outcomes = broken.fetch(REQUEST), broken.remove(TARGET), broken.move(TARGET, "/vms/2/disk")
@@ -34,7 +34,7 @@ def test_a_store_that_can_not_be_read_fails_every_verb_before_anything_is_asked(
     assert (pool.asked, events) == ([], [])
 
 
-def test_what_can_not_be_recorded_is_removed_again_and_no_other_handler_tries() -> None:
+def test_an_unrecordable_fetch_is_removed_and_ends_the_search() -> None:
     pool, other = Pool(), Pool("other")
     failure = dispatcher(pool, other, associations=FailingStore("put")).fetch(REQUEST).failure()
     assert isinstance(failure, StoreUnavailable)
@@ -43,7 +43,7 @@ def test_what_can_not_be_recorded_is_removed_again_and_no_other_handler_tries() 
     assert replace(removing, association=None) == fetching
 
 
-def test_what_can_not_be_recorded_is_removed_as_what_it_is_not_as_what_was_there_before() -> None:
+def test_a_fetch_that_cannot_be_recorded_is_removed_as_itself() -> None:
     pool = Pool(fetches=lambda _: Success(Landing(identity="new")))
     before = replace(RECORDED, target=TARGET, identity="old")
     outcome = dispatcher(pool, associations=FailingStore("put", before)).fetch(REQUEST)
@@ -56,7 +56,7 @@ def test_what_can_not_be_recorded_is_removed_as_what_it_is_not_as_what_was_there
 @pytest.mark.parametrize(
     ("removes", "reason"), [(unavailable, "the pool is away"), (raises, "raised OSError; the debug log has more")]
 )
-def test_what_can_neither_be_recorded_nor_removed_is_an_error_in_the_log(
+def test_a_fetch_neither_recorded_nor_undone_is_an_error_in_the_log(
     removes: Callable[[Work], Result[None, Refusal]], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     failure = dispatcher(Pool(removes=removes), associations=FailingStore("put")).fetch(REQUEST).failure()
@@ -66,7 +66,7 @@ def test_what_can_neither_be_recorded_nor_removed_is_an_error_in_the_log(
     ]
 
 
-def test_what_replaced_something_and_can_not_be_recorded_stays_and_is_an_error_in_the_log(
+def test_a_replacement_that_cannot_be_recorded_stays(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     pool = Pool()
@@ -76,7 +76,7 @@ def test_what_replaced_something_and_can_not_be_recorded_stays_and_is_an_error_i
     assert caplog.messages == [f"{TARGET} is there, but recorded nowhere: it replaced what was there"]
 
 
-def test_what_was_interrupted_while_it_was_recorded_is_removed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fetch_interrupted_while_it_is_recorded_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, interrupted = Pool(), store()
     monkeypatch.setattr(interrupted, "put", interrupts)
     with pytest.raises(KeyboardInterrupt):
@@ -84,14 +84,14 @@ def test_what_was_interrupted_while_it_was_recorded_is_removed_again(monkeypatch
     assert pool.verbs == ["fetch", "remove"]
 
 
-def test_a_removal_that_can_not_be_forgotten_fails_and_may_be_repeated() -> None:
+def test_a_removal_that_cannot_be_forgotten_can_be_repeated() -> None:
     pool, failing = Pool(), FailingStore("remove", RECORDED)
     outcomes = [dispatcher(pool, associations=failing).remove(TARGET).failure() for _ in range(2)]
     assert [type(each) for each in outcomes] == [StoreUnavailable, StoreUnavailable]
     assert (pool.verbs, list(failing.list())) == (["remove", "remove"], [RECORDED])
 
 
-def test_a_move_that_can_not_be_recorded_is_moved_back() -> None:
+def test_a_move_that_cannot_be_recorded_is_moved_back() -> None:
     pool, failing = Pool(), FailingStore("put", RECORDED)
     failure = dispatcher(pool, associations=failing).move(TARGET, "/vms/2/disk").failure()
     assert isinstance(failure, StoreUnavailable)
@@ -102,7 +102,7 @@ def test_a_move_that_can_not_be_recorded_is_moved_back() -> None:
 @pytest.mark.parametrize(
     ("moves_back", "reason"), [(unavailable, "the pool is away"), (raises, "raised OSError; the debug log has more")]
 )
-def test_a_move_that_can_neither_be_recorded_nor_moved_back_is_an_error_in_the_log(
+def test_a_move_neither_recorded_nor_undone_is_an_error_in_the_log(
     moves_back: Callable[..., Result[Landing, Refusal]], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     pool = Pool(moves=lambda work, to: moved(work, to) if work.target == TARGET else moves_back(work, to))
@@ -113,7 +113,7 @@ def test_a_move_that_can_neither_be_recorded_nor_moved_back_is_an_error_in_the_l
     ]
 
 
-def test_a_move_whose_source_can_not_be_forgotten_fails_but_is_recorded_where_it_is() -> None:
+def test_a_move_that_fails_to_forget_its_source_is_recorded() -> None:
     pool, failing = Pool(), FailingStore("remove", RECORDED)
     assert isinstance(dispatcher(pool, associations=failing).move(TARGET, "/vms/2/disk").failure(), StoreUnavailable)
     assert (pool.verbs, [each.target for each in failing.list()]) == (["move"], [TARGET, "/vms/2/disk"])

@@ -31,7 +31,7 @@ def answers_text(*_: object) -> Any:  # noqa: ANN401 - the bug that is meant
 # Handlers with bugs.
 
 
-def test_a_handler_that_raises_has_faulted_and_the_next_has_its_turn() -> None:
+def test_after_a_handler_that_raises_the_next_is_called() -> None:
     staged = dispatcher(Pool("buggy", fetches=raises), Pool()).fetch(REQUEST).unwrap()
     assert staged.attempts == (
         AttemptResult("buggy", PLAIN, Faulted("raised OSError; the debug log has more")),
@@ -39,13 +39,13 @@ def test_a_handler_that_raises_has_faulted_and_the_next_has_its_turn() -> None:
     )
 
 
-def test_a_handler_that_raises_without_a_location_has_faulted_too() -> None:
+def test_a_handler_that_raises_without_a_location_is_faulted() -> None:
     failure = dispatcher(Pool(schemes=frozenset(), fetches=raises)).fetch(FetchRequest(target=TARGET)).failure()
     assert isinstance(failure, NoHandlerAvailable)
     assert failure.attempts == (AttemptResult("pool", None, Faulted("raised OSError; the debug log has more")),)
 
 
-def test_the_trace_of_what_a_handler_raised_is_there_for_those_who_debug(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_debug_log_has_the_traceback_of_a_handlers_error(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "lading"):
         dispatcher(Pool("buggy", fetches=raises)).fetch(REQUEST)
     record = caplog.records[0]
@@ -53,14 +53,14 @@ def test_the_trace_of_what_a_handler_raised_is_there_for_those_who_debug(caplog:
     assert record.exc_info is not None
 
 
-def test_a_handler_that_answers_no_result_has_faulted_and_the_next_has_its_turn() -> None:
+def test_after_a_handler_that_answers_no_result_the_next_is_called() -> None:
     staged = dispatcher(Pool("buggy", fetches=answers_text), Pool()).fetch(REQUEST).unwrap()
     assert [type(each.refusal) for each in staged.attempts] == [Faulted, type(None)]
     assert "answered a str, which is no Landing" in str(staged.attempts[0])
 
 
 @pytest.mark.parametrize("answer", [Success(None), Success("x"), Failure("x"), Failure(None)])
-def test_a_handler_whose_result_holds_the_wrong_thing_has_faulted(answer: Result[Any, Any]) -> None:
+def test_a_handler_whose_result_holds_the_wrong_type_is_faulted(answer: Result[Any, Any]) -> None:
     staged = dispatcher(Pool("buggy", fetches=lambda _: answer), Pool()).fetch(REQUEST).unwrap()
     assert [type(each.refusal) for each in staged.attempts] == [Faulted, type(None)]
     pool, associations = Pool(moves=lambda _, __: answer, removes=lambda _: answer), store(RECORDED)
@@ -84,7 +84,7 @@ def test_an_exception_that_cannot_be_shown_is_a_fault_too() -> None:
 
 
 @pytest.mark.parametrize("bug", [raises, answers_text])
-def test_a_handler_with_a_bug_refuses_to_remove_and_move_and_stays_associated(bug: Callable[..., Any]) -> None:
+def test_a_faulty_handler_refuses_to_remove_and_stays_associated(bug: Callable[..., Any]) -> None:
     associations = store(RECORDED)
     buggy = dispatcher(Pool(removes=bug, moves=bug), associations=associations)
     outcomes = [buggy.remove(TARGET).failure(), buggy.move(TARGET, "/vms/2/disk").failure()]
@@ -93,7 +93,7 @@ def test_a_handler_with_a_bug_refuses_to_remove_and_move_and_stays_associated(bu
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_is_no_bug_of_the_handlers(interrupt: type[BaseException]) -> None:
+def test_an_interrupt_is_no_fault_of_the_handler(interrupt: type[BaseException]) -> None:
     def interrupted(_: Work) -> Result[Landing, Refusal]:
         raise interrupt
 
@@ -117,7 +117,7 @@ def test_a_failure_that_cannot_be_shown_is_told_by_its_type() -> None:
     )
 
 
-def test_a_refusal_is_told_without_the_credentials_in_its_words() -> None:
+def test_the_reason_of_a_refusal_shows_no_credentials() -> None:
     def refuses(_: Work) -> Result[Landing, Refusal]:
         return Failure(Unavailable("http://u:p@host/a?sig=b: HTTP 403", kept=3))
 
@@ -126,7 +126,7 @@ def test_a_refusal_is_told_without_the_credentials_in_its_words() -> None:
     assert refused.attempts[0].refusal == Unavailable("http://***@host/a?***: HTTP 403", kept=3)
 
 
-def test_what_is_recorded_of_an_image_has_no_credentials_in_its_properties() -> None:
+def test_recorded_properties_of_an_image_have_no_credentials() -> None:
     associations = store()
     image = replace(NOBLE, properties={"copy_from": "http://u:p@host/a", "hw_disk_bus": "virtio"})
     dispatcher(Pool(), image=image, associations=associations).fetch(REQUEST).unwrap()

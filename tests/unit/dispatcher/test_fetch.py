@@ -45,7 +45,7 @@ SHA = Digest("sha256", "ab" * 32)
 # What a fetch gives and records.
 
 
-def test_what_landed_is_recorded_in_full_but_for_locations_and_credentials() -> None:
+def test_a_fetch_is_recorded_without_locations_and_credentials() -> None:
     landing = Landing("clone", 10, SHA, verified=True, fingerprint=PRINT)
     image, associations = replace(NOBLE, locations=[KEYED]), store()
     dispatcher(Pool(fetches=lambda _: Success(landing)), image=image, associations=associations).fetch(REQUEST)
@@ -65,7 +65,7 @@ def test_what_landed_is_recorded_in_full_but_for_locations_and_credentials() -> 
     ]
 
 
-def test_what_landed_is_staged_with_every_attempt() -> None:
+def test_the_result_of_a_fetch_has_every_attempt() -> None:
     landing = Landing("clone", 10)
     pools = Pool("first", fetches=unavailable), Pool("second", fetches=lambda _: Success(landing))
     attempts = (AttemptResult("first", PLAIN, Unavailable("the pool is away")), AttemptResult("second", PLAIN))
@@ -73,7 +73,7 @@ def test_what_landed_is_staged_with_every_attempt() -> None:
     assert dispatcher(*pools).fetch(REQUEST) == Success(staged)
 
 
-def test_of_an_images_locations_the_first_256_are_tried(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_first_256_locations_of_an_image_are_tried(caplog: pytest.LogCaptureFixture) -> None:
     pool, locations = Pool(fetches=unavailable), [Location(f"pool://gold/{number}") for number in range(257)]
     failure = dispatcher(pool, image=replace(NOBLE, locations=locations)).fetch(REQUEST).failure()
     assert isinstance(failure, NoHandlerAvailable)
@@ -93,7 +93,7 @@ def test_a_request_that_names_no_image_is_recorded_without_one() -> None:
     assert [(each.image, each.location) for each in associations.list()] == [(None, None)]
 
 
-def test_without_a_clock_it_is_recorded_when_it_landed_in_utc() -> None:
+def test_without_a_clock_the_time_of_landing_is_recorded_in_utc() -> None:
     associations, before = store(), datetime.now(UTC)
     Dispatcher([Pool()], RecordingCatalog([NOBLE], []), associations).fetch(REQUEST)
     [association] = associations.list()
@@ -112,7 +112,7 @@ def test_a_copy_of_another_target_stays_recorded_as_that_copy() -> None:
     assert Landing("verify").recorded_in(association).copied_from == "/vms/2"
 
 
-def test_what_was_present_is_not_recorded_again() -> None:
+def test_an_image_that_was_present_is_not_recorded_again() -> None:
     associations = store(RECORDED)
     outcome = dispatcher(
         Pool(fetches=lambda _: Success(Landing("check", present=True))), associations=associations
@@ -122,14 +122,14 @@ def test_what_was_present_is_not_recorded_again() -> None:
 
 
 @pytest.mark.parametrize("target", ["", " \n", None])
-def test_without_a_target_it_is_fetched_but_neither_looked_up_nor_recorded(target: str) -> None:
+def test_without_a_target_a_fetch_is_neither_looked_up_nor_recorded(target: str) -> None:
     pool, associations = Pool(), FailingStore("get")
     outcome = dispatcher(pool, associations=associations).fetch(FetchRequest("1", target))
     assert (outcome.unwrap().target, pool.asked[0][1].target) == ("", "")
     assert list(associations.list()) == []
 
 
-def test_a_handler_is_told_all_about_the_request() -> None:
+def test_a_handler_gets_all_of_the_request() -> None:
     pool, observer, caller = Pool(), NullObserver(), Context("u", "p", object())
     other = replace(RECORDED, image=Image("2"))
     request = FetchRequest(" 1 ", f" {TARGET}\n", caller, force=True, observer=observer)
@@ -147,7 +147,7 @@ def test_handlers_may_not_share_a_name() -> None:
 # Attempts, driven by hand.
 
 
-def test_a_plan_asks_no_handler_and_records_nothing() -> None:
+def test_a_plan_calls_no_handler_and_records_nothing() -> None:
     pools, associations = (Pool("first"), Pool("second", schemes=frozenset())), store()
     assert len(dispatcher(*pools, associations=associations).plan(REQUEST)) == 3
     assert [pool.asked for pool in pools] == [[], []]
@@ -179,7 +179,7 @@ def test_an_attempt_settled_as_landed_is_recorded() -> None:
     assert [(each.handler, each.method) for each in associations.list()] == [("first", "clone")]
 
 
-def test_an_attempt_that_can_not_be_recorded_is_undone_and_stays_unsettled() -> None:
+def test_an_attempt_that_cannot_be_recorded_is_undone() -> None:
     pool = Pool()
     attempt = next(dispatcher(pool, associations=FailingStore("put")).attempts(REQUEST))
     with pytest.raises(StoreUnavailable):
@@ -187,7 +187,7 @@ def test_an_attempt_that_can_not_be_recorded_is_undone_and_stays_unsettled() -> 
     assert (pool.verbs, attempt.landing, attempt.refusal) == (["remove"], None, Unsettled())
 
 
-def test_an_attempt_settled_with_what_is_no_result_stays_unsettled() -> None:
+def test_an_attempt_settled_with_no_result_stays_unsettled() -> None:
     attempt = next(dispatcher(Pool()).attempts(REQUEST))
     attempt.settle("done")  # type: ignore[arg-type]  # the bug that is meant
     assert (attempt.landing, attempt.refusal) == (None, Unsettled())

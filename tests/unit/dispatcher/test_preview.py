@@ -44,13 +44,13 @@ def test_a_preview_tells_what_it_costs_and_whether_it_would_do() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, Success(None), Failure("no")])
-def test_a_preview_of_a_handler_that_answers_nonsense_is_a_fault(answer: Any) -> None:  # noqa: ANN401 - the bug that is meant
+def test_a_handler_that_previews_nonsense_is_faulted(answer: Any) -> None:  # noqa: ANN401 - the bug that is meant
     first, second = dispatcher(Seer("buggy", foresees=lambda _: answer), Seer()).preview(REQUEST)
     assert isinstance(first.outcome.failure(), Faulted)
     assert second.would
 
 
-def test_a_preview_of_a_handler_that_raises_tells_no_secret() -> None:
+def test_the_preview_of_a_handler_that_raises_shows_no_secret() -> None:
     def leak(work: Work) -> Result[str, Refusal]:
         raise OSError(f"can't open {work.location and work.location.url}")
 
@@ -59,14 +59,14 @@ def test_a_preview_of_a_handler_that_raises_tells_no_secret() -> None:
     assert "word" not in f"{previewed}"
 
 
-def test_a_preview_asks_no_handler_about_a_location_that_lost_its_credentials() -> None:
+def test_a_preview_calls_no_handler_with_a_redacted_location() -> None:
     recorded = replace(RECORDED, location=Location("pool://***@gone/noble"))
     led, other = dispatcher(Seer(), associations=store(recorded)).preview(REQUEST)
     assert isinstance(led.outcome.failure(), Unavailable)
     assert (other.location, other.would) == (PLAIN, True)
 
 
-def test_a_preview_needs_no_catalog_where_the_associated_handler_would_do() -> None:
+def test_a_preview_by_the_associated_handler_needs_no_catalog() -> None:
     failing = Dispatcher([Seer()], FailingCatalog(CatalogUnavailable("HTTP 503")), store(RECORDED))
     assert [each.would for each in failing.preview(REQUEST)] == [True]
     refusing = Dispatcher([Seer(foresees=unavailable)], FailingCatalog(CatalogUnavailable("HTTP 503")), store(RECORDED))
@@ -74,7 +74,7 @@ def test_a_preview_needs_no_catalog_where_the_associated_handler_would_do() -> N
         refusing.preview(REQUEST)
 
 
-def test_a_preview_shows_no_credentials_in_the_way_of_transfer_or_in_a_reason() -> None:
+def test_a_preview_shows_no_credentials_in_a_method_or_a_reason() -> None:
     told = "downloads from http://u:p@host/a?sig=b"
     seers = (
         Seer("will", foresees=lambda _: Success(told)),

@@ -10,7 +10,7 @@ from tests.unit.dispatcher.pool import PLAIN, PRINT, RECORDED, FailingStore, Poo
 from lading import Context, HandlerNotLoaded, HandlerRefused, Landing, NotAssociated, TargetOccupied, Unsupported, Work
 
 
-def test_a_removal_goes_to_the_associated_handler_and_forgets_the_target() -> None:
+def test_the_associated_handler_removes_and_the_target_is_forgotten() -> None:
     pool, other, associations, caller = Pool(), Pool("other"), store(RECORDED), Context("u")
     assert dispatcher(other, pool, associations=associations).remove(f" {TARGET} ", caller) == Success(RECORDED)
     assert pool.asked == [("remove", Work(TARGET, RECORDED.image, PLAIN, caller, RECORDED))]
@@ -23,7 +23,7 @@ def test_a_forced_removal_is_forced_on_the_handler() -> None:
     assert [work.force for _, work in pool.asked] == [True]
 
 
-def test_a_move_goes_to_the_associated_handler_and_keeps_what_is_recorded_but_the_fingerprint() -> None:
+def test_a_move_keeps_the_record_except_for_the_fingerprint() -> None:
     pool, associations, caller = (
         Pool(moves=lambda *_: Success(Landing(fingerprint=PRINT))),
         store(RECORDED),
@@ -43,9 +43,7 @@ def test_a_move_goes_to_the_associated_handler_and_keeps_what_is_recorded_but_th
         (f" {TARGET}", "the destination is the source"),
     ],
 )
-def test_a_move_to_nowhere_or_to_the_same_place_is_refused_without_asking_the_handler(
-    destination: str, reason: str
-) -> None:
+def test_a_move_to_nowhere_or_to_itself_is_refused_before_any_call(destination: str, reason: str) -> None:
     pool, associations = Pool(), store(RECORDED)
     failure = dispatcher(pool, associations=associations).move(TARGET, destination).failure()
     assert isinstance(failure, HandlerRefused)
@@ -60,7 +58,7 @@ def test_a_blank_target_is_not_looked_up_to_be_removed_or_moved() -> None:
 
 
 @pytest.mark.parametrize("target", ["/vms/9/disk", "", " \n"])
-def test_what_is_not_associated_can_neither_be_removed_nor_moved(target: str) -> None:
+def test_an_unrecorded_target_is_neither_removed_nor_moved(target: str) -> None:
     pool = Pool()
     empty = dispatcher(pool)
     failures = [empty.remove(target).failure(), empty.move(target, "/vms/2/disk").failure()]
@@ -69,7 +67,7 @@ def test_what_is_not_associated_can_neither_be_removed_nor_moved(target: str) ->
     assert pool.asked == []
 
 
-def test_what_an_unloaded_handler_put_there_can_neither_be_removed_nor_moved() -> None:
+def test_a_target_of_an_unloaded_handler_is_neither_removed_nor_moved() -> None:
     associations = store(replace(RECORDED, handler="vanished"))
     lacking = dispatcher(Pool(), associations=associations)
     failures = [lacking.remove(TARGET).failure(), lacking.move(TARGET, "/vms/2/disk").failure()]
@@ -77,7 +75,7 @@ def test_what_an_unloaded_handler_put_there_can_neither_be_removed_nor_moved() -
     assert [each.target for each in associations.list()] == [TARGET]
 
 
-def test_what_the_handler_refuses_to_remove_or_move_stays_associated() -> None:
+def test_a_target_stays_associated_when_its_handler_refuses() -> None:
     occupied = TargetOccupied("something is there")
     pool, associations = Pool(removes=unavailable, moves=lambda *_: Failure(occupied)), store(RECORDED)
     refusing = dispatcher(pool, associations=associations)

@@ -41,27 +41,27 @@ from lading.ports.journal import Intent
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_journal_that_cannot_be_read_fails_every_verb_before_anything_is_asked(verb: str) -> None:
+def test_an_unreadable_journal_fails_every_verb_before_any_call(verb: str) -> None:
     host, pool = Host(journal=breaking(MemoryJournal(), "pending")).recorded(RECORDED), CarefulPool()
     assert VERBS[verb](host.dispatcher(pool)).failure() is BROKEN
     assert (pool.asked, host.known) == ([], [RECORDED])
 
 
 @pytest.mark.parametrize("verb", CHANGING)
-def test_what_cannot_be_written_down_is_not_begun(verb: str) -> None:
+def test_nothing_begins_that_the_journal_cannot_write(verb: str) -> None:
     host, pool = Host(journal=breaking(MemoryJournal(), "begin")).recorded(RECORDED), CarefulPool()
     assert VERBS[verb](host.dispatcher(pool)).failure() is BROKEN
     assert (pool.asked, host.known, host.under_way) == ([], [RECORDED], [])
 
 
-def test_when_a_second_attempt_cannot_be_written_down_the_first_is_done_with(host: Host) -> None:
+def test_the_first_attempt_ends_when_the_second_cannot_be_written(host: Host) -> None:
     host.journal = breaking(MemoryJournal(), "begin", 2)
     first, second = CarefulPool("first", away), CarefulPool("second")
     assert host.dispatcher(first, second).fetch(REQUEST).failure() is BROKEN
     assert (first.verbs, second.asked, host.under_way) == (["fetch", "recover"], [], [])
 
 
-def test_what_is_kept_and_cannot_be_looked_up_stays_written_down(host: Host) -> None:
+def test_partial_data_stays_in_a_journal_that_cannot_be_read(host: Host) -> None:
     # Read when it begins, before it is written down, and when something is kept.
     host.journal = breaking(MemoryJournal(), "pending", 3)
     pool = CarefulPool(fetches=broke_off, recovers=answers(PartialData(5)))
@@ -70,9 +70,7 @@ def test_what_is_kept_and_cannot_be_looked_up_stays_written_down(host: Host) -> 
 
 
 @pytest.mark.parametrize("verb", CHANGING)
-def test_an_end_that_cannot_be_written_down_is_a_warning_and_recovery_sees_to_it(
-    caplog: pytest.LogCaptureFixture, verb: str
-) -> None:
+def test_an_end_that_the_journal_cannot_write_is_a_warning(caplog: pytest.LogCaptureFixture, verb: str) -> None:
     host, pool = Host(journal=breaking(MemoryJournal(), "settle")), CarefulPool(recovers=answers(WHOLE))
     dispatcher = host.recorded(RECORDED).dispatcher(pool)
     assert isinstance(VERBS[verb](dispatcher), Success)
@@ -84,7 +82,7 @@ def test_an_end_that_cannot_be_written_down_is_a_warning_and_recovery_sees_to_it
 
 @pytest.mark.parametrize("refuses", [away, broke_off])
 @pytest.mark.parametrize("verb", ["settle", "begin"])
-def test_a_refusal_is_told_though_what_was_tried_cannot_be_seen_to(
+def test_a_refusal_is_told_though_its_attempt_cannot_be_recovered(
     caplog: pytest.LogCaptureFixture, refuses: Callable[..., Any], verb: str
 ) -> None:
     host = Host(journal=breaking(MemoryJournal(), verb, 2 if verb == "begin" else 1))
@@ -96,7 +94,7 @@ def test_a_refusal_is_told_though_what_was_tried_cannot_be_seen_to(
     assert len(host.under_way) == has_begun_again
 
 
-def test_what_landed_and_cannot_be_recorded_stays_written_down(host: Host) -> None:
+def test_a_fetch_that_cannot_be_recorded_stays_in_the_journal(host: Host) -> None:
     host = Host(breaking(MemoryAssociations(), "put"))
     pool = CarefulPool()
     assert host.dispatcher(pool).fetch(REQUEST).failure() is BROKEN
@@ -105,7 +103,7 @@ def test_what_landed_and_cannot_be_recorded_stays_written_down(host: Host) -> No
     assert (host.known, host.under_way) == ([], [])
 
 
-def test_what_was_removed_and_cannot_be_forgotten_stays_written_down_until_it_is(host: Host) -> None:
+def test_a_removal_stays_in_the_journal_until_it_is_recorded(host: Host) -> None:
     host = Host(breaking(MemoryAssociations(), "remove")).recorded(RECORDED)
     pool = Pool()
     assert host.dispatcher(pool).remove(TARGET).failure() is BROKEN
@@ -115,7 +113,7 @@ def test_what_was_removed_and_cannot_be_forgotten_stays_written_down_until_it_is
 
 
 @pytest.mark.parametrize(("verb", "nth"), [("put", 2), ("remove", 1)])
-def test_what_was_moved_and_cannot_be_recorded_stays_written_down_until_it_is(verb: str, nth: int) -> None:
+def test_a_move_stays_in_the_journal_until_it_is_recorded(verb: str, nth: int) -> None:
     host = Host(breaking(MemoryAssociations(), verb, nth)).recorded(RECORDED)
     pool = CarefulPool(recovers=answers(WHOLE))
     assert host.dispatcher(pool).move(TARGET, ELSEWHERE).failure() is BROKEN
@@ -125,7 +123,7 @@ def test_what_was_moved_and_cannot_be_recorded_stays_written_down_until_it_is(ve
 
 
 @pytest.mark.parametrize(("verb", "nth"), [("get", 1), ("put", 2)])
-def test_a_store_that_fails_while_something_is_verified_is_told(verb: str, nth: int) -> None:
+def test_verification_fails_with_a_store_that_fails(verb: str, nth: int) -> None:
     host = Host(breaking(MemoryAssociations(), verb, nth)).recorded(RECORDED)
     assert host.dispatcher(CarefulPool(verifies=answers(WHOLE))).verify(TARGET).failure() is BROKEN
     assert host.known == [RECORDED]
@@ -143,9 +141,7 @@ def test_a_store_that_fails_while_something_is_verified_is_told(verb: str, nth: 
         (REMOVING, "remove", 1),
     ],
 )
-def test_a_store_that_fails_while_something_is_recovered_leaves_it_to_the_next_recovery(
-    intent: Intent, verb: str, nth: int
-) -> None:
+def test_a_store_that_fails_during_recovery_loses_no_operation(intent: Intent, verb: str, nth: int) -> None:
     host = Host(breaking(MemoryAssociations(), verb, nth)).recorded(RECORDED).cut_off(intent)
     dispatcher = host.dispatcher(CarefulPool(recovers=answers(WHOLE)))
     with pytest.raises(StoreUnavailable):
@@ -156,7 +152,7 @@ def test_a_store_that_fails_while_something_is_recovered_leaves_it_to_the_next_r
 
 
 @pytest.mark.parametrize("verb", ["pending", "settle"])
-def test_a_journal_that_fails_while_something_is_recovered_leaves_it_to_the_next_recovery(verb: str) -> None:
+def test_a_journal_that_fails_during_recovery_loses_no_operation(verb: str) -> None:
     host = Host(journal=breaking(MemoryJournal(), verb)).cut_off(FETCHING)
     dispatcher = host.dispatcher(CarefulPool(recovers=answers(WHOLE)))
     with pytest.raises(StoreUnavailable):
@@ -166,7 +162,7 @@ def test_a_journal_that_fails_while_something_is_recovered_leaves_it_to_the_next
     assert (host.known, host.under_way) == ([LANDED], [])
 
 
-def test_a_journal_that_cannot_be_listed_is_told_when_it_is_recovered(host: Host) -> None:
+def test_recovery_fails_with_a_journal_that_cannot_be_listed(host: Host) -> None:
     class Unlisted(MemoryJournal):
         def list(self) -> Iterator[Intent]:
             raise BROKEN
@@ -178,7 +174,7 @@ def test_a_journal_that_cannot_be_listed_is_told_when_it_is_recovered(host: Host
     assert host.dispatcher(Pool()).fetch(REQUEST).unwrap().handler == "pool"
 
 
-def test_a_refusal_that_rules_out_a_handler_is_seen_to_as_well(host: Host) -> None:
+def test_the_last_attempt_of_a_handler_that_is_ruled_out_is_recovered(host: Host) -> None:
     pools = CarefulPool("first", answers_text), CarefulPool("second", lambda _: Failure(Unconfigured("no key")))
     host.catalog = RecordingCatalog([replace(NOBLE, locations=[PLAIN, PLAIN])], [])
     host.dispatcher(*pools).fetch(REQUEST)

@@ -162,9 +162,7 @@ CUTS = {
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize("keep", [True, False])
-def test_of_what_was_cut_off_it_is_found_out_what_became_and_that_is_recorded(
-    host: Host, cut: Cut, *, keep: bool
-) -> None:
+def test_recovery_records_what_became_of_an_interrupted_operation(host: Host, cut: Cut, *, keep: bool) -> None:
     handler = replace(cut.handler, asked=[])
     recovered = list(host.recorded(*cut.before).cut_off(cut.intent).dispatcher(handler).recover(keep=keep))
     assert recovered == [Recovered(cut.intent, cut.outcome, cut.reason, cut.kept)]
@@ -178,9 +176,7 @@ def test_of_what_was_cut_off_it_is_found_out_what_became_and_that_is_recorded(
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_a_handler_is_told_whether_to_keep_what_a_fetch_can_go_on_from_but_not_for_a_move(
-    host: Host, *, keep: bool
-) -> None:
+def test_partial_data_is_kept_for_a_fetch_but_not_for_a_move(host: Host, *, keep: bool) -> None:
     pool = CarefulPool()
     host.recorded(replace(RECORDED, target="/vms/3/disk"))
     host.cut_off(FETCHING, replace(MOVING, target="/vms/3/disk", destination="/vms/4/disk"))
@@ -188,7 +184,7 @@ def test_a_handler_is_told_whether_to_keep_what_a_fetch_can_go_on_from_but_not_f
     assert pool.kept == [keep, False]
 
 
-def test_a_removal_that_was_forced_is_not_forced_again(host: Host) -> None:
+def test_recovery_does_not_force_a_removal_that_was_forced(host: Host) -> None:
     """What lies there now may have come after what was to be removed had gone."""
     pool = Pool()
     list(host.recorded(RECORDED).cut_off(replace(REMOVING, force=True)).dispatcher(pool).recover())
@@ -205,7 +201,7 @@ def test_a_removal_that_was_forced_is_not_forced_again(host: Host) -> None:
         ("move", {TARGET, ELSEWHERE}, False),
     ],
 )
-def test_every_verb_sees_first_to_what_was_cut_off_at_its_targets(
+def test_every_verb_recovers_its_targets_first(
     host: Host, verb: str, targets: set[str], target: str, *, keep: bool
 ) -> None:
     pool = CarefulPool()
@@ -215,7 +211,7 @@ def test_every_verb_sees_first_to_what_was_cut_off_at_its_targets(
     assert target not in targets or pool.verbs[0] == "recover"
 
 
-def test_a_fetch_that_had_landed_is_found_there_by_the_next_one(host: Host) -> None:
+def test_the_next_fetch_finds_an_image_that_had_landed(host: Host) -> None:
     pool = CarefulPool(
         fetches=lambda work: Success(Landing(present=True)) if work.association else away(), recovers=answers(WHOLE)
     )
@@ -225,7 +221,7 @@ def test_a_fetch_that_had_landed_is_found_there_by_the_next_one(host: Host) -> N
 
 
 @pytest.mark.parametrize("target", [TARGET, ELSEWHERE])
-def test_a_move_that_was_cut_off_is_seen_to_from_either_end(host: Host, target: str) -> None:
+def test_an_interrupted_move_is_recovered_from_either_end(host: Host, target: str) -> None:
     pool = CarefulPool(recovers=answers(WHOLE))
     outcome = host.recorded(RECORDED).cut_off(MOVING).dispatcher(pool).remove(target)
     assert (isinstance(outcome, Success), pool.verbs[0]) == (target == ELSEWHERE, "recover")
@@ -233,7 +229,7 @@ def test_a_move_that_was_cut_off_is_seen_to_from_either_end(host: Host, target: 
 
 
 @pytest.mark.parametrize("target", [TARGET, ELSEWHERE])
-def test_who_sees_to_a_move_is_alone_at_both_its_ends(host: Host, elsewhere: ThreadPoolExecutor, target: str) -> None:
+def test_recovery_of_a_move_locks_both_ends(host: Host, elsewhere: ThreadPoolExecutor, target: str) -> None:
     free: list[bool] = []
 
     def look(_: Work) -> Result[Landing | PartialData, Refusal]:
@@ -247,7 +243,7 @@ def test_who_sees_to_a_move_is_alone_at_both_its_ends(host: Host, elsewhere: Thr
     assert free == [False] * 4
 
 
-def test_what_was_cut_off_is_told_in_the_log(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_tells_what_became_of_interrupted_operations(host: Host, caplog: pytest.LogCaptureFixture) -> None:
     pool = CarefulPool(recovers=answers(PartialData()))
     host.cut_off(FETCHING, replace(FETCHING, target=ELSEWHERE, handler="vanished"))
     with caplog.at_level(logging.INFO, "lading"):

@@ -50,7 +50,7 @@ class InterruptedStore(MemoryAssociations):
 
 @pytest.mark.parametrize("records", [True, False])
 @pytest.mark.parametrize("pool", [Pool(), CarefulPool(recovers=answers(Landing()))])
-def test_what_is_recorded_is_never_removed_by_an_interrupt(pool: Pool, *, records: bool) -> None:
+def test_an_interrupt_never_removes_what_is_recorded(pool: Pool, *, records: bool) -> None:
     pool = replace(pool, asked=[])
     host = Host(InterruptedStore(records=records))
     dispatcher = host.dispatcher(pool)
@@ -69,7 +69,7 @@ def test_without_a_journal_an_interrupt_removes_what_is_not_recorded(*, records:
 
 
 @pytest.mark.parametrize("verb", CHANGING)
-def test_what_is_interrupted_stays_written_down_and_the_target_is_free(
+def test_an_interrupt_leaves_the_operation_in_the_journal_and_no_lock(
     host: Host, elsewhere: ThreadPoolExecutor, verb: str
 ) -> None:
     dispatcher = host.recorded(RECORDED).dispatcher(Pool("pool", interrupted, interrupted, interrupted))
@@ -82,7 +82,7 @@ def test_what_is_interrupted_stays_written_down_and_the_target_is_free(
 
 @pytest.mark.parametrize("leave", ["close", "drop"])
 @pytest.mark.parametrize("outcome", [Success(Landing()), Success(None), Failure(Unavailable("no"))])
-def test_what_was_settled_before_its_driver_leaves_is_settled(
+def test_an_attempt_settled_before_its_caller_leaves_is_settled(
     host: Host, elsewhere: ThreadPoolExecutor, leave: str, outcome: Result[Landing | None, Refusal]
 ) -> None:
     attempts: Any = host.dispatcher(Pool("first"), Pool("second")).attempts(REQUEST)
@@ -95,7 +95,7 @@ def test_what_was_settled_before_its_driver_leaves_is_settled(
     assert elsewhere.submit(is_free, host.locks, TARGET).result(GUARD)
 
 
-def test_what_a_settled_refusal_has_kept_stays_when_its_driver_leaves(host: Host) -> None:
+def test_partial_data_of_a_settled_refusal_stays_when_its_caller_leaves(host: Host) -> None:
     keeper = CarefulPool(recovers=answers(PartialData(5)))
     for attempt in host.dispatcher(keeper).attempts(REQUEST):
         host.journal.note(TARGET, {"part": 5})
@@ -105,7 +105,7 @@ def test_what_a_settled_refusal_has_kept_stays_when_its_driver_leaves(host: Host
 
 
 @pytest.mark.parametrize("outcome", [Success(None), Failure(KEEPING)])
-def test_a_journal_that_fails_when_the_driver_leaves_is_a_warning(
+def test_a_journal_that_fails_when_the_caller_leaves_is_a_warning(
     caplog: pytest.LogCaptureFixture, outcome: Result[Landing | None, Refusal]
 ) -> None:
     # Read when it begins, before it is written down, and when something is kept.
@@ -118,7 +118,7 @@ def test_a_journal_that_fails_when_the_driver_leaves_is_a_warning(
     assert len(host.under_way) == 1
 
 
-def test_who_leaves_the_attempts_early_leaves_the_last_to_recovery(host: Host, elsewhere: ThreadPoolExecutor) -> None:
+def test_attempts_left_early_leave_the_last_one_to_recovery(host: Host, elsewhere: ThreadPoolExecutor) -> None:
     attempts = host.dispatcher(Pool("first"), Pool("second")).attempts(REQUEST)
     assert [next(attempts).handler.name for _ in range(2)] == ["first", "second"]
     assert not elsewhere.submit(is_free, host.locks, TARGET).result(GUARD)
@@ -128,7 +128,7 @@ def test_who_leaves_the_attempts_early_leaves_the_last_to_recovery(host: Host, e
     assert [each.outcome for each in host.dispatcher(Pool("second")).recover()] == [Outcome.UNDONE]
 
 
-def test_attempts_that_nobody_drives_write_nothing(host: Host, elsewhere: ThreadPoolExecutor) -> None:
+def test_attempts_that_nobody_starts_write_nothing(host: Host, elsewhere: ThreadPoolExecutor) -> None:
     attempts = host.dispatcher(Pool()).attempts(REQUEST)
     assert host.under_way == []
     assert elsewhere.submit(is_free, host.locks, TARGET).result(GUARD)

@@ -50,7 +50,7 @@ from lading.ports.journal import Intent, Verb
 KEYED = Location("pool://user:word@gold/noble?sig=abc")
 
 
-def test_a_fetch_is_written_down_before_the_handler_is_asked(host: Host) -> None:
+def test_a_fetch_is_in_the_journal_before_the_handler_is_called(host: Host) -> None:
     seen: list[Intent] = []
 
     def look(_: Work) -> Result[Landing, Refusal]:
@@ -64,7 +64,7 @@ def test_a_fetch_is_written_down_before_the_handler_is_asked(host: Host) -> None
     assert host.under_way == []
 
 
-def test_every_attempt_is_written_down_in_place_of_the_one_before(host: Host) -> None:
+def test_each_attempt_replaces_the_one_before_in_the_journal(host: Host) -> None:
     seen: list[str] = []
 
     def look(_: Work) -> Result[Landing, Refusal]:
@@ -76,7 +76,7 @@ def test_every_attempt_is_written_down_in_place_of_the_one_before(host: Host) ->
     assert host.under_way == []
 
 
-def test_a_removal_is_written_down_before_the_handler_is_asked(host: Host) -> None:
+def test_a_removal_is_in_the_journal_before_the_handler_is_called(host: Host) -> None:
     seen: list[Intent] = []
 
     def look(_: Work) -> Result[None, Refusal]:
@@ -90,7 +90,7 @@ def test_a_removal_is_written_down_before_the_handler_is_asked(host: Host) -> No
     assert host.under_way == []
 
 
-def test_a_move_that_storage_did_not_answer_stays_written_down_for_it_may_have_moved_all_the_same(host: Host) -> None:
+def test_a_move_that_storage_did_not_answer_stays_in_the_journal(host: Host) -> None:
     lost = CarefulPool(moves=away, recovers=answers(WHOLE))
     dispatcher = host.recorded(RECORDED).dispatcher(lost)
     assert isinstance(dispatcher.move(TARGET, ELSEWHERE).failure(), HandlerRefused)
@@ -103,7 +103,7 @@ def test_a_move_that_storage_did_not_answer_stays_written_down_for_it_may_have_m
 @pytest.mark.parametrize(
     "refused", [CarefulPool(moves=occupied), Pool(moves=away), CarefulPool(removes=away), CarefulPool(removes=occupied)]
 )
-def test_any_other_refusal_is_the_end_of_it(host: Host, refused: Pool) -> None:
+def test_any_other_refusal_settles_the_operation(host: Host, refused: Pool) -> None:
     dispatcher = host.recorded(RECORDED).dispatcher(refused)
     dispatcher.move(TARGET, ELSEWHERE)
     dispatcher.remove(TARGET)
@@ -111,7 +111,7 @@ def test_any_other_refusal_is_the_end_of_it(host: Host, refused: Pool) -> None:
     assert host.under_way == []
 
 
-def test_a_move_is_written_down_before_the_handler_is_asked(host: Host) -> None:
+def test_a_move_is_in_the_journal_before_the_handler_is_called(host: Host) -> None:
     seen: list[Intent] = []
 
     def look(*_: object) -> Result[Landing, Refusal]:
@@ -125,7 +125,7 @@ def test_a_move_is_written_down_before_the_handler_is_asked(host: Host) -> None:
     assert host.under_way == []
 
 
-def test_an_end_is_written_down_after_it_is_recorded() -> None:
+def test_an_operation_is_settled_after_it_is_recorded() -> None:
     events: list[str] = []
     host = Host(told(MemoryAssociations(), events), told(MemoryJournal(), events))
     pool = told(Pool(), events)
@@ -147,7 +147,7 @@ def test_an_end_is_written_down_after_it_is_recorded() -> None:
 
 
 @pytest.mark.parametrize("answer", [answers(Landing(present=True)), landed, away, occupied, raises, answers_text])
-def test_whatever_a_handler_answers_nothing_is_under_way_afterwards(host: Host, answer: Callable[..., Any]) -> None:
+def test_no_operation_is_open_after_any_answer_of_a_handler(host: Host, answer: Callable[..., Any]) -> None:
     pool = Pool(fetches=answer, moves=answer, removes=answer)
     host.dispatcher(pool).fetch(REQUEST)
     host.recorded(RECORDED).dispatcher(pool).move(TARGET, ELSEWHERE)
@@ -155,7 +155,7 @@ def test_whatever_a_handler_answers_nothing_is_under_way_afterwards(host: Host, 
     assert host.under_way == []
 
 
-def test_a_success_without_a_landing_is_an_end_too(host: Host) -> None:
+def test_a_success_without_a_landing_settles_the_operation(host: Host) -> None:
     for attempt in host.dispatcher(Pool()).attempts(REQUEST):
         assert len(host.under_way) == 1
         attempt.settle(Success(None))
@@ -163,7 +163,7 @@ def test_a_success_without_a_landing_is_an_end_too(host: Host) -> None:
 
 
 @pytest.mark.parametrize("answer", [landed, away])
-def test_without_a_target_nothing_is_written_down(answer: Callable[..., Any]) -> None:
+def test_without_a_target_the_journal_is_not_used(answer: Callable[..., Any]) -> None:
     events: list[str] = []
     host = Host(journal=told(MemoryJournal(), events))
     pool = CarefulPool(fetches=answer)
@@ -173,7 +173,7 @@ def test_without_a_target_nothing_is_written_down(answer: Callable[..., Any]) ->
 
 
 @pytest.mark.parametrize("answer", [landed, broke_off])
-def test_without_a_journal_a_handler_is_told_of_no_intent(answer: Callable[..., Any]) -> None:
+def test_without_a_journal_a_handler_gets_no_intent(answer: Callable[..., Any]) -> None:
     pool = CarefulPool(fetches=answer)
     dispatcher = Dispatcher([pool], RecordingCatalog([NOBLE], []), MemoryAssociations())
     dispatcher.fetch(REQUEST)
@@ -181,7 +181,7 @@ def test_without_a_journal_a_handler_is_told_of_no_intent(answer: Callable[..., 
     assert list(dispatcher.recover()) == []
 
 
-def test_credentials_are_not_written_down_and_the_handler_has_them(host: Host) -> None:
+def test_the_journal_has_no_credentials_but_the_handler_has(host: Host) -> None:
     seen: list[Location | None] = []
 
     def look(work: Work) -> Result[Landing, Refusal]:
@@ -194,7 +194,7 @@ def test_credentials_are_not_written_down_and_the_handler_has_them(host: Host) -
     assert seen == [KEYED, KEYED.redacted()]
 
 
-def test_what_is_not_recorded_is_not_written_down_either(host: Host) -> None:
+def test_an_operation_on_an_unrecorded_target_writes_no_intent(host: Host) -> None:
     events: list[str] = []
     host.journal = told(host.journal, events)
     assert isinstance(host.dispatcher(Pool()).remove(TARGET).failure(), NotAssociated)

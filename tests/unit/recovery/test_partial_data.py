@@ -70,7 +70,7 @@ def noting(journal: Journal, answer: Refusal, **notes: object) -> Callable[[Work
 # What is kept.
 
 
-def test_what_is_kept_stays_written_down_with_its_notes(host: Host) -> None:
+def test_partial_data_stays_in_the_journal_with_its_notes(host: Host) -> None:
     pool = CarefulPool(fetches=noting(host.journal, KEEPING, part=5), recovers=answers(PartialData(5)))
     failure = host.dispatcher(pool).fetch(REQUEST).failure()
     assert isinstance(failure, NoHandlerAvailable)
@@ -78,7 +78,7 @@ def test_what_is_kept_stays_written_down_with_its_notes(host: Host) -> None:
     assert host.under_way == [replace(FETCHING, notes={"part": 5})]
 
 
-def test_it_stays_written_down_under_the_handler_that_keeps_it(host: Host) -> None:
+def test_the_journal_names_the_handler_that_keeps_partial_data(host: Host) -> None:
     keeper = CarefulPool("keeper", noting(host.journal, KEEPING, part=5), recovers=answers(PartialData(5)))
     other = Pool("other", noting(host.journal, Unavailable("no"), other=1))
     host.dispatcher(keeper, other).fetch(REQUEST)
@@ -86,7 +86,7 @@ def test_it_stays_written_down_under_the_handler_that_keeps_it(host: Host) -> No
     assert (keeper.verbs, keeper.kept, other.verbs) == (["fetch", "recover"], [True], ["fetch"])
 
 
-def test_what_is_kept_is_carried_into_the_next_attempts(host: Host) -> None:
+def test_the_next_attempts_get_the_notes_of_partial_data(host: Host) -> None:
     keeper = CarefulPool("keeper", noting(host.journal, KEEPING, part=5), recovers=answers(PartialData(5)))
     other = Pool("other", away)
     dispatcher = host.dispatcher(keeper, other)
@@ -101,7 +101,7 @@ def test_what_is_kept_is_carried_into_the_next_attempts(host: Host) -> None:
     assert keeper.verbs == ["fetch", "recover", "recover", "fetch", "recover"]
 
 
-def test_notes_of_a_move_are_not_carried_into_a_fetch(host: Host) -> None:
+def test_a_fetch_does_not_get_the_notes_of_a_move(host: Host) -> None:
     moving = replace(MOVING, notes={"moving": 1})
     pool = CarefulPool()
     host.cut_off(moving).dispatcher(pool).fetch(REQUEST).unwrap()
@@ -112,7 +112,7 @@ def test_notes_of_a_move_are_not_carried_into_a_fetch(host: Host) -> None:
 
 
 @pytest.mark.parametrize("verb", ["remove", "move"])
-def test_what_is_kept_stays_when_nothing_is_recorded_to_act_on(host: Host, verb: str) -> None:
+def test_partial_data_stays_where_nothing_is_recorded(host: Host, verb: str) -> None:
     pool = CarefulPool(recovers=answers(PartialData(5)))
     failure = VERBS[verb](host.cut_off(FETCHING).dispatcher(pool)).failure()
     assert isinstance(failure, NotAssociated)
@@ -120,13 +120,13 @@ def test_what_is_kept_stays_when_nothing_is_recorded_to_act_on(host: Host, verb:
 
 
 @pytest.mark.parametrize("verb", ["remove", "move"])
-def test_what_is_kept_is_dropped_when_the_target_is_acted_on(host: Host, verb: str) -> None:
+def test_a_removal_and_a_move_drop_partial_data(host: Host, verb: str) -> None:
     pool = CarefulPool(recovers=nothing_kept)
     VERBS[verb](host.recorded(RECORDED).cut_off(FETCHING).dispatcher(pool)).unwrap()
     assert (pool.kept, host.under_way) == ([False], [])
 
 
-def test_a_success_of_another_handler_has_the_keeper_drop_what_it_kept(host: Host) -> None:
+def test_after_another_handlers_success_the_keeper_drops_its_data(host: Host) -> None:
     keeper = CarefulPool("keeper", noting(host.journal, KEEPING, part=5))
     host.dispatcher(keeper, Pool("other")).fetch(REQUEST).unwrap()
     assert (keeper.verbs, keeper.kept) == (["fetch", "recover"], [False])
@@ -135,7 +135,7 @@ def test_a_success_of_another_handler_has_the_keeper_drop_what_it_kept(host: Hos
     assert [each.handler for each in host.known] == ["other"]
 
 
-def test_that_the_keeper_cannot_drop_it_is_no_failure(host: Host) -> None:
+def test_partial_data_that_cannot_be_dropped_is_no_failure(host: Host) -> None:
     keeper = CarefulPool("keeper", broke_off, recovers=raises)
     assert host.dispatcher(keeper, Pool("other")).fetch(REQUEST).unwrap().handler == "other"
     assert host.under_way == []
@@ -150,14 +150,14 @@ def test_a_success_of_the_keeper_itself_drops_nothing(host: Host) -> None:
     assert host.under_way == []
 
 
-def test_what_is_kept_is_dropped_by_the_keeper_itself_when_the_image_is_there(host: Host) -> None:
+def test_the_keeper_drops_its_data_when_the_image_is_present(host: Host) -> None:
     keeper = CarefulPool("keeper", answers(Landing(present=True)), recovers=answers(PartialData(5)))
     assert host.cut_off(KEPT_EARLIER).dispatcher(keeper).fetch(REQUEST).unwrap().landing.present
     assert (keeper.verbs, keeper.kept) == (["recover", "fetch", "recover"], [True, False])
     assert host.under_way == []
 
 
-def test_who_cannot_recover_keeps_nothing(host: Host) -> None:
+def test_a_handler_without_recovery_keeps_nothing(host: Host) -> None:
     pools = Pool("keeper", broke_off), Pool("other")
     host.dispatcher(*pools).fetch(REQUEST).unwrap()
     assert (pools[0].verbs, host.under_way) == (["fetch"], [])
@@ -168,14 +168,14 @@ def test_who_cannot_recover_keeps_nothing(host: Host) -> None:
 KEPT_EARLIER = replace(FETCHING, handler="keeper", notes={"part": 5})
 
 
-def test_a_second_fetch_in_vain_leaves_what_an_earlier_one_kept(host: Host) -> None:
+def test_a_fetch_that_fails_keeps_what_an_earlier_one_kept(host: Host) -> None:
     keeper = CarefulPool("keeper", away, recovers=answers(PartialData(5)))
     host.cut_off(KEPT_EARLIER).dispatcher(keeper).fetch(REQUEST)
     assert host.under_way == [KEPT_EARLIER]
     assert keeper.kept == [True, True]
 
 
-def test_a_handler_that_cannot_recover_leaves_what_an_earlier_fetch_of_another_kept(host: Host) -> None:
+def test_a_handler_without_recovery_keeps_what_another_one_kept(host: Host) -> None:
     keeper = CarefulPool("keeper", away, schemes=None, recovers=answers(PartialData(5)))
     other = Pool("other", noting(host.journal, Unavailable("no"), other=1))
     host.cut_off(KEPT_EARLIER).dispatcher(keeper, other).fetch(REQUEST)
@@ -183,7 +183,7 @@ def test_a_handler_that_cannot_recover_leaves_what_an_earlier_fetch_of_another_k
     assert host.under_way == [KEPT_EARLIER]
 
 
-def test_a_catalog_that_fails_leaves_what_an_earlier_fetch_kept(host: Host) -> None:
+def test_a_catalog_failure_keeps_what_an_earlier_fetch_kept(host: Host) -> None:
     keeper = CarefulPool("keeper", recovers=answers(PartialData(5)))
     host.catalog = AwayCatalog()
     failure = host.cut_off(KEPT_EARLIER).dispatcher(keeper).fetch(REQUEST).failure()
@@ -191,7 +191,7 @@ def test_a_catalog_that_fails_leaves_what_an_earlier_fetch_kept(host: Host) -> N
     assert (keeper.verbs, host.under_way) == (["recover"], [KEPT_EARLIER])
 
 
-def test_a_catalog_that_fails_after_the_associated_attempt_leaves_what_that_kept(host: Host) -> None:
+def test_a_catalog_failure_keeps_what_the_associated_attempt_kept(host: Host) -> None:
     pool = CarefulPool(fetches=noting(host.journal, KEEPING, part=5), recovers=answers(PartialData(5)))
     host.catalog = AwayCatalog()
     failure = host.recorded(RECORDED).dispatcher(pool).fetch(REQUEST).failure()
@@ -199,21 +199,21 @@ def test_a_catalog_that_fails_after_the_associated_attempt_leaves_what_that_kept
     assert host.under_way == [replace(FETCHING, notes={"part": 5})]
 
 
-def test_a_success_of_another_handler_has_dropped_what_an_earlier_fetch_kept(host: Host) -> None:
+def test_a_success_of_another_handler_drops_what_an_earlier_fetch_kept(host: Host) -> None:
     keeper = CarefulPool("keeper", away, schemes=None, recovers=answers(PartialData(5)))
     host.cut_off(KEPT_EARLIER).dispatcher(keeper, Pool()).fetch(REQUEST).unwrap()
     assert (keeper.verbs, keeper.kept) == (["recover", "recover"], [True, False])
     assert host.under_way == []
 
 
-def test_what_is_not_kept_after_all_does_not_stay_written_down(host: Host) -> None:
+def test_partial_data_that_is_gone_leaves_the_journal(host: Host) -> None:
     left = iter([PartialData(5), PartialData(0)])
     keeper = CarefulPool("keeper", away, recovers=lambda _: Success(next(left)))
     host.cut_off(KEPT_EARLIER).dispatcher(keeper).fetch(REQUEST)
     assert host.under_way == []
 
 
-def test_what_is_kept_for_the_other_end_of_a_move_is_none_of_this_fetch(host: Host) -> None:
+def test_a_fetch_leaves_partial_data_of_the_other_end_of_a_move(host: Host) -> None:
     kept = replace(KEPT_EARLIER, target=ELSEWHERE)
     keeper = CarefulPool("keeper", away, recovers=answers(PartialData(5)))
     mover = CarefulPool("mover", away, schemes=None)
@@ -221,7 +221,7 @@ def test_what_is_kept_for_the_other_end_of_a_move_is_none_of_this_fetch(host: Ho
     assert kept in host.under_way
 
 
-def test_what_the_last_attempt_could_not_clean_up_is_seen_to_as_after_a_crash(host: Host) -> None:
+def test_the_last_attempt_is_recovered_as_after_a_crash(host: Host) -> None:
     pool = CarefulPool(fetches=away, recovers=answers(WHOLE))
     assert isinstance(host.dispatcher(pool).fetch(REQUEST).failure(), NoHandlerAvailable)
     assert pool.verbs == ["fetch", "recover"]
@@ -229,7 +229,7 @@ def test_what_the_last_attempt_could_not_clean_up_is_seen_to_as_after_a_crash(ho
     assert host.under_way == []
 
 
-def test_what_somebody_has_settled_meanwhile_is_not_seen_to(host: Host) -> None:
+def test_an_operation_settled_meanwhile_is_not_recovered(host: Host) -> None:
     def settle(work: Work) -> Result[Landing, Refusal]:
         host.journal.settle(work.target)
         return away()

@@ -44,7 +44,7 @@ ALLOWED: dict[str, Callable[[Dispatcher], Result[Any, Any]]] = {
 
 
 @pytest.mark.parametrize("verb", CHANGING)
-def test_what_is_allowed_is_written_down_and_the_handler_is_told(host: Host, verb: str) -> None:
+def test_what_is_allowed_is_in_the_journal_and_the_handler_knows(host: Host, verb: str) -> None:
     pool = Pool("pool", interrupted, interrupted, interrupted)
     with pytest.raises(KeyboardInterrupt):
         ALLOWED[verb](host.recorded(RECORDED).dispatcher(pool))
@@ -53,7 +53,7 @@ def test_what_is_allowed_is_written_down_and_the_handler_is_told(host: Host, ver
 
 
 @pytest.mark.parametrize(("intent", "allowed"), [(FETCHING, True), (MOVING, True), (REMOVING, False)])
-def test_recovery_allows_what_was_allowed_but_for_a_removal(host: Host, intent: Intent, *, allowed: bool) -> None:
+def test_recovery_allows_what_was_allowed_except_for_a_removal(host: Host, intent: Intent, *, allowed: bool) -> None:
     """Another program may have locked what came after the removal."""
     pool = CarefulPool()
     list(host.recorded(RECORDED).cut_off(replace(intent, even_if_in_use=True)).dispatcher(pool).recover())
@@ -96,7 +96,7 @@ def test_a_resumed_fetch_that_had_nothing_left_is_undone(host: Host) -> None:
 # Which are recovered.
 
 
-def test_all_that_was_cut_off_is_recovered_by_target(host: Host) -> None:
+def test_all_interrupted_operations_are_recovered_by_target(host: Host) -> None:
     cut = [replace(FETCHING, target=f"/vms/{number}/disk") for number in range(3)]
     assert [each.intent for each in host.cut_off(*reversed(cut)).dispatcher(CarefulPool()).recover()] == cut
 
@@ -109,7 +109,7 @@ def test_one_target_may_be_recovered_alone(host: Host) -> None:
 
 
 @pytest.mark.parametrize("busy", [TARGET, ELSEWHERE])
-def test_what_somebody_is_at_is_left_to_them(host: Host, elsewhere: ThreadPoolExecutor, busy: str) -> None:
+def test_an_operation_in_progress_is_left_to_its_process(host: Host, elsewhere: ThreadPoolExecutor, busy: str) -> None:
     pool = CarefulPool()
     dispatcher = host.cut_off(MOVING).dispatcher(pool)
     with host.locks.hold(f"target {busy}"):
@@ -117,14 +117,14 @@ def test_what_somebody_is_at_is_left_to_them(host: Host, elsewhere: ThreadPoolEx
     assert (pool.asked, host.under_way) == ([], [MOVING])
 
 
-def test_who_is_told_that_somebody_is_at_it_holds_nothing(host: Host, elsewhere: ThreadPoolExecutor) -> None:
+def test_no_lock_is_held_after_an_operation_in_progress_is_told(host: Host, elsewhere: ThreadPoolExecutor) -> None:
     with host.locks.hold(f"target {ELSEWHERE}"):
         recovering = host.cut_off(MOVING).dispatcher(CarefulPool()).recover()
         assert elsewhere.submit(next, recovering).result(GUARD).outcome is Outcome.UNDER_WAY
         assert is_free(host.locks, TARGET)
 
 
-def test_what_has_come_to_its_end_meanwhile_is_not_recovered(host: Host) -> None:
+def test_an_operation_that_ended_meanwhile_is_not_recovered(host: Host) -> None:
     others = replace(FETCHING, target=ELSEWHERE)
     pool = CarefulPool()
     recovering = host.cut_off(FETCHING, others).dispatcher(pool).recover()
@@ -134,7 +134,7 @@ def test_what_has_come_to_its_end_meanwhile_is_not_recovered(host: Host) -> None
     assert pool.verbs == ["recover"]
 
 
-def test_what_has_been_begun_meanwhile_is_recovered_if_its_ends_are_held(host: Host) -> None:
+def test_an_operation_begun_meanwhile_is_recovered_if_it_is_locked(host: Host) -> None:
     others = replace(FETCHING, target="/vms/3/disk")
     for now, seen in [(replace(others, verb=Verb.REMOVE), 1), (replace(MOVING, target="/vms/3/disk"), 0)]:
         pool = CarefulPool()

@@ -30,14 +30,14 @@ class ToldLocks:
 
 
 @pytest.mark.parametrize(("source", "destination"), [(TARGET, ELSEWHERE), (ELSEWHERE, TARGET)])
-def test_a_move_holds_both_its_ends_taken_in_one_order_whichever_way_it_goes(source: str, destination: str) -> None:
+def test_a_move_locks_both_ends_in_one_order(source: str, destination: str) -> None:
     locks = ToldLocks()
     host = Host(locks=locks).recorded(replace(RECORDED, target=source))
     host.dispatcher(Pool()).move(source, destination).unwrap()
     assert locks.names == [f"target {TARGET}", f"target {ELSEWHERE}"]
 
 
-def test_while_a_verb_is_under_way_nobody_else_is_at_its_targets(host: Host, elsewhere: ThreadPoolExecutor) -> None:
+def test_a_verb_holds_the_locks_of_its_targets(host: Host, elsewhere: ThreadPoolExecutor) -> None:
     free: list[bool] = []
 
     def look(*_: object) -> Result[Any, Refusal]:
@@ -57,7 +57,7 @@ def test_while_a_verb_is_under_way_nobody_else_is_at_its_targets(host: Host, els
     assert free == [False, False]
 
 
-def test_a_request_without_a_target_waits_for_nobody(host: Host, elsewhere: ThreadPoolExecutor) -> None:
+def test_a_request_without_a_target_waits_for_no_lock(host: Host, elsewhere: ThreadPoolExecutor) -> None:
     locks = ToldLocks()
     host.locks = locks
     host.dispatcher(Pool()).fetch(FetchRequest("1")).unwrap()
@@ -84,7 +84,7 @@ class NamedLocks(MemoryLocks):
 @pytest.mark.parametrize(
     ("locks", "who"), [(MemoryLocks(), "another operation"), (NamedLocks(), "process 4242")], ids=["unnamed", "named"]
 )
-def test_a_fetch_says_whom_it_waits_for(locks: MemoryLocks, who: str, elsewhere: ThreadPoolExecutor) -> None:
+def test_a_fetch_says_which_process_it_waits_for(locks: MemoryLocks, who: str, elsewhere: ThreadPoolExecutor) -> None:
     host = Host(locks=locks)
     dispatcher, told = host.dispatcher(Pool()), Event()
     waiter = Waiter(told.set)
@@ -110,7 +110,7 @@ class BrokenLocks:
         yield False
 
 
-def test_locks_that_cannot_be_had_fail_every_verb_before_anything_is_asked(host: Host) -> None:
+def test_unavailable_locks_fail_every_verb_before_any_call(host: Host) -> None:
     host.locks = BrokenLocks()
     pool = CarefulPool()
     dispatcher = host.recorded(RECORDED).cut_off(REMOVING).dispatcher(pool)

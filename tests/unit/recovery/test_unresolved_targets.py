@@ -115,7 +115,7 @@ def test_an_unresolved_target_can_still_be_verified(host: Host) -> None:
 
 
 @pytest.mark.parametrize("target", [TARGET, ELSEWHERE])
-def test_what_cannot_be_resolved_can_be_given_up(host: Host, target: str) -> None:
+def test_an_unresolved_operation_can_be_given_up(host: Host, target: str) -> None:
     begun = replace(MOVING, handler="vanished")
     pool = Pool()
     dispatcher = host.recorded(RECORDED).cut_off(begun).dispatcher(pool)
@@ -125,7 +125,7 @@ def test_what_cannot_be_resolved_can_be_given_up(host: Host, target: str) -> Non
     assert isinstance(dispatcher.fetch(REQUEST), Success)
 
 
-def test_what_can_be_resolved_is_not_given_up(host: Host) -> None:
+def test_an_operation_that_can_be_recovered_is_not_given_up(host: Host) -> None:
     pool = CarefulPool(recovers=answers(WHOLE))
     [found] = host.cut_off(FETCHING).dispatcher(pool).recover(TARGET, keep=False, give_up=True)
     assert (found.outcome, host.known) == (Outcome.FINISHED, [LANDED])
@@ -134,7 +134,7 @@ def test_what_can_be_resolved_is_not_given_up(host: Host) -> None:
 # What can't be acted on is forgotten.
 
 
-def test_a_target_is_forgotten_without_asking_its_handler(host: Host) -> None:
+def test_a_target_is_forgotten_without_a_call_of_its_handler(host: Host) -> None:
     pool = CarefulPool()
     dispatcher = host.recorded(RECORDED, THERE).cut_off(FETCHING).dispatcher(pool)
     assert dispatcher.forget(f" {TARGET} ").unwrap() == (RECORDED, (FETCHING,))
@@ -148,18 +148,18 @@ def test_a_move_is_forgotten_from_either_end(host: Host, target: str) -> None:
 
 
 @pytest.mark.parametrize("target", [TARGET, "", " "])
-def test_what_nothing_is_known_of_cannot_be_forgotten(host: Host, target: str) -> None:
+def test_an_unknown_target_cannot_be_forgotten(host: Host, target: str) -> None:
     assert isinstance(host.dispatcher(Pool()).forget(target).failure(), NotAssociated)
 
 
 @pytest.mark.parametrize(("verb", "nth"), [("get", 1), ("remove", 1)])
-def test_a_store_that_fails_to_forget_is_told(verb: str, nth: int) -> None:
+def test_forgetting_fails_with_a_store_that_fails(verb: str, nth: int) -> None:
     host = Host(breaking(MemoryAssociations(), verb, nth)).recorded(RECORDED)
     assert host.dispatcher(Pool()).forget(TARGET).failure() is BROKEN
     assert host.known == [RECORDED]
 
 
-def test_who_forgets_waits_for_whoever_is_at_the_target(host: Host, elsewhere: ThreadPoolExecutor) -> None:
+def test_forgetting_waits_for_the_lock_of_the_target(host: Host, elsewhere: ThreadPoolExecutor) -> None:
     dispatcher = host.recorded(RECORDED).dispatcher(Pool())
     with host.locks.hold(f"target {TARGET}"):
         forgetting = elsewhere.submit(dispatcher.forget, TARGET)

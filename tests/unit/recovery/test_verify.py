@@ -35,7 +35,7 @@ from lading import (
 from lading.adapters.memory.associations import MemoryAssociations
 
 
-def test_what_is_found_intact_is_given_as_it_is_recorded(host: Host) -> None:
+def test_an_intact_target_is_given_as_it_is_recorded(host: Host) -> None:
     recorded = WHOLE.recorded_in(RECORDED)
     events: list[str] = []
     host = Host(told(MemoryAssociations(), events)).recorded(recorded)
@@ -46,7 +46,7 @@ def test_what_is_found_intact_is_given_as_it_is_recorded(host: Host) -> None:
     assert "put" not in events
 
 
-def test_what_is_found_out_is_recorded(host: Host) -> None:
+def test_verification_records_what_it_finds(host: Host) -> None:
     pool = CarefulPool(verifies=answers(WHOLE))
     expected = WHOLE.recorded_in(RECORDED)
     assert host.recorded(RECORDED).dispatcher(pool).verify(TARGET) == Success(expected)
@@ -57,7 +57,7 @@ def test_what_is_found_out_is_recorded(host: Host) -> None:
     ("verifies", "reason"),
     [(lambda _: Failure(Mismatched("its digest differs")), "its digest differs"), (raises, RAISED)],
 )
-def test_what_has_changed_or_cannot_be_read_is_told_and_stays_recorded(
+def test_a_target_that_fails_verification_stays_recorded(
     host: Host, verifies: Callable[[Work], Result[Landing, Refusal]], reason: str
 ) -> None:
     failure = host.recorded(RECORDED).dispatcher(CarefulPool(verifies=verifies)).verify(TARGET).failure()
@@ -72,10 +72,10 @@ def test_a_handler_that_cannot_verify_is_told_so(host: Host) -> None:
 
 
 @pytest.mark.parametrize("target", [ELSEWHERE, "", " "])
-def test_what_is_not_recorded_cannot_be_verified(host: Host, target: str) -> None:
+def test_an_unrecorded_target_cannot_be_verified(host: Host, target: str) -> None:
     assert isinstance(host.recorded(RECORDED).dispatcher(CarefulPool()).verify(target).failure(), NotAssociated)
 
 
-def test_what_an_unloaded_handler_put_there_cannot_be_verified(host: Host) -> None:
+def test_a_target_of_an_unloaded_handler_cannot_be_verified(host: Host) -> None:
     host.recorded(replace(RECORDED, handler="vanished"))
     assert isinstance(host.dispatcher(CarefulPool()).verify(TARGET).failure(), HandlerNotLoaded)

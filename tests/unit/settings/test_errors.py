@@ -97,17 +97,17 @@ def test_an_error_names_the_file_or_the_variable(tmp_path: Path) -> None:
     )
 
 
-def test_a_table_that_only_variables_make_is_told_of_by_the_variable() -> None:
+def test_an_error_in_a_table_of_variables_names_the_variable() -> None:
     told = error({}, LADING_LANDING__VERIFY__ALWAYS="true")
     assert told == "LADING_LANDING__VERIFY__ALWAYS: landing.verify: expected true or false, got a table"
 
 
-def test_a_variable_can_not_reach_into_a_value() -> None:
+def test_a_variable_cannot_reach_into_a_value() -> None:
     told = error({"handlers": {"nfs": {"pools": ["gold"]}}}, LADING_HANDLERS__NFS__POOLS__FIRST="gold")
     assert told == "LADING_HANDLERS__NFS__POOLS__FIRST: handlers.nfs.pools is a value, no table"
 
 
-def test_without_a_home_the_file_kinds_want_to_be_told_where() -> None:
+def test_without_a_home_the_file_kinds_need_a_path() -> None:
     for home in ("relative", "~nobody-here"):
         told = error({"associations": {"kind": "memory"}}, HOME=home)
         assert told == "catalog.folder: missing, expected a path"
@@ -115,7 +115,7 @@ def test_without_a_home_the_file_kinds_want_to_be_told_where() -> None:
     assert settings.catalog == FileCatalogSettings(folder=Path("/x"))
 
 
-def test_a_current_folder_that_is_gone_is_an_error_where_it_is_needed(
+def test_a_missing_current_folder_is_an_error_where_it_is_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "gone").mkdir()
@@ -135,6 +135,6 @@ def test_a_secret_is_not_shown(key: str) -> None:
     assert str(raised.value) == f"handlers.s3.{key}: expected a whole number, got something else, which is not shown"
 
 
-def test_a_url_is_not_shown_for_it_may_hold_a_password() -> None:
+def test_a_url_is_not_shown_because_it_may_hold_a_password() -> None:
     told = error({"handlers": {"order": "http://me:hush@host/"}})
     assert told == "handlers.order: expected a list, got a URL"

@@ -75,7 +75,7 @@ BUILT_IN: dict[str, object] = {
 # What it says.
 
 
-def test_a_full_file_says_it_all(tmp_path: Path) -> None:
+def test_a_full_file_sets_everything(tmp_path: Path) -> None:
     settings = load_settings(str(write(tmp_path / "lading.toml", FULL)), {})
     assert settings.catalog == FileCatalogSettings(folder=Path("/srv/lading/catalog"))
     assert settings.associations == FileAssociationsSettings(path=Path("/var/lib/lading/associations.sqlite"))
@@ -105,7 +105,7 @@ def test_the_defaults_lie_in_the_data_home(home: Path) -> None:
     assert settings.associations == FileAssociationsSettings(path=Path("/data/lading/associations.sqlite"))
 
 
-def test_a_data_home_that_is_not_absolute_is_ignored_as_the_xdg_specification_has_it(home: Path) -> None:
+def test_a_relative_data_home_is_ignored(home: Path) -> None:
     settings = load_settings(None, {"HOME": str(home), "XDG_DATA_HOME": "data"})
     assert settings.catalog == FileCatalogSettings(folder=home / ".local/share/lading/catalog")
 
@@ -121,7 +121,7 @@ def test_the_memory_kinds_have_nothing_to_set() -> None:
     assert settings.catalog == settings.associations == MemorySettings()
 
 
-def test_a_third_partys_options_are_handed_on_as_they_are() -> None:
+def test_options_of_a_third_party_stay_as_they_are() -> None:
     options = {"cloud": "mine", "retries": 3, "tls": {"verify": False}, "regions": ["a", {"b": 1}]}
     settings = read_settings({"catalog": {"kind": "elsewhere", **options}}, {"HOME": "/home/me"})
     assert settings.catalog == ThirdPartySettings("elsewhere", Table(options))
@@ -135,7 +135,7 @@ def test_settings_can_be_copied_and_pickled_and_do_not_change() -> None:
         settings.landing.verify = False  # type: ignore[misc]  # that is the point
 
 
-def test_relative_paths_are_relative_to_the_files_folder_and_a_tilde_is_home(home: Path) -> None:
+def test_a_relative_path_is_relative_to_the_folder_of_the_file(home: Path) -> None:
     path = write(home / "etc" / "lading.toml", '[catalog]\nfolder = "catalog"\n[associations]\npath = "~/db"\n')
     settings = load_settings(os.path.relpath(path), {})
     assert isinstance(settings.catalog, FileCatalogSettings)
@@ -153,7 +153,7 @@ def test_a_named_file_goes_before_all_others(home: Path) -> None:
     assert load_settings(None, {"LADING_CONFIG": str(named)}).source.startswith(str(named))
 
 
-def test_files_are_looked_for_in_the_current_folder_and_then_in_the_config_home(home: Path) -> None:
+def test_the_current_folder_is_searched_before_the_config_home(home: Path) -> None:
     environ = {"HOME": str(home)}
     in_home = write(home / ".config" / "lading" / "lading.toml")
     assert load_settings(None, environ).source == str(in_home)
@@ -198,7 +198,7 @@ def test_a_file_in_the_current_folder_of_another_user_must_be_named(home: Path) 
     ],
     ids=["unclosed", "twice", "deep", "deep keys", "large", "digits"],
 )
-def test_a_file_that_can_not_be_parsed_is_an_error_that_says_where(tmp_path: Path, text: str, told: str) -> None:
+def test_an_error_says_where_a_file_cannot_be_parsed(tmp_path: Path, text: str, told: str) -> None:
     path = write(tmp_path / "lading.toml", text)
     assert load_error(path).startswith(f"{path}: {told}")
 

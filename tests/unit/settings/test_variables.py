@@ -17,7 +17,7 @@ from lading.adapters.config.table import Table
 from lading.adapters.handlers.file import FileHandlerSettings
 
 
-def test_a_variable_goes_over_the_file() -> None:
+def test_a_variable_overrides_the_file() -> None:
     settings = settings_of(
         {"landing": {"verify": True, "inspect": False}, "handlers": {"order": ["nfs"]}},
         LADING_LANDING__VERIFY="false",
@@ -46,7 +46,7 @@ def test_a_path_in_a_variable_is_relative_to_the_current_folder(home: Path) -> N
 @pytest.mark.parametrize(
     ("said", "meant"), [("true", True), ("YES", True), ("on", True), ("1", True), ("False", False), ("0", False)]
 )
-def test_a_flag_in_a_variable_may_be_said_in_several_ways(said: str, *, meant: bool) -> None:
+def test_a_flag_in_a_variable_has_several_spellings(said: str, *, meant: bool) -> None:
     assert settings_of({}, LADING_LANDING__INSPECT=said).landing.inspect is meant
 
 
@@ -65,7 +65,7 @@ def test_a_flag_in_a_variable_may_be_said_in_several_ways(said: str, *, meant: b
         ("9" * 5000, "9" * 5000),
     ],
 )
-def test_a_variable_for_a_third_party_is_a_toml_value_or_else_a_text(said: str, meant: object) -> None:
+def test_a_variable_of_a_third_party_is_a_toml_value_or_a_text(said: str, meant: object) -> None:
     settings = settings_of({"handlers": {"nfs": {"old": 1}}}, LADING_HANDLERS__NFS__NEW=said)
     assert settings.handlers.tables["nfs"] == {"old": 1, "new": meant}
 
@@ -81,7 +81,7 @@ def test_a_variable_reaches_into_a_third_partys_tables() -> None:
     )
 
 
-def test_a_dash_in_a_name_is_an_underscore_in_a_variables() -> None:
+def test_a_dash_in_a_name_is_an_underscore_in_a_variable() -> None:
     settings = settings_of({"handlers": {"My-http": {}}}, LADING_HANDLERS__MY_HTTP__RETRIES="3")
     assert settings.handlers.tables["My-http"] == {"retries": 3}
 
@@ -93,7 +93,7 @@ def test_reading_changes_nothing_of_the_document() -> None:
     assert document == before
 
 
-def test_another_kind_in_a_variable_sets_the_files_options_aside() -> None:
+def test_another_kind_in_a_variable_drops_the_options_of_the_file() -> None:
     document = {"catalog": {"kind": "elsewhere", "cloud": "mine", "folder": "/glance"}}
     assert settings_of(document, LADING_CATALOG__KIND="memory").catalog == MemorySettings()
     settings = settings_of(document, LADING_CATALOG__KIND="file", LADING_CATALOG__FOLDER="/mine")
@@ -128,14 +128,14 @@ def test_an_option_of_another_kind_in_a_variable_is_an_error() -> None:
         "LADING_CATALOG" + "__A" * 10_000,
     ],
 )
-def test_a_variable_that_names_nothing_is_an_error_that_lists_what_is_known(name: str) -> None:
+def test_an_unknown_variable_is_an_error_that_lists_the_known_ones(name: str) -> None:
     assert error({}, **{name: "x"}) == (
         f"{name}: names no setting (known: LADING_CONFIG, LADING_CATALOG__…, LADING_ASSOCIATIONS__…, "
         "LADING_JOURNAL__…, LADING_LOCKS__…, LADING_HANDLERS__…, LADING_LANDING__…, LADING_NETWORK__…)"
     )
 
 
-def test_other_programs_variables_are_none_of_our_business() -> None:
+def test_variables_of_other_programs_are_ignored() -> None:
     settings = settings_of(
         {}, PATH="/bin", _LADING_COMPLETE="bash_source", lading_catalog__kind="memory", XLADING_A="1"
     )

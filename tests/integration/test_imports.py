@@ -1,0 +1,45 @@
+"""Modules that a fresh process imports, and those that it does not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_importing_lading_loads_nothing_heavy() -> None:
+    script = "import sys; before = set(sys.modules); import lading; print(*sorted(set(sys.modules) - before))"
+    output = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True).stdout
+    loaded = {module.partition(".")[0] for module in output.split()}
+    assert "lading" in loaded
+    assert loaded.isdisjoint({"dependency_injector", "click", "rich", "sqlite3", "oslo_utils", "cryptography"})
+    assert "lading.adapters" not in output.split()
+
+
+def test_no_parser_is_imported_when_there_is_nothing_to_parse(tmp_path: Path) -> None:
+    code = """import sys, lading.adapters.config.settings as settings
+settings.load_settings(None, {"HOME": "/x"})
+print("tomllib" in sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_only_configured_handlers_are_imported(tmp_path: Path) -> None:
+    code = """import sys, lading.adapters.config.settings as settings
+settings.load_settings(sys.argv[1], {"HOME": "/x"})
+print(*sorted(each for each in sys.modules if each.startswith("lading.adapters.handlers.")))"""
+    for text, imported in (
+        ("", ["built_in"]),
+        ("[handlers.cinder]\ncloud = 'gold'\n[handlers.rbd]\nuser = 'nova'\n",
+         ["built_in", "cinder", "cinder.settings", "rbd", "rbd.settings"]),
+    ):  # fmt: skip
+        (tmp_path / "lading.toml").write_text(text)
+        command = [sys.executable, "-c", code, str(tmp_path / "lading.toml")]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [f"lading.adapters.handlers.{name}" for name in imported]
+
+
+def test_the_inspectors_are_loaded_with_the_first_bytes_only() -> None:
+    program = (
+        "import sys, lading.adapters.destinations.file.destination, lading.adapters.formats.scan\n"
+        "assert not {'oslo_utils', 'importlib.metadata'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
