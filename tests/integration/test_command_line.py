@@ -511,6 +511,13 @@ def test_a_target_with_a_colon_that_is_not_recorded_is_proposed_as_a_path(
     assert lading(command, "./vm:1.img").returncode == 0
 
 
+def test_verify_proposes_a_path_for_an_unrecorded_target_with_a_colon(lading: Lading, noble: Path) -> None:
+    lading("fetch", "noble", "./vm:1.img")
+    refused = lading("verify", "vm:1.img")
+    assert (refused.returncode, "for a file of this name: ./vm:1.img" in refused.stdout) == (6, True)
+    assert lading("verify", "./vm:1.img").returncode == 0
+
+
 def test_moving_onto_something_is_a_conflict(lading: Lading, noble: Path, host: Path) -> None:
     lading("fetch", "noble", "vms/1")
     (host / "vms" / "2").write_bytes(b"precious")
@@ -666,8 +673,8 @@ def test_on_a_terminal_a_bar_shows_the_progress_and_piped_it_is_silent(
 
 def test_on_a_terminal_a_fetch_says_which_process_it_waits_for(environment: dict[str, str]) -> None:
     ours, theirs = pty.openpty()
-    driver = "import sys; from lading.adapters.cli.progress import watching\n"
-    driver += "with watching('noble') as bar: bar.waiting(sys.argv[1]); bar.progress(1, 2)"
+    driver = "import sys; from lading.adapters.cli.progress import progress_bar\n"
+    driver += "with progress_bar('noble') as bar: bar.waiting(sys.argv[1]); bar.progress(1, 2)"
     subprocess.run(
         [sys.executable, "-c", driver, "process 4242, which fetches the same image (40/150 MiB)"],
         env=environment | {"TERM": "xterm", "COLUMNS": "200"}, stderr=theirs, check=True,
