@@ -649,7 +649,7 @@ def a_symlink_there(target: Path) -> None:
         (a_byte_more, f"it has {len(DATA) + 1} bytes, and had {len(DATA)}"),
         (Path.unlink, "is gone"),
         (replaced, "is another file than the one that was fetched"),
-        (a_symlink_there, "is not a file any more"),
+        (a_symlink_there, "is no longer a file"),
     ],
     ids=["byte", "size", "gone", "replaced", "symlink"],
 )

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from returns.result import Result, Success
@@ -31,8 +32,9 @@ from lading import (
     Work,
 )
 from lading.adapters.destinations.destination import SourceOpener
-from lading.adapters.destinations.file import no_replace, relocation
+from lading.adapters.destinations.file import new_file, no_replace, relocation
 from lading.adapters.destinations.file.destination import FileDestination, Rules
+from lading.adapters.destinations.file.new_file import NewFile
 from lading.adapters.destinations.file.target_state import is_intact
 from lading.adapters.formats.scan import scan
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -234,6 +236,69 @@ def test_where_there_are_no_hard_links_an_image_lands_by_a_rename(
     assert os.listdir(linkless) == ["moved"]
 
 
+@pytest.fixture
+def late_nameless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on a file system with O_TMPFILE, on which such a file cannot be linked by its descriptor."""
+    link = os.link
+
+    def refuse(source: str, destination: str, **given: Any) -> None:  # noqa: ANN401 - os.link's
+        if source.startswith("/proc/self/fd/"):
+            raise PermissionError(errno.EPERM, "Operation not permitted", source)
+        link(source, destination, **given)
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(new_file, "_no_late_names", set())
+    (tmp_path / "vms").mkdir()
+    return tmp_path / "vms"
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_an_image_lands_where_an_unnamed_file_cannot_be_linked(
+    late_nameless: Path, transfer: FileDestination, opening: Callable[[bytes], Opener], force: bool
+) -> None:
+    if force:
+        (late_nameless / "vm").write_bytes(b"earlier")
+    work = Work(str(late_nameless / "vm"), image_of(DATA), force=force)
+    landing = transfer.fetch(work, SourceOpener(opening(DATA), "copy")).unwrap()
+    assert (late_nameless / "vm").read_bytes() == DATA
+    assert landing.fingerprint == fingerprint(str(late_nameless / "vm"))
+    assert os.listdir(late_nameless) == ["vm"]
+
+
+def test_the_next_image_has_a_name_from_the_start_there(
+    late_nameless: Path, transfer: FileDestination, opening: Callable[[bytes], Opener]
+) -> None:
+    sources: list[ResumePoint] = []
+
+    def counted(start: ResumePoint) -> Result[Source, Refusal]:
+        sources.append(start)
+        return opening(DATA)(start)
+
+    for name in ("vm-1", "vm-2"):
+        transfer.fetch(Work(str(late_nameless / name), image_of(DATA)), SourceOpener(counted, "copy")).unwrap()
+    assert len(sources) == 3
+
+
+def test_a_copy_moves_where_an_unnamed_file_cannot_be_linked(
+    late_nameless: Path, transfer: FileDestination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: str, destination: str) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link", source)
+
+    monkeypatch.setattr(relocation, "rename_no_replace", refuse)
+    (late_nameless / "vm").write_bytes(DATA)
+    transfer.move(Work(str(late_nameless / "vm")), str(late_nameless / "moved")).unwrap()
+    assert os.listdir(late_nameless) == ["moved"]
+
+
+def test_a_named_file_is_made_by_name_where_an_unnamed_one_cannot_be_linked(late_nameless: Path) -> None:
+    with NewFile(str(late_nameless / "vm"), named=True) as new:
+        assert os.listdir(late_nameless) == [".vm.lading-part"]
+        new.finish()
+        new.publish(replace=False)
+    assert os.listdir(late_nameless) == ["vm"]
+
+
 def test_a_file_system_without_modes_takes_the_image(
     linkless: Path, opening: Callable[[bytes], Opener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,7 +432,7 @@ def test_a_folder_that_cannot_be_written_is_seen_before_the_source_is_opened(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     refused = transfer.fetch(Work(str(folder / "vm"), image_of(DATA)), SourceOpener(unopened, "copy")).failure()
-    assert refused == TargetFailed(f"the folder {folder} can't be written")
+    assert refused == TargetFailed(f"the folder {folder} cannot be written")
 
 
 class Broken(io.RawIOBase):
@@ -485,7 +550,7 @@ def test_a_removal_whose_folder_cannot_be_flushed_says_that_it_is_removed(
     (folder / "vm").write_bytes(DATA)
     monkeypatch.setattr(os, "fsync", refuse)
     refused = transfer.remove(Work(str(folder / "vm"))).failure()
-    assert refused.reason.startswith(f"{folder}/vm is removed, but its folder can't be flushed: Input/output error")
+    assert refused.reason.startswith(f"{folder}/vm is removed, but its folder cannot be flushed: Input/output error")
     monkeypatch.undo()
     assert transfer.remove(Work(str(folder / "vm"))) == Success(None)
 
