@@ -32,8 +32,8 @@ _REMOVE: Final = "DELETE FROM associations WHERE target = CAST(? AS TEXT)"
 class FileAssociations:
     """An AssociationStore in a file: durable, and shared by every process that opens the same database.
 
-    An association comes back exactly as it was put. One that can't, because its image's properties or its location's
-    metadata hold what JSON doesn't know, is refused.
+    An association comes back exactly as it was put. One that cannot, because its image's properties or its location's
+    metadata hold what JSON does not know, is refused.
     """
 
     def __init__(self, database: Database) -> None:
@@ -67,18 +67,18 @@ class FileAssociations:
             target = row[0].decode(errors="replace") if isinstance(row[0], bytes) else row[0]
             reason = f"what it holds for {target} makes no sense ({type(error).__name__}: {error})"
             advice = "delete that row of the table associations"
-            raise StoreUnavailable(f"the database {self._database.path} can't be used: {reason}: {advice}") from error
+            raise StoreUnavailable(f"the database {self._database.path} cannot be used: {reason}: {advice}") from error
 
 
 def recording(association: Association, *, replacing: bool = True) -> Step:
     """The step that records it, unless, without `replacing`, something is recorded for its target already.
 
-    Raises StoreUnavailable when it can't be written down so that it comes back as it is.
+    Raises StoreUnavailable when it cannot be written down so that it comes back as it is.
     """
     try:
         row, document = association_row(association)
     except ValueError as error:
-        raise StoreUnavailable(f"the association of {association.target} can't be written down: {error}") from error
+        raise StoreUnavailable(f"the association of {association.target} cannot be written down: {error}") from error
     return Step(_RECORD if replacing else f"{_ADD} NOTHING", row, put_change(document))
 
 

@@ -92,7 +92,7 @@ def connections_closed() -> Iterator[None]:
 def _before_fork() -> None:
     """Closes what is open; nothing is opened until the fork is done.
 
-    A child doesn't inherit its parent's locks, yet SQLite within it goes by them: even on a connection of its own the
+    A child does not inherit its parent's locks, yet SQLite within it goes by them: even on a connection of its own the
     child would write to a log that others take for abandoned and delete (sqlite.org/howtocorrupt.html, section 2.6).
     """
     _closed_for_fork.enter_context(connections_closed())
@@ -221,7 +221,7 @@ def unavailable(path: Path, error: sqlite3.Error | OSError | UnicodeDecodeError)
         text = "database disk image is malformed"
     whose = owner_text(path) if code in _CLOSED else ""
     return StoreUnavailable(
-        f"the database {path} can't be used: {text}{whose}: {_ADVICE.get(code, 'see what it holds')}"
+        f"the database {path} cannot be used: {text}{whose}: {_ADVICE.get(code, 'see what it holds')}"
     )
 
 
@@ -231,7 +231,7 @@ def code_of(error: sqlite3.Error | OSError | UnicodeDecodeError) -> int:
         case OSError():
             return _AS_SQLITE.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN)
         case UnicodeDecodeError():
-            # The module can't even say what SQLite says, because that quotes what is no text any more.
+            # The module cannot even say what SQLite says, because that quotes what is no text any more.
             return sqlite3.SQLITE_CORRUPT
         case _:
             code = int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR))

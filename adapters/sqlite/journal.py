@@ -43,7 +43,7 @@ class FileJournal:
         try:
             written = encode_notes(notes)
         except ValueError as error:
-            raise StoreUnavailable(f"what is done to {target} can't be written down: {error}") from error
+            raise StoreUnavailable(f"what is done to {target} cannot be written down: {error}") from error
         self._database.change(Step(_NOTE, (written, as_text(target)), note_change(target, written)))
 
     @safe(exceptions=(StoreUnavailable,))
@@ -67,13 +67,13 @@ class FileJournal:
             target = row[0].decode(errors="replace") if isinstance(row[0], bytes) else row[0]
             reason = f"what it holds for {target} makes no sense ({type(error).__name__}: {error})"
             advice = "delete that row of the table intents"
-            raise StoreUnavailable(f"the database {self._database.path} can't be used: {reason}: {advice}") from error
+            raise StoreUnavailable(f"the database {self._database.path} cannot be used: {reason}: {advice}") from error
 
 
 def beginning(intent: Intent) -> Step:
-    """The step that begins it. Raises StoreUnavailable when it can't be written down so that it comes back as it is."""
+    """The step that begins an intent. Raises StoreUnavailable when the intent cannot be stored as it is."""
     try:
         row, document = intent_row(intent)
     except ValueError as error:
-        raise StoreUnavailable(f"what is to be done to {intent.target} can't be written down: {error}") from error
+        raise StoreUnavailable(f"what is to be done to {intent.target} cannot be written down: {error}") from error
     return Step(_BEGIN, row, begin_change(document))

@@ -19,7 +19,7 @@ __all__ = ["corrupt_name", "holds_nothing", "quarantine", "unfinished_rebuild"]
 _BESIDE: Final = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database's file."""
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
-"""How SQLite refuses what is not, or no longer, a database. The last is for a format that it doesn't know."""
+"""How SQLite refuses what is not, or no longer, a database. The last is for a format that it does not know."""
 _MAGIC: Final = b"SQLite format 3\0"
 _FIRST_PAGE: Final = 1 << 16
 """Bytes of the largest page: the first one has the header and the schema (sqlite.org/fileformat2.html)."""
@@ -32,7 +32,7 @@ def quarantine(path: Path) -> Path:
     in its place when it next looks, but what it is writing at this instant is not in the new one.
 
     Raises StoreUnavailable, and nothing has changed, when the database is whole, when it is another program's or of a
-    newer version, when it is no file, and when it can't be renamed.
+    newer version, when it is no file, and when it cannot be renamed.
     """
     # Where it really is: SQLite keeps its log there, too.
     path = Path(os.path.realpath(path))
@@ -57,7 +57,7 @@ def corrupt_name(path: Path) -> Path:
 
 
 def holds_nothing(path: Path) -> bool:
-    """Whether there is no database, or one without a table. Raises StoreUnavailable when it can't be read."""
+    """Whether there is no database, or one without a table. Raises StoreUnavailable when it cannot be read."""
     try:
         with connections_closed():
             if is_missing(path):
@@ -73,7 +73,7 @@ def holds_nothing(path: Path) -> bool:
 def unfinished_rebuild(path: Path) -> str | None:
     """The name that the damaged database got from a rebuild that was interrupted, where this one is the new one.
 
-    Raises StoreUnavailable when it can't be read.
+    Raises StoreUnavailable when it cannot be read.
     """
     try:
         with connections_closed():

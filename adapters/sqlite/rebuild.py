@@ -47,7 +47,7 @@ from lading.ports.journal import Intent, Verb
 __all__ = ["Dropped", "Prove", "Rebuilt", "rebuild"]
 
 Prove = Callable[[Association], Association | None]
-"""The association as it may be recorded now, mostly with a new fingerprint; None when its target can't be proven.
+"""The association as it may be recorded now, mostly with a new fingerprint; None when its target cannot be proven.
 
 It raises nothing."""
 _BATCH: Final = 64
@@ -84,7 +84,7 @@ def rebuild(path: Path, prove: Prove) -> Rebuilt:
     along: those files are hashed again when that is needed.
 
     Fails with StoreUnavailable, and nothing has changed, when the database is whole, another program's, of a newer
-    version, or can't be renamed, and when the record is of a newer version. When the new one can't be written, the
+    version, or cannot be renamed, and when the record is of a newer version. When the new one cannot be written, the
     failure says where the damaged one is.
     """
     # The real path: where a link leads to nowhere, no file is made.
@@ -184,7 +184,7 @@ def _finish(path: Path, aside: Path, found: Contents, prove: Prove) -> Rebuilt:
             database.change(*(recording(association, replacing=False) for association in proven))
             kept += proven
             missing = {each.target for each in batch} - {each.target for each in proven}
-            dropped += [Dropped(target, "what is there can't be proven to be what was recorded") for target in missing]
+            dropped += [Dropped(target, "what is there cannot be proven to be what was recorded") for target in missing]
         database.finish_rebuild()
     kept.sort(key=lambda each: each.target)
     kept_as = aside if aside.exists() else Record(aside).path

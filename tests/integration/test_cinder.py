@@ -254,7 +254,7 @@ def test_what_cannot_be_attached_again_is_a_warning_and_the_others_are(
         handler.prepare([each for each in (gone, first.association, second.association) if each])
     assert len(caplog.messages) == 2
     assert "cinder:gone" in caplog.messages[0]
-    assert f"{first.target} cannot be attached: volume {identity(first)} can't be" in caplog.messages[1]
+    assert f"{first.target} cannot be attached: volume {identity(first)} cannot be" in caplog.messages[1]
     assert "attached to host elsewhere" in caplog.messages[1]
     assert handler.report(second).unwrap().state is State.INTACT
 

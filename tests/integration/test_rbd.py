@@ -562,7 +562,7 @@ def test_a_cluster_that_stops_answering_is_a_refusal_of_everything_and_what_had_
             dispatcher.remove("rbd:vms/there"),
             dispatcher.move("rbd:vms/there", "rbd:vms/3"),
         ):
-            assert "doesn't answer within 1 s" in str(refused.failure())
+            assert "does not answer within 1 s" in str(refused.failure())
         ceph.thaw(only_storage=only_storage)
         assert ceph.images("vms")  # it answers again
     gone_on = patient.fetch(FetchRequest(image.id, folder.target("1"))).unwrap()

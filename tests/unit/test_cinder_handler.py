@@ -278,7 +278,7 @@ def test_a_device_that_cannot_be_read_is_a_refusal_and_is_detached(
     (cinder.folder / volume(work)).unlink()
     refused = handler.fetch(work).failure()
     assert isinstance(refused, Unconfigured)
-    assert "can't be read: No such file" in refused.reason
+    assert "cannot be read: No such file" in refused.reason
     assert cinder.attachments == {}
     assert cinder.volumes[volume(work)]["status"] == "available"
 
@@ -286,7 +286,7 @@ def test_a_device_that_cannot_be_read_is_a_refusal_and_is_detached(
 def test_what_os_brick_cannot_connect_is_detached_again(cinder: StandIn, handler: CinderHandler, cloning: Work) -> None:
     cinder.connection = {"driver_volume_type": "iscsi", "target_portal": "127.0.0.1:1", "auth_password": "hunter2"}
     refused = handler.fetch(cloning).failure()
-    assert "os-brick can't connect it by iscsi" in refused.reason
+    assert "os-brick cannot connect it by iscsi" in refused.reason
     assert "hunter2" not in refused.reason
     assert (list(cinder.volumes), cinder.attachments) == ([volume(cloning)], {})
 
@@ -321,7 +321,7 @@ def test_volumes_in_a_ceph_need_its_bindings_and_say_so(
 
 
 def test_what_takes_root_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Refused) as raised, connector._vendor("os-brick can't connect it"):  # noqa: SLF001
+    with pytest.raises(Refused) as raised, connector._vendor("os-brick cannot connect it"):  # noqa: SLF001
         raise PermissionError
     assert isinstance(raised.value.refusal, Unconfigured)
     assert "run lading as root, or set [handlers.cinder] root_helper" in raised.value.refusal.reason
@@ -493,7 +493,7 @@ def test_one_that_cannot_and_of_which_there_is_no_clone_is_refused_with_who_has_
     cinder.instead["POST", "/volumes"] = (500, {})
     refused = handler.fetch(work).failure()
     assert isinstance(refused, Unavailable)
-    assert f"volume {volume(work)} is in-use, attached to server vm, and can't be cloned" in refused.reason
+    assert f"volume {volume(work)} is in-use, attached to server vm, and cannot be cloned" in refused.reason
 
 
 def test_what_others_have_let_go_of_meanwhile_is_attached(
@@ -519,7 +519,7 @@ def test_by_force_nothing_is_replaced_that_others_are_at(
     other = cinder.put(b"precious", name="vm-1", status=status)
     refused = handler.fetch(replace(cloning, force=True)).failure()
     assert isinstance(refused, TargetOccupied)
-    assert refused.reason == f"cinder:vm-1 is {status}, and can't be replaced"
+    assert refused.reason == f"cinder:vm-1 is {status}, and cannot be replaced"
     assert set(cinder.volumes) == {volume(cloning), other}
 
 

@@ -291,7 +291,7 @@ def test_one_that_is_not_whole_is_refused_by_every_verb(
     path: Path, database: Database, spoil: Callable[[Path], None]
 ) -> None:
     spoil(path)
-    expected = f"the database {path} can't be used: {NOT_WHOLE[spoil]}"
+    expected = f"the database {path} cannot be used: {NOT_WHOLE[spoil]}"
     associations, verified = FileAssociations(database), FileVerifiedFiles(database)
     file = Fingerprint(1, 2, 3, 4, 5)
     outcomes = [
@@ -309,7 +309,7 @@ def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     path = tmp_path / "state" / "lading.db"
     assert refusal(lambda: Database(path).rows("SELECT 1")) == (
-        f"the database {path} can't be used: Not a directory: {NO_FILE}"
+        f"the database {path} cannot be used: Not a directory: {NO_FILE}"
     )
 
 
@@ -318,7 +318,7 @@ def test_a_full_disk_is_told_and_loses_nothing(associations: FileAssociations, d
     database.rows("PRAGMA max_page_count = 1")  # this connection may add no page from now on
     big = replace(NOBLE, target="/vms/2/disk", method="x" * 100_000)
     assert str(associations.put(big).failure()) == (
-        f"the database {database.path} can't be used: database or disk is full: free some space on its disk and try"
+        f"the database {database.path} cannot be used: database or disk is full: free some space on its disk and try"
         " again"
     )
     assert list(associations.list()) == [NOBLE]
@@ -328,7 +328,7 @@ def test_what_may_not_be_written_is_told(associations: FileAssociations, databas
     database.change()
     database.rows("PRAGMA query_only = TRUE")
     assert str(associations.put(NOBLE).failure()) == (
-        f"the database {database.path} can't be used: attempt to write a readonly database: let this user write the"
+        f"the database {database.path} cannot be used: attempt to write a readonly database: let this user write the"
         " file and its folder, or configure another path"
     )
 
@@ -341,7 +341,7 @@ def test_one_that_stays_locked_is_told(
     with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert str(associations.put(NOBLE).failure()) == (
-            f"the database {database.path} can't be used: database is locked: find the process that keeps it locked"
+            f"the database {database.path} cannot be used: database is locked: find the process that keeps it locked"
             " (fuser names it) and try again"
         )
         assert associations.get(NOBLE.target) == Success(None)
@@ -475,7 +475,7 @@ def test_a_row_that_makes_no_sense_is_told_and_can_be_removed_or_replaced(
     associations.put(NOBLE)
     database.change(("UPDATE associations SET document = CAST(? AS TEXT)", (document,)))
     told = str(associations.get(NOBLE.target).failure())
-    assert told.startswith(f"the database {database.path} can't be used: what it holds for /vms/1/disk makes no sense")
+    assert told.startswith(f"the database {database.path} cannot be used: what it holds for /vms/1/disk makes no sense")
     assert told.endswith(": delete that row of the table associations")
     assert refusal(lambda: list(associations.list())) == told
     assert associations.put(NOBLE) == Success(None)
@@ -507,7 +507,7 @@ def test_what_would_come_back_changed_is_refused_and_what_was_recorded_stays(
 ) -> None:
     associations.put(NOBLE)
     told = str(associations.put(odd).failure())
-    assert told.startswith(f"the association of {NOBLE.target} can't be written down: ")
+    assert told.startswith(f"the association of {NOBLE.target} cannot be written down: ")
     assert list(associations.list()) == [NOBLE]
 
 

@@ -69,7 +69,7 @@ def test_the_new_one_holds_what_is_proven_as_it_is_proven(whole: Whole, damaged:
     rebuilt = rebuild(damaged, prove).unwrap()
     assert rebuilt.kept == tuple(now for each in whole.now if (now := prove(each)))
     assert rebuilt.dropped == tuple(
-        Dropped(each.target, "what is there can't be proven to be what was recorded")
+        Dropped(each.target, "what is there cannot be proven to be what was recorded")
         for each in whole.now
         if each.handler == "rbd"
     )

@@ -239,7 +239,7 @@ def test_a_disk_that_is_full_fails_the_change_and_the_next_one_agrees(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         assert str(associations.put(TWO).failure()) == (
-            f"the database {path} can't be used: No space left on device, of its record lading.db.record: free some"
+            f"the database {path} cannot be used: No space left on device, of its record lading.db.record: free some"
             " space on its disk and try again"
         )
     assert list(associations.list()) == [ONE]

@@ -43,7 +43,7 @@ _NOT_NOW: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT})
 
 
 class Busy(Exception):
-    """The volume can't be attached as it is now."""
+    """The volume cannot be attached as it is now."""
 
 
 class Attachment(NamedTuple):
@@ -174,7 +174,7 @@ class Cinder:
                 return
             if found.status not in {"deleting", *_PASSING}:
                 if asked:
-                    raise Refused(TargetFailed(f"volume {volume_id} can't be deleted: it is {found.held}"))
+                    raise Refused(TargetFailed(f"volume {volume_id} cannot be deleted: it is {found.held}"))
                 self._ask("DELETE", f"/volumes/{volume_id}", absent=True, refused=_NOT_NOW)
                 asked = True
             time.sleep(seconds)
@@ -205,11 +205,11 @@ class Cinder:
         self._ask("POST", f"/attachments/{attachment_id}/action", {"os-complete": None})
 
     def release(self, attachment_id: str) -> None:
-        """It is an attachment no longer; that it isn't already is no error."""
+        """It is an attachment no longer; that it is not already is no error."""
         self._ask("DELETE", f"/attachments/{attachment_id}", absent=True)
 
     def attachments(self, volume_id: str) -> list[tuple[str, str | None]]:
-        """Those that aren't complete too: their ids, and the server, if one has it attached."""
+        """Those that are not complete too: their ids, and the server, if one has it attached."""
         query = urlencode({"volume_id": volume_id, "all_tenants": 1})
         answer = self._ask("GET", f"/attachments?{query}")
         return _sense(lambda: [(str(each["id"]), each.get("instance") or None) for each in answer["attachments"]])
@@ -219,7 +219,7 @@ class Cinder:
         from urllib.parse import urlsplit  # noqa: PLC0415 - only who attaches needs it
 
         client = self._client()
-        with vendor_errors("Cinder can't be found"):
+        with vendor_errors("Cinder cannot be found"):
             parts = urlsplit(client.get_endpoint() or "")
         return parts.hostname or "localhost", parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -249,9 +249,9 @@ class Cinder:
     def _ask(
         self, method: str, path: str, body: object = None, *, absent: bool = False, refused: Collection[int] = ()
     ) -> Any:  # noqa: ANN401 - JSON
-        """What it answers; None for what isn't there, where that may be, and for what it refuses in these ways."""
+        """What it answers; None for what is not there, where that may be, and for what it refuses in these ways."""
         client = self._client()
-        with vendor_errors("Cinder can't be asked"):
+        with vendor_errors("Cinder cannot be asked"):
             answer = client.request(
                 path, method, json=body, headers=dict(_VERSION), raise_exc=False, timeout=self.timeout, redirect=False
             )
@@ -286,7 +286,7 @@ def _page(answer: Mapping[str, Any]) -> list[Volume]:
 
 
 def _sense(read: Callable[[], _Done]) -> _Done:
-    """What is read in an answer; a fault when it isn't there."""
+    """What is read in an answer; a fault when it is not there."""
     try:
         return read()
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -316,7 +316,7 @@ def cinder_errors() -> Iterator[None]:
 
 @contextmanager
 def quietly(what: str) -> Iterator[None]:
-    """Whatever can't be done is a warning: it is cleaning up, and what came before counts."""
+    """Whatever cannot be done is a warning: it is cleaning up, and what came before counts."""
     try:
         yield
     except (Refused, Busy, CatalogUnavailable) as reason:

@@ -38,7 +38,7 @@ class Held(NamedTuple):
 
 
 class Attachments:
-    """Attaches, and undoes what it attached whatever happens. Raises Fault; Busy where a volume can't be attached."""
+    """Attaches, and undoes what it attached whatever happens. Raises Fault; Busy where a volume cannot be attached."""
 
     def __init__(self, cinder: Cinder, settings: CinderHandlerSettings) -> None:
         self.host = this_host(settings.host)
@@ -99,14 +99,14 @@ class Attachments:
         return bool(device) and (not device.startswith("/") or is_same_start)
 
     def ensure(self, volume: Volume) -> Held:
-        """Attached and connected, again where it isn't any more."""
+        """Attached and connected, again where it is not any more."""
         volume = self._rested(volume)
         attachment = self.attached(volume)
         if attachment is None:
             try:
                 return self.attach(volume)
             except Busy:
-                raise Refused(Unavailable(f"volume {volume.id} can't be attached: it is {volume.held}")) from None
+                raise Refused(Unavailable(f"volume {volume.id} cannot be attached: it is {volume.held}")) from None
         info = self._cinder.connection(attachment.id) or {}
         if self.is_connected(volume):
             return Held(info, volume.metadata[DEVICE])

@@ -54,7 +54,7 @@ class Device:
                 opened = open(source, "rb", buffering=0)  # noqa: SIM115, PTH123 - the reading closes it
             except OSError as error:
                 advice = "; lading must be run as root to read devices" if isinstance(error, PermissionError) else ""
-                raise Refused(Unconfigured(f"{self.path} can't be read: {error.strerror}{advice}")) from None
+                raise Refused(Unconfigured(f"{self.path} cannot be read: {error.strerror}{advice}")) from None
             opened.seek(offset)
             return _Reading(opened, size - offset, own=True)
         source.seek(offset)
@@ -105,7 +105,7 @@ class HostConnector:
         self._load()
         connector = importlib.import_module("os_brick.initiator.connector")
         multipath = self._settings.multipath
-        with _vendor("this host can't be described"):
+        with _vendor("this host cannot be described"):
             found = connector.get_connector_properties(
                 self._root_helper, _address(towards), multipath, multipath, host=host
             )
@@ -122,7 +122,7 @@ class HostConnector:
             advice = "Debian and Ubuntu have them; a virtual environment sees them with --system-site-packages"
             raise Refused(Unconfigured(f"the volume is in a Ceph: python3-rados and python3-rbd are missing; {advice}"))
         info = self._with_ceph(info) if protocol == _RBD else info
-        with _vendor(f"os-brick can't connect it by {protocol}"):
+        with _vendor(f"os-brick cannot connect it by {protocol}"):
             return Device(self, info, self._brick(protocol).connect_volume(dict(info)))
 
     def disconnect(self, info: Mapping[str, Any], found: Mapping[str, Any] | None = None) -> None:
@@ -130,7 +130,7 @@ class HostConnector:
         protocol = str(info.get("driver_volume_type") or "").lower()
         if protocol == _RBD and found is None:
             return  # what another process had open of it is closed with that
-        with _vendor(f"os-brick can't disconnect it by {protocol}"):
+        with _vendor(f"os-brick cannot disconnect it by {protocol}"):
             self._brick(protocol).disconnect_volume(dict(info), found or {}, force=True, ignore_errors=True)
 
     @property
@@ -152,12 +152,12 @@ class HostConnector:
         """
         conf, seconds = self._settings.ceph_conf, max(1, round(self._settings.timeout))
         lines = [f"{each}_timeout = {seconds}" for each in ("client_mount", "rados_mon_op", "rados_osd_op")]
-        # Whatever is read is read once; what can't be read is told in refusals.
+        # Whatever is read is read once; what cannot be read is told in refusals.
         lines += ["rbd_cache = false", "log_to_stderr = false", "err_to_stderr = false"]
         try:
             own = conf.read_text(encoding="utf-8") if conf else ""
         except (OSError, ValueError) as error:
-            raise Refused(Unconfigured(f"[handlers.cinder] ceph_conf: {conf} can't be read: {error}")) from None
+            raise Refused(Unconfigured(f"[handlers.cinder] ceph_conf: {conf} cannot be read: {error}")) from None
         return {**info, "keyring": "\n".join([*lines, str(info.get("keyring") or ""), own])}
 
     def _load(self) -> None:
@@ -204,7 +204,7 @@ def _run_folder() -> Path:
 
 
 def _load_eventlet() -> None:
-    """What os-brick loads and doesn't use here, without what warns whenever a process forks from then on.
+    """What os-brick loads and does not use here, without what warns whenever a process forks from then on.
 
     With it nothing is patched, so that forking is what it was.
     """

@@ -98,7 +98,7 @@ def reader(host: str) -> str:
 
 
 def is_left_over(mark: str, host: str) -> bool:
-    """Whether that is the mark of a process of this host which is there no longer. False where that can't be known."""
+    """Whether that is the mark of a process of this host which is there no longer. False where that cannot be known."""
     if not boot():
         return False  # without /proc no process can be told from another
     prefix, _, rest = mark.partition(f"lading {host} ")
@@ -109,7 +109,7 @@ def is_left_over(mark: str, host: str) -> bool:
 
 
 def boot() -> str:
-    """Which start of the host this is (random(4)); empty where that isn't told, and then it is no start at all."""
+    """Which start of the host this is (random(4)); empty where that is not told, and then it is no start at all."""
     return boot_id() or ""
 
 

@@ -97,11 +97,11 @@ class Volumes:
                 clone = held.enter_context(self._cloned(volume))
                 device = self._tried(clone, note, held)
                 if device is None:
-                    raise Refused(Unavailable(f"volume {clone.id}, a clone to be read, can't be attached"))
+                    raise Refused(Unavailable(f"volume {clone.id}, a clone to be read, cannot be attached"))
             yield device
 
     def _tried(self, volume: Volume, note: Callable[[str], None], held: ExitStack) -> Device | None:
-        """It, attached; None when it can't be as it is now."""
+        """It, attached; None when it cannot be as it is now."""
         try:
             return held.enter_context(self._attachments.reading(volume, note))
         except Busy:
@@ -118,7 +118,7 @@ class Volumes:
                 clone = self._cinder.clone(volume, f"lading-reads-{volume.id}", volume.size, marks)
                 clone = check(self._cinder.settled(clone))
             except Refused as fault:
-                told = f"volume {volume.id} is {volume.held}, and can't be cloned to be read: {fault}"
+                told = f"volume {volume.id} is {volume.held}, and cannot be cloned to be read: {fault}"
                 raise Refused(Unavailable(told)) from None
             yield clone
         finally:

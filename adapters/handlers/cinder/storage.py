@@ -57,7 +57,7 @@ class VolumeStorage(AttachesClones):
         volume = self._cinder.clone(source, _name(name), _gibibytes(source, size), marks)
         volume = self._cinder.settled(volume)
         if volume.status != "available":
-            raise Refused(TargetFailed(f"{target} can't be made: the clone of {parent.name} is {volume.status}"))
+            raise Refused(TargetFailed(f"{target} cannot be made: the clone of {parent.name} is {volume.status}"))
         return self._clone(name, volume)
 
     def publish(self, clone: Clone, target: str, replaced: Sequence[Clone]) -> None:

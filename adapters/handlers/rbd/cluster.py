@@ -22,11 +22,11 @@ _SILENT: Final = frozenset({errno.ETIMEDOUT})
 
 
 class Absent(Exception):
-    """What was named isn't there; in words."""
+    """What was named is not there; in words."""
 
 
 class NotReached(Exception):
-    """The cluster can't be talked to as things are configured; in words that say what to do."""
+    """The cluster cannot be talked to as things are configured; in words that say what to do."""
 
 
 class Cluster:
@@ -37,7 +37,7 @@ class Cluster:
         self.fsid: str = handle.get_fsid()
 
     def lacks(self, snapshot: Snapshot) -> Refusal | None:
-        """Why it can't have that: two clusters may have pools and images of the same names."""
+        """Why it cannot have that: two clusters may have pools and images of the same names."""
         if snapshot.fsid == self.fsid:
             return None
         return Unsupported(f"it is in the cluster {snapshot.fsid}, and the configured one is {self.fsid}")
@@ -68,7 +68,7 @@ class Cluster:
                 image.close()
 
     def clones_freely(self) -> bool | None:
-        """Whether clones are of the second version: of snapshots that aren't protected, and into other namespaces.
+        """Whether clones are of the second version: of snapshots that are not protected, and into other namespaces.
 
         None when the user may not know.
         """
@@ -108,7 +108,7 @@ def connected(settings: RbdHandlerSettings) -> Iterator[Cluster]:
         except rados.Error as error:
             if number_of(error) not in _FORBIDDEN:
                 raise
-            raise NotReached(f"the cluster doesn't take client.{settings.user}'s key") from None
+            raise NotReached(f"the cluster does not take client.{settings.user}'s key") from None
         yield Cluster(handle)
     finally:
         handle.shutdown()
@@ -126,7 +126,7 @@ def _configured(settings: RbdHandlerSettings) -> Any:  # noqa: ANN401 - see abov
         named = settings.ceph_conf or "/etc/ceph/ceph.conf"
         raise NotReached(f"there is no {named}; [handlers.rbd] ceph_conf names the cluster's") from None
     except rados.Error as error:
-        raise NotReached(f"{settings.ceph_conf or 'ceph.conf'} can't be used: {words(error)}") from None
+        raise NotReached(f"{settings.ceph_conf or 'ceph.conf'} cannot be used: {words(error)}") from None
     for option, value in {
         # Of every kind, so that nothing waits for a cluster that is gone.
         "client_mount_timeout": seconds,
@@ -161,18 +161,18 @@ def cluster_errors(settings: RbdHandlerSettings, *, writes: str = "") -> Iterato
 def _meant(error: Exception, settings: RbdHandlerSettings, writes: str) -> Refusal:
     number = number_of(error)
     if number in _SILENT:
-        return Unavailable(f"the cluster doesn't answer within {settings.connect_timeout:g} s")
+        return Unavailable(f"the cluster does not answer within {settings.connect_timeout:g} s")
     if number in _FORBIDDEN:
         return Unavailable(f"client.{settings.user} may not do that: {words(error)}")
     if number == errno.EBUSY:
         return Unavailable(f"somebody has it open ({words(error)}); Ceph lets go of who died after half a minute")
     if writes and number in _FULL:
-        return TargetFailed(f"{writes} can't be made: {words(error)}")
+        return TargetFailed(f"{writes} cannot be made: {words(error)}")
     return Unavailable(words(error))
 
 
 def number_of(error: Exception) -> int | None:
-    """The errno, which the bindings don't always give, nor always with one sign."""
+    """The errno, which the bindings do not always give, nor always with one sign."""
     number = getattr(error, "errno", None)
     return abs(number) if isinstance(number, int) else None
 

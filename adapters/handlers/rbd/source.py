@@ -121,12 +121,12 @@ class RbdSource:
             # From no snapshot to this state: all that there is.
             self._image.diff_iterate(offset, length, None, note, whole_object=whole_object)
         except rbd.Error as error:
-            raise SourceBroken(f"its extents can't be told: {words(error)}") from error
+            raise SourceBroken(f"its extents cannot be told: {words(error)}") from error
         return sorted(found)
 
     @property
     def _is_mapped(self) -> bool:
-        """Whether it has a map of its objects that is good: then asking about those that there aren't is saved."""
+        """Whether it has a map of its objects that is good: then asking about those that there are not is saved."""
         import rbd  # noqa: PLC0415 - see `_allocated`
 
         has_map = self._image.features() & rbd.RBD_FEATURE_FAST_DIFF
@@ -148,7 +148,7 @@ class _Read:
         try:
             self._completion = image.aio_read(extent.offset, extent.length, self._take)
         except rbd.Error as error:
-            raise SourceBroken(f"it can't be read: {words(error)}") from error
+            raise SourceBroken(f"it cannot be read: {words(error)}") from error
 
     def _take(self, _completion: object, data: bytes | None) -> None:
         self._data = data
@@ -174,7 +174,7 @@ def _why_not(completion: Any, extent: Extent) -> str:  # noqa: ANN401 - see abov
     number = -min(completion.get_return_value(), 0)
     if number == errno.ETIMEDOUT:
         return f"the cluster stopped answering at byte {extent.offset}"
-    return f"it can't be read at byte {extent.offset}: {os.strerror(number) if number else 'it ended there'}"
+    return f"it cannot be read at byte {extent.offset}: {os.strerror(number) if number else 'it ended there'}"
 
 
 def _hole(extent: Extent) -> Chunk:

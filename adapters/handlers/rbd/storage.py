@@ -75,7 +75,7 @@ class PoolStorage(CopiesClones):
     def publish(self, clone: Clone, target: str, replaced: Sequence[Clone]) -> None:
         with self._pool(target) as ioctx:
             if replaced and not _move_to_trash(ioctx, target):
-                raise Refused(TargetFailed(f"{target} is in use and can't be replaced"))
+                raise Refused(TargetFailed(f"{target} is in use and cannot be replaced"))
         self.rename(clone, target)
 
     def purge(self, identity: str, target: str) -> None:
@@ -130,7 +130,7 @@ class PoolStorage(CopiesClones):
                 rbd.RBD().remove(ioctx, _where(clone.name).name)
             except (rbd.ImageBusy, rbd.ImageHasSnapshots):
                 if not _move_to_trash(ioctx, clone.name):
-                    raise Refused(TargetFailed(f"{clone.name} is in use and can't be removed")) from None
+                    raise Refused(TargetFailed(f"{clone.name} is in use and cannot be removed")) from None
                 told = "%s is in use or has snapshots: it is in the pool's trash, until `rbd trash purge`"
                 _log.warning(told, clone.name)
 
