@@ -33,7 +33,7 @@ from lading.adapters.handlers.cinder import attachments, connector, names
 from lading.adapters.handlers.cinder import handler as cinder_module
 from lading.adapters.handlers.cinder.api import Cinder
 from lading.adapters.handlers.cinder.handler import CinderHandler
-from lading.adapters.handlers.cinder.names import holder, is_left_over, reader, volume_of, volume_target
+from lading.adapters.handlers.cinder.names import is_left_over, permanent_mark, process_mark, volume_of, volume_target
 from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
@@ -294,9 +294,9 @@ def test_what_os_brick_cannot_connect_is_detached_again(cinder: StandIn, handler
 @pytest.mark.parametrize(
     ("connection", "told"),
     [
-        ({"driver_volume_type": "nfs"}, "reached by nfs"),
+        ({"driver_volume_type": "nfs"}, "protocol nfs makes no device"),
         ({"driver_volume_type": "local", "encrypted": True}, "is encrypted"),
-        ({"driver_volume_type": None}, "reached by nothing"),
+        ({"driver_volume_type": None}, "protocol (none) makes no device"),
     ],
 )
 def test_volumes_that_are_no_devices_or_encrypted_are_refused(
@@ -321,7 +321,7 @@ def test_volumes_in_a_ceph_need_its_bindings_and_say_so(
 
 
 def test_what_takes_root_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Refused) as raised, connector._vendor("os-brick cannot connect it"):  # noqa: SLF001
+    with pytest.raises(Refused) as raised, connector._brick_errors("os-brick cannot connect it"):  # noqa: SLF001
         raise PermissionError
     assert isinstance(raised.value.refusal, Unconfigured)
     assert "run lading as root, or set [handlers.cinder] root_helper" in raised.value.refusal.reason
@@ -598,18 +598,18 @@ def test_targets_that_name_no_volume_are_declined(handler: CinderHandler, work: 
 
 
 def test_a_mark_tells_whether_its_process_is_gone() -> None:
-    mark, here = reader(HOST), str(os.getpid())
+    mark, here = process_mark(HOST), str(os.getpid())
     assert not is_left_over(mark, HOST)
     assert is_left_over(mark.replace(here, "1"), HOST)  # another process has that number
     assert is_left_over(mark.replace(here, "4194305"), HOST)  # more than there can be
     assert not is_left_over(mark.replace(here, "1"), "compute-2")
     assert not is_left_over(mark.replace(here, "1"), "compute")
-    for other in (holder(HOST), "/dev/vdb", "", f"lading {HOST} x y"):
+    for other in (permanent_mark(HOST), "/dev/vdb", "", f"lading {HOST} x y"):
         assert not is_left_over(other, HOST)
 
 
 def test_where_no_process_can_be_told_from_another_none_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = reader(HOST)
+    mark = process_mark(HOST)
     monkeypatch.setattr(names, "boot_id", lambda: None)
     assert not is_left_over(mark, HOST)
     assert not is_left_over(mark.replace(str(os.getpid()), "4194305"), HOST)
