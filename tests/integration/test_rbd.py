@@ -210,7 +210,7 @@ def test_a_clone_shares_its_parent_s_blocks_and_is_said_to_be_unverified(ceph: C
     assert used["used_size"] == 0
 
 
-def test_a_clone_is_as_large_as_is_wished_for_but_not_smaller_than_its_image(ceph: Ceph, clone_work: Work) -> None:
+def test_a_clone_has_the_requested_size_if_that_is_not_smaller(ceph: Ceph, clone_work: Work) -> None:
     smaller = handler_of(ceph).fetch(replace(clone_work, size=len(DATA) - 1))
     assert f"has {len(DATA)} bytes, more than the {len(DATA) - 1}" in reason_of(smaller)
     landing = handler_of(ceph).fetch(replace(clone_work, size=1 << 30)).unwrap()

@@ -21,7 +21,7 @@ from returns.result import Success
 
 from lading.adapters.codec.text import from_text
 from lading.adapters.sqlite import schema
-from lading.adapters.sqlite.associations import FileAssociations, listing
+from lading.adapters.sqlite.associations import FileAssociations, list_query
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
 from lading.adapters.sqlite.verified_files import FileVerifiedFiles
@@ -219,8 +219,8 @@ def test_one_of_a_newer_version_is_refused_and_stays_as_it_is(path: Path) -> Non
     execute(path, "PRAGMA user_version = 1234")
     before = path.read_bytes()
     assert refusal(lambda: Database(path).rows("SELECT 1")) == (
-        f"the database {path} has schema version 1234, and this lading knows none above {len(schema.MIGRATIONS)}:"
-        " use the lading that wrote it or a later one, or configure another path"
+        f"the database {path} has schema version 1234, and this version of lading knows only up to"
+        f" {len(schema.MIGRATIONS)}: use the version that wrote it or a later one, or configure another path"
     )
     assert path.read_bytes() == before
 
@@ -447,7 +447,7 @@ def test_every_page_of_a_list_comes_from_an_index_in_order(
     database: Database, handler: str | None, image_id: str | None, after: str | None, index: str
 ) -> None:
     database.change()
-    sql, parameters = listing(handler, image_id, after)
+    sql, parameters = list_query(handler, image_id, after)
     plan = " ".join(str(row[3]) for row in database.rows(f"EXPLAIN QUERY PLAN {sql}", parameters))
     assert "TEMP B-TREE" not in plan
     assert f"USING INDEX {index}" in plan
@@ -475,7 +475,7 @@ def test_a_row_that_makes_no_sense_is_told_and_can_be_removed_or_replaced(
     associations.put(NOBLE)
     database.change(("UPDATE associations SET document = CAST(? AS TEXT)", (document,)))
     told = str(associations.get(NOBLE.target).failure())
-    assert told.startswith(f"the database {database.path} cannot be used: what it holds for /vms/1/disk makes no sense")
+    assert told.startswith(f"the database {database.path} cannot be used: its row for /vms/1/disk is malformed")
     assert told.endswith(": delete that row of the table associations")
     assert refusal(lambda: list(associations.list())) == told
     assert associations.put(NOBLE) == Success(None)

@@ -49,7 +49,7 @@ def find_parent(storage: CloneStorage, location: Location, work: Work, rules: Ru
     if promised is not None and parent.size != promised:
         raise Refused(Mismatched(f"{parent.name} has {parent.size} bytes, the catalog promises {promised}"))
     if work.size is not None and work.size < parent.size:
-        raise Refused(Unsupported(f"{parent.name} has {parent.size} bytes, more than the requested {work.size}"))
+        raise Refused(Unsupported(f"{parent.name} has {parent.size} bytes, more than the {work.size} requested"))
     rules.check_size(parent.size)
     return parent
 

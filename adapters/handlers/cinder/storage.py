@@ -101,9 +101,9 @@ class VolumeStorage(AttachesClones):
             return Report(State.INTACT, details)
         del details["device"]
         if self._attachments.attached(volume) is None:
-            details["attached"] = "no; lading attaches it again when it is started next"
+            details["attached"] = "no; lading attaches it again at its next start"
         else:
-            details["attached"] = "no, the host was restarted; lading connects it again when it is started next"
+            details["attached"] = "no, the host was restarted; lading connects it again at its next start"
         return Report(State.DETACHED, details)
 
     def use_of(self, clone: Clone) -> str | None:
