@@ -1,4 +1,4 @@
-"""The contracts of the image catalog's ports, as tests: a subclass gives catalogs."""
+"""The contracts of the image catalog's ports as tests: a subclass defines the catalogs."""
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,7 @@ class Catalog(ImageCatalog, ImageData, ImageListing, ImageRegistry, Protocol):
 
 
 MakeCatalog: TypeAlias = Callable[[Iterable[Image], Mapping[str, bytes]], Catalog]
-"""Makes a catalog of the given images, which gives the given bytes by image id."""
+"""Makes a catalog of these images, with these data by image id."""
 
 
 def found(catalog: Catalog, reference: str) -> Image:
@@ -38,7 +38,7 @@ def failure(catalog: Catalog, reference: str) -> CatalogFailure:
 
 
 def content(catalog: Catalog, image: Image, offset: int = 0) -> bytes:
-    """Read in pieces, since a stream may fill less of a buffer than there is."""
+    """Reads in small pieces: a stream may fill only a part of a buffer."""
     stream: ByteStream = catalog.read(image, offset, ANONYMOUS).unwrap()
     pieces, buffer = [], bytearray(5)
     try:
@@ -50,11 +50,11 @@ def content(catalog: Catalog, image: Image, offset: int = 0) -> bytes:
 
 
 class ImageCatalogContract:
-    """What every catalog does."""
+    """The contract of every catalog."""
 
     @pytest.fixture
     def make_catalog(self) -> MakeCatalog:
-        """Makes the catalogs of a test."""
+        """Returns a function that makes a catalog."""
         raise NotImplementedError
 
     def test_an_image_is_found_by_its_id(self, make_catalog: MakeCatalog) -> None:
@@ -136,7 +136,7 @@ class ImageCatalogContract:
 
 
 class ImageDataContract(ImageCatalogContract):
-    """What a catalog does that gives images' bytes."""
+    """The contract of a catalog with images' data."""
 
     @pytest.mark.parametrize("offset", [0, 1, 7, len(BYTES) - 1, len(BYTES), len(BYTES) + 100])
     def test_bytes_are_read_from_the_offset_to_the_end(self, make_catalog: MakeCatalog, offset: int) -> None:
@@ -164,7 +164,7 @@ class ImageDataContract(ImageCatalogContract):
 
 
 class ImageListingContract(ImageCatalogContract):
-    """What a catalog does that lists its images."""
+    """The contract of a catalog that lists its images."""
 
     def test_images_are_listed_by_name_and_id(self, make_catalog: MakeCatalog) -> None:
         namesake, nameless = Image("0f", "noble"), Image("9f")
@@ -175,7 +175,7 @@ class ImageListingContract(ImageCatalogContract):
 
 
 class ImageRegistryContract(ImageDataContract, ImageListingContract):
-    """What a catalog does to which images can be added."""
+    """The contract of a catalog to which images can be added."""
 
     def test_an_added_image_is_found_and_listed(self, make_catalog: MakeCatalog) -> None:
         catalog = make_catalog([NOBLE], {})
