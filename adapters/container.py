@@ -44,7 +44,7 @@ HandlerFactory = Function[[], Handler]
 
 
 class Container(DeclarativeContainer):
-    """Everything, each built when it is first asked for, and once."""
+    """All providers. Each object is built once, when it is first needed."""
 
     # Config
     settings: Provider[Settings] = Dependency(instance_of=Settings)
@@ -128,10 +128,10 @@ class Container(DeclarativeContainer):
 
 
 def open_container(settings: Settings | None = None, *, recover: bool = True) -> Container:
-    """The container of these settings, or of those that are found (see `load_settings`).
+    """Opens the container of these settings, by default of `load_settings`.
 
     `recover`: interrupted operations are finished, undone, or kept to be resumed, by handlers and a Dispatcher of their
-    own: providers can still be overridden afterwards. Raises SettingsError.
+    own, so that providers can still be overridden. Raises SettingsError.
     """
     settings = settings or load_settings()
     plugins.require_inspection(settings)
@@ -150,9 +150,9 @@ def open_container(settings: Settings | None = None, *, recover: bool = True) ->
 def embedded_handlers(
     catalog: ImageCatalog, associations: AssociationStore, settings: Settings | None = None
 ) -> Mapping[str, HandlerFactory]:
-    """The installed handlers by name, as the settings have them, for a program with a catalog and a store of its own.
+    """Factories of the installed handlers by name, for a program with its own catalog and store.
 
-    Locks and verified digests are this process's. Raises SettingsError.
+    Locks and verified files are in this process's memory. Raises SettingsError.
     """
     settings = settings or load_settings()
     plugins.require_inspection(settings)

@@ -1,8 +1,9 @@
-"""Built-in and third-party adapters, found the same way: by entry point."""
+"""Built-in and third-party adapters, both found by entry point."""
 
 import logging
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,53 +53,52 @@ THIRD_PARTY: Final = "third_party"
 _GROUPS: Final[Mapping[str, str]] = {"catalog": CATALOGS, "associations": ASSOCIATIONS, "locks": LOCKS}
 """By section of the settings."""
 _PORTS: Final[Mapping[str, type]] = {CATALOGS: ImageCatalog, ASSOCIATIONS: AssociationStore, LOCKS: Locks}
-"""What the factories of a group must give."""
+"""The port that the adapters of a group must have."""
 
 
 def discover(group: str) -> Mapping[str, EntryPoint]:
-    """The group's entry points by name. Of two with one name lading's own is taken, else the first, with a warning.
+    """The group's entry points by name. For a duplicate name, lading's own is used, else the first, with a warning.
 
-    Raises OSError when the system has no file descriptor left to look for them.
+    Raises OSError when the system has no file descriptor left to search for them.
     """
     found: dict[str, EntryPoint] = {}
     for entry in sorted(entry_points(group=group), key=lambda entry: not entry.value.startswith("lading.")):
-        taken = found.setdefault(entry.name, entry)
-        if taken.value != entry.value:
-            _log.warning("%s is not used: %s has the name %r in %s", entry.value, taken.value, entry.name, group)
+        used = found.setdefault(entry.name, entry)
+        if used.value != entry.value:
+            _log.warning("%s is not used: %s has the name %r in %s", entry.value, used.value, entry.name, group)
     if not found:
-        # importlib.metadata takes a folder that it cannot open for one without packages. Here the system says why.
+        # importlib.metadata ignores a folder that it cannot open. This raises the error.
         with os.scandir(Path(__file__).parent):
             pass
     return found
 
 
 def origin(entry: EntryPoint) -> str:
-    """Which distribution the entry point comes from, with its version."""
+    """The name and version of the entry point's distribution."""
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
 
 
 def available_handlers(
     settings: Settings, files: FileDestination, catalog: ImageCatalog, journal: Journal
 ) -> Mapping[str, Callable[[], Handler]]:
-    """Every handler that could be loaded, by name; nothing of it is imported before it is built."""
+    """A factory for each installed handler, by name. A handler's module is imported by its factory."""
     found = discover(HANDLERS)
     tables = settings.handlers.tables
     if unknown := sorted(tables.keys() - found.keys()):
         known = ", ".join(sorted(found))
         raise SettingsError(f"{settings.source}: handlers.{unknown[0]}: no handler has this name; known are {known}")
-
-    def building(name: str, entry: EntryPoint) -> Callable[[], Handler]:
-        def build() -> Handler:
-            setup = HandlerSetup(settings.handlers.table(name), files, catalog, journal, settings.network)
-            handler: Handler = entry.load()(setup)
-            _log.info("handler %s is loaded, from %s", name, origin(entry))
-            return handler
-
-        return build
-
-    # Where no order is configured, those that cost the same are tried as BUILT_IN has them, and strangers after them.
+    # Where no order is configured, handlers of equal cost are tried in this order: BUILT_IN's, then third parties'.
     names = [*(name for name in BUILT_IN if name in found), *(name for name in found if name not in BUILT_IN)]
-    return {name: building(name, found[name]) for name in names}
+    setups = {
+        name: HandlerSetup(settings.handlers.table(name), files, catalog, journal, settings.network) for name in names
+    }
+    return {name: partial(_load_handler, found[name], setups[name]) for name in names}
+
+
+def _load_handler(entry: EntryPoint, setup: HandlerSetup) -> Handler:
+    handler: Handler = entry.load()(setup)
+    _log.info("handler %s is loaded, from %s", entry.name, origin(entry))
+    return handler
 
 
 def adapter_of(settings: CatalogSettings | AssociationsSettings | LocksSettings) -> str:
@@ -124,7 +124,7 @@ def _build(entry: EntryPoint, port: type, place: str, options: Mapping[str, obje
     named = f"{place}: {entry.name}, from {origin(entry)},"
     try:
         adapter: object = entry.load()(options)
-    except LadingError as error:  # about its settings: in words that name the place
+    except LadingError as error:  # a wrong setting: the message names its place
         raise SettingsError(f"{named} cannot be used: {exception_reason(error)}") from error
     except ModuleNotFoundError as error:
         raise SettingsError(f"{named} cannot be imported: {error.name} is not installed") from error
@@ -138,16 +138,16 @@ def _build(entry: EntryPoint, port: type, place: str, options: Mapping[str, obje
 
 
 def require_inspection(settings: Settings) -> None:
-    """Raises SettingsError when formats shall be inspected and what does that is missing: better none than unseen."""
+    """Raises SettingsError when formats must be inspected and the packages for that are not installed."""
     if settings.landing.inspect and not all(map(find_spec, ("oslo_utils", "cryptography"))):
         raise SettingsError(
             f"{settings.source}: landing.inspect needs oslo.utils and cryptography: pip install 'lading[inspect]', "
-            "or set landing.inspect = false and trust what the catalog says of formats"
+            "or set landing.inspect = false, and trust the catalog's formats"
         )
 
 
 def require_locks(settings: Settings) -> None:
-    """Raises SettingsError when processes shall keep out of each other's way and what sees to that is missing."""
+    """Raises SettingsError when locks between processes are configured and filelock is not installed."""
     if settings.locks.kind == "file" and find_spec("filelock") is None:
         raise SettingsError(
             f"{settings.source}: locks.kind = \"file\" needs filelock: pip install 'lading[locks]', "

@@ -26,7 +26,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from lading.adapters.sqlite.associations import FileAssociations, recording
+from lading.adapters.sqlite.associations import FileAssociations, put_step
 from lading.adapters.sqlite.database import Database
 from lading.ports.association import Association, Fingerprint
 from lading.ports.image import Digest, Image
@@ -77,7 +77,7 @@ def fill(path: Path, count: int) -> None:
     """Fills a new database."""
     with closing(Database(path)) as database:
         numbers = iter(range(count))
-        while batch := [recording(association(number)) for number in islice(numbers, BATCH)]:
+        while batch := [put_step(association(number)) for number in islice(numbers, BATCH)]:
             database.change(*batch)
 
 

@@ -52,7 +52,7 @@ class NoHandlerAvailable(LadingError):
         what = f"image {self.image_id}" if self.image_id else "a request that names no image"
         what += f" for {self.target}" if self.target else " for no target"
         if not self.attempts:
-            return f"no handler took {what}: none takes any of its locations, none goes without"
+            return f"no handler took {what}: none takes any of its locations, none works without a location"
         # A location-independent handler refuses each location; only its refusal without one is of interest.
         independent = {each.handler for each in self.attempts if each.location is None}
         shown = [

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from lading.adapters.sqlite.associations import FileAssociations, recording
+from lading.adapters.sqlite.associations import FileAssociations, put_step
 from lading.adapters.sqlite.database import Database, Step
 from lading.adapters.sqlite.record import Record
 from lading.adapters.sqlite.record_file import remove_change
@@ -87,7 +87,7 @@ def lived_in(path: Path, count: int, checkpoints: Sequence[int] = ()) -> Whole:
                 for target in {each.target for each in step}:
                     now.pop(target, None)
             else:
-                database.change(*map(recording, step))
+                database.change(*map(put_step, step))
                 now |= {each.target: each for each in step}
             if number in checkpoints:
                 database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -103,7 +103,7 @@ def target_of(each: Association) -> str:
 def filled(path: Path, associations: Sequence[Association]) -> Whole:
     """One that just holds these, all of it in its file."""
     with closing(Database(path)) as database:
-        database.change(*map(recording, associations))
+        database.change(*map(put_step, associations))
     return Whole(path.read_bytes(), b"", Record(path).path.read_bytes(), tuple(sorted(associations, key=target_of)))
 
 

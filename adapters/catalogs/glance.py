@@ -190,17 +190,17 @@ class GlanceCatalog:
 
     def _offered(self, name: str, context: Context) -> str:
         """A hint that names other projects' images of that name; empty where there are none, or Glance refuses."""
-        told: list[str] = []
+        hints: list[str] = []
         try:
             for filters, words in _OFFERED:
                 offered = (each for each in self._list(context, name=_operand(name), **filters) if each.name == name)
-                told += (
+                hints += (
                     f"image {each.id} of project {each.properties.get('owner', '?')} {words}"
                     for each in islice(offered, _TOLD)
                 )
         except CatalogUnavailable as failure:
             _log.info("other projects' images cannot be listed: %s", failure)
-        return f"{'; '.join(told)}: name it by its id, if it is the one that you want" if told else ""
+        return f"{'; '.join(hints)}: name it by its id, if it is the one that you want" if hints else ""
 
     def _place(self, reference: str) -> _Place:
         href = _HREF.fullmatch(reference)
@@ -208,7 +208,7 @@ class GlanceCatalog:
             return _Place(self._endpoint(), reference)
         endpoint = href[1]
         parts, own = urlsplit(endpoint.lower()), urlsplit(self._endpoint().lower())
-        # The scheme counts: a token for https is not to be told over http.
+        # The scheme counts: a token for https must not be sent over http.
         if parts[:2] != own[:2] and not {parts.netloc, parts.hostname} & self._hosts:
             raise CatalogUnavailable(f"{parts.hostname} is not allowed; [catalog] hosts lists the Glances that are")
         return _Place(endpoint, href[2])

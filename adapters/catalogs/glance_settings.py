@@ -13,7 +13,7 @@ class GlanceCatalogSettings:
     hosts: tuple[str, ...] = ()
     """Other Glances that an image's href may name, `host` or `host:port`. They are sent the token."""
     first_byte_seconds: float = 120.0
-    """How long Glance may take before it sends anything of an image: over Cinder it attaches a volume first."""
+    """Seconds to wait for the first byte of an image: Glance over Cinder attaches a volume first."""
     kind: Literal["glance"] = "glance"
 
     def __post_init__(self) -> None:

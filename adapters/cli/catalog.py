@@ -14,7 +14,7 @@ from returns.result import Failure
 
 from lading.adapters.cli.arguments import PATH, complete_images
 from lading.adapters.cli.output import as_json, image_record, say, say_row, size_text
-from lading.adapters.cli.progress import watching
+from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.formats.inspection import agrees, not_a_disk, unsafe
 from lading.adapters.formats.scan import Scan, scan
@@ -138,7 +138,7 @@ def _scan(session: Session, path: str, algorithm: str) -> Scan:
     opened = open_regular(path)
     if isinstance(opened, Failure):
         raise click.BadParameter(opened.failure(), param_hint="FILE")
-    with closing(FileSource(opened.unwrap())) as source, watching(path) as observer:
+    with closing(FileSource(opened.unwrap())) as source, progress_bar(path) as observer:
         try:
             return scan(source, algorithm, lambda done: observer.progress(done, source.size))
         except SourceBroken as broken:

@@ -8,16 +8,16 @@ from collections.abc import Iterable, Iterator
 import click
 from returns.result import Success
 
-from lading.adapters.cli.arguments import PATH, local_target
+from lading.adapters.cli.arguments import PATH, local_target, path_hint
 from lading.adapters.cli.exits import Exit, exit_code
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, say, size_text
-from lading.adapters.cli.progress import watching
+from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.config.settings import FileAssociationsSettings
 from lading.adapters.destinations.file.partial import part_path
 from lading.domain.dispatcher import Dispatcher
-from lading.domain.failures import HandlerRefused
+from lading.domain.failures import HandlerRefused, NotAssociated
 from lading.domain.handler import State
 from lading.domain.recovery import Outcome, Recovered
 from lading.domain.targets import Forgotten
@@ -47,7 +47,7 @@ def recover(session: Session, target: str | None, *, discard: bool, rebuild: boo
     With TARGET and --discard, an operation that cannot be resolved is given up: it is no longer pending, and the data
     that it may have left stays where it is.
     """
-    session.recovers = False  # it is this command that tells what becomes of what
+    session.recovers = False  # this command recovers them itself, and prints each outcome
     if rebuild:
         if target is not None:
             raise click.UsageError("--rebuild takes no target")
@@ -55,12 +55,13 @@ def recover(session: Session, target: str | None, *, discard: bool, rebuild: boo
         return
     place = None if target is None else local_target(target)
     dispatcher = session.container.dispatcher()
-    is_open = False
+    outcomes: list[Recovered] = []
     for found in dispatcher.recover(place, keep=not discard, give_up=discard and place is not None):
-        recovered = _resume(dispatcher, found) if found.outcome is Outcome.KEPT else found
-        is_open = is_open or recovered.is_open
-        _tell(session, recovered)
-    if is_open:
+        outcomes.append(_resume(dispatcher, found) if found.outcome is Outcome.KEPT else found)
+        _print_outcome(session, outcomes[-1])
+    if place is not None and not outcomes and not session.json:
+        say(f"nothing to recover for {place}")
+    if any(each.is_open for each in outcomes):
         sys.exit(Exit.FAILED)
 
 
@@ -84,17 +85,17 @@ def _rebuild(session: Session) -> None:
     for each in done.dropped:
         say(f"{each.target}: no longer recorded: {each.why}")
     if done.damaged:
-        say(f"{done.damaged} entries of the record are damaged; what they held is not known")
-    say(f"{len(done.kept)} targets are recorded again; what was there is kept as {done.aside}")
+        say(f"{done.damaged} entries of the record are damaged and cannot be read")
+    say(f"{len(done.kept)} targets are recorded again; the earlier database is kept as {done.aside}")
 
 
 def _resume(dispatcher: Dispatcher, kept: Recovered) -> Recovered:
     image = kept.intent.image
-    with watching(image.id if image else kept.intent.target) as observer:
+    with progress_bar(image.id if image else kept.intent.target) as observer:
         return dispatcher.resume(kept, observer)
 
 
-def _tell(session: Session, found: Recovered) -> None:
+def _print_outcome(session: Session, found: Recovered) -> None:
     intent = found.intent
     if session.json:
         as_json(
@@ -111,11 +112,11 @@ def _tell(session: Session, found: Recovered) -> None:
         )
         return
     where = f" to {intent.destination}" if intent.destination else ""
-    more = f", {size_text(found.kept)} of it had come" if found.kept else ""
-    why = f": {masked(found.reason)}" if found.reason else ""
+    kept = f", from {size_text(found.kept)} of partial data" if found.kept else ""
+    reason = f": {masked(found.reason)}" if found.reason else ""
     if found.outcome is Outcome.UNRESOLVED:
-        why += f"; `lading recover --discard {shlex.quote(intent.target)}` gives it up"
-    say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{more}{why}")
+        reason += f"; to give it up: lading recover --discard {shlex.quote(intent.target)}"
+    say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{kept}{reason}")
 
 
 @click.command(short_help="Remove the record of a target; keep the target.", epilog="Example: lading forget /vms/1.img")
@@ -127,11 +128,11 @@ def forget(session: Session, target: str) -> None:
     Use it when lading can no longer act on the target: its disk or its handler is gone, for example. The command prints
     what stays. To remove a target with its record: lading rm.
     """
-    session.recovers = False  # it is to be forgotten as it is
+    session.recovers = False  # the target stays as it is
     target = local_target(target)
     forgotten = session.value(session.container.dispatcher().forget(target))
     recorded, begun = forgotten.association, forgotten.intents
-    left = _left(forgotten)
+    left = _remaining_files(forgotten)
     if session.json:
         as_json(
             {
@@ -146,18 +147,18 @@ def forget(session: Session, target: str) -> None:
         return
     say(f"{target}: forgotten")
     for each in left:
-        # A move has two ends, and what is recorded of the other one is not forgotten.
+        # The other end of a move may be recorded. That record stays.
         is_recorded = session.value(session.container.associations().get(each)) is not None
-        say(f"{each} is still there, and " + ("stays recorded" if is_recorded else "is not lading's any more"))
+        say(f"{each} still exists, and is " + ("still recorded" if is_recorded else "no longer recorded"))
     if recorded is not None and recorded.identity is not None:
-        say(f"what {recorded.handler} knows as {recorded.identity} is left as it is")
+        say(f"{recorded.identity} of {recorded.handler} still exists")
     for intent in begun:
         if not intent.target.startswith("/"):
-            say(f"what the {intent.verb} by {intent.handler} began there is left as it is")
+            say(f"data of the interrupted {intent.verb} by {intent.handler} may still exist")
 
 
-def _left(forgotten: Forgotten) -> list[str]:
-    """The files of this host that are still there. Others only their handler can see."""
+def _remaining_files(forgotten: Forgotten) -> list[str]:
+    """The target's files on this host that still exist. Only the handler can see what is in its storage."""
     recorded = forgotten.association
     targets = [recorded.target] if recorded is not None and recorded.identity is None else []
     for each in forgotten.intents:
@@ -196,20 +197,25 @@ def _verify(session: Session, target: str) -> Exit:
     if isinstance(outcome, Success):
         association = outcome.unwrap()
         state = "intact" if association.digest else "unverified"
-        _report(session, target, state, association, None if association.digest else "no digest of it is known")
+        _print_state(session, target, state, association, None if association.digest else "no digest of it is known")
         return Exit.DONE
     failure = outcome.failure()
     match failure:
         case StoreUnavailable():
             session.fail(failure)
         case HandlerRefused():
-            _report(session, target, failure.state or State.UNKNOWN, None, failure.refusal.reason)
+            _print_state(session, target, failure.state or State.UNKNOWN, None, failure.refusal.reason)
+        case NotAssociated():
+            reason = "; ".join(filter(None, (str(failure), path_hint(target))))
+            _print_state(session, target, State.UNKNOWN, None, reason)
         case _:
-            _report(session, target, State.UNKNOWN, None, str(failure))
+            _print_state(session, target, State.UNKNOWN, None, str(failure))
     return exit_code(failure)
 
 
-def _report(session: Session, target: str, state: str, association: Association | None, reason: str | None) -> None:
+def _print_state(
+    session: Session, target: str, state: str, association: Association | None, reason: str | None
+) -> None:
     reason = masked(reason) if reason else None
     digest = str(association.digest) if association and association.digest else None
     if session.json:

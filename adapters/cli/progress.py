@@ -11,12 +11,12 @@ from lading.ports.observer import NullObserver, Observer
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["watching"]
+__all__ = ["progress_bar"]
 
 
 @contextmanager
-def watching(title: str) -> Iterator[Observer]:
-    """An observer that shows a progress bar (bytes, rate, time left) when standard error is a terminal."""
+def progress_bar(title: str) -> Iterator[Observer]:
+    """Yields an observer that shows a progress bar (bytes, rate, time left) when standard error is a terminal."""
     if not sys.stderr.isatty():
         yield NullObserver()
         return

@@ -1,4 +1,4 @@
-"""`lading rm`, `mv`, `ls` and `show`: what is done to targets, and what is known of them."""
+"""`lading rm`, `mv`, `ls` and `show`: commands on recorded targets."""
 
 import difflib
 from pathlib import Path
@@ -68,18 +68,18 @@ def ls(session: Session, handler: str | None, image: str | None) -> None:
     if handler is not None:
         _check_handler(handler, associations)
     for association in associations.list(handler=handler):
-        held = association.image
-        if image is not None and (held is None or not association.is_of(image)):
+        recorded = association.image
+        if image is not None and (recorded is None or not association.is_of(image)):
             continue
         if session.json:
             as_json(association_record(association))
         else:
-            name = (held.name or held.id) if held else "-"
+            name = (recorded.name or recorded.id) if recorded else "-"
             say_row((association.target, name, association.handler, size_text(association.size)), _WIDTHS)
 
 
 def _check_handler(name: str, associations: AssociationStore) -> None:
-    """Refuse a name that no handler has, installed or recorded."""
+    """Raises BadParameter for a name that no handler has, installed or recorded."""
     from lading.adapters import plugins  # noqa: PLC0415 - `--help` does without it
 
     installed = plugins.discover(plugins.HANDLERS)
@@ -107,10 +107,10 @@ def show(session: Session, target: str) -> None:
     if session.json:
         as_json({**association_record(association), "state": report.state, "details": dict(report.details)})
     else:
-        _tell(association, report)
+        _print_rows(association, report)
 
 
-def _tell(association: Association, report: Report) -> None:
+def _print_rows(association: Association, report: Report) -> None:
     image = association.image
     digest = f"{association.digest} ({verified_text(association)})"
     rows = {

@@ -1,4 +1,4 @@
-"""The configuration: one TOML file, `LADING_…` variables over it, and a default for everything.
+"""The configuration: one TOML file, `LADING_…` variables that override it, and defaults.
 
     [catalog]
     kind = "file"                                   # memory, file, or a third party's
@@ -8,12 +8,12 @@
     path = "/var/lib/lading/associations.sqlite"
     [journal]
     kind = "file"                                   # memory or file
-    path = "/var/lib/lading/associations.sqlite"    # where the associations are, if they are in a file
+    path = "/var/lib/lading/associations.sqlite"    # default: the associations' path, if they are in a file
     [locks]
     kind = "file"                                   # memory (threads only), file, or a third party's
-    folder = "/var/lib/lading/locks"                # beside the journal
+    folder = "/var/lib/lading/locks"                # default: beside the journal
     [handlers]
-    order = ["file", "download"]                    # these, in this order; without it all there are, the cheapest first
+    order = ["file", "download"]                    # default: all installed handlers, the cheapest first
     [handlers.file]
     allowed_folders = ["/srv/images"]
     [landing]
@@ -21,7 +21,7 @@
     inspect = true
     allow_unverified = true
     mode = "0600"
-    max_size = "200G"                               # without it any
+    max_size = "200G"                               # default: no limit
     require_space = true
     [network]
     proxy = "http://proxy.example:3128"             # instead of http_proxy, https_proxy and all_proxy
@@ -107,14 +107,15 @@ class FileLocksSettings:
 
 @dataclass(frozen=True, slots=True)
 class ThirdPartySettings:
-    """Of a kind that isn't built in: the entry point's name, and its options as configured, with their secrets."""
+    """Settings of a third party's adapter."""
 
     kind: str
+    """The name of its entry point."""
     options: Table = field(repr=False)
-    """Without the kind; `options.read(…)` gives them as a dataclass."""
+    """The configured options with their secrets, without the kind; `options.read(…)` returns them as a dataclass."""
 
 
-# A new kind: its dataclass above, and its name here.
+# For a new kind, add its dataclass above and its name here.
 CatalogSettings = MemorySettings | FileCatalogSettings | GlanceCatalogSettings | ThirdPartySettings
 _CATALOGS: Final[_Kinds[MemorySettings | FileCatalogSettings | GlanceCatalogSettings]] = {
     "memory": MemorySettings,
@@ -139,9 +140,9 @@ BUILT_IN_KINDS: Final[Mapping[str, Sequence[str]]] = {
 @dataclass(frozen=True, slots=True)
 class HandlersSettings:
     order: tuple[str, ...] | None
-    """None: all that there are, for each target the cheapest first."""
+    """None: all installed handlers, the cheapest for each target first."""
     tables: Mapping[str, Table] = field(repr=False)
-    """By handler, with their secrets. Every built-in handler has one, which was checked."""
+    """By handler, with their secrets. Every built-in handler has one, and it was checked."""
 
     def table(self, name: str) -> Table:
         """The handler's own table, an empty one if none is configured."""
@@ -155,21 +156,21 @@ class HandlersSettings:
 @dataclass(frozen=True, slots=True)
 class LandingSettings:
     verify: bool = True
-    """Whether the bytes are compared with the catalog's hash."""
+    """True: the bytes are compared with the catalog's digest."""
     inspect: bool = True
-    """Whether the format found in the bytes must be the one that the catalog declares."""
+    """True: the format of the bytes must be the catalog's, and must be safe to open."""
     allow_unverified: bool = True
-    """Whether an image may land of which the catalog has no digest."""
+    """True: an image without a digest in the catalog is accepted."""
     mode: str = "0600"
-    """Of the files that are made, in octal digits."""
+    """The mode of new files, in octal digits."""
     require_space: bool = True
-    """Whether an image must fit before its first byte comes. A sparse one may fit where its size does not."""
+    """True: an image that does not fit is refused before the first byte; a sparse one takes less than its size."""
     max_size: Bytes | None = None
-    """The largest image that may land; None: any."""
+    """The largest image that is accepted; None: any."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"(0o?)?[0-7]{3}", self.mode):
-            raise ValueError("mode: expected three octal digits, 0600 say")
+            raise ValueError("mode: expected three octal digits, for example 0600")
 
     @property
     def bits(self) -> int:
@@ -179,14 +180,14 @@ class LandingSettings:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
-    """How servers are reached and trusted, where the variables of the environment are not to decide."""
+    """Proxy and certificates, which override the environment's variables."""
 
     proxy: str | None = field(default=None, repr=False)
-    """`http://[USER:PASSWORD@]HOST[:PORT]`, for http and https; None: as the variables say."""
+    """`http://[USER:PASSWORD@]HOST[:PORT]`, for http and https; None: the variables'."""
     no_proxy: tuple[str, ...] | None = None
-    """Names, addresses, CIDRs, `*`; None: as the variable says."""
+    """Names, addresses, CIDRs, `*`; None: the variable's."""
     ca_file: Path | None = None
-    """Certificates to trust instead of the system's; None: as the variables say."""
+    """Certificates to trust instead of the system's; None: the variables'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,23 +200,23 @@ class Settings:
     locks: LocksSettings
     network: NetworkPolicy
     source: str
-    """What was read, in words."""
+    """The file and the variables that were read, for messages."""
 
 
 def load_settings(path: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings in force: those of the file at `path`, and the variables over them, by default this process's.
+    """Reads the settings of the file at `path`, and the variables that override them, by default this process's.
 
-    Without a path: `$LADING_CONFIG`, or else the first there is of `./lading.toml`,
-    `$XDG_CONFIG_HOME/lading/lading.toml` and `/etc/lading/lading.toml`. A file that is named must be there; one that
-    merely lies in the current folder must be the user's own or root's. Raises SettingsError.
+    Without a path: `$LADING_CONFIG`, or else the first that exists of `./lading.toml`,
+    `$XDG_CONFIG_HOME/lading/lading.toml` and `/etc/lading/lading.toml`. A named file must exist. A file that is found
+    in the current folder must be the user's own or root's. Raises SettingsError.
     """
-    # No default argument: help() shows those, with every password in them.
+    # Not a default argument: help() would show it, with every password in it.
     environ = os.environ if environ is None else environ
     named = path if path is not None else environ.get("LADING_CONFIG") or None
     if named is not None:
         table = read_file(Path(named))
         if table is None:
-            raise SettingsError(f"{named}: there is no such file")
+            raise SettingsError(f"{named}: no such file")
         return read_settings(table, environ)
     home = _home(environ, "XDG_CONFIG_HOME", ".config")
     places = [Path("lading.toml"), *([home / "lading.toml"] if home else []), Path("/etc/lading/lading.toml")]
@@ -224,11 +225,9 @@ def load_settings(path: str | None = None, environ: Mapping[str, str] | None = N
 
 
 def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings that the document describes, with the variables over it, by default this process's.
+    """The settings of the document, and the variables that override them, by default this process's.
 
-    Raises SettingsError.
-
-    A variable that names another kind than the document does sets aside what the document says of its own kind.
+    A variable that sets another kind than the document's drops that section of the document. Raises SettingsError.
     """
     environ = os.environ if environ is None else environ
     root = _copy(document)
@@ -247,7 +246,7 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
     associations = _read_kind(root.section("associations"), _ASSOCIATIONS, {"path": database})
     if isinstance(associations, FileAssociationsSettings):
         database = associations.path
-    # What this host's processes share lies together, and is in memory where the associations are.
+    # The journal and the locks are beside the associations: in a folder, or in memory.
     kind = "memory" if isinstance(associations, MemorySettings) else _DEFAULT_KIND
     journal = _read_kind(root.section("journal"), _JOURNALS, {"path": database}, kind)
     if isinstance(journal, ThirdPartySettings):
@@ -277,7 +276,7 @@ def _copy(document: Mapping[str, object]) -> Table:
 def _read_kind(
     table: Table, kinds: _Kinds[_Kind], files: Mapping[str, Path | None], default: str = _DEFAULT_KIND
 ) -> _Kind | ThirdPartySettings:
-    """The table as its kind wants it; `files` are defaults for the kind `file`, where there is a home for them."""
+    """The table as the settings of its kind. `files` are default paths of the kind `file`; None: there is none."""
     table.setdefault("kind", default)
     kind = table.value("kind", str)
     if kind not in kinds:
@@ -297,7 +296,7 @@ def _read_handlers(table: Table) -> HandlersSettings:
             raise table.unknown(key, ("order", *BUILT_IN))
     for name in BUILT_IN:
         if section := table.section(name):
-            section.read(settings_type(name))  # now, to tell a mistake at the start
+            section.read(settings_type(name))  # now, to report a mistake at the start
     order = table.value("order", tuple[str, ...] | None)
     return HandlersSettings(order, {key: value for key, value in table.items() if isinstance(value, Table)})
 
@@ -312,7 +311,7 @@ def _read_network(table: Table, environ: Mapping[str, str]) -> NetworkPolicy:
 
 
 def _home(environ: Mapping[str, str], variable: str, fallback: str) -> Path | None:
-    """lading's folder as the XDG Base Directory specification has it, which ignores relative ones."""
+    """lading's folder by the XDG Base Directory specification, which ignores relative paths."""
     named = Path(environ.get(variable, ""))
     with suppress(RuntimeError):
         folder = named if named.is_absolute() else Path(environ.get("HOME") or "~").expanduser() / fallback
@@ -321,7 +320,7 @@ def _home(environ: Mapping[str, str], variable: str, fallback: str) -> Path | No
 
 
 def secrets_of(settings: Settings) -> Iterator[str]:
-    """The values of those settings whose names say that they are secret."""
+    """The values of the settings whose names mark them as secret."""
     yield from secret_values(settings.handlers.tables)
     for each in (settings.catalog, settings.associations, settings.locks):
         if isinstance(each, ThirdPartySettings):

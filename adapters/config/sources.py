@@ -13,15 +13,15 @@ __all__ = ["read_file", "read_variables"]
 _PREFIX: Final = "LADING_"
 _RESERVED: Final = frozenset({"LADING_CONFIG"})
 _DEEPEST: Final = 8
-"""Keys on the way to a value, of those that variables give."""
+"""The most keys in the name of a variable."""
 _LARGEST: Final = 1 << 20
-"""Bytes of a settings file."""
+"""Bytes of the largest settings file."""
 
 
 def read_file(path: Path, *, trusted: bool = True) -> Table | None:
     """Reads a TOML file as a table; None if there is no such file.
 
-    One that isn't trusted may be anybody's: it is refused unless it is the user's own, or root's.
+    `trusted` False: the file is refused unless its owner is the user or root.
     """
     try:
         path = path.expanduser().absolute()
@@ -30,9 +30,9 @@ def read_file(path: Path, *, trusted: bool = True) -> Table | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RuntimeError) as error:
-        raise SettingsError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
+        raise SettingsError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not trusted and owner not in (0, os.geteuid()):
-        raise SettingsError(f"{path}: is of another user (uid {owner}), name it to have it used all the same")
+        raise SettingsError(f"{path}: is owned by another user (uid {owner}); to use it nevertheless: --config {path}")
     if len(content) > _LARGEST:
         raise SettingsError(f"{path}: is larger than {_LARGEST} bytes")
     import tomllib  # noqa: PLC0415 - without a file there is nothing to parse
@@ -46,7 +46,7 @@ def read_file(path: Path, *, trusted: bool = True) -> Table | None:
 
 
 def read_variables(environ: Mapping[str, str], sections: Iterable[str]) -> Sequence[Variable]:
-    """The variables that set something, in the order in which they apply: those of tables before those in them."""
+    """The variables that are settings, in the order in which they apply: a table's before those of its keys."""
     found = [
         Variable(name, text, tuple(name.removeprefix(_PREFIX).lower().split("__")))
         for name, text in environ.items()

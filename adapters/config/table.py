@@ -1,4 +1,4 @@
-"""Tables of settings as configured: they know who gave each value, and are read as typed settings."""
+"""Tables of settings as configured. They know the source of each value, and are read as typed settings."""
 
 import math
 import re
@@ -24,7 +24,7 @@ _FLAGS: Final = {
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
 _LISTS: Final = (tuple, list, set, frozenset)
-_WORDS: Final[Mapping[object, str]] = {
+_TYPE_TEXTS: Final[Mapping[object, str]] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
@@ -34,7 +34,7 @@ _WORDS: Final[Mapping[object, str]] = {
     **dict.fromkeys(_LISTS, "a list"),
     dict: "a table",
 }
-"""The types of settings, in words."""
+"""The types of settings, for messages."""
 _POSITIONS: Final = re.compile(r" - at `\$((?:\[\d+\])+)`$")
 """The end of msgspec's message where an item of a list is of another type."""
 
@@ -45,22 +45,22 @@ class Variable(NamedTuple):
     name: str
     text: str
     path: tuple[str, ...]
-    """The keys that lead to its setting, as far as its name can tell: in lower case, and with `_` for `-`."""
+    """The keys of its setting, in lower case, and with `_` for `-`."""
 
     @property
     def value(self) -> object:
-        """Its value while no type is expected: a TOML value if it reads as one, else its text."""
+        """The value where no type is expected: a TOML value if the text is one, else the text."""
         import tomllib  # noqa: PLC0415 - most runs have no such variable
 
         try:
             read = tomllib.loads(f"value = {self.text}")
         except (ValueError, RecursionError):
             return self.text
-        # A text of several lines could go on with other keys.
+        # A text of several lines could contain other keys.
         return read["value"] if len(read) == 1 else self.text
 
     def value_as(self, expected: object) -> object:
-        """Its value where that type is expected. Numbers are still text."""
+        """The value where that type is expected. Numbers are still text."""
         kind = _kind(expected)
         if kind is bool:
             return _FLAGS.get(self.text.lower(), self.text)
@@ -79,13 +79,13 @@ class Table(dict[str, object]):
     def __init__(
         self, values: Mapping[str, object], name: str = "", source: str = "", folder: Path | None = None
     ) -> None:
-        """`name` is dotted, `source` a file. Relative paths are relative to the folder; None: to the current one."""
+        """`name` is dotted, `source` a file. Relative paths are relative to `folder`; None: to the current folder."""
         super().__init__()
         self.name = name
         self.source = source
         self.folder = folder
         self.variables: dict[str, Variable] = {}
-        """Those that gave its values, by key. The others are its source's."""
+        """The variables that gave values, by key. The other values are the source's."""
         self._read: dict[type, Any] = {}
         for key, value in values.items():
             self[key] = self._inner(key, value) if isinstance(value, Mapping) else value
@@ -116,9 +116,9 @@ class Table(dict[str, object]):
     def read(self, kind: type[_Read]) -> _Read:
         """The table as that dataclass, converted once.
 
-        Its fields may be of any type that msgspec converts JSON's values to, of Path, which comes out absolute, and of
-        Bytes. Raises SettingsError for a key that is no field, a missing one, a value of another type, and for a
-        ValueError from the dataclass's own `__post_init__`.
+        Fields may have any type that msgspec converts JSON's values to, and Path, which becomes absolute, and Bytes.
+        Raises SettingsError for an unknown or missing key, a value of another type, and a ValueError from the
+        dataclass's `__post_init__`.
 
         >>> from lading.adapters.handlers.file import FileHandlerSettings
         >>> Table({"allowed_folders": ["/srv/images"]}, "handlers.file").read(FileHandlerSettings)
@@ -137,17 +137,17 @@ class Table(dict[str, object]):
                 raise self.unknown(key, known)
         for key, field in known.items():
             if key not in self and field.default is MISSING and field.default_factory is MISSING:
-                raise SettingsError(f"{self.place(key)}: missing, expected {_words(_without_none(hints[key]))}")
+                raise SettingsError(f"{self.place(key)}: missing, expected {_type_text(_without_none(hints[key]))}")
         values = {key: self.value(key, hints[key]) for key in known if key in self}
         try:
             return kind(**values)
         except ValueError as error:
-            told = str(error)
+            reason = str(error)
             for secret in secret_values(self):
-                told = told.replace(secret, "***") if secret else told
-            raise SettingsError(redacted(f"{self.source}: {self.name}: {told}".removeprefix(": "))) from error
+                reason = reason.replace(secret, "***") if secret else reason
+            raise SettingsError(redacted(f"{self.source}: {self.name}: {reason}".removeprefix(": "))) from error
 
-    def value(self, key: str, hint: object) -> Any:  # noqa: ANN401 - of the type that the hint says
+    def value(self, key: str, hint: object) -> Any:  # noqa: ANN401 - of the hint's type
         """The value of that key as that type. Raises SettingsError."""
         expected, value, variable = _without_none(hint), self.get(key), self._variable(key)
         if expected is not hint and (value is None or (variable is not None and not variable.text)):
@@ -166,21 +166,21 @@ class Table(dict[str, object]):
         except (msgspec.ValidationError, ValueError) as error:  # UnicodeError is a ValueError
             raise self._conversion_error(key, value, expected, str(error)) from error
         if isinstance(converted, float) and not math.isfinite(converted):
-            raise self.type_error(key, _words(expected))
+            raise self.type_error(key, _type_text(expected))
         return converted
 
-    def _conversion_error(self, key: str, value: object, expected: object, told: str) -> SettingsError:
-        """The error of the value, or of that item in it to which msgspec's message points."""
-        positions = _POSITIONS.search(told)
+    def _conversion_error(self, key: str, value: object, expected: object, message: str) -> SettingsError:
+        """The error of the value, or of the item to which msgspec's message points."""
+        positions = _POSITIONS.search(message)
         if positions is None:
-            return self.type_error(key, _words(expected))
+            return self.type_error(key, _type_text(expected))
         for position in re.findall(r"\d+", positions[1]):
             if _kind(expected) in _LISTS and isinstance(value, list | tuple) and int(position) < len(value):
                 value, expected = value[int(position)], get_args(expected)[0]
-        return self._error(key, positions[1], _words(_without_none(expected)), value)
+        return self._error(key, positions[1], _type_text(_without_none(expected)), value)
 
     def type_error(self, key: str, expected: str) -> SettingsError:
-        """The error that something else was expected than the value of that key."""
+        """The error that the value of that key is not as expected."""
         variable = self._variable(key)
         return self._error(key, "", expected, self.get(key) if variable is None else variable.text)
 
@@ -189,7 +189,7 @@ class Table(dict[str, object]):
         return SettingsError(f"{self.place(key)}{positions}: expected {expected}, got {shown}")
 
     def unknown(self, key: str, known: Iterable[str]) -> SettingsError:
-        """The error that this key is none of those known."""
+        """The error that the key is unknown."""
         import difflib  # noqa: PLC0415 - only an error needs it
 
         known = sorted(known)
@@ -198,7 +198,7 @@ class Table(dict[str, object]):
         return SettingsError(f"{self.place(key)}: unknown key{meant} (known: {', '.join(known) or 'none'})")
 
     def place(self, key: str) -> str:
-        """The file or the variable that gave the value of that key, and the key, dotted."""
+        """The file or the variable that gave the value of that key, and the dotted key."""
         variable = self.variables.get(key)
         return ": ".join(filter(None, (variable.name if variable else self.source, self._dotted(key))))
 
@@ -221,16 +221,16 @@ def _kind(expected: object) -> object:
     return get_origin(expected) or expected
 
 
-def _words(expected: object) -> str:
+def _type_text(expected: object) -> str:
     if get_origin(expected) is Literal:
         return " or ".join(map(repr, get_args(expected)))
-    return _WORDS.get(_kind(expected)) or f"a {getattr(expected, '__name__', expected)}"
+    return _TYPE_TEXTS.get(_kind(expected)) or f"a {getattr(expected, '__name__', expected)}"
 
 
 def _path_or_bytes(expected: type, value: object, *, folder: Path | None) -> object:
     """Converts what msgspec does not know. Raises ValueError."""
     if expected is Bytes:
-        # Not isinstance: True is an int to Python, but none to TOML.
+        # Not isinstance: True is an int in Python, but not in TOML.
         return Bytes(bytes_from(value if isinstance(value, str) else str(value) if type(value) is int else ""))
     if isinstance(value, Path):
         return value
@@ -248,7 +248,7 @@ def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return "a list"
     if isinstance(value, str) and "://" in value:
-        return "a URL"  # not shown, for it may hold credentials
+        return "a URL"  # it may contain credentials
     try:
         shown = str(value).lower() if isinstance(value, bool) else repr(value)
     except ValueError:
@@ -257,7 +257,7 @@ def _shown(value: object) -> str:
 
 
 def secret_values(values: object, *, is_secret: bool = False) -> Iterator[str]:
-    """The texts in these values whose keys say that they are secret, however deep.
+    """The texts in these values, at any depth, whose keys mark them as secret.
 
     >>> [*secret_values({"user": "u", "auth": {"password": "p", "old_tokens": ["a", "b"]}})]
     ['p', 'a', 'b']
@@ -266,7 +266,7 @@ def secret_values(values: object, *, is_secret: bool = False) -> Iterator[str]:
         for key, value in values.items():
             yield from secret_values(value, is_secret=is_secret or _is_secret(str(key)))
             if isinstance(values, Table) and key in values.variables and (is_secret or _is_secret(key)):
-                yield values.variables[key].text  # of a number, say, the value is no text
+                yield values.variables[key].text  # the value may be a number
     elif isinstance(values, list | tuple):
         for value in values:
             yield from secret_values(value, is_secret=is_secret)

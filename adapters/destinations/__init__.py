@@ -1,1 +1,1 @@
-"""What a target is."""
+"""Kinds of targets: files of this host, and clones in storage."""

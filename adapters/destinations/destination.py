@@ -1,4 +1,4 @@
-"""What a target is: the protocol of destinations, and what they are given."""
+"""The protocol of destinations, which own all that is true of a kind of target."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ __all__ = ["Destination", "SourceOpener"]
 
 @dataclass(frozen=True, slots=True)
 class SourceOpener:
-    """How a handler reads an image's bytes."""
+    """A handler's way to open an image's bytes."""
 
     open: Callable[[ResumePoint], Result[Source, Refusal]]
     """Opens the source at the resume point, or at its beginning where the origin has other bytes by now."""
     method: str = "copy"
-    """What the association says of how the bytes came."""
+    """The method that the association records."""
     single_flight: bool = False
-    """Whether the bytes are remote: only one process of this host reads an image at a time, the others copy from it."""
+    """True for remote bytes: only one process of this host reads an image at a time, and the others copy from it."""
     plan: Callable[[int | None], str] = "copies {} bytes".format
-    """What a preview says would be done, given the number of bytes, if that is known."""
+    """Returns the text of a preview. Takes the number of bytes; None: it is not known."""
     probe: Callable[[], Result[Source, Refusal]] | None = None
-    """Opens what is enough for a preview; None: `open` does."""
+    """Opens a source that is enough for a preview; None: `open` does."""
 
 
 class Destination(Protocol):
@@ -37,7 +37,7 @@ class Destination(Protocol):
         ...
 
     def preview(self, work: Work, opener: SourceOpener) -> Result[str, Refusal]:
-        """What `fetch` would do, or the refusal that it would end in. Changes nothing."""
+        """Describes what `fetch` would do, or returns the refusal that it would return. Changes nothing."""
         ...
 
     def remove(self, work: Work) -> Result[None, Refusal]:

@@ -8,11 +8,11 @@ from lading.domain.refusals import Mismatched
 __all__ = ["PRIVATE", "Rules"]
 
 PRIVATE: Final = 0o600
-"""Nobody but the owner reads or writes the file."""
+"""Only the owner may read or write the file."""
 
 
 class Rules(NamedTuple):
-    """What must be so of every image that lands."""
+    """The rules that every image must meet before it is published."""
 
     verify: bool = True
     """Digests are compared with the catalog's."""
@@ -21,13 +21,13 @@ class Rules(NamedTuple):
     allow_unverified: bool = True
     """An image without a digest in the catalog may land."""
     mode: int = PRIVATE
-    """Of the files that are made, as chmod(2) takes it."""
+    """The mode of new files, as chmod(2) takes it."""
     require_space: bool = True
-    """What does not fit on the target's disk, by its size or by what is known of its holes, is refused beforehand."""
+    """An image that does not fit on the target's disk is refused before the first byte. Known holes take no space."""
     max_size: int | None = None
     """Bytes of the largest image that may land; None: any."""
 
     def check_size(self, size: int | None) -> None:
         """Raises Refused for an image of more than `max_size` bytes; None: its size is not known."""
         if size is not None and self.max_size is not None and size > self.max_size:
-            raise Refused(Mismatched(f"it has {size} bytes; [landing] max_size lets {self.max_size} land"))
+            raise Refused(Mismatched(f"it has {size} bytes; [landing] max_size allows {self.max_size}"))

@@ -1,4 +1,4 @@
-"""What the built-in handlers are made of: a source to open, and destinations that do all the rest."""
+"""The bases of the built-in handlers: a handler opens a source, and a destination does all the rest."""
 
 from abc import abstractmethod
 from dataclasses import replace
@@ -16,9 +16,9 @@ __all__ = ["SourceHandler", "StorageHandler"]
 
 
 class SourceHandler:
-    """A handler that reads images; what a target is, is its destination's affair.
+    """A handler that reads images; the target's destination does all the rest.
 
-    A subclass has a `name`, `schemes`, `is_local`, and says how an image is read: `opener`.
+    A subclass has a `name`, `schemes`, `is_local`, and an `opener`.
     """
 
     def __init__(self, files: Destination) -> None:
@@ -27,10 +27,10 @@ class SourceHandler:
 
     @abstractmethod
     def opener(self, work: Work) -> SourceOpener:
-        """How the image of this work is read."""
+        """The opener of this work's image."""
 
     def destination(self, target: str) -> Destination:
-        """What the target is."""
+        """The destination of the target, chosen by its form."""
         return self._files
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
@@ -58,8 +58,8 @@ class SourceHandler:
 class StorageHandler(SourceHandler):
     """A handler of storage that clones its images: a target is a clone there, or a file of this host.
 
-    Images that were registered where they lie may have a size of 0 and no digest in the catalog, as Nova's snapshots
-    have: such a size is not known.
+    Images that were registered in place, as Nova's snapshots are, may have the size 0 and no digest in the catalog:
+    their size is not known.
     """
 
     is_local = False

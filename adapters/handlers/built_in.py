@@ -1,4 +1,4 @@
-"""The built-in handlers' names, and where their settings are declared."""
+"""The built-in handlers' names, and the types of their settings."""
 
 from collections.abc import Mapping
 from pkgutil import resolve_name
@@ -15,10 +15,10 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "http": "lading.adapters.handlers.http:HttpHandlerSettings",
     "download": "lading.adapters.handlers.download:DownloadHandlerSettings",
 }
-"""By name, in the order in which those that cost the same are tried, where none is configured."""
+"""By name. Handlers of equal cost are tried in this order, where no order is configured."""
 
 
 def settings_type(name: str) -> type:
-    """The dataclass of a built-in handler's table. Its module is loaded only now."""
+    """The dataclass of a built-in handler's table. The call loads its module."""
     kind: type = resolve_name(BUILT_IN[name])
     return kind

@@ -1,4 +1,4 @@
-"""Images as the catalog itself gives their data."""
+"""The handler that downloads images from the catalog itself."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,20 +18,20 @@ from lading.ports.catalog import ImageCatalog, ImageData
 
 __all__ = ["DownloadHandler", "DownloadHandlerSettings"]
 
-# Refused before the target is checked: else a local copy would be taken for the bytes at the location.
+# Refused before the target is checked: else a local copy would be recorded as the bytes at the location.
 _NOT_A_LOCATION: Final = Unsupported("reads from the catalog, not from a location")
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadHandlerSettings:
-    """Nothing to set."""
+    """There are no settings."""
 
 
 class DownloadHandler(SourceHandler):
     """Reads the image's data from the catalog.
 
-    It is location-independent, and therefore offered every location too. It declines those, so that its turn is the
-    last: it is the fallback wherever it stands in the configured order.
+    It is location-independent, so it is tried with every location too. It refuses those, so that its turn is the last:
+    it is the fallback at any place in the configured order.
     """
 
     name = "download"
@@ -66,7 +66,7 @@ class DownloadHandler(SourceHandler):
             return Failure(Unsupported("the request names no image"))
         if not isinstance(self._catalog, ImageData):
             return Failure(Unconfigured("this catalog gives no data"))
-        # The catalog combines bytes of several answers where it is told that a digest decides.
+        # With a digest, the catalog may combine bytes of several answers.
         image = work.image if self._verifies else replace(work.image, digest=None, checksum=None)
         match self._catalog.read(image, start.offset, work.context):
             case Failure(failure):

@@ -1,4 +1,4 @@
-"""Images in folders of this host: cloned where the file system can, else copied."""
+"""The handler of images in folders of this host: cloned where the file system can, else copied."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

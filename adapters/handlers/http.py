@@ -1,4 +1,4 @@
-"""Images on web servers, mirrors of each other where there are several."""
+"""The handler of images on web servers. Several locations of one image are mirrors."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -14,21 +14,21 @@ __all__ = ["HttpHandler", "HttpHandlerSettings"]
 
 @dataclass(frozen=True)
 class HttpHandlerSettings(RemoteSettings):
-    # These hold for redirects too. The ports are those of Glance's import_filtering_opts.
+    # These apply to redirects too. The default ports are those of Glance's import_filtering_opts.
     allowed_schemes: tuple[Literal["http", "https"], ...] = ("http", "https")
     allowed_ports: tuple[int, ...] = (80, 443)
     """Empty: any."""
     allowed_hosts: tuple[str, ...] = ()
-    """Names; `.images.example` is that domain and all beneath it. Empty: any."""
+    """Names; `.images.example` is that domain and its subdomains. Empty: any."""
     allowed_networks: tuple[str, ...] = ()
-    """CIDRs and addresses that may be reached, beside all that are public."""
+    """CIDRs and addresses that are allowed beside all public ones."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.guard()
 
     def guard(self) -> Guard:
-        """Raises ValueError for what cannot be allowed."""
+        """The guard of these settings. Raises ValueError."""
         return Guard.of(self.allowed_schemes, self.allowed_ports, self.allowed_hosts, self.allowed_networks)
 
 

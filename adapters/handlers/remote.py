@@ -22,16 +22,16 @@ from lading.ports.location import Location
 __all__ = ["RemoteHandler"]
 
 _MOST_MIRRORS: Final = 8
-"""Locations that one image is read from. Each location has its own attempt, however many there are."""
+"""The most locations that one attempt reads from. Each location has its own attempt, however many there are."""
 
 
 class RemoteHandler(SourceHandler):
     """Reads from servers by HTTP.
 
-    An attempt requests the bytes from its own location only. Where that one breaks off or stalls later, the image's
-    other locations that the handler takes are mirrors which continue, if the catalog has a digest to compare the whole
-    with. The last location's attempt tries the others once more, and retries for longer. A guard among the options
-    checks every address before a connection is made.
+    An attempt requests the bytes from its own location only. When that breaks off or stalls later, the attempt
+    continues from the image's other locations as mirrors, if the catalog has a digest to compare the whole with. The
+    last location's attempt tries the others once more, and retries for longer. A guard among the options checks every
+    address before a connection is made.
     """
 
     name: str
@@ -40,7 +40,7 @@ class RemoteHandler(SourceHandler):
     def __init__(
         self, options: HttpOptions, files: FileDestination, *, connections: int = 4, first_wait: float = 0.5
     ) -> None:
-        """`connections` are the most at a time for one image; `first_wait`: seconds before a retry, see `backoff`."""
+        """`connections`: the most for one image at a time. `first_wait`: seconds before the first retry."""
         super().__init__(files)
         self._verifies = files.rules.verify
         self._options = options
@@ -59,7 +59,7 @@ class RemoteHandler(SourceHandler):
         return self._reading(work).opener
 
     def mirrors(self, work: Work, location: Location) -> Mirrors:
-        """The server that has the location. Raises Refused."""
+        """The server of the location. Raises Refused."""
         try:
             origin = self.origin(location)
         except ValueError as error:
@@ -67,7 +67,7 @@ class RemoteHandler(SourceHandler):
         return Mirrors([origin], self._options, first_wait=self._first_wait)
 
     def origin(self, location: Location) -> Origin:
-        """The URL to request, by which locations stand in for each other. Raises ValueError, without credentials."""
+        """The URL to request for a location. Raises ValueError; its message shows no credentials."""
         return Origin.of(location.url)
 
     def failure_text(self, failure: SourceBroken) -> str:
@@ -89,14 +89,14 @@ class _Reading:
         self._work = work
         self._connections = connections
         self._mirrors: Mirrors | None = None
-        """The last servers that were requested; None: none were."""
+        """The servers of the last `_open`; None before that."""
 
     @property
     def opener(self) -> SourceOpener:
         return SourceOpener(self._open, self._handler.name, single_flight=True, plan=_plan)
 
     def needs_restart(self, landed: Result[Landing, Refusal]) -> bool:
-        """Tells whether bytes of one answer alone may do where bytes of several did not, or could not be combined."""
+        """Returns True when the bytes of a single answer may be right where combined answers failed."""
         match landed, self._mirrors:
             case Failure(Mismatched()), Mirrors() as mirrors:
                 return mirrors.is_combined and mirrors.encoding is None
@@ -105,15 +105,15 @@ class _Reading:
         return False
 
     def refusal(self, refusal: Refusal) -> Refusal:
-        """The refusal, with the Content-Encoding as a hint where the bytes came in one."""
+        """The refusal, with a hint where the server sent a Content-Encoding."""
         if isinstance(refusal, Mismatched) and self._mirrors is not None and self._mirrors.encoding:
             return replace(
-                refusal, reason=f"{refusal.reason}; the server encoded it as {self._mirrors.encoding}, unasked"
+                refusal, reason=f"{refusal.reason}; the server encoded it as {self._mirrors.encoding}, unrequested"
             )
         return refusal
 
     def landing(self, landing: Landing) -> Landing:
-        """The landing, with the mirror's location where most bytes came from that."""
+        """The landing, with the mirror's location when most bytes came from that mirror."""
         main_url = self._mirrors.main_url if self._mirrors is not None else None
         if landing.copied_from is not None or main_url is None:
             return landing
@@ -125,7 +125,7 @@ class _Reading:
         return landing
 
     def _open(self, start: ResumePoint) -> Result[RemoteSource, Refusal]:
-        """Requests the bytes, from the attempt's own location only while others have attempts to come."""
+        """Requests the bytes; from the attempt's own location only, unless it is the last one."""
         image, location = self._work.image, self._work.location
         if location is None:
             return Failure(Unsupported("needs a location"))
@@ -149,7 +149,7 @@ class _Reading:
         return Success(source)
 
     def _is_last(self, location: Location) -> bool:
-        """Tells whether this is the last of the image's locations that the handler takes."""
+        """Returns True for the last of the image's locations that the handler takes."""
         taken = self._taken_locations()
         return not taken or taken[-1] == location
 
@@ -160,7 +160,7 @@ class _Reading:
             if len(others) == _MOST_MIRRORS - 1:
                 break
             if other != location:
-                with suppress(ValueError):  # the refusal of its own attempt says why
+                with suppress(ValueError):  # its own attempt is refused with the reason
                     others.append(self._handler.origin(other))
         return others
 

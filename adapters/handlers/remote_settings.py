@@ -11,20 +11,20 @@ from lading.adapters.web.network import NetworkPolicy
 __all__ = ["RemoteSettings"]
 
 _MOST_CONNECTIONS: Final = 16
-"""More is an attack on the server."""
+"""More would overload the server."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteSettings:
-    """The part of the settings that all of them have."""
+    """The settings that all these handlers have."""
 
     connections: int = 4
-    """The most at a time for one image; 1: never more than one."""
+    """The most connections for one image at a time."""
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0
-    """A server that sends next to nothing for so long is given up."""
+    """Seconds without progress after which a connection is closed."""
     first_byte_seconds: float = 120.0
-    """How long a server may take before it sends anything: it may have to get the image first, or have it scanned."""
+    """Seconds to wait for the first byte: the server may have to get the image first, or to scan it."""
     ca_file: Path | None = None
     """Certificates to trust instead of the system's."""
 

@@ -1,7 +1,7 @@
-"""Images in S3, and in servers with its API: Ceph's gateway, MinIO.
+"""The handler of images in S3, and in servers with its API: Ceph's gateway, MinIO.
 
-Each request is signed in its headers (Signature Version 4). So a URL that is read in a log gives no access, and none
-expires. https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
+Each request is signed in its headers (Signature Version 4), so a URL in a log gives no access, and no URL expires.
+https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
 """
 
 import logging
@@ -29,13 +29,13 @@ from lading.ports.location import Location
 __all__ = ["S3Handler", "S3HandlerSettings", "S3Key", "S3Object", "region_of", "sign"]
 
 _URL: Final = re.compile(r"\s*s3(?:\+(https?))?://(?:([^@].*)@)?([^@/?#]+)/([^@?#]+)", re.IGNORECASE | re.DOTALL)
-"""A secret is not quoted and may have a `/`: all before the last `@` is the credentials."""
+"""A secret is not quoted and may contain `/`: the credentials end at the last `@`."""
 _CREDENTIALS: Final = re.compile(r"([!-.0-9;-~]+):([!-~]+)")
 _REGION: Final = re.compile(r"(?:.+\.)?s3[.-](?:dualstack\.)?([a-z]+(?:-[a-z]+)+-\d+)\.amazonaws\.com(?:\.cn)?")
 _DEFAULT_REGION: Final = "us-east-1"
 _SETTING: Final = "[handlers.s3] endpoint names the server that is allowed"
 _HINTS: Final[Mapping[int, str]] = {
-    HTTPStatus.MOVED_PERMANENTLY: "the bucket is in another region: [handlers.s3] endpoint and region tell which",
+    HTTPStatus.MOVED_PERMANENTLY: "the bucket is in another region: set [handlers.s3] endpoint and region",
     HTTPStatus.BAD_REQUEST: "is [handlers.s3] region the bucket's?",
     HTTPStatus.FORBIDDEN: "the key is not accepted or may not read it, or this host's clock is wrong",
 }
@@ -46,12 +46,12 @@ class S3Key:
     access_key: str
     secret_key: str
     token: None = None
-    """The session token that botocore reads: there is none."""
+    """The session token that botocore reads: always None."""
 
 
 @dataclass(frozen=True, slots=True)
 class S3Object:
-    """The object that a location names."""
+    """The object at a location."""
 
     server: str
     """A URL."""
@@ -84,19 +84,19 @@ class S3Object:
 @dataclass(frozen=True)
 class S3HandlerSettings(RemoteSettings):
     endpoint: str | None = None
-    """`https://s3.example.org`; None: the host that each location names, which must be public."""
+    """`https://s3.example.org`; None: the host in each location, which must be public."""
     access_key: str | None = None
-    """None: those in each location's URL, for the endpoint, or else the host that it names."""
+    """None: the credentials in each location's URL, for the endpoint, or else for the location's own host."""
     secret_key: str | None = field(default=None, repr=False)
     region: str | None = None
-    """None: the one that is in AWS's own host names, else `us-east-1`, which most other servers take."""
+    """None: the region in AWS's host names, else `us-east-1`, which most other servers accept."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.access_key is None) != (self.secret_key is None):
             raise ValueError("access_key, secret_key: expected both, or neither")
         if self.access_key is not None and self.endpoint is None:
-            raise ValueError("endpoint: expected, for whom the access_key is: no key is sent to whomever a URL names")
+            raise ValueError("endpoint: expected with an access_key: no key is sent to a server that a URL names")
         if self.endpoint is not None:
             _check_endpoint(self.endpoint)
 
@@ -165,7 +165,7 @@ class S3Handler(RemoteHandler):
 
 
 def sign(url: str, key: S3Key, region: str) -> Mapping[str, str]:
-    """The headers that sign a GET of the URL, now, with the key."""
+    """The headers that sign a GET of the URL with the key, at the current time."""
     # Only botocore's signer is used: its clients take half a second to load, and read their own configuration.
     from botocore import auth  # type: ignore[import-untyped] # noqa: PLC0415
     from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped] # noqa: PLC0415

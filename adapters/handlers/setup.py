@@ -1,4 +1,4 @@
-"""What a handler is built from: the one argument of every factory in the entry-point group `lading.handlers`."""
+"""The argument of every factory in the entry-point group `lading.handlers`."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ class PackageMissing(LadingError, ModuleNotFoundError):
     """A package that a handler needs is not installed."""
 
     reason: str
-    """In words, with the command that installs it."""
+    """The message, with the command that installs the package."""
 
     def __str__(self) -> str:
         return self.reason
@@ -32,29 +32,29 @@ class SettingsTable(Protocol):
     """A handler's own table of the settings, `[handlers.NAME]`, as configured."""
 
     def read(self, kind: type[_Settings]) -> _Settings:
-        """The table as that dataclass, which says by its fields what may be configured.
+        """The table as that dataclass; its fields are the keys that may be configured.
 
-        Fields may be bool, int, float, str, Literal, Path, which comes out absolute, a tuple of those, and more.
-        Raises SettingsError, which names the file or the variable, the key, what was expected and what was found.
+        Fields may be bool, int, float, str, Literal, Path, which becomes absolute, a tuple of those, and more.
+        Raises SettingsError, which names the file or the variable, the key, the expected and the found value.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class HandlerSetup:
-    """What a handler is built from.
+    """The settings, destination, catalog, journal and network policy for a handler.
 
     `files` is the destination of targets that are files of this host; `clones` makes that of targets that are clones.
     """
 
     settings: SettingsTable = field(repr=False)
-    """With its secrets; `read` is the way to it."""
+    """The handler's table, with its secrets; see `read`."""
     files: FileDestination
     catalog: ImageCatalog
     journal: Journal
-    """For notes on `Work.intent`, of handlers that have destinations of their own."""
+    """For notes on `Work.intent` of handlers with their own destinations."""
     network: NetworkPolicy = DIRECT
-    """How servers are reached and trusted: `[network]`, and the variables."""
+    """Proxies and certificates: `[network]`, and the variables."""
 
     def read(self, kind: type[_Settings]) -> _Settings:
         """The handler's settings as that dataclass, see `SettingsTable`. Raises SettingsError."""
@@ -69,5 +69,5 @@ class HandlerSetup:
         return policy
 
     def clones(self, storage: CloneStorage) -> CloneDestination:
-        """The destination of targets that are clones in this storage."""
+        """Makes the destination of targets that are clones in this storage."""
         return CloneDestination(storage, self.journal, self.files.rules)

@@ -1,4 +1,4 @@
-"""Images in OpenStack's object store, Swift, and in servers with its API: Ceph's gateway."""
+"""The handler of images in OpenStack's object store, Swift, and in servers with its API: Ceph's gateway."""
 
 import re
 import threading
@@ -33,13 +33,13 @@ _URL: Final = re.compile(
     r"\s*swift(?:\+(https?))?://(?:([^@].*)@)?([^@/?#]+)/(?:([^@?#]*)/)?([^@/?#]+)/([^@/?#]+)",
     re.IGNORECASE | re.DOTALL,
 )
-"""Quoting leaves a `/` in a key as it is: all before the last `@` is the credentials."""
+"""A `/` in a key is not quoted: the credentials end at the last `@`."""
 _HOSTS: Final = "[handlers.swift] hosts lists those that are allowed"
 
 
 @dataclass(frozen=True, slots=True)
 class SwiftObject:
-    """The object that a location names."""
+    """The object at a location."""
 
     server: str
     """The URL of the account; with credentials, the URL for the sign-in."""
@@ -75,18 +75,18 @@ class SwiftObject:
 @dataclass(frozen=True)
 class SwiftHandlerSettings(RemoteSettings):
     cloud: str | None = None
-    """Whose Swift, and whose credentials: its name in clouds.yaml. None: as `OS_*` says, if it does."""
+    """The name in clouds.yaml of the cloud with the Swift and its credentials. None: the `OS_*` variables', if set."""
     hosts: tuple[str, ...] = ()
-    """Other Keystones and Swifts that a location may name, `host` or `host:port`. They are sent its credentials."""
+    """Other Keystones and Swifts, `host` or `host:port`, to which a location's credentials may be sent."""
 
 
 class SwiftHandler(RemoteHandler):
     """Takes `swift://`, `swift+https://` (both mean https) and `swift+http://`, of one tenant and of many.
 
     A location with credentials is of one tenant: it names the server to sign in to. With a cloud in the settings, that
-    cloud's credentials and its object store are used instead. A location without credentials is the URL of an account,
-    which is sent the request's own token, or else the cloud's. Tokens and keys are sent only to the cloud's own servers
-    and to the settings' hosts. Large objects are read as any other: the server joins their segments.
+    cloud's credentials and object store are used instead. A location without credentials is the URL of an account. It
+    is read with the request's own token, or else with the cloud's. Tokens and keys are sent only to the cloud's own
+    servers and to the settings' hosts. Large objects need nothing special: the server joins their segments.
     """
 
     name = "swift"
@@ -135,10 +135,10 @@ class SwiftHandler(RemoteHandler):
             raise Refused(Unavailable(str(broken))) from broken
 
     def origin(self, location: Location) -> Origin:
-        raise ValueError("each account has its own sign-in: no location stands in for another")
+        raise ValueError("each account has its own sign-in: locations are not mirrors of each other")
 
     def _in_signed_account(self, named: SwiftObject) -> Mirrors:
-        """The server of the account that the credentials are for. Raises as `_in_account` does."""
+        """The server of the credentials' account. Raises the same errors as `_in_account`."""
         if self._settings.cloud is not None:
             account = self._cloud()
         elif self._is_listed(named):
@@ -148,7 +148,7 @@ class SwiftHandler(RemoteHandler):
         return self._server(named, account.storage_url(), account)
 
     def _in_account(self, named: SwiftObject, token: str | None) -> Mirrors:
-        """The server of the account that the URL names.
+        """The server of the URL's account.
 
         Raises SettingsError, CatalogUnavailable, ValueError and SourceBroken.
         """
@@ -162,7 +162,7 @@ class SwiftHandler(RemoteHandler):
     def _server(
         self, named: SwiftObject, storage: str, account: "SwiftAccount | None", token: str | None = None
     ) -> Mirrors:
-        """The server, read with the token, or else with the account's own token, which can be renewed."""
+        """The server, with the token, or else with the account's own token, which can be renewed."""
         url = f"{storage}/{named.path}"
         guard = Guard.only(storage, "only the object store itself may be")
         options = replace(self._options, guard=guard, network=account.network if account else self._options.network)
@@ -191,7 +191,7 @@ class SwiftHandler(RemoteHandler):
         return self._settings.connect_seconds, self._settings.stall_seconds
 
     def _cloud(self) -> "SwiftAccount":
-        """The account of the settings' cloud, or of `OS_*`."""
+        """The account of the settings' cloud, or of the `OS_*` variables."""
         from lading.adapters.openstack.swift_account import of_cloud  # noqa: PLC0415 - keystoneauth with it
 
         with self._lock:

@@ -138,8 +138,8 @@ def vendor_errors(what: str) -> Iterator[None]:
     except Exception as error:
         # keystoneauth's own are ClientExceptions. Whatever else it raises is about what it was given.
         _log.debug("keystoneauth raised", exc_info=True)
-        told = f"keystoneauth raised {type(error).__name__}; the debug log has more"
-        raise CatalogUnavailable(f"{what}: {told}; are the cloud's settings right?") from error
+        reason = f"keystoneauth raised {type(error).__name__}; the debug log has more"
+        raise CatalogUnavailable(f"{what}: {reason}; are the cloud's settings right?") from error
 
 
 def _server(error: BaseException) -> str:

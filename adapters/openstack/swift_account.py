@@ -139,6 +139,6 @@ class _SwiftAuth(BaseAuthPlugin):
     def _sign_in(self, session: Session) -> tuple[str, str]:
         with self._lock:
             if self._signed_in is None:
-                told = session.get(self._url, headers=self._headers, authenticated=False, redirect=False, log=False)
-                self._signed_in = told.headers.get("X-Auth-Token", ""), told.headers.get("X-Storage-Url", "")
+                response = session.get(self._url, headers=self._headers, authenticated=False, redirect=False, log=False)
+                self._signed_in = response.headers.get("X-Auth-Token", ""), response.headers.get("X-Storage-Url", "")
             return self._signed_in

@@ -12,7 +12,7 @@ from lading.adapters.sqlite.rows import Row, association_from_row, association_r
 from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["FileAssociations", "listing", "recording"]
+__all__ = ["FileAssociations", "list_query", "put_step"]
 
 _PAGE: Final = 256
 """Rows that a list holds in memory at a time."""
@@ -32,8 +32,8 @@ _REMOVE: Final = "DELETE FROM associations WHERE target = CAST(? AS TEXT)"
 class FileAssociations:
     """An AssociationStore in a file: durable, and shared by every process that opens the same database.
 
-    An association comes back exactly as it was put. One that can't, because its image's properties or its location's
-    metadata hold what JSON doesn't know, is refused.
+    An association is returned exactly as it was put. It is refused when its image's properties or its location's
+    metadata cannot be represented in JSON.
     """
 
     def __init__(self, database: Database) -> None:
@@ -42,11 +42,11 @@ class FileAssociations:
     @safe(exceptions=(StoreUnavailable,))
     def get(self, target: str) -> Association | None:
         rows = self._database.rows(_GET, (as_text(target),))
-        return self._recalled(rows[0]) if rows else None
+        return self._association(rows[0]) if rows else None
 
     @safe(exceptions=(StoreUnavailable,))
     def put(self, association: Association) -> None:
-        self._database.change(recording(association))
+        self._database.change(put_step(association))
 
     @safe(exceptions=(StoreUnavailable,))
     def remove(self, target: str) -> None:
@@ -54,41 +54,38 @@ class FileAssociations:
 
     def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
         after: str | None = None
-        while rows := self._database.rows(*listing(handler, image_id, after)):
+        while rows := self._database.rows(*list_query(handler, image_id, after)):
             for row in rows:
-                association = self._recalled(row)
+                association = self._association(row)
                 yield association
             after = association.target
 
-    def _recalled(self, row: Row) -> Association:
+    def _association(self, row: Row) -> Association:
         try:
             return association_from_row(row)
         except MALFORMED as error:
-            target = row[0].decode(errors="replace") if isinstance(row[0], bytes) else row[0]
-            reason = f"what it holds for {target} makes no sense ({type(error).__name__}: {error})"
-            advice = "delete that row of the table associations"
-            raise StoreUnavailable(f"the database {self._database.path} can't be used: {reason}: {advice}") from error
+            raise self._database.malformed_row("associations", row, error) from error
 
 
-def recording(association: Association, *, replacing: bool = True) -> Step:
-    """The step that records it, unless, without `replacing`, something is recorded for its target already.
+def put_step(association: Association, *, replacing: bool = True) -> Step:
+    """The step that records an association. `replacing` False: an earlier one of its target stays.
 
-    Raises StoreUnavailable when it can't be written down so that it comes back as it is.
+    Raises StoreUnavailable when the association cannot be stored as it is.
     """
     try:
         row, document = association_row(association)
     except ValueError as error:
-        raise StoreUnavailable(f"the association of {association.target} can't be written down: {error}") from error
+        raise StoreUnavailable(f"the association of {association.target} cannot be written down: {error}") from error
     return Step(_RECORD if replacing else f"{_ADD} NOTHING", row, put_change(document))
 
 
-def listing(handler: str | None, image_id: str | None, after: str | None) -> Query:
-    """The query of the next page of those of the handler and the image, where given, whose targets come after that one.
+def list_query(handler: str | None, image_id: str | None, after: str | None) -> Query:
+    """The query of a page of associations: of the handler and the image, if given, with targets that follow `after`.
 
-    From key to key rather than by offset, so that no page costs more than the first, and what comes and goes between
-    two pages makes none skip or repeat what stays.
+    It pages by key and not by offset: each page costs the same, and a change between two pages makes neither skip or
+    repeat other rows.
     """
-    wanted = [
+    conditions = [
         (condition, as_text(value))
         for condition, value in (
             ("handler = CAST(? AS TEXT)", handler),
@@ -97,6 +94,6 @@ def listing(handler: str | None, image_id: str | None, after: str | None) -> Que
         )
         if value is not None
     ]
-    where = " AND ".join(["TRUE", *(condition for condition, _ in wanted)])
+    where = " AND ".join(["TRUE", *(condition for condition, _ in conditions)])
     sql = f"SELECT {_COLUMNS} FROM associations WHERE {where} ORDER BY target LIMIT {_PAGE}"  # noqa: S608 - constants
-    return sql, [value for _, value in wanted]
+    return sql, [value for _, value in conditions]

@@ -1,4 +1,4 @@
-"""One SQLite database for what lading remembers on this host."""
+"""The SQLite database of this host's associations, intents and verified files."""
 
 import contextlib
 import errno
@@ -23,7 +23,7 @@ Query = tuple[str, Sequence[Value]]
 
 
 class Step(NamedTuple):
-    """A statement that changes associations or intents, and how the record tells it."""
+    """A statement that changes associations or intents, and the same change for the record."""
 
     sql: str
     parameters: Sequence[Value]
@@ -39,7 +39,7 @@ _ADVICE: Final = {
     sqlite3.SQLITE_PERM: _ACCESS,
     sqlite3.SQLITE_CANTOPEN: "see that it is a file, in a folder, and that this user may write both",
     sqlite3.SQLITE_FULL: "free some space on its disk and try again",
-    sqlite3.SQLITE_IOERR: "see what the kernel's log says of its disk",
+    sqlite3.SQLITE_IOERR: "look for errors of its disk in the kernel's log",
     sqlite3.SQLITE_BUSY: "find the process that keeps it locked (fuser names it) and try again",
 }
 _CLOSED: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN})
@@ -54,7 +54,7 @@ _AS_SQLITE: Final = {
 
 
 class _ThreadConnection:
-    """One thread's connection to one Database, while it is open."""
+    """One thread's connection to one Database."""
 
     def __init__(self, owner: object) -> None:
         self.owner = owner
@@ -68,8 +68,7 @@ class _ThreadConnection:
             self.connection = None
 
     def __del__(self) -> None:
-        # When its thread ends.
-        self.close()
+        self.close()  # its thread has ended
 
 
 _connections: Final[weakref.WeakSet[_ThreadConnection]] = weakref.WeakSet()
@@ -80,7 +79,7 @@ _closed_for_fork: Final = contextlib.ExitStack()
 
 @contextlib.contextmanager
 def connections_closed() -> Iterator[None]:
-    """Closes every connection of this process for the duration of the block; none is opened meanwhile."""
+    """Closes every connection of this process; none is opened until the block ends."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_gate)
         for each in tuple(_connections):
@@ -90,10 +89,11 @@ def connections_closed() -> Iterator[None]:
 
 
 def _before_fork() -> None:
-    """Closes what is open; nothing is opened until the fork is done.
+    """Closes all connections; none is opened until the fork is done.
 
-    A child doesn't inherit its parent's locks, yet SQLite within it goes by them: even on a connection of its own the
-    child would write to a log that others take for abandoned and delete (sqlite.org/howtocorrupt.html, section 2.6).
+    A child process does not inherit its parent's locks, but SQLite in the child relies on them. Even with a connection
+    of its own, the child would write to a log that other processes treat as abandoned and delete
+    (sqlite.org/howtocorrupt.html, section 2.6).
     """
     _closed_for_fork.enter_context(connections_closed())
 
@@ -102,10 +102,10 @@ os.register_at_fork(before=_before_fork, after_in_parent=_closed_for_fork.close,
 
 
 class Database:
-    """The database at a path, with its record. Nothing is made before the first write; after `close` it opens again.
+    """The database at a path, with its record. The first write makes it. It can be used again after `close`.
 
-    Share it freely between threads, each of which has its own connection, and across forks. Its files are made for the
-    owner only. Whatever goes wrong with it is raised as StoreUnavailable.
+    Threads may share it, each with its own connection, and so may forked processes. Only the owner may read its files.
+    All its errors are raised as StoreUnavailable.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -114,9 +114,9 @@ class Database:
         self._owner = object()
 
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
-        """All rows of a SELECT: one that was left half-read would keep the write-ahead log growing.
+        """All rows of a SELECT: an unfinished one would keep the write-ahead log growing.
 
-        A database that is not there has none, and is not made; one that its record says is lost is refused.
+        A missing database has no rows, and is not made. A lost database, which still has a record, is refused.
         """
         if not self._is_there(self.path) and not self._is_there(Record(self.path).path):
             return []
@@ -124,14 +124,14 @@ class Database:
             return retry_busy(lambda: connection.execute(sql, parameters).fetchall())
 
     def change(self, *steps: Query | Step) -> None:
-        """Runs the steps in one transaction. When it returns they have reached the disk; when it raises, none has.
+        """Runs the steps in one transaction. They have reached the disk when it returns; when it raises, none has.
 
-        The record tells of each `Step` that changed a row.
+        Each `Step` that changes a row is recorded.
         """
         self._transact(lambda connection: _run(connection, Record(self.path), steps))
 
     def finish_rebuild(self) -> None:
-        """Leaves in the record what the database holds, and nothing else."""
+        """Reduces the record to the database's contents."""
         self._transact(Record(self.path).finish_rebuild)
 
     def close(self) -> None:
@@ -141,6 +141,13 @@ class Database:
         for each in ours:
             with each.lock:
                 each.close()
+
+    def malformed_row(self, table: str, row: Row, error: Exception) -> StoreUnavailable:
+        """The failure of a row, with its target first, that cannot be decoded."""
+        target = row[0].decode(errors="replace") if isinstance(row[0], bytes) else row[0]
+        reason = f"its row for {target} is malformed ({type(error).__name__}: {error})"
+        advice = f"delete that row of the table {table}"
+        return StoreUnavailable(f"the database {self.path} cannot be used: {reason}: {advice}")
 
     def _is_there(self, path: Path) -> bool:
         try:
@@ -158,38 +165,38 @@ class Database:
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
         """This thread's connection. SQLite's errors and the system's become StoreUnavailable here."""
-        held = self._thread_connection()
-        with held.lock:
+        local = self._thread_connection()
+        with local.lock:
             try:
-                yield self._opened(held)
+                yield self._opened(local)
             except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
                 raise unavailable(self.path, error) from error
 
     def _thread_connection(self) -> _ThreadConnection:
-        # Each time through the gate: past it, busy threads would have a fork wait for a long while.
+        # Every use takes the gate: otherwise busy threads would delay a fork for long.
         with _gate:
-            held: _ThreadConnection | None = getattr(self._local, "held", None)
-            if held is None:
-                held = self._local.held = _ThreadConnection(self._owner)
-                _connections.add(held)
-            return held
+            local: _ThreadConnection | None = getattr(self._local, "connection", None)
+            if local is None:
+                local = self._local.connection = _ThreadConnection(self._owner)
+                _connections.add(local)
+            return local
 
-    def _opened(self, held: _ThreadConnection) -> sqlite3.Connection:
-        if held.connection is not None and held.file != _identity(self.path):
-            # It was moved away or replaced: what is written to it from now on, nobody finds again.
-            held.close()
-        if held.connection is None:
+    def _opened(self, local: _ThreadConnection) -> sqlite3.Connection:
+        if local.connection is not None and local.file != _identity(self.path):
+            # The file was moved away or replaced: further writes to it would be lost.
+            local.close()
+        if local.connection is None:
             if is_missing(self.path):
                 Record(self.path).refuse_lost()
             create_file(self.path)
-            held.file = _identity(self.path)
-            held.connection = connect(self.path)
-        return held.connection
+            local.file = _identity(self.path)
+            local.connection = connect(self.path)
+        return local.connection
 
 
 def _run_transaction(connection: sqlite3.Connection, act: Callable[[sqlite3.Connection], None]) -> None:
     with connection:
-        # A writer from its start: one that begins as a reader fails when another has written meanwhile.
+        # A write transaction from the start: a reader fails to become a writer when another has written meanwhile.
         connection.execute("BEGIN IMMEDIATE")
         act(connection)
 
@@ -213,7 +220,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def unavailable(path: Path, error: sqlite3.Error | OSError | UnicodeDecodeError) -> StoreUnavailable:
-    """The failure of an error of SQLite's or the system's, in an operator's words."""
+    """The failure for an error of SQLite or the system, with advice for an operator."""
     code, text = code_of(error), str(error)
     if isinstance(error, OSError):
         text = error.strerror or text
@@ -221,19 +228,19 @@ def unavailable(path: Path, error: sqlite3.Error | OSError | UnicodeDecodeError)
         text = "database disk image is malformed"
     whose = owner_text(path) if code in _CLOSED else ""
     return StoreUnavailable(
-        f"the database {path} can't be used: {text}{whose}: {_ADVICE.get(code, 'see what it holds')}"
+        f"the database {path} cannot be used: {text}{whose}: {_ADVICE.get(code, 'examine the file')}"
     )
 
 
 def code_of(error: sqlite3.Error | OSError | UnicodeDecodeError) -> int:
-    """SQLite's code of the error. An extended one holds the primary one in its low byte (sqlite.org/rescode.html)."""
+    """SQLite's code of the error. The low byte of an extended code is the primary code (sqlite.org/rescode.html)."""
     match error:
         case OSError():
             return _AS_SQLITE.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN)
         case UnicodeDecodeError():
-            # The module can't even say what SQLite says, because that quotes what is no text any more.
+            # The sqlite3 module cannot decode SQLite's message, which quotes damaged text.
             return sqlite3.SQLITE_CORRUPT
         case _:
             code = int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR))
-            # The index of the log couldn't grow (sqlite.org/rescode.html#ioerr_shmsize).
+            # The index of the log could not grow (sqlite.org/rescode.html#ioerr_shmsize).
             return sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR_SHMSIZE else code & 0xFF

@@ -13,7 +13,7 @@ from lading.adapters.sqlite.rows import Row, intent_from_row, intent_row
 from lading.ports.failures import StoreUnavailable
 from lading.ports.journal import Intent
 
-__all__ = ["FileJournal", "beginning"]
+__all__ = ["FileJournal", "begin_step"]
 
 _COLUMNS: Final = "target, destination, document, notes"
 _BEGIN: Final = f"""
@@ -36,14 +36,14 @@ class FileJournal:
 
     @safe(exceptions=(StoreUnavailable,))
     def begin(self, intent: Intent) -> None:
-        self._database.change(beginning(intent))
+        self._database.change(begin_step(intent))
 
     @safe(exceptions=(StoreUnavailable,))
     def note(self, target: str, notes: Mapping[str, object]) -> None:
         try:
             written = encode_notes(notes)
         except ValueError as error:
-            raise StoreUnavailable(f"what is done to {target} can't be written down: {error}") from error
+            raise StoreUnavailable(f"the notes on {target} cannot be written down: {error}") from error
         self._database.change(Step(_NOTE, (written, as_text(target)), note_change(target, written)))
 
     @safe(exceptions=(StoreUnavailable,))
@@ -53,27 +53,24 @@ class FileJournal:
     @safe(exceptions=(StoreUnavailable,))
     def pending(self, target: str) -> Intent | None:
         rows = self._database.rows(_PENDING, (as_text(target),))
-        return self._recalled(rows[0]) if rows else None
+        return self._intent(rows[0]) if rows else None
 
     def list(self) -> Iterator[Intent]:
-        # Few at a time: each is somebody at work just now, or cut off.
+        # There are few at a time: operations that run now or were interrupted.
         for row in self._database.rows(_LIST):
-            yield self._recalled(row)
+            yield self._intent(row)
 
-    def _recalled(self, row: Row) -> Intent:
+    def _intent(self, row: Row) -> Intent:
         try:
             return intent_from_row(row)
         except MALFORMED as error:
-            target = row[0].decode(errors="replace") if isinstance(row[0], bytes) else row[0]
-            reason = f"what it holds for {target} makes no sense ({type(error).__name__}: {error})"
-            advice = "delete that row of the table intents"
-            raise StoreUnavailable(f"the database {self._database.path} can't be used: {reason}: {advice}") from error
+            raise self._database.malformed_row("intents", row, error) from error
 
 
-def beginning(intent: Intent) -> Step:
-    """The step that begins it. Raises StoreUnavailable when it can't be written down so that it comes back as it is."""
+def begin_step(intent: Intent) -> Step:
+    """The step that begins an intent. Raises StoreUnavailable when the intent cannot be stored as it is."""
     try:
         row, document = intent_row(intent)
     except ValueError as error:
-        raise StoreUnavailable(f"what is to be done to {intent.target} can't be written down: {error}") from error
+        raise StoreUnavailable(f"the intent for {intent.target} cannot be written down: {error}") from error
     return Step(_BEGIN, row, begin_change(document))

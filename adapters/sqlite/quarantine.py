@@ -1,4 +1,4 @@
-"""Moves a damaged database out of the way: under another name, for whoever knows more of it."""
+"""The quarantine of a damaged database: it gets another name, and is kept for an expert."""
 
 import fcntl
 import os
@@ -17,27 +17,27 @@ from lading.ports.failures import StoreUnavailable
 __all__ = ["corrupt_name", "holds_nothing", "quarantine", "unfinished_rebuild"]
 
 _BESIDE: Final = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a database's file."""
+"""The suffixes of SQLite's files beside a database."""
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
-"""How SQLite refuses what is not, or no longer, a database. The last is for a format that it doesn't know."""
+"""SQLite's errors for a file that is not a database, or damaged. The last is for an unknown format."""
 _MAGIC: Final = b"SQLite format 3\0"
 _FIRST_PAGE: Final = 1 << 16
 """Bytes of the largest page: the first one has the header and the schema (sqlite.org/fileformat2.html)."""
 
 
 def quarantine(path: Path) -> Path:
-    """Renames the database, and what SQLite keeps beside it, to `<name>.corrupt-<UTC time>`, which is returned.
+    """Renames the database, and SQLite's files beside it, to `<name>.corrupt-<UTC time>`. Returns that path.
 
-    Nothing is overwritten, and the record stays where it is. Another process that has the database open finds a new one
-    in its place when it next looks, but what it is writing at this instant is not in the new one.
+    Nothing is overwritten, and the record stays. A process with an open connection uses the new database from its next
+    access on; a transaction that it is committing now is not in the new one.
 
-    Raises StoreUnavailable, and nothing has changed, when the database is whole, when it is another program's or of a
-    newer version, when it is no file, and when it can't be renamed.
+    Raises StoreUnavailable, and changes nothing, when the database is whole, when it is another program's or of a newer
+    version, when it is not a file, and when it cannot be renamed.
     """
-    # Where it really is: SQLite keeps its log there, too.
+    # The real path: SQLite's log is there too.
     path = Path(os.path.realpath(path))
     try:
-        # Reading the file here gives up all locks that this process has on it, as soon as it is closed (fcntl(2)).
+        # Closing the file after reading it releases all locks that this process has on it (fcntl(2)).
         with _exclusively(path.parent) as folder, connections_closed():
             _refuse_no_file(path)
             is_whole = _is_whole(path)
@@ -57,7 +57,7 @@ def corrupt_name(path: Path) -> Path:
 
 
 def holds_nothing(path: Path) -> bool:
-    """Whether there is no database, or one without a table. Raises StoreUnavailable when it can't be read."""
+    """Returns True for a missing database, or one without a table. Raises StoreUnavailable when it cannot be read."""
     try:
         with connections_closed():
             if is_missing(path):
@@ -71,9 +71,9 @@ def holds_nothing(path: Path) -> bool:
 
 
 def unfinished_rebuild(path: Path) -> str | None:
-    """The name that the damaged database got from a rebuild that was interrupted, where this one is the new one.
+    """The name of the damaged database, when the one at the path is the new one of an interrupted rebuild; else None.
 
-    Raises StoreUnavailable when it can't be read.
+    Raises StoreUnavailable when it cannot be read.
     """
     try:
         with connections_closed():
@@ -90,7 +90,7 @@ def unfinished_rebuild(path: Path) -> str | None:
 
 @contextmanager
 def _exclusively(folder: Path) -> Iterator[int]:
-    """No other process renames a database in this folder meanwhile, such as the new one (flock(2))."""
+    """Locks the folder, so that no other process renames a database in it while the block runs (flock(2))."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -101,11 +101,11 @@ def _exclusively(folder: Path) -> Iterator[int]:
 
 def _refuse_no_file(path: Path) -> None:
     if not stat.S_ISREG(path.stat().st_mode):
-        raise StoreUnavailable(f"the database {path} is no file: configure another path")
+        raise StoreUnavailable(f"the database {path} is not a file: configure another path")
 
 
 def _refuse_others(path: Path, *, has_record: bool) -> None:
-    """Refuses what looks like a database and shows nothing of lading's, damaged or not: it is another program's."""
+    """Raises StoreUnavailable for another program's database, damaged or not, and for one of a newer version."""
     page = _first_bytes(path)
     application, version = int.from_bytes(page[68:72]), int.from_bytes(page[60:64])
     # The schema of a young database may still be in its log.
@@ -130,7 +130,7 @@ def _is_whole(path: Path) -> bool:
         return _passes_check(path, "ro")
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_ROLLBACK:
-            # It was being made when its process was killed. Only a connection that may write rolls that back.
+            # Its process was killed while it made the database. Only a connection that may write rolls that back.
             return _passes_check(path, "rw")
         if code_of(error) in _DAMAGED:
             return False
@@ -143,15 +143,15 @@ def _passes_check(path: Path, mode: str) -> bool:
 
 
 def _connection(path: Path, mode: str = "ro") -> sqlite3.Connection:
-    """By default one that changes nothing: closing any other would write what is in the log to the file."""
+    """Opens a connection, by default read-only: closing another would write the log to the file."""
     connection = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)
     connection.text_factory = bytes
     return connection
 
 
 def _rename(path: Path, aside: Path, folder: int) -> None:
-    """First second names for all, which overwrite nothing; then the first ones go."""
-    # The database's own goes last: a log that stays without it would come upon the next one.
+    """Links all files to their new names, without overwriting, and then removes the old names."""
+    # The database's own name is removed last: a log without its database would be applied to the next one.
     pairs = [(path.with_name(path.name + each), aside.with_name(aside.name + each)) for each in (*_BESIDE, "")]
     pairs = [(old, new) for old, new in pairs if os.path.lexists(old)]
     with ExitStack() as undo:
@@ -159,12 +159,12 @@ def _rename(path: Path, aside: Path, folder: int) -> None:
             os.link(old, new)
             undo.callback(os.unlink, new)
         os.fsync(folder)
-        # Whatever comes next, the second names stay, unless nothing at all may be unlinked here.
-        others = undo.pop_all()
+        # From here on the new names stay, unless the first old name cannot be removed.
+        new_names = undo.pop_all()
     try:
         pairs[0][0].unlink()
     except OSError:
-        others.close()
+        new_names.close()
         raise
     for old, _ in pairs[1:]:
         old.unlink(missing_ok=True)

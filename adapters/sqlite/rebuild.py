@@ -1,21 +1,21 @@
-"""Rebuilds a damaged or lost database from its record: what can be proven is recorded in a new one.
+"""The rebuild of a damaged or lost database from its record: what can be proven is recorded in a new database.
 
 At any moment the record beside the database holds all that is not rebuilt yet, so that a rebuild can be interrupted:
 
-1. The damaged database gets another name. What is left looks like a lost database: nothing is read or written.
-2. One transaction makes the new database. It takes the intents, with the associations of their targets, and writes a
-   new record, in which are these and all other associations of the old one. The old record keeps a second name, beside
-   that of the damaged database.
-3. The other associations are proven, and put into the new database, some at a time. It is in use meanwhile.
-4. When all are done, the record is compacted: what could not be proven is dropped.
+1. The damaged database gets another name. Then the database looks lost: nothing is read or written.
+2. One transaction makes the new database. It contains the intents, with the associations of their targets. It writes a
+   new record with these and all other associations of the old record. The old record gets a second name, beside that
+   of the damaged database.
+3. The other associations are proven, and put into the new database, in batches. It is in use meanwhile.
+4. At the end the record is compacted: what could not be proven is dropped.
 
-Interrupted after 1, a rebuild begins again; interrupted after 2, it is continued. A damaged database without a record,
-of a lading before there were records, is read row by row as far as SQLite reads it.
+A rebuild that was interrupted after step 1 begins again; after step 2 it continues. A damaged database without a
+record, of a version before there were records, is read row by row as far as SQLite can read it.
 
-The next command recovers the intents, which proves their targets by inode and birth. A removal alone destroys what it
-finds intact, and its intent may be one that was never committed, or whose end is in a damaged entry. So an intact
-target is kept, and the removal is undone. Where entries are damaged, an intent without notes is left out as well: there
-is nothing to prove it by.
+The next command recovers the intents, which proves their targets by inode and birth. Only a removal destroys a target
+that it finds intact, and its intent may not have been committed, or its end may be in a damaged entry. So an intact
+target is kept, and the removal is rolled back. Where entries are damaged, an intent without notes is dropped too:
+nothing can prove it.
 """
 
 import os
@@ -32,9 +32,9 @@ from returns.result import safe
 from lading.adapters.codec.associations import encode_association
 from lading.adapters.codec.intents import encode_intent
 from lading.adapters.codec.text import MALFORMED
-from lading.adapters.sqlite.associations import FileAssociations, recording
+from lading.adapters.sqlite.associations import FileAssociations, put_step
 from lading.adapters.sqlite.database import Database, Step, unavailable
-from lading.adapters.sqlite.journal import beginning
+from lading.adapters.sqlite.journal import begin_step
 from lading.adapters.sqlite.quarantine import corrupt_name, holds_nothing, quarantine, unfinished_rebuild
 from lading.adapters.sqlite.record import Record
 from lading.adapters.sqlite.record_file import Contents, begin_change, put_change
@@ -47,11 +47,11 @@ from lading.ports.journal import Intent, Verb
 __all__ = ["Dropped", "Prove", "Rebuilt", "rebuild"]
 
 Prove = Callable[[Association], Association | None]
-"""The association as it may be recorded now, mostly with a new fingerprint; None when its target can't be proven.
+"""Returns the association to record now, usually with a new fingerprint; None when its target cannot be proven.
 
 It raises nothing."""
 _BATCH: Final = 64
-"""Associations to a transaction: so many are proven again when a rebuild is interrupted."""
+"""Associations in one transaction: the most that an interrupted rebuild proves again."""
 
 
 class Dropped(NamedTuple):
@@ -66,26 +66,26 @@ class Rebuilt:
     """The outcome of a rebuild."""
 
     aside: Path
-    """The damaged database, with its log and its record beside it; of a lost one the record alone."""
+    """The damaged database, with its log and its record beside it; for a lost one only the record."""
     kept: tuple[Association, ...]
-    """By target, as they are recorded now."""
+    """The associations in the new database, sorted by target."""
     dropped: tuple[Dropped, ...]
-    """By target."""
+    """Sorted by target."""
     damaged: int
-    """Entries of the record that could not be read: what they held is not known."""
+    """Entries of the record that cannot be read."""
 
 
 @safe(exceptions=(StoreUnavailable,))
 def rebuild(path: Path, prove: Prove) -> Rebuilt:
     """Records in a new database the associations of a damaged or lost one that can be proven, and all its intents.
 
-    `prove` is called once for each target, in order; meanwhile the new database is in use already, and what is recorded
-    there by others stays. A rebuild that was interrupted is continued by the next call. Verified digests are not taken
-    along: those files are hashed again when that is needed.
+    `prove` is called once for each target, in order. The new database is in use meanwhile, and records of other
+    processes stay in it. The next call continues an interrupted rebuild. Verified digests are not rebuilt: the files
+    are hashed again when needed.
 
-    Fails with StoreUnavailable, and nothing has changed, when the database is whole, another program's, of a newer
-    version, or can't be renamed, and when the record is of a newer version. When the new one can't be written, the
-    failure says where the damaged one is.
+    Fails with StoreUnavailable, and changes nothing, when the database is whole, another program's, of a newer version,
+    or cannot be renamed, and when the record is of a newer version. When the new database cannot be written, the
+    failure names the damaged one.
     """
     # The real path: where a link leads to nowhere, no file is made.
     path = Path(os.path.realpath(path))
@@ -95,7 +95,7 @@ def rebuild(path: Path, prove: Prove) -> Rebuilt:
         aside = _unfinished(path, found)
         if aside is None:
             aside = corrupt_name(path) if _is_lost(path, found) else quarantine(path)
-            # Read again, now that no other process adds to it.
+            # Read again: no other process adds to it now.
             found = record.read() or _readable(aside)
             _start(path, aside, found, _provable_intents(found, prove))
     except OSError as error:
@@ -107,12 +107,12 @@ def rebuild(path: Path, prove: Prove) -> Rebuilt:
 
 
 def _is_lost(path: Path, found: Contents | None) -> bool:
-    """Whether the record has outlived its database."""
+    """Returns True when only the record is left."""
     return found is not None and not found.is_empty and holds_nothing(path)
 
 
 def _unfinished(path: Path, found: Contents | None) -> Path | None:
-    """The name that the damaged database got from a rebuild that was interrupted."""
+    """The path of the damaged database of an interrupted rebuild; None: no rebuild was interrupted."""
     name = unfinished_rebuild(path) if found is not None else None
     return path.with_name(name) if name else None
 
@@ -128,12 +128,12 @@ def _provable_intents(found: Contents, prove: Prove) -> list[Intent]:
 
 
 def _start(path: Path, aside: Path, found: Contents, intents: Sequence[Intent]) -> None:
-    """Makes the new database with these intents, and its record with all that is to be proven."""
+    """Makes the new database with these intents, and its record with all associations to prove."""
     record = Record(path)
     if record.path.exists():
         os.link(record.path, Record(aside).path)
-    steps = [beginning(each) for each in intents]
-    steps += [recording(found.associations[each.target]) for each in intents if each.target in found.associations]
+    steps = [begin_step(each) for each in intents]
+    steps += [put_step(found.associations[each.target]) for each in intents if each.target in found.associations]
     create_file(path)
     try:
         connect(path, lambda connection: _adopt(connection, record, steps, found, intents, aside.name)).close()
@@ -159,7 +159,7 @@ def _adopt(
 
 
 def _readable(aside: Path) -> Contents:
-    """The associations that SQLite reads before it comes to what is damaged."""
+    """The associations that SQLite can read before the first damaged page."""
     found = Contents()
     with (
         suppress(sqlite3.Error, UnicodeDecodeError),
@@ -181,10 +181,10 @@ def _finish(path: Path, aside: Path, found: Contents, prove: Prove) -> Rebuilt:
         remaining = (each for target, each in sorted(found.associations.items()) if target not in known)
         while batch := tuple(islice(remaining, _BATCH)):
             proven = [now for now in map(prove, batch) if now is not None]
-            database.change(*(recording(association, replacing=False) for association in proven))
+            database.change(*(put_step(association, replacing=False) for association in proven))
             kept += proven
             missing = {each.target for each in batch} - {each.target for each in proven}
-            dropped += [Dropped(target, "what is there can't be proven to be what was recorded") for target in missing]
+            dropped += [Dropped(target, "the target cannot be proven to be the recorded one") for target in missing]
         database.finish_rebuild()
     kept.sort(key=lambda each: each.target)
     kept_as = aside if aside.exists() else Record(aside).path

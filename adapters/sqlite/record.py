@@ -1,36 +1,37 @@
-"""The record: a second copy of what the database holds, from which `lading recover --rebuild` rebuilds it.
+"""The record: a second copy of the database's contents, from which `lading recover --rebuild` rebuilds the database.
 
 The record of `associations.sqlite` is the file `associations.sqlite.record` beside it. It is append-only (see
-record_file.py for its format). It holds associations and intents. It does not hold verified digests: they are a cache.
-The name is the database's with a suffix, as SQLite's own `-wal` and `-shm` have it, so that two databases in one folder
-never share a record, and whoever copies `associations.sqlite*` has all. Its mode and owner are the database's.
+record_file.py for its format). It contains associations and intents, but not verified digests: they are a cache. Its
+name is the database's with a suffix, like SQLite's `-wal` and `-shm`. So two databases in one folder never share a
+record, and a copy of `associations.sqlite*` is complete. Its mode and owner are the database's.
 
-When what is written. A transaction appends one line with its changes, flushes it, notes in the table `record` where
-the record ends now (size, and checksum of the last line), and commits. All of that happens under SQLite's write lock,
-so the order is the same in both files, whichever thread or process writes. Whatever is acknowledged is therefore on the
-disk twice. A statement that changes no row writes no line.
+Writing. A transaction appends one line with its changes and flushes it. Then it stores the new end of the record (size,
+and checksum of the last line) in the table `record`, and commits. All of that happens under SQLite's write lock, so the
+order is the same in both files for all threads and processes. So an acknowledged change is on the disk twice. A
+statement that changes no row writes no line.
 
-What counts. While the database is readable, it does: the next transaction makes the record agree with it.
+Which file decides. A readable database does: the next transaction makes the record agree with it.
 
-- The record has one line more, whole or cut off, than the database notes: a process or the machine stopped, or the
-  disk was full, before the commit. The line is cut away.
-- There is no record: it was deleted, or an earlier lading made the database. It is written anew from the database.
-- The record ends elsewhere: a copy of the database or of the record was restored, or the record is damaged at its end.
-  It is kept under the name `….record.old-TIME`, a warning names it, and a new one is written from the database.
-- The record names another database, or a later version of the format: nothing is written, and the refusal says so.
-- There is no database, or an empty file, beside a record that holds something: the database was lost. Nothing is read
-  or written, so a lost database never looks like one in which nothing is recorded. The refusal says what to do.
+- The record has one more line, whole or truncated, than the database knows: a process or the machine stopped, or the
+  disk was full, before the commit. The line is removed.
+- There is no record: it was deleted, or an earlier version made the database. It is rewritten from the database.
+- The record ends elsewhere: a copy of the database or of the record was restored, or the record's end is damaged. It
+  is kept under the name `….record.old-TIME`, a warning names it, and a new one is written from the database.
+- The record belongs to another database, or has a later version of the format: nothing is written, and the refusal
+  reports it.
+- There is no database, or an empty file, beside a record that is not empty: the database was lost. Nothing is read or
+  written, so a lost database never looks like an empty one. The refusal says what to do.
 
-When the database is lost or damaged, the record counts. Each association in it is proven by reading its target, and
-otherwise dropped; so a last line that was not committed invents nothing. An intent is taken as it is, because recovery
-proves it by inode and birth before it touches anything. Of the last transaction, when it was not acknowledged, either
-outcome may be found. See rebuild.py.
+When the database is lost or damaged, the record decides. Each association in it is proven by reading its target, or
+dropped; so a last line that was not committed adds nothing false. Intents are copied, because recovery proves them by
+inode and birth before it changes anything. A last transaction that was not acknowledged may be in it or not. See
+rebuild.py.
 
-Compaction. A record larger than a mebibyte and than twice what was left of it last time is written anew from the
-database: to another file, which is flushed and takes the record's name, in a transaction like any other. So a put costs
-a constant on average. Readers have the old file or the new one. When that transaction is not committed, the new record
-names the checksum that the old one ended with, and the next transaction writes it anew. A compaction for which there is
-no space is left for later. None happens while a rebuild is not finished.
+Compaction. A record of more than a mebibyte, and more than twice its size after the last compaction, is rewritten from
+the database: to another file, which is flushed and renamed to the record's name, in a transaction like any other. So a
+put has a constant cost on average. Readers see the old file or the new one. When that transaction is not committed, the
+new record names the last checksum of the old one, and the next transaction rewrites it. A compaction without enough
+space is postponed. None happens while a rebuild is not finished.
 """
 
 import logging
@@ -55,11 +56,11 @@ __all__ = ["Record", "is_missing", "time_stamp"]
 
 _log = logging.getLogger(__name__)
 _SMALL: Final = 1 << 20
-"""Bytes of a record that is not worth a compaction."""
+"""Bytes up to which a record is not compacted."""
 
 
 class _Mark(NamedTuple):
-    """The row of the table `record`: where the database's record ends."""
+    """The row of the table `record`: the end of the database's record."""
 
     database: str
     """The database's id."""
@@ -70,14 +71,14 @@ class _Mark(NamedTuple):
     compacted: int
     """Bytes after the last compaction."""
     rebuilding: str | None
-    """The name under which the damaged database is kept, while the rebuild is not finished."""
+    """The name of the damaged database, while the rebuild is not finished."""
 
 
 class Record:
     """The record of the database at a path."""
 
     def __init__(self, database: Path) -> None:
-        # Where the database really is: SQLite keeps its log there, too.
+        # The real path: SQLite's log is there too.
         self._database: Final = Path(os.path.realpath(database))
         self.path: Final = self._database.with_name(f"{self._database.name}.record")
         self._new: Final = self.path.with_name(f"{self.path.name}.new")
@@ -90,9 +91,9 @@ class Record:
             return None
 
     def create(self, connection: sqlite3.Connection, *, is_new: bool) -> None:
-        """Writes the record of a database that has none yet; it may have rows. Part of the caller's transaction.
+        """Writes the first record of a database, which may have rows. Part of the caller's transaction.
 
-        Raises OSError, and StoreUnavailable when a database that `is_new` has a record: there was another one.
+        Raises OSError, and StoreUnavailable when `is_new` is True and there is a record of an earlier database.
         """
         if connection.execute("SELECT 1 FROM record").fetchone():
             return
@@ -104,16 +105,16 @@ class Record:
             self._insert(connection, row_changes(connection), count_rows(connection))
 
     def refuse_lost(self) -> None:
-        """Raises StoreUnavailable when the record holds something: the caller has found no database."""
+        """Raises StoreUnavailable when the record is not empty: the caller has found no database."""
         contents = self.read()
         if contents is not None and not contents.is_empty:
             raise StoreUnavailable(
                 f"the database {self._database} is lost, and its record {self.path} is not: `lading recover --rebuild`"
-                " rebuilds it from what can be verified; to begin anew, move the record away"
+                " rebuilds it from what can be verified; to begin with an empty one, move the record away"
             )
 
     def adopt(self, connection: sqlite3.Connection, changes: Iterable[bytes], count: int, rebuilding: str) -> None:
-        """Writes the record of a new database, whose rows are still to be rebuilt from it. Part of a transaction."""
+        """Writes the record of a new database before its rows are rebuilt. Part of the caller's transaction."""
         with self._explained():
             self._insert(connection, changes, count, rebuilding)
 
@@ -124,7 +125,7 @@ class Record:
         """
         with self._explained():
             mark = _mark(connection)
-            self._new.unlink(missing_ok=True)  # of a compaction that was interrupted
+            self._new.unlink(missing_ok=True)  # from an interrupted compaction
             is_due = mark.rebuilding is None and mark.size > max(_SMALL, 2 * mark.compacted)
             if is_due and self._agrees(mark):
                 with suppress(OSError):
@@ -137,12 +138,12 @@ class Record:
             self._rewrite(connection, mark)
 
     def finish_rebuild(self, connection: sqlite3.Connection) -> None:
-        """Leaves in it what the database holds. Part of the caller's transaction."""
+        """Rewrites it from the database. Part of the caller's transaction."""
         with self._explained():
             self._rewrite(connection, _mark(connection)._replace(rebuilding=None))
 
     def _agrees(self, mark: _Mark) -> bool:
-        """Whether it ends where the database says. A line that was not committed is cut away."""
+        """Returns True when it ends where the database says, after removing a line that was not committed."""
         try:
             file = self.path.open("r+b")
         except FileNotFoundError:
@@ -168,16 +169,16 @@ class Record:
         connection.execute("UPDATE record SET size = ?, seal = ?", (mark.size + len(line), seal_of(line)))
 
     def _replace_other(self, mark: _Mark) -> None:
-        """Moves away a record that does not agree with the database, unless nothing is lost with it."""
+        """Moves away a record that does not agree with the database, unless it contains nothing more."""
         contents = self.read()
         if contents is None:
             return
         if contents.database not in {None, mark.database}:
             raise StoreUnavailable(
-                f"the record {self.path} is another database's, and not that of {self._database}: put back the one that"
-                " it belongs to, or move the record away, and a new one is made"
+                f"the record {self.path} belongs to another database than {self._database}: put that database back,"
+                " or move the record away, and a new one is made"
             )
-        # A compaction that was not committed holds what the database does.
+        # A compaction that was not committed has the database's contents.
         is_compaction = contents.follows == mark.seal and contents.lines == contents.snapshot
         if not is_compaction and self.path.stat().st_size:
             self._keep_aside()
@@ -200,7 +201,7 @@ class Record:
         changes: Iterable[bytes] | None = None,
         count: int | None = None,
     ) -> None:
-        """Writes all of it anew, by default from the database, and notes where it ends."""
+        """Rewrites it, by default from the database, and stores its end in the table `record`."""
         if changes is None or count is None:
             changes, count = row_changes(connection), count_rows(connection)
         self._new.unlink(missing_ok=True)
@@ -217,7 +218,7 @@ class Record:
         )
 
     def _write_new(self, mark: _Mark, changes: Iterable[bytes], count: int) -> tuple[int, str]:
-        """The size of the new file, and the checksum of its last line."""
+        """Writes the new file. Returns its size, and the checksum of its last line."""
         line = header_line(mark.database, mark.seal, count)
         size = len(line)
         with os.fdopen(open_private(self._new, os.O_CREAT | os.O_EXCL | os.O_WRONLY), "wb") as file:
@@ -232,7 +233,7 @@ class Record:
         return size, seal_of(line)
 
     def _give_access(self, descriptor: int) -> None:
-        """Gives the file the mode and the owner of the database, as SQLite does with its log."""
+        """Sets the file's mode and owner to the database's, as SQLite does for its log."""
         status = self._database.stat()
         os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
         if os.geteuid() == 0:
@@ -240,7 +241,7 @@ class Record:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Errors of the system name the record."""
+        """Adds the record's name to OSErrors of the block."""
         try:
             yield
         except OSError as error:
@@ -248,11 +249,11 @@ class Record:
 
 
 def is_missing(database: Path) -> bool:
-    """Whether there is no file, or an empty one, which is a new database for SQLite. Raises OSError."""
+    """Returns True for a missing or an empty file, which SQLite treats as a new database. Raises OSError."""
     with suppress(FileNotFoundError):
         if database.stat().st_size > 0:
             return False
-    # The log of an empty file counts for nothing, but it was written once.
+    # SQLite ignores the log of an empty file, but the log shows that there was a database.
     with suppress(FileNotFoundError):
         return database.with_name(f"{database.name}-wal").stat().st_size == 0
     return True

@@ -1,20 +1,20 @@
-"""The format of a record, and what a record of any age and in any condition still says.
+"""The format of a record, and its reader, which also reads old and damaged records.
 
-A record is a JSON text sequence (RFC 7464): one JSON object a line, after the control character RS; `jq --seq` reads
-it. Each line ends in `"crc32"`, the checksum of all that is before it in the line. The first line is the header:
+A record is a JSON text sequence (RFC 7464): one JSON object in each line, after the control character RS; `jq --seq`
+reads it. Each line ends with `"crc32"`, the checksum of the line before that key. The first line is the header:
 
     {"lading_record":1,"database":ID,"follows":CHECKSUM,"lines":COUNT,"crc32":…}
 
-It names the version of the format, the database, the checksum of the line that the record before it ended with, and
-the number of lines that were written with the header. Each other line is one transaction of the database:
+It contains the version of the format, the database's id, the last checksum of the record before it, and the number of
+lines that were written with the header. Each other line is one transaction of the database:
 
     {"changes":[["put",{…}]],"crc32":…}
 
 A change is `["put", association]`, `["remove", target]`, `["begin", intent]`, `["note", target, notes]` or
 `["settle", target]`, as in the ports AssociationStore and Journal.
 
-A line has a separator before it and one behind it, so a damaged byte costs one line at most. A last line that is cut
-off was being written when the process or the machine stopped: it does not count as damaged.
+Each line has a separator before and after it, so a damaged byte affects one line at most. A truncated last line was
+being written when the process or the machine stopped: it does not count as damaged.
 """
 
 import re
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 SEAL: Final = len(b',"crc32":"00000000"}\n')
-"""Bytes at the end of each line that hold its checksum."""
+"""Bytes of the checksum's part at the end of each line."""
 _VERSION: Final = 1
 _RS: Final = b"\x1e"
 _SEALED: Final = re.compile(rb'(?s)(\{.*),"crc32":"([0-9a-f]{8})"\}\n?')
@@ -54,18 +54,18 @@ _SEALED: Final = re.compile(rb'(?s)(\{.*),"crc32":"([0-9a-f]{8})"\}\n?')
 
 @dataclass(slots=True)
 class Contents:
-    """What a record holds: the result of its changes in order, as far as their lines are undamaged."""
+    """The contents of a record: the result of its changes in order, without damaged lines."""
 
     database: str | None = None
     """The id of its database; None when the header is damaged."""
     follows: str | None = None
-    """The seal that the record before this one ended with."""
+    """The last seal of the record before this one."""
     snapshot: int = 0
     """Lines that were written together with the header."""
     lines: int = 0
     """Undamaged lines, without the header."""
     damaged: int = 0
-    """Lines, and pieces of lines, that are not as they were written."""
+    """Damaged lines and pieces of lines."""
     associations: dict[str, Association] = field(default_factory=dict)
     """By target."""
     intents: dict[str, Intent] = field(default_factory=dict)
@@ -73,32 +73,32 @@ class Contents:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is in it that a database could be rebuilt from."""
+        """True when nothing in it could be rebuilt."""
         return not (self.associations or self.intents or self.damaged)
 
 
 def put_change(association: bytes) -> bytes:
-    """The change that an encoded association is put."""
+    """The change for a put of an encoded association."""
     return b'["put",%b]' % association
 
 
 def remove_change(target: str) -> bytes:
-    """The change that the target's association is removed."""
+    """The change for a removal of the target's association."""
     return to_json(["remove", target])
 
 
 def begin_change(intent: bytes) -> bytes:
-    """The change that an encoded intent is begun."""
+    """The change for the begin of an encoded intent."""
     return b'["begin",%b]' % intent
 
 
 def note_change(target: str, notes: bytes) -> bytes:
-    """The change that the target's intent holds these encoded notes."""
+    """The change for encoded notes on the target's intent."""
     return b'["note",%b,%b]' % (to_json(target), notes)
 
 
 def settle_change(target: str) -> bytes:
-    """The change that the target's intent is settled."""
+    """The change for the end of the target's intent."""
     return to_json(["settle", target])
 
 
@@ -117,13 +117,13 @@ def transaction_line(changes: Iterable[bytes]) -> bytes:
 
 
 def seal_of(line: bytes) -> str:
-    """The checksum that a line, or a record, ends with; empty where it ends in none."""
+    """The checksum at the end of a line or a record; empty when there is none."""
     found = re.search(rb',"crc32":"([0-9a-f]{8})"\}\n\Z', line[-SEAL:])
     return found[1].decode() if found else ""
 
 
 def read_record(path: Path) -> Contents:
-    """The contents of a record. Raises OSError, and StoreUnavailable when a later lading wrote it."""
+    """Reads a record. Raises OSError, and StoreUnavailable for one of a later version."""
     contents = Contents()
     with path.open("rb") as file:
         for line, is_complete in _pieces(file):
@@ -140,12 +140,12 @@ def read_record(path: Path) -> Contents:
 
 
 def _sealed(body: bytes) -> bytes:
-    """The line of an object whose last brace is missing."""
+    """The line of an object, given without its last brace."""
     return b'%b%b,"crc32":"%08x"}\n' % (_RS, body, zlib.crc32(body))
 
 
 def _opened(line: bytes) -> dict[str, Any]:
-    """The object of a line. Raises one of MALFORMED when a byte of it is not as it was written."""
+    """The object of a line. Raises one of MALFORMED for a damaged line."""
     found = _SEALED.fullmatch(line)
     if found is None or zlib.crc32(found[1]) != int(found[2], 16):
         raise ValueError("the checksum is wrong")
@@ -153,7 +153,7 @@ def _opened(line: bytes) -> dict[str, Any]:
 
 
 def _pieces(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:
-    """What is between separators, and whether there is one behind it."""
+    """The pieces between separators, with True for those that have a separator after them."""
     for line in file:
         *pieces, last = line.split(_RS)
         yield from ((piece, True) for piece in pieces if piece.strip())
@@ -165,8 +165,8 @@ def _take_header(contents: Contents, known: dict[str, Any], path: Path) -> None:
     version = known["lading_record"]
     if version != _VERSION:
         raise StoreUnavailable(
-            f"the record {path} has format version {version}, and this lading knows only {_VERSION}: use the lading"
-            " that wrote it or a later one, or move the record away"
+            f"the record {path} has format version {version}, and this version of lading knows only {_VERSION}:"
+            " use the version that wrote it or a later one, or move the record away"
         )
     contents.database, contents.follows, contents.snapshot = known["database"], known["follows"], known["lines"]
 
@@ -188,4 +188,4 @@ def _take_changes(contents: Contents, changes: list[Any]) -> None:
             case ["settle", str(target)]:
                 contents.intents.pop(target, None)
             case _:
-                raise ValueError("no change that this lading knows")
+                raise ValueError("an unknown change")

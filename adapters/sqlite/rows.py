@@ -1,4 +1,4 @@
-"""Associations and intents as rows of the database: columns to look them up by, and the rest of their document."""
+"""Associations and intents as rows of the database: columns for queries, and the rest of the document."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -25,11 +25,11 @@ __all__ = [
 Value = bytes | str | int | float | None
 """A parameter of a statement, or a column of a row."""
 Row = tuple[Value, ...]
-"""Text comes out as bytes: see `from_text`."""
+"""Text is returned as bytes: see `from_text`."""
 
 
 def association_row(association: Association) -> tuple[Row, bytes]:
-    """Its columns target, handler, image_id and document, and its whole document. Raises ValueError, as the codec."""
+    """The columns target, handler, image_id and document, and the whole document. Raises ValueError, like the codec."""
     whole = encode_association(association)
     target, handler = as_text(association.target), as_text(association.handler)
     image_id = as_text(association.image.id) if association.image else None
@@ -37,7 +37,7 @@ def association_row(association: Association) -> tuple[Row, bytes]:
 
 
 def association_from_row(row: Row) -> Association:
-    """The association of a row (target, handler, document). Raises one of MALFORMED when it describes none."""
+    """The association of a row (target, handler, document). Raises one of MALFORMED for a malformed row."""
     target, handler, document = row
     return association_from_document(
         {**json_object(document), "target": from_text(target), "handler": from_text(handler)}
@@ -45,7 +45,7 @@ def association_from_row(row: Row) -> Association:
 
 
 def intent_row(intent: Intent) -> tuple[Row, bytes]:
-    """Its columns target, destination, document and notes, and its whole document. Raises ValueError, as the codec."""
+    """The columns target, destination, document and notes, and the whole document. Raises ValueError as the codec."""
     whole = encode_intent(intent)
     target, notes = as_text(intent.target), to_json(dict(intent.notes))
     destination = None if intent.destination is None else as_text(intent.destination)
@@ -53,7 +53,7 @@ def intent_row(intent: Intent) -> tuple[Row, bytes]:
 
 
 def intent_from_row(row: Row) -> Intent:
-    """The intent of a row (target, destination, document, notes). Raises one of MALFORMED when it describes none."""
+    """The intent of a row (target, destination, document, notes). Raises one of MALFORMED for a malformed row."""
     target, destination, document, notes = row
     return intent_from_document(
         {
@@ -66,7 +66,7 @@ def intent_from_row(row: Row) -> Intent:
 
 
 def row_changes(connection: sqlite3.Connection) -> Iterator[bytes]:
-    """The changes that make all rows of the database, for its record. A row that describes nothing is left out."""
+    """The changes for the record that produce all rows of the database. Malformed rows are left out."""
     for target, handler, document in connection.execute("SELECT target, handler, document FROM associations"):
         with suppress(*MALFORMED):
             yield put_change(_on_one_line(_association_head(target, handler) + document[1:]))
@@ -99,5 +99,5 @@ def _json_text(text: bytes) -> bytes:
 
 
 def _on_one_line(document: bytes) -> bytes:
-    # A line break in JSON separates tokens: within a text it is escaped (RFC 8259, section 7).
+    # In JSON, a line break is only between tokens: in a string it is escaped (RFC 8259, section 7).
     return document.replace(b"\n", b" ")

@@ -1,4 +1,4 @@
-"""The file of lading's database: how it is made and opened, and how one of any age gets today's schema."""
+"""The file of lading's database: creation, connections, and migrations of the schema."""
 
 import contextlib
 import os
@@ -18,13 +18,13 @@ __all__ = ["APPLICATION_ID", "BUSY_SECONDS", "MIGRATIONS", "connect", "create_fi
 
 _Given = TypeVar("_Given")
 BUSY_SECONDS: Final = 60.0
-"""How long to wait for another process that is writing. One write takes milliseconds."""
+"""Seconds to wait for another process that is writing. One write takes milliseconds."""
 _DEAF_SECONDS: Final = 0.2
-"""How long SQLite waits by itself, during which no Ctrl-C is heard."""
+"""Seconds that SQLite itself waits. Ctrl-C does not work during that time."""
 _PAUSE_SECONDS: Final = 0.01
-"""Between two tries, for where SQLite refuses without waiting."""
+"""Seconds between two tries, when SQLite refuses without waiting."""
 APPLICATION_ID: Final = 0x6C616467
-"""`ladg`: tells this file from any other program's (sqlite.org/pragma.html#pragma_application_id)."""
+"""`ladg`: distinguishes this file from other programs' (sqlite.org/pragma.html#pragma_application_id)."""
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
@@ -39,7 +39,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """,
         "CREATE INDEX associations_by_handler ON associations (handler, target)",
         "CREATE INDEX associations_by_image ON associations (image_id, target)",
-        # Numbers as text: a device, an inode or a time may take all of 64 bits, and SQLite's integers are signed.
+        # Numbers as text: a device, an inode or a time may have 64 bits, and SQLite's integers are signed.
         """
         CREATE TABLE verifications (
             id INTEGER PRIMARY KEY,
@@ -64,9 +64,9 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
     ),
-    # Of an earlier version's rows the birth is not known: those files are hashed again once.
+    # Rows of an earlier version have no birth: those files are hashed again once.
     ("ALTER TABLE verifications ADD COLUMN birth_ns TEXT",),
-    # Where the record ends: see record.py. It has one row.
+    # The end of the record: see record.py. It has one row.
     (
         """
         CREATE TABLE record (
@@ -80,16 +80,16 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """,
     ),
 )
-"""What leads from each schema version to the next. Only ever appended to: some database is at each of them."""
+"""The statements from each schema version to the next. Append only: there are databases of each version."""
 
 
 _creating: Final = threading.Lock()
 
 
 def create_file(path: Path) -> None:
-    """Have a file there that only its owner may read. SQLite gives its -wal and -shm the same mode. Raises OSError."""
-    # One thread at a time: closing any descriptor of a file gives up every lock that the process has on it (fcntl(2)),
-    # so nobody may come to open this one through SQLite before the descriptor is closed.
+    """Creates a missing file, for its owner only. SQLite copies the mode to -wal and -shm. Raises OSError."""
+    # One thread at a time: closing any descriptor of a file releases every lock that the process has on it (fcntl(2)),
+    # so no thread may open the file by SQLite before the descriptor is closed.
     with _creating:
         try:
             _create(path)
@@ -104,18 +104,18 @@ def _create(path: Path) -> None:
 
 
 def connect(path: Path, create_record: Callable[[sqlite3.Connection], None] | None = None) -> sqlite3.Connection:
-    """Opens the file, which must be there, with the current schema, and with a record.
+    """Opens the file, which must exist, and brings the schema and the record up to date.
 
-    A new database gets its record by `create_record`, if that is given. Raises StoreUnavailable, sqlite3.Error and
-    OSError. Statements on the connection are run by `retry_busy`.
+    `create_record` makes the record of a new database; None: the default. Raises StoreUnavailable, sqlite3.Error and
+    OSError. Callers run statements on the connection by `retry_busy`.
     """
-    # mode=rw: SQLite must create nothing. The lock of a ThreadConnection stands in for check_same_thread.
+    # mode=rw: SQLite must create nothing. The lock of a ThreadConnection replaces check_same_thread.
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=rw", uri=True, timeout=_DEAF_SECONDS, isolation_level=None, check_same_thread=False
     )
     try:
         connection.text_factory = bytes
-        # The first statement of all may find the log being recovered by another process: it is patient too.
+        # Another process may be recovering the log at the first statement, so it is retried too.
         retry_busy(lambda: connection.execute("PRAGMA synchronous = FULL"))
         retry_busy(lambda: _bring_up_to_date(connection, path, create_record))
     except BaseException:
@@ -125,9 +125,9 @@ def connect(path: Path, create_record: Callable[[sqlite3.Connection], None] | No
 
 
 def retry_busy(act: Callable[[], _Given]) -> _Given:
-    """What the act gives, which is tried again for as long as another process is writing, up to BUSY_SECONDS.
+    """Calls `act` again while another process is writing, for up to BUSY_SECONDS. Returns its result.
 
-    The act must come to nothing when it raises. Raises what it raises.
+    `act` must change nothing when it raises. Raises what it raises.
     """
     give_up = time.monotonic() + BUSY_SECONDS
     while True:
@@ -143,17 +143,17 @@ def retry_busy(act: Callable[[], _Given]) -> _Given:
 def _bring_up_to_date(
     connection: sqlite3.Connection, path: Path, create_record: Callable[[sqlite3.Connection], None] | None
 ) -> None:
-    """Makes a new database lading's, and an older one current. Safe while other processes do the same.
+    """Creates the schema of a new database, and migrates an older one. Safe while other processes do the same.
 
-    One that is newer or another program's stays as it is.
+    Raises StoreUnavailable for a newer database, and for another program's.
     """
     if _version(connection, path) == len(MIGRATIONS):
         return
-    # For good. While another process writes, SQLite refuses this without waiting.
+    # This is permanent. While another process writes, SQLite refuses it without waiting.
     connection.execute("PRAGMA journal_mode = WAL")
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        # Asked again, now that no other process can be at it.
+        # Read again: no other process can change it now.
         version = _version(connection, path)
         for statement in chain.from_iterable(MIGRATIONS[version:]):
             connection.execute(statement)
@@ -178,13 +178,13 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def foreign(path: Path) -> StoreUnavailable:
-    """What is said of another program's database."""
+    """The failure for another program's database."""
     return StoreUnavailable(f"the database {path} is another program's: configure another path")
 
 
 def newer(path: Path, version: int) -> StoreUnavailable:
-    """What is said of one that a later lading wrote."""
+    """The failure for a database of a newer version."""
     return StoreUnavailable(
-        f"the database {path} has schema version {version}, and this lading knows none above {len(MIGRATIONS)}:"
-        " use the lading that wrote it or a later one, or configure another path"
+        f"the database {path} has schema version {version}, and this version of lading knows only up to"
+        f" {len(MIGRATIONS)}: use the version that wrote it or a later one, or configure another path"
     )

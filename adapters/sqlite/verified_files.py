@@ -22,12 +22,12 @@ _REMEMBER: Final = """
 REPLACE INTO verifications (device, inode, size, mtime_ns, ctime_ns, birth_ns, algorithm, value)
 VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT))
 """
-# Ids count up with each thing remembered, so that no row has to be counted.
+# Ids increase with each row, so that the rows need not be counted.
 _FORGET: Final = "DELETE FROM verifications WHERE id <= (SELECT max(id) FROM verifications) - ?"
 
 
 class FileVerifiedFiles:
-    """VerifiedFiles in a file. It remembers the last `keep` things that it was told, older ones are forgotten."""
+    """VerifiedFiles in a file. It keeps the last `keep` digests; older ones are evicted."""
 
     def __init__(self, database: Database, *, keep: int = 100_000) -> None:
         self._database = database
@@ -41,7 +41,7 @@ class FileVerifiedFiles:
         try:
             return Digest(algorithm, from_text(rows[0][0])) if rows else None
         except ValueError:
-            return None  # a damaged row is as good as none
+            return None  # a damaged row is ignored
 
     @safe(exceptions=(StoreUnavailable,))
     def remember(self, file: Fingerprint, digest: Digest) -> None:

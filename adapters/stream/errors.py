@@ -13,8 +13,8 @@ from lading.domain.refusals import Refusal, TargetFailed, TargetOccupied, Unavai
 
 __all__ = ["Refused", "error_text", "flush_folder", "returning_refusals", "system_errors", "value_or_refuse"]
 
-_Given = ParamSpec("_Given")
-_Done = TypeVar("_Done")
+_Arguments = ParamSpec("_Arguments")
+_Value = TypeVar("_Value")
 
 
 class Refused(Exception):
@@ -25,11 +25,11 @@ class Refused(Exception):
         self.refusal = refusal
 
 
-def returning_refusals(act: Callable[_Given, _Done]) -> Callable[_Given, Result[_Done, Refusal]]:
-    """Makes a function that raises Refused one that returns a Result: a module's edge."""
+def returning_refusals(act: Callable[_Arguments, _Value]) -> Callable[_Arguments, Result[_Value, Refusal]]:
+    """Turns a function that raises Refused into one that returns a Result, for the module's edge."""
 
     @wraps(act)
-    def edge(*args: _Given.args, **kwargs: _Given.kwargs) -> Result[_Done, Refusal]:
+    def edge(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Result[_Value, Refusal]:
         try:
             return Success(act(*args, **kwargs))
         except Refused as refused:
@@ -38,7 +38,7 @@ def returning_refusals(act: Callable[_Given, _Done]) -> Callable[_Given, Result[
     return edge
 
 
-def value_or_refuse(outcome: Result[_Done, Refusal]) -> _Done:
+def value_or_refuse(outcome: Result[_Value, Refusal]) -> _Value:
     """The outcome's value. Raises Refused."""
     if isinstance(outcome, Failure):
         raise Refused(outcome.failure())
@@ -46,7 +46,7 @@ def value_or_refuse(outcome: Result[_Done, Refusal]) -> _Done:
 
 
 def error_text(error: BaseException) -> str:
-    """The system's words for the error without the file's name, else the error's own, else its type.
+    """The system's text for the error without the file's name, else the error's own text, else its type.
 
     >>> error_text(FileNotFoundError(2, "No such file or directory", "/vms/1.img")), error_text(TimeoutError())
     ('No such file or directory', 'TimeoutError')
@@ -56,7 +56,7 @@ def error_text(error: BaseException) -> str:
 
 @contextmanager
 def system_errors(target: str, verb: str) -> Iterator[None]:
-    """Raises Refused for the block's OSError or SourceBroken; `verb` is what was done to the target: `written`."""
+    """Raises Refused for the block's OSError or SourceBroken. `verb` is a participle for the message: `written`."""
     try:
         yield
     except SourceBroken as broken:

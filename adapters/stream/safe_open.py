@@ -125,10 +125,10 @@ def absolute_path(path: str) -> str:
 
 
 def local_paths(location: Location) -> Result[tuple[str, ...], str]:
-    """The paths that a `file://` or `filesystem://` URL may name, or why it names none.
+    """The paths that a `file://` or `filesystem://` URL may name, or the reason why it names none.
 
-    Glance's file store writes a path as it is, and reads it so. RFC 8089 percent-encodes it, and so does
-    `lading catalog add`. So a URL with a percent sign may name two: as it stands, and decoded.
+    Glance's file store neither encodes nor decodes a path. RFC 8089 percent-encodes it, and so does `lading catalog
+    add`. So a URL with a percent sign may name two paths: the literal one and the decoded one.
 
     glance_store joins netloc and path; a host other than this one therefore gives no absolute path, and is refused
     (RFC 8089, section 2).
@@ -205,10 +205,11 @@ def open_own(path: str) -> Result[int, str]:
         if not os.path.islink(end):
             opened = open_regular(end, follow=False)
             return opened if end == path else opened.alt(lambda reason: f"{path} leads nowhere: {reason}")
-        link = own_link(end)
-        if isinstance(link, Failure):
-            return link
-        end = link.unwrap()
+        match own_link(end):
+            case Success(str(target)):
+                end = target
+            case refused:
+                return Failure(refused.failure())
     return Failure(f"{path} cannot be opened: {os.strerror(errno.ELOOP)}")
 
 

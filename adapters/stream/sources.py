@@ -159,9 +159,9 @@ class StreamSource:
             try:
                 count = self._stream.readinto(view[length:])
             except OSError as error:
-                # Only the system's words: a third party's may repeat a token.
-                told = os.strerror(error.errno) if error.errno else type(error).__name__
-                raise SourceBroken(f"it broke off: {told}") from error
+                # Only the system's text: a third party's may contain a token.
+                reason = os.strerror(error.errno) if error.errno else type(error).__name__
+                raise SourceBroken(f"it broke off: {reason}") from error
             if not count:
                 break
             length += count

@@ -23,7 +23,7 @@ def start(thread: threading.Thread) -> None:
 def join(*threads: threading.Thread) -> None:
     """Waits until all threads have ended. An interrupt that comes meanwhile is raised afterwards.
 
-    A thread that goes on would write to a descriptor after its owner has closed it, which is another file by then.
+    A thread that still runs could write to a descriptor that its owner has closed, and that is another file by then.
     """
     interrupt: BaseException | None = None
     for thread in threads:

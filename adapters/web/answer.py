@@ -110,6 +110,6 @@ def failure_text(error: Exception) -> str:
 
 def _encoding(response: http.client.HTTPResponse) -> str | None:
     """Names of the Content-Encodings, never in the server's own words; None where they change no byte."""
-    told = ",".join(response.headers.get_all("Content-Encoding", []))
-    codings = {each.strip().lower() for each in told.split(",")} - _NO_ENCODING
+    header = ",".join(response.headers.get_all("Content-Encoding", []))
+    codings = {each.strip().lower() for each in header.split(",")} - _NO_ENCODING
     return (" and ".join(sorted(codings & _ENCODINGS)) or "something unknown") if codings else None

@@ -115,11 +115,11 @@ def open_tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int, seconds
         watchdog.cancel()
         answer.close()  # its reader, not the connection
     require_credentials(answer.status, proxy)
-    told = f"HTTP {answer.status} {http.client.responses.get(answer.status, '')}".strip()
+    text = f"HTTP {answer.status} {http.client.responses.get(answer.status, '')}".strip()
     if answer.status in TRANSIENT_STATUSES:
-        raise SourceBroken(f"the proxy {proxy} cannot connect to {server}: {told}")
+        raise SourceBroken(f"the proxy {proxy} cannot connect to {server}: {text}")
     if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-        raise Forbidden(f"the proxy {proxy} refuses to connect to {server}: {told}")
+        raise Forbidden(f"the proxy {proxy} refuses to connect to {server}: {text}")
 
 
 def require_credentials(status: int, proxy: Proxy) -> None:

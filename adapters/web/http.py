@@ -89,9 +89,9 @@ class HttpRefused(SourceBroken):
 
     def __init__(self, status: int, retry_after: float | None = None, proxy: Proxy | None = None) -> None:
         # Not in the server's own words, which may repeat credentials of the request.
-        told = f"HTTP {status} {http.client.responses.get(status, '')}".strip()
+        text = f"HTTP {status} {http.client.responses.get(status, '')}".strip()
         # A proxy's own refusals look like the server's.
-        super().__init__(f"{told} (through the proxy {proxy})" if proxy else told)
+        super().__init__(f"{text} (through the proxy {proxy})" if proxy else text)
         self.status = status
         self.retry_after = retry_after
         """Seconds that the server asked to wait."""

@@ -120,7 +120,7 @@ class Mirrors:
             self.is_combined = True
 
     def set_total(self, total: int) -> None:
-        """Records the length of the whole, where an answer that told none has ended."""
+        """Records the length of the whole, when an answer without a length has ended."""
         with self._lock:
             self.total = total
 

@@ -22,7 +22,7 @@ from tests.strategies import HUSH, intents, urls_with_secrets
 
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.sqlite import schema
-from lading.adapters.sqlite.associations import FileAssociations, recording
+from lading.adapters.sqlite.associations import FileAssociations, put_step
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
 from lading.ports.association import Association
@@ -300,9 +300,9 @@ def test_notes_that_would_come_back_changed_are_refused_and_what_was_written_sta
     before = replace(intent(), notes={"part": 1})
     filed.begin(before)
     assert told(filed.begin(replace(intent(), notes=notes))).startswith(
-        "what is to be done to /vms/1/disk can't be written down: "
+        "the intent for /vms/1/disk cannot be written down: "
     )
-    assert told(filed.note("/vms/1/disk", notes)).startswith("what is done to /vms/1/disk can't be written down: ")
+    assert told(filed.note("/vms/1/disk", notes)).startswith("the notes on /vms/1/disk cannot be written down: ")
     assert list(filed.list()) == [before]
 
 
@@ -319,7 +319,7 @@ def test_notes_that_would_come_back_changed_are_refused_and_what_was_written_sta
 )
 def test_what_would_come_back_changed_is_refused_and_what_was_begun_stays(filed: FileJournal, odd: Intent) -> None:
     filed.begin(intent())
-    assert told(filed.begin(odd)).startswith("what is to be done to /vms/1/disk can't be written down: ")
+    assert told(filed.begin(odd)).startswith("the intent for /vms/1/disk cannot be written down: ")
     assert list(filed.list()) == [intent()]
 
 
@@ -342,7 +342,7 @@ def test_a_damaged_row_is_told_by_name_and_can_be_settled_or_replaced(
     filed.begin(intent())
     database.change((f"UPDATE intents SET {column} = CAST(? AS TEXT)", (stored,)))  # noqa: S608 - the cases above
     words = told(filed.pending("/vms/1/disk"))
-    assert words.startswith(f"the database {database.path} can't be used: what it holds for /vms/1/disk makes no sense")
+    assert words.startswith(f"the database {database.path} cannot be used: its row for /vms/1/disk is malformed")
     assert words.endswith(": delete that row of the table intents")
     with pytest.raises(StoreUnavailable) as refused:
         list(filed.list())
@@ -365,7 +365,7 @@ def test_a_database_that_cannot_be_used_is_told_by_every_verb(tmp_path: Path) ->
     outcomes = [
         journal.begin(intent()), journal.note("/1", {}), journal.settle("/1"), journal.pending("/1"),
     ]  # fmt: skip
-    assert {told(each).partition("lading.db")[2][:14] for each in outcomes} == {" can't be used"}
+    assert {told(each).partition("lading.db")[2][:15] for each in outcomes} == {" cannot be used"}
     with pytest.raises(StoreUnavailable):
         next(journal.list())
 
@@ -393,7 +393,7 @@ def test_a_database_from_before_there_was_a_journal_gets_one_and_keeps_what_it_h
     with closing(sqlite3.connect(tmp_path / "lading.db", isolation_level=None)) as older:
         for statement in (*schema.MIGRATIONS[0], "PRAGMA user_version = 1"):
             older.execute(statement)
-        older.execute(*recording(known)[:2])
+        older.execute(*put_step(known)[:2])
     with closing(Database(tmp_path / "lading.db")) as database:
         journal = FileJournal(database)
         assert list(journal.list()) == []

@@ -278,7 +278,7 @@ def test_who_may_not_write_its_folder_is_told_when_writing(folder: Path) -> None
     path = folder / "lading.db"
     assert told_to_nobody(path) == [
         "",
-        f"the database {path} can't be used: Permission denied{WHOSE.format('its folder')}: {ACCESS}",
+        f"the database {path} cannot be used: Permission denied{WHOSE.format('its folder')}: {ACCESS}",
     ]
 
 
@@ -296,4 +296,4 @@ def test_who_may_not_write_it_is_told(folder: Path, mode: int, reason: str) -> N
         FileAssociations(database).put(NOBLE)
     path.chmod(mode)
     folder.chmod(0o555)
-    assert told_to_nobody(path) == [f"the database {path} can't be used: {reason}"] * 2
+    assert told_to_nobody(path) == [f"the database {path} cannot be used: {reason}"] * 2

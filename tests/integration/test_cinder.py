@@ -26,7 +26,7 @@ from lading import Association, Digest, Location, Mismatched, Unavailable, Work
 from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.cinder.attachments import Attachments
 from lading.adapters.handlers.cinder.handler import CinderHandler
-from lading.adapters.handlers.cinder.names import reader
+from lading.adapters.handlers.cinder.names import process_mark
 from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 from lading.adapters.handlers.cinder.storage import VolumeStorage
 from lading.adapters.memory.journal import MemoryJournal
@@ -147,7 +147,7 @@ def test_what_a_reader_that_was_killed_had_attached_is_let_go(
 ) -> None:
     gone = subprocess.Popen([sys.executable, "-c", "pass"])
     gone.wait()
-    attach(cinder, image_volume, HOST, reader(HOST).replace(f" {os.getpid()} ", f" {gone.pid} "))
+    attach(cinder, image_volume, HOST, process_mark(HOST).replace(f" {os.getpid()} ", f" {gone.pid} "))
     assert cinder_rig.handler.fetch(cinder_rig.work).unwrap().verified
     assert cinder.attachments(image_volume) == []
 
@@ -254,7 +254,7 @@ def test_what_cannot_be_attached_again_is_a_warning_and_the_others_are(
         handler.prepare([each for each in (gone, first.association, second.association) if each])
     assert len(caplog.messages) == 2
     assert "cinder:gone" in caplog.messages[0]
-    assert f"{first.target} cannot be attached: volume {identity(first)} can't be" in caplog.messages[1]
+    assert f"{first.target} cannot be attached: volume {identity(first)} cannot be" in caplog.messages[1]
     assert "attached to host elsewhere" in caplog.messages[1]
     assert handler.report(second).unwrap().state is State.INTACT
 

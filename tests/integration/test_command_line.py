@@ -360,6 +360,13 @@ def test_a_target_with_a_colon_that_is_not_recorded_is_proposed_as_a_path(
     assert lading(command, "./vm:1.img").returncode == 0
 
 
+def test_verify_proposes_a_path_for_an_unrecorded_target_with_a_colon(lading: Lading, noble: Path) -> None:
+    lading("fetch", "noble", "./vm:1.img")
+    refused = lading("verify", "vm:1.img")
+    assert (refused.returncode, "for a file of this name: ./vm:1.img" in refused.stdout) == (6, True)
+    assert lading("verify", "./vm:1.img").returncode == 0
+
+
 def test_moving_onto_something_is_a_conflict(lading: Lading, noble: Path, host: Path) -> None:
     lading("fetch", "noble", "vms/1")
     (host / "vms" / "2").write_bytes(b"precious")

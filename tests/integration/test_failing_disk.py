@@ -137,4 +137,4 @@ def test_a_replacement_whose_folder_cannot_be_flushed_is_done_and_says_so(
     bench.prepare(scene)
     done = bench.run(scene, bench.disk.fail(errno.EIO, first=flush.number, last=flush.number))
     assert (done.returncode, bench.state()) == (0, after)
-    assert "is replaced, but its folder can't be flushed" in done.stderr
+    assert "is replaced, but its folder cannot be flushed" in done.stderr

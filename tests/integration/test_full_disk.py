@@ -94,7 +94,7 @@ def test_a_fetch_that_cannot_be_recorded_is_undone_and_works_when_there_is_room(
     for _ in range(2):
         done = lading("fetch", "noble", "vms/1")
         assert done.returncode == 7
-        assert "state.sqlite can't be used" in done.stderr
+        assert "state.sqlite cannot be used" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert os.listdir(host / "vms") == []
     filler.unlink()

@@ -239,7 +239,7 @@ def test_a_disk_that_is_full_fails_the_change_and_the_next_one_agrees(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         assert str(associations.put(TWO).failure()) == (
-            f"the database {path} can't be used: No space left on device, of its record lading.db.record: free some"
+            f"the database {path} cannot be used: No space left on device, of its record lading.db.record: free some"
             " space on its disk and try again"
         )
     assert list(associations.list()) == [ONE]
@@ -302,8 +302,8 @@ def test_another_databases_record_is_refused_by_every_change(
     foreign = record_of(other).read_bytes()
     record_of(path).write_bytes(foreign)
     told = (
-        f"the record {record_of(path)} is another database's, and not that of {path}: put back the one that it belongs"
-        " to, or move the record away, and a new one is made"
+        f"the record {record_of(path)} belongs to another database than {path}: put that database back,"
+        " or move the record away, and a new one is made"
     )
     assert str(associations.put(THREE).failure()) == told
     assert str(associations.remove(ONE.target).failure()) == told
@@ -341,7 +341,7 @@ def test_a_lost_database_is_told_by_every_verb_and_rebuilt(
         path.write_bytes(leave)
     told = (
         f"the database {path} is lost, and its record {record_of(path)} is not: `lading recover --rebuild` rebuilds it"
-        " from what can be verified; to begin anew, move the record away"
+        " from what can be verified; to begin with an empty one, move the record away"
     )
     assert str(associations.get(ONE.target).failure()) == told
     assert str(associations.put(TWO).failure()) == told

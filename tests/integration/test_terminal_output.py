@@ -28,8 +28,8 @@ def test_on_a_terminal_a_bar_shows_the_progress_and_piped_it_is_silent(
 
 def test_on_a_terminal_a_fetch_says_which_process_it_waits_for(environment: dict[str, str]) -> None:
     ours, theirs = pty.openpty()
-    driver = "import sys; from lading.adapters.cli.progress import watching\n"
-    driver += "with watching('noble') as bar: bar.waiting(sys.argv[1]); bar.progress(1, 2)"
+    driver = "import sys; from lading.adapters.cli.progress import progress_bar\n"
+    driver += "with progress_bar('noble') as bar: bar.waiting(sys.argv[1]); bar.progress(1, 2)"
     subprocess.run(
         [sys.executable, "-c", driver, "process 4242, which fetches the same image (40/150 MiB)"],
         env=environment | {"TERM": "xterm", "COLUMNS": "200"}, stderr=theirs, check=True,

@@ -251,7 +251,7 @@ def test_a_lost_database_is_told_and_rebuilt_from_its_record(lading: Lading, nob
     assert os.listdir(host / "vms") == ["1"]
     told = lading("recover", "--rebuild")
     assert told.returncode == 0
-    assert told.stdout.startswith("1 targets are recorded again; what was there is kept as ")
+    assert told.stdout.startswith("1 targets are recorded again; the earlier database is kept as ")
     assert records(lading("show", "vms/1", "--json"))[0]["state"] == "intact"
     assert lading("show", "vms/2").returncode == 6
 
@@ -393,12 +393,19 @@ def test_what_was_cut_off_can_be_given_up_while_its_disk_is_gone(lading: Lading,
     assert lading("fetch", "jammy", "vms/1").returncode == 0
 
 
+def test_recover_says_that_nothing_is_interrupted_at_a_target(lading: Lading, noble: Path, host: Path) -> None:
+    lading("fetch", "noble", "vms/1")
+    done = lading("recover", "vms/1")
+    assert (done.returncode, done.stdout) == (0, f"nothing to recover for {host}/vms/1\n")
+    assert lading("recover", "vms/1", "--json").stdout == ""
+
+
 def test_what_was_cut_off_can_be_forgotten_and_is_said_to_be_left(lading: Lading, kept: Mount) -> None:
     kept.mount()
     told = lading("forget", "vms/1")
     assert told.stdout.splitlines() == [
         f"{kept.place}/1: forgotten",
-        f"{kept.place}/.1.lading-part is still there, and is not lading's any more",
+        f"{kept.place}/.1.lading-part still exists, and is no longer recorded",
     ]
     in_the_way = lading("fetch", "jammy", "vms/1")
     assert (in_the_way.returncode, "is in the way" in in_the_way.stderr) == (5, True)
@@ -413,7 +420,7 @@ def test_of_what_is_no_file_it_is_said_that_it_is_left(lading: Lading, host: Pat
         FileJournal(opened).begin(begun).unwrap()
     assert lading("forget", "rbd:vms/1").stdout.splitlines() == [
         "rbd:vms/1: forgotten",
-        "what the fetch by rbd began there is left as it is",
+        "data of the interrupted fetch by rbd may still exist",
     ]
 
 
@@ -425,7 +432,7 @@ def test_the_other_end_of_a_forgotten_move_is_said_to_stay_recorded(lading: Ladi
         FileJournal(database).begin(began).unwrap()
     assert lading("forget", "vms/2").stdout.splitlines() == [
         f"{host}/vms/2: forgotten",
-        f"{host}/vms/1 is still there, and stays recorded",
+        f"{host}/vms/1 still exists, and is still recorded",
     ]
     assert f"{host}/vms/1" in lading("ls").stdout
 

@@ -142,7 +142,7 @@ def test_what_replaces_something_counts_though_the_old_cannot_be_removed(
     monkeypatch.setattr(storage, "purge", broken)
     landing = world.clones.fetch(world.work, OPENER).unwrap()
     assert storage.names[str(landing.identity)] == TARGET
-    assert f"{TARGET}: what it replaced, {world.old}, may be left" in caplog.text
+    assert f"{TARGET}: the replaced {world.old} may be left" in caplog.text
 
 
 @pytest.mark.parametrize("replaced", ["2", ["2"]])

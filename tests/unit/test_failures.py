@@ -92,7 +92,7 @@ FAILURES = [
     ),
     (
         NoHandlerAvailable("noble", TARGET, ()),
-        f"no handler took image noble for {TARGET}: none takes any of its locations, none goes without",
+        f"no handler took image noble for {TARGET}: none takes any of its locations, none works without a location",
     ),
     (
         NoHandlerAvailable(None, TARGET, (FULL,)),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lading.adapters.cli.progress import watching
+from lading.adapters.cli.progress import progress_bar
 from lading.ports.observer import NullObserver
 
 
@@ -10,12 +10,12 @@ def test_on_a_terminal_a_bar_names_the_image_and_nothing_else_speaks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    with watching("noble\x1b[2J") as observer:
+    with progress_bar("noble\x1b[2J") as observer:
         observer.progress(1 << 20, 3 << 20)
         observer.progress(3 << 20, 3 << 20)
     assert r"noble\x1b[2J" in capsys.readouterr().err
 
 
 def test_in_a_pipe_nobody_watches() -> None:
-    with watching("noble") as observer:
+    with progress_bar("noble") as observer:
         assert isinstance(observer, NullObserver)

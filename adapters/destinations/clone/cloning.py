@@ -21,11 +21,11 @@ __all__ = ["METHOD", "check_request", "clone_image", "find_parent", "inspect_par
 
 _log = logging.getLogger(__name__)
 METHOD: Final = "clone"
-"""What associations say of how the image came."""
+"""The method that associations record."""
 
 
 def check_request(storage: CloneStorage, work: Work, rules: Rules) -> Location:
-    """The location to clone from. Raises Refused where nothing can be cloned, as far as can be told unconnected."""
+    """The location to clone from. Raises Refused where nothing can be cloned. Makes no request."""
     if work.location is None:
         raise Refused(Unsupported("needs a location"))
     storage.check_location(work.location)
@@ -35,36 +35,34 @@ def check_request(storage: CloneStorage, work: Work, rules: Rules) -> Location:
         raise Refused(Unsupported("the request names no image"))
     if image.disk_format != "raw" or image.container_format not in {None, "bare"}:
         shape = f"{image.disk_format or 'unknown'} in {image.container_format or 'bare'}"
-        told = f"the image is {shape}, and a clone would be no disk: only raw ones are cloned"
-        raise Refused(Unsupported(told))
+        raise Refused(Unsupported(f"the image is {shape}, and a clone would not be a disk: only raw ones are cloned"))
     if not rules.allow_unverified:
-        told = "a clone's bytes are not read, so not verified, and landing.allow_unverified is false"
-        raise Refused(Unsupported(told))
+        reason = "a clone's bytes are not read, so not verified, and landing.allow_unverified is false"
+        raise Refused(Unsupported(reason))
     return work.location
 
 
 def find_parent(storage: CloneStorage, location: Location, work: Work, rules: Rules) -> Parent:
-    """The image to be cloned. Raises Refused where it is not what the catalog promises, or too large."""
+    """The image to clone. Raises Refused where it is not what the catalog promises, or too large."""
     parent = storage.find_parent(location, work)
     promised = work.image.size if work.image else None
     if promised is not None and parent.size != promised:
         raise Refused(Mismatched(f"{parent.name} has {parent.size} bytes, the catalog promises {promised}"))
     if work.size is not None and work.size < parent.size:
-        told = f"{parent.name} has {parent.size} bytes, more than the {work.size} that are wished for"
-        raise Refused(Unsupported(told))
+        raise Refused(Unsupported(f"{parent.name} has {parent.size} bytes, more than the {work.size} requested"))
     rules.check_size(parent.size)
     return parent
 
 
 def inspect_parent(work: Work, parent: Parent, rules: Rules) -> str | None:
-    """What finds the image's format safe before it is cloned; None: only a clone of it can be read. Raises Refused."""
+    """Inspects the image before it is cloned. Returns the inspector; None where only a clone can be read."""
     return inspect(work.image, parent.open(), rules) if parent.open is not None else None
 
 
 def clone_image(
     storage: CloneStorage, work: Work, parent: Parent, replaced: Sequence[Clone], journal: Journal, rules: Rules
 ) -> Landing:
-    """Clones the image under a part name, and gives it the target's name when all else is done. Raises Refused.
+    """Clones the image under a temporary name, and gives the clone the target's name last. Raises Refused.
 
     `replaced` has the target's name, and is removed. After a failure it has the name again, and nothing else is left.
     """
@@ -96,7 +94,7 @@ def clone_image(
 
 
 def undo(storage: CloneStorage, target: str, clone: Clone | None, replaced: Sequence[Clone]) -> None:
-    """Leaves nothing of a clone that failed. No error is raised: recovery finds what is left."""
+    """Removes a clone that failed, and restores what it replaced. Raises nothing: recovery finds what is left."""
     with suppress(Exception):
         storage.discard(part_of(target))
     with suppress(Exception):
@@ -110,9 +108,9 @@ def undo(storage: CloneStorage, target: str, clone: Clone | None, replaced: Sequ
 
 
 def _purge(storage: CloneStorage, replaced: Clone) -> None:
-    """Removes what was replaced. That it cannot be removed is a warning: its replacement is there."""
+    """Removes a replaced clone. A failure is a warning: the replacement is there."""
     try:
         storage.purge(replaced.identity, replaced.name)
     except Exception as error:  # noqa: BLE001 - the vendor's own errors too
         reason = error.refusal.reason if isinstance(error, Refused) else exception_reason(error)
-        _log.warning("%s: what it replaced, %s, may be left: %s", replaced.name, replaced.identity, reason)
+        _log.warning("%s: the replaced %s may be left: %s", replaced.name, replaced.identity, reason)

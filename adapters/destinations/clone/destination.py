@@ -28,7 +28,7 @@ class CloneDestination:
     """The destination of every target that is a clone in one kind of storage; see `Destination`.
 
     A clone is made under the name of its target with `.lading-part` behind it, and gets the target's name when all else
-    is done. What the journal holds of it before each step: which names may have been used, and which identities.
+    is done. Before each step the journal holds the names that may have been used, and the identities.
     """
 
     def __init__(self, storage: CloneStorage, journal: Journal, rules: Rules) -> None:
@@ -38,7 +38,7 @@ class CloneDestination:
         self._rules = rules
 
     def takes(self, target: str) -> bool:
-        """Whether the target is meant for this storage, by its form."""
+        """Returns True when the target's form is that of this storage."""
         return target.startswith(self._storage.prefix)
 
     @returning_refusals
@@ -47,7 +47,7 @@ class CloneDestination:
         location = check_request(self._storage, work, self._rules)
         with self._storage.connected(work.target) as storage:
             if work.intent is not None and work.intent.notes:
-                # An earlier attempt of the request may have left something, or have succeeded unheard.
+                # An earlier attempt of the request may have left something, or have succeeded without an answer.
                 earlier = recover_fetch(storage, work.intent)
                 if isinstance(earlier, Landing):
                     return earlier
@@ -75,7 +75,7 @@ class CloneDestination:
         with self._storage.connected(work.target) as storage:
             found = storage.find(work.target)
             if not found:
-                storage.discard(work.target)  # of an interrupted removal the name may be left
+                storage.discard(work.target)  # an interrupted removal may have left the name
             for each in found if work.force else own_clones(work, found):
                 storage.delete(each)
 
@@ -91,7 +91,7 @@ class CloneDestination:
         """Reports what became of `work.intent`. A clone cannot be resumed: it is whole, or nothing of it is left."""
         intent = work.intent
         if intent is None or intent.verb is Verb.REMOVE:
-            raise Refused(Unsupported("nothing says what was begun"))
+            raise Refused(Unsupported("no interrupted fetch or move is noted"))
         if not intent.notes:
             return PartialData()  # nothing is changed before something is noted
         self._storage.check_target(work.target)
@@ -108,7 +108,7 @@ class CloneDestination:
         """Reads as many bytes as the image has: cloning has not read them."""
         recorded = work.association
         if recorded is None:
-            raise Refused(Unsupported("nothing says what was put there"))
+            raise Refused(Unsupported("nothing is recorded of the target"))
         check_name(self._storage, work.target)
         with self._storage.connected(work.target) as storage:
             found = storage.find(work.target)

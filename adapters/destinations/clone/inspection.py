@@ -17,11 +17,11 @@ __all__ = ["inspect", "read_all"]
 
 
 def inspect(image: Image | None, source: Source, rules: Rules) -> str | None:
-    """Reads the source's beginning and returns what found its format right and safe; None where nothing inspects.
+    """Inspects the source's beginning. Returns the inspector's name and version; None where nothing inspects.
 
     Closes the source. Raises Refused.
     """
-    # Of how many bytes the image is, its storage has told.
+    # The storage has reported the image's size.
     image = image and replace(image, size=None)
     with closing(source):
         audit = value_or_refuse(Audit.of(image, verify=False, inspect=rules.inspect))

@@ -43,7 +43,7 @@ def recover_move(storage: CloneStorage, intent: Intent) -> Landing | PartialData
     original = by_identity(left, moving)
     if original is None:
         if not left:
-            storage.discard(intent.target)  # of an interrupted deletion the name may be left
+            storage.discard(intent.target)  # an interrupted deletion may have left the name
     elif original.identity == arrived.identity:
         storage.rename(original, destination)
     else:

@@ -1,4 +1,4 @@
-"""Storage that clones its images: all that a vendor writes. Everything else is `CloneDestination`'s."""
+"""Storage that clones its images: all that a vendor implements. `CloneDestination` does the rest."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,16 +14,16 @@ __all__ = ["AttachesClones", "Clone", "CloneStorage", "CopiesClones", "Parent"]
 
 @dataclass(frozen=True, slots=True)
 class Clone:
-    """An object in the storage, whoever made it."""
+    """An object in the storage, made by lading or by others."""
 
     name: str
-    """Its target: `rbd:vms/1`, say."""
+    """Its target: `rbd:vms/1`, for example."""
     identity: str
-    """The storage's own id for it. It keeps the id under another name, and no other object ever gets it."""
+    """The storage's id for it. It keeps the id when it is renamed, and no other object ever gets it."""
     size: int
     """Bytes."""
     is_marked: bool | None = None
-    """Whether it bears lading's mark for this target; None where the storage has no marks."""
+    """True when it has lading's mark for this target; None where the storage has no marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +32,26 @@ class Parent:
 
     location: Location
     name: str
-    """In words, for messages: `volume 5e1f…`."""
+    """The name in messages: `volume 5e1f…`."""
     size: int
     """Bytes of the image."""
     plan: str
-    """What a preview says would be done."""
+    """The text of a preview."""
     open: Callable[[], Source] | None = None
-    """Opens the image to be inspected before it is cloned; None: only a clone can be read."""
+    """Opens the image for the inspection before it is cloned; None: only a clone can be read."""
 
 
 class CloneStorage(Protocol):
     """One kind of storage, as it is configured. An instance serves all threads.
 
-    All methods but the first three are called within a `connected` block. A name is a target, or a target with
-    `.lading-part` behind it: so a clone is called until it is whole. Methods raise Refused, or the vendor's own errors.
+    All methods but the first three are called within a `connected` block. A name is a target, or a target with the
+    suffix `.lading-part`, which a clone has until it is whole. Methods raise Refused, or the vendor's own errors.
     """
 
     prefix: str
-    """How its targets begin: `rbd:`."""
+    """The prefix of its targets: `rbd:`."""
     sizes_are_exact: bool = True
-    """Whether a clone has exactly the size that was asked for; False: that size or more, as Cinder's whole GiB."""
+    """True when a clone has exactly the requested size; False: that size or more, as Cinder's whole GiB."""
 
     def check_target(self, target: str) -> None:
         """Raises Refused for a target that the storage cannot have. Makes no request."""
@@ -66,7 +66,7 @@ class CloneStorage(Protocol):
         ...
 
     def find(self, name: str) -> Sequence[Clone]:
-        """Everything of that name, lading's or not: more than one where the storage lets names be shared."""
+        """All objects of that name, lading's or not: several where the storage allows equal names."""
         ...
 
     def find_parent(self, location: Location, work: Work) -> Parent:
@@ -80,26 +80,26 @@ class CloneStorage(Protocol):
     def publish(self, clone: Clone, target: str, replaced: Sequence[Clone]) -> None:
         """Gives a clone the target's name in one step. Raises Refused where something else has that name.
 
-        `replaced` has the name until then. It stays in the storage until `purge`, where that is possible.
+        `replaced` has the name until then. Where possible, it stays in the storage until `purge`.
         """
         ...
 
     def purge(self, identity: str, target: str) -> None:
-        """Removes what `publish` replaced. That it is gone is a success."""
+        """Removes what `publish` replaced. A missing object is a success."""
         ...
 
     def rename(self, clone: Clone, target: str) -> None:
-        """Gives a clone another name, and replaces nothing. Called again it finishes what was interrupted."""
+        """Gives a clone another name, and replaces nothing. A second call finishes an interrupted one."""
         ...
 
     def delete(self, clone: Clone) -> None:
-        """Deletes a clone. That it is gone is a success. Raises Refused while it is in use: then it is untouched."""
+        """Deletes a clone. A missing clone is a success. Raises Refused while it is in use, and leaves it unchanged."""
         ...
 
     def discard(self, name: str) -> None:
-        """Deletes what an interrupted clone or removal has left at a name; that there is nothing is a success.
+        """Deletes what an interrupted clone or removal has left at a name. A free name is a success.
 
-        Nothing that bears the marks of others is deleted.
+        Objects with the marks of others are not deleted.
         """
         ...
 
@@ -114,11 +114,11 @@ class CloneStorage(Protocol):
     # Storage that needs nothing special keeps these.
 
     def use_of(self, clone: Clone) -> str | None:
-        """Who uses an object so that it cannot be replaced, in words: `attached to server 5e1f`. None: nobody."""
+        """The use that forbids to replace an object, for a message: `attached to server 5e1f`. None: not in use."""
         return None
 
     def restore(self, identity: str, target: str) -> bool:
-        """Gives the target's name back to what `publish` had replaced. Whether it had lost its name."""
+        """Gives the name back to the object that `publish` replaced. Returns True when the object had lost the name."""
         return False
 
 
@@ -127,11 +127,11 @@ class AttachesClones(CloneStorage, Protocol):
     """Storage whose clones this host must be attached to. A restart of the host may detach it."""
 
     def attach(self, identity: str) -> None:
-        """Attaches a clone to this host. That it is attached is a success."""
+        """Attaches a clone to this host. An attached clone is a success."""
         ...
 
     def attachments(self) -> Mapping[str, bool]:
-        """Every clone of this host, by identity, and whether it is attached now. One request, or few."""
+        """The clones of this host by identity, True for those that are attached now. One request, or few."""
         ...
 
 
@@ -140,9 +140,9 @@ class CopiesClones(CloneStorage, Protocol):
     """Storage in which some moves are copies: to another pool, for example."""
 
     def must_copy(self, clone: Clone, target: str) -> bool:
-        """Whether only a copy can get that name."""
+        """Returns True when only a copy can get that name."""
         ...
 
     def copy(self, clone: Clone, name: str) -> Clone:
-        """Copies all of a clone. Raises Refused while somebody uses it."""
+        """Copies all of a clone. Raises Refused while it is in use."""
         ...

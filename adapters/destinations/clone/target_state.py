@@ -1,4 +1,4 @@
-"""What has a target's name, compared with what is recorded of the target. The identity decides, never the name."""
+"""The objects with a target's name, compared with the target's record. The identity decides, never the name."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 _PART: Final = ".lading-part"
-"""What the name of a clone ends in until it is whole."""
+"""The suffix of a clone's name until it is whole."""
 
 
 def part_of(target: str) -> str:
@@ -39,8 +39,7 @@ def check_name(storage: CloneStorage, target: str) -> None:
     """Raises Refused for a name that no target can have."""
     storage.check_target(target)
     if target.endswith(_PART):
-        told = f"{target} has a name that lading gives to what is not whole yet; choose another"
-        raise Refused(Unsupported(told))
+        raise Refused(Unsupported(f"{target} has a name that lading reserves for unfinished clones; choose another"))
 
 
 def by_identity(found: Iterable[Clone], identity: object) -> Clone | None:
@@ -53,7 +52,7 @@ def check_target(storage: CloneStorage, work: Work, found: Sequence[Clone]) -> A
     if work.force:
         for each in found:
             if (use := storage.use_of(each)) is not None:
-                raise Refused(TargetOccupied(f"{work.target} is {use}, and can't be replaced"))
+                raise Refused(TargetOccupied(f"{work.target} is {use}, and cannot be replaced"))
         return None
     if not found:
         return None
@@ -64,20 +63,20 @@ def check_target(storage: CloneStorage, work: Work, found: Sequence[Clone]) -> A
     if clone is None:
         raise Refused(TargetOccupied(f"{another(work.target)}; only force replaces it"))
     if not recorded.is_for(work.image):
-        held = recorded.image.id if recorded.image else "another image"
-        raise Refused(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
+        other = recorded.image.id if recorded.image else "another image"
+        raise Refused(TargetOccupied(f"{work.target} holds {other}; remove it first, or force"))
     if work.size is not None and (clone.size < work.size or (clone.size > work.size and storage.sizes_are_exact)):
-        told = f"{work.target} is there, with {clone.size} bytes; remove it first, or force"
-        raise Refused(TargetOccupied(told))
+        reason = f"{work.target} is there, with {clone.size} bytes; remove it first, or force"
+        raise Refused(TargetOccupied(reason))
     return recorded
 
 
 def own_clones(work: Work, found: Sequence[Clone]) -> Sequence[Clone]:
-    """Of what is at the target, what was put there. Raises Refused where it is another thing."""
+    """The found clones that lading fetched to the target. Raises Refused where it is another object."""
     if not found:
         return found
     if work.association is None:
-        # Nothing is recorded. What bears another's mark is not lading's.
+        # Nothing is recorded. An object with another's mark is not lading's.
         return [each for each in found if each.is_marked is not False]
     clone = by_identity(found, work.association.identity)
     if clone is None:
@@ -86,20 +85,20 @@ def own_clones(work: Work, found: Sequence[Clone]) -> Sequence[Clone]:
 
 
 def make_way(storage: CloneStorage, name: str) -> None:
-    """Frees the name of a clone that is not whole. Raises Refused where nothing says that lading made what has it."""
+    """Frees the temporary name of a clone. Raises Refused where lading has no record of the object with that name."""
     found = storage.find(name)
     if any(each.is_marked is None for each in found):
-        told = f"{name} is in the way, and nothing says that lading made it: rename it, or delete it"
-        raise Refused(TargetOccupied(told))
+        reason = f"{name} is in the way, and lading has no record of it: rename it, or delete it"
+        raise Refused(TargetOccupied(reason))
     if any(each.is_marked for each in found):
         storage.discard(name)
 
 
 def another(target: str) -> str:
-    """That something has taken the place of what was put at the target."""
+    """The reason for a refusal: another object has the target's name."""
     return f"{target} is another image than the one that was fetched"
 
 
 def taken(target: str) -> TargetOccupied:
-    """That the target exists where nothing may be replaced."""
+    """The refusal of a target that exists."""
     return TargetOccupied(f"{target} exists; nothing is overwritten unasked")

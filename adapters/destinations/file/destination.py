@@ -1,5 +1,6 @@
 """Files of this host as targets: a reader of the target sees the whole verified image, or nothing."""
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -8,14 +9,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from returns.result import Success
-
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.file.file_writer import FileWriter
 from lading.adapters.destinations.file.free_space import require_space
 from lading.adapters.destinations.file.local_copies import LocalCopies
-from lading.adapters.destinations.file.lock_waits import told_while_waiting
-from lading.adapters.destinations.file.new_file import NewFile
+from lading.adapters.destinations.file.lock_waits import reported_wait
+from lading.adapters.destinations.file.new_file import NewFile, NoLateName
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.partial import drop_part, is_strong, kept_bytes, part_blocks, start_from
 from lading.adapters.destinations.file.recovery import recover
@@ -42,11 +41,11 @@ from lading.ports.verified_files import VerifiedFiles
 
 __all__ = ["FileDestination", "Rules"]
 
+_log = logging.getLogger(__name__)
 _SETTLED_NS: Final = 2_000_000_000
-"""A file changed less than this long ago could change again within one tick of its clock, unseen (git's racy index)."""
-
-
+"""A file that was changed more recently could change again within one tick of its clock, unseen (git's racy index)."""
 ALL: Final = Rules()
+"""The default rules."""
 
 
 class FileDestination:
@@ -77,10 +76,12 @@ class FileDestination:
         resume = start_from(work, verify=self.rules.verify)
         try:
             return self._bring(work, opener, resume)
+        except NoLateName:
+            _log.info("%s: its file system names no file later; it is written under a temporary name", work.target)
         except Refused as refused:
+            # The partial data may be wrong.
             if not resume.offset or not isinstance(refused.refusal, Mismatched):
                 raise
-        # The partial data may be what is wrong.
         return self._bring(work, opener, FROM_START)
 
     @returning_refusals
@@ -94,10 +95,10 @@ class FileDestination:
         else:
             source = value_or_refuse(opener.probe() if opener.probe is not None else opener.open(FROM_START))
             plan = opener.plan(source.size)
-        with closing(source), system_errors(work.target, "looked at"):
+        with closing(source), system_errors(work.target, "examined"):
             self._audit(work, source)
             if not (isinstance(source, FileSource) and can_clone(source.descriptor, os.path.dirname(work.target))):
-                # The partial data there is resumed from, or removed first.
+                # The fetch resumes from the partial data, or removes it first.
                 self._require_space(work, source, freed=part_blocks(work.target))
         return plan
 
@@ -144,7 +145,7 @@ class FileDestination:
     def _download(self, work: Work, opener: SourceOpener, resume: ResumePoint, lock: ExitStack) -> Landing:
         source = value_or_refuse(opener.open(resume))
         if isinstance(source, FileSource):
-            lock.close()  # nobody needs to wait for what is on this host
+            lock.close()  # no other process needs to wait for bytes that are on this host
         return self._write(work, source, opener.method)
 
     def _local_copy(self, work: Work) -> FileSource | None:
@@ -152,7 +153,7 @@ class FileDestination:
 
     @contextmanager
     def _image_lock(self, work: Work) -> Iterator[ExitStack]:
-        """Holds the image's lock until the block ends, or the stack is closed. Tells an observer that waits."""
+        """Holds the image's lock until the block ends, or the stack is closed. Reports a wait to the observer."""
         name = f"image {work.image.id} {work.image.expected_digest}" if work.image else ""
         try:
             with ExitStack() as lock:
@@ -160,16 +161,16 @@ class FileDestination:
                 if not isinstance(observer, SupportsWaiting):
                     lock.enter_context(self._locks.hold(name))
                 elif not lock.enter_context(self._locks.hold(name, wait=False)):
-                    with told_while_waiting(observer, partial(self._wait_reason, name, work)):
+                    with reported_wait(observer, partial(self._wait_reason, name, work)):
                         lock.enter_context(self._locks.hold(name))
                 yield lock
         except StoreUnavailable as failure:
             raise Refused(Unavailable(str(failure))) from failure
 
     def _wait_reason(self, name: str, work: Work) -> str:
-        come = self._copies.come(work) if self._copies is not None else None
+        received = self._copies.received_bytes(work) if self._copies is not None else None
         size = work.image.size if work.image else None
-        so_far = "" if come is None or size is None else f" ({come >> 20}/{size >> 20} MiB)"
+        so_far = "" if received is None or size is None else f" ({received >> 20}/{size >> 20} MiB)"
         return holder_text(self._locks, name, "fetches the same image") + so_far
 
     def _audit(self, work: Work, source: Source) -> Audit:
@@ -193,14 +194,14 @@ class FileDestination:
             audit = self._audit(work, source)
             notes, known = Notes(self._journal, work), work.intent.notes if work.intent else {}
             if not source.start:
-                # This fetch does not resume. The partial data goes before another file is noted.
+                # This fetch does not resume: the partial data is removed before another file is noted.
                 drop_part(work.target, known)
             is_remote = not isinstance(source, FileSource)
             if is_remote:
                 self._require_space(work, source)
             named = notes.are_kept and is_remote
-            can_be_told_apart = is_strong(source.validator) and boot_id() is not None
-            is_resumable = named and (audit.expected_digest is not None or can_be_told_apart)
+            is_identified = is_strong(source.validator) and boot_id() is not None
+            is_resumable = named and (audit.expected_digest is not None or is_identified)
             announce = partial(notes.announce, resumable=named, validator=source.validator)
             with NewFile(
                 work.target, mode=self.rules.mode, named=named, start=source.start, notes=known,
@@ -250,7 +251,7 @@ def _copy(source: FileSource, writer: FileWriter) -> int:
 
 
 def _stream(new: NewFile, writer: FileWriter, *, resumable: bool) -> int:
-    """Writes the stream. What came before it broke off is kept, if a fetch can resume from it."""
+    """Writes the stream and returns its size. When it breaks off, the partial data is kept if a fetch can resume it."""
     try:
         return writer.stream()
     except SourceBroken as broken:
@@ -262,8 +263,8 @@ def _stream(new: NewFile, writer: FileWriter, *, resumable: bool) -> int:
 
 def _verdict(audit: Audit, source: Source, size: int) -> Audited:
     audited = audit.verdict(size)
-    # These may be the catalog's very bytes, whatever became of their source in the meantime.
-    is_verified = isinstance(audited, Success) and audited.unwrap().verified
+    # Verified bytes are the catalog's, even if their source has changed since.
+    is_verified = audited.map(lambda each: each.verified).value_or(False)  # noqa: FBT003
     if not is_verified and isinstance(source, FileSource) and (change := source.change):
         raise Refused(Unavailable(f"the file was changed while it was copied: {change}"))
     return value_or_refuse(audited)
@@ -271,7 +272,7 @@ def _verdict(audit: Audit, source: Source, size: int) -> Audited:
 
 def _publish(work: Work, source: Source, new: NewFile, notes: Notes, method: str, audited: Audited) -> Landing:
     file = new.finish()
-    # A guest may have been started from what is there in the meantime.
+    # A guest may have been started from the earlier file in the meantime.
     if work.force and (in_use := use_of(work)) is not None:
         raise Refused(in_use)
     landing = Landing(

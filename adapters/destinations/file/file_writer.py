@@ -1,4 +1,4 @@
-"""Bytes on their way from one source into one new file."""
+"""The writer of one source's bytes to one new file."""
 
 import os
 import threading
@@ -19,12 +19,12 @@ __all__ = ["FileWriter"]
 
 
 class FileWriter:
-    """Fills the file at a descriptor, in one of several ways, and audits what is in it."""
+    """Fills the file at a descriptor in one of several ways, and audits its bytes."""
 
     def __init__(
         self, source: Source, descriptor: int, audit: Audit, observer: Observer, *, most: int | None = None
     ) -> None:
-        """`most`: so many bytes are streamed, and no more; None: as many as there are."""
+        """`most`: the largest number of bytes that may be streamed; None: any."""
         self._most = most
         self.source, self.descriptor, self.audit, self._observer = source, descriptor, audit, observer
 
@@ -32,19 +32,19 @@ class FileWriter:
         self._observer.progress(done, self.source.size)
 
     def stream(self) -> int:
-        """Read, audit and write, each on a thread of its own; how many bytes there were.
+        """Reads, audits and writes, each on its own thread. Returns the number of bytes.
 
-        What is in the file already, up to where the source begins, is read from there. Raises Refused as soon as its
-        size or its format rules the image out.
+        The partial data before the source's start is read from the file and audited too. Raises Refused as soon as the
+        size or the format rules the image out.
         """
         size = pipeline.run(self, (self._take, self._write), self.progress)
         os.ftruncate(self.descriptor, size)
         return size
 
     def copy(self, source: FileSource) -> int:
-        """Copy within the kernel where it can, hole for hole; how many bytes that makes."""
+        """Copies within the kernel where possible, and keeps holes. Returns the number of bytes."""
         os.ftruncate(self.descriptor, source.size)
-        with _on_the_side(self.audit.prepare):
+        with _in_background(self.audit.prepare):
             for extent in extents(source.descriptor, source.size):
                 if not extent.is_hole:
                     copy_extent(source.descriptor, self.descriptor, extent, self.progress)
@@ -52,25 +52,23 @@ class FileWriter:
         return source.size
 
     def inspect(self) -> None:
-        """Look at the format of what is in the file now, which is not what may have become of the source since."""
+        """Inspects the format of the written file; the source may have changed since."""
         with closing(FileSource(os.dup(self.descriptor))) as filled:
             self.audit.inspect(filled)
 
     def read_back(self) -> int:
-        """Audit all that is in the file now."""
+        """Audits the whole written file. Returns its size in bytes."""
         with closing(FileSource(os.dup(self.descriptor))) as filled:
             return pipeline.run(filled, (self.audit.take,), self.progress)
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
-        """What is there, and then what comes."""
+        """The partial data in the file, then the source's chunks."""
         if self.source.start:
             with closing(FileSource(os.dup(self.descriptor))) as there:
                 yield from there.chunks(free)
         for chunk in self.source.chunks(free):
             if self._most is not None and chunk.offset + chunk.length > self._most:
-                raise Refused(
-                    Mismatched(f"it has more than {self._most} bytes, the most that [landing] max_size lets land")
-                )
+                raise Refused(Mismatched(f"it has more than {self._most} bytes, which [landing] max_size allows"))
             yield chunk
 
     def _take(self, chunk: Chunk) -> None:
@@ -85,17 +83,10 @@ class FileWriter:
 
 
 @contextmanager
-def _on_the_side(work: Callable[[], None]) -> Iterator[None]:
-    """Do the work on another thread while the block runs; what it raises is raised at the block's end."""
+def _in_background(work: Callable[[], None]) -> Iterator[None]:
+    """Does the work on another thread while the block runs. Its error is raised at the end of the block."""
     faults: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as fault:  # noqa: BLE001 - raised again below
-            faults.append(fault)
-
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=_catch, args=(work, faults), daemon=True)
     start(thread)
     try:
         yield
@@ -103,3 +94,10 @@ def _on_the_side(work: Callable[[], None]) -> Iterator[None]:
         join(thread)
     if faults:
         raise faults[0]
+
+
+def _catch(work: Callable[[], None], faults: list[BaseException]) -> None:
+    try:
+        work()
+    except BaseException as fault:  # noqa: BLE001 - raised again by `_in_background`
+        faults.append(fault)

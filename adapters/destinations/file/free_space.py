@@ -9,9 +9,9 @@ __all__ = ["require_space"]
 
 
 def require_space(size: int | None, target: str, *, freed: int = 0) -> None:
-    """Raises Refused when `size` bytes do not fit on the target's disk, and OSError. Quotas are not seen.
+    """Raises Refused when `size` bytes do not fit on the target's disk, and OSError. Quotas are not considered.
 
-    `size` None: it is not known. `freed`: bytes that will be free before the first byte is written.
+    `size` None: it is not known. `freed`: bytes that will be freed before the first byte is written.
     """
     folder = os.path.dirname(target)
     disk = os.statvfs(folder)

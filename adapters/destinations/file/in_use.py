@@ -1,4 +1,4 @@
-"""Finding out whether another program has a file locked, as QEMU does with the disks of running guests."""
+"""Detection of locks that another program has on a file, as QEMU has on the disks of running guests."""
 
 import fcntl
 import os
@@ -11,16 +11,15 @@ __all__ = ["is_in_use"]
 _FLOCK: Final = "hhqqi0q"
 """fcntl(2), `struct flock` with offsets of 64 bits: type, whence, start, length, pid; padded at its end."""
 _EVERYTHING: Final = 0
-"""A length of 0 reaches to the end, however far the file grows."""
+"""A length of 0 means: to the end of the file, also when it grows."""
 
 
 def is_in_use(path: str) -> bool:
-    """Whether a byte of the file is locked, or the whole of it by flock(2).
+    """Returns True when a byte of the file is locked, or the whole file by flock(2).
 
-    QEMU locks bytes from 100 on, one for each way in which it uses the file, and from 200 on, one for each that it
-    lets nobody else have (block/file-posix.c, `raw_apply_lock_bytes`). Every locked byte counts: virtlockd locks the
-    first.
-    False also where it cannot be told: the file cannot be opened, is a symlink, or its file system has no locks.
+    QEMU locks one byte from 100 on for each permission that it uses, and one byte from 200 on for each that it denies
+    to others (block/file-posix.c, `raw_apply_lock_bytes`). Every locked byte counts: virtlockd locks the first.
+    Returns False also when it is not known: the file cannot be opened, is a symlink, or its file system has no locks.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -44,7 +43,7 @@ def _has_locked_bytes(descriptor: int) -> bool:
 
 def _is_flocked(descriptor: int) -> bool:
     try:
-        # There is no other way to ask. Closing the descriptor gives it up.
+        # flock(2) has no query: the lock is taken. Closing the descriptor releases it.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

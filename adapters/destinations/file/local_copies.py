@@ -1,4 +1,4 @@
-"""Other targets on this host that hold the same image: what one fetch brought over the network serves the next."""
+"""Other targets on this host with the same image: a fetch copies from one instead of downloading the image again."""
 
 import logging
 import os
@@ -21,20 +21,20 @@ __all__ = ["LocalCopies"]
 
 _log = logging.getLogger(__name__)
 _MOST: Final = 1000
-"""Associations that are looked at: a guest has written to most of those that are in use."""
+"""The most associations that are checked: guests have written to most of the targets in use."""
 
 
 class LocalCopies:
-    """Finds, among what was fetched, a file that still is the very image."""
+    """Finds a fetched file that still is unchanged."""
 
     def __init__(self, associations: AssociationStore, journal: Journal) -> None:
         self._associations = associations
         self._journal = journal
 
     def open(self, work: Work) -> FileSource | None:
-        """A file with the image's bytes; None when none is known, or the image has no digest to know it by.
+        """Opens a file with the image's bytes; None when none is known, or when the image has no digest.
 
-        By id and digest: ids may be given again to other images (OSSN-0075).
+        Images are compared by id and digest: an id may be reused for another image (OSSN-0075).
         """
         if work.image is None or work.image.expected_digest is None:
             return None
@@ -43,16 +43,16 @@ class LocalCopies:
                 opened = open_regular(target, follow=False).value_or(None) if target != work.target else None
                 if opened is None:
                     continue
-                if _is_still(file, fingerprint(opened), is_recorded=is_recorded):
-                    _log.info("%s holds the image already", target)
+                if _is_unchanged(file, fingerprint(opened), is_recorded=is_recorded):
+                    _log.info("%s has the image already", target)
                     return FileSource(opened, copied_from=target)
                 os.close(opened)
         except StoreUnavailable as failure:
-            _log.info("whether the host has the image already is not known: %s", failure)
+            _log.info("other targets with the image cannot be listed: %s", failure)
         return None
 
-    def come(self, work: Work) -> int | None:
-        """Bytes of the image that have come for another target; None when none is known to be fetched."""
+    def received_bytes(self, work: Work) -> int | None:
+        """Bytes of the image that were received for another target; None when no other fetch of it is known."""
         try:
             fetched = [
                 os.stat(part_path(intent.target)).st_size
@@ -65,19 +65,19 @@ class LocalCopies:
         return max(fetched, default=None)
 
     def _known(self, image: Image) -> Iterator[tuple[str, Fingerprint, bool]]:
-        """The files that held it when they were landed, with what they were then, and whether they are recorded."""
-        # First what is landed and about to be recorded, then what is recorded: so that none is missed between the two.
+        """The targets with the image: path, fingerprint when it was published, and whether it is recorded."""
+        # The journal is read before the store: a fetch that ends in between is then in one of both.
         for intent in self._journal.list():
-            landed = noted_landing(intent.notes) if intent.verb is Verb.FETCH else None
-            if landed is not None and _is_same(intent.image, image):
-                yield intent.target, landed[1], False
+            landing = noted_landing(intent.notes) if intent.verb is Verb.FETCH else None
+            if landing is not None and _is_same(intent.image, image):
+                yield intent.target, landing[1], False
         for each in islice(self._associations.list(image_id=image.id), _MOST):
             if each.fingerprint is not None and _is_same(each.image, image):
                 yield each.target, each.fingerprint, True
 
 
-def _is_still(file: Fingerprint, found: Fingerprint, *, is_recorded: bool) -> bool:
-    """Whether it is that file, unchanged. Before it is recorded it gets its name, which changes its ctime."""
+def _is_unchanged(file: Fingerprint, found: Fingerprint, *, is_recorded: bool) -> bool:
+    """Returns True for the same, unchanged file. The ctime of one that is not recorded yet changes with its name."""
     return file.is_unchanged(found if is_recorded else found._replace(ctime_ns=file.ctime_ns))
 
 

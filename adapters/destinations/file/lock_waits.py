@@ -1,4 +1,4 @@
-"""Tells an observer what a fetch waits for, while it waits."""
+"""Reports to an observer, while a fetch waits, what it waits for."""
 
 import queue
 import threading
@@ -9,34 +9,39 @@ from typing import Final
 from lading.adapters.stream.threads import join, start
 from lading.ports.observer import SupportsWaiting
 
-__all__ = ["told_while_waiting"]
+__all__ = ["reported_wait"]
 
 _PAUSE_SECONDS: Final = 1.0
 
 
 @contextmanager
-def told_while_waiting(observer: SupportsWaiting, reason: Callable[[], str]) -> Iterator[None]:
-    """Tells the observer the reason at once, and again every second while the block runs, from another thread."""
-    over: queue.SimpleQueue[None] = queue.SimpleQueue()  # no Event: the pipeline says why
-    told: queue.SimpleQueue[None] = queue.SimpleQueue()
-
-    def tell() -> None:
-        try:
-            is_over = False
-            while not is_over:
-                observer.waiting(reason())
-                told.put(None)
-                with suppress(queue.Empty):
-                    over.get(timeout=_PAUSE_SECONDS)
-                    is_over = True
-        finally:
-            told.put(None)
-
-    thread = threading.Thread(target=tell, daemon=True)
+def reported_wait(observer: SupportsWaiting, reason: Callable[[], str]) -> Iterator[None]:
+    """Reports the reason to the observer at once, and again every second while the block runs, from another thread."""
+    over: queue.SimpleQueue[None] = queue.SimpleQueue()  # not an Event: see the pipeline
+    reported: queue.SimpleQueue[None] = queue.SimpleQueue()
+    thread = threading.Thread(target=_report, args=(observer, reason, over, reported), daemon=True)
     start(thread)
     try:
-        told.get()
+        reported.get()
         yield
     finally:
         over.put(None)
         join(thread)
+
+
+def _report(
+    observer: SupportsWaiting,
+    reason: Callable[[], str],
+    over: "queue.SimpleQueue[None]",
+    reported: "queue.SimpleQueue[None]",
+) -> None:
+    try:
+        is_over = False
+        while not is_over:
+            observer.waiting(reason())
+            reported.put(None)
+            with suppress(queue.Empty):
+                over.get(timeout=_PAUSE_SECONDS)
+                is_over = True
+    finally:
+        reported.put(None)

@@ -1,4 +1,4 @@
-"""A file that nobody sees until it is whole."""
+"""A new file that is not visible at its target before it is whole."""
 
 import contextlib
 import logging
@@ -23,17 +23,23 @@ from lading.adapters.destinations.rules import PRIVATE
 from lading.adapters.stream.safe_open import fingerprint, folder_identity
 from lading.ports.association import Fingerprint, Folder
 
-__all__ = ["NewFile"]
+__all__ = ["NewFile", "NoLateName"]
 
 _log = logging.getLogger(__name__)
+_no_late_names: set[int] = set()
+"""Devices on which a file that was opened without a name cannot get one."""
+
+
+class NoLateName(Exception):
+    """The file has no name and cannot get one. The next NewFile on its device has a temporary name from the start."""
 
 
 class NewFile:
-    """A file on the target's file system, written under no name, or under the target's temporary one.
+    """A file on the target's file system, written without a name or under the target's temporary name.
 
     `publish` gives it the target's name in one atomic step, after its bytes have reached the disk. Leaving the `with`
-    block without publishing leaves nothing behind, unless it was told to `keep`. What is there under a name is found by
-    looking, so that an interrupt at any point is cleaned up after. Raises OSError and Refused throughout.
+    block without publishing leaves nothing behind, unless `keep` was called. The names that exist are looked up and
+    not remembered, so that an interrupt at any point leaves nothing behind. All methods raise OSError and Refused.
     """
 
     def __init__(
@@ -47,10 +53,10 @@ class NewFile:
         announce: Callable[[Fingerprint | None], None] | None = None,
         resumable: bool = False,
     ) -> None:
-        """`named`: with a name, so that it can be kept. `start`: bytes that are kept of one that `notes` name.
+        """`named`: with a temporary name, so that it can be kept. `start`: bytes of the partial file in `notes`.
 
-        `announce` is told which file is about to get the temporary name; None: a new one, made there. With it, recovery
-        knows of whatever is left behind. `resumable`: an interrupt leaves what has come.
+        `announce` is called with the file that is about to get the temporary name; with None for a new one that is
+        about to be made there. So recovery finds what a crash leaves. `resumable`: an interrupt keeps the partial data.
         """
         folder, self._name = os.path.split(target)
         self._part = os.path.basename(part_path(target))
@@ -58,6 +64,8 @@ class NewFile:
         self._mode = mode
         self._keep, self._resumable = False, resumable
         self._announce = announce
+        self._is_unnamed = False
+        """True until a file that was opened without a name gets its first name."""
         self.descriptor = -1
         self._folder = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -66,7 +74,7 @@ class NewFile:
             else:
                 self._open(named=named)
         except BaseException:
-            self._keep = bool(start)  # what had come is not this one's to remove
+            self._keep = bool(start)  # the partial data stays for another fetch
             self._close()
             raise
 
@@ -77,85 +85,96 @@ class NewFile:
 
     def _resume(self, start: int, notes: Mapping[str, object]) -> None:
         self.descriptor = open_part(self._target, notes)
-        self._tell(fingerprint(self.descriptor))
+        self._note(fingerprint(self.descriptor))
         os.ftruncate(self.descriptor, start)
 
     def _open(self, *, named: bool) -> None:
-        # An anonymous file gets its name by way of /proc (open(2), O_TMPFILE).
-        if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").exists():
-            try:
-                self.descriptor = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, PRIVATE, dir_fd=self._folder)
-            except OSError as error:
-                if error.errno not in NO_TMPFILE:
-                    raise
-            else:
-                if named:
-                    if stat.S_IMODE(os.fstat(self.descriptor).st_mode) != PRIVATE:
-                        os.fchmod(self.descriptor, PRIVATE)  # the umask took rights without which it can't be resumed
-                    self._name_part()
+        if self._open_unnamed():
+            if not named:
                 return
-        self._tell(None)
+            try:
+                self._name_part()
+            except NoLateName:
+                os.close(self.descriptor)
+                self.descriptor, self._is_unnamed = -1, False
+            else:
+                return
+        self._note(None)
         self.descriptor = create_part(self._target, PRIVATE)
-        self._tell(fingerprint(self.descriptor))
+        self._note(fingerprint(self.descriptor))
+
+    def _open_unnamed(self) -> bool:
+        """Opens a file without a name. Returns False where it is not possible, or could not get one later."""
+        # It gets its name by way of /proc (open(2), O_TMPFILE).
+        if not hasattr(os, "O_TMPFILE") or not Path("/proc/self/fd").exists() or self._device in _no_late_names:
+            return False
+        try:
+            self.descriptor = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, PRIVATE, dir_fd=self._folder)
+        except OSError as error:
+            if error.errno not in NO_TMPFILE:
+                raise
+            return False
+        self._is_unnamed = True
+        return True
 
     def _name_part(self) -> None:
-        """Give it the temporary name, after it is written down which file that is."""
+        """Gives the file the temporary name, after it is noted. Raises NoLateName."""
+        if stat.S_IMODE(os.fstat(self.descriptor).st_mode) != PRIVATE:
+            os.fchmod(self.descriptor, PRIVATE)  # the umask removed rights without which it cannot be resumed
         claim(self.descriptor)
-        self._tell(fingerprint(self.descriptor))
-        try:
-            self._link(self._part)
-        except FileExistsError:
-            refuse_taken(self._target)
+        self._note(fingerprint(self.descriptor))
+        self._link_part()
 
-    def _tell(self, file: Fingerprint | None) -> None:
+    def _note(self, file: Fingerprint | None) -> None:
         if self._announce is not None:
             self._announce(file)
 
+    @property
+    def _device(self) -> int:
+        return os.fstat(self._folder).st_dev
+
     def finish(self) -> Fingerprint:
-        """Give it its mode, where files have one, and have its bytes reach the disk; what it is, but for its ctime."""
+        """Sets the mode, where files have one, and flushes the file. Returns its fingerprint; the ctime may change."""
         if stat.S_IMODE(os.fstat(self.descriptor).st_mode) != self._mode:
-            with contextlib.suppress(PermissionError):  # vfat: all files have the mode that the mount says
+            with contextlib.suppress(PermissionError):  # vfat: the mount sets the mode of all files
                 os.fchmod(self.descriptor, self._mode)
         os.fsync(self.descriptor)
         return fingerprint(self.descriptor)
 
     def keep(self) -> None:
-        """Leave it where it is, under its temporary name."""
+        """Keeps the file under its temporary name when the block ends."""
         self._keep = True
 
     def publish(self, *, replace: bool) -> Fingerprint:
-        """Let it appear at the target, after `finish`; what it is from now on.
+        """Gives the finished file the target's name. Returns its fingerprint.
 
-        Raises FileExistsError when something is there, unless `replace`.
+        Raises FileExistsError when something is there, unless `replace`; and NoLateName, when nothing was changed.
         """
         if replace:
             if not self._is_at(self._part):
-                try:
-                    self._link(self._part)
-                except FileExistsError:
-                    refuse_taken(self._target)
+                self._link_part()
             os.replace(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             try:
                 os.fsync(self._folder)
             except OSError as error:
-                # The earlier file is gone, so that there is no way back.
-                told = "its folder can't be flushed: a power failure may bring the earlier file back"
-                _log.warning("%s is replaced, but %s: %s", self._target, told, error.strerror)
+                # The earlier file is gone and cannot be restored.
+                risk = "its folder cannot be flushed: a power failure may bring the earlier file back"
+                _log.warning("%s is replaced, but %s: %s", self._target, risk, error.strerror)
         else:
-            self._appear()
+            self._link_or_rename()
             try:
                 self._drop(self._part)
                 os.fsync(self._folder)
             except BaseException as error:
-                # It is whole: an interrupt leaves it to recovery, as a kill does, if that knows of it.
+                # It is whole: an interrupt leaves it to recovery, as a kill does, if it was noted.
                 if isinstance(error, Exception) or self._announce is None:
                     self._drop(self._name)
                 raise
         release_part(self.descriptor)
         return fingerprint(self.descriptor)
 
-    def _appear(self) -> None:
-        """Give it the target's name, if nothing has that name."""
+    def _link_or_rename(self) -> None:
+        """Gives the file the target's name, if nothing has that name. Raises NoLateName."""
         try:
             self._link(self._name)
         except OSError as error:
@@ -163,16 +182,31 @@ class NewFile:
                 raise
             rename_no_replace(self._part, self._name, folder=self._folder)
 
+    def _link_part(self) -> None:
+        """Gives the file without a name the temporary one. Raises NoLateName."""
+        try:
+            self._link(self._part)
+        except FileExistsError:
+            refuse_taken(self._target)
+        self._is_unnamed = False
+
     def _link(self, name: str) -> None:
-        # By its descriptor, where it can be: no other file that has come to its temporary name. Given folder
-        # descriptors, os.link calls linkat, which can follow /proc's link (open(2), O_TMPFILE).
+        """Gives the file one more name. Raises OSError, and NoLateName for a file that cannot get its first name."""
+        # By descriptor where possible: another file may have the temporary name by now. Given folder descriptors,
+        # os.link calls linkat, which can follow /proc's link (open(2), O_TMPFILE).
         by_descriptor = f"/proc/self/fd/{self.descriptor}"
         source = by_descriptor if os.path.exists(by_descriptor) else self._part
         follow = source == by_descriptor
-        os.link(source, name, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=follow)
+        try:
+            os.link(source, name, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=follow)
+        except OSError as error:
+            if error.errno not in NO_LINKS or not self._is_unnamed:
+                raise
+            _no_late_names.add(self._device)
+            raise NoLateName(f"{self._target} cannot be linked: {error.strerror}") from error
 
     def _is_at(self, name: str) -> bool:
-        """Whether the name is this file's. While it is open, no other file gets its inode."""
+        """Returns True when the name is this file's. While it is open, no other file gets its inode."""
         try:
             found = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -180,7 +214,7 @@ class NewFile:
         return os.path.samestat(found, os.fstat(self.descriptor))
 
     def _drop(self, name: str) -> None:
-        """Remove the name, if it is this file's."""
+        """Removes the name, if it is this file's."""
         if self._is_at(name):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=self._folder)
@@ -203,6 +237,6 @@ class NewFile:
         is_interrupted = error is not None and not isinstance(error, Exception)
         if is_interrupted and self._resumable and kept_bytes(self.descriptor):
             self.keep()
-        # An interrupt is not replaced by what goes wrong while it is cleaned up after.
+        # An error in the cleanup does not replace the interrupt.
         with contextlib.suppress(*[OSError] * is_interrupted):
             self._close()

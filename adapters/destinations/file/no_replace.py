@@ -1,4 +1,4 @@
-"""Giving a file another name that replaces nothing, also on file systems without hard links."""
+"""Renames that replace nothing, also on file systems without hard links."""
 
 import ctypes
 import errno
@@ -12,10 +12,10 @@ __all__ = ["NO_LINKS", "NO_TMPFILE", "rename_no_replace", "require_no_replace"]
 _RENAME_NOREPLACE: Final = 1
 _AT_FDCWD: Final = -100
 NO_TMPFILE: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOTSUP})
-"""What file systems without O_TMPFILE answer (open(2)); a kernel that doesn't know it sees a folder opened to write."""
+"""Errors of file systems without O_TMPFILE (open(2)). Kernels without it try to open the folder for writing."""
 NO_LINKS: Final = frozenset({errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
-"""What file systems without hard links answer (link(2))."""
-# renameat2(2), of kernels, C libraries and file systems without RENAME_NOREPLACE.
+"""Errors of file systems without hard links (link(2))."""
+# Errors of renameat2(2) from kernels, C libraries and file systems without RENAME_NOREPLACE.
 _NO_RENAMEAT2: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 _NEITHER: Final = "its file system has neither hard links nor RENAME_NOREPLACE: only fetch --force can publish there"
 
@@ -37,8 +37,8 @@ def rename_no_replace(source: str, destination: str, *, folder: int = _AT_FDCWD)
 def require_no_replace(folder: str) -> None:
     """Raises OSError where no file in the folder can be given a name that replaces nothing.
 
-    File systems that have files without a name have hard links too: nothing is touched there. On others an empty file
-    is made, renamed and removed, because a file system does not tell otherwise.
+    File systems with O_TMPFILE have hard links too: nothing is changed there. On others an empty file is made,
+    renamed and removed, because a file system does not report this otherwise.
     """
     if hasattr(os, "O_TMPFILE"):
         try:

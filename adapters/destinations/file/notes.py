@@ -18,12 +18,12 @@ _MALFORMED: Final = (KeyError, TypeError, ValueError)
 
 
 class Notes:
-    """The notes on one piece of work. Without an intent nothing is written. All methods raise Refused."""
+    """The notes on one fetch or move. Without an intent nothing is written. All methods raise Refused."""
 
     def __init__(self, journal: Journal, work: Work) -> None:
         self._journal = journal
         self._work = work
-        # What an earlier attempt has left is still to be found.
+        # Recovery still needs the notes of an earlier attempt.
         self._written: dict[str, object] = dict(work.intent.notes) if work.intent else {}
 
     @property
@@ -33,14 +33,14 @@ class Notes:
     def announce(self, file: Fingerprint | None, *, resumable: bool = False, validator: str | None = None) -> None:
         """Notes the file that is about to appear at `part_path`; None: a new one that is about to be made there.
 
-        `resumable`: it will hold the image's first bytes, as many as have come; `validator` is their origin's.
+        `resumable`: it will hold the image's first bytes; `validator` is their origin's.
         """
         part = {"part": facts(self._work, validator)} if resumable else {}
         self._written = {key: note for key, note in self._written.items() if key not in {"part", "landed"}}
         self._write(temporary=None if file is None else list(file), **part)
 
     def landed(self, landing: Landing, file: Fingerprint) -> None:
-        """Notes the file, whole, that is about to appear at the target, and the landing that this will be."""
+        """Notes the whole file that is about to be published at the target, and its landing."""
         digest = [landing.digest.algorithm, landing.digest.value] if landing.digest else None
         self._write(
             landed={
@@ -59,7 +59,7 @@ class Notes:
         self._write(moving=list(file), intact=intact, destination_folder=list(there) if there else None)
 
     def copied(self, file: Fingerprint) -> None:
-        """Notes the copy, whole, that is about to appear at the destination."""
+        """Notes the whole copy that is about to be published at the destination."""
         self._write(copied=list(file))
 
     def _write(self, **notes: object) -> None:
@@ -79,7 +79,7 @@ def noted_folder(notes: Mapping[str, object], key: str) -> Folder | None:
 
 
 def noted_landing(notes: Mapping[str, object]) -> tuple[Landing, Fingerprint] | None:
-    """What was about to appear at the target, and which file; None when it had not come that far."""
+    """The landing and the file that were about to be published; None when the fetch did not get that far."""
     noted = notes.get("landed")
     file = noted_file(noted, "file") if isinstance(noted, Mapping) else None
     if file is None or not isinstance(noted, Mapping):

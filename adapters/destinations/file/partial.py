@@ -1,4 +1,4 @@
-"""What has come of an image whose transfer was cut off, and whether one can go on from there."""
+"""Partial data of an interrupted fetch: its file, and the point from which a fetch can resume."""
 
 import errno
 import fcntl
@@ -42,18 +42,18 @@ _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, err
 
 
 def part_path(target: str) -> str:
-    """Where a target's bytes are while there are not all of them. There is one such file for a target."""
+    """The path of the target's temporary file. There is one for each target."""
     folder, name = os.path.split(target)
     raw = os.fsencode(name)
     if len(raw) + len(_SUFFIX) + 1 > _NAME_MAX:
-        # Cut to whole characters, and told apart by the digest.
+        # Truncated to whole characters; the digest keeps the names distinct.
         stem = raw[:150].decode(errors="ignore")
         name = f"{stem}.{hashlib.sha256(raw).hexdigest()[:16]}"
     return os.path.join(folder, f".{name}{_SUFFIX}")
 
 
 def is_part_name(target: str) -> bool:
-    """Whether a target has a name that `part_path` could give: such names are lading's own.
+    """Returns True for a name that `part_path` could return: such names are reserved for lading.
 
     >>> is_part_name("/vms/.1.lading-part"), is_part_name("/vms/1.lading-part")
     (True, False)
@@ -63,7 +63,7 @@ def is_part_name(target: str) -> bool:
 
 
 def open_part(target: str, notes: Mapping[str, object]) -> int:
-    """A descriptor of the file at `part_path`, to read and write. Raises OSError, also when the notes tell of another.
+    """Opens the file at `part_path` to read and write. Raises OSError, also when it is not the file in the notes.
 
     `notes` are those of the interrupted fetch to the target.
     """
@@ -71,7 +71,7 @@ def open_part(target: str, notes: Mapping[str, object]) -> int:
         descriptor = _open(target, os.O_RDWR)
         until_opened.callback(os.close, descriptor)
         status = os.fstat(descriptor)
-        # In a folder that others write to, it could be another name of a file that they may not touch.
+        # In a folder that others can write to, it could be a link to a file that they may not write.
         if status.st_nlink != 1 or status.st_uid != os.geteuid() or not _is_noted(notes, descriptor):
             raise PermissionError(errno.EPERM, f"{part_path(target)} is not the file that was left there")
         claim(descriptor)
@@ -80,19 +80,19 @@ def open_part(target: str, notes: Mapping[str, object]) -> int:
 
 
 def create_part(target: str, mode: int) -> int:
-    """A descriptor of a new file at `part_path`. Raises OSError, and Refused where something is there."""
+    """Creates the file at `part_path`, and opens it. Raises OSError, and Refused where something is there."""
     try:
         descriptor = os.open(part_path(target), os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
     except FileExistsError:
         refuse_taken(target)
     if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
-        os.fchmod(descriptor, mode)  # the umask took the owner's own rights, without which nothing can be resumed
+        os.fchmod(descriptor, mode)  # the umask removed the owner's rights, without which it cannot be resumed
     claim(descriptor)
     return descriptor
 
 
 def drop_part(target: str, notes: Mapping[str, object]) -> bool:
-    """Remove the temporary file of the target that the notes tell of; whether there was one. Any other one stays.
+    """Removes the target's temporary file, if it is the noted one. Returns True when it was.
 
     Raises OSError, also when another process writes to it.
     """
@@ -102,7 +102,7 @@ def drop_part(target: str, notes: Mapping[str, object]) -> bool:
         return False
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EPERM}:
-            return False  # a symlink, a socket, a folder: nothing that lading makes
+            return False  # a symlink, a socket, a folder: not made by lading
         raise
     try:
         if not _is_noted(notes, descriptor):
@@ -115,7 +115,7 @@ def drop_part(target: str, notes: Mapping[str, object]) -> bool:
 
 
 def part_blocks(target: str) -> int:
-    """Bytes on the disk that are kept of the target."""
+    """Bytes that the target's partial data takes on the disk."""
     try:
         return os.lstat(part_path(target)).st_blocks * 512  # stat(2): blocks are of 512 bytes
     except OSError:
@@ -123,7 +123,7 @@ def part_blocks(target: str) -> int:
 
 
 def _open(target: str, access: int) -> int:
-    """Raises OSError, PermissionError when it is no regular file."""
+    """Opens the target's temporary file. Raises OSError; PermissionError when it is not a regular file."""
     descriptor = os.open(part_path(target), access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -132,7 +132,7 @@ def _open(target: str, access: int) -> int:
 
 
 def _is_noted(notes: Mapping[str, object], descriptor: int) -> bool:
-    """Whether that file is the one that the notes tell of: a name alone proves nothing."""
+    """Returns True when the file is the noted one: a name alone proves nothing."""
     found = fingerprint(descriptor)
     landed = notes.get("landed")
     whole = noted_file(landed, "file") if isinstance(landed, Mapping) else None
@@ -140,9 +140,9 @@ def _is_noted(notes: Mapping[str, object], descriptor: int) -> bool:
     if any(file is not None and file.is_same_file(found) for file in known):
         return True
     if "temporary" in notes:
-        # A new one was about to be made, and nothing is written to it before it is noted which it is.
+        # A new one was about to be made. Nothing is written to it before it is noted itself.
         return notes["temporary"] is None and found.size == 0
-    # An earlier version noted that there is one, and not which.
+    # An earlier version noted only that there is one.
     return "part" in notes and os.fstat(descriptor).st_uid == os.geteuid()
 
 
@@ -160,9 +160,9 @@ def noted_file(notes: Mapping[str, object], key: str) -> Fingerprint | None:
 
 
 def claim(descriptor: int) -> None:
-    """Have nobody else take it for one that was left: a target may go by two names, or by two journals.
+    """Locks the file against other processes: a target may have two names, or be in two journals.
 
-    Raises OSError when another process has claimed it.
+    Raises OSError when another process has locked it.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -174,36 +174,36 @@ def claim(descriptor: int) -> None:
 
 
 def release_part(descriptor: int) -> None:
-    """Give up the claim on a file that is published now: also that of a child that was forked meanwhile."""
+    """Unlocks a published file, also for a child process that was forked meanwhile."""
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def refuse_taken(target: str) -> NoReturn:
-    """Say why the temporary name can't be used. Raises OSError when another process fetches to it, else Refused."""
+    """Raises OSError when another process fetches to the temporary name, else Refused."""
     try:
         descriptor = _open(target, os.O_RDONLY)
     except OSError:
-        descriptor = None  # no file that a process of lading's could have open
+        descriptor = None  # not a file that a process of lading could have open
     if descriptor is not None:
         try:
             claim(descriptor)
         finally:
             os.close(descriptor)
-    told = f"{part_path(target)} is in the way, and nothing says that lading made it: move it away, or delete it"
-    raise Refused(TargetOccupied(told))
+    reason = f"{part_path(target)} is in the way, and lading has no record of it: move it away, or delete it"
+    raise Refused(TargetOccupied(reason))
 
 
 def kept_bytes(descriptor: int) -> int:
-    """How many bytes from the start of it are there: they are written in order, so all before its end.
+    """The number of bytes from which a fetch can resume: they are written in order.
 
-    Down to a whole buffer, for the last write may not have been whole.
+    Rounded down to a whole buffer, because the last write may be incomplete.
     """
     return os.fstat(descriptor).st_size // CHUNK * CHUNK
 
 
 def facts(work: Work, validator: str | None) -> dict[str, object]:
-    """What is to be known of bytes that are kept: which image's, from where, since when."""
+    """The notes on partial data: its image, its origin, and the boot in which it was written."""
     return {
         "image": work.image.id if work.image else None,
         "promised": _promised(work),
@@ -214,10 +214,11 @@ def facts(work: Work, validator: str | None) -> dict[str, object]:
 
 
 def start_from(work: Work, *, verify: bool) -> ResumePoint:
-    """From where the bytes that are kept for the target let a transfer go on; from 0 when they don't.
+    """The point from which a fetch can resume the target's partial data; FROM_START when it cannot.
 
-    They must be of the very image: by the digest that the whole is compared with in the end, or else by the word of the
-    same origin, and then only while the host hasn't been restarted: nobody knows which of them reached the disk.
+    The partial data must be of the same image. Either the whole is compared with a digest in the end, or the same
+    origin confirms it by its validator. The latter counts only until the host restarts: after that it is not known
+    which bytes reached the disk.
     """
     known = work.intent.notes.get("part") if work.intent else None
     if not isinstance(known, Mapping) or work.image is None:
@@ -226,10 +227,10 @@ def start_from(work: Work, *, verify: bool) -> ResumePoint:
     is_same = all(known.get(key) == now[key] for key in ("image", "promised"))
     is_same_origin = known.get("location") == now["location"]
     validator = known.get("validator") if is_same_origin else None
-    is_vouched_for = verify and now["promised"] is not None
+    has_digest = verify and now["promised"] is not None
     is_same_boot = now["boot"] is not None and known.get("boot") == now["boot"]
-    is_same_here = is_strong(validator) and is_same_boot
-    if not is_same or not (is_vouched_for or is_same_here):
+    is_confirmed = is_strong(validator) and is_same_boot
+    if not is_same or not (has_digest or is_confirmed):
         return FROM_START
     try:
         descriptor = open_part(work.target, work.intent.notes if work.intent else {})
@@ -240,13 +241,13 @@ def start_from(work: Work, *, verify: bool) -> ResumePoint:
     finally:
         os.close(descriptor)
     if work.image.size is not None:
-        # Something is left to ask for, so that the origin tells whether it still has the same.
+        # At least one byte is left to request, so that the origin's answer shows if it still has the same image.
         offset = min(offset, max(work.image.size - 1, 0) // CHUNK * CHUNK)
     return ResumePoint(offset, validator if isinstance(validator, str) else None)
 
 
 def is_strong(validator: object) -> bool:
-    """Whether it tells any two states apart, byte by byte: a weak ETag or a date doesn't (RFC 9110, section 8.8)."""
+    """Returns True for a strong ETag, which changes with every byte; weak ETags and dates do not (RFC 9110, 8.8)."""
     return isinstance(validator, str) and validator.startswith('"')
 
 

@@ -28,11 +28,11 @@ def recover(work: Work, *, keep: bool, verify: bool) -> Landing | PartialData:
     """
     intent = work.intent
     if intent is None or intent.verb is Verb.REMOVE:
-        raise Refused(Unsupported("nothing says what was begun"))
+        raise Refused(Unsupported("no interrupted fetch or move is noted"))
     if not intent.notes:
-        # Nothing is changed before something is noted. The target may even be one that no file can have.
+        # Nothing is changed before something is noted. The target may not even be a possible path.
         return PartialData()
-    with system_errors(intent.target, "looked at"):
+    with system_errors(intent.target, "examined"):
         if (elsewhere := _elsewhere(intent)) is not None:
             raise Refused(elsewhere)
         if intent.verb is Verb.MOVE:
@@ -52,7 +52,7 @@ def _elsewhere(intent: Intent) -> TargetFailed | None:
 def _recover_fetch(work: Work, intent: Intent, *, keep: bool, verify: bool) -> Landing | PartialData:
     noted = noted_landing(intent.notes)
     if noted is not None and (file := _noted_at(intent.target, noted[1])) is not None:
-        # It had appeared at the target, and so was whole; that its name reached the disk, nobody knows.
+        # The file was published, so it is whole. Its name may not have reached the disk.
         _drop(intent.target, intent)
         flush_folder(intent.target)
         return replace(noted[0], fingerprint=file, folder=folder_identity(os.path.dirname(intent.target)))
@@ -77,16 +77,16 @@ def _recover_move(intent: Intent) -> Landing | PartialData:
         os.unlink(source)
     with contextlib.suppress(FileNotFoundError):
         flush_folder(source)
-    # Taken again: names have changed, which shows in the ctime.
+    # Read again: a rename changes the ctime.
     now = fingerprint(destination)
     is_intact = intent.notes.get("intact") and file.ctime_ns != 0
     return landing_at(destination, now if is_intact else changed(now))
 
 
 def _noted_at(path: str, noted: Fingerprint) -> Fingerprint | None:
-    """What the file at the path is now, if it is the noted one: as `changed` where it was written to since.
+    """The fingerprint of the file at the path now, if it is the noted file; `changed` where it was written to since.
 
-    Without its birth a file is known by its inode, size and mtime: a change of its name shows in its ctime only.
+    Without a birth a file is identified by its inode, size and mtime: a rename changes its ctime only.
     """
     status = status_of(path)
     if status is None or not stat.S_ISREG(status.st_mode):

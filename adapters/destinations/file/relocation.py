@@ -1,4 +1,4 @@
-"""Removing and moving the very file that was fetched, and nothing that came in its place. All raise Refused."""
+"""Removal and moves of the file that was fetched, and of no other that has its name. All functions raise Refused."""
 
 import contextlib
 import errno
@@ -9,7 +9,7 @@ from contextlib import closing
 from returns.result import Result
 
 from lading.adapters.destinations.file.file_writer import FileWriter
-from lading.adapters.destinations.file.new_file import NewFile
+from lading.adapters.destinations.file.new_file import NewFile, NoLateName
 from lading.adapters.destinations.file.no_replace import rename_no_replace, require_no_replace
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.target_state import (
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 def remove(work: Work) -> None:
-    """Removes the file at the target. That there is none is a success."""
+    """Removes the file at the target. A missing file is a success."""
     with system_errors(work.target, "removed"):
         if (refusal := conflict(work) or use_of(work)) is not None:
             raise Refused(refusal)
@@ -45,9 +45,9 @@ def remove(work: Work) -> None:
         try:
             flush_folder(work.target)
         except OSError as error:
-            told = f"{work.target} is removed, but its folder can't be flushed: {error.strerror}"
+            reason = f"{work.target} is removed, but its folder cannot be flushed: {error.strerror}"
             advice = "It stays recorded, for a power failure may bring it back: remove it again"
-            raise Refused(TargetFailed(f"{told}. {advice}")) from error
+            raise Refused(TargetFailed(f"{reason}. {advice}")) from error
 
 
 def move(work: Work, destination: str, notes: Notes) -> Landing:
@@ -67,7 +67,7 @@ def landing_at(destination: str, file: Fingerprint) -> Landing:
 
 
 def changed(file: Fingerprint) -> Fingerprint:
-    """The fingerprint, as one that never matches: a file that had changed before a move is not intact after it."""
+    """The fingerprint, changed to match no file: a file that was changed before a move is not intact after it."""
     return file._replace(ctime_ns=0)
 
 
@@ -87,21 +87,24 @@ def _relocate(work: Work, destination: str, notes: Notes) -> Fingerprint:
     try:
         rename_no_replace(work.target, destination)
     except OSError as error:
-        if error.errno == errno.EXDEV:
+        if error.errno != errno.EXDEV:
+            raise
+        try:
             return _copy_away(work, destination, notes)
-        raise
+        except NoLateName:
+            return _copy_away(work, destination, notes)  # the copy has a temporary name from the start now
     try:
         flush_folder(destination)
         flush_folder(work.target)
     except BaseException:
         rename_no_replace(destination, work.target)
         raise
-    # Taken last: a change of name shows in the ctime.
+    # Read last: a rename changes the ctime.
     return fingerprint(destination)
 
 
 def _copy_away(work: Work, destination: str, notes: Notes) -> Fingerprint:
-    """Copies to the other file system, mode and owner too, and removes the source when the copy is safe there."""
+    """Copies to the other file system, with mode and owner, and removes the source when the copy is safe there."""
     _require_unused(work)
     opened: Result[int, Refusal] = open_regular(work.target).alt(TargetFailed)
     descriptor = value_or_refuse(opened)
@@ -134,9 +137,9 @@ def _remove_source(source: str, destination: str) -> None:
     except OSError as error:
         os.unlink(destination)
         flush_folder(destination)
-        raise Refused(TargetFailed(f"{source} can't be removed from its folder: {error.strerror}")) from error
+        raise Refused(TargetFailed(f"{source} cannot be removed from its folder: {error.strerror}")) from error
     try:
         flush_folder(source)
     except OSError as error:
-        # The copy is safe. A power failure could bring the source back, beside it.
-        _log.warning("%s is moved, but its old folder can't be flushed: %s", source, error.strerror)
+        # The copy is safe. A power failure could bring the source back.
+        _log.warning("%s is moved, but its old folder cannot be flushed: %s", source, error.strerror)

@@ -1,4 +1,4 @@
-"""What stands at a target already, and whether it may go."""
+"""The state of a target: free, taken, in use, or on a file system that is not mounted."""
 
 import os
 import shlex
@@ -35,12 +35,12 @@ def status_of(target: str) -> os.stat_result | None:
 
 
 def is_intact(association: Association, found: Fingerprint | None) -> bool:
-    """Whether what is at a target is what was put there, unchanged since."""
+    """Returns True when the file at a target is the one that was fetched, unchanged."""
     return found is not None and association.fingerprint is not None and association.fingerprint.is_unchanged(found)
 
 
 def mount_conflict(association: Association) -> TargetFailed | None:
-    """Why the folder that is there now says nothing about what is recorded: see `folder_conflict`. Raises OSError."""
+    """The reason why a recorded target cannot be examined: see `folder_conflict`. Raises OSError."""
     target, file = association.target, association.fingerprint
     if file is None:
         return None
@@ -54,9 +54,9 @@ def mount_conflict(association: Association) -> TargetFailed | None:
 
 
 def folder_conflict(target: str, recorded: Folder | None) -> TargetFailed | None:
-    """Why the target's folder is not the one that it was fetched to: most often nothing is mounted there.
+    """The reason why the target's folder is not the recorded one: usually its file system is not mounted.
 
-    `recorded` None: only whether there is a folder at all. Raises OSError.
+    `recorded` None: only a missing folder is a conflict. Raises OSError.
     """
     found = folder_identity(os.path.dirname(target))
     if found is None:
@@ -68,22 +68,22 @@ def folder_conflict(target: str, recorded: Folder | None) -> TargetFailed | None
 
 def _not_mounted(target: str, instead: str | None) -> TargetFailed:
     folder = os.path.dirname(target)
-    told = f"{folder} is {instead} the one that {target} is in" if instead else f"the folder {folder} does not exist"
+    reason = f"{folder} is {instead} the one that {target} is in" if instead else f"the folder {folder} does not exist"
     advice = f"If it is gone for good: lading forget {shlex.quote(target)}"
-    return TargetFailed(f"{told}: is its file system not mounted? {advice}")
+    return TargetFailed(f"{reason}: is its file system not mounted? {advice}")
 
 
 def reserved(target: str) -> TargetFailed | None:
-    """Why a target can't have its name: it is one that lading gives to what is not whole yet."""
+    """The refusal of a name that lading reserves for partial data; None for any other name."""
     if not is_part_name(target):
         return None
-    return TargetFailed(f"{target} has a name that lading gives to what is not whole yet; choose another name")
+    return TargetFailed(f"{target} has a name that lading reserves for partial data; choose another name")
 
 
 def conflict(work: Work) -> TargetOccupied | TargetFailed | Unsupported | None:
-    """Why what is at the target is not to be removed or moved: it isn't the file that was put there.
+    """The refusal to remove or move what is at the target: it is not the file that was fetched.
 
-    Its bytes may have changed, as a running guest's disk does. Raises OSError.
+    Changed bytes are no conflict: a running guest changes its disk. Raises OSError.
     """
     if not os.path.isabs(work.target):
         return not_absolute(work.target)
@@ -93,7 +93,7 @@ def conflict(work: Work) -> TargetOccupied | TargetFailed | Unsupported | None:
     if status is None or work.force:
         return None
     if not stat.S_ISREG(status.st_mode):
-        return TargetOccupied(f"{work.target} is not a file any more")
+        return TargetOccupied(f"{work.target} is no longer a file")
     recorded = work.association.fingerprint if work.association else None
     if recorded is not None and not recorded.is_same_file(fingerprint(work.target)):
         return TargetOccupied(f"{work.target} is another file than the one that was fetched")
@@ -101,15 +101,15 @@ def conflict(work: Work) -> TargetOccupied | TargetFailed | Unsupported | None:
 
 
 def use_of(work: Work) -> TargetInUse | None:
-    """Why the file at the target is not to be taken away: another program has it locked."""
+    """The refusal to remove or replace the file at the target: another program has it locked."""
     if work.even_if_in_use or not is_in_use(work.target):
         return None
-    told = "another program has it locked, as QEMU does with a running guest's disk"
-    return TargetInUse(f"{work.target} is in use: {told}; end that first, or --even-if-in-use")
+    reason = "another program has it locked, as QEMU does with a running guest's disk"
+    return TargetInUse(f"{work.target} is in use: {reason}; end that program first, or use --even-if-in-use")
 
 
 def _elsewhere(work: Work) -> TargetFailed | None:
-    """Why the folder there says nothing about what is recorded for the target. Raises OSError."""
+    """The reason why the recorded target cannot be examined: see `mount_conflict`. Raises OSError."""
     return None if work.association is None or work.force else mount_conflict(work.association)
 
 
@@ -124,7 +124,7 @@ def check_target(work: Work) -> Landing | None:
         refusal = reserved(work.target) or _elsewhere(work)
         status = status_of(work.target)
     except OSError as error:
-        raise Refused(TargetFailed(f"{work.target} can't be looked at: {error.strerror}")) from error
+        raise Refused(TargetFailed(f"{work.target} cannot be examined: {error.strerror}")) from error
     except ValueError as error:
         raise Refused(TargetFailed(f"{work.target!r} is no path: {error}")) from error
     if refusal is not None:
@@ -136,20 +136,20 @@ def check_target(work: Work) -> Landing | None:
 
 
 def _check_folder(folder: str, *, force: bool) -> None:
-    """Raises Refused when no file can be made in the folder, as far as can be seen."""
+    """Raises Refused when no file can be made in the folder, as far as is known beforehand."""
     if not os.path.isdir(folder):
         raise Refused(TargetFailed(f"the folder {folder} does not exist"))
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise Refused(TargetFailed(f"the folder {folder} can't be written"))
+        raise Refused(TargetFailed(f"the folder {folder} cannot be written"))
     try:
         if not force:
             require_no_replace(folder)
     except OSError as error:
-        raise Refused(TargetFailed(f"the folder {folder} can't be written: {error.strerror or error}")) from error
+        raise Refused(TargetFailed(f"the folder {folder} cannot be written: {error.strerror or error}")) from error
 
 
 def not_absolute(target: str) -> Unsupported:
-    """Why a target that is no absolute path is none for a file: what looks like a URL may be a file's name."""
+    """The refusal of a target that is not an absolute path. What looks like a URL may be a file's name."""
     if not target:
         return Unsupported("no target is named")
     advice = f"; for a file of this name: ./{target}" if ":" in target else ""
@@ -170,8 +170,8 @@ def _as_recorded(work: Work, status: os.stat_result) -> Landing | None:
     if not is_intact(recorded, _fingerprint_of(work.target)):
         raise Refused(TargetOccupied(f"{work.target} was changed since it was fetched; only force replaces it"))
     if not recorded.is_for(work.image):
-        held = recorded.image.id if recorded.image else "another image"
-        raise Refused(TargetOccupied(f"{work.target} holds {held}; remove it first, or force"))
+        other = recorded.image.id if recorded.image else "another image"
+        raise Refused(TargetOccupied(f"{work.target} holds {other}; remove it first, or force"))
     return Landing.already(recorded)
 
 

@@ -1,4 +1,4 @@
-"""Whether a target still is what was fetched: by its fingerprint, or by reading all of it."""
+"""Verification that a target still is what was fetched: by its fingerprint, or by reading all of it."""
 
 import os
 from contextlib import closing
@@ -30,16 +30,16 @@ def report(work: Work) -> Report:
             return Report(State.MISSING)
         return Report(State.INTACT if is_intact(recorded, fingerprint(work.target)) else State.CHANGED)
     except OSError as error:
-        return Report(State.UNKNOWN, {"why": f"{work.target} cannot be looked at: {error.strerror}"})
+        return Report(State.UNKNOWN, {"why": f"{work.target} cannot be examined: {error.strerror}"})
 
 
 def verify(work: Work, *, inspect: bool) -> Landing:
     """Reads the target and compares it with its association. Returns it as it is now. Raises Refused."""
     if work.association is None:
-        raise Refused(Unsupported("nothing says what was put there"))
+        raise Refused(Unsupported("nothing is recorded of the target"))
     with system_errors(work.target, "read"):
         if (refusal := conflict(work)) is not None:
-            # Beneath a mount point where nothing is mounted, nothing has changed.
+            # Where its file system is not mounted, the target has not changed.
             raise Refused(refusal if isinstance(refusal, TargetFailed) else Mismatched(refusal.reason))
         if status_of(work.target) is None:
             raise Refused(Mismatched(f"{work.target} is gone"))

@@ -1,6 +1,6 @@
-"""Cinder's API, as far as it is needed here. https://docs.openstack.org/api-ref/block-storage/v3/
+"""A client of Cinder's API. https://docs.openstack.org/api-ref/block-storage/v3/
 
-Of the credentials' own project, and of others where they are an administrator's or a service's.
+It sees the credentials' own project; other projects too with the credentials of an administrator or a service.
 """
 
 import json
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from urllib.parse import quote, urlencode
 
 from lading.adapters.openstack.cloud import vendor_errors
@@ -21,39 +21,38 @@ from lading.ports.failures import CatalogUnavailable, SettingsError
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
 
-__all__ = ["GIBIBYTE", "Attachment", "Busy", "Cinder", "Volume", "cinder_errors", "quietly"]
+__all__ = ["GIBIBYTE", "Attachment", "Busy", "Cinder", "Volume", "cinder_errors", "logged_failures"]
 
 _log = logging.getLogger(__name__)
-_Done = TypeVar("_Done")
 GIBIBYTE: Final = 1 << 30
 _VERSION: Final = {"OpenStack-API-Version": "volume 3.54"}
-"""The first that takes the mode of an attachment (Rocky)."""
+"""The first microversion that accepts the mode of an attachment (Rocky)."""
 _FIRST_WAIT: Final = 0.1
 _LONGEST_WAIT: Final = 2.0
-"""Seconds between two looks at what is waited for."""
-_PASSING: Final = frozenset(
+"""Seconds between two requests for a state."""
+_TRANSIENT: Final = frozenset(
     {
         "attaching", "backing-up", "creating", "detaching", "downloading", "extending", "maintenance", "reserved",
         "restoring-backup", "retyping", "uploading",
     }
 )  # fmt: skip
 """States that a volume leaves by itself."""
-_NOT_NOW: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT})
-"""What it answers when the volume is not in a state for that."""
+_WRONG_STATE: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT})
+"""The answers when the volume's state does not allow the request."""
 
 
 class Busy(Exception):
-    """The volume can't be attached as it is now."""
+    """The volume's state does not allow to attach it now."""
 
 
 class Attachment(NamedTuple):
-    """Who has a volume attached."""
+    """An attachment of a volume."""
 
     id: str
     device: str
-    """What whoever attached it says that it is there: lading's mark, for example."""
+    """The device name that the client has set: lading's mark, for example."""
     host: str | None
-    """None where the credentials may not know."""
+    """None where the credentials may not see it."""
     server: str | None
 
     @classmethod
@@ -82,11 +81,11 @@ class Volume(NamedTuple):
     size: int
     """GiB."""
     is_shareable: bool
-    """Whether it can be attached several times."""
+    """True when it can be attached several times."""
     is_encrypted: bool
     metadata: Mapping[str, str]
     attachments: tuple[Attachment, ...]
-    """Those that are complete."""
+    """The complete attachments."""
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
@@ -102,17 +101,17 @@ class Volume(NamedTuple):
         )
 
     @property
-    def held(self) -> str:
-        """Its status, and who has it attached, in words."""
+    def state_text(self) -> str:
+        """The status and the attachments, for messages."""
         by = " and ".join(map(str, self.attachments))
         return f"{self.status}, attached to {by}" if by else self.status
 
 
 class Cinder:
-    """One Cinder. Asks when it is asked; raises Fault."""
+    """A Cinder. It connects with the first request. All methods raise Refused."""
 
     def __init__(self, connect: Callable[[], "Adapter"], timeout: float) -> None:
-        """`timeout`, in seconds, is how long it waits for any one thing."""
+        """`timeout`: seconds to wait for an answer, or for a volume's state."""
         self.timeout = timeout
         self._connect = connect
         self._lock = threading.Lock()
@@ -121,12 +120,12 @@ class Cinder:
     # Volumes
 
     def volume(self, volume_id: str) -> Volume | None:
-        """None when there is none, or none for these credentials."""
-        answer = self._ask("GET", f"/volumes/{quote(volume_id, safe='')}", absent=True)
+        """The volume; None when there is none, or none for these credentials."""
+        answer = self._request("GET", f"/volumes/{quote(volume_id, safe='')}", absent=True)
         return None if answer is None else _volume(answer)
 
     def named(self, name: str) -> list[Volume]:
-        """The project's volumes of that name: Cinder lets there be several."""
+        """The project's volumes of that name. Cinder allows several."""
         return [each for each in self._list({"name": name}) if each.name == name]
 
     def marked(self, **metadata: str) -> list[Volume]:
@@ -134,100 +133,105 @@ class Cinder:
         return list(self._list({"metadata": json.dumps(metadata)}))
 
     def clone(self, source: Volume, name: str, size: int, metadata: Mapping[str, str]) -> Volume:
-        """A new volume with the bytes of another, `size` GiB large: shared with it where the backend can.
+        """Clones a volume to a new one of `size` GiB, copy-on-write where the backend can.
 
-        It is being made when this returns.
+        The new volume is not complete when this returns: see `settled`.
         """
-        asked = {"name": name, "size": size, "source_volid": source.id, "metadata": metadata}
-        return _volume(self._ask("POST", "/volumes", {"volume": asked}))
+        described = {"name": name, "size": size, "source_volid": source.id, "metadata": metadata}
+        return _volume(self._request("POST", "/volumes", {"volume": described}))
 
     def change(self, volume: Volume, *, name: str | None = None, **metadata: str) -> Volume:
-        """Give it another name, and these metadata beside its own."""
+        """Renames the volume, and adds metadata."""
         changed: dict[str, object] = {"metadata": {**volume.metadata, **metadata}}
         if name is not None:
             changed["name"] = name
-        return _volume(self._ask("PUT", f"/volumes/{volume.id}", {"volume": changed}))
+        return _volume(self._request("PUT", f"/volumes/{volume.id}", {"volume": changed}))
 
     def settled(self, volume: Volume, *, within: float | None = None) -> Volume:
-        """The volume when it has come to rest: it may still be on its way to what it shall be."""
+        """Waits until the volume leaves a transient state. Returns it as it is then."""
         within = min(within or self.timeout, self.timeout)
         for seconds in _waits(within):
-            if volume.status not in _PASSING:
+            if volume.status not in _TRANSIENT:
                 return volume
             time.sleep(seconds)
             volume = self.known(volume.id)
         raise Refused(Unavailable(f"volume {volume.id} is still {volume.status} after {within:g} s"))
 
     def known(self, volume_id: str) -> Volume:
-        """A volume that must be there."""
+        """The volume, which must exist."""
         found = self.volume(volume_id)
         if found is None:
             raise Refused(Unavailable(f"there is no volume {volume_id}, or not for these credentials"))
         return found
 
     def delete(self, volume: Volume) -> None:
-        """Returns when it is gone."""
-        volume_id, asked = volume.id, False
+        """Deletes the volume. Returns when it is gone."""
+        volume_id, is_requested = volume.id, False
         for seconds in _waits(self.timeout):
             found = self.volume(volume_id)
             if found is None:
                 return
-            if found.status not in {"deleting", *_PASSING}:
-                if asked:
-                    raise Refused(TargetFailed(f"volume {volume_id} can't be deleted: it is {found.held}"))
-                self._ask("DELETE", f"/volumes/{volume_id}", absent=True, refused=_NOT_NOW)
-                asked = True
+            if found.status not in {"deleting", *_TRANSIENT}:
+                if is_requested:
+                    raise Refused(TargetFailed(f"volume {volume_id} cannot be deleted: it is {found.state_text}"))
+                self._request("DELETE", f"/volumes/{volume_id}", absent=True, refused=_WRONG_STATE)
+                is_requested = True
             time.sleep(seconds)
         raise Refused(TargetFailed(f"volume {volume_id} is not gone after {self.timeout:g} s"))
 
     # Attachments
 
     def reserve(self, volume_id: str, mode: str) -> str:
-        """A new attachment that nobody is connected by yet: its id. Raises Busy."""
-        asked = {"attachment": {"volume_uuid": volume_id, "mode": mode}}
-        answer = self._ask("POST", "/attachments", asked, refused=_NOT_NOW)
+        """Makes an attachment without a connection, and returns its id. Raises Busy."""
+        described = {"attachment": {"volume_uuid": volume_id, "mode": mode}}
+        answer = self._request("POST", "/attachments", described, refused=_WRONG_STATE)
         if answer is None:
             raise Busy
-        return _sense(lambda: str(answer["attachment"]["id"]))
+        with _malformed_answers():
+            return str(answer["attachment"]["id"])
 
     def connect(self, attachment_id: str, connector: Mapping[str, object]) -> Mapping[str, Any]:
-        """Let this host connect: what it needs to know for that."""
-        answer = self._ask("PUT", f"/attachments/{attachment_id}", {"attachment": {"connector": connector}})
-        return _sense(lambda: dict(answer["attachment"]["connection_info"]))
+        """Allows this host to connect. Returns the connection info."""
+        answer = self._request("PUT", f"/attachments/{attachment_id}", {"attachment": {"connector": connector}})
+        with _malformed_answers():
+            return dict(answer["attachment"]["connection_info"])
 
     def connection(self, attachment_id: str) -> Mapping[str, Any] | None:
-        """What whoever has it attached needs to know to connect; None when there is no such attachment."""
-        answer = self._ask("GET", f"/attachments/{attachment_id}", absent=True)
-        return None if answer is None else _sense(lambda: dict(answer["attachment"]["connection_info"] or {}))
+        """The connection info of an attachment; None when there is no such attachment."""
+        answer = self._request("GET", f"/attachments/{attachment_id}", absent=True)
+        with _malformed_answers():
+            return None if answer is None else dict(answer["attachment"]["connection_info"] or {})
 
     def complete(self, attachment_id: str) -> None:
-        """It is connected now."""
-        self._ask("POST", f"/attachments/{attachment_id}/action", {"os-complete": None})
+        """Marks the attachment as connected."""
+        self._request("POST", f"/attachments/{attachment_id}/action", {"os-complete": None})
 
     def release(self, attachment_id: str) -> None:
-        """It is an attachment no longer; that it isn't already is no error."""
-        self._ask("DELETE", f"/attachments/{attachment_id}", absent=True)
+        """Deletes the attachment. A missing one is a success."""
+        self._request("DELETE", f"/attachments/{attachment_id}", absent=True)
 
     def attachments(self, volume_id: str) -> list[tuple[str, str | None]]:
-        """Those that aren't complete too: their ids, and the server, if one has it attached."""
+        """All attachments of a volume, incomplete ones too: the ids, and the servers, if they are of one."""
         query = urlencode({"volume_id": volume_id, "all_tenants": 1})
-        answer = self._ask("GET", f"/attachments?{query}")
-        return _sense(lambda: [(str(each["id"]), each.get("instance") or None) for each in answer["attachments"]])
+        answer = self._request("GET", f"/attachments?{query}")
+        with _malformed_answers():
+            return [(str(each["id"]), each.get("instance") or None) for each in answer["attachments"]]
 
     def address(self) -> tuple[str, int]:
-        """The host and the port at which it is."""
-        from urllib.parse import urlsplit  # noqa: PLC0415 - only who attaches needs it
+        """The host and the port of the endpoint."""
+        from urllib.parse import urlsplit  # noqa: PLC0415 - needed for attachments only
 
         client = self._client()
-        with vendor_errors("Cinder can't be found"):
+        with vendor_errors("Cinder cannot be found"):
             parts = urlsplit(client.get_endpoint() or "")
         return parts.hostname or "localhost", parts.port or (443 if parts.scheme == "https" else 80)
 
     def _list(self, filters: Mapping[str, str]) -> Iterator[Volume]:
         marker: dict[str, str] = {}
         while True:
-            page = self._ask("GET", f"/volumes/detail?{urlencode({**filters, **marker})}")
-            found = _page(page)
+            page = self._request("GET", f"/volumes/detail?{urlencode({**filters, **marker})}")
+            with _malformed_answers():
+                found = [Volume.of(each) for each in page["volumes"]]
             yield from found
             if not found or not page.get("volumes_links"):
                 return
@@ -246,12 +250,12 @@ class Cinder:
                 session.timeout = session.timeout or self.timeout
             return self._adapter
 
-    def _ask(
+    def _request(
         self, method: str, path: str, body: object = None, *, absent: bool = False, refused: Collection[int] = ()
     ) -> Any:  # noqa: ANN401 - JSON
-        """What it answers; None for what isn't there, where that may be, and for what it refuses in these ways."""
+        """The answer. None for the statuses in `refused`, and with `absent` for HTTP 404."""
         client = self._client()
-        with vendor_errors("Cinder can't be asked"):
+        with vendor_errors("Cinder cannot be reached"):
             answer = client.request(
                 path, method, json=body, headers=dict(_VERSION), raise_exc=False, timeout=self.timeout, redirect=False
             )
@@ -266,11 +270,11 @@ class Cinder:
         try:
             return answer.json()
         except ValueError:
-            raise Refused(Unavailable(f"Cinder answers {path} with what is no JSON: is it a Cinder?")) from None
+            raise Refused(Unavailable(f"Cinder's answer to {path} is not JSON: is it a Cinder?")) from None
 
 
 def _waits(timeout: float) -> Iterator[float]:
-    """Seconds to wait, again and again, until there is no time left."""
+    """The seconds of each wait, until the time is over."""
     give_up, seconds = time.monotonic() + timeout, _FIRST_WAIT
     while (left := give_up - time.monotonic()) > 0:
         yield min(seconds, left)
@@ -278,36 +282,34 @@ def _waits(timeout: float) -> Iterator[float]:
 
 
 def _volume(answer: Mapping[str, Any]) -> Volume:
-    return _sense(lambda: Volume.of(answer["volume"]))
+    with _malformed_answers():
+        return Volume.of(answer["volume"])
 
 
-def _page(answer: Mapping[str, Any]) -> list[Volume]:
-    return _sense(lambda: [Volume.of(each) for each in answer["volumes"]])
-
-
-def _sense(read: Callable[[], _Done]) -> _Done:
-    """What is read in an answer; a fault when it isn't there."""
+@contextmanager
+def _malformed_answers() -> Iterator[None]:
+    """Raises Refused where an answer lacks what the block reads in it."""
     try:
-        return read()
+        yield
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise Refused(Unavailable("Cinder answers what makes no sense: is it a Cinder?")) from None
+        raise Refused(Unavailable("Cinder's answer is malformed: is it a Cinder?")) from None
 
 
 def _refusal(method: str, path: str, status: int) -> Refusal:
-    words = f"Cinder answers {method} {path.partition('?')[0]} with HTTP {status}"
+    answer = f"Cinder answers {method} {path.partition('?')[0]} with HTTP {status}"
     match status:
         case HTTPStatus.UNAUTHORIZED:
-            return Unavailable(f"{words}: it does not accept the credentials")
+            return Unavailable(f"{answer}: it does not accept the credentials")
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return TargetFailed(f"{words}: the project's quota has no room for another volume of that size")
+            return TargetFailed(f"{answer}: the project's quota has no room for another volume of that size")
         case HTTPStatus.FORBIDDEN:
-            return Unavailable(f"{words}: these credentials may not do that")
-    return Unavailable(words)
+            return Unavailable(f"{answer}: these credentials may not do that")
+    return Unavailable(answer)
 
 
 @contextmanager
 def cinder_errors() -> Iterator[None]:
-    """Raises Refused where Cinder cannot be reached in the block: the one table of this room."""
+    """Raises Refused where Cinder cannot be reached in the block."""
     try:
         yield
     except CatalogUnavailable as failure:
@@ -315,8 +317,8 @@ def cinder_errors() -> Iterator[None]:
 
 
 @contextmanager
-def quietly(what: str) -> Iterator[None]:
-    """Whatever can't be done is a warning: it is cleaning up, and what came before counts."""
+def logged_failures(what: str) -> Iterator[None]:
+    """Logs failures of the block as warnings. The block is a cleanup, and the error before it counts."""
     try:
         yield
     except (Refused, Busy, CatalogUnavailable) as reason:

@@ -1,6 +1,6 @@
-"""os-brick, which makes a volume a device of this host. It is loaded when the first volume is connected.
+"""An adapter of os-brick, which connects volumes to this host as devices. os-brick is loaded with the first volume.
 
-What its connectors run as root they run in this process, which must then be root's, or through `root_helper`.
+Its connectors run commands as root: in this process, which must then be root's, or by `root_helper`.
 """
 
 import importlib
@@ -27,19 +27,20 @@ __all__ = ["Device", "HostConnector", "is_userland", "userland_name"]
 _log = logging.getLogger(__name__)
 _RBD: Final = "rbd"
 _NO_DEVICES: Final = frozenset({"glusterfs", "nfs", "quobyte", "scality", "smbfs", "vmdk", "vzstorage"})
-"""Protocols whose volumes are files in a mount, or the business of another hypervisor."""
+"""Protocols whose volumes are files in a mount, or only for another hypervisor."""
 _PREFIX: Final = "_HELPER_COMMAND_PREFIX"
 _SUDO: Final = ["sudo"]
-"""What oslo.privsep runs its helper by where nobody has said otherwise, and what it keeps that in."""
+"""The default command by which oslo.privsep runs its helper, and the name of its variable."""
 _READ: Final = 4 << 20
-"""Bytes of one read from Ceph: an object's, as they are by default."""
+"""Bytes of one read from Ceph: the default size of an object."""
 
 
 class Device:
-    """A volume as this host has it: a device with a path, or, in userland, something to read from."""
+    """A volume on this host: a device with a path, or, in userland, a file-like object."""
 
-    def __init__(self, bricks: "HostConnector", info: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-        self._bricks, self._info, self._found = bricks, info, found
+    def __init__(self, connector: "HostConnector", info: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        """`found` is os-brick's description of the device."""
+        self._connector, self._info, self._found = connector, info, found
 
     @property
     def path(self) -> str:
@@ -47,27 +48,27 @@ class Device:
         return found if isinstance(found, str) else userland_name(self._info)
 
     def open(self, offset: int, size: int) -> "_Reading":
-        """Its bytes from the offset to the size, which is all that is read of it."""
+        """Opens the bytes from `offset` to `size`."""
         source = self._found["path"]
         if isinstance(source, str):
             try:
                 opened = open(source, "rb", buffering=0)  # noqa: SIM115, PTH123 - the reading closes it
             except OSError as error:
                 advice = "; lading must be run as root to read devices" if isinstance(error, PermissionError) else ""
-                raise Refused(Unconfigured(f"{self.path} can't be read: {error.strerror}{advice}")) from None
+                raise Refused(Unconfigured(f"{self.path} cannot be read: {error.strerror}{advice}")) from None
             opened.seek(offset)
             return _Reading(opened, size - offset, own=True)
         source.seek(offset)
         return _Reading(source, size - offset, own=False)
 
     def disconnect(self) -> None:
-        self._bricks.disconnect(self._info, self._found)
+        self._connector.disconnect(self._info, self._found)
 
 
 class _Reading:
     """A ByteStream over a part of a device."""
 
-    def __init__(self, source: Any, left: int, *, own: bool) -> None:  # noqa: ANN401 - a file, or what is like one
+    def __init__(self, source: Any, left: int, *, own: bool) -> None:  # noqa: ANN401 - a file-like object
         self._source, self._left, self._own = source, left, own
         self._ahead = memoryview(b"")
 
@@ -86,7 +87,7 @@ class _Reading:
             return bytes(self._source.read(count))
         except OSError:
             raise
-        except Exception as error:  # the bindings', which have no common type
+        except Exception as error:  # the bindings' errors have no common type
             raise OSError(" ".join(str(error).split()) or type(error).__name__) from error
 
     def close(self) -> None:
@@ -95,42 +96,42 @@ class _Reading:
 
 
 class HostConnector:
-    """What os-brick does for lading. Raises Fault."""
+    """Connects volumes by os-brick. Raises Refused."""
 
     def __init__(self, settings: CinderHandlerSettings) -> None:
         self._settings = settings
 
-    def connector(self, host: str, towards: tuple[str, int]) -> dict[str, object]:
-        """How this host presents itself to storage; `towards` tells which of its addresses is the one to name."""
+    def properties(self, host: str, towards: tuple[str, int]) -> dict[str, object]:
+        """The connector properties of this host, with its address on the way to `towards`."""
         self._load()
         connector = importlib.import_module("os_brick.initiator.connector")
         multipath = self._settings.multipath
-        with _vendor("this host can't be described"):
+        with _brick_errors("this host's connector properties cannot be read"):
             found = connector.get_connector_properties(
                 self._root_helper, _address(towards), multipath, multipath, host=host
             )
         return dict(found)
 
     def connect(self, info: Mapping[str, Any]) -> Device:
-        """Have the volume on this host, by what Cinder says of its attachment."""
+        """Connects the volume of a connection info."""
         protocol = str(info.get("driver_volume_type") or "").lower()
         if info.get("encrypted"):
-            raise Refused(Unsupported("the volume is encrypted, and its key is not for lading"))
+            raise Refused(Unsupported("the volume is encrypted, and lading cannot get its key"))
         if protocol in _NO_DEVICES or not protocol:
-            raise Refused(Unsupported(f"the volume is reached by {protocol or 'nothing'}, which makes no device of it"))
+            raise Refused(Unsupported(f"the volume's protocol {protocol or '(none)'} makes no device of it"))
         if protocol == _RBD and not all(map(find_spec, ("rados", "rbd"))):
             advice = "Debian and Ubuntu have them; a virtual environment sees them with --system-site-packages"
             raise Refused(Unconfigured(f"the volume is in a Ceph: python3-rados and python3-rbd are missing; {advice}"))
         info = self._with_ceph(info) if protocol == _RBD else info
-        with _vendor(f"os-brick can't connect it by {protocol}"):
+        with _brick_errors(f"os-brick cannot connect it by {protocol}"):
             return Device(self, info, self._brick(protocol).connect_volume(dict(info)))
 
     def disconnect(self, info: Mapping[str, Any], found: Mapping[str, Any] | None = None) -> None:
-        """Have it on this host no longer; `found` is what connecting it gave, if that was here."""
+        """Disconnects the volume. `found` is os-brick's description of the device; None: another process has it."""
         protocol = str(info.get("driver_volume_type") or "").lower()
         if protocol == _RBD and found is None:
-            return  # what another process had open of it is closed with that
-        with _vendor(f"os-brick can't disconnect it by {protocol}"):
+            return  # a userland connection ended with its process
+        with _brick_errors(f"os-brick cannot disconnect it by {protocol}"):
             self._brick(protocol).disconnect_volume(dict(info), found or {}, force=True, ignore_errors=True)
 
     @property
@@ -145,19 +146,19 @@ class HostConnector:
         )
 
     def _with_ceph(self, info: Mapping[str, Any]) -> Mapping[str, Any]:
-        """With what the cluster's configuration says, and times within which it must answer.
+        """Adds the cluster's configuration, and timeouts, to the connection info.
 
-        os-brick writes a ceph.conf of the monitors' addresses and of what it takes for a keyring; it could be anything
-        that a ceph.conf holds.
+        os-brick writes a ceph.conf of the monitors' addresses and the keyring. The "keyring" may be any text that a
+        ceph.conf may contain.
         """
         conf, seconds = self._settings.ceph_conf, max(1, round(self._settings.timeout))
         lines = [f"{each}_timeout = {seconds}" for each in ("client_mount", "rados_mon_op", "rados_osd_op")]
-        # Whatever is read is read once; what can't be read is told in refusals.
+        # All bytes are read once, so a cache is useless; errors become refusals.
         lines += ["rbd_cache = false", "log_to_stderr = false", "err_to_stderr = false"]
         try:
             own = conf.read_text(encoding="utf-8") if conf else ""
         except (OSError, ValueError) as error:
-            raise Refused(Unconfigured(f"[handlers.cinder] ceph_conf: {conf} can't be read: {error}")) from None
+            raise Refused(Unconfigured(f"[handlers.cinder] ceph_conf: {conf} cannot be read: {error}")) from None
         return {**info, "keyring": "\n".join([*lines, str(info.get("keyring") or ""), own])}
 
     def _load(self) -> None:
@@ -166,9 +167,9 @@ class HostConnector:
 
 @cache
 def _load(root_helper: str | None) -> None:
-    """os-brick, once, as it shall be used here."""
+    """Loads and configures os-brick, once."""
     if not logging.getLogger().isEnabledFor(logging.DEBUG):
-        # What it logs with a traceback is told in a refusal.
+        # It logs errors with a traceback; the refusal reports them.
         logging.getLogger("os_brick").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -183,20 +184,20 @@ def _load(root_helper: str | None) -> None:
     if root_helper:
         priv_context.init(root_helper=shlex.split(root_helper))
     elif cfg.CONF.privsep_osbrick.helper_command is None and getattr(priv_context, _PREFIX, _SUDO) == _SUDO:
-        # Not so in a program that has set it up already. By itself it would ask for a password, by sudo.
-        # The second one came with os-brick 7.
+        # A program that embeds lading may have set it up already. The default would ask for a password, by sudo.
+        # The second context is new in os-brick 7.
         contexts = (getattr(privileged, name, None) for name in ("default", "brick_privsep_hide_output"))
         for context in filter(None, contexts):
             context.set_client_mode(False)
-    if cfg.CONF.os_brick.lock_path is None:  # the program that lading is part of may have set it
-        with suppress(OSError, RuntimeError):  # protocols that need locks say so
+    if cfg.CONF.os_brick.lock_path is None:  # a program that embeds lading may have set it
+        with suppress(OSError, RuntimeError):  # protocols that need locks report it
             folder = _run_folder()
             make_private(folder)
             cfg.CONF.set_override("lock_path", str(folder), "os_brick")
 
 
 def _run_folder() -> Path:
-    """Where os-brick's locks lie. Raises RuntimeError when the user has no home."""
+    """The folder of os-brick's locks. Raises RuntimeError when the user has no home."""
     if os.geteuid() == 0:
         return Path("/run/lading")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
@@ -204,9 +205,9 @@ def _run_folder() -> Path:
 
 
 def _load_eventlet() -> None:
-    """What os-brick loads and doesn't use here, without what warns whenever a process forks from then on.
+    """Loads eventlet, which os-brick imports and does not use here, without its warning at each later fork.
 
-    With it nothing is patched, so that forking is what it was.
+    eventlet patches nothing here, so that forks are safe.
     """
     register = os.register_at_fork
     os.register_at_fork = lambda **_: None
@@ -218,22 +219,22 @@ def _load_eventlet() -> None:
 
 
 @contextmanager
-def _vendor(what: str) -> Iterator[None]:
-    """What os-brick and all that it calls raise, as what it means here: the one table of this module."""
+def _brick_errors(what: str) -> Iterator[None]:
+    """Raises Refused for the errors of os-brick, and of all that it calls, in the block."""
     try:
         yield
     except Refused:
         raise
-    except Exception as error:  # noqa: BLE001 - there is no telling what a driver raises
+    except Exception as error:  # noqa: BLE001 - a driver may raise anything
         _log.debug("%s", what, exc_info=True)
         if type(error).__name__ in {"NoRootWrapSpecified", "PermissionError", "FailedToDropPrivileges"}:
             advice = "run lading as root, or set [handlers.cinder] root_helper"
-            raise Refused(Unconfigured(f"{what}: that takes root's privileges; {advice}")) from None
-        raise Refused(Unavailable(f"{what}: {_words(error)}")) from None
+            raise Refused(Unconfigured(f"{what}: root privileges are required; {advice}")) from None
+        raise Refused(Unavailable(f"{what}: {_error_text(error)}")) from None
 
 
-def _words(error: Exception) -> str:
-    """Which command failed, else the type of what was raised: the words of either may hold credentials."""
+def _error_text(error: Exception) -> str:
+    """The command that failed, else the error's type: the texts of both may contain credentials."""
     command = getattr(error, "cmd", None)
     if command is not None:
         return f"{str(command).split()[0]} failed with exit code {getattr(error, 'exit_code', '?')}"
@@ -241,17 +242,17 @@ def _words(error: Exception) -> str:
 
 
 def is_userland(info: Mapping[str, Any]) -> bool:
-    """Whether such volumes are opened by whoever uses them, with nothing of them in the kernel."""
+    """Returns True for volumes that each process opens itself, without a device in the kernel."""
     return str(info.get("driver_volume_type") or "").lower() == _RBD
 
 
 def userland_name(info: Mapping[str, Any]) -> str:
-    """What QEMU calls it."""
+    """QEMU's name for a volume in userland."""
     return f"rbd:{info.get('name')}"
 
 
 def _address(towards: tuple[str, int]) -> str:
-    """This host's address on the way there. Nothing is sent."""
+    """This host's address on the way to another. Nothing is sent."""
     try:
         family, kind, _, _, place = socket.getaddrinfo(*towards, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind) as probe:

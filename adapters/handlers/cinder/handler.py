@@ -1,4 +1,4 @@
-"""Images on volumes of a Cinder: read into files of this host, or cloned to volumes that are attached to it."""
+"""The handler of images on Cinder volumes: read into files of this host, or cloned to volumes attached to it."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -34,7 +34,8 @@ _log = logging.getLogger(__name__)
 class CinderHandler(StorageHandler):
     """Takes `cinder://VOLUME` and `cinder://STORE/VOLUME`.
 
-    A target `cinder:NAME` becomes a volume of that name, attached to this host; to a path of this host it is read.
+    For a target `cinder:NAME` the volume is cloned to one of that name, attached to this host. For a path of this host
+    the volume is read.
     """
 
     name = "cinder"
@@ -46,11 +47,11 @@ class CinderHandler(StorageHandler):
         setup: HandlerSetup,
         connect: "Callable[[], Adapter] | None" = None,
     ) -> None:
-        """`connect` gives a client of Cinder; None: of the cloud in the settings, or as `OS_*` says."""
-        cinder = Cinder(
-            connect or (lambda: connect_cloud(settings.cloud, "block-storage", extra="cinder", network=setup.network)),
-            settings.timeout,
+        """`connect` returns a client of Cinder; None: that of the cloud in the settings, or of the `OS_*` variables."""
+        connect = connect or partial(
+            connect_cloud, settings.cloud, "block-storage", extra="cinder", network=setup.network
         )
+        cinder = Cinder(connect, settings.timeout)
         attachments = Attachments(cinder, settings)
         self._volumes = Volumes(cinder, attachments, setup.journal)
         super().__init__(setup.files, setup.clones(VolumeStorage(cinder, attachments)))
@@ -85,11 +86,9 @@ class CinderHandler(StorageHandler):
         found = super().recover(work, keep=keep)
         if self._clones.takes(work.target) or work.intent is None or work.intent.verb is not Verb.FETCH:
             return found
-        swept = self._volumes.sweep(work)
-        if isinstance(swept, Success):
-            return found
-        if isinstance(found, Success) and found.unwrap() != PartialData():
-            _log.warning("%s: its volume may still be attached to this host: %s", work.target, swept.failure().reason)
-            return found
-        # It stays written down, to be recovered when Cinder answers.
-        return Failure(swept.failure())
+        match found, self._volumes.sweep(work):
+            case Success(outcome), Failure(refusal) if outcome != PartialData():
+                _log.warning("%s: its volume may still be attached to this host: %s", work.target, refusal.reason)
+            case _, Failure(refusal):
+                return Failure(refusal)  # the intent stays, and is recovered when Cinder answers
+        return found

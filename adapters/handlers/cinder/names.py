@@ -1,4 +1,4 @@
-"""What volumes are called: in locations, and as targets; and how those are marked that are lading's."""
+"""Names of volumes in locations and targets, and the marks of lading's volumes and attachments."""
 
 import os
 import socket
@@ -23,36 +23,36 @@ __all__ = [
     "START",
     "TARGET",
     "boot",
-    "holder",
     "is_left_over",
-    "reader",
+    "permanent_mark",
+    "process_mark",
     "this_host",
     "volume_of",
     "volume_target",
 ]
 
 PREFIX: Final = "cinder:"
-"""What targets begin with that are volumes."""
+"""The prefix of targets that are volumes."""
 _LONGEST: Final = 255 - len(part_of(""))
-"""Characters of a name that Cinder takes, also while the volume is not whole."""
+"""Characters of the longest name that Cinder accepts, with the suffix of an unfinished clone."""
 
 # Keys of a volume's metadata.
 TARGET: Final = "lading"
-"""The target that the volume is."""
+"""The volume's target."""
 HOST: Final = "lading_host"
-"""The host that made it, and has it attached."""
+"""The host that made the volume, and has it attached."""
 READS: Final = "lading_reads"
-"""The volume that it is a clone of, made to be read and deleted."""
+"""For a temporary clone: the volume that it was cloned from."""
 READER: Final = "lading_reader"
-"""Which process reads that clone."""
+"""For a temporary clone: the process that reads it."""
 START: Final = "lading_start"
-"""Which start of the host it was that connected it."""
+"""The boot of the host in which the volume was connected."""
 DEVICE: Final = "lading_device"
-"""What it was connected as."""
+"""The device of the connected volume."""
 
 
 def volume_target(target: str) -> Result[str, Refusal]:
-    """The name of the volume that a target such as `cinder:NAME` is.
+    """The name of the volume for a target such as `cinder:NAME`.
 
     >>> volume_target("cinder:vm 1 root")
     <Success: vm 1 root>
@@ -66,7 +66,7 @@ def volume_target(target: str) -> Result[str, Refusal]:
 
 
 def volume_of(location: Location) -> Result[str, Refusal]:
-    """The id of the volume that a location names, as Glance's cinder store writes it, with or without the store's id.
+    """The id of the volume in a location, as Glance's cinder store writes it, with or without the store's id.
 
     >>> volume_of(Location("cinder://gold/0B2E7A4C-2f58-4c7a-9d0f-5c0a6a2f8d11"))
     <Success: 0b2e7a4c-2f58-4c7a-9d0f-5c0a6a2f8d11>
@@ -83,38 +83,38 @@ def volume_of(location: Location) -> Result[str, Refusal]:
 
 
 def this_host(configured: str | None) -> str:
-    """What this host is called in attachments."""
+    """The name of this host in attachments."""
     return configured or socket.gethostname()
 
 
-def holder(host: str) -> str:
-    """How an attachment is marked that stays: where Cinder has the name that the device shall have."""
+def permanent_mark(host: str) -> str:
+    """The mark of a permanent attachment. It is stored in Cinder's field for the device name."""
     return f"lading {host}"
 
 
-def reader(host: str) -> str:
-    """How an attachment, or a clone, is marked that is this process's, for as long as it reads."""
-    return f"lading {host} {os.getpid()} {_began(os.getpid())}"
+def process_mark(host: str) -> str:
+    """The mark of an attachment or a clone that this process reads."""
+    return f"lading {host} {os.getpid()} {_start_time(os.getpid())}"
 
 
 def is_left_over(mark: str, host: str) -> bool:
-    """Whether that is the mark of a process of this host which is there no longer. False where that can't be known."""
+    """Returns True for the mark of a process of this host that has ended; False also where that is not known."""
     if not boot():
-        return False  # without /proc no process can be told from another
+        return False  # without /proc, processes cannot be distinguished
     prefix, _, rest = mark.partition(f"lading {host} ")
     match rest.split(" "):
-        case [pid, began] if not prefix and pid.isdecimal():
-            return _began(int(pid)) != began
+        case [pid, start_time] if not prefix and pid.isdecimal():
+            return _start_time(int(pid)) != start_time
     return False
 
 
 def boot() -> str:
-    """Which start of the host this is (random(4)); empty where that isn't told, and then it is no start at all."""
+    """The id of this boot of the host (random(4)); empty where it is not known."""
     return boot_id() or ""
 
 
-def _began(pid: int) -> str:
-    """When the process began, in ticks since the host's start, and which start that was; empty when there is none."""
+def _start_time(pid: int) -> str:
+    """The start of a process, in ticks since the boot, with the boot's id; empty when there is no such process."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -9,16 +9,16 @@ __all__ = ["CinderHandlerSettings"]
 @dataclass(frozen=True, slots=True)
 class CinderHandlerSettings:
     cloud: str | None = None
-    """Whose Cinder, and whose credentials: its name in clouds.yaml. None: as `OS_*` says."""
+    """The name in clouds.yaml of the cloud with the Cinder and its credentials. None: the `OS_*` variables'."""
     host: str | None = None
-    """What this host is called in attachments; None: its own name."""
+    """The name of this host in attachments; None: its hostname."""
     ceph_conf: Path | None = None
-    """For volumes that lie in a Ceph; None: what Cinder says of it, with the keyrings where Ceph looks for them."""
+    """The configuration for volumes in a Ceph; None: Cinder's answer, with the keyrings at Ceph's default paths."""
     root_helper: str | None = None
-    """What runs a command as root, `sudo` for one; None: nothing, for lading is root's."""
+    """The command that runs others as root, for example `sudo`; None: lading itself runs as root."""
     multipath: bool = False
     timeout: float = 60.0
-    """Seconds within which a volume must have become what it was asked to become."""
+    """Seconds to wait until Cinder has finished an operation on a volume."""
 
     def __post_init__(self) -> None:
         if self.timeout <= 0:

@@ -1,4 +1,4 @@
-"""Volumes of a Cinder as clones, attached to this host. Several may have one name: their ids tell them apart."""
+"""Cinder volumes as clones, attached to this host. Several may have the same name: their ids are the identities."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,10 +19,10 @@ __all__ = ["VolumeStorage"]
 
 
 class VolumeStorage(AttachesClones):
-    """The volumes of the credentials' project. Their metadata say which target each is, and whose host's."""
+    """The volumes of the credentials' project. Their metadata name the target and the host of each."""
 
     prefix = PREFIX
-    sizes_are_exact = False  # whole GiB, and never less than the volume that is cloned
+    sizes_are_exact = False  # whole GiB, and at least the size of the cloned volume
 
     def __init__(self, cinder: Cinder, attachments: Attachments) -> None:
         self._cinder = cinder
@@ -57,7 +57,7 @@ class VolumeStorage(AttachesClones):
         volume = self._cinder.clone(source, _name(name), _gibibytes(source, size), marks)
         volume = self._cinder.settled(volume)
         if volume.status != "available":
-            raise Refused(TargetFailed(f"{target} can't be made: the clone of {parent.name} is {volume.status}"))
+            raise Refused(TargetFailed(f"{target} cannot be made: the clone of {parent.name} is {volume.status}"))
         return self._clone(name, volume)
 
     def publish(self, clone: Clone, target: str, replaced: Sequence[Clone]) -> None:
@@ -82,9 +82,9 @@ class VolumeStorage(AttachesClones):
 
     def open(self, clone: Clone, size: int) -> VolumeSource:
         attached = self._attachments.ensure(self._volume(clone))
-        with ExitStack() as held:
-            device = held.enter_context(self._attachments.looking(attached))
-            return VolumeSource(device, held.pop_all(), size, 0)
+        with ExitStack() as resources:
+            device = resources.enter_context(self._attachments.opened(attached))
+            return VolumeSource(device, resources.pop_all(), size, 0)
 
     def describe(self, clone: Clone) -> Report:
         volume = self._volume(clone)
@@ -109,7 +109,7 @@ class VolumeStorage(AttachesClones):
     def use_of(self, clone: Clone) -> str | None:
         volume = self._volume(clone)
         is_free = volume.status in {"available", "error"} or self._attachments.attached(volume) is not None
-        return None if is_free and not self._attachments.elsewhere(volume) else volume.held
+        return None if is_free and not self._attachments.elsewhere(volume) else volume.state_text
 
     def attach(self, identity: str) -> None:
         self._attachments.ensure(self._cinder.known(identity))
@@ -140,5 +140,5 @@ def _name(target: str) -> str:
 
 
 def _gibibytes(source: Volume, size: int | None) -> int:
-    """The size of a clone: whole GiB, and never less than its source's."""
+    """The size of a clone: whole GiB, and at least its source's size."""
     return max(source.size, -(-(size or 0) // GIBIBYTE))

@@ -1,4 +1,4 @@
-"""A Ceph cluster, through the distribution's own bindings: asked within a time, and its errors in words."""
+"""A client of a Ceph cluster, by the distribution's bindings, with timeouts and its table of errors."""
 
 import errno
 import json
@@ -12,21 +12,21 @@ from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import Refusal, TargetFailed, Unavailable, Unconfigured, Unsupported
 
-__all__ = ["Absent", "Cluster", "cluster_errors", "connected", "words"]
+__all__ = ["Absent", "Cluster", "cluster_errors", "connected", "vendor_text"]
 
 _RELEASES: Final = ("mimic", "nautilus", "octopus", "pacific", "quincy", "reef", "squid", "tentacle")
-"""From which on clients know clones of snapshots that are not protected (docs.ceph.com, RBD layering)."""
+"""The releases whose clients know clones of unprotected snapshots (docs.ceph.com, RBD layering)."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN: Final = frozenset({errno.EPERM, errno.EACCES})
 _SILENT: Final = frozenset({errno.ETIMEDOUT})
 
 
 class Absent(Exception):
-    """What was named isn't there; in words."""
+    """A pool, an image or a snapshot does not exist. The message names it."""
 
 
 class NotReached(Exception):
-    """The cluster can't be talked to as things are configured; in words that say what to do."""
+    """The cluster cannot be reached as configured. The message says what to do."""
 
 
 class Cluster:
@@ -37,7 +37,7 @@ class Cluster:
         self.fsid: str = handle.get_fsid()
 
     def lacks(self, snapshot: Snapshot) -> Refusal | None:
-        """Why it can't have that: two clusters may have pools and images of the same names."""
+        """The refusal of a snapshot in another cluster, which may have pools and images of the same names."""
         if snapshot.fsid == self.fsid:
             return None
         return Unsupported(f"it is in the cluster {snapshot.fsid}, and the configured one is {self.fsid}")
@@ -68,9 +68,9 @@ class Cluster:
                 image.close()
 
     def clones_freely(self) -> bool | None:
-        """Whether clones are of the second version: of snapshots that aren't protected, and into other namespaces.
+        """True when clones are of version 2: of unprotected snapshots too, and into other namespaces.
 
-        None when the user may not know.
+        None when the user may not read that.
         """
         import rados  # noqa: PLC0415 - see `connected`
 
@@ -83,7 +83,7 @@ class Cluster:
 
 
 def opened(ioctx: Any, where: PoolImage, snapshot: str | None, *, read_only: bool) -> Any:  # noqa: ANN401 - see above
-    """An open Image, for the caller to close. Raises Absent."""
+    """Opens an Image, which the caller closes. Raises Absent."""
     import rbd  # noqa: PLC0415 - see `connected`
 
     try:
@@ -95,20 +95,20 @@ def opened(ioctx: Any, where: PoolImage, snapshot: str | None, *, read_only: boo
 
 @contextmanager
 def connected(settings: RbdHandlerSettings) -> Iterator[Cluster]:
-    """The configured cluster. Raises NotReached, and the bindings' errors."""
-    import rados  # noqa: PLC0415 - the distribution's package, needed by whoever comes here only
+    """Connects to the configured cluster while the block runs. Raises NotReached, and the bindings' errors."""
+    import rados  # noqa: PLC0415 - the distribution's package, needed only here
 
     handle = _configured(settings)
     try:
         try:
             handle.connect(timeout=ceil(settings.connect_timeout))
         except rados.ObjectNotFound:
-            reason = f"there is no key for client.{settings.user} where the configuration says"
+            reason = f"there is no key for client.{settings.user} at the path in the configuration"
             raise NotReached(f"{reason}; [handlers.rbd] user names another user") from None
         except rados.Error as error:
             if number_of(error) not in _FORBIDDEN:
                 raise
-            raise NotReached(f"the cluster doesn't take client.{settings.user}'s key") from None
+            raise NotReached(f"the cluster does not accept client.{settings.user}'s key") from None
         yield Cluster(handle)
     finally:
         handle.shutdown()
@@ -117,24 +117,24 @@ def connected(settings: RbdHandlerSettings) -> Iterator[Cluster]:
 def _configured(settings: RbdHandlerSettings) -> Any:  # noqa: ANN401 - see above
     import rados  # noqa: PLC0415 - see `connected`
 
-    # Where none is named, the bindings look where Ceph's own programs do.
+    # By default the bindings search where Ceph's own programs do.
     conf = str(settings.ceph_conf) if settings.ceph_conf else rados.Rados.DEFAULT_CONF_FILES
-    seconds = str(ceil(settings.connect_timeout))  # Ceph takes whole ones
+    seconds = str(ceil(settings.connect_timeout))  # Ceph accepts whole seconds only
     try:
         handle = rados.Rados(rados_id=settings.user, conffile=conf)
     except rados.ObjectNotFound:
         named = settings.ceph_conf or "/etc/ceph/ceph.conf"
         raise NotReached(f"there is no {named}; [handlers.rbd] ceph_conf names the cluster's") from None
     except rados.Error as error:
-        raise NotReached(f"{settings.ceph_conf or 'ceph.conf'} can't be used: {words(error)}") from None
+        raise NotReached(f"{settings.ceph_conf or 'ceph.conf'} cannot be used: {vendor_text(error)}") from None
     for option, value in {
-        # Of every kind, so that nothing waits for a cluster that is gone.
+        # Timeouts of every kind, so that nothing waits for a cluster that is gone.
         "client_mount_timeout": seconds,
         "rados_mon_op_timeout": seconds,
         "rados_osd_op_timeout": seconds,
-        # What is read is read once: a cache costs a copy.
+        # All bytes are read once: a cache costs a copy.
         "rbd_cache": "false",
-        # Errors are told in refusals.
+        # Errors become refusals.
         "log_to_stderr": "false",
         "err_to_stderr": "false",
     }.items():
@@ -144,7 +144,7 @@ def _configured(settings: RbdHandlerSettings) -> Any:  # noqa: ANN401 - see abov
 
 @contextmanager
 def cluster_errors(settings: RbdHandlerSettings, *, writes: str = "") -> Iterator[None]:
-    """Raises Refused for the block's errors: the one table of this room. `writes`: the target that the block makes."""
+    """Raises Refused for the errors of the block. `writes`: the target that the block makes."""
     import rados  # noqa: PLC0415 - see `connected`
     import rbd  # noqa: PLC0415 - see `connected`
 
@@ -155,28 +155,29 @@ def cluster_errors(settings: RbdHandlerSettings, *, writes: str = "") -> Iterato
     except NotReached as reason:
         raise Refused(Unconfigured(str(reason))) from reason
     except (rados.Error, rbd.Error) as error:
-        raise Refused(_meant(error, settings, writes)) from error
+        raise Refused(_refusal(error, settings, writes)) from error
 
 
-def _meant(error: Exception, settings: RbdHandlerSettings, writes: str) -> Refusal:
+def _refusal(error: Exception, settings: RbdHandlerSettings, writes: str) -> Refusal:
     number = number_of(error)
     if number in _SILENT:
-        return Unavailable(f"the cluster doesn't answer within {settings.connect_timeout:g} s")
+        return Unavailable(f"the cluster does not answer within {settings.connect_timeout:g} s")
     if number in _FORBIDDEN:
-        return Unavailable(f"client.{settings.user} may not do that: {words(error)}")
+        return Unavailable(f"client.{settings.user} may not do that: {vendor_text(error)}")
     if number == errno.EBUSY:
-        return Unavailable(f"somebody has it open ({words(error)}); Ceph lets go of who died after half a minute")
+        reason = f"another client has it open ({vendor_text(error)})"
+        return Unavailable(f"{reason}; Ceph releases a client that has died after half a minute")
     if writes and number in _FULL:
-        return TargetFailed(f"{writes} can't be made: {words(error)}")
-    return Unavailable(words(error))
+        return TargetFailed(f"{writes} cannot be made: {vendor_text(error)}")
+    return Unavailable(vendor_text(error))
 
 
 def number_of(error: Exception) -> int | None:
-    """The errno, which the bindings don't always give, nor always with one sign."""
+    """The errno, which some errors of the bindings do not have, and some have as a negative number."""
     number = getattr(error, "errno", None)
     return abs(number) if isinstance(number, int) else None
 
 
-def words(error: Exception) -> str:
-    """What the bindings say, on one line and without Python's marks."""
+def vendor_text(error: Exception) -> str:
+    """The text of the bindings' error, on one line and without Python's marks."""
     return " ".join(str(error).replace("b'", "'").split())

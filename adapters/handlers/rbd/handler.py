@@ -1,4 +1,4 @@
-"""Images in a Ceph pool: cloned to another image there, or exported to a file of this host."""
+"""The handler of images in a Ceph pool: cloned to another image there, or exported to a file of this host."""
 
 from contextlib import ExitStack
 from functools import partial
@@ -24,7 +24,8 @@ __all__ = ["RbdHandler"]
 class RbdHandler(StorageHandler):
     """Takes `rbd://FSID/POOL/IMAGE/SNAPSHOT`, of the configured cluster only.
 
-    A target `rbd:POOL/IMAGE` becomes a copy-on-write clone; a path of this host is exported to, what is allocated only.
+    For a target `rbd:POOL/IMAGE` the image is cloned, copy-on-write. For a path of this host the allocated bytes are
+    exported.
     """
 
     name = "rbd"
@@ -51,9 +52,9 @@ class RbdHandler(StorageHandler):
         if work.location is None:
             raise Refused(Unsupported("needs a location"))
         snapshot = value_or_refuse(snapshot_of(work.location))
-        with cluster_errors(self._settings), ExitStack() as held:
-            cluster = held.enter_context(connected(self._settings))
+        with cluster_errors(self._settings), ExitStack() as resources:
+            cluster = resources.enter_context(connected(self._settings))
             if (elsewhere := cluster.lacks(snapshot)) is not None:
                 raise Refused(elsewhere)
             where = PoolImage(snapshot.pool, "", snapshot.image)
-            return RbdSource(cluster, held.pop_all(), where, snapshot.name, start=start.offset)
+            return RbdSource(cluster, resources.pop_all(), where, snapshot.name, start=start.offset)

@@ -1,4 +1,4 @@
-"""What images in Ceph are called: in locations, and as targets."""
+"""Names of images in Ceph, in locations and targets."""
 
 from typing import Final, NamedTuple
 from urllib.parse import unquote
@@ -12,12 +12,12 @@ from lading.ports.location import Location
 __all__ = ["TARGET", "PoolImage", "Snapshot", "pool_target", "snapshot_of"]
 
 TARGET: Final = "rbd:"
-"""What targets begin with that are images in a pool."""
+"""The prefix of targets that are images in a pool."""
 _PARTS: Final = 4
 
 
 class Snapshot(NamedTuple):
-    """A snapshot of an image, in a cluster that is known by its fsid."""
+    """A snapshot of an image, in the cluster with that fsid."""
 
     fsid: str
     pool: str
@@ -34,7 +34,7 @@ class PoolImage(NamedTuple):
 
     pool: str
     namespace: str
-    """Empty for the pool's default one."""
+    """Empty for the pool's default namespace."""
     name: str
 
     @override
@@ -43,7 +43,7 @@ class PoolImage(NamedTuple):
 
 
 def pool_target(target: str) -> Result[PoolImage, Refusal]:
-    """The image that a target such as `rbd:POOL/IMAGE` or `rbd:POOL/NAMESPACE/IMAGE` names.
+    """The image for a target such as `rbd:POOL/IMAGE` or `rbd:POOL/NAMESPACE/IMAGE`.
 
     >>> pool_target("rbd:vms/disk").unwrap()
     PoolImage(pool='vms', namespace='', name='disk')
@@ -61,12 +61,12 @@ def pool_target(target: str) -> Result[PoolImage, Refusal]:
 
 
 def _are_names(*texts: str) -> bool:
-    # With an `@`, Ceph's own programs would take it for an image and a snapshot.
+    # Ceph's own programs would read a name with `@` as an image and a snapshot.
     return all(text and text.isprintable() and "@" not in text for text in texts)
 
 
 def snapshot_of(location: Location) -> Result[Snapshot, Refusal]:
-    """The snapshot that a location names, as Glance's rbd store writes it: each part percent-quoted.
+    """The snapshot in a location, as Glance's rbd store writes it: each part percent-quoted.
 
     >>> snapshot_of(Location("rbd://f5/images/noble%20arm/snap")).map(str)
     <Success: images/noble arm@snap>

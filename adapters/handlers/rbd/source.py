@@ -1,4 +1,4 @@
-"""An image in a Ceph pool as a source: what is allocated is read, several objects at a time; the rest is holes."""
+"""An image in a Ceph pool as a source: allocated bytes are read, several objects at a time; the rest is holes."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, Final
 
-from lading.adapters.handlers.rbd.cluster import Cluster, words
+from lading.adapters.handlers.rbd.cluster import Cluster, vendor_text
 from lading.adapters.handlers.rbd.names import PoolImage
 from lading.adapters.stream.pipeline import CHUNK, Chunk, SourceBroken
 from lading.adapters.stream.sparse import Extent
@@ -16,49 +16,49 @@ from lading.adapters.stream.sparse import Extent
 __all__ = ["RbdSource"]
 
 _READ: Final = 4 << 20
-"""Bytes of one read: an object's, as they are by default."""
+"""Bytes of one read: the default size of an object."""
 _AHEAD: Final = 4
-"""Reads under way at a time. More are no faster where 1 GiB was measured, and each holds its bytes."""
+"""The most concurrent reads. More were no faster when measured with 1 GiB, and each has a buffer."""
 _QUEUE: Final = 16
-"""Reads and holes among them."""
+"""The most reads and holes that are queued."""
 _WINDOW: Final = 1 << 30
-"""Bytes whose extents are asked for at a time: each object of theirs is asked about."""
+"""Bytes whose extents are requested at a time: that costs one request for each object in them."""
 _HOLE_STEP: Final = 64 << 20
-"""Bytes of a hole in one chunk, so that progress is seen and Ctrl-C is heard."""
+"""Bytes of a hole in one chunk: between chunks progress is reported and Ctrl-C works."""
 
 
 class RbdSource:
-    """An image, or a snapshot of one. It closes `held`, which may hold the connection, also on failure."""
+    """An image, or a snapshot of one. `close` closes `resources`, and so does a failure of the constructor."""
 
     def __init__(
         self,
         cluster: Cluster,
-        held: ExitStack,
+        resources: ExitStack,
         where: PoolImage,
         snapshot: str | None = None,
         *,
         start: int = 0,
         size: int | None = None,
     ) -> None:
-        """Without a snapshot it is read as it is just now. `size`: only so many bytes of it. Raises Absent."""
-        with held:
-            self._image = held.enter_context(cluster.image(where, snapshot))
+        """`snapshot` None: the image's current state. `size`: only its first bytes. Raises Absent."""
+        with resources:
+            self._image = resources.enter_context(cluster.image(where, snapshot))
             self.size: int = self._image.size() if size is None else min(size, self._image.size())
             self.start = min(start, self.size)
-            # A snapshot never changes, and no other one of the image ever gets its number.
+            # A snapshot never changes, and its number is never reused in the image.
             numbers = [each["id"] for each in self._image.list_snaps() if each["name"] == snapshot]
             identity = f"{cluster.fsid}/{where.pool}/{self._image.id()}"
             self.validator = f'"{identity}@{numbers[0]}"' if numbers else None
-            self._held = held.pop_all()
+            self._resources = resources.pop_all()
 
     @property
     def required_space(self) -> int | None:
-        """As many as the objects that there are: only what has a map of them can tell at once."""
+        """Bytes of all existing objects; None for an image without an object map: it would need many requests."""
         return sum(length for _, length in self._objects(self.start, self.size)) if self._is_mapped else None
 
     @property
     def image(self) -> Any:  # noqa: ANN401 - the bindings have no types
-        """The bindings' Image, open for as long as this is."""
+        """The bindings' Image, open until `close`."""
         return self._image
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
@@ -80,13 +80,13 @@ class RbdSource:
                     yield from first.chunks()
                 ahead.popleft()
         finally:
-            # Nothing is closed under the hands of what still reads from it.
+            # The image must stay open until all reads have ended.
             for each in ahead:
                 if isinstance(each, _Read):
                     each.wait()
 
     def _pieces(self) -> Iterator[Extent]:
-        """From `start` to the end, in order: holes, and data in pieces that end where objects do."""
+        """The extents from `start` to the end, in order. Data is split where objects end."""
         for extent in self._extents():
             step = _HOLE_STEP if extent.is_hole else _READ
             offset, end = extent.offset, extent.offset + extent.length
@@ -104,40 +104,35 @@ class RbdSource:
             offset = end
 
     def _objects(self, offset: int, end: int) -> list[tuple[int, int]]:
-        """The objects that there are, by the image's map of them: none is asked about."""
+        """The existing objects, by the object map: without a request for each."""
         return self._allocated(offset, end - offset, whole_object=True)
 
     def _allocated(self, offset: int, length: int, *, whole_object: bool = False) -> list[tuple[int, int]]:
-        """Where there is something in that run, in order. What a parent holds is there too."""
-        import rbd  # noqa: PLC0415 - the distribution's package, needed by whoever comes here only
+        """The allocated runs within that run, in order. Bytes of a parent are allocated too."""
+        import rbd  # noqa: PLC0415 - the distribution's package, needed only here
 
-        found: list[tuple[int, int]] = []
-
-        def note(at: int, length: int, exists: bool) -> None:  # noqa: FBT001 - as librbd calls it
-            if exists:
-                found.append((at, length))
-
+        runs: list[tuple[int, int, bool]] = []
         try:
-            # From no snapshot to this state: all that there is.
-            self._image.diff_iterate(offset, length, None, note, whole_object=whole_object)
+            # From no snapshot to this state: all extents.
+            self._image.diff_iterate(offset, length, None, lambda *run: runs.append(run), whole_object=whole_object)
         except rbd.Error as error:
-            raise SourceBroken(f"its extents can't be told: {words(error)}") from error
-        return sorted(found)
+            raise SourceBroken(f"its extents cannot be read: {vendor_text(error)}") from error
+        return sorted((at, length) for at, length, exists in runs if exists)
 
     @property
     def _is_mapped(self) -> bool:
-        """Whether it has a map of its objects that is good: then asking about those that there aren't is saved."""
+        """True when it has a valid object map, which saves requests for objects that do not exist."""
         import rbd  # noqa: PLC0415 - see `_allocated`
 
         has_map = self._image.features() & rbd.RBD_FEATURE_FAST_DIFF
         return bool(has_map) and not self._image.flags() & rbd.RBD_FLAG_FAST_DIFF_INVALID
 
     def close(self) -> None:
-        self._held.close()
+        self._resources.close()
 
 
 class _Read:
-    """A read under way."""
+    """A running read."""
 
     def __init__(self, image: Any, extent: Extent) -> None:  # noqa: ANN401 - see above
         import rbd  # noqa: PLC0415 - see above
@@ -148,7 +143,7 @@ class _Read:
         try:
             self._completion = image.aio_read(extent.offset, extent.length, self._take)
         except rbd.Error as error:
-            raise SourceBroken(f"it can't be read: {words(error)}") from error
+            raise SourceBroken(f"it cannot be read: {vendor_text(error)}") from error
 
     def _take(self, _completion: object, data: bytes | None) -> None:
         self._data = data
@@ -158,23 +153,23 @@ class _Read:
         self._done.wait()
 
     def chunks(self) -> Iterator[Chunk]:
-        """Its bytes, as the bindings gave them: copying them into other buffers takes a sixth of an export's time."""
+        """The bytes in the bindings' own buffer: copying them would take a sixth of an export's time."""
         self._done.wait()
         data, completion, (offset, length, _) = self._data, self._completion, self._extent
-        # The completion knows this by its callback: without the circle, the bytes go as soon as nobody needs them.
+        # The completion refers to this object by its callback. Without the cycle the bytes are freed at once.
         self._data = self._completion = None
         if data is None or len(data) != length:
-            raise SourceBroken(_why_not(completion, self._extent))
+            raise SourceBroken(_read_error(completion, self._extent))
         del completion
         for base in range(0, length, CHUNK):
             yield Chunk(offset + base, min(CHUNK, length - base), data, base)
 
 
-def _why_not(completion: Any, extent: Extent) -> str:  # noqa: ANN401 - see above
+def _read_error(completion: Any, extent: Extent) -> str:  # noqa: ANN401 - see above
     number = -min(completion.get_return_value(), 0)
     if number == errno.ETIMEDOUT:
         return f"the cluster stopped answering at byte {extent.offset}"
-    return f"it can't be read at byte {extent.offset}: {os.strerror(number) if number else 'it ended there'}"
+    return f"it cannot be read at byte {extent.offset}: {os.strerror(number) if number else 'it ended there'}"
 
 
 def _hole(extent: Extent) -> Chunk:
@@ -182,7 +177,7 @@ def _hole(extent: Extent) -> Chunk:
 
 
 def _joined(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Runs that follow each other, as one.
+    """Joins adjacent runs.
 
     >>> _joined([(0, 4), (4, 4), (12, 4)])
     [(0, 8), (12, 4)]
@@ -190,7 +185,7 @@ def _joined(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     joined: list[tuple[int, int]] = []
     for at, length in runs:
         if joined and sum(joined[-1]) == at:
-            at, length = joined[-1][0], joined.pop()[1] + length  # noqa: PLW2901 - it goes on
+            at, length = joined[-1][0], joined.pop()[1] + length  # noqa: PLW2901 - it continues the last run
         joined.append((at, length))
     return joined
 

@@ -1,4 +1,4 @@
-"""Images in the pools of a Ceph cluster as clones: copy-on-write, so that no byte moves."""
+"""Images in the pools of a Ceph cluster as clones: copy-on-write, without a copy of the bytes."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +19,13 @@ from lading.ports.location import Location
 
 __all__ = ["PoolStorage"]
 
-# The bindings are the distribution's, without types: an ioctx and an Image are Any. They are imported in each function
-# that needs them, for nothing of this is loaded where no cluster is.
+# The bindings are the distribution's, without types: an ioctx and an Image are Any. Each function that needs them
+# imports them, so that a host without a cluster does not load them.
 _log = logging.getLogger(__name__)
 
 
 class PoolStorage(CopiesClones):
-    """The pools of the configured cluster. An image's identity is the id that Ceph gives it for good."""
+    """The pools of the configured cluster. An image's identity is its permanent id in Ceph."""
 
     prefix = TARGET
 
@@ -58,7 +58,7 @@ class PoolStorage(CopiesClones):
                 raise Refused(elsewhere)
         with closing(self._source(snapshot)) as source:
             self._check_cloneable(snapshot, source.image, _where(work.target))
-            plan = f"clones {snapshot}, {source.size} bytes, of which none moves"
+            plan = f"clones {snapshot}, {source.size} bytes, without copying them"
             return Parent(location, str(snapshot), source.size, plan, partial(self._source, snapshot))
 
     def clone(self, parent: Parent, name: str, size: int | None) -> Clone:
@@ -75,19 +75,18 @@ class PoolStorage(CopiesClones):
     def publish(self, clone: Clone, target: str, replaced: Sequence[Clone]) -> None:
         with self._pool(target) as ioctx:
             if replaced and not _move_to_trash(ioctx, target):
-                raise Refused(TargetFailed(f"{target} is in use and can't be replaced"))
+                raise Refused(TargetFailed(f"{target} is in use and cannot be replaced"))
         self.rename(clone, target)
 
     def purge(self, identity: str, target: str) -> None:
-        """What is still in use, or has snapshots, stays in the pool's trash."""
+        """Removes the image; one that is in use or has snapshots stays in the pool's trash."""
         import rbd  # noqa: PLC0415
 
         with self._pool(target) as ioctx, suppress(rbd.ImageNotFound):
             try:
                 rbd.RBD().trash_remove(ioctx, identity, force=True)
             except (rbd.ImageBusy, rbd.ImageHasSnapshots):
-                told = "the replaced image %s is in use or has snapshots: it stays in the pool's trash"
-                _log.warning(told, identity)
+                _log.warning("the replaced image %s is in use or has snapshots: it stays in the trash", identity)
 
     def restore(self, identity: str, target: str) -> bool:
         import rbd  # noqa: PLC0415
@@ -114,15 +113,16 @@ class PoolStorage(CopiesClones):
             return _where(clone.name)[:2] != _where(target)[:2]
 
     def copy(self, clone: Clone, name: str) -> Clone:
-        """Its snapshots and its parent too."""
+        """Copies the image with its snapshots and its parent."""
         with self._cluster.image(_where(clone.name)) as image, self._pool(name) as ioctx:
             if _watchers(image):
-                raise Refused(TargetFailed(f"{clone.name} is in use: it can be renamed, but leaves no pool"))
+                reason = f"{clone.name} is in use: it can be renamed, but not moved to another pool"
+                raise Refused(TargetFailed(reason))
             image.deep_copy(ioctx, _where(name).name)
         return self.find(name)[0]
 
     def delete(self, clone: Clone) -> None:
-        """What is in use, or has snapshots, goes to the pool's trash."""
+        """Deletes the image; one that is in use or has snapshots is moved to the pool's trash."""
         import rbd  # noqa: PLC0415
 
         with self._pool(clone.name) as ioctx, suppress(rbd.ImageNotFound):
@@ -130,9 +130,8 @@ class PoolStorage(CopiesClones):
                 rbd.RBD().remove(ioctx, _where(clone.name).name)
             except (rbd.ImageBusy, rbd.ImageHasSnapshots):
                 if not _move_to_trash(ioctx, clone.name):
-                    raise Refused(TargetFailed(f"{clone.name} is in use and can't be removed")) from None
-                told = "%s is in use or has snapshots: it is in the pool's trash, until `rbd trash purge`"
-                _log.warning(told, clone.name)
+                    raise Refused(TargetFailed(f"{clone.name} is in use and cannot be removed")) from None
+                _log.warning("%s is in use or has snapshots: it is in the trash until `rbd trash purge`", clone.name)
 
     def discard(self, name: str) -> None:
         import rbd  # noqa: PLC0415
@@ -150,16 +149,16 @@ class PoolStorage(CopiesClones):
 
     @property
     def _cluster(self) -> Cluster:
-        assert self._connected is not None  # noqa: S101 - all this is called within `connected`
+        assert self._connected is not None  # noqa: S101 - the methods are called within `connected`
         return self._connected
 
     @contextmanager
     def _pool(self, name: str) -> Iterator[Any]:
-        """The ioctx of the pool in which a name is. Raises Refused where there is no such pool."""
+        """Opens the pool of a name, an ioctx. Raises Refused where there is no such pool."""
         where = _where(name)
-        with ExitStack() as held:
+        with ExitStack() as resources:
             try:
-                ioctx = held.enter_context(self._cluster.pool(where.pool, where.namespace))
+                ioctx = resources.enter_context(self._cluster.pool(where.pool, where.namespace))
             except Absent as reason:
                 raise Refused(TargetFailed(str(reason))) from None
             yield ioctx
@@ -168,7 +167,7 @@ class PoolStorage(CopiesClones):
         return RbdSource(self._cluster, ExitStack(), PoolImage(snapshot.pool, "", snapshot.image), snapshot.name)
 
     def _check_cloneable(self, snapshot: Snapshot, image: Any, where: PoolImage) -> None:  # noqa: ANN401
-        """Raises Refused for what only clones of the second version can do, where there are none."""
+        """Raises Refused where only a clone of version 2 is possible, and the cluster has none."""
         if not image.is_protected_snap(snapshot.name):
             reason = f"{snapshot} is not protected"
         elif where.namespace:
@@ -176,8 +175,8 @@ class PoolStorage(CopiesClones):
         else:
             return
         if self._cluster.clones_freely() is False:
-            advice = "it would with clients of mimic and later only (ceph osd set-require-min-compat-client mimic)"
-            raise Refused(Unsupported(f"{reason}, and this cluster makes no such clones; {advice}"))
+            advice = "to allow only clients that can: ceph osd set-require-min-compat-client mimic"
+            raise Refused(Unsupported(f"{reason}, and this cluster does not make such clones; {advice}"))
 
 
 def _where(name: str) -> PoolImage:
@@ -189,7 +188,7 @@ def _snapshot(location: Location) -> Snapshot:
 
 
 def _move_to_trash(ioctx: Any, name: str) -> bool:  # noqa: ANN401
-    """Puts an image into its pool's trash. Whether that could be done: not while it is in use."""
+    """Moves an image to its pool's trash. Returns False for one that is in use."""
     import rbd  # noqa: PLC0415
 
     try:
@@ -200,7 +199,7 @@ def _move_to_trash(ioctx: Any, name: str) -> bool:  # noqa: ANN401
 
 
 def _watchers(image: Any) -> list[str]:  # noqa: ANN401
-    """The addresses of those that have an image open to write."""
+    """The addresses of the clients that have an image open to write."""
     return sorted({str(each["addr"]) for each in image.watchers_list()})
 
 

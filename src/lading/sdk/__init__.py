@@ -1,13 +1,14 @@
-"""What the authors of handlers, catalogs, stores and locks need, beside what `lading` exports.
+"""The names that authors of handlers, catalogs, stores and locks need, beside those of `lading`.
 
 An adapter is a factory under an entry point. lading calls it once, when the adapter is first needed:
 
-- `lading.handlers`: with a `HandlerSetup`. Gives a `lading.Handler`.
-- `lading.catalogs`: with a `SettingsTable`, `[catalog]` without its `kind`. Gives a `lading.ImageCatalog`.
-- `lading.associations`: with a `SettingsTable`, `[associations]` without its `kind`. Gives a `lading.AssociationStore`.
-- `lading.locks`: with a `SettingsTable`, `[locks]` without its `kind`. Gives a `lading.Locks`.
+- `lading.handlers`: called with a `HandlerSetup`, returns a `lading.Handler`.
+- `lading.catalogs`: called with a `SettingsTable`, `[catalog]` without its `kind`, returns a `lading.ImageCatalog`.
+- `lading.associations`: called with a `SettingsTable`, `[associations]` without its `kind`, returns a
+  `lading.AssociationStore`.
+- `lading.locks`: called with a `SettingsTable`, `[locks]` without its `kind`, returns a `lading.Locks`.
 
-`lading.sdk.contracts` has the contracts of these as pytest suites.
+`lading.sdk.contracts` has the ports' contracts as pytest suites.
 """
 
 from lading.adapters.codec.associations import decode_association, encode_association

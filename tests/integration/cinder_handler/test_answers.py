@@ -130,7 +130,7 @@ def test_a_volume_in_use_without_a_clone_is_refused_with_its_user(
     cinder.instead["POST", "/volumes"] = (500, {})
     refused = handler.fetch(work).failure()
     assert isinstance(refused, Unavailable)
-    assert f"volume {volume(work)} is in-use, attached to server vm, and can't be cloned" in refused.reason
+    assert f"volume {volume(work)} is in-use, attached to server vm, and cannot be cloned" in refused.reason
 
 
 def test_a_volume_released_meanwhile_is_attached(
@@ -156,5 +156,5 @@ def test_force_does_not_replace_a_volume_in_use(
     other = cinder.put(b"precious", name="vm-1", status=status)
     refused = handler.fetch(replace(cloning, force=True)).failure()
     assert isinstance(refused, TargetOccupied)
-    assert refused.reason == f"cinder:vm-1 is {status}, and can't be replaced"
+    assert refused.reason == f"cinder:vm-1 is {status}, and cannot be replaced"
     assert set(cinder.volumes) == {volume(cloning), other}

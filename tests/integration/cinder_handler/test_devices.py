@@ -78,7 +78,7 @@ def test_a_device_that_cannot_be_read_is_a_refusal_and_is_detached(
     (cinder.folder / volume(work)).unlink()
     refused = handler.fetch(work).failure()
     assert isinstance(refused, Unconfigured)
-    assert "can't be read: No such file" in refused.reason
+    assert "cannot be read: No such file" in refused.reason
     assert cinder.attachments == {}
     assert cinder.volumes[volume(work)]["status"] == "available"
 
@@ -88,7 +88,7 @@ def test_a_volume_that_os_brick_cannot_connect_is_detached(
 ) -> None:
     cinder.connection = {"driver_volume_type": "iscsi", "target_portal": "127.0.0.1:1", "auth_password": "hunter2"}
     refused = handler.fetch(cloning).failure()
-    assert "os-brick can't connect it by iscsi" in refused.reason
+    assert "os-brick cannot connect it by iscsi" in refused.reason
     assert "hunter2" not in refused.reason
     assert (list(cinder.volumes), cinder.attachments) == ([volume(cloning)], {})
 
@@ -96,9 +96,9 @@ def test_a_volume_that_os_brick_cannot_connect_is_detached(
 @pytest.mark.parametrize(
     ("connection", "told"),
     [
-        ({"driver_volume_type": "nfs"}, "reached by nfs"),
+        ({"driver_volume_type": "nfs"}, "protocol nfs makes no device"),
         ({"driver_volume_type": "local", "encrypted": True}, "is encrypted"),
-        ({"driver_volume_type": None}, "reached by nothing"),
+        ({"driver_volume_type": None}, "protocol (none) makes no device"),
     ],
 )
 def test_volumes_without_a_device_and_encrypted_ones_are_refused(
@@ -123,7 +123,7 @@ def test_volumes_in_a_ceph_need_its_bindings_and_say_so(
 
 
 def test_a_step_that_needs_root_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Refused) as raised, connector._vendor("os-brick can't connect it"):  # noqa: SLF001
+    with pytest.raises(Refused) as raised, connector._brick_errors("os-brick cannot connect it"):  # noqa: SLF001
         raise PermissionError
     assert isinstance(raised.value.refusal, Unconfigured)
     assert "run lading as root, or set [handlers.cinder] root_helper" in raised.value.refusal.reason

@@ -17,7 +17,7 @@ from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.cinder import attachments, names
 from lading.adapters.handlers.cinder import handler as cinder_module
 from lading.adapters.handlers.cinder.handler import CinderHandler
-from lading.adapters.handlers.cinder.names import holder, is_left_over, reader, volume_target
+from lading.adapters.handlers.cinder.names import is_left_over, permanent_mark, process_mark, volume_target
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -103,18 +103,18 @@ def test_targets_that_name_no_volume_are_declined(handler: CinderHandler, work: 
 
 
 def test_a_mark_tells_whether_its_process_is_gone() -> None:
-    mark, here = reader(HOST), str(os.getpid())
+    mark, here = process_mark(HOST), str(os.getpid())
     assert not is_left_over(mark, HOST)
     assert is_left_over(mark.replace(here, "1"), HOST)  # another process has that number
     assert is_left_over(mark.replace(here, "4194305"), HOST)  # more than there can be
     assert not is_left_over(mark.replace(here, "1"), "compute-2")
     assert not is_left_over(mark.replace(here, "1"), "compute")
-    for other in (holder(HOST), "/dev/vdb", "", f"lading {HOST} x y"):
+    for other in (permanent_mark(HOST), "/dev/vdb", "", f"lading {HOST} x y"):
         assert not is_left_over(other, HOST)
 
 
 def test_where_processes_cannot_be_told_apart_none_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = reader(HOST)
+    mark = process_mark(HOST)
     monkeypatch.setattr(names, "boot_id", lambda: None)
     assert not is_left_over(mark, HOST)
     assert not is_left_over(mark.replace(str(os.getpid()), "4194305"), HOST)

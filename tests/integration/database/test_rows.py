@@ -10,7 +10,7 @@ from returns.result import Success
 from tests.integration.database.recorded import NOBLE, refusal
 
 from lading.adapters.codec.text import from_text
-from lading.adapters.sqlite.associations import FileAssociations, listing
+from lading.adapters.sqlite.associations import FileAssociations, list_query
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.verified_files import FileVerifiedFiles
 from lading.ports.association import Association, Fingerprint
@@ -34,7 +34,7 @@ def test_every_page_of_a_list_comes_from_an_index_in_order(
     database: Database, handler: str | None, image_id: str | None, after: str | None, index: str
 ) -> None:
     database.change()
-    sql, parameters = listing(handler, image_id, after)
+    sql, parameters = list_query(handler, image_id, after)
     plan = " ".join(str(row[3]) for row in database.rows(f"EXPLAIN QUERY PLAN {sql}", parameters))
     assert "TEMP B-TREE" not in plan
     assert f"USING INDEX {index}" in plan
@@ -62,7 +62,7 @@ def test_a_row_without_sense_can_be_removed_or_replaced(
     associations.put(NOBLE)
     database.change(("UPDATE associations SET document = CAST(? AS TEXT)", (document,)))
     told = str(associations.get(NOBLE.target).failure())
-    assert told.startswith(f"the database {database.path} can't be used: what it holds for /vms/1/disk makes no sense")
+    assert told.startswith(f"the database {database.path} cannot be used: its row for /vms/1/disk is malformed")
     assert told.endswith(": delete that row of the table associations")
     assert refusal(lambda: list(associations.list())) == told
     assert associations.put(NOBLE) == Success(None)
@@ -92,7 +92,7 @@ def nested(depth: int) -> Mapping[str, object]:
 def test_a_value_that_would_come_back_changed_is_refused(associations: FileAssociations, odd: Association) -> None:
     associations.put(NOBLE)
     told = str(associations.put(odd).failure())
-    assert told.startswith(f"the association of {NOBLE.target} can't be written down: ")
+    assert told.startswith(f"the association of {NOBLE.target} cannot be written down: ")
     assert list(associations.list()) == [NOBLE]
 
 

@@ -88,8 +88,8 @@ def test_a_database_of_a_newer_version_is_refused_unchanged(path: Path) -> None:
     execute(path, "PRAGMA user_version = 1234")
     before = path.read_bytes()
     assert refusal(lambda: Database(path).rows("SELECT 1")) == (
-        f"the database {path} has schema version 1234, and this lading knows none above {len(schema.MIGRATIONS)}:"
-        " use the lading that wrote it or a later one, or configure another path"
+        f"the database {path} has schema version 1234, and this version of lading knows only up to"
+        f" {len(schema.MIGRATIONS)}: use the version that wrote it or a later one, or configure another path"
     )
     assert path.read_bytes() == before
 

@@ -56,7 +56,7 @@ def test_a_cluster_that_stops_is_a_refusal_and_the_fetch_is_resumed(start_ceph: 
             dispatcher.remove("rbd:vms/there"),
             dispatcher.move("rbd:vms/there", "rbd:vms/3"),
         ):
-            assert "doesn't answer within 1 s" in str(refused.failure())
+            assert "does not answer within 1 s" in str(refused.failure())
         ceph.thaw(only_storage=only_storage)
         assert ceph.images("vms")  # it answers again
     gone_on = patient.fetch(FetchRequest(image.id, folder.target("1"))).unwrap()

@@ -42,7 +42,7 @@ def test_a_target_with_a_new_time_is_intact_and_recorded_so(fetched: Host) -> No
         (a_byte_more, f"it has {len(DATA) + 1} bytes, and had {len(DATA)}"),
         (Path.unlink, "is gone"),
         (replaced, "is another file than the one that was fetched"),
-        (a_symlink_there, "is not a file any more"),
+        (a_symlink_there, "is no longer a file"),
     ],
     ids=["byte", "size", "gone", "replaced", "symlink"],
 )

@@ -32,7 +32,7 @@ def test_a_removal_that_cannot_be_flushed_says_that_it_is_removed(
     (folder / "vm").write_bytes(DATA)
     monkeypatch.setattr(os, "fsync", refuse)
     refused = destination.remove(Work(str(folder / "vm"))).failure()
-    assert refused.reason.startswith(f"{folder}/vm is removed, but its folder can't be flushed: Input/output error")
+    assert refused.reason.startswith(f"{folder}/vm is removed, but its folder cannot be flushed: Input/output error")
     monkeypatch.undo()
     assert destination.remove(Work(str(folder / "vm"))) == Success(None)
 

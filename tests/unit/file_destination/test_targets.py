@@ -184,4 +184,4 @@ def test_an_unwritable_folder_is_refused_before_the_source_is_opened(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     refused = destination.fetch(Work(str(folder / "vm"), image_of(DATA)), SourceOpener(unopened, "copy")).failure()
-    assert refused == TargetFailed(f"the folder {folder} can't be written")
+    assert refused == TargetFailed(f"the folder {folder} cannot be written")

@@ -170,7 +170,7 @@ def test_a_blank_config_variable_names_no_file(home: Path) -> None:
 def test_a_named_file_that_is_not_there_is_an_error(home: Path) -> None:
     for environ in ({}, {"LADING_CONFIG": "missing.toml"}):
         path = None if environ else "missing.toml"
-        assert load_error(path, **environ) == "missing.toml: there is no such file"
+        assert load_error(path, **environ) == "missing.toml: no such file"
 
 
 def test_a_tilde_in_the_name_of_the_file_is_home(home: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_tilde_in_the_name_of_the_file_is_home(home: Path) -> None:
 def test_a_file_in_the_current_folder_of_another_user_must_be_named(home: Path) -> None:
     path = write(Path.cwd() / "lading.toml")
     os.chown(path, 1234, 1234)
-    assert load_error(None) == f"{path}: is of another user (uid 1234), name it to have it used all the same"
+    assert load_error(None) == f"{path}: is owned by another user (uid 1234); to use it nevertheless: --config {path}"
     assert load_settings(str(path), {}).source == str(path)
 
 
@@ -210,7 +210,7 @@ def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
 
 def test_a_folder_in_a_files_place_is_an_error(home: Path) -> None:
     Path("lading.toml").mkdir()
-    assert load_error(None) == f"{Path.cwd() / 'lading.toml'}: can't be read: Is a directory"
+    assert load_error(None) == f"{Path.cwd() / 'lading.toml'}: cannot be read: Is a directory"
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 5000])

@@ -1,4 +1,4 @@
-"""The contracts of lading's ports as pytest suites: subclass one, give its fixture, and run it over your adapter.
+"""The contracts of lading's ports as pytest suites: subclass one, define its fixture, and run it over your adapter.
 
     from lading.sdk.contracts import DurableAssociationStoreContract
 
@@ -7,7 +7,7 @@
         def open_store(self, tmp_path):
             return lambda: OurStore(tmp_path)
 
-Needs pytest and hypothesis: `pip install 'lading[contracts]'`. For assertions that show their values, say
+They need pytest and hypothesis: `pip install 'lading[contracts]'`. For assertions that show their values, call
 `pytest.register_assert_rewrite("lading.sdk.contracts")` in conftest.py before the import.
 """
 

@@ -1,4 +1,4 @@
-"""The contract of AssociationStore, as tests: a subclass gives the store."""
+"""The contract of AssociationStore as tests: a subclass defines the store."""
 
 import os
 import threading
@@ -33,7 +33,7 @@ def association(target: str = "/vms/1/disk", handler: str = "file", image: Image
 
 
 class AssociationStoreContract:
-    """What every store does."""
+    """The contract of every store."""
 
     @pytest.fixture
     def store(self) -> AssociationStore:
@@ -199,11 +199,11 @@ class AssociationStoreContract:
 
 
 class DurableAssociationStoreContract(AssociationStoreContract):
-    """What a store does that outlives its process."""
+    """The contract of a store that outlives its process."""
 
     @pytest.fixture
     def open_store(self) -> Callable[[], AssociationStore]:
-        """Opens the same store, once more each time. It is empty when a test begins."""
+        """Returns a function that opens the same store, again with each call. It is empty when a test begins."""
         raise NotImplementedError
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""The contract of Handler, as tests: a subclass gives a handler, and a place where its targets are."""
+"""The contract of Handler as tests: a subclass defines a handler, and the place of its targets."""
 
 import hashlib
 import os
@@ -30,50 +30,50 @@ NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Place(Protocol):
-    """Where targets are."""
+    """The place of targets: a folder or a pool, for example."""
 
     def target(self, name: str) -> str:
-        """What a target of that name is called."""
+        """The target of that name."""
         ...
 
     def content(self, name: str) -> bytes | None:
-        """What is there, as far as DATA's length; None when nothing is."""
+        """The first bytes at the target, as many as DATA has; None when nothing is there."""
         ...
 
     def occupy(self, name: str, data: bytes) -> None:
-        """Let something be there that is not lading's."""
+        """Puts data there that is not lading's."""
         ...
 
     def clear(self, name: str) -> None:
-        """Let nothing be there."""
+        """Removes what is there."""
         ...
 
     def names(self) -> list[str]:
-        """Everything that is in the place, temporary things too, sorted."""
+        """The sorted names of everything in the place, temporary objects too."""
         ...
 
 
 @dataclass
 class HandlerRig:
-    """A handler, and work that it can do: `work` brings IMAGE to the target `1` of the place, where nothing is yet."""
+    """A handler, and work that it can do: `work` fetches IMAGE to the target `1` of the place, which is free."""
 
     handler: Handler
     work: Work
     place: Place
     lose_source: Callable[[], None]
-    """Take away what it would read from."""
+    """Removes the image's source."""
     verifies: bool = True
-    """Whether what it lands has been compared with the digest."""
+    """True when the handler compares the bytes with the digest."""
     size: int = len(DATA)
-    """Bytes that the target has then."""
+    """Bytes of the fetched target."""
 
 
 class HandlerContract:
-    """What every handler does."""
+    """The contract of every handler."""
 
     @pytest.fixture
     def rig(self) -> HandlerRig:
-        """The handler and its work, anew for each test."""
+        """A new handler and its work for each test."""
         raise NotImplementedError
 
     def test_it_fetches_the_image_to_the_target(self, rig: HandlerRig) -> None:
@@ -143,7 +143,7 @@ class HandlerContract:
 
 
 def fetched(rig: HandlerRig) -> Work:
-    """The work, done and recorded."""
+    """Does the work, and returns it with its association."""
     landing = rig.handler.fetch(rig.work).unwrap()
     blank = Association(rig.work.target, rig.handler.name, rig.work.image, rig.work.location, NOW)
     return replace(rig.work, association=landing.recorded_in(blank))

@@ -1,4 +1,4 @@
-"""The contracts of the image catalog's ports, as tests: a subclass gives catalogs."""
+"""The contracts of the image catalog's ports as tests: a subclass defines the catalogs."""
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -78,7 +78,7 @@ def content(catalog: ImageData, image: Image, offset: int = 0) -> bytes:
 
 
 class ImageCatalogContract:
-    """What every catalog does."""
+    """The contract of every catalog."""
 
     @pytest.fixture
     def make_catalog(self) -> _MakeCatalog:

@@ -1,4 +1,4 @@
-"""What stores may hold, as Hypothesis strategies: whatever the values' own descriptions allow."""
+"""Hypothesis strategies for all values that a store must accept."""
 
 import os
 from datetime import UTC
@@ -14,12 +14,12 @@ __all__ = ["any_associations", "any_images", "any_locations", "any_targets", "an
 
 
 def any_texts(min_size: int = 0) -> SearchStrategy[str]:
-    """With lone surrogates, and pairs of them that are not one character; with NUL, and all else."""
+    """Texts of all characters, also NUL, lone surrogates, and pairs of them that are not one character."""
     return st.text(st.characters(exclude_categories=()), min_size=min_size)
 
 
 def any_targets() -> SearchStrategy[str]:
-    """Paths of bytes, as the system has them, and of any text."""
+    """Paths of any bytes, as the system allows, and of any text."""
     return st.one_of(st.binary().map(os.fsdecode), any_texts()).map("/vms/{}/disk".format)
 
 
