@@ -21,13 +21,12 @@ from lading.domain.failures import (
     TargetUnresolved,
 )
 from lading.domain.fetches import Fetches
-from lading.domain.handler import Handler, Landing, Report, SupportsReport, Work
+from lading.domain.handler import Handler, Landing, Report, SupportsReport
 from lading.domain.handler_calls import call_handler, precheck, preview_attempt, value_or_raise
 from lading.domain.ledger import Ledger
 from lading.domain.order import CATALOG_FAILURES, Order
 from lading.domain.preparation import Preparation
 from lading.domain.recovery import Outcome, Recovered, Recovery, require_resolved
-from lading.domain.refusals import Refusal
 from lading.domain.targets import Forgotten, Targets
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
@@ -99,7 +98,13 @@ class Dispatcher:
         try:
             with closing(self.attempts(request)) as attempts:
                 for attempt in attempts:
-                    attempt.settle(_call_fetch(attempt.handler, attempt.work))
+                    handler, work = attempt.handler, attempt.work
+                    refusal = precheck(handler, work)
+                    attempt.settle(
+                        call_handler(handler.name, work, Landing, handler.fetch, work)
+                        if refusal is None
+                        else Failure(refusal)
+                    )
                     results.append(attempt.result)
                     if attempt.landing is not None:
                         fetched = _fetch_result(attempt, attempt.landing, results)
@@ -251,12 +256,6 @@ class Dispatcher:
             self.prepare()
             found = self._recovery.recover_unlocked(intent, keep=True, level=logging.INFO)
             require_resolved([found] if found else [])
-
-
-def _call_fetch(handler: Handler, work: Work) -> Result[Landing, Refusal]:
-    if (refusal := precheck(handler, work)) is not None:
-        return Failure(refusal)
-    return call_handler(handler.name, work, Landing, handler.fetch, work)
 
 
 def _fetch_result(attempt: Attempt, landing: Landing, results: list[AttemptResult]) -> FetchResult:

@@ -77,7 +77,12 @@ def main() -> NoReturn:
 def _run() -> int:
     """Runs the command and returns its exit code."""
     try:
-        return _run_command()
+        try:
+            # A command returns None; `--help` and `--version` return their exit code.
+            code: int = cli.main(prog_name="lading", standalone_mode=False) or Exit.DONE
+            sys.stdout.flush()
+        finally:
+            _restore_signals()
     except click.ClickException as error:
         return _fail_usage(error)
     except (KeyboardInterrupt, click.Abort):
@@ -88,15 +93,6 @@ def _run() -> int:
         return _fail_output(lost)
     except Exception as error:  # noqa: BLE001 - the last resort: a bug ends in a message too
         return _fail_unexpected(error)
-
-
-def _run_command() -> int:
-    try:
-        # A command returns None; `--help` and `--version` return their exit code.
-        code: int = cli.main(prog_name="lading", standalone_mode=False) or Exit.DONE
-        sys.stdout.flush()
-    finally:
-        _restore_signals()
     return code
 
 
