@@ -86,7 +86,8 @@ def _rebuild(session: Session) -> None:
         say(f"{each.target}: no longer recorded: {each.why}")
     if done.damaged:
         say(f"{done.damaged} entries of the record are damaged and cannot be read")
-    say(f"{len(done.kept)} targets are recorded again; the earlier database is kept as {done.aside}")
+    targets = "1 target is" if len(done.kept) == 1 else f"{len(done.kept)} targets are"
+    say(f"{targets} recorded again; the earlier database is kept as {done.aside}")
 
 
 def _resume(dispatcher: Dispatcher, kept: Recovered) -> Recovered:

@@ -251,7 +251,7 @@ def test_a_lost_database_is_told_and_rebuilt_from_its_record(lading: Lading, nob
     assert os.listdir(host / "vms") == ["1"]
     told = lading("recover", "--rebuild")
     assert told.returncode == 0
-    assert told.stdout.startswith("1 targets are recorded again; the earlier database is kept as ")
+    assert told.stdout.startswith("1 target is recorded again; the earlier database is kept as ")
     assert records(lading("show", "vms/1", "--json"))[0]["state"] == "intact"
     assert lading("show", "vms/2").returncode == 6
 
