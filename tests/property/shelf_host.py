@@ -141,7 +141,7 @@ class ShelfHandler:
         return Success(Landing(size=10, fingerprint=file.fingerprint, resumed=resumed))
 
     def _resumed(self, work: Work, image: Image | None) -> int:
-        """How much of the image an earlier try has left to go on from."""
+        """Bytes of partial data that an earlier attempt has left."""
         notes = work.intent.notes if work.intent else {}
         is_of_it = image is not None and notes.get("part") == image.id
         return len(self._disk.parts.get(work.target, "")) if is_of_it else 0

@@ -1,4 +1,4 @@
-"""Laws of the record's format: what is cut off or damaged costs its own entry, and nothing is invented."""
+"""Laws of the record's format: a truncated or damaged entry is lost alone, and nothing is invented."""
 
 import tempfile
 from collections.abc import Sequence

@@ -120,7 +120,7 @@ def test_a_snapshot_removed_while_it_is_read_leaves_nothing_whole(ceph: Ceph, fo
     work = Work(folder.target("1"), image_of(data), Location(location), observer=Removing())
     outcome = handler_of(ceph).fetch(work)
     if isinstance(outcome, Success):
-        # Ceph had not let go of its blocks yet: then it is whole.
+        # Ceph had not released its blocks yet: then it is whole.
         assert folder.content("1") == bytes(data)
     else:
         assert folder.names() == []

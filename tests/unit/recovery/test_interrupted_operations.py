@@ -44,7 +44,7 @@ def in_use(*_: object) -> Result[Any, Refusal]:
 
 @dataclass(frozen=True)
 class Cut:
-    """An operation that was cut off, and what its handler says of it."""
+    """An interrupted operation, and what its handler says of it."""
 
     intent: Intent
     handler: Pool
