@@ -1,6 +1,7 @@
 """The bases of the built-in handlers: a handler opens a source, and a destination does all the rest."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import replace
 
 from returns.result import Result
@@ -11,6 +12,7 @@ from lading.adapters.destinations.destination import Destination, SourceOpener
 from lading.domain.cost import Cost
 from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.refusals import Refusal
+from lading.ports.association import Association
 
 __all__ = ["SourceHandler", "StorageHandler"]
 
@@ -75,6 +77,10 @@ class StorageHandler(SourceHandler):
 
     def cost(self, target: str) -> Cost:
         return Cost.CLONE if self._clones.takes(target) else Cost.STORAGE_NETWORK
+
+    def prepare(self, associations: Iterable[Association]) -> None:
+        """Attaches again what a restart of this host has detached, where the storage attaches its clones."""
+        self._clones.prepare(associations)
 
     @override
     def fetch(self, work: Work) -> Result[Landing, Refusal]:

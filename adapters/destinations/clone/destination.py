@@ -137,6 +137,7 @@ class CloneDestination:
 
     def prepare(self, associations: Iterable[Association]) -> None:
         """Attaches again what a restart of this host has detached. What cannot be attached is a warning."""
-        wanted = [each for each in associations if self.takes(each.target)]
-        if wanted and isinstance(self._storage, AttachesClones):
+        if not isinstance(self._storage, AttachesClones):
+            return  # and the associations are not read
+        if wanted := [each for each in associations if self.takes(each.target)]:
             attach_again(self._storage, wanted)

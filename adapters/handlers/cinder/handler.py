@@ -1,7 +1,7 @@
 """The handler of images on Cinder volumes: read into files of this host, or cloned to volumes attached to it."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Self
@@ -20,7 +20,6 @@ from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.openstack.cloud import connect_cloud
 from lading.domain.handler import Landing, PartialData, Work
 from lading.domain.refusals import Refusal
-from lading.ports.association import Association
 from lading.ports.journal import Verb
 
 if TYPE_CHECKING:
@@ -68,9 +67,6 @@ class CinderHandler(StorageHandler):
         if lacking:
             raise PackageMissing(f"{' and '.join(lacking)} not installed: pip install 'lading[cinder]'")
         return cls(setup.read(CinderHandlerSettings), setup)
-
-    def prepare(self, associations: Iterable[Association]) -> None:
-        self._clones.prepare(associations)
 
     def opener(self, work: Work) -> SourceOpener:
         return SourceOpener(
