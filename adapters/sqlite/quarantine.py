@@ -21,6 +21,8 @@ _BESIDE: Final = ("-wal", "-shm", "-journal")
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 """SQLite's errors for a file that is not a database, or damaged. The last is for an unknown format."""
 _MAGIC: Final = b"SQLite format 3\0"
+_SMALLEST: Final = 512
+"""Bytes of the smallest page, and so of the smallest database (sqlite.org/fileformat2.html)."""
 _FIRST_PAGE: Final = 1 << 16
 """Bytes of the largest page: the first one has the header and the schema (sqlite.org/fileformat2.html)."""
 
@@ -124,8 +126,10 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _is_whole(path: Path) -> bool:
-    if path.stat().st_size == 0:
-        return is_missing(path)
+    size = path.stat().st_size
+    if size < _SMALLEST:
+        # SQLite takes a few bytes of anything for a new database, and would overwrite them.
+        return size == 0 and is_missing(path)
     try:
         return _passes_check(path, "ro")
     except (sqlite3.Error, UnicodeDecodeError) as error:
