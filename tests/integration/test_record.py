@@ -202,7 +202,7 @@ def test_a_deleted_record_is_written_anew_by_the_next_change(associations: FileA
 # Transactions that were not committed.
 
 
-@pytest.mark.parametrize("end", [None, -1, 5], ids=["whole", "without its end", "cut off"])
+@pytest.mark.parametrize("end", [None, -1, 5], ids=["whole", "without its end", "truncated"])
 def test_a_line_that_was_not_committed_is_cut_away(associations: FileAssociations, path: Path, end: int | None) -> None:
     associations.put(ONE).unwrap()
     line = transaction_line([b'["remove","%b"]' % ONE.target.encode()])
