@@ -43,8 +43,9 @@ test: $(READY)  ## all tests
 	@$(BIN)/pytest --cov --cov-report= --durations=25
 	@$(BIN)/coverage report --include='*/domain/*,*/ports/*' --fail-under=100
 
-torture: $(READY)  ## what `make test` does shortly, at length: KILLS, interrupts, power failures, every crash point, images beside QEMU
+torture: $(READY)  ## what `make test` does shortly, at length: KILLS, interrupts, power failures, every crash point, images beside QEMU, laws
 	@LADING_TORTURE=$(KILLS) $(BIN)/pytest $(TORTURE)
+	@HYPOTHESIS_PROFILE=torture $(BIN)/pytest tests/property
 
 fuzz: $(READY)  ## strangers' bytes, driven by coverage: make fuzz SECONDS=600 TARGET=urls
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements/fuzz.txt
