@@ -1,14 +1,15 @@
 """The port of the association store."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from datetime import datetime
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from returns.result import Result
 
 from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["AssociationStore"]
+__all__ = ["AssociationStore", "HostTarget", "SupportsHosts"]
 
 
 class AssociationStore(Protocol):
@@ -34,5 +35,34 @@ class AssociationStore(Protocol):
 
         Nothing is read before the first step, and not all are loaded at once. Changes made during the iteration may
         or may not be seen. Raises StoreUnavailable.
+        """
+        ...
+
+
+class HostTarget(NamedTuple):
+    """A target of some host, as its record says. Its state now is known only there."""
+
+    host: str
+    target: str
+    handler: str
+    size: int | None
+    """Bytes."""
+    verified: bool
+    """True when its digest is the catalog's."""
+    landed_at: datetime
+
+
+@runtime_checkable
+class SupportsHosts(Protocol):
+    """A store that keeps the associations of several hosts. Its other verbs are those of this host."""
+
+    def list_host(self, host: str | None = None) -> Iterator[tuple[str, Association]]:
+        """Iterates over the associations of the host, or of all hosts, each with its host, as `list` does."""
+        ...
+
+    def holders(self, image: str) -> Iterator[HostTarget]:
+        """Iterates over the targets that hold the image of this id or digest, ordered by host and target.
+
+        Raises StoreUnavailable.
         """
         ...

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.etcd_record import etcd_associations
+from tests.integration.services.etcd import Etcd
 
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.sqlite.associations import FileAssociations
@@ -22,3 +24,15 @@ class TestFileAssociations(DurableAssociationStoreContract):
     @pytest.fixture
     def open_store(self, tmp_path: Path) -> Callable[[], AssociationStore]:
         return lambda: FileAssociations(Database(tmp_path / "lading.db"))
+
+
+class TestEtcdAssociations(DurableAssociationStoreContract):
+    @pytest.fixture
+    def open_store(self, etcd: Etcd, request: pytest.FixtureRequest) -> Callable[[], AssociationStore]:
+        return lambda: etcd_associations(etcd, request.node.name)
+
+
+class TestEtcdAssociationsOfThree(DurableAssociationStoreContract):
+    @pytest.fixture
+    def open_store(self, etcd_of_three: Etcd, request: pytest.FixtureRequest) -> Callable[[], AssociationStore]:
+        return lambda: etcd_associations(etcd_of_three, request.node.name)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.etcd_record import etcd_locks
+from tests.integration.services.etcd import Etcd
 
 from lading.adapters.flock.locks import FileLocks
 from lading.adapters.memory.locks import MemoryLocks
@@ -26,6 +28,18 @@ class TestFileLocks(SharedLocksContract):
     def test_whatever_the_name_its_file_is_in_the_folder(self, locks: Locks, tmp_path: Path, name: str) -> None:
         with locks.hold(name):
             assert {path.parent.name for path in tmp_path.rglob("*") if path.is_file()} == {"locks"}
+
+
+class TestEtcdLocks(SharedLocksContract):
+    @pytest.fixture
+    def open_locks(self, etcd: Etcd, request: pytest.FixtureRequest) -> Callable[[], Locks]:
+        return lambda: etcd_locks(etcd, request.node.name)
+
+
+class TestEtcdLocksOfThree(SharedLocksContract):
+    @pytest.fixture
+    def open_locks(self, etcd_of_three: Etcd, request: pytest.FixtureRequest) -> Callable[[], Locks]:
+        return lambda: etcd_locks(etcd_of_three, request.node.name)
 
 
 def test_null_locks_are_always_acquired() -> None:

@@ -5,7 +5,7 @@ The session's instances are shared: a test makes images of its own, and stops or
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Protocol
 
@@ -13,6 +13,7 @@ import pytest
 from tests.integration.services.cache import Cache, Unbuildable, cache, environment
 from tests.integration.services.ceph import GIBIBYTE, Ceph, ceph, lacking, link_modules
 from tests.integration.services.cinder import Cinder, cinder
+from tests.integration.services.etcd import Etcd, etcd
 from tests.integration.services.glance import Glance, Stores, glance
 from tests.integration.services.keystone import Keystone, keystone
 from tests.integration.services.nginx import Nginx, nginx
@@ -44,6 +45,12 @@ class StartCeph(Protocol):
     """Starts one more Ceph, which ends with the test."""
 
     def __call__(self, *, auth: bool = False, size: int = 8 * GIBIBYTE) -> Ceph: ...
+
+
+class StartEtcd(Protocol):
+    """Starts one more etcd, which ends with the test."""
+
+    def __call__(self, size: int = 1, *, tls: bool = False, options: Sequence[str] = ()) -> Etcd: ...
 
 
 class StartRgw(Protocol):
@@ -245,5 +252,33 @@ def start_cinder(services: Cache, ceph: Ceph, tmp_path_factory: pytest.TempPathF
 
         def start(keystone: Keystone) -> Cinder:
             return started.enter_context(cinder(tmp_path_factory.mktemp("cinder"), services, ceph, keystone))
+
+        yield start
+
+
+@pytest.fixture(name="etcd", scope="session")
+def etcd_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """Of one member. A test uses a namespace of its own."""
+    needs("etcd")
+    with etcd(tmp_path_factory.mktemp("etcd")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def etcd_of_three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """Of three members. A test that stops one starts it again."""
+    needs("etcd")
+    with etcd(tmp_path_factory.mktemp("etcd-three"), 3) as running:
+        yield running
+
+
+@pytest.fixture
+def start_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartEtcd]:
+    """For an etcd of the test's own, to stop, kill or freeze."""
+    needs("etcd")
+    with ExitStack() as started:
+
+        def start(size: int = 1, *, tls: bool = False, options: Sequence[str] = ()) -> Etcd:
+            return started.enter_context(etcd(tmp_path_factory.mktemp("etcd"), size, tls=tls, options=options))
 
         yield start

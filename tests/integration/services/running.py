@@ -68,6 +68,11 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self.wait_ready(is_ready, seconds)
+
+    def wait_ready(self, is_ready: Callable[[], bool], seconds: float = 60) -> None:
+        """Return once it is ready. Raises StartError when it exits or takes longer."""
+        assert self.running is not None
         give_up = time.monotonic() + seconds
         while not is_ready():
             code = self.running.poll()

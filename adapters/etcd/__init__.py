@@ -1,0 +1,1 @@
+"""Associations and locks of many hosts, in etcd."""

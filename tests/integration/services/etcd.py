@@ -1,0 +1,116 @@
+"""A real etcd, of one member or of several, which a test may stop, kill, freeze and start again."""
+
+import json
+import ssl
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.integration.services.certificates import Certificates, certificates
+from tests.integration.services.running import LOOPBACK, Process, free_port
+from tests.packages import program, want
+
+from lading.adapters.etcd.settings import EtcdSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One etcd."""
+
+    process: Process
+    url: str
+    certificates: Certificates | None
+
+    def start(self, *, wait: bool = True) -> None:
+        """Again, on the same ports and with what it has. Without `wait` it may not be ready yet."""
+        self.process.start(self.is_ready if wait else lambda: True)
+
+    def is_ready(self) -> bool:
+        """Whether it answers, and the cluster has a leader."""
+        try:
+            return bool(self.ask("kv/range", {"key": "eA=="}, seconds=1))
+        except OSError:
+            return False
+
+    def ask(self, path: str, question: object, seconds: float = 10) -> dict[str, Any]:
+        """Its answer to a question as the JSON gateway takes it."""
+        data = json.dumps(question).encode()
+        request = urllib.request.Request(f"{self.url}/v3/{path}", data, {"Content-Type": "application/json"})  # noqa: S310
+        tls = None
+        if self.certificates is not None:
+            tls = ssl.create_default_context(cafile=str(self.certificates.authority))
+            tls.load_cert_chain(self.certificates.server, self.certificates.key)
+        with urllib.request.urlopen(request, timeout=seconds, context=tls) as answer:  # noqa: S310
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+
+@dataclass(frozen=True, slots=True)
+class Etcd:
+    """A cluster."""
+
+    members: Sequence[Member]
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return tuple(each.url for each in self.members)
+
+    def settings(self, **others: object) -> EtcdSettings:
+        """Settings for it. `others` are further ones."""
+        return EtcdSettings(**{"endpoints": self.endpoints, **others})  # type: ignore[arg-type]  # as a dataclass takes them
+
+    def leader(self) -> Member:
+        """The member that leads now."""
+        answer = self.members[0].ask("maintenance/status", {})
+        ids = {each.ask("maintenance/status", {})["header"]["member_id"]: each for each in self.members}
+        return ids[answer["leader"]]
+
+    def compact(self) -> None:
+        """Forgets all revisions but the last."""
+        revision = self.members[0].ask("kv/range", {"key": "eA=="})["header"]["revision"]
+        self.members[0].ask("kv/compaction", {"revision": revision, "physical": True})
+
+
+@contextmanager
+def etcd(
+    top: Path, size: int = 1, *, tls: bool = False, command: str | None = None, options: Sequence[str] = ()
+) -> Iterator[Etcd]:
+    """A cluster of so many members that writes into this folder only. `tls`: it takes only clients with a certificate.
+
+    `command` is another etcd than the system's.
+    """
+    found = command or program("etcd")
+    assert found is not None, want("etcd")
+    own = certificates(top) if tls else None
+    scheme = "https" if tls else "http"
+    ports = [(free_port(), free_port()) for _ in range(size)]
+    names = [f"m{number}" for number in range(size)]
+    cluster = ",".join(f"{name}=http://{LOOPBACK}:{peer}" for name, (_, peer) in zip(names, ports, strict=True))
+    members = []
+    for name, (client, peer) in zip(names, ports, strict=True):
+        folder = top / name
+        folder.mkdir()
+        url = f"{scheme}://{LOOPBACK}:{client}"
+        arguments = [
+            found, "--name", name, "--data-dir", str(folder / "data"), "--log-level", "warn",
+            "--listen-client-urls", url, "--advertise-client-urls", url,
+            "--listen-peer-urls", f"http://{LOOPBACK}:{peer}",
+            "--initial-advertise-peer-urls", f"http://{LOOPBACK}:{peer}", "--initial-cluster", cluster, *options,
+        ]  # fmt: skip
+        if own is not None:
+            arguments += ["--cert-file", str(own.server), "--key-file", str(own.key)]
+            arguments += ["--client-cert-auth", "--trusted-ca-file", str(own.authority)]
+        members.append(Member(Process(arguments, folder, [client, peer]), url, own))
+    running = Etcd(members)
+    try:
+        for each in members:
+            each.start(wait=False)  # none is ready before most of them run
+        for each in members:
+            each.process.wait_ready(each.is_ready)
+        yield running
+    finally:
+        for each in members:
+            each.process.kill()
