@@ -17,6 +17,8 @@ from lading.adapters.config.settings import (
     load_settings,
 )
 from lading.adapters.destinations.file.destination import FileDestination, Rules
+from lading.adapters.etcd.associations import EtcdAssociations
+from lading.adapters.etcd.locks import EtcdLocks, fenced
 from lading.adapters.flock.locks import FileLocks
 from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.memory.associations import MemoryAssociations
@@ -68,35 +70,42 @@ class Container(DeclarativeContainer):
         memory=memory_catalog, file=file_catalog, glance=glance_catalog, third_party=third_party_catalog,
     )  # fmt: skip
 
+    # Locks
+    memory_locks: Provider[Locks] = Singleton(MemoryLocks)
+    file_locks: Provider[Locks] = Singleton(FileLocks, _options.locks.folder)
+    etcd_locks: Provider[Locks] = Singleton(EtcdLocks.from_settings, _options.locks)
+    third_party_locks: Provider[Locks] = Singleton(plugins.third_party, "locks", _options.locks, _options.source)
+    locks: Provider[Locks] = Selector(
+        Callable(plugins.adapter_of, _options.locks),
+        memory=memory_locks, file=file_locks, etcd=etcd_locks, third_party=third_party_locks,
+    )  # fmt: skip
+
     # Associations
     database: Provider[Database] = Singleton(Database, _options.associations.path)
     memory_associations: Provider[AssociationStore] = Singleton(MemoryAssociations)
     file_associations: Provider[AssociationStore] = Singleton(FileAssociations, database)
+    etcd_associations: Provider[AssociationStore] = Singleton(
+        EtcdAssociations.from_settings, _options.associations, locks
+    )
     third_party_associations: Provider[AssociationStore] = Singleton(
         plugins.third_party, "associations", _options.associations, _options.source
     )
     associations: Provider[AssociationStore] = Selector(
         Callable(plugins.adapter_of, _options.associations),
-        memory=memory_associations, file=file_associations, third_party=third_party_associations,
-    )  # fmt: skip
-    memory_verified: Provider[VerifiedFiles] = Singleton(MemoryVerifiedFiles)
-    file_verified: Provider[VerifiedFiles] = Singleton(FileVerifiedFiles, database)
-    verified: Provider[VerifiedFiles] = Selector(
-        Callable(plugins.adapter_of, _options.associations),
-        memory=memory_verified, file=file_verified, third_party=memory_verified,
+        memory=memory_associations, file=file_associations, etcd=etcd_associations,
+        third_party=third_party_associations,
     )  # fmt: skip
 
-    # Journal and locks
+    # Journal and verified files
+    journal_database: Provider[Database] = Singleton(Database, _options.journal.path)
     memory_journal: Provider[Journal] = Singleton(MemoryJournal)
-    file_journal: Provider[Journal] = Singleton(FileJournal, Singleton(Database, _options.journal.path))
-    journal: Provider[Journal] = Selector(_options.journal.kind, memory=memory_journal, file=file_journal)
-    memory_locks: Provider[Locks] = Singleton(MemoryLocks)
-    file_locks: Provider[Locks] = Singleton(FileLocks, _options.locks.folder)
-    third_party_locks: Provider[Locks] = Singleton(plugins.third_party, "locks", _options.locks, _options.source)
-    locks: Provider[Locks] = Selector(
-        Callable(plugins.adapter_of, _options.locks),
-        memory=memory_locks, file=file_locks, third_party=third_party_locks,
-    )  # fmt: skip
+    file_journal: Provider[Journal] = Singleton(FileJournal, journal_database)
+    journal: Provider[Journal] = Singleton(
+        fenced, Selector(_options.journal.kind, memory=memory_journal, file=file_journal), locks
+    )
+    memory_verified: Provider[VerifiedFiles] = Singleton(MemoryVerifiedFiles)
+    file_verified: Provider[VerifiedFiles] = Singleton(FileVerifiedFiles, journal_database)
+    verified: Provider[VerifiedFiles] = Selector(_options.journal.kind, memory=memory_verified, file=file_verified)
 
     # Handlers
     files: Provider[FileDestination] = Singleton(
@@ -136,6 +145,7 @@ def open_container(settings: Settings | None = None, *, recover: bool = True) ->
     settings = settings or load_settings()
     plugins.require_inspection(settings)
     plugins.require_locks(settings)
+    plugins.require_etcd(settings)
     plugins.check_kind("catalog", settings.catalog, settings.source)
     plugins.check_kind("associations", settings.associations, settings.source)
     plugins.check_kind("locks", settings.locks, settings.source)

@@ -13,11 +13,13 @@ from lading.adapters.config.settings import (
     BUILT_IN_KINDS,
     AssociationsSettings,
     CatalogSettings,
+    FileLocksSettings,
     LocksSettings,
     Settings,
     ThirdPartySettings,
 )
 from lading.adapters.destinations.file.destination import FileDestination
+from lading.adapters.etcd.settings import EtcdLocksSettings
 from lading.adapters.handlers.built_in import BUILT_IN
 from lading.adapters.handlers.setup import HandlerSetup
 from lading.domain.handler import Handler
@@ -39,6 +41,7 @@ __all__ = [
     "check_kind",
     "discover",
     "origin",
+    "require_etcd",
     "require_inspection",
     "require_locks",
     "third_party",
@@ -148,8 +151,19 @@ def require_inspection(settings: Settings) -> None:
 
 def require_locks(settings: Settings) -> None:
     """Raises SettingsError when locks between processes are configured and filelock is not installed."""
-    if settings.locks.kind == "file" and find_spec("filelock") is None:
+    locks = settings.locks
+    is_needed = isinstance(locks, FileLocksSettings) or (isinstance(locks, EtcdLocksSettings) and locks.has_local_names)
+    if is_needed and find_spec("filelock") is None:
         raise SettingsError(
-            f"{settings.source}: locks.kind = \"file\" needs filelock: pip install 'lading[locks]', "
+            f"{settings.source}: locks.kind = \"{locks.kind}\" needs filelock: pip install 'lading[locks]', "
             'or set locks.kind = "memory" where one process does everything'
         )
+
+
+def require_etcd(settings: Settings) -> None:
+    """Raises SettingsError when something is in etcd and urllib3 is not installed."""
+    for section, kind in (("associations", settings.associations.kind), ("locks", settings.locks.kind)):
+        if kind == "etcd" and find_spec("urllib3") is None:
+            raise SettingsError(
+                f"{settings.source}: {section}.kind = \"etcd\" needs urllib3: pip install 'lading[etcd]'"
+            )

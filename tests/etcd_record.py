@@ -14,10 +14,10 @@ def etcd_associations(
     etcd: Etcd, namespace: str, host: str = "host1", *, locks: EtcdLocks | None = None, **settings: object
 ) -> EtcdAssociations:
     """The store of a host. Its changes are refused when it has lost its lock."""
-    cluster, scopes = Cluster(etcd.settings(**settings)), Scopes(host)
+    cluster = Cluster(etcd.settings(**settings))
     if locks is None:
-        return EtcdAssociations(cluster, Keys(namespace), scopes)
-    return EtcdAssociations(cluster, Keys(namespace), scopes, locks.fence)
+        return EtcdAssociations(cluster, Keys(namespace), Scopes(host))
+    return EtcdAssociations(cluster, Keys(namespace), Scopes(host, locks.scope), locks.fence)
 
 
 def etcd_locks(
@@ -30,6 +30,5 @@ def etcd_locks(
     **settings: object,
 ) -> EtcdLocks:
     """The locks of a host."""
-    return EtcdLocks(
-        Cluster(etcd.settings(**settings)), Keys(namespace), Scopes(host, scope), host=host, seconds=seconds
-    )
+    cluster = Cluster(etcd.settings(**settings))
+    return EtcdLocks(cluster, Keys(namespace), host=host, scope=scope, seconds=seconds)

@@ -4,13 +4,13 @@
     kind = "file"                                   # memory, file, or a third party's
     folder = "/srv/lading/catalog"
     [associations]
-    kind = "file"                                   # memory, file, or a third party's
+    kind = "file"                                   # memory, file, etcd, or a third party's
     path = "/var/lib/lading/associations.sqlite"
     [journal]
     kind = "file"                                   # memory or file
     path = "/var/lib/lading/associations.sqlite"    # default: the associations' path, if they are in a file
     [locks]
-    kind = "file"                                   # memory (threads only), file, or a third party's
+    kind = "file"                                   # memory (threads only), file, etcd, or a third party's
     folder = "/var/lib/lading/locks"                # default: beside the journal
     [handlers]
     order = ["file", "download"]                    # default: all installed handlers, the cheapest first
@@ -37,7 +37,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -45,6 +45,7 @@ from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.codec.sizes import Bytes
 from lading.adapters.config.sources import read_file, read_variables
 from lading.adapters.config.table import Table, secret_values
+from lading.adapters.etcd.settings import EtcdAssociationsSettings, EtcdLocksSettings, EtcdSettings
 from lading.adapters.handlers.built_in import BUILT_IN, settings_type
 from lading.adapters.web.network import Named, NetworkPolicy, Proxy
 from lading.ports.failures import SettingsError
@@ -122,15 +123,20 @@ _CATALOGS: Final[_Kinds[MemorySettings | FileCatalogSettings | GlanceCatalogSett
     "file": FileCatalogSettings,
     "glance": GlanceCatalogSettings,
 }
-AssociationsSettings = MemorySettings | FileAssociationsSettings | ThirdPartySettings
-_ASSOCIATIONS: Final[_Kinds[MemorySettings | FileAssociationsSettings]] = {
+AssociationsSettings = MemorySettings | FileAssociationsSettings | EtcdAssociationsSettings | ThirdPartySettings
+_ASSOCIATIONS: Final[_Kinds[MemorySettings | FileAssociationsSettings | EtcdAssociationsSettings]] = {
     "memory": MemorySettings,
     "file": FileAssociationsSettings,
+    "etcd": EtcdAssociationsSettings,
 }
 JournalSettings = MemorySettings | FileJournalSettings
 _JOURNALS: Final[_Kinds[JournalSettings]] = {"memory": MemorySettings, "file": FileJournalSettings}
-LocksSettings = MemorySettings | FileLocksSettings | ThirdPartySettings
-_LOCKS: Final[_Kinds[MemorySettings | FileLocksSettings]] = {"memory": MemorySettings, "file": FileLocksSettings}
+LocksSettings = MemorySettings | FileLocksSettings | EtcdLocksSettings | ThirdPartySettings
+_LOCKS: Final[_Kinds[MemorySettings | FileLocksSettings | EtcdLocksSettings]] = {
+    "memory": MemorySettings,
+    "file": FileLocksSettings,
+    "etcd": EtcdLocksSettings,
+}
 BUILT_IN_KINDS: Final[Mapping[str, Sequence[str]]] = {
     "catalog": (*_CATALOGS,), "associations": (*_ASSOCIATIONS,), "journal": (*_JOURNALS,), "locks": (*_LOCKS,)
 }  # fmt: skip
@@ -248,6 +254,7 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
         database = associations.path
     # The journal and the locks are beside the associations: in a folder, or in memory.
     kind = "memory" if isinstance(associations, MemorySettings) else _DEFAULT_KIND
+    _share_cluster(root.section("associations"), root.section("locks"))
     journal = _read_kind(root.section("journal"), _JOURNALS, {"path": database}, kind)
     if isinstance(journal, ThirdPartySettings):
         raise root.section("journal").type_error("kind", "one of file, memory")
@@ -283,11 +290,18 @@ def _read_kind(
         options = copy(table)
         del options["kind"]
         return ThirdPartySettings(kind, options)
-    if kind == "file":
-        for key, path in files.items():
-            if path is not None:
-                table.setdefault(key, path)
+    for key, path in files.items():
+        if path is not None and key in {each.name for each in fields(kinds[kind])}:  # type: ignore[arg-type]  # a dataclass
+            table.setdefault(key, path)
     return table.read(kinds[kind])
+
+
+def _share_cluster(associations: Table, locks: Table) -> None:
+    """Gives the locks in etcd what is configured of the cluster for the associations."""
+    if associations.get("kind") == locks.get("kind") == "etcd":
+        for each in fields(EtcdSettings):
+            if each.name in associations:
+                locks.setdefault(each.name, associations[each.name])
 
 
 def _read_handlers(table: Table) -> HandlersSettings:

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Final
+from typing import Final, Self
 
 from returns.result import safe
 
@@ -22,11 +22,13 @@ from lading.adapters.etcd.cluster import (
     put,
 )
 from lading.adapters.etcd.keys import Keys, Scopes, image_names
-from lading.adapters.etcd.locks import lost_lock
+from lading.adapters.etcd.locks import EtcdLocks, lost_lock
+from lading.adapters.etcd.settings import EtcdAssociationsSettings
 from lading.domain.ledger import lock_name
 from lading.ports.association import Association
 from lading.ports.association_store import HostTarget
 from lading.ports.failures import StoreUnavailable
+from lading.ports.locks import Locks
 
 __all__ = ["EtcdAssociations"]
 
@@ -52,6 +54,14 @@ class EtcdAssociations:
         self._keys = keys
         self._scopes = scopes
         self._fence = fence
+
+    @classmethod
+    def from_settings(cls, settings: EtcdAssociationsSettings, locks: Locks) -> Self:
+        """`locks` are those of the operations on its targets."""
+        cluster, keys = Cluster(settings), Keys(settings.namespace)
+        if isinstance(locks, EtcdLocks):
+            return cls(cluster, keys, Scopes(settings.host, locks.scope), locks.fence)
+        return cls(cluster, keys, Scopes(settings.host))
 
     @safe(exceptions=(StoreUnavailable,))
     def get(self, target: str) -> Association | None:

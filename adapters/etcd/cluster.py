@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import random
-import ssl
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
@@ -284,6 +283,8 @@ def _pool(settings: EtcdSettings) -> "PoolManager":
         from urllib3 import PoolManager  # noqa: PLC0415 - see Cluster
     except ModuleNotFoundError as error:
         raise StoreUnavailable("urllib3 is not installed: pip install 'lading[etcd]'") from error
+    import ssl  # noqa: PLC0415 - it takes ten milliseconds to import
+
     try:
         tls = ssl.create_default_context(cafile=settings.ca_file)
         if settings.cert_file is not None:

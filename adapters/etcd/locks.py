@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from returns.result import Result, safe
 
@@ -14,6 +14,8 @@ from lading.adapters.codec.text import MALFORMED, json_object, to_json
 from lading.adapters.etcd.cluster import Cluster, KeyValue, LeaseGone, Op, created_at, delete, get, prefix_end, put
 from lading.adapters.etcd.keys import Keys, Scopes
 from lading.adapters.etcd.lease import Lease
+from lading.adapters.etcd.settings import EtcdLocksSettings
+from lading.adapters.flock.locks import FileLocks
 from lading.adapters.memory.locks import MemoryLocks
 from lading.adapters.memory.reentrant import ReentrantLocks
 from lading.domain.handler_calls import value_or_raise
@@ -22,7 +24,7 @@ from lading.ports.failures import StoreUnavailable
 from lading.ports.journal import Intent, Journal
 from lading.ports.locks import Locks, SupportsHolder
 
-__all__ = ["EtcdLocks", "FencedJournal", "lost_lock"]
+__all__ = ["EtcdLocks", "FencedJournal", "fenced", "lost_lock"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,12 +46,20 @@ class EtcdLocks:
     """
 
     def __init__(
-        self, cluster: Cluster, keys: Keys, scopes: Scopes, *, host: str, seconds: int, local: Locks | None = None
+        self,
+        cluster: Cluster,
+        keys: Keys,
+        *,
+        host: str,
+        scope: str | Mapping[str, str] | None = None,
+        seconds: int = 30,
+        local: Locks | None = None,
     ) -> None:
         """`seconds`: the time of a lease. `local`: the locks of names in no shared scope; None: these are in etcd."""
         self._cluster = cluster
         self._keys = keys
-        self._scopes = scopes
+        self.scope = scope
+        self._scopes = Scopes(host, scope)
         self._host = host
         self._seconds = seconds
         self._local = local
@@ -60,6 +70,16 @@ class EtcdLocks:
         """The process that was granted it, and the lease."""
         self._guard = threading.Lock()
         self._held: dict[str, _Held] = {}
+
+    @classmethod
+    def from_settings(cls, settings: EtcdLocksSettings) -> Self:
+        local: Locks | None = None
+        if settings.has_local_names:
+            local = FileLocks(settings.folder) if settings.folder is not None else MemoryLocks()
+        return cls(
+            Cluster(settings), Keys(settings.namespace), host=settings.host, scope=settings.scope,
+            seconds=settings.lease, local=local,
+        )  # fmt: skip
 
     def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
         if self._local is not None and self._scope(name) == self._scopes.default:
@@ -198,6 +218,11 @@ def _holder_text(first: KeyValue) -> str:
 def lost_lock(name: str) -> str:
     """The reason of a refusal whose lock is lost."""
     return f"the lock of the {name} is lost: its lease expired while this process was stopped or did not reach etcd"
+
+
+def fenced(journal: Journal, locks: Locks) -> Journal:
+    """The journal for operations under these locks."""
+    return FencedJournal(journal, locks) if isinstance(locks, EtcdLocks) else journal
 
 
 class FencedJournal:

@@ -1,6 +1,6 @@
 """Settings of what is kept in etcd."""
 
-import socket
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ class EtcdSettings:
     """A file with the user's password in its first line."""
     namespace: str = "lading"
     """The first part of every key."""
-    host: str = field(default_factory=socket.gethostname)
+    host: str = field(default_factory=lambda: os.uname().nodename)
     """The name of this host in the record."""
     timeout: float = 10.0
     """Seconds until a call is given up, over all endpoints."""
@@ -67,8 +67,13 @@ class EtcdLocksSettings(EtcdSettings):
     lease: int = 30
     """Seconds until the locks of a process that died are free."""
     folder: Path | None = None
-    """Folder of the locks of targets that are not in a shared folder; None: in memory of the process."""
+    """Folder of the locks of targets that are in no shared folder, where `scope` names folders; None: in memory."""
     kind: Literal["etcd"] = "etcd"
+
+    @property
+    def has_local_names(self) -> bool:
+        """True when only the targets in some folders are locked in etcd."""
+        return isinstance(self.scope, Mapping)
 
     def __post_init__(self) -> None:
         EtcdSettings.__post_init__(self)

@@ -14,6 +14,7 @@ from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.config.settings import Settings, read_settings
 from lading.adapters.container import Container, open_container
+from lading.adapters.etcd.associations import EtcdAssociations
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.sqlite.associations import FileAssociations
@@ -28,6 +29,12 @@ def settings(folder: Path, kind: str = "file", /, **tables: object) -> Settings:
             "associations": {"kind": "file", "path": str(folder / "db")},
         },
         "memory": {"catalog": {"kind": "memory"}, "associations": {"kind": "memory"}},
+        "etcd": {
+            "catalog": {"kind": "file", "folder": str(folder / "catalog")},
+            "associations": {"kind": "etcd", "endpoints": ["http://127.0.0.1:1"]},
+            "journal": {"path": str(folder / "lading.db")},
+            "locks": {"kind": "etcd"},
+        },
     }[kind]
     return read_settings({**own, **tables}, {})
 
@@ -37,6 +44,7 @@ def settings(folder: Path, kind: str = "file", /, **tables: object) -> Settings:
     [
         ("file", (FileCatalog, FileAssociations, FileVerifiedFiles)),
         ("memory", (MemoryCatalog, MemoryAssociations, MemoryVerifiedFiles)),
+        ("etcd", (FileCatalog, EtcdAssociations, FileVerifiedFiles)),
     ],
 )
 def test_the_settings_choose_the_adapters(tmp_path: Path, kind: str, types: tuple[type, ...]) -> None:
@@ -44,12 +52,13 @@ def test_the_settings_choose_the_adapters(tmp_path: Path, kind: str, types: tupl
     assert tuple(map(type, (container.catalog(), container.associations(), container.verified()))) == types
 
 
-@pytest.mark.parametrize("kind", ["file", "memory"])
+@pytest.mark.parametrize("kind", ["file", "memory", "etcd"])
 def test_every_provider_can_be_built_and_gives_the_same_object_again(tmp_path: Path, kind: str) -> None:
     container = open_container(settings(tmp_path, kind))
-    others = {"file", "memory", "glance", "third_party"} - {kind}
+    own = {"etcd": {"etcd", "file_catalog"}, "file": {"file"}, "memory": {"memory"}}[kind]
+    others = ("file", "memory", "etcd", "glance", "third_party")
     for name, provider in container.providers.items():
-        if not name.startswith((*others, "database")):
+        if name.startswith((*own,)) or not name.startswith((*others, "database", "journal_database")):
             assert provider() is provider(), name
     assert isinstance(container.dispatcher(), Dispatcher)
     # Without a configured order all that there are, the cheapest first. Ceph's bindings are the distribution's.
@@ -166,7 +175,6 @@ def test_a_third_party_s_adapters_are_found_by_their_entry_points(
     )
     assert vars(container.catalog())["options"] == {"url": "x"}
     assert vars(container.associations())["options"] == {"hosts": ["a"]}
-    assert isinstance(container.verified(), MemoryVerifiedFiles)
     carrier, file = container.loaded().handlers
     assert vars(carrier)["settings"] == {"pool": "gold"}
     assert type(file).__module__ == "lading.adapters.handlers.file", "a built-in handler can't be taken over"
@@ -175,8 +183,8 @@ def test_a_third_party_s_adapters_are_found_by_their_entry_points(
 
 def test_a_kind_that_nobody_brings_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as wrong:
-        open_container(settings(tmp_path, associations={"kind": "etcd"}))
-    assert str(wrong.value) == "the defaults: associations.kind: expected one of file, memory, got 'etcd'"
+        open_container(settings(tmp_path, associations={"kind": "redis"}))
+    assert str(wrong.value) == "the defaults: associations.kind: expected one of etcd, file, memory, got 'redis'"
 
 
 @pytest.mark.usefixtures("third_party")
