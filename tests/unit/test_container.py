@@ -23,7 +23,7 @@ from lading.ports.failures import SettingsError
 
 
 def settings(folder: Path, kind: str = "file", /, **tables: object) -> Settings:
-    own = {
+    by_kind: dict[str, dict[str, object]] = {
         "file": {
             "catalog": {"kind": "file", "folder": str(folder / "catalog")},
             "associations": {"kind": "file", "path": str(folder / "db")},
@@ -35,8 +35,8 @@ def settings(folder: Path, kind: str = "file", /, **tables: object) -> Settings:
             "journal": {"path": str(folder / "lading.db")},
             "locks": {"kind": "etcd"},
         },
-    }[kind]
-    return read_settings({**own, **tables}, {})
+    }
+    return read_settings({**by_kind[kind], **tables}, {})
 
 
 @pytest.mark.parametrize(
