@@ -11,7 +11,18 @@ from typing import NamedTuple, Self
 from returns.result import Result, safe
 
 from lading.adapters.codec.text import MALFORMED, json_object, to_json
-from lading.adapters.etcd.cluster import Cluster, KeyValue, LeaseGone, Op, created_at, delete, get, prefix_end, put
+from lading.adapters.etcd.cluster import (
+    Cluster,
+    KeyValue,
+    LeaseGone,
+    Op,
+    created_at,
+    delete,
+    get,
+    newest_before,
+    prefix_end,
+    put,
+)
 from lading.adapters.etcd.keys import Keys, Scopes
 from lading.adapters.etcd.lease import Lease
 from lading.adapters.etcd.settings import EtcdLocksSettings
@@ -160,7 +171,7 @@ class EtcdLocks:
                     if not is_told:
                         is_told = True
                         _log.info("waiting for %s to release %s", _holder_text(first), name)
-                    self._cluster.await_lock(prefix, lease.id)
+                    self._await_turn(prefix, revision)
             except LeaseGone:
                 # This process was stopped for longer than the lease: it takes its place with another one.
                 lease.is_lost = True
@@ -178,6 +189,12 @@ class EtcdLocks:
         )
         own, (first,) = outcome.found
         return (outcome.revision if outcome.succeeded else own[0].created_at), first
+
+    def _await_turn(self, prefix: bytes, revision: int) -> None:
+        """Waits until the place before the one of this revision is free, or for some seconds."""
+        outcome = self._cluster.transaction([newest_before(prefix + b"/", prefix_end(prefix + b"/"), revision)])
+        for before in outcome.found[0]:
+            self._cluster.await_deletion(before.key, outcome.revision + 1)
 
     def _process_lease(self) -> Lease:
         with self._guard:
