@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.services.certificates import Certificates, certificates
+from tests.integration.services.network import Host
 from tests.integration.services.running import LOOPBACK, Process, free_port
 from tests.packages import program, want
 
@@ -23,6 +24,8 @@ class Member:
     process: Process
     url: str
     certificates: Certificates | None
+    host: Host | None = None
+    """The namespace in which it runs, which may be cut off; None: it is on loopback."""
 
     def start(self, *, wait: bool = True) -> None:
         """Again, on the same ports and with what it has. Without `wait` it may not be ready yet."""
@@ -64,9 +67,9 @@ class Etcd:
 
     def leader(self) -> Member:
         """The member that leads now."""
-        answer = self.members[0].ask("maintenance/status", {})
-        ids = {each.ask("maintenance/status", {})["header"]["member_id"]: each for each in self.members}
-        return ids[answer["leader"]]
+        answers = [each.ask("maintenance/status", {}) for each in self.members]
+        ids = {answer["header"]["member_id"]: each for answer, each in zip(answers, self.members, strict=True)}
+        return ids[answers[0]["leader"]]
 
     def compact(self) -> None:
         """Forgets all revisions but the last."""
@@ -76,11 +79,17 @@ class Etcd:
 
 @contextmanager
 def etcd(
-    top: Path, size: int = 1, *, tls: bool = False, command: str | None = None, options: Sequence[str] = ()
+    top: Path,
+    size: int = 1,
+    *,
+    tls: bool = False,
+    command: str | None = None,
+    options: Sequence[str] = (),
+    hosts: Sequence[Host] = (),
 ) -> Iterator[Etcd]:
     """A cluster of so many members that writes into this folder only. `tls`: it takes only clients with a certificate.
 
-    `command` is another etcd than the system's.
+    `command` is another etcd than the system's. `hosts`: one for each member; without, all are on loopback.
     """
     found = command or program("etcd")
     assert found is not None, want("etcd")
@@ -88,22 +97,28 @@ def etcd(
     scheme = "https" if tls else "http"
     ports = [(free_port(), free_port()) for _ in range(size)]
     names = [f"m{number}" for number in range(size)]
-    cluster = ",".join(f"{name}=http://{LOOPBACK}:{peer}" for name, (_, peer) in zip(names, ports, strict=True))
+    addresses = [each.address for each in hosts] or [LOOPBACK] * size
+    peers = [f"http://{address}:{peer}" for address, (_, peer) in zip(addresses, ports, strict=True)]
+    cluster = ",".join(f"{name}={peer}" for name, peer in zip(names, peers, strict=True))
     members = []
-    for name, (client, peer) in zip(names, ports, strict=True):
+    for number, (name, peer) in enumerate(zip(names, peers, strict=True)):
         folder = top / name
         folder.mkdir()
-        url = f"{scheme}://{LOOPBACK}:{client}"
+        url = f"{scheme}://{addresses[number]}:{ports[number][0]}"
         arguments = [
+            *(hosts[number].command if hosts else ()),
             found, "--name", name, "--data-dir", str(folder / "data"), "--log-level", "warn",
             "--listen-client-urls", url, "--advertise-client-urls", url,
-            "--listen-peer-urls", f"http://{LOOPBACK}:{peer}",
-            "--initial-advertise-peer-urls", f"http://{LOOPBACK}:{peer}", "--initial-cluster", cluster, *options,
+            "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster, *options,
         ]  # fmt: skip
         if own is not None:
             arguments += ["--cert-file", str(own.server), "--key-file", str(own.key)]
             arguments += ["--client-cert-auth", "--trusted-ca-file", str(own.authority)]
-        members.append(Member(Process(arguments, folder, [client, peer]), url, own))
+        members.append(
+            Member(
+                Process(arguments, folder, () if hosts else ports[number]), url, own, hosts[number] if hosts else None
+            )
+        )
     running = Etcd(members)
     try:
         for each in members:
