@@ -50,6 +50,13 @@ class Member:
             found: dict[str, Any] = json.load(answer)
             return found
 
+    def requests(self, method: str) -> int:
+        """How many requests of the method it took, for example `Txn`. It has no TLS."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:  # noqa: S310
+            lines = answer.read().decode().splitlines()
+        started = [each for each in lines if each.startswith("grpc_server_started_total{")]
+        return sum(int(each.rpartition(" ")[2]) for each in started if f'grpc_method="{method}"' in each)
+
 
 @dataclass(frozen=True, slots=True)
 class Etcd:
