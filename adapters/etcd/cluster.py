@@ -18,7 +18,7 @@ from lading.ports.failures import StoreUnavailable
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from urllib3 import BaseHTTPResponse, PoolManager, Timeout
+    from urllib3 import BaseHTTPResponse, PoolManager
     from urllib3.exceptions import HTTPError, SSLError
 
 __all__ = [
@@ -31,6 +31,8 @@ Op = Mapping[str, Any]
 """An operation or a comparison of a transaction, as etcd's JSON gateway takes it."""
 _NO_TOKEN: Final = ("invalid auth token", "user name is empty", "revision of auth store is old")
 """Messages of a server to which the client must authenticate first, or again."""
+_INVALID_ARGUMENT, _NOT_FOUND, _PERMISSION_DENIED, _FAILED_PRECONDITION, _OUT_OF_RANGE = 3, 5, 7, 9, 11
+"""Codes of gRPC."""
 _CONNECTIONS: Final = 32
 """Connections to one endpoint that are kept for the next call."""
 _SHORTEST_TIMEOUT: Final = 1.0
@@ -196,9 +198,9 @@ class Cluster:
         """Grants a lease. Returns its id."""
         return int(self._call("lease/grant", {"TTL": str(seconds)})["ID"])
 
-    def keep_alive(self, lease: int) -> None:
-        """Renews the lease. Raises LeaseGone."""
-        if int(self._call("lease/keepalive", {"ID": str(lease)})["result"].get("TTL", 0)) <= 0:
+    def keep_alive(self, lease: int, *, within: float) -> None:
+        """Renews the lease within these seconds. Raises LeaseGone."""
+        if int(self._call("lease/keepalive", {"ID": str(lease)}, within=within)["result"].get("TTL", 0)) <= 0:
             raise LeaseGone
 
     def await_deletion(self, key: bytes, revision: int) -> None:
@@ -213,16 +215,20 @@ class Cluster:
         except _TimedOut:
             return
 
-    def _call(self, path: str, question: Mapping[str, object], *, waits: bool = False) -> Any:  # noqa: ANN401 - JSON
+    def _call(
+        self, path: str, question: Mapping[str, object], *, waits: bool = False, within: float | None = None
+    ) -> Any:  # noqa: ANN401 - JSON
         """Returns the first answer. Raises Compacted, LeaseGone and, when it waits, _TimedOut."""
-        deadline = time.monotonic() + self._settings.timeout
+        seconds = within or self._settings.timeout
+        deadline = time.monotonic() + seconds
         pause = _PAUSE_SECONDS
         count = len(self._settings.endpoints)
+        of_each = max(seconds / count, _SHORTEST_TIMEOUT)
         while True:
             is_usable = False
             for index in [(self._first + turn) % count for turn in range(count)]:
                 try:
-                    answer = self._ask(index, path, question, waits=waits)
+                    answer = self._ask(index, path, question, of_each, waits=waits)
                 except _Silent as silent:
                     if waits and isinstance(silent, _TimedOut):
                         raise
@@ -238,23 +244,23 @@ class Cluster:
                 raise StoreUnavailable(f"etcd cannot be used: {reason}")
             left = deadline - time.monotonic()
             if left <= 0:
-                raise StoreUnavailable(f"etcd does not answer within {self._settings.timeout:g} s: {reason}")
+                raise StoreUnavailable(f"etcd does not answer within {seconds:g} s: {reason}")
             time.sleep(min(left, random.uniform(pause / 2, pause)))  # noqa: S311 - no secret
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _ask(self, index: int, path: str, question: Mapping[str, object], *, waits: bool) -> Any:  # noqa: ANN401 - JSON
+    def _ask(self, index: int, path: str, question: Mapping[str, object], seconds: float, *, waits: bool) -> Any:  # noqa: ANN401 - JSON
         """Asks one endpoint, as the user. Raises _Silent."""
         try:
-            token = self._token or self._authenticate(index)
-            return self._post(index, path, question, waits=waits, token=token)
+            token = self._token or self._authenticate(index, seconds)
+            return self._post(index, path, question, seconds, waits=waits, token=token)
         except _NotAuthenticated as error:
             if self._settings.user is None:
                 reason = f"etcd refuses: {error}: it has users: configure user and password_file"
                 raise StoreUnavailable(reason) from error
-            token = self._authenticate(index)
-            return self._post(index, path, question, waits=waits, token=token)
+            token = self._authenticate(index, seconds)
+            return self._post(index, path, question, seconds, waits=waits, token=token)
 
-    def _authenticate(self, index: int) -> str | None:
+    def _authenticate(self, index: int, seconds: float) -> str | None:
         """Returns a new token of the user; None where no user is configured."""
         if self._settings.user is None:
             return None
@@ -265,14 +271,23 @@ class Cluster:
             raise StoreUnavailable(f"{file}: the password for etcd cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise StoreUnavailable(f"{file}: the password for etcd is no UTF-8") from error
-        answer = self._post(index, "auth/authenticate", {"name": self._settings.user, "password": password})
+        answer = self._post(index, "auth/authenticate", {"name": self._settings.user, "password": password}, seconds)
         token: str = answer["token"]
         self._token = token
         return token
 
     def _post(
-        self, index: int, path: str, question: Mapping[str, object], *, waits: bool = False, token: str | None = None
+        self,
+        index: int,
+        path: str,
+        question: Mapping[str, object],
+        seconds: float,
+        *,
+        waits: bool = False,
+        token: str | None = None,
     ) -> Any:  # noqa: ANN401 - JSON
+        pool = self._process_pool()
+        from urllib3 import Timeout  # noqa: PLC0415 - see the class
         from urllib3.exceptions import HTTPError, NewConnectionError, SSLError, TimeoutError  # noqa: A004, PLC0415 - see the class
 
         url = f"{self._settings.endpoints[index].rstrip('/')}/v3/{path}"
@@ -280,9 +295,9 @@ class Cluster:
         if waits:
             headers["Grpc-Metadata-hasleader"] = "true"  # a member that lost the others ends the watch
         try:
-            answer = self._process_pool().request(
-                "POST", url, body=to_json(question), headers=headers, timeout=self._timeout(waits=waits),
-                preload_content=not waits,
+            answer = pool.request(
+                "POST", url, body=to_json(question), headers=headers, preload_content=not waits,
+                timeout=Timeout(connect=seconds, read=_WAIT_SECONDS if waits else seconds),
             )  # fmt: skip
             data = _event(answer) if waits else json.loads(answer.data)
         except SSLError as error:
@@ -294,17 +309,10 @@ class Cluster:
         except HTTPError as error:
             raise _Silent(_reason(error)) from error
         except ValueError as error:
-            is_usable = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-            raise (_Silent if is_usable else _Unusable)(f"its answer is no JSON: HTTP {answer.status}") from error
+            raise _no_json(answer.status, b"" if waits else answer.data) from error
         if answer.status != HTTPStatus.OK or "error" in data:
-            raise _failure(data)
+            raise _failure(data, is_user=token is not None)
         return data
-
-    def _timeout(self, *, waits: bool) -> "Timeout":
-        from urllib3 import Timeout  # noqa: PLC0415 - see the class
-
-        seconds = max(self._settings.timeout / len(self._settings.endpoints), _SHORTEST_TIMEOUT)
-        return Timeout(connect=seconds, read=_WAIT_SECONDS if waits else seconds)
 
     def _process_pool(self) -> "PoolManager":
         """The connections of this process: a forked child must not use its parent's."""
@@ -371,20 +379,28 @@ def _tls_reason(error: "SSLError", settings: EtcdSettings) -> str:
     return f"it ends TLS: it may not trust the certificate {settings.cert_file}, or use no TLS"
 
 
-def _failure(answer: object) -> Exception:
+def _no_json(status: int, data: bytes) -> _Silent:
+    """The reason of an answer which the JSON gateway did not make."""
+    if b"CommonName" in data:
+        return _Unusable("where it has users, a client certificate must not have a common name (CN)")
+    if status == HTTPStatus.NOT_FOUND:
+        return _Unusable("it has no JSON gateway: start etcd with --enable-grpc-gateway")
+    kind = _Silent if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _Unusable
+    return kind(f"its answer is no JSON: HTTP {status}")
+
+
+def _failure(answer: object, *, is_user: bool) -> Exception:
     """The outcome that the error in an answer means."""
     known = answer if isinstance(answer, dict) else {}
     reason = str(known.get("message") or known.get("error") or answer)
     reason = reason.removeprefix("etcdserver: ").removeprefix("mvcc: ")
-    if any(each in reason for each in _NO_TOKEN):
+    code = known.get("code")
+    if any(each in reason for each in _NO_TOKEN) or (code == _PERMISSION_DENIED and not is_user):
         return _NotAuthenticated(reason)
-    match known.get("code"):  # gRPC's
-        case 11:
-            return Compacted(reason)
-        case 5:
-            return LeaseGone(reason)
-        case 3 | 7 | 9:
-            return StoreUnavailable(f"etcd refuses: {reason}")
-        case 8 if "space exceeded" in reason:
-            return StoreUnavailable(f"etcd refuses: {reason}")
+    if code == _OUT_OF_RANGE:
+        return Compacted(reason)
+    if code == _NOT_FOUND:
+        return LeaseGone(reason)
+    if code in {_INVALID_ARGUMENT, _PERMISSION_DENIED, _FAILED_PRECONDITION} or "space exceeded" in reason:
+        return StoreUnavailable(f"etcd refuses: {reason}")
     return _Silent(reason)

@@ -159,13 +159,14 @@ class EtcdLocks:
         while True:
             lease = self._process_lease()
             key = b"%s/%x" % (prefix, lease.id)
+            revision = 0
             try:
                 while True:
                     revision, first = self._queue(prefix, key, lease.id)
                     if first.key == key:
                         return _Held(os.getpid(), lease, key, revision)
                     if not wait:
-                        self._delete(key, lease)
+                        self._delete(key, revision, lease)
                         lease.release()
                         return None
                     if not is_told:
@@ -176,8 +177,12 @@ class EtcdLocks:
                 # This process was stopped for longer than the lease: it takes its place with another one.
                 lease.is_lost = True
                 lease.release()
+            except StoreUnavailable:
+                lease.retire()  # the place, if it has one, goes with the lease
+                lease.release()
+                raise
             except BaseException:
-                self._delete(key, lease)
+                self._delete(key, revision, lease)
                 lease.release()
                 raise
 
@@ -207,14 +212,20 @@ class EtcdLocks:
 
     def _release(self, name: str, held: "_Held") -> None:
         del self._held[name]
-        self._delete(held.key, held.lease)
+        self._delete(held.key, held.created_at, held.lease)
         held.lease.release()
 
-    def _delete(self, key: bytes, lease: Lease) -> None:
+    def _delete(self, key: bytes, revision: int, lease: Lease) -> None:
+        """Deletes the key that was created at the revision; 0: when is not known, and the lease is not used again.
+
+        A member that was frozen may do it late. Then it must not delete a later key of the same name.
+        """
         if lease.is_lost:
             return
+        if not revision:
+            lease.retire()
         try:
-            self._cluster.transaction([delete(key)])
+            self._cluster.transaction([delete(key)], when=[created_at(key, revision)] if revision else ())
         except StoreUnavailable as failure:
             lease.retire()
             _log.warning("a lock is free only when its lease has expired: %s", failure)
