@@ -6,8 +6,10 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 from tests.integration.services.certificates import Certificates, certificates
 from tests.integration.services.network import Host
@@ -35,13 +37,16 @@ class Member:
         """Whether it answers, and the cluster has a leader."""
         try:
             return bool(self.ask("kv/range", {"key": "eA=="}, seconds=1))
+        except HTTPError as error:
+            return error.code < HTTPStatus.INTERNAL_SERVER_ERROR  # it wants a user, or has no gateway
         except OSError:
             return False
 
-    def ask(self, path: str, question: object, seconds: float = 10) -> dict[str, Any]:
-        """Its answer to a question as the JSON gateway takes it."""
+    def ask(self, path: str, question: object, seconds: float = 10, *, token: str | None = None) -> dict[str, Any]:
+        """Its answer to a question as the JSON gateway takes it. `token`: of the user who asks."""
         data = json.dumps(question).encode()
-        request = urllib.request.Request(f"{self.url}/v3/{path}", data, {"Content-Type": "application/json"})  # noqa: S310
+        headers = {"Content-Type": "application/json", **({"Authorization": token} if token else {})}
+        request = urllib.request.Request(f"{self.url}/v3/{path}", data, headers)  # noqa: S310
         tls = None
         if self.certificates is not None:
             tls = ssl.create_default_context(cafile=str(self.certificates.authority))
