@@ -300,8 +300,10 @@ def _share_cluster(associations: Table, locks: Table) -> None:
     """Gives the locks in etcd what is configured of the cluster for the associations."""
     if associations.get("kind") == locks.get("kind") == "etcd":
         for each in fields(EtcdSettings):
-            if each.name in associations:
-                locks.setdefault(each.name, associations[each.name])
+            if each.name in associations and each.name not in locks:
+                locks[each.name] = associations[each.name]
+                if each.name in associations.variables:
+                    locks.variables[each.name] = associations.variables[each.name]
 
 
 def _read_handlers(table: Table) -> HandlersSettings:

@@ -75,7 +75,7 @@ class Lease:
         while not released.wait(self._seconds / _RENEWALS):
             began = _now()
             try:
-                self._cluster.keep_alive(self.id)
+                self._cluster.keep_alive(self.id, within=self._seconds / _RENEWALS)
                 self._expires_at = began + self._seconds
             except LeaseGone:
                 self.is_lost = True

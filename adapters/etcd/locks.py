@@ -11,7 +11,18 @@ from typing import NamedTuple, Self
 from returns.result import Result, safe
 
 from lading.adapters.codec.text import MALFORMED, json_object, to_json
-from lading.adapters.etcd.cluster import Cluster, KeyValue, LeaseGone, Op, created_at, delete, get, prefix_end, put
+from lading.adapters.etcd.cluster import (
+    Cluster,
+    KeyValue,
+    LeaseGone,
+    Op,
+    created_at,
+    delete,
+    get,
+    newest_before,
+    prefix_end,
+    put,
+)
 from lading.adapters.etcd.keys import Keys, Scopes
 from lading.adapters.etcd.lease import Lease
 from lading.adapters.etcd.settings import EtcdLocksSettings
@@ -148,25 +159,30 @@ class EtcdLocks:
         while True:
             lease = self._process_lease()
             key = b"%s/%x" % (prefix, lease.id)
+            revision = 0
             try:
                 while True:
                     revision, first = self._queue(prefix, key, lease.id)
                     if first.key == key:
                         return _Held(os.getpid(), lease, key, revision)
                     if not wait:
-                        self._delete(key, lease)
+                        self._delete(key, revision, lease)
                         lease.release()
                         return None
                     if not is_told:
                         is_told = True
                         _log.info("waiting for %s to release %s", _holder_text(first), name)
-                    self._cluster.await_lock(prefix, lease.id)
+                    self._await_turn(prefix, revision)
             except LeaseGone:
                 # This process was stopped for longer than the lease: it takes its place with another one.
                 lease.is_lost = True
                 lease.release()
+            except StoreUnavailable:
+                lease.retire()  # the place, if it has one, goes with the lease
+                lease.release()
+                raise
             except BaseException:
-                self._delete(key, lease)
+                self._delete(key, revision, lease)
                 lease.release()
                 raise
 
@@ -179,6 +195,12 @@ class EtcdLocks:
         own, (first,) = outcome.found
         return (outcome.revision if outcome.succeeded else own[0].created_at), first
 
+    def _await_turn(self, prefix: bytes, revision: int) -> None:
+        """Waits until the place before the one of this revision is free, or for some seconds."""
+        outcome = self._cluster.transaction([newest_before(prefix + b"/", prefix_end(prefix + b"/"), revision)])
+        for before in outcome.found[0]:
+            self._cluster.await_deletion(before.key, outcome.revision + 1)
+
     def _process_lease(self) -> Lease:
         with self._guard:
             if self._lease is not None and self._lease[0] == os.getpid() and self._lease[1].hold():
@@ -190,14 +212,20 @@ class EtcdLocks:
 
     def _release(self, name: str, held: "_Held") -> None:
         del self._held[name]
-        self._delete(held.key, held.lease)
+        self._delete(held.key, held.created_at, held.lease)
         held.lease.release()
 
-    def _delete(self, key: bytes, lease: Lease) -> None:
+    def _delete(self, key: bytes, revision: int, lease: Lease) -> None:
+        """Deletes the key that was created at the revision; 0: when is not known, and the lease is not used again.
+
+        A member that was frozen may do it late. Then it must not delete a later key of the same name.
+        """
         if lease.is_lost:
             return
+        if not revision:
+            lease.retire()
         try:
-            self._cluster.transaction([delete(key)])
+            self._cluster.transaction([delete(key)], when=[created_at(key, revision)] if revision else ())
         except StoreUnavailable as failure:
             lease.retire()
             _log.warning("a lock is free only when its lease has expired: %s", failure)

@@ -18,14 +18,16 @@ class Certificates:
     authority: Path
     """What a client trusts."""
     server: Path
-    """For 127.0.0.1 and localhost."""
+    """For 127.0.0.1 and localhost. It has no common name: etcd's gateway wants none in those of users."""
     key: Path
+    client: Path
+    """With a common name. Its key is the server's."""
 
 
 def certificates(folder: Path) -> Certificates:
     """A new authority, a new server; good for a day."""
     issuing, serving = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer, subject = _name("lading tests"), _name("localhost")
+    issuer = _name("lading tests")
     identifier = x509.SubjectKeyIdentifier.from_public_key(issuing.public_key())
     authority = (
         _builder(issuer, issuer, issuing.public_key())
@@ -35,15 +37,21 @@ def certificates(folder: Path) -> Certificates:
         .sign(issuing, hashes.SHA256())
     )
     names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
-    server = (
-        _builder(subject, issuer, serving.public_key())
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
-        .sign(issuing, hashes.SHA256())
+    written = Certificates(
+        folder / "authority.pem", folder / "server.pem", folder / "server.key", folder / "client.pem"
     )
-    written = Certificates(folder / "authority.pem", folder / "server.pem", folder / "server.key")
+    for path, subject in (
+        (written.server, _name("localhost", NameOID.ORGANIZATION_NAME)),
+        (written.client, _name("client")),
+    ):
+        issued = (
+            _builder(subject, issuer, serving.public_key())
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
+            .sign(issuing, hashes.SHA256())
+        )
+        path.write_bytes(issued.public_bytes(serialization.Encoding.PEM))
     written.authority.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    written.server.write_bytes(server.public_bytes(serialization.Encoding.PEM))
     written.key.write_bytes(
         serving.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -73,5 +81,5 @@ def _signs_only() -> x509.KeyUsage:
     )  # fmt: skip
 
 
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+def _name(text: str, kind: x509.ObjectIdentifier = NameOID.COMMON_NAME) -> x509.Name:
+    return x509.Name([x509.NameAttribute(kind, text)])

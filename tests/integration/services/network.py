@@ -1,0 +1,69 @@
+"""Hosts with a network of their own: namespaces joined by a bridge, each of which a test may cut off."""
+
+import os
+import random
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.packages import needs, program
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A network namespace with one address, which this host reaches too."""
+
+    name: str
+    """Of the namespace, and of the bridge's end of its cable."""
+    address: str
+
+    @property
+    def command(self) -> Sequence[str]:
+        """Runs the command behind it there."""
+        return _ip("netns", "exec", self.name)
+
+    def cut_off(self) -> None:
+        """From now on what is sent to it, or by it, is lost: nothing refuses."""
+        _run("link", "set", self.name, "down")
+
+    def reconnect(self) -> None:
+        _run("link", "set", self.name, "up")
+
+
+@contextmanager
+def network(size: int) -> Iterator[Sequence[Host]]:
+    """So many hosts."""
+    needs("ip")
+    if os.geteuid() != 0:
+        pytest.skip("needs root to make network namespaces")
+    # Test runs of one machine share its interfaces. RFC 2544 keeps 198.18.0.0/15 for tests of networks.
+    number = random.SystemRandom().randrange(1 << 16)
+    bridge, subnet = f"lt{number:04x}", f"198.{18 + number % 2}.{number >> 8}"
+    with ExitStack() as made:
+        _run("link", "add", bridge, "type", "bridge")
+        made.callback(_run, "link", "del", bridge)
+        _run("addr", "add", f"{subnet}.254/24", "dev", bridge)
+        _run("link", "set", bridge, "up")
+        yield [_host(made, f"{bridge}-{index}", f"{subnet}.{index}", bridge) for index in range(1, size + 1)]
+
+
+def _host(made: ExitStack, name: str, address: str, bridge: str) -> Host:
+    _run("netns", "add", name)
+    made.callback(_run, "netns", "del", name)
+    _run("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+    _run("link", "set", name, "master", bridge, "up")
+    _run("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
+    for interface in ("lo", "eth0"):
+        _run("-n", name, "link", "set", interface, "up")
+    return Host(name, address)
+
+
+def _ip(*arguments: str) -> Sequence[str]:
+    return [program("ip") or str(Path("ip")), *arguments]
+
+
+def _run(*arguments: str) -> None:
+    subprocess.run(_ip(*arguments), check=True, capture_output=True, text=True)
