@@ -32,8 +32,8 @@ from lading.ports.locks import Locks
 
 __all__ = ["EtcdAssociations"]
 
-_PAGE: Final = 500
-"""Associations that a list holds in memory at a time."""
+_PAGE: Final = 1000
+"""Associations that a list holds in memory at a time. For each page etcd counts all keys that follow."""
 _BATCH: Final = 100
 """Keys that are read in one transaction: etcd takes 128 operations."""
 _MOST_TRIES: Final = 16

@@ -80,6 +80,8 @@ class Keys:
 
 
 def _unquoted(part: bytes) -> str:
+    if b"%" not in part:
+        return from_text(part)
     from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - seldom needed
 
     return from_text(unquote_to_bytes(part))
