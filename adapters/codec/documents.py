@@ -100,10 +100,12 @@ def image_from_document(document: Mapping[str, object]) -> Result[Image, str]:
     >>> image_from_document({"id": "a", "size": "big"})
     <Failure: size: expected a whole number of bytes, got 'big'>
     """
-    for key in _TEXTS:
-        if not isinstance(document.get(key), str | None):
-            return Failure(f"{key}: expected a string, got {_short(document[key])}")
-    texts = {key: cast("str | None", document.get(key)) for key in _TEXTS}
+    # Lists of all associations come here for each: `isinstance(value, str | None)` takes three times as long.
+    values = {key: document.get(key) for key in _TEXTS}
+    for key, value in values.items():
+        if value is not None and not isinstance(value, str):
+            return Failure(f"{key}: expected a string, got {_short(value)}")
+    texts = cast("Mapping[str, str | None]", values)
     if not (image_id := texts["id"]) or not image_id.strip():
         return Failure("id: expected a string that is not blank")
     size = document.get("size")

@@ -1,7 +1,7 @@
 """Associations of many hosts in etcd."""
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Final, Self
@@ -32,8 +32,8 @@ from lading.ports.locks import Locks
 
 __all__ = ["EtcdAssociations"]
 
-_PAGE: Final = 500
-"""Associations that a list holds in memory at a time."""
+_PAGE: Final = 1000
+"""Associations that a list holds in memory at a time. For each page etcd counts all keys that follow."""
 _BATCH: Final = 100
 """Keys that are read in one transaction: etcd takes 128 operations."""
 _MOST_TRIES: Final = 16
@@ -84,9 +84,9 @@ class EtcdAssociations:
     def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
         names = sorted(self._scopes.names)
         # Several hosts may have recorded targets of the same name. A target has one scope, seen from here.
-        of_each = [self._list_host(name, image_id) for name in names]
+        of_each = [self._list_host(name, handler, image_id) for name in names]
         for association in heapq.merge(*of_each, key=attrgetter("target")):
-            if handler is None or association.handler == handler:
+            if _is_wanted(association, handler, image_id):
                 yield association
 
     def list_host(self, host: str | None = None) -> Iterator[tuple[str, Association]]:
@@ -100,29 +100,30 @@ class EtcdAssociations:
         for each in self._pages(prefix):
             yield _summary(*self._keys.place(each.key, prefix), each)
 
-    def _list_host(self, host: str, image_id: str | None) -> Iterator[Association]:
-        if image_id is None:
-            found: Iterable[KeyValue] = self._pages(self._keys.targets(host))
+    def _list_host(self, host: str, handler: str | None, image_id: str | None) -> Iterator[Association]:
+        if image_id is not None:
+            found = self._indexed(host, self._keys.images(image_id, host))
+        elif handler is not None:
+            found = self._indexed(host, self._keys.handlers(handler, host))
         else:
-            found = self._of_image(host, image_id)
+            found = self._pages(self._keys.targets(host))
         return (each for each in map(_association, found) if self._scopes.of(each.target) == host)
 
-    def _of_image(self, host: str, image_id: str) -> Iterator[KeyValue]:
-        prefix = self._keys.images(image_id, host)
+    def _indexed(self, host: str, prefix: bytes) -> Iterator[KeyValue]:
+        """The associations of the host whose targets follow the prefix of an index."""
         targets = self._keys.targets(host)
         batch: list[bytes] = []
         for each in self._pages(prefix):
             batch.append(targets + each.key[len(prefix) :])
             if len(batch) == _BATCH:
-                yield from self._values(batch, image_id)
+                yield from self._values(batch)
                 batch.clear()
-        yield from self._values(batch, image_id)
+        yield from self._values(batch)
 
-    def _values(self, keys: Sequence[bytes], image_id: str) -> Iterator[KeyValue]:
+    def _values(self, keys: Sequence[bytes]) -> Iterator[KeyValue]:
         if keys:
             found = self._cluster.transaction([get(each) for each in keys]).found
-            # An image may have the digest of another one as its id.
-            yield from (each for pair in found for each in pair if _is_of(each, image_id))
+            yield from (each for pair in found for each in pair)
 
     def _pages(self, prefix: bytes) -> Iterator[KeyValue]:
         """All keys with the prefix, in order: as of one revision, as long as etcd keeps it."""
@@ -143,7 +144,7 @@ class EtcdAssociations:
         return found[0] if found else None
 
     def _change(self, target: str, association: Association | None, document: bytes) -> None:
-        """Records the association, or removes what is recorded, with its entries by image, in one transaction.
+        """Records the association, or removes what is recorded, with its index entries, in one transaction.
 
         Where the answer of an earlier try was lost, the next one finds the change made.
         """
@@ -156,21 +157,25 @@ class EtcdAssociations:
                 if fence is not None:
                     self._require(target, fence)
                 return
-            before = image_names(_association(found)) if found else frozenset[str]()
-            after = image_names(association) if association else frozenset[str]()
-            ops = [delete(self._keys.image(name, host, target)) for name in sorted(before - after)]
-            if association is None:
-                ops.append(delete(key))
-            else:
-                summary = to_json(_summary_fields(association))
-                ops += [put(self._keys.image(name, host, target), summary) for name in sorted(after)]
-                ops.append(put(key, document))
+            before = self._entries(host, _association(found)) if found else {}
+            after = self._entries(host, association) if association else {}
+            ops = [delete(each) for each in sorted(before.keys() - after.keys())]
+            ops += [put(*each) for each in after.items()]
+            ops.append(put(key, document) if association else delete(key))
             when = [modified_at(key, found.modified_at if found else 0), *([fence] if fence else [])]
             if self._cluster.transaction(ops, when=when).succeeded:
                 return
             if fence is not None:
                 self._require(target, fence)
         raise StoreUnavailable(f"the association of {target} is changed by others again and again")
+
+    def _entries(self, host: str, association: Association) -> Mapping[bytes, bytes]:
+        """The index entries of an association: by image, and by handler."""
+        target, summary = association.target, to_json(_summary_fields(association))
+        return {
+            **{self._keys.image(name, host, target): summary for name in sorted(image_names(association))},
+            self._keys.handler(association.handler, host, target): b"",
+        }
 
     def _require(self, target: str, fence: Op) -> None:
         if not self._cluster.transaction([], when=[fence]).succeeded:
@@ -202,6 +207,8 @@ def _association(found: KeyValue) -> Association:
         raise StoreUnavailable(f"{found.key!r} in etcd is no association: {error}") from error
 
 
-def _is_of(found: KeyValue, image_id: str) -> bool:
-    image = _association(found).image
-    return image is not None and image.id == image_id
+def _is_wanted(association: Association, handler: str | None, image_id: str | None) -> bool:
+    if handler is not None and association.handler != handler:
+        return False
+    # An image may have the digest of another one as its id.
+    return image_id is None or (association.image is not None and association.image.id == image_id)

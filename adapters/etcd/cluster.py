@@ -328,7 +328,9 @@ def _pool(settings: EtcdSettings) -> "PoolManager":
         from urllib3 import PoolManager  # noqa: PLC0415 - see Cluster
     except ModuleNotFoundError as error:
         raise StoreUnavailable("urllib3 is not installed: pip install 'lading[etcd]'") from error
-    return PoolManager(maxsize=_CONNECTIONS, retries=False, ssl_context=_tls(settings))
+    # To read the system's certificates takes 20 ms of processor time.
+    uses_tls = any(each.lower().startswith("https:") for each in settings.endpoints)
+    return PoolManager(maxsize=_CONNECTIONS, retries=False, ssl_context=_tls(settings) if uses_tls else None)
 
 
 def _event(answer: "BaseHTTPResponse") -> Any:  # noqa: ANN401 - JSON

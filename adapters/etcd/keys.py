@@ -43,6 +43,7 @@ class Keys:
 
         NAMESPACE/1/targets/HOST/TARGET            the association, as a JSON document
         NAMESPACE/1/images/NAME/HOST/TARGET        its summary; NAME is the image's id or a digest
+        NAMESPACE/1/handlers/HANDLER/HOST/TARGET   nothing: a host's handlers find their own associations
         NAMESPACE/1/locks/HOST/LOCK/LEASE          the holder of a lock, or a waiter
 
     Targets are as they are, so that keys are in the order of targets. The other parts are percent-encoded.
@@ -65,6 +66,13 @@ class Keys:
     def image(self, name: str, host: str, target: str) -> bytes:
         return self.images(name, host) + as_text(target)
 
+    def handlers(self, handler: str, host: str) -> bytes:
+        """The prefix of the targets of a host that the handler fetched."""
+        return self._prefix("handlers", handler, host)
+
+    def handler(self, handler: str, host: str, target: str) -> bytes:
+        return self.handlers(handler, host) + as_text(target)
+
     def lock(self, host: str, name: str) -> bytes:
         """The name of a lock, as the lock service of etcd takes it."""
         return self._prefix("locks", host, name)[:-1]
@@ -80,6 +88,8 @@ class Keys:
 
 
 def _unquoted(part: bytes) -> str:
+    if b"%" not in part:
+        return from_text(part)
     from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - seldom needed
 
     return from_text(unquote_to_bytes(part))

@@ -43,3 +43,26 @@ def test_the_inspectors_are_loaded_with_the_first_bytes_only() -> None:
         "assert not {'oslo_utils', 'importlib.metadata'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_client_of_etcd_is_loaded_with_the_first_call_only(tmp_path: Path) -> None:
+    code = """import sys
+from lading.adapters.config.settings import load_settings
+from lading.adapters.container import open_container
+container = open_container(load_settings(sys.argv[1], {"HOME": sys.argv[2]}), recover=False)
+store = container.associations()
+print(type(store).__name__, "urllib3" in sys.modules)
+try:
+    list(store.list())
+except Exception as failure:
+    print(type(failure).__name__, "urllib3" in sys.modules)
+"""
+    for text, printed in (
+        ("", ["FileAssociations False"]),
+        ('[associations]\nkind = "etcd"\nendpoints = ["http://127.0.0.1:1"]\ntimeout = 0.1\n',
+         ["EtcdAssociations False", "StoreUnavailable True"]),
+    ):  # fmt: skip
+        (tmp_path / "lading.toml").write_text(text)
+        command = [sys.executable, "-c", code, str(tmp_path / "lading.toml"), str(tmp_path)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines() == printed
