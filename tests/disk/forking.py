@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, NoReturn, Self, TypedDict
 
 ROOT: Final = Path(__file__).parents[2]
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HANGING_SECONDS: Final = 60.0
 NEXT_SIGNAL_SECONDS: Final = 0.003
 
@@ -93,9 +94,12 @@ def serve() -> None:
         order: Order = json.loads(line)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as loaded:
             gc.freeze()  # so that a child's collection doesn't copy what it shares with this process
+            # A signal that comes before the child has its handlers waits for them.
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             child = os.fork()
             if child == 0:
                 _carry_out(order, out, err, loaded)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             code = os.waitstatus_to_exitcode(_ended(child, order))
             os.write(answers, json.dumps([code, _all_of(out), _all_of(err)]).encode() + b"\n")
             for name in _all_of(loaded).split():
@@ -132,15 +136,16 @@ def _ended(child: int, order: Order) -> int:
 
 
 def _carry_out(order: Order, out: BinaryIO, err: BinaryIO, loaded: BinaryIO) -> NoReturn:
+    # Until the command has handlers of its own; whoever runs the tests may have SIGINT ignored.
+    for each in SIGNALS:
+        signal.signal(each, _end_early)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     had = set(sys.modules)
     for number, stream in enumerate((os.open(os.devnull, os.O_RDONLY), out.fileno(), err.fileno())):
         os.dup2(stream, number)
     os.environ.clear()
     os.environ.update(order["variables"])
     os.chdir(order["folder"])
-    # Until the command has handlers of its own; whoever runs the tests may have SIGINT ignored.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end_early)
     ctypes.CDLL(None).faulty_disk_arm()
     code = _run(order["arguments"])
     # Python's end, less the unloading: whatever closes a file or a database when it goes does so here.
