@@ -46,8 +46,11 @@ LEASE: Final = 6
 NO_EXPIRY: Final = 600
 """Seconds of a lease that does not expire while commands are measured."""
 DEFAULT_LEASE: Final = 30
-KEYS_EACH: Final = 3
-"""Keys of an association whose digest is the catalog's: the target, the image's id, and the digest."""
+KEYS_EACH: Final = 4
+"""Keys of an association whose digest is the catalog's: the target, the handler, the image's id, and the digest."""
+FETCH_SECONDS: Final = 60
+RENEWALS: Final = 3
+"""Keep-alives in the time of a lease."""
 PER_DAY: Final = 100
 """Fetches of a host in a day, and as many removals."""
 PER_HOST: Final = 100
@@ -165,34 +168,33 @@ def host(folder: Path, endpoint: str, *, locks: bool) -> dict[str, str]:
 
 
 def measure_locks(running: Etcd) -> dict[str, Asked]:
-    """For each second: a process without a lock, one that holds a lock, and in addition one that waits for it."""
+    """Over two times of a lease: a process without a lock, one that holds a lock, and in addition one that waits."""
     (member,) = running.members
-    found = {}
-    with Meter(member.url) as meter, ExitStack() as stack:
+    with Meter(member.url) as meter:
+        cluster = Cluster(running.settings(endpoints=(meter.url,)))
         holder, waiter = (
-            EtcdLocks(Cluster(running.settings(endpoints=(meter.url,))), Keys("locks"), host=name, seconds=LEASE)
-            for name in ("holder", "waiter")
+            EtcdLocks(cluster, Keys("locks"), host=name, scope="storage", seconds=LEASE) for name in ("one", "two")
         )
-        sleeps = [partial(time.sleep, 1)] * (2 * LEASE)
-        with holder.hold("another"):
-            pass
-        found["no lock"] = asked(member, meter, sleeps)
-        held = stack.enter_context(ExitStack())
-        held.enter_context(holder.hold("target /vm"))
-        found["holds a lock"] = asked(member, meter, sleeps)
+        time_passes = partial(time.sleep, 2 * LEASE)
+        with waiter.hold("target /one"), holder.hold("target /two"):
+            pass  # connects
+        found = {"no lock": asked(member, meter, [time_passes])}
+        with holder.hold("target /vm"):
+            found["a lock is held"] = asked(member, meter, [time_passes])
+            waiting = threading.Thread(target=hold_once, args=(waiter, "target /vm"))
 
-        def wait() -> None:
-            with waiter.hold("target /vm"):
-                pass
+            def wait() -> None:
+                waiting.start()
+                time_passes()
 
-        waiting = threading.Thread(target=wait)
-        waiting.start()
-        time.sleep(1)  # it is in the row
-        both = asked(member, meter, sleeps)
-        held.close()
+            found["it is held, and another one waits"] = asked(member, meter, [wait])
         waiting.join()
-        found["holds it, another one waits"] = both
     return found
+
+
+def hold_once(locks: EtcdLocks, name: str) -> None:
+    with locks.hold(name):
+        pass
 
 
 def measure_associations(running: Etcd, count: int) -> dict[str, float]:
@@ -246,6 +248,7 @@ class Estimate(NamedTuple):
     wire_kibibytes: float
     leases: float
     """Leases at a time, with the default lease of 30 s."""
+    keep_alives: float
 
 
 def estimates(commands: Mapping[str, Asked], associations: Mapping[str, float]) -> list[Estimate]:
@@ -255,6 +258,7 @@ def estimates(commands: Mapping[str, Asked], associations: Mapping[str, float]) 
     for hosts in HOSTS:
         rate = hosts * PER_DAY / SECONDS_PER_DAY * PEAK
         leases = rate * sum(each.leases for each in both)
+        held_leases = rate * commands["fetch"].leases * FETCH_SECONDS
         found.append(
             Estimate(
                 hosts,
@@ -263,7 +267,8 @@ def estimates(commands: Mapping[str, Asked], associations: Mapping[str, float]) 
                 rate * sum(each.writes + each.leases for each in both),
                 rate * sum(reads(each) for each in both),
                 rate * sum(each.wire_bytes for each in both) / 1024,
-                leases * DEFAULT_LEASE,
+                leases * DEFAULT_LEASE + held_leases,
+                held_leases * RENEWALS / DEFAULT_LEASE,
             )
         )
     return found
@@ -286,18 +291,21 @@ def show(figures: Mapping[str, Mapping[str, Asked]]) -> None:
 
 def show_estimates(title: str, found: Sequence[Estimate]) -> None:
     print(
-        f"\n{title}: {PER_HOST} targets of a host, {PER_DAY} fetches and as many removals a day, {PEAK} times the mean"
+        f"\n{title}; {PER_HOST} targets of a host, {PER_DAY} fetches of {FETCH_SECONDS} s and as many removals", end=""
     )
-    print(f"{'hosts':>10}{'keys':>12}{'MiB':>10}{'writes/s':>10}{'reads/s':>10}{'KiB/s':>10}{'leases':>10}")
+    print(f" a day; rates at {PEAK} times the mean")
+    print(
+        f"{'hosts':>10}{'keys':>12}{'MiB':>10}{'writes/s':>10}{'reads/s':>10}{'KiB/s':>10}{'leases':>10}{'keep-alives/s':>15}"
+    )
     for each in found:
         print(f"{each.hosts:>10,}{each.keys:>12,}{each.mebibytes:>10,.0f}{each.writes:>10,.1f}", end="")
-        print(f"{each.reads:>10,.1f}{each.wire_kibibytes:>10,.0f}{each.leases:>10,.0f}")
+        print(f"{each.reads:>10,.1f}{each.wire_kibibytes:>10,.0f}{each.leases:>10,.0f}{each.keep_alives:>15,.1f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--commands", type=int, default=10, metavar="N", help="commands of each kind (default 10)")
-    parser.add_argument("--count", type=int, default=10_000, metavar="N", help="associations (default 10,000)")
+    parser.add_argument("--commands", type=int, default=5, metavar="N", help="commands of each kind (default 5)")
+    parser.add_argument("--count", type=int, default=2_000, metavar="N", help="associations (default 2,000)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as JSON")
     options = parser.parse_args()
     if program("etcd") is None:
@@ -313,7 +321,13 @@ def main() -> None:
         shared = measure_commands(running, top / "shared-locks", options.commands, locks=True)
         locks = measure_locks(running)
         associations = measure_associations(running, options.count)
-    show({"each command, locks on the host": own, "each command, locks in etcd": shared, "each second": locks})
+    show(
+        {
+            "each command, locks on the host": own,
+            "each command, locks in etcd": shared,
+            f"over {2 * LEASE} s, lease of {LEASE} s": locks,
+        }
+    )
     print(
         f"\n{associations['count']:,.0f} associations: {associations['bytes_each']:,.0f} bytes each in the database",
         end="",

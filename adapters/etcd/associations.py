@@ -39,7 +39,10 @@ _BATCH: Final = 100
 _MOST_TRIES: Final = 16
 """Tries of a change while others change the same target."""
 Fence = Callable[[str], Op | None]
-"""Returns the comparison that the target's lock is still held; None: this process does not hold it in etcd."""
+"""Returns the comparison that the target's lock is still held; None: this process does not hold it in this etcd.
+
+Raises StoreUnavailable when this process has lost the lock in another etcd.
+"""
 
 
 class EtcdAssociations:
@@ -60,7 +63,8 @@ class EtcdAssociations:
         """`locks` are those of the operations on its targets."""
         cluster, keys = Cluster(settings), Keys(settings.namespace)
         if isinstance(locks, EtcdLocks):
-            return cls(cluster, keys, Scopes(settings.host, locks.scope), locks.fence)
+            fence = locks.fence if locks.is_in(cluster) else locks.check
+            return cls(cluster, keys, Scopes(settings.host, locks.scope), fence)
         return cls(cluster, keys, Scopes(settings.host))
 
     @safe(exceptions=(StoreUnavailable,))

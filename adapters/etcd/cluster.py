@@ -173,6 +173,10 @@ class Cluster:
         """The process that made the connections, and these."""
         self._token: str | None = None
 
+    @property
+    def endpoints(self) -> frozenset[str]:
+        return frozenset(self._settings.endpoints)
+
     def transaction(self, ops: Sequence[Op], *, when: Sequence[Op] = (), otherwise: Sequence[Op] = ()) -> Outcome:
         """Makes the operations at once, if all comparisons of `when` are true, or else those of `otherwise`.
 

@@ -126,6 +126,14 @@ class EtcdLocks:
         if not is_held:
             raise StoreUnavailable(lost_lock(name))
 
+    def is_in(self, cluster: Cluster) -> bool:
+        """Tells whether the locks are in this cluster: only there can a transaction compare them."""
+        return cluster.endpoints == self._cluster.endpoints
+
+    def check(self, target: str) -> None:
+        """Raises StoreUnavailable when this process has lost the target's lock."""
+        self.require(lock_name(target))
+
     def fence(self, target: str) -> Op | None:
         """The comparison that this process still holds the target's lock; None: it does not hold it in etcd."""
         held = self._held_here(lock_name(target))
