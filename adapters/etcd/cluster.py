@@ -210,19 +210,22 @@ class Cluster:
     def await_deletion(self, key: bytes, revision: int) -> None:
         """Waits until the key is deleted, by a watch from the revision on. Returns also after some seconds without.
 
+        It returns when the watch breaks off too: the caller then looks for itself, and so finds a member that answers.
+
         It only reads, unlike `lock/lock` of etcd: that deletes the waiter's key when the connection breaks. A member
         which was frozen meanwhile would do so later, when the waiter holds the lock.
         """
         watch = {"key": _text(key), "start_revision": str(revision), "filters": ["NOPUT"]}
         try:
-            self._call("watch", {"create_request": watch}, waits=True)
+            self._ask(self._first, "watch", {"create_request": watch}, self._settings.timeout, waits=True)
         except _TimedOut:
             return
+        except _Silent as silent:
+            _log.debug("watch: %s: %s", self._settings.endpoints[self._first], silent)
+            time.sleep(_PAUSE_SECONDS)
 
-    def _call(
-        self, path: str, question: Mapping[str, object], *, waits: bool = False, within: float | None = None
-    ) -> Any:  # noqa: ANN401 - JSON
-        """Returns the first answer. Raises Compacted, LeaseGone and, when it waits, _TimedOut."""
+    def _call(self, path: str, question: Mapping[str, object], *, within: float | None = None) -> Any:  # noqa: ANN401 - JSON
+        """Returns the first answer. Raises Compacted and LeaseGone."""
         seconds = within or self._settings.timeout
         deadline = time.monotonic() + seconds
         pause = _PAUSE_SECONDS
@@ -232,10 +235,8 @@ class Cluster:
             is_usable = False
             for index in [(self._first + turn) % count for turn in range(count)]:
                 try:
-                    answer = self._ask(index, path, question, of_each, waits=waits)
+                    answer = self._ask(index, path, question, of_each)
                 except _Silent as silent:
-                    if waits and isinstance(silent, _TimedOut):
-                        raise
                     is_usable = is_usable or not isinstance(silent, _Unusable)
                     reason = f"{self._settings.endpoints[index]}: {silent}"
                     _log.debug("%s: %s", path, reason)
@@ -252,7 +253,9 @@ class Cluster:
             time.sleep(min(left, random.uniform(pause / 2, pause)))  # noqa: S311 - no secret
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _ask(self, index: int, path: str, question: Mapping[str, object], seconds: float, *, waits: bool) -> Any:  # noqa: ANN401 - JSON
+    def _ask(
+        self, index: int, path: str, question: Mapping[str, object], seconds: float, *, waits: bool = False
+    ) -> Any:  # noqa: ANN401 - JSON
         """Asks one endpoint, as the user. Raises _Silent."""
         try:
             token = self._token or self._authenticate(index, seconds)

@@ -38,11 +38,12 @@ def mend(member: Member) -> None:
 def etcd_of_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
     """Of three members, each on a host of its own. A test that breaks one mends it."""
     needs("etcd")
-    with network(3) as hosts, etcd(tmp_path_factory.mktemp("etcd-hosts"), 3, hosts=hosts) as running:
+    quick = ["--heartbeat-interval", "50", "--election-timeout", "500"]
+    with network(3) as hosts, etcd(tmp_path_factory.mktemp("etcd-hosts"), 3, hosts=hosts, options=quick) as running:
         yield running
 
 
-@pytest.fixture(scope="class", params=FAULTS)
+@pytest.fixture(scope="module", params=FAULTS)
 def broken_etcd(etcd_of_hosts: Etcd, request: pytest.FixtureRequest) -> Iterator[Etcd]:
     """Has lost its leader, by one of the faults: two members are left."""
     lost = etcd_of_hosts.leader()

@@ -16,7 +16,7 @@ from lading.ports.locks import Locks
 from lading.sdk.contracts import DurableAssociationStoreContract, SharedLocksContract
 
 
-@pytest.fixture(scope="class")
+@pytest.fixture(scope="module")
 def cluster(broken_etcd: Etcd) -> Cluster:
     """One for all tests, as in a process: it learns once which member does not answer."""
     return Cluster(broken_etcd.settings(timeout=6))

@@ -138,6 +138,26 @@ def test_a_waiter_gets_the_lock_though_its_member_is_lost(
         mend(lost)
 
 
+def test_a_member_that_is_lost_after_a_long_wait_is_no_refusal(
+    etcd_of_hosts: Etcd, namespace: str, elsewhere: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of a call is over long before."""
+    leader = etcd_of_hosts.leader()
+    lost = next(each for each in etcd_of_hosts.members if each is not leader)
+    with monkeypatch.context() as patched:
+        patched.setattr("random.randrange", lambda _: etcd_of_hosts.members.index(lost))
+        locks = etcd_locks(etcd_of_hosts, namespace, "host2", scope="s", timeout=1)
+    try:
+        with locks_of(etcd_of_hosts, namespace, "host1").hold(NAME):
+            waiting = elsewhere.submit(wait, locks)
+            until(lambda: queue(etcd_of_hosts, namespace) == 2)
+            time.sleep(1.5)
+            lost.process.kill()
+        assert waiting.result(GUARD)
+    finally:
+        mend(lost)
+
+
 def test_a_thawed_member_takes_no_lock_away(
     etcd_of_hosts: Etcd,
     namespace: str,

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -78,10 +79,13 @@ class Etcd:
         return EtcdSettings(**{"endpoints": self.endpoints, **others})  # type: ignore[arg-type]  # as a dataclass takes them
 
     def leader(self) -> Member:
-        """The member that leads now."""
-        answers = [each.ask("maintenance/status", {}) for each in self.members]
-        ids = {answer["header"]["member_id"]: each for answer, each in zip(answers, self.members, strict=True)}
-        return ids[answers[0]["leader"]]
+        """The member that leads now. Waits for an election."""
+        while True:
+            answers = [each.ask("maintenance/status", {}) for each in self.members]
+            ids = {answer["header"]["member_id"]: each for answer, each in zip(answers, self.members, strict=True)}
+            if (found := ids.get(answers[0].get("leader"))) is not None:
+                return found
+            time.sleep(0.05)
 
     def compact(self) -> None:
         """Forgets all revisions but the last."""

@@ -14,6 +14,7 @@ from lading.adapters.config.settings import (
     load_settings,
 )
 from lading.adapters.config.table import Table
+from lading.adapters.etcd.settings import EtcdLocksSettings
 from lading.adapters.handlers.file import FileHandlerSettings
 
 
@@ -113,6 +114,19 @@ def test_the_same_kind_in_a_variable_keeps_the_files_options() -> None:
 def test_an_option_of_another_kind_in_a_variable_is_an_error() -> None:
     told = error({}, LADING_CATALOG__KIND="memory", LADING_CATALOG__FOLDER="/x")
     assert told == "LADING_CATALOG__FOLDER: catalog.folder: unknown key (known: kind)"
+
+
+def test_variables_of_the_cluster_of_associations_are_those_of_the_locks_too(home: Path) -> None:
+    settings = settings_of(
+        {"locks": {"kind": "etcd", "timeout": 3}},
+        LADING_ASSOCIATIONS__KIND="etcd",
+        LADING_ASSOCIATIONS__ENDPOINTS="http://a:1,http://b:1",
+        LADING_ASSOCIATIONS__CA_FILE="ca.pem",
+        LADING_ASSOCIATIONS__TIMEOUT="7",
+    )
+    assert isinstance(settings.locks, EtcdLocksSettings)
+    assert settings.locks.endpoints == ("http://a:1", "http://b:1")
+    assert (settings.locks.ca_file, settings.locks.timeout) == (Path.cwd() / "ca.pem", 3)
 
 
 @pytest.mark.parametrize(
