@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 import click
 
+from lading.adapters.cli.associations import associations
 from lading.adapters.cli.catalog import catalog
 from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.fetch import explain, fetch
@@ -57,7 +58,7 @@ def cli() -> None:
     """
 
 
-for command in (fetch, explain, rm, mv, ls, show, who_has, verify, recover, forget, handlers, catalog):
+for command in (fetch, explain, rm, mv, ls, show, who_has, verify, recover, forget, associations, handlers, catalog):
     cli.add_command(command)
 
 
