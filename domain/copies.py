@@ -1,7 +1,7 @@
 """Copies associations from one store to another: each is read back, and none is lost in between."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 
 from lading.domain.handler_calls import value_or_raise
@@ -23,8 +23,8 @@ class Copied(StrEnum):
     """It was recorded there already."""
     DIFFERENT = "different"
     """The target is recorded differently there, and that record stays."""
-    IN_USE = "in use"
-    """An operation on the target is in progress. Its association is not copied."""
+    WAITING = "waiting"
+    """An operation on the target is in progress. The target is copied last, after that."""
 
 
 def copy_associations(
@@ -32,17 +32,31 @@ def copy_associations(
 ) -> Iterator[tuple[str, Copied]]:
     """Copies each association, and yields its target with the outcome. Nothing is removed from the source.
 
-    `locks` are those of operations on the targets of both stores. `replace`: what is recorded differently at the
-    destination is replaced. After an interruption the next copy finishes it. Raises StoreUnavailable, also where the
-    destination does not return what was put.
+    `locks` are those of operations on the targets of both stores. A target that is locked comes last: it is yielded as
+    WAITING, and again with its outcome. `replace`: what is recorded differently at the destination is replaced. After
+    an interruption the next copy finishes it. Raises StoreUnavailable, also where the destination does not return what
+    was put.
     """
+    waiting: list[str] = []
     for target in (each.target for each in source.list()):
-        with ExitStack() as stack:
-            name = lock_name(target)
-            is_locked = all(stack.enter_context(each.hold(name, wait=False)) for each in locks)
-            outcome = _copy(target, source, destination, replace=replace) if is_locked else Copied.IN_USE
+        with _exclusively(target, locks, wait=False) as is_locked:
+            outcome = _copy(target, source, destination, replace=replace) if is_locked else Copied.WAITING
+        if outcome is Copied.WAITING:
+            waiting.append(target)
         if outcome is not None:
             yield target, outcome
+    for target in waiting:
+        with _exclusively(target, locks, wait=True):
+            outcome = _copy(target, source, destination, replace=replace)
+        if outcome is not None:
+            yield target, outcome
+
+
+@contextmanager
+def _exclusively(target: str, locks: Sequence[Locks], *, wait: bool) -> Iterator[bool]:
+    """Locks the target for the duration of the block. Yields whether all locks were acquired."""
+    with ExitStack() as stack:
+        yield all(stack.enter_context(each.hold(lock_name(target), wait=wait)) for each in locks)
 
 
 def _copy(target: str, source: AssociationStore, destination: AssociationStore, *, replace: bool) -> Copied | None:

@@ -1,11 +1,12 @@
 """`lading associations`: copies what is recorded to another store."""
 
+import logging
 import os
 import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,11 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["associations"]
 
-_LEFT: Final = {
-    Copied.DIFFERENT: "is recorded differently there; --replace replaces that record",
-    Copied.IN_USE: "an operation on it is in progress; copy again later",
-}
-"""What is said of a target that is not copied."""
+_log = logging.getLogger(__name__)
 
 
 @click.group(short_help="Copy the records of targets to another store.")
@@ -41,9 +38,7 @@ def associations() -> None:
     short_help="Copy all associations to another store.",
     epilog="Example: lading associations copy --to /etc/lading/etcd.toml",
 )
-@click.option(
-    "--to", type=PATH, required=True, metavar="FILE", help="The settings whose [associations] they are copied to."
-)
+@click.option("--to", type=PATH, required=True, metavar="FILE", help="The settings of the other store.")
 @click.option("--replace", is_flag=True, help="Replace what is recorded differently there.")
 @command_options
 def copy(session: Session, to: str, *, replace: bool) -> None:
@@ -57,18 +52,18 @@ def copy(session: Session, to: str, *, replace: bool) -> None:
     """
     here, there = session.container, _container(to)
     if here.settings().associations == there.settings().associations:
-        raise click.BadParameter(f"{to} has the same [associations] as the settings in force", param_hint="--to")
+        raise click.BadParameter(f"{to} has the same store as the settings in force", param_hint="--to")
     _require_settled(here, "lading recover")
     _require_settled(there, f"lading recover --config {shlex.quote(to)}")
     targets: dict[Copied, list[str]] = defaultdict(list)
     copies = copy_associations(here.associations(), there.associations(), _locks(here, there), replace=replace)
     for target, outcome in copies:
         targets[outcome].append(target)
-        if outcome in _LEFT and not session.json:
-            say(f"{target}: {_LEFT[outcome]}")
+        if outcome is Copied.WAITING:
+            _log.warning("%s: an operation on it is in progress; it is copied after that", target)
+        if outcome is Copied.DIFFERENT and not session.json:
+            say(f"{target}: is recorded differently there; --replace replaces that record")
     _print_counts(session, targets)
-    if targets[Copied.IN_USE]:
-        sys.exit(Exit.FAILED)
     if targets[Copied.DIFFERENT]:
         sys.exit(Exit.TARGET_CONFLICT)
 
@@ -95,15 +90,16 @@ def _require_settled(container: "Container", command: str) -> None:
 
 def _locks(here: "Container", there: "Container") -> Sequence[Locks]:
     """The locks of both. Where they are the same, once: this process would wait for itself."""
-    if here.settings().locks == there.settings().locks:
-        return [here.locks()]
-    return [here.locks(), there.locks()]
+    own, other = here.locks(), there.locks()
+    probe = f"copy {os.urandom(8).hex()}"  # no other process holds it
+    with own.hold(probe), other.hold(probe, wait=False) as are_different:
+        return [own, other] if are_different else [own]
 
 
 def _print_counts(session: Session, targets: Mapping[Copied, Sequence[str]]) -> None:
     counts: dict[str, int] = {each: len(targets[each]) for each in (Copied.COPIED, Copied.REPLACED, Copied.PRESENT)}
     if session.json:
-        as_json({**counts, "different": targets[Copied.DIFFERENT], "in_use": targets[Copied.IN_USE]})
+        as_json({**counts, "different": targets[Copied.DIFFERENT]})
         return
     replaced = f", {counts[Copied.REPLACED]} replaced" if counts[Copied.REPLACED] else ""
     say(f"{counts[Copied.COPIED]} copied{replaced}, {counts[Copied.PRESENT]} recorded there already")

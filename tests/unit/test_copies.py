@@ -48,15 +48,19 @@ def test_a_copy_adds_what_is_lacking_and_replaces_only_when_told(
     assert set(again.values()) <= {Copied.PRESENT, *([] if replaces else [Copied.DIFFERENT])}
 
 
-def test_a_target_in_use_is_left_for_a_later_copy() -> None:
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_target_in_use_is_copied_last(is_removed: bool) -> None:
     locks, source, destination = MemoryLocks(), store({"/vms/1": "file", "/vms/2": "file"}), store({})
     held = locks.hold(lock_name("/vms/1"))
+    copies = copy_associations(source, destination, [MemoryLocks(), locks])
     with ThreadPoolExecutor(1) as other:
         other.submit(held.__enter__).result()
-        outcomes = dict(copy_associations(source, destination, [MemoryLocks(), locks]))
+        assert [next(copies), next(copies)] == [("/vms/1", Copied.WAITING), ("/vms/2", Copied.COPIED)]
+        assert handlers(destination) == {"/vms/2": "file"}
+        if is_removed:
+            source.remove("/vms/1")
         other.submit(held.__exit__, None, None, None).result()
-    assert outcomes == {"/vms/1": Copied.IN_USE, "/vms/2": Copied.COPIED}
-    assert handlers(destination) == {"/vms/2": "file"}
+    assert list(copies) == ([] if is_removed else [("/vms/1", Copied.COPIED)])
 
 
 def test_what_is_removed_meanwhile_is_not_copied() -> None:
