@@ -120,6 +120,24 @@ def test_a_store_of_one_host_says_which_setting_lists_others(lading: Lading) -> 
         assert '[associations] kind = "etcd"' in refused.stderr
 
 
+# The store.
+
+
+def test_the_store_names_each_host_and_image_once(etcd: Etcd, namespace: str) -> None:
+    names = ["a", "a-b", "a b", "aé", "b"]
+    stores = [etcd_associations(etcd, namespace, name) for name in names]
+    for store in stores:
+        for target in ("/vms/1", "/vms/2"):
+            store.put(association(target, image=Image("a/b%"), digest=None))
+    stores[0].put(association("/vms/3", image=Image("a/b%c")))
+    here = etcd_associations(etcd, namespace, "without targets")
+    assert list(here.hosts()) == sorted([*names, "without targets"])
+    assert list(here.image_names("a/b")) == ["a/b%", "a/b%c"]
+    assert list(here.image_names("sha512:abab")) == [str(DIGEST)]
+    assert list(here.image_names("c")) == []
+    assert set(here.image_names("")) == {"a/b%", "a/b%c", str(DIGEST)}
+
+
 # who-has.
 
 
