@@ -235,9 +235,10 @@ def _print_rows(association: Association, report: Report) -> None:
         "size": size_text(association.size),
         "digest": digest if association.digest else "unverified",
         "inspected": f"by {association.inspected_by}" if association.inspected_by else "no",
-        "checked": f"{checked.state}, {time_text(checked.at)}" if (checked := association.checked) else "never",
         "state": report.state,
     }
+    if (checked := association.checked) is not None:
+        rows["checked"] = f"{checked.state}, {time_text(checked.at)}"
     if association.copied_from:
         rows["copied from"] = association.copied_from
     rows |= dict(report.details) | rows  # a handler's detail does not replace one of these rows
