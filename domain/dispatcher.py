@@ -23,13 +23,14 @@ from lading.domain.failures import (
 from lading.domain.fetches import Fetches
 from lading.domain.handler import Handler, Landing, Report, SupportsReport
 from lading.domain.handler_calls import call_handler, precheck, preview_attempt, value_or_raise
+from lading.domain.holders import holders
 from lading.domain.ledger import Ledger
 from lading.domain.order import CATALOG_FAILURES, Order
 from lading.domain.preparation import Preparation
 from lading.domain.recovery import Outcome, Recovered, Recovery, require_resolved
 from lading.domain.targets import Forgotten, Targets
 from lading.ports.association import Association
-from lading.ports.association_store import AssociationStore
+from lading.ports.association_store import AssociationStore, HostTarget
 from lading.ports.catalog import ImageCatalog
 from lading.ports.context import ANONYMOUS, Context
 from lading.ports.failures import LadingError, StoreUnavailable
@@ -76,6 +77,8 @@ class Dispatcher:
         by_name = {handler.name: handler for handler in self.handlers}
         if len(by_name) < len(self.handlers):
             raise ValueError(f"handlers share a name: {', '.join(handler.name for handler in self.handlers)}")
+        self._catalog = catalog
+        self._associations = associations
         ledger = Ledger(associations, journal or NullJournal(), locks or NullLocks(), clock)
         self._preparation = Preparation(self.handlers, associations)
         self._recovery = Recovery(by_name, ledger)
@@ -186,6 +189,7 @@ class Dispatcher:
         """Reads all that is at the target and compares it with the association. Returns the association as of now.
 
         A changed or missing target is a HandlerRefused with that `state`, and a Mismatched that names the difference.
+        What is found is recorded as the association's `checked`.
         """
         self.prepare()
         try:
@@ -202,6 +206,15 @@ class Dispatcher:
             return Success(self._targets.report(target.strip(), context))
         except _TARGET_FAILURES as failure:
             return Failure(failure)
+
+    def holders(self, image: str, context: Context = ANONYMOUS) -> Iterator[HostTarget]:
+        """Iterates over the recorded targets that hold the image, of all hosts that the store knows.
+
+        `image` is an id, a name or an href of the catalog, or a digest `algorithm:hex`, of which twelve hex digits are
+        enough. What the catalog does not know is found by its id or digest. Changes nothing, and calls no handler.
+        Raises NotHeld where no target holds it, AmbiguousDigest, StoreUnavailable, and the failures of the catalog.
+        """
+        return holders(image, self._catalog, self._associations, context)
 
     def forget(self, target: str) -> Result[Forgotten, TargetFailure]:
         """Removes the association of the target, and the intents from or to it. For when neither is of use any more.

@@ -3,19 +3,21 @@
 from dataclasses import dataclass
 from typing import Final
 
-from lading.domain.handler import State
 from lading.domain.refusals import Refusal, Scope, Unsupported
+from lading.ports.association import State
 from lading.ports.failures import CatalogFailure, LadingError, StoreUnavailable
 from lading.ports.journal import Verb
 from lading.ports.location import Location
 
 __all__ = [
+    "AmbiguousDigest",
     "AttemptResult",
     "FetchFailure",
     "HandlerNotLoaded",
     "HandlerRefused",
     "NoHandlerAvailable",
     "NotAssociated",
+    "NotHeld",
     "TargetFailure",
     "TargetUnresolved",
 ]
@@ -78,6 +80,29 @@ class NotAssociated(LadingError):
 
     def __str__(self) -> str:
         return f"nothing is recorded for {self.target or 'a blank target'}"
+
+
+@dataclass(eq=False)
+class NotHeld(LadingError):
+    """No recorded target holds the image."""
+
+    reference: str
+    """The image as it was named."""
+
+    def __str__(self) -> str:
+        return f"no recorded target holds the image {self.reference!r}"
+
+
+@dataclass(eq=False)
+class AmbiguousDigest(LadingError):
+    """Several recorded digests begin like this one."""
+
+    reference: str
+    digests: tuple[str, ...]
+    """Two of them."""
+
+    def __str__(self) -> str:
+        return f"several digests begin with {self.reference}, give more of its digits: {', '.join(self.digests)}, …"
 
 
 @dataclass(eq=False)

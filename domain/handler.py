@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Protocol, Self, runtime_checkable
 
 from returns.result import Result
 
 from lading.domain.refusals import Refusal
-from lading.ports.association import Association, Fingerprint, Folder
+from lading.ports.association import Association, Fingerprint, Folder, State
 from lading.ports.context import ANONYMOUS, Context
 from lading.ports.image import Digest, Image
 from lading.ports.journal import Intent
@@ -20,7 +19,6 @@ __all__ = [
     "Landing",
     "PartialData",
     "Report",
-    "State",
     "SupportsPrepare",
     "SupportsPreview",
     "SupportsRecovery",
@@ -216,17 +214,6 @@ class SupportsResize(Protocol):
     """A handler that can make a target larger than its image. Only such handlers get requests with a size."""
 
     resizes: bool
-
-
-class State(StrEnum):
-    """The state of a target."""
-
-    INTACT = "intact"
-    CHANGED = "changed"
-    MISSING = "missing"
-    DETACHED = "detached"
-    """Intact, but not connected to this host any more."""
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from lading.domain.handler import (
     Handler,
     Landing,
     Report,
-    State,
     SupportsRecovery,
     SupportsReport,
     SupportsVerification,
@@ -23,7 +22,7 @@ from lading.domain.handler_calls import call_handler
 from lading.domain.ledger import Ledger
 from lading.domain.recovery import Recovery, moved, require_resolved
 from lading.domain.refusals import Mismatched, Refusal, Unavailable, Unsupported
-from lading.ports.association import Association
+from lading.ports.association import Association, Check, State
 from lading.ports.context import Context
 from lading.ports.failures import StoreUnavailable
 from lading.ports.journal import Intent, Verb
@@ -99,8 +98,10 @@ class Targets:
             if isinstance(answer, Failure):
                 refusal = answer.failure()
                 state = self._changed_state(work, association) if isinstance(refusal, Mismatched) else None
+                if state is not None:
+                    self._record_change(association, state)
                 raise HandlerRefused(target, association.handler, refusal, state)
-            verified = answer.unwrap().recorded_in(association)
+            verified = self._verified(association, answer.unwrap())
             if verified != association:
                 self._ledger.record(verified)
             return verified
@@ -130,7 +131,7 @@ class Targets:
         landing = call_handler(association.handler, work, Landing, handler.verify, work).value_or(None)
         if landing is None or (landing.digest is None and not _is_untouched(association, landing)):
             return None
-        return landing.recorded_in(association)
+        return self._verified(association, landing)
 
     @contextmanager
     def _begun(
@@ -191,6 +192,18 @@ class Targets:
                     return replace(report, details=redacted_values(report.details))
                 reason = answer.failure().reason
         return Report(State.UNKNOWN, {"why": reason} if reason else {})
+
+    def _verified(self, association: Association, landing: Landing) -> Association:
+        """The association after a verification. Without a digest nothing proves that the target is intact."""
+        check = Check(State.INTACT, self._ledger.clock()) if landing.digest else None
+        return replace(landing.recorded_in(association), checked=check)
+
+    def _record_change(self, association: Association, state: State) -> None:
+        """Records that the target is changed or missing. A failure is a warning: the caller learns the state anyway."""
+        try:
+            self._ledger.record(replace(association, checked=Check(state, self._ledger.clock())))
+        except StoreUnavailable as failure:
+            _log.warning("%s is %s, but that cannot be recorded: %s", association.target, state, failure)
 
     def _changed_state(self, work: Work, association: Association) -> State:
         """The state of a target that a verification found changed."""

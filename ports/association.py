@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 
-__all__ = ["Association", "Fingerprint", "Folder"]
+__all__ = ["Association", "Check", "Fingerprint", "Folder", "State"]
 
 _UNNAMED_MAJOR: Final = 0
 """The major number of devices that Linux numbers when they are mounted: NFS, btrfs, FUSE, overlay, tmpfs."""
@@ -88,6 +89,26 @@ def _major(device: int) -> int:
     return (device >> 8) & 0xFFF | (device >> 32) & ~0xFFF
 
 
+class State(StrEnum):
+    """The state of a target."""
+
+    INTACT = "intact"
+    CHANGED = "changed"
+    MISSING = "missing"
+    DETACHED = "detached"
+    """Intact, but not connected to this host any more."""
+    UNKNOWN = "unknown"
+
+
+class Check(NamedTuple):
+    """What a verification found."""
+
+    state: State
+    """INTACT, CHANGED or MISSING."""
+    at: datetime
+    """Aware, UTC."""
+
+
 @dataclass(frozen=True, slots=True)
 class Association:
     """The record of a target after a success: the handler, and what it put there."""
@@ -120,6 +141,15 @@ class Association:
     """The target of this host that the bytes were copied from, when nothing was read from the location."""
     folder: Folder | None = None
     """The folder of the file; None when the target is not a file, or when an earlier version recorded it."""
+    checked: Check | None = None
+    """The last verification since the fetch that could tell the state; None: there was none."""
+
+    @property
+    def image_names(self) -> frozenset[str]:
+        """The names under which the target is found by its image: the image's id, and each digest of the bytes."""
+        image = self.image
+        digests = (self.digest, image.expected_digest if image else None)
+        return frozenset({*([image.id] if image else []), *(str(each) for each in digests if each is not None)})
 
     def is_for(self, image: Image | None) -> bool:
         """Tells whether this is the recorded image: same id, same digest. An id may be reused (OSSN-0075)."""

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from returns.result import Result
 
-from lading.ports.association import Association
+from lading.ports.association import Association, Check
 from lading.ports.failures import StoreUnavailable
 
 __all__ = ["AssociationStore", "HostTarget", "SupportsHosts"]
@@ -40,9 +40,10 @@ class AssociationStore(Protocol):
 
 
 class HostTarget(NamedTuple):
-    """A target of some host, as its record says. Its state now is known only there."""
+    """A target that holds an image, as its record says. Its state now is known only on its host."""
 
-    host: str
+    host: str | None
+    """The host, or the name of the storage that several hosts share; None: this host, which records no other's."""
     target: str
     handler: str
     size: int | None
@@ -50,6 +51,16 @@ class HostTarget(NamedTuple):
     verified: bool
     """True when its digest is the catalog's."""
     landed_at: datetime
+    checked: Check | None
+    """The last verification since the fetch; None: there was none."""
+
+    @classmethod
+    def of(cls, host: str | None, association: Association) -> Self:
+        """The target of this association."""
+        return cls(
+            host, association.target, association.handler, association.size, association.verified,
+            association.landed_at, association.checked,
+        )  # fmt: skip
 
 
 @runtime_checkable
@@ -62,6 +73,17 @@ class SupportsHosts(Protocol):
 
     def holders(self, image: str) -> Iterator[HostTarget]:
         """Iterates over the targets that hold the image of this id or digest, ordered by host and target.
+
+        Those are the associations with this name in `image_names`. Raises StoreUnavailable.
+        """
+        ...
+
+    def hosts(self) -> Iterator[str]:
+        """Iterates over the names of this host and of all others with associations, sorted. Raises StoreUnavailable."""
+        ...
+
+    def image_names(self, start: str) -> Iterator[str]:
+        """Iterates over the names in the associations' `image_names` that begin with this text, sorted.
 
         Raises StoreUnavailable.
         """

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from lading.domain.failures import HandlerRefused, NoHandlerAvailable, NotAssociated
+from lading.domain.failures import AmbiguousDigest, HandlerRefused, NoHandlerAvailable, NotAssociated, NotHeld
 from lading.domain.refusals import Refusal, TargetInUse, TargetOccupied
 from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError, SettingsError
 
@@ -17,12 +17,12 @@ class Exit(IntEnum):
     USAGE = 2
     """A command, option or setting is wrong."""
     IMAGE_NOT_FOUND = 3
-    """No image, or more than one, has this name."""
+    """No image, or more than one, has this name or digest."""
     NO_HANDLER = 4
     TARGET_CONFLICT = 5
     """Something is at the target that must not be overwritten or removed."""
     NOT_RECORDED = 6
-    """Nothing is recorded for the target."""
+    """Nothing is recorded for the target, or of the image."""
     FAILED = 7
     """A catalog, a store, a handler or the system failed."""
     CHANGED = 8
@@ -35,13 +35,13 @@ class Exit(IntEnum):
 def exit_code(failure: LadingError) -> Exit:
     """Returns the exit code for a failure."""
     match failure:
-        case ImageNotFound() | AmbiguousImage():
+        case ImageNotFound() | AmbiguousImage() | AmbiguousDigest():
             return Exit.IMAGE_NOT_FOUND
         case NoHandlerAvailable():
             return _of_refusal(failure.decisive, Exit.NO_HANDLER)
         case SettingsError():
             return Exit.USAGE
-        case NotAssociated():
+        case NotAssociated() | NotHeld():
             return Exit.NOT_RECORDED
         case HandlerRefused():
             return Exit.CHANGED if failure.state else _of_refusal(failure.refusal, Exit.FAILED)

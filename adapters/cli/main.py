@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 import click
 
+from lading.adapters.cli.associations import associations
 from lading.adapters.cli.catalog import catalog
 from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.fetch import explain, fetch
@@ -21,7 +22,7 @@ from lading.adapters.cli.maintenance import forget, recover, verify
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, print_error, printable
 from lading.adapters.cli.streams import OutputLost, close_streams, open_streams
-from lading.adapters.cli.targets import ls, mv, rm, show
+from lading.adapters.cli.targets import ls, mv, rm, show, who_has
 
 __all__ = ["cli", "main"]
 
@@ -57,7 +58,7 @@ def cli() -> None:
     """
 
 
-for command in (fetch, explain, rm, mv, ls, show, verify, recover, forget, handlers, catalog):
+for command in (fetch, explain, rm, mv, ls, show, who_has, verify, recover, forget, associations, handlers, catalog):
     cli.add_command(command)
 
 

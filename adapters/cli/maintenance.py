@@ -18,10 +18,9 @@ from lading.adapters.config.settings import FileAssociationsSettings
 from lading.adapters.destinations.file.partial import part_path
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import HandlerRefused, NotAssociated
-from lading.domain.handler import State
 from lading.domain.recovery import Outcome, Recovered
 from lading.domain.targets import Forgotten
-from lading.ports.association import Association
+from lading.ports.association import Association, State
 from lading.ports.failures import StoreUnavailable
 
 __all__ = ["forget", "recover", "verify"]

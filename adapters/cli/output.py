@@ -16,7 +16,7 @@ from lading.adapters.cli.streams import OUTPUT_ERRORS
 from lading.adapters.codec.documents import image_to_document
 from lading.domain.failures import AttemptResult, NoHandlerAvailable
 from lading.domain.handler import Landing
-from lading.ports.association import Association
+from lading.ports.association import Association, Check
 from lading.ports.failures import LadingError
 from lading.ports.image import Image
 from lading.ports.redaction import redacted_values
@@ -25,6 +25,7 @@ __all__ = [
     "as_json",
     "association_record",
     "attempt_records",
+    "check_record",
     "error_record",
     "image_record",
     "print_error",
@@ -86,7 +87,11 @@ def print_error(message: str, *hints: str) -> None:
 
 def as_json(record: Mapping[str, object], *, indent: int | None = None) -> None:
     """Prints one object, on one line unless it is indented. Infinity and NaN, which JSON does not have, become null."""
-    click.echo(json.dumps(_finite(record), indent=indent, allow_nan=False))
+    try:
+        text = json.dumps(record, indent=indent, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(record), indent=indent, allow_nan=False)
+    click.echo(text)
 
 
 def _finite(value: object) -> object:
@@ -155,7 +160,13 @@ def association_record(association: Association) -> dict[str, object]:
         "inspected_by": association.inspected_by,
         "identity": association.identity,
         "landed_at": association.landed_at.isoformat(),
+        "checked": check_record(association.checked),
     }
+
+
+def check_record(check: Check | None) -> dict[str, object] | None:
+    """Returns the last verification as `--json` prints it."""
+    return {"state": check.state, "at": check.at.isoformat()} if check else None
 
 
 def image_record(image: Image) -> dict[str, object]:

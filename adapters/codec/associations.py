@@ -11,10 +11,17 @@ from typing import Any
 
 from lading.adapters.codec.fields import image_fields, image_from_fields, location_field, location_from_field
 from lading.adapters.codec.text import MALFORMED, json_object, to_json
-from lading.ports.association import Association, Fingerprint, Folder
+from lading.ports.association import Association, Check, Fingerprint, Folder, State
 from lading.ports.image import Digest
 
-__all__ = ["association_from_document", "association_to_document", "decode_association", "encode_association"]
+__all__ = [
+    "association_from_document",
+    "association_to_document",
+    "check_field",
+    "check_from_field",
+    "decode_association",
+    "encode_association",
+]
 
 
 def encode_association(association: Association) -> bytes:
@@ -56,6 +63,7 @@ def association_to_document(association: Association) -> dict[str, object]:
         "inspected_by": association.inspected_by,
         "identity": association.identity,
         "copied_from": association.copied_from,
+        "checked": check_field(association.checked),
         "location": location_field(association.location),
         **image_fields(association.image),
     }
@@ -81,4 +89,15 @@ def association_from_document(document: Mapping[str, Any]) -> Association:
         identity=document.get("identity"),
         copied_from=document.get("copied_from"),
         folder=Folder(*document["folder"]) if document.get("folder") else None,
+        checked=check_from_field(document.get("checked")),
     )
+
+
+def check_field(check: Check | None) -> dict[str, object] | None:
+    """The check as JSON has it."""
+    return {"state": check.state, "at": check.at.astimezone(UTC).isoformat()} if check else None
+
+
+def check_from_field(known: Mapping[str, Any] | None) -> Check | None:
+    """The check of this field. Raises one of MALFORMED when it describes none."""
+    return Check(State(known["state"]), datetime.fromisoformat(known["at"])) if known else None

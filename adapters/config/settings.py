@@ -28,6 +28,7 @@
     no_proxy = ["localhost", ".example.org"]        # instead of the variable no_proxy
     ca_file = "/etc/ssl/ours.pem"                   # instead of REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE
 
+docs/etcd.md has the settings of the kind etcd.
 `LADING_HANDLERS__FILE__ALLOWED_FOLDERS=/srv/images,/img` sets `handlers.file.allowed_folders`. Relative paths are
 relative to the file's folder, and in a variable to the current one.
 """

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from returns.result import safe
 
-from lading.adapters.codec.associations import decode_association, encode_association
+from lading.adapters.codec.associations import check_field, check_from_field, decode_association, encode_association
 from lading.adapters.codec.text import MALFORMED, json_object, to_json
 from lading.adapters.etcd.cluster import (
     Cluster,
@@ -21,7 +21,7 @@ from lading.adapters.etcd.cluster import (
     prefix_end,
     put,
 )
-from lading.adapters.etcd.keys import Keys, Scopes, image_names
+from lading.adapters.etcd.keys import Keys, Scopes
 from lading.adapters.etcd.locks import EtcdLocks, lost_lock
 from lading.adapters.etcd.settings import EtcdAssociationsSettings
 from lading.domain.ledger import lock_name
@@ -104,6 +104,21 @@ class EtcdAssociations:
         for each in self._pages(prefix):
             yield _summary(*self._keys.place(each.key, prefix), each)
 
+    def hosts(self) -> Iterator[str]:
+        prefix = self._keys.targets()
+        yield from sorted({*self._scopes.names, *self._parts(prefix, prefix)})
+
+    def image_names(self, start: str) -> Iterator[str]:
+        return self._parts(self._keys.image_names(), self._keys.image_names(start))
+
+    def _parts(self, folder: bytes, prefix: bytes) -> Iterator[str]:
+        """The parts that follow the folder in the keys with this prefix, each once: a read of one key for each."""
+        start, end = prefix, prefix_end(prefix)
+        while page := self._cluster.page(start, end, limit=1)[0]:
+            key = page[0].key
+            yield self._keys.place(key, folder)[0]
+            start = prefix_end(key[: key.index(b"/", len(folder)) + 1])
+
     def _list_host(self, host: str, handler: str | None, image_id: str | None) -> Iterator[Association]:
         if image_id is not None:
             found = self._indexed(host, self._keys.images(image_id, host))
@@ -177,7 +192,7 @@ class EtcdAssociations:
         """The index entries of an association: by image, and by handler."""
         target, summary = association.target, to_json(_summary_fields(association))
         return {
-            **{self._keys.image(name, host, target): summary for name in sorted(image_names(association))},
+            **{self._keys.image(name, host, target): summary for name in sorted(association.image_names)},
             self._keys.handler(association.handler, host, target): b"",
         }
 
@@ -192,6 +207,7 @@ def _summary_fields(association: Association) -> dict[str, object]:
         "size": association.size,
         "verified": association.verified,
         "landed_at": association.landed_at.astimezone(UTC).isoformat(),
+        "checked": check_field(association.checked),
     }
 
 
@@ -199,7 +215,8 @@ def _summary(host: str, target: str, found: KeyValue) -> HostTarget:
     try:
         known = json_object(found.value)
         landed_at = datetime.fromisoformat(known["landed_at"])
-        return HostTarget(host, target, known["handler"], known["size"], known["verified"], landed_at)
+        checked = check_from_field(known.get("checked"))
+        return HostTarget(host, target, known["handler"], known["size"], known["verified"], landed_at, checked)
     except MALFORMED as error:
         raise StoreUnavailable(f"{found.key!r} in etcd is no summary of an association: {error}") from error
 

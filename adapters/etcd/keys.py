@@ -5,9 +5,8 @@ from typing import Final
 from urllib.parse import quote_from_bytes
 
 from lading.adapters.codec.text import as_text, from_text
-from lading.ports.association import Association
 
-__all__ = ["Keys", "Scopes", "image_names"]
+__all__ = ["Keys", "Scopes"]
 
 _VERSION: Final = "1"
 """Of the layout. A later one will have keys of its own, so that an earlier lading never reads them."""
@@ -59,6 +58,10 @@ class Keys:
     def target(self, host: str, target: str) -> bytes:
         return self.targets(host) + as_text(target)
 
+    def image_names(self, start: str = "") -> bytes:
+        """The prefix of the targets that hold an image whose id or digest begins with this text."""
+        return self._prefix("images", start)[:-1]
+
     def images(self, name: str, host: str | None = None) -> bytes:
         """The prefix of the targets that hold the image of this id or digest."""
         return self._prefix("images", name, *([host] if host is not None else []))
@@ -78,7 +81,10 @@ class Keys:
         return self._prefix("locks", host, name)[:-1]
 
     def place(self, key: bytes, prefix: bytes) -> tuple[str, str]:
-        """The host and the target of a key with this prefix, which names no host."""
+        """The host and the target of a key with this prefix, which names no host.
+
+        Where the prefix names no image either, the first is the image's name.
+        """
         host, _, target = key[len(prefix) :].partition(b"/")
         return _unquoted(host), from_text(target)
 
@@ -93,10 +99,3 @@ def _unquoted(part: bytes) -> str:
     from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - seldom needed
 
     return from_text(unquote_to_bytes(part))
-
-
-def image_names(association: Association) -> frozenset[str]:
-    """The names under which the target is found by its image: the image's id, and every digest of the bytes."""
-    image = association.image
-    digests = (association.digest, image.expected_digest if image else None)
-    return frozenset({*([image.id] if image else []), *(str(each) for each in digests if each is not None)})

@@ -6,12 +6,14 @@ from lading.domain.attempts import Attempt, AttemptPreview, FetchRequest, FetchR
 from lading.domain.cost import Cost, SupportsCost
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import (
+    AmbiguousDigest,
     AttemptResult,
     FetchFailure,
     HandlerNotLoaded,
     HandlerRefused,
     NoHandlerAvailable,
     NotAssociated,
+    NotHeld,
     TargetFailure,
     TargetUnresolved,
 )
@@ -20,7 +22,6 @@ from lading.domain.handler import (
     Landing,
     PartialData,
     Report,
-    State,
     SupportsPrepare,
     SupportsPreview,
     SupportsRecovery,
@@ -45,8 +46,8 @@ from lading.domain.refusals import (
     Unsupported,
 )
 from lading.domain.targets import Forgotten
-from lading.ports.association import Association, Fingerprint, Folder
-from lading.ports.association_store import AssociationStore
+from lading.ports.association import Association, Check, Fingerprint, Folder, State
+from lading.ports.association_store import AssociationStore, HostTarget, SupportsHosts
 from lading.ports.catalog import ByteStream, ImageCatalog, ImageData, ImageListing, ImageRegistry
 from lading.ports.context import ANONYMOUS, Context
 from lading.ports.failures import (
@@ -68,6 +69,7 @@ from lading.ports.observer import NullObserver, Observer, SupportsWaiting
 
 __all__ = [
     "ANONYMOUS",
+    "AmbiguousDigest",
     "AmbiguousImage",
     "Association",
     "AssociationStore",
@@ -77,6 +79,7 @@ __all__ = [
     "ByteStream",
     "CatalogFailure",
     "CatalogUnavailable",
+    "Check",
     "Context",
     "Cost",
     "Digest",
@@ -91,6 +94,7 @@ __all__ = [
     "Handler",
     "HandlerNotLoaded",
     "HandlerRefused",
+    "HostTarget",
     "Image",
     "ImageCatalog",
     "ImageData",
@@ -109,6 +113,7 @@ __all__ = [
     "Mismatched",
     "NoHandlerAvailable",
     "NotAssociated",
+    "NotHeld",
     "NullJournal",
     "NullLocks",
     "NullObserver",
@@ -124,6 +129,7 @@ __all__ = [
     "StoreUnavailable",
     "SupportsCost",
     "SupportsHolder",
+    "SupportsHosts",
     "SupportsPrepare",
     "SupportsPreview",
     "SupportsRecovery",

@@ -31,8 +31,9 @@ from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 from lading.adapters.handlers.cinder.storage import VolumeStorage
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
-from lading.domain.handler import Landing, PartialData, State
+from lading.domain.handler import Landing, PartialData
 from lading.domain.refusals import TargetFailed, TargetOccupied, Unsupported
+from lading.ports.association import State
 from lading.ports.journal import Intent, Verb
 from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 

@@ -20,9 +20,19 @@ def completed(lading: Lading, words: str, **variables: str) -> tuple[str, ...]:
 
 def test_the_shell_completes_images_and_paths(lading: Lading, noble: Path, host: Path) -> None:
     lading("catalog", "add", str(noble), "--name", "no shell takes this", "--id", "nothing-else")
-    for command in ("fetch", "explain", "catalog show", "catalog rm"):
+    for command in ("fetch", "explain", "who-has", "ls --image", "catalog show", "catalog rm"):
         assert completed(lading, f"lading {command} no") == ("plain,noble", "plain,nothing-else")
-    for command in ("fetch noble", "explain noble", "rm", "show", "mv", "mv a", "ls --config", "catalog add"):
+    for command in (
+        "fetch noble",
+        "explain noble",
+        "rm",
+        "show",
+        "mv",
+        "mv a",
+        "ls --config",
+        "catalog add",
+        "associations copy --to",
+    ):
         assert completed(lading, f"lading {command} vm") == ("file,vm",)
 
 

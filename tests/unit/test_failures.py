@@ -7,6 +7,7 @@ import pytest
 from tests.strategies import TARGET
 
 from lading import (
+    AmbiguousDigest,
     AmbiguousImage,
     AttemptResult,
     CatalogUnavailable,
@@ -21,6 +22,7 @@ from lading import (
     Mismatched,
     NoHandlerAvailable,
     NotAssociated,
+    NotHeld,
     Refusal,
     Scope,
     SettingsError,
@@ -66,6 +68,11 @@ FAILURES = [
     (StoreUnavailable("associations.db: disk I/O error"), "associations.db: disk I/O error"),
     (NotAssociated(TARGET), f"nothing is recorded for {TARGET}"),
     (NotAssociated(""), "nothing is recorded for a blank target"),
+    (NotHeld("noble"), "no recorded target holds the image 'noble'"),
+    (
+        AmbiguousDigest("sha512:ab", ("sha512:ab1", "sha512:ab2")),
+        "several digests begin with sha512:ab, give more of its digits: sha512:ab1, sha512:ab2, …",
+    ),
     (
         HandlerNotLoaded(TARGET, "rbd", ("file", "download")),
         f"{TARGET} was put there by the handler 'rbd', which is not loaded (loaded: file, download)",

@@ -13,6 +13,7 @@ from tests.strategies import HUSH, IMAGE, LANDED_AT, TARGET, urls_with_secrets
 
 from lading import (
     Association,
+    Check,
     Context,
     Digest,
     Dispatcher,
@@ -191,7 +192,7 @@ def proven(association: Association, *handlers: Pool) -> Association | None:
         def get(self, target: str) -> Any:  # noqa: ANN401 - it is never called
             raise AssertionError
 
-    return Dispatcher(handlers, RecordingCatalog([], []), Unread()).proven(association)
+    return Dispatcher(handlers, RecordingCatalog([], []), Unread(), clock=lambda: LANDED_AT).proven(association)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,8 @@ def proven(association: Association, *handlers: Pool) -> Association | None:
 )
 def test_a_target_with_its_digest_or_its_untouched_file_is_proven(association: Association, landing: Landing) -> None:
     pool = ReportingPool(verifies=lambda _: Success(landing))
-    assert proven(association, pool) == landing.recorded_in(association)
+    check = Check(State.INTACT, LANDED_AT) if landing.digest else None
+    assert proven(association, pool) == replace(landing.recorded_in(association), checked=check)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from lading.adapters.destinations.clone.target_state import another, by_identity
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.stream.errors import Refused, returning_refusals
-from lading.domain.handler import Landing, PartialData, Report, State, Work
+from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.refusals import Mismatched, Unsupported
-from lading.ports.association import Association
+from lading.ports.association import Association, State
 from lading.ports.journal import Journal, Verb
 
 __all__ = ["CloneDestination"]

@@ -11,9 +11,9 @@ from lading.adapters.stream import pipeline
 from lading.adapters.stream.errors import Refused, system_errors, value_or_refuse
 from lading.adapters.stream.safe_open import fingerprint, folder_identity, open_regular
 from lading.adapters.stream.sources import FileSource
-from lading.domain.handler import Landing, Report, State, Work
+from lading.domain.handler import Landing, Report, Work
 from lading.domain.refusals import Mismatched, Refusal, TargetFailed, Unsupported
-from lading.ports.association import Association
+from lading.ports.association import Association, State
 
 __all__ = ["report", "verify"]
 

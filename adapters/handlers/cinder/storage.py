@@ -11,8 +11,9 @@ from lading.adapters.handlers.cinder.attachments import Attachments
 from lading.adapters.handlers.cinder.names import DEVICE, HOST, PREFIX, TARGET, volume_of, volume_target
 from lading.adapters.handlers.cinder.source import VolumeSource, check
 from lading.adapters.stream.errors import Refused, value_or_refuse
-from lading.domain.handler import Report, State, Work
+from lading.domain.handler import Report, Work
 from lading.domain.refusals import Mismatched, TargetFailed
+from lading.ports.association import State
 from lading.ports.location import Location
 
 __all__ = ["VolumeStorage"]

@@ -13,8 +13,9 @@ from lading.adapters.handlers.rbd.names import TARGET, PoolImage, Snapshot, pool
 from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 from lading.adapters.handlers.rbd.source import RbdSource
 from lading.adapters.stream.errors import Refused, value_or_refuse
-from lading.domain.handler import Report, State, Work
+from lading.domain.handler import Report, Work
 from lading.domain.refusals import TargetFailed, Unsupported
+from lading.ports.association import State
 from lading.ports.location import Location
 
 __all__ = ["PoolStorage"]

@@ -21,8 +21,9 @@ from lading.adapters.handlers.cinder.settings import CinderHandlerSettings
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.stream.errors import Refused
-from lading.domain.handler import PartialData, State
+from lading.domain.handler import PartialData
 from lading.domain.refusals import Mismatched, Unconfigured, Unsupported
+from lading.ports.association import State
 from lading.ports.journal import Intent, Verb
 from lading.sdk.contracts import DATA, IMAGE
 

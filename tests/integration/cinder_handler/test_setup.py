@@ -22,8 +22,8 @@ from lading.adapters.handlers.setup import HandlerSetup
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.domain.cost import Cost
-from lading.domain.handler import State
 from lading.domain.refusals import Unconfigured, Unsupported
+from lading.ports.association import State
 from lading.sdk.contracts import DATA, IMAGE
 
 # What is not asked

@@ -1,6 +1,8 @@
 """The index entries of associations in etcd."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.integration.services.etcd import Etcd
@@ -18,8 +20,8 @@ class RecordingCluster(Cluster):
         super().__init__(running.settings())
         self.found: list[bytes] = []
 
-    def _call(self, path: str, question, *, waits: bool = False):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        answer = super()._call(path, question, waits=waits)
+    def _call(self, path: str, question: Mapping[str, object], *, within: float | None = None) -> Any:  # noqa: ANN401 - JSON
+        answer = super()._call(path, question, within=within)
         self.found += [each["key"] for each in answer.get("kvs", ())]
         for response in answer.get("responses", ()):
             self.found += [each["key"] for each in response.get("response_range", {}).get("kvs", ())]

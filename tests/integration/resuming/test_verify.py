@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from returns.result import Success
 from tests.integration.resuming.host import (
     DATA,
     IMAGE,
@@ -17,13 +17,17 @@ from tests.integration.resuming.host import (
     replaced,
 )
 
-from lading import Mismatched, Unsupported, Work
+from lading import Mismatched, State, Unsupported, Work
 from lading.adapters.destinations.file.destination import Rules
 
 
 def test_an_intact_target_is_verified(fetched: Host) -> None:
     [recorded] = fetched.associations.list()
-    assert fetched.dispatcher.verify(str(fetched.target)) == Success(recorded)
+    verified = fetched.dispatcher.verify(str(fetched.target)).unwrap()
+    assert verified.checked is not None
+    assert verified.checked.state is State.INTACT
+    assert replace(verified, checked=None) == recorded
+    assert list(fetched.associations.list()) == [verified]
 
 
 def test_a_target_with_a_new_time_is_intact_and_recorded_so(fetched: Host) -> None:

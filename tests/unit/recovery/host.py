@@ -20,6 +20,7 @@ from lading import (
     Landing,
     Location,
     Refusal,
+    SupportsReport,
     TargetOccupied,
     Unavailable,
     Work,
@@ -145,13 +146,14 @@ class Host:
     locks: Locks = field(default_factory=MemoryLocks)
     catalog: ImageCatalog = field(default_factory=lambda: RecordingCatalog([NOBLE], []))
 
-    def dispatcher(self, *handlers: Pool) -> Dispatcher:
+    def dispatcher(self, *handlers: Pool, files: SupportsReport | None = None) -> Dispatcher:
         return Dispatcher(
             handlers,
             self.catalog,
             self.associations,
             journal=self.journal,
             locks=self.locks,
+            files=files,
             clock=lambda: LANDED_AT,
         )
 

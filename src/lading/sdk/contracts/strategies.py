@@ -6,7 +6,7 @@ from datetime import UTC
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from lading.ports.association import Association, Fingerprint, Folder
+from lading.ports.association import Association, Check, Fingerprint, Folder, State
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 
@@ -76,4 +76,5 @@ def any_associations() -> SearchStrategy[Association]:
         verified=st.booleans(),
         fingerprint=st.none() | fingerprints(),
         folder=st.none() | folders(),
+        checked=st.none() | st.builds(Check, st.sampled_from(State), st.datetimes(timezones=st.just(UTC))),
     )
