@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from returns.result import Failure, Result, Success
 
@@ -19,6 +20,7 @@ from lading.ports.journal import Intent, Verb
 __all__ = ["Outcome", "Recovered", "Recovery", "moved", "require_resolved"]
 
 _log = logging.getLogger(__name__)
+_CHANGED: Final = "the record of the target has changed since: another host has worked on it"
 
 
 class Outcome(StrEnum):
@@ -175,9 +177,14 @@ class Recovery:
 
     def _recover_move(self, handler: Handler, work: Work, intent: Intent) -> Recovered:
         destination = intent.destination or ""
-        if work.association is None:
+        moving = intent.recorded or work.association
+        if moving is None or (work.association is None and self._ledger.association(destination) is not None):
             # It is recorded at its destination and forgotten at its source: only the journal was not settled.
             return Recovered(intent, Outcome.FINISHED)
+        is_changed = work.association != moving
+        if is_changed and not isinstance(handler, SupportsRecovery):
+            return Recovered(intent, Outcome.UNDONE, _CHANGED)
+        work = replace(work, association=moving)
         answer: Result[Landing | PartialData, Refusal]
         if isinstance(handler, SupportsRecovery):
             answer = _call_recover(handler, work, intent, keep=False)
@@ -185,8 +192,9 @@ class Recovery:
             answer = call_handler(intent.handler, work, Landing, handler.move, work, destination)
         match answer:
             case Success(Landing() as landing):
-                self._ledger.record(moved(work.association, destination, landing))
-                self._ledger.forget(intent.target)
+                self._ledger.record(moved(moving, destination, landing))
+                if not is_changed:
+                    self._ledger.forget(intent.target)
             case Success(_):
                 return Recovered(intent, Outcome.UNDONE)
         return _recovered(intent, answer, Outcome.FINISHED)
@@ -195,6 +203,8 @@ class Recovery:
         if work.association is None:
             # It was removed and forgotten. What is at the target now came later, and its owner is unknown.
             return Recovered(intent, Outcome.FINISHED)
+        if intent.recorded is not None and work.association != intent.recorded:
+            return Recovered(intent, Outcome.UNDONE, _CHANGED)
         # Nothing is forced: what is at the target now may have come after the removal.
         work = replace(work, force=False, even_if_in_use=False)
         match answer := call_handler(intent.handler, work, type(None), handler.remove, work):

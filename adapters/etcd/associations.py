@@ -27,7 +27,7 @@ from lading.adapters.etcd.settings import EtcdAssociationsSettings
 from lading.domain.ledger import lock_name
 from lading.ports.association import Association
 from lading.ports.association_store import HostTarget
-from lading.ports.failures import StoreUnavailable
+from lading.ports.failures import LockLost, StoreUnavailable
 from lading.ports.locks import Locks
 
 __all__ = ["EtcdAssociations"]
@@ -174,7 +174,7 @@ class EtcdAssociations:
 
     def _require(self, target: str, fence: Op) -> None:
         if not self._cluster.transaction([], when=[fence]).succeeded:
-            raise StoreUnavailable(lost_lock(lock_name(target)))
+            raise LockLost(lost_lock(lock_name(target)))
 
 
 def _summary_fields(association: Association) -> dict[str, object]:

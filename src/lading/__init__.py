@@ -57,6 +57,7 @@ from lading.ports.failures import (
     ImageNotFound,
     ImageWithoutData,
     LadingError,
+    LockLost,
     SettingsError,
     StoreUnavailable,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "Landing",
     "Location",
     "LocationMatcher",
+    "LockLost",
     "Locks",
     "Mismatched",
     "NoHandlerAvailable",

@@ -52,6 +52,7 @@ PROMISED = [
     "Landing",
     "Location",
     "LocationMatcher",
+    "LockLost",
     "Locks",
     "Mismatched",
     "NoHandlerAvailable",

@@ -33,7 +33,7 @@ from lading.domain.refusals import Mismatched, Unavailable, Unsupported
 from lading.domain.waiting import holder_text
 from lading.ports.association import Fingerprint
 from lading.ports.association_store import AssociationStore
-from lading.ports.failures import StoreUnavailable
+from lading.ports.failures import LockLost, StoreUnavailable
 from lading.ports.journal import Journal, NullJournal
 from lading.ports.locks import Locks, NullLocks
 from lading.ports.observer import SupportsWaiting
@@ -164,6 +164,8 @@ class FileDestination:
                     with reported_wait(observer, partial(self._wait_reason, name, work)):
                         lock.enter_context(self._locks.hold(name))
                 yield lock
+        except LockLost:
+            raise
         except StoreUnavailable as failure:
             raise Refused(Unavailable(str(failure))) from failure
 
