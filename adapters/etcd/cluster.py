@@ -184,15 +184,16 @@ class Cluster:
         if int(self._call("lease/keepalive", {"ID": str(lease)})["result"].get("TTL", 0)) <= 0:
             raise LeaseGone
 
-    def await_lock(self, name: bytes, lease: int) -> None:
-        """Waits until no key of the lock is older than that of the lease, or for some seconds.
+    def await_lock(self, name: bytes, lease: int) -> bool:
+        """Waits until no key of the lock is older than that of the lease. False: some seconds have passed before.
 
-        The lock service of etcd waits for it, by a watch.
+        The lock service of etcd waits for it, by a watch. It deletes the key of a caller that gives up, but maybe late.
         """
         try:
             self._call("lock/lock", {"name": _text(name), "lease": str(lease)}, waits=True)
         except _TimedOut:
-            return
+            return False
+        return True
 
     def _call(self, path: str, question: Mapping[str, object], *, waits: bool = False) -> Any:  # noqa: ANN401 - JSON
         """Returns the first answer. Raises Compacted, LeaseGone and, when it waits, _TimedOut."""

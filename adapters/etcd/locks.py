@@ -2,13 +2,12 @@
 
 import logging
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import NamedTuple, Self
 
-from returns.result import Result, safe
+from returns.result import safe
 
 from lading.adapters.codec.text import MALFORMED, json_object, to_json
 from lading.adapters.etcd.cluster import Cluster, KeyValue, LeaseGone, Op, created_at, delete, get, prefix_end, put
@@ -17,10 +16,11 @@ from lading.adapters.etcd.lease import Lease
 from lading.adapters.etcd.settings import EtcdLocksSettings
 from lading.adapters.flock.locks import FileLocks
 from lading.adapters.memory.locks import MemoryLocks
+from lading.adapters.memory.per_process import PerProcess
 from lading.adapters.memory.reentrant import ReentrantLocks
 from lading.domain.handler_calls import value_or_raise
 from lading.domain.ledger import lock_name
-from lading.ports.failures import StoreUnavailable
+from lading.ports.failures import LockLost, StoreUnavailable
 from lading.ports.journal import Intent, Journal
 from lading.ports.locks import Locks, SupportsHolder
 
@@ -32,11 +32,20 @@ _log = logging.getLogger(__name__)
 class _Held(NamedTuple):
     """A lock that this process holds."""
 
-    process: int
     lease: Lease
     key: bytes
     created_at: int
     """The revision at which the key was created: no earlier or later holder has the same."""
+
+
+class _Process:
+    """The locks of one process."""
+
+    def __init__(self) -> None:
+        # All threads of a process have one lease, so etcd does not tell them apart.
+        self.threads = MemoryLocks()
+        self.lease: Lease | None = None
+        self.held: dict[str, _Held] = {}
 
 
 class EtcdLocks:
@@ -64,12 +73,7 @@ class EtcdLocks:
         self._seconds = seconds
         self._local = local
         self._reentrant = ReentrantLocks()
-        # All threads of a process have one lease, so etcd does not tell them apart.
-        self._threads = MemoryLocks()
-        self._lease: tuple[int, Lease] | None = None
-        """The process that was granted it, and the lease."""
-        self._guard = threading.Lock()
-        self._held: dict[str, _Held] = {}
+        self._process = PerProcess(_Process)
 
     @classmethod
     def from_settings(cls, settings: EtcdLocksSettings) -> Self:
@@ -99,30 +103,27 @@ class EtcdLocks:
         return process if isinstance(process, int) and process != os.getpid() else None
 
     def require(self, name: str) -> None:
-        """Raises StoreUnavailable when this process has lost the lock. It does nothing for one that it never held.
+        """Raises LockLost when this process has lost the lock. It does nothing for one that it never held.
 
         While etcd does not answer, the lock is held until its lease can have expired.
         """
-        held = self._held_here(name)
+        held = self._process.get().held.get(name)
         if held is None:
             return
-        try:
-            is_held = self._cluster.transaction([], when=[created_at(held.key, held.created_at)]).succeeded
-        except StoreUnavailable:
-            if held.lease.is_valid:
+        if not held.lease.is_lost:
+            try:
+                is_held = self._cluster.transaction([], when=[created_at(held.key, held.created_at)]).succeeded
+            except StoreUnavailable:
+                is_held = held.lease.is_valid
+            if is_held:
                 return
-            raise
-        if not is_held:
-            raise StoreUnavailable(lost_lock(name))
+            held.lease.is_lost = True
+        raise LockLost(lost_lock(name))
 
     def fence(self, target: str) -> Op | None:
         """The comparison that this process still holds the target's lock; None: it does not hold it in etcd."""
-        held = self._held_here(lock_name(target))
+        held = self._process.get().held.get(lock_name(target))
         return created_at(held.key, held.created_at) if held else None
-
-    def _held_here(self, name: str) -> "_Held | None":
-        held = self._held.get(name)
-        return held if held is not None and held.process == os.getpid() else None
 
     def _scope(self, name: str) -> str:
         return self._scopes.of(name.removeprefix(lock_name("")))
@@ -130,45 +131,38 @@ class EtcdLocks:
     def _prefix(self, name: str) -> bytes:
         return self._keys.lock(self._scope(name), name)
 
-    def _acquire(self, name: str, *, wait: bool) -> Callable[[], None] | None:
-        """Acquires the lock and returns the function that releases it; None when another process holds it."""
-        with ExitStack() as stack:
-            if not stack.enter_context(self._threads.hold(name, wait=wait)):
-                return None
-            held = self._take(name, wait=wait)
-            if held is None:
-                return None
-            self._held[name] = held
-            stack.callback(self._release, name, held)
-            return stack.pop_all().close
-
-    def _take(self, name: str, *, wait: bool) -> "_Held | None":
+    def _acquire(self, name: str, block: ExitStack, *, wait: bool) -> bool:
+        """Acquires the lock until the block ends; False when another process or thread holds it."""
+        process = self._process.get()
+        if not block.enter_context(process.threads.hold(name, wait=wait)):
+            return False
         prefix = self._prefix(name)
         is_told = False
         while True:
-            lease = self._process_lease()
+            place = block.enter_context(ExitStack())
+            lease = self._lease(process, place)
             key = b"%s/%x" % (prefix, lease.id)
+            place.callback(self._release, process, name, key, lease)
             try:
                 while True:
                     revision, first = self._queue(prefix, key, lease.id)
                     if first.key == key:
-                        return _Held(os.getpid(), lease, key, revision)
+                        process.held[name] = _Held(lease, key, revision)
+                        return True
                     if not wait:
-                        self._delete(key, lease)
-                        lease.release()
-                        return None
+                        place.close()
+                        return False
                     if not is_told:
                         is_told = True
                         _log.info("waiting for %s to release %s", _holder_text(first), name)
-                    self._cluster.await_lock(prefix, lease.id)
+                    if not self._cluster.await_lock(prefix, lease.id):
+                        # etcd may delete the key of a wait that was given up, at any later time.
+                        lease.retire()
+                        break
             except LeaseGone:
                 # This process was stopped for longer than the lease: it takes its place with another one.
                 lease.is_lost = True
-                lease.release()
-            except BaseException:
-                self._delete(key, lease)
-                lease.release()
-                raise
+            place.close()
 
     def _queue(self, prefix: bytes, key: bytes, lease: int) -> tuple[int, KeyValue]:
         """Takes a place among those that want the lock, or keeps it. Returns its revision, and the first in the row."""
@@ -179,19 +173,21 @@ class EtcdLocks:
         own, (first,) = outcome.found
         return (outcome.revision if outcome.succeeded else own[0].created_at), first
 
-    def _process_lease(self) -> Lease:
-        with self._guard:
-            if self._lease is not None and self._lease[0] == os.getpid() and self._lease[1].hold():
-                return self._lease[1]
-            lease = Lease(self._cluster, self._seconds)
-            lease.hold()
-            self._lease = os.getpid(), lease
-            return lease
+    def _lease(self, process: _Process, place: ExitStack) -> Lease:
+        """A lease that is kept alive until the place is given up. Threads that need one at once may each get one."""
+        if (lease := process.lease) is not None:
+            place.callback(lease.release, place)
+            if lease.hold(place):
+                return lease
+        lease = process.lease = Lease(self._cluster, self._seconds)
+        place.callback(lease.release, place)
+        if not lease.hold(place):
+            raise StoreUnavailable(f"etcd took too long to grant a lease of {self._seconds} s")
+        return lease
 
-    def _release(self, name: str, held: "_Held") -> None:
-        del self._held[name]
-        self._delete(held.key, held.lease)
-        held.lease.release()
+    def _release(self, process: _Process, name: str, key: bytes, lease: Lease) -> None:
+        process.held.pop(name, None)
+        self._delete(key, lease)
 
     def _delete(self, key: bytes, lease: Lease) -> None:
         if lease.is_lost:
@@ -216,7 +212,7 @@ def _holder_text(first: KeyValue) -> str:
 
 
 def lost_lock(name: str) -> str:
-    """The reason of a refusal whose lock is lost."""
+    """The reason of a failure for a lost lock."""
     return f"the lock of the {name} is lost: its lease expired while this process was stopped or did not reach etcd"
 
 
@@ -226,9 +222,10 @@ def fenced(journal: Journal, locks: Locks) -> Journal:
 
 
 class FencedJournal:
-    """A journal that notes nothing for a holder that has lost its lock in etcd.
+    """A journal that fails with LockLost for a holder that has lost its lock in etcd.
 
     A handler notes each step before it changes anything. So it learns of the loss before it publishes, and aborts.
+    Another process of this host may have begun an operation on the target since: its intent is not this holder's.
     """
 
     def __init__(self, journal: Journal, locks: EtcdLocks) -> None:
@@ -247,11 +244,15 @@ class FencedJournal:
         self._locks.require(lock_name(target))
         value_or_raise(self._journal.note(target, notes))
 
-    def settle(self, target: str) -> Result[None, StoreUnavailable]:
-        return self._journal.settle(target)
+    @safe(exceptions=(StoreUnavailable,))
+    def settle(self, target: str) -> None:
+        self._locks.require(lock_name(target))
+        value_or_raise(self._journal.settle(target))
 
-    def pending(self, target: str) -> Result[Intent | None, StoreUnavailable]:
-        return self._journal.pending(target)
+    @safe(exceptions=(StoreUnavailable,))
+    def pending(self, target: str) -> Intent | None:
+        self._locks.require(lock_name(target))
+        return value_or_raise(self._journal.pending(target))
 
     def list(self) -> Iterator[Intent]:
         return self._journal.list()
