@@ -102,6 +102,9 @@ class EtcdLocks:
         process = known.get("process") if known.get("host") == self._host else None
         return process if isinstance(process, int) and process != os.getpid() else None
 
+    def sharer(self, name: str) -> str | None:
+        return self._host if self._scope(name) != self._host else None
+
     def require(self, name: str) -> None:
         """Raises LockLost when this process has lost the lock. It does nothing for one that it never held.
 
