@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -216,3 +217,11 @@ def revoke_leases(etcd: Etcd, namespace: str) -> None:
     assert leases, "no lock is held"
     for lease in leases:
         etcd.members[0].ask("lease/revoke", {"ID": lease})
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Returns when it is so. Fails after GUARD seconds."""
+    give_up = time.monotonic() + GUARD
+    while not is_so():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)

@@ -5,14 +5,14 @@ The process stops itself (SIGSTOP) at a chosen call, so that nothing waits for a
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
 from tests.faulty_server import STALL, FaultyServer, Reply
-from tests.integration.etcd.hosts import GUARD, Done, Host, Stop, lock_keys, revoke_leases
+from tests.integration.etcd.hosts import Done, Host, Stop, lock_keys, revoke_leases, wait_until
 from tests.integration.services.etcd import Etcd
 from tests.integration.services.fixtures import StartEtcd
 
@@ -223,13 +223,6 @@ def test_a_process_that_was_frozen_while_it_waited_takes_its_place_again(hosts: 
     holder.thaw()
     assert_refused(first, holder.end())
     assert (first.vms / "1").read_bytes() == NOBLE
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + GUARD
-    while not is_so():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
 
 
 def stalled(server: FaultyServer) -> None:
