@@ -168,7 +168,10 @@ class Recovery:
             case Success(Landing() as landing):
                 image = intent.image.redacted() if intent.image else None
                 begun = Association(intent.target, intent.handler, image, intent.location, self._ledger.clock())
-                self._ledger.record(landing.recorded_in(begun))
+                landed, recorded = landing.recorded_in(begun), work.association
+                # It may have been recorded before the end. Then that record stays, with its time.
+                if recorded is None or replace(landed, landed_at=recorded.landed_at) != recorded:
+                    self._ledger.record(landed)
             case Success(PartialData(size)) if size:
                 return Recovered(intent, Outcome.KEPT, kept=size)
             case Success(_):

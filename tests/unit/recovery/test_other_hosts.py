@@ -14,6 +14,7 @@ from tests.unit.recovery.host import (
     CHANGING,
     ELSEWHERE,
     FETCHING,
+    LANDED,
     MOVING,
     RECORDED,
     REMOVING,
@@ -192,3 +193,10 @@ def test_a_store_that_is_away_leaves_the_operation_in_the_journal() -> None:
     host = Host(through(MemoryAssociations(), is_away), journal)
     assert host.dispatcher(CarefulPool(fetches=loses_lock)).fetch(REQUEST).failure() is LOST
     assert host.under_way == [FETCHING]
+
+
+def test_a_fetch_that_was_recorded_before_its_end_keeps_its_time() -> None:
+    earlier = replace(LANDED, landed_at=LANDED_AT - timedelta(days=1))
+    host = Host().cut_off(FETCHING).recorded(earlier)
+    assert recovered(host, CarefulPool(recovers=answers(WHOLE))).outcome is Outcome.FINISHED
+    assert host.known == [earlier]
