@@ -168,9 +168,8 @@ class Recovery:
             case Success(Landing() as landing):
                 image = intent.image.redacted() if intent.image else None
                 begun = Association(intent.target, intent.handler, image, intent.location, self._ledger.clock())
-                landed, recorded = landing.recorded_in(begun), work.association
-                # It may have been recorded before the end. Then that record stays, with its time.
-                if recorded is None or replace(landed, landed_at=recorded.landed_at) != recorded:
+                landed = landing.recorded_in(begun)
+                if not _is_known(landed, work.association):
                     self._ledger.record(landed)
             case Success(PartialData(size)) if size:
                 return Recovered(intent, Outcome.KEPT, kept=size)
@@ -234,6 +233,11 @@ def _undo_fetch(handler: Handler, work: Work, intent: Intent) -> Recovered:
 def _is_recorded(association: Association | None, intent: Intent) -> bool:
     """Tells whether the fetch is complete: its handler recorded the target after the fetch began."""
     return association is not None and association.handler == intent.handler and association.landed_at > intent.began_at
+
+
+def _is_known(landed: Association, recorded: Association | None) -> bool:
+    """Tells whether the fetch was recorded before its end. Then that record stays, with its time."""
+    return recorded is not None and recorded == replace(landed, landed_at=recorded.landed_at, folder=recorded.folder)
 
 
 def _ends(intent: Intent) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Final, Self
@@ -45,8 +46,8 @@ Fence = Callable[[str], Op | None]
 class EtcdAssociations:
     """An AssociationStore of this host in the record of many hosts. A change is refused when its lock is lost.
 
-    An association is returned exactly as it was put. It is refused when its image's properties or its location's
-    metadata cannot be represented in JSON.
+    An association is returned exactly as it was put, but for the device of a folder that hosts share. It is refused
+    when its image's properties or its location's metadata cannot be represented in JSON.
     """
 
     def __init__(self, cluster: Cluster, keys: Keys, scopes: Scopes, fence: Fence = lambda _: None) -> None:
@@ -70,6 +71,9 @@ class EtcdAssociations:
 
     @safe(exceptions=(StoreUnavailable,))
     def put(self, association: Association) -> None:
+        if association.folder is not None and self._scopes.is_shared(association.target):
+            # Each host numbers its disks itself. 0 is the number of none, so the folder is known by its inode.
+            association = replace(association, folder=association.folder._replace(device=0))
         try:
             document = encode_association(association)
         except ValueError as error:

@@ -103,7 +103,7 @@ class EtcdLocks:
         return process if isinstance(process, int) and process != os.getpid() else None
 
     def sharer(self, name: str) -> str | None:
-        return self._host if self._scope(name) != self._host else None
+        return self._host if self._scopes.is_shared(name.removeprefix(lock_name(""))) else None
 
     def require(self, name: str) -> None:
         """Raises LockLost when this process has lost the lock. It does nothing for one that it never held.

@@ -6,15 +6,19 @@ LADING_TORTURE says how many kills there are; LADING_SEED makes a run again.
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import pytest
+from returns.result import Failure
 from tests.disk.forking import Forks
 from tests.faulty_server import STALL, FaultyServer, Reply
 from tests.integration.etcd.hosts import Host, lock_keys, revoke_leases, wait_until
 from tests.integration.services.etcd import Etcd
 from tests.torture import TORTURE
+
+from lading import Association, Fingerprint, Folder
 
 KILLS: Final = TORTURE or 15
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -178,3 +182,19 @@ def test_a_host_that_comes_back_destroys_nothing_that_the_other_made(
     with capsys.disabled():
         print(f"\nkills on shared storage {pair.killed} (seed {SEED}), {len(found)} wrong")  # noqa: T201
     assert found == [], f"LADING_SEED={SEED}"
+
+
+def test_a_disk_that_each_host_numbers_otherwise_is_one_disk(hosts: tuple[Host, Host]) -> None:
+    """As GFS2 on a volume that is 253:3 on one host and 253:5 on the other, and which tells no birth."""
+    first, second = hosts
+    file, folder = Fingerprint(64771, 12, 5, 7, 7), Folder(64771, 2)
+    target = first.path("1")
+    landed = Association(target, "http", None, None, datetime(2026, 1, 1, tzinfo=UTC), fingerprint=file, folder=folder)
+    assert not isinstance(first.associations.put(landed), Failure)
+    found = second.recorded("1")
+    assert found is not None
+    assert found.folder is not None
+    assert found.folder.is_same_folder(Folder(64773, 2))
+    assert not found.folder.is_same_folder(Folder(64773, 3))
+    assert found.fingerprint is not None
+    assert found.fingerprint.is_unchanged(file._replace(device=64773))
