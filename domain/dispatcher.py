@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Final, final
 
@@ -33,7 +33,7 @@ from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore, HostTarget
 from lading.ports.catalog import ImageCatalog
 from lading.ports.context import ANONYMOUS, Context
-from lading.ports.failures import LadingError, StoreUnavailable
+from lading.ports.failures import LadingError, LockLost, StoreUnavailable
 from lading.ports.journal import Journal, NullJournal
 from lading.ports.locks import Locks, NullLocks
 from lading.ports.observer import NullObserver, Observer
@@ -112,6 +112,7 @@ class Dispatcher:
                     if attempt.landing is not None:
                         fetched = _fetch_result(attempt, attempt.landing, results)
         except _FETCH_FAILURES as failure:
+            self._recover_lost(failure, request.target)
             return Failure(failure)
         # The attempts end with an exception, or with the one that landed.
         return Success(fetched)
@@ -169,6 +170,7 @@ class Dispatcher:
         try:
             return Success(self._targets.remove(target.strip(), context, force=force, even_if_in_use=even_if_in_use))
         except _TARGET_FAILURES as failure:
+            self._recover_lost(failure, target.strip())
             return Failure(failure)
 
     def move(
@@ -183,6 +185,7 @@ class Dispatcher:
             source, destination = source.strip(), destination.strip()
             return Success(self._targets.move(source, destination, context, even_if_in_use=even_if_in_use))
         except _TARGET_FAILURES as failure:
+            self._recover_lost(failure, source)
             return Failure(failure)
 
     def verify(self, target: str, context: Context = ANONYMOUS) -> Result[Association, TargetFailure]:
@@ -262,6 +265,16 @@ class Dispatcher:
             dropped = next(self.recover(intent.target, keep=False), None)
             return Recovered(intent, dropped.outcome if dropped else Outcome.UNDONE, str(fetched.failure()))
         return Recovered(intent, Outcome.FINISHED, kept=fetched.unwrap().landing.resumed)
+
+    def _recover_lost(self, failure: LadingError, target: str) -> None:
+        """Recovers an operation that lost its lock, under a new one.
+
+        It stays in the journal where another process works on its targets, or where a store is away.
+        """
+        if isinstance(failure, LockLost):
+            with suppress(StoreUnavailable):
+                for _ in self.recover(target, keep=False):
+                    pass
 
     def _require_resolved(self, target: str) -> None:
         """Raises TargetUnresolved where a fetch would. Recovers the target's operations, unless it is locked."""

@@ -15,7 +15,7 @@ from lading.domain.recovery import Outcome, Recovery, require_resolved
 from lading.domain.refusals import Unavailable, Unsettled
 from lading.domain.waiting import wait_reason
 from lading.ports.association import Association
-from lading.ports.failures import LadingError, StoreUnavailable
+from lading.ports.failures import LadingError, LockLost, StoreUnavailable
 from lading.ports.journal import Intent, Verb
 from lading.ports.observer import SupportsWaiting
 
@@ -55,6 +55,11 @@ class Fetches:
         landed = landing.recorded_in(association)
         try:
             self._ledger.record(landed)
+        except LockLost:
+            # Recovery records what replaced something, if it is still there.
+            if not work.force:
+                _undo(handler, replace(work, association=landed))
+            raise
         except StoreUnavailable:
             _undo(handler, replace(work, association=landed))
             raise
@@ -92,6 +97,8 @@ class Fetches:
                 results.append(attempt.result)
                 kept = self._kept(attempt, kept)
             raise NoHandlerAvailable(request.image_id, request.target, tuple(results))
+        except LockLost:
+            raise  # it is recovered under a new lock
         except LadingError:
             self._give_up(last, kept)
             raise

@@ -9,7 +9,7 @@ from returns.result import Failure, Result, Success
 
 from lading.domain.handler import Handler, SupportsPreview, SupportsResize, Work
 from lading.domain.refusals import Faulted, Refusal, Unavailable, Unsupported
-from lading.ports.failures import CatalogFailure, CatalogUnavailable, LadingError
+from lading.ports.failures import CatalogFailure, CatalogUnavailable, LadingError, LockLost
 from lading.ports.redaction import redacted
 
 __all__ = ["call_catalog", "call_handler", "exception_reason", "precheck", "preview_attempt", "value_or_raise"]
@@ -29,10 +29,12 @@ def call_handler(
     """Calls a handler. Credentials in a refusal's reason are masked.
 
     `name` is the handler's, for the log. A handler that raises, or answers neither a value of the `expected` types nor
-    a refusal, has Faulted: a bug of one handler does not stop the others.
+    a refusal, has Faulted: a bug of one handler does not stop the others. Raises LockLost.
     """
     try:
         answer = verb(*arguments, **options)
+    except LockLost:
+        raise
     except Exception as error:  # noqa: BLE001 - see above
         _log.debug("%s: handler %s raised", work.target or "no target", name, exc_info=True)
         return Failure(Faulted(exception_reason(error)))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from returns.result import Failure, Result, Success
 
@@ -19,6 +20,7 @@ from lading.ports.journal import Intent, Verb
 __all__ = ["Outcome", "Recovered", "Recovery", "moved", "require_resolved"]
 
 _log = logging.getLogger(__name__)
+_CHANGED: Final = "the record of the target has changed since: another host has worked on it"
 
 
 class Outcome(StrEnum):
@@ -166,7 +168,9 @@ class Recovery:
             case Success(Landing() as landing):
                 image = intent.image.redacted() if intent.image else None
                 begun = Association(intent.target, intent.handler, image, intent.location, self._ledger.clock())
-                self._ledger.record(landing.recorded_in(begun))
+                landed = landing.recorded_in(begun)
+                if not _is_known(landed, work.association):
+                    self._ledger.record(landed)
             case Success(PartialData(size)) if size:
                 return Recovered(intent, Outcome.KEPT, kept=size)
             case Success(_):
@@ -175,9 +179,14 @@ class Recovery:
 
     def _recover_move(self, handler: Handler, work: Work, intent: Intent) -> Recovered:
         destination = intent.destination or ""
-        if work.association is None:
+        moving = intent.recorded or work.association
+        if moving is None or (work.association is None and self._ledger.association(destination) is not None):
             # It is recorded at its destination and forgotten at its source: only the journal was not settled.
             return Recovered(intent, Outcome.FINISHED)
+        is_changed = not _is_same(work.association, moving)
+        if is_changed and not isinstance(handler, SupportsRecovery):
+            return Recovered(intent, Outcome.UNDONE, _CHANGED)
+        work = replace(work, association=moving)
         answer: Result[Landing | PartialData, Refusal]
         if isinstance(handler, SupportsRecovery):
             answer = _call_recover(handler, work, intent, keep=False)
@@ -185,8 +194,9 @@ class Recovery:
             answer = call_handler(intent.handler, work, Landing, handler.move, work, destination)
         match answer:
             case Success(Landing() as landing):
-                self._ledger.record(moved(work.association, destination, landing))
-                self._ledger.forget(intent.target)
+                self._ledger.record(moved(moving, destination, landing))
+                if not is_changed:
+                    self._ledger.forget(intent.target)
             case Success(_):
                 return Recovered(intent, Outcome.UNDONE)
         return _recovered(intent, answer, Outcome.FINISHED)
@@ -195,6 +205,8 @@ class Recovery:
         if work.association is None:
             # It was removed and forgotten. What is at the target now came later, and its owner is unknown.
             return Recovered(intent, Outcome.FINISHED)
+        if intent.recorded is not None and not _is_same(work.association, intent.recorded):
+            return Recovered(intent, Outcome.UNDONE, _CHANGED)
         # Nothing is forced: what is at the target now may have come after the removal.
         work = replace(work, force=False, even_if_in_use=False)
         match answer := call_handler(intent.handler, work, type(None), handler.remove, work):
@@ -221,6 +233,18 @@ def _undo_fetch(handler: Handler, work: Work, intent: Intent) -> Recovered:
 def _is_recorded(association: Association | None, intent: Intent) -> bool:
     """Tells whether the fetch is complete: its handler recorded the target after the fetch began."""
     return association is not None and association.handler == intent.handler and association.landed_at > intent.began_at
+
+
+def _is_known(landed: Association, recorded: Association | None) -> bool:
+    """Tells whether the fetch was recorded before its end. Then that record stays, with its time."""
+    return recorded is not None and _is_same(
+        recorded, replace(landed, landed_at=recorded.landed_at, folder=recorded.folder)
+    )
+
+
+def _is_same(one: Association | None, other: Association) -> bool:
+    """Tells whether both are one record, whatever a verification found since."""
+    return one is not None and replace(one, checked=other.checked) == other
 
 
 def _ends(intent: Intent) -> tuple[str, ...]:

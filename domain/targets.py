@@ -24,7 +24,7 @@ from lading.domain.recovery import Recovery, moved, require_resolved
 from lading.domain.refusals import Mismatched, Refusal, Unavailable, Unsupported
 from lading.ports.association import Association, Check, State
 from lading.ports.context import Context
-from lading.ports.failures import StoreUnavailable
+from lading.ports.failures import LockLost, StoreUnavailable
 from lading.ports.journal import Intent, Verb
 from lading.ports.redaction import redacted_values
 
@@ -81,6 +81,8 @@ class Targets:
             association = moved(recorded.association, destination, landing)
             try:
                 self._ledger.record(association)
+            except LockLost:
+                raise  # it is recovered under a new lock
             except StoreUnavailable:
                 _move_back(recorded, destination)
                 raise
@@ -157,7 +159,7 @@ class Targets:
             work, handler = recorded.work, recorded.handler
             intent = Intent(
                 target, verb, handler.name, self._ledger.clock(), work.image, work.location, destination, force,
-                even_if_in_use=even_if_in_use,
+                even_if_in_use=even_if_in_use, recorded=recorded.association,
             )  # fmt: skip
             work = self._ledger.begin(replace(work, force=force, even_if_in_use=even_if_in_use), intent)
             try:

@@ -14,6 +14,7 @@ __all__ = [
     "ImageNotFound",
     "ImageWithoutData",
     "LadingError",
+    "LockLost",
     "SettingsError",
     "StoreUnavailable",
 ]
@@ -99,6 +100,14 @@ class StoreUnavailable(LadingError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+@dataclass(eq=False)
+class LockLost(StoreUnavailable):
+    """The lock of an operation in progress is lost: another process may hold it now. The operation must change nothing.
+
+    `call_handler` lets it through: whatever a handler does, the operation ends.
+    """
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from returns.result import Result, Success
 
+from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
 from lading.ports.image import Image
 from lading.ports.location import Location
@@ -49,6 +50,11 @@ class Intent:
     """
     even_if_in_use: bool = False
     """Allows the operation to replace or remove what another program has locked."""
+    recorded: Association | None = None
+    """The association when a removal or a move began: another host may have recorded another one since.
+
+    None for a fetch, and in what an earlier version wrote.
+    """
 
 
 class Journal(Protocol):

@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Locks", "NullLocks", "SupportsHolder"]
+__all__ = ["Locks", "NullLocks", "SupportsHolder", "SupportsHosts"]
 
 
 class Locks(Protocol):
@@ -26,6 +26,15 @@ class SupportsHolder(Protocol):
 
     def holder(self, name: str) -> int | None:
         """Returns the id of another process that holds the name, or held it a moment ago; None when none is known."""
+        ...
+
+
+@runtime_checkable
+class SupportsHosts(Protocol):
+    """Locks that several hosts may share."""
+
+    def sharer(self, name: str) -> str | None:
+        """Returns the name of this host among those that share the lock; None when no other host does."""
         ...
 
 

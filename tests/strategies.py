@@ -29,7 +29,14 @@ from lading import (
     Unsupported,
 )
 from lading.ports.journal import Intent, Verb
-from lading.sdk.contracts.strategies import any_images, any_locations, any_targets, any_texts, json_objects
+from lading.sdk.contracts.strategies import (
+    any_associations,
+    any_images,
+    any_locations,
+    any_targets,
+    any_texts,
+    json_objects,
+)
 
 SCHEMES = ("file", "http", "https", "rbd", "s3", "swift+https", "x-pool.v2")
 IMAGE = Image(id="155d900f-4e14-4e4c-a73d-069cbf4541e6", name="noble")
@@ -321,5 +328,6 @@ def intents() -> SearchStrategy[Intent]:
         destination=st.none() | any_targets(),
         force=st.booleans(),
         even_if_in_use=st.booleans(),
+        recorded=st.none() | any_associations(),
         notes=json_objects(),
     )

@@ -15,7 +15,7 @@ from lading.adapters.cli.output import as_json, say, size_text
 from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.config.settings import FileAssociationsSettings
-from lading.adapters.destinations.file.partial import part_path
+from lading.adapters.destinations.file.partial import noted_part
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import HandlerRefused, NotAssociated
 from lading.domain.recovery import Outcome, Recovered
@@ -163,7 +163,7 @@ def _remaining_files(forgotten: Forgotten) -> list[str]:
     targets = [recorded.target] if recorded is not None and recorded.identity is None else []
     for each in forgotten.intents:
         ends = [end for end in (each.target, each.destination) if end and end.startswith("/")]
-        targets += [path for end in ends for path in (end, part_path(end))]
+        targets += [path for end in ends for path in (end, noted_part(end, each.notes))]
     return [path for path in dict.fromkeys(targets) if path.startswith("/") and os.path.lexists(path)]
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from returns.result import Result
+from returns.result import Failure
 
-from lading.adapters.stream.errors import value_or_refuse
+from lading.adapters.stream.errors import Refused
 from lading.domain.handler import Work
-from lading.domain.refusals import Refusal, TargetFailed
-from lading.ports.failures import StoreUnavailable
+from lading.domain.refusals import TargetFailed
+from lading.ports.failures import LockLost
 from lading.ports.journal import Journal
 
 __all__ = ["write_notes"]
@@ -16,12 +16,13 @@ __all__ = ["write_notes"]
 def write_notes(journal: Journal, work: Work, notes: Mapping[str, object]) -> None:
     """Writes the next step to the journal, in place of earlier notes. Without an intent nothing is written.
 
-    Raises Refused when the journal fails: then the step must not be done.
+    Raises Refused when the journal fails, and LockLost: then the step must not be done.
     """
-    if work.intent is not None:
-        written: Result[None, Refusal] = journal.note(work.target, notes).alt(_refusal)
-        value_or_refuse(written)
-
-
-def _refusal(failure: StoreUnavailable) -> Refusal:
-    return TargetFailed(f"the journal cannot be written: {failure}")
+    if work.intent is None:
+        return
+    written = journal.note(work.target, notes)
+    if isinstance(written, Failure):
+        failure = written.failure()
+        if isinstance(failure, LockLost):
+            raise failure
+        raise Refused(TargetFailed(f"the journal cannot be written: {failure}"))

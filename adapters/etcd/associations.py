@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Final, Self
@@ -27,7 +28,7 @@ from lading.adapters.etcd.settings import EtcdAssociationsSettings
 from lading.domain.ledger import lock_name
 from lading.ports.association import Association
 from lading.ports.association_store import HostTarget
-from lading.ports.failures import StoreUnavailable
+from lading.ports.failures import LockLost, StoreUnavailable
 from lading.ports.locks import Locks
 
 __all__ = ["EtcdAssociations"]
@@ -48,8 +49,8 @@ Raises StoreUnavailable when this process has lost the lock in another etcd.
 class EtcdAssociations:
     """An AssociationStore of this host in the record of many hosts. A change is refused when its lock is lost.
 
-    An association is returned exactly as it was put. It is refused when its image's properties or its location's
-    metadata cannot be represented in JSON.
+    An association is returned exactly as it was put, but for the device of a folder that hosts share. It is refused
+    when its image's properties or its location's metadata cannot be represented in JSON.
     """
 
     def __init__(self, cluster: Cluster, keys: Keys, scopes: Scopes, fence: Fence = lambda _: None) -> None:
@@ -74,6 +75,9 @@ class EtcdAssociations:
 
     @safe(exceptions=(StoreUnavailable,))
     def put(self, association: Association) -> None:
+        if association.folder is not None and self._scopes.is_shared(association.target):
+            # Each host numbers its disks itself. 0 is the number of none, so the folder is known by its inode.
+            association = replace(association, folder=association.folder._replace(device=0))
         try:
             document = encode_association(association)
         except ValueError as error:
@@ -198,7 +202,7 @@ class EtcdAssociations:
 
     def _require(self, target: str, fence: Op) -> None:
         if not self._cluster.transaction([], when=[fence]).succeeded:
-            raise StoreUnavailable(lost_lock(lock_name(target)))
+            raise LockLost(lost_lock(lock_name(target)))
 
 
 def _summary_fields(association: Association) -> dict[str, object]:

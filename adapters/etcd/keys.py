@@ -17,6 +17,7 @@ class Scopes:
 
     def __init__(self, host: str, scope: str | Mapping[str, str] | None = None) -> None:
         """`scope`: the name of what is shared, of all targets, or by the folder that is mounted on all hosts."""
+        self._host = host
         self.default = scope if isinstance(scope, str) else host
         folders = scope if isinstance(scope, Mapping) else {}
         # A folder in another one goes first.
@@ -35,6 +36,10 @@ class Scopes:
         ('nfs1', 'host1')
         """
         return next((name for folder, name in self._folders if target.startswith(folder)), self.default)
+
+    def is_shared(self, target: str) -> bool:
+        """Tells whether other hosts see the target too."""
+        return self.of(target) != self._host
 
 
 class Keys:

@@ -34,7 +34,7 @@ class Lease:
         self.is_lost = False
         """True when etcd has said that the lease is gone."""
         self._is_retired = False
-        self._holds = 0
+        self._holders: set[object] = set()
         self._guard = threading.Lock()
         self._released = threading.Event()
 
@@ -43,12 +43,12 @@ class Lease:
         """True while the lease cannot have expired, whatever etcd says or does not say."""
         return not self.is_lost and _now() < self._expires_at
 
-    def hold(self) -> bool:
-        """Keeps the lease alive until `release`. False: it is too old; take another one."""
+    def hold(self, holder: object) -> bool:
+        """Keeps the lease alive until the holder's `release`. False: it is too old; take another one."""
         with self._guard:
             if self.is_lost or self._is_retired:
                 return False
-            if not self._holds:
+            if not self._holders:
                 if _now() > self._expires_at - self._seconds / 2:
                     return False
                 self._released = threading.Event()
@@ -57,14 +57,17 @@ class Lease:
                         target=self._keep_alive, args=(self._released,), name="lading-etcd-lease", daemon=True
                     )
                 )
-            self._holds += 1
+            self._holders.add(holder)
             return True
 
-    def release(self) -> None:
-        """Lets the lease expire, once all holders have released it. It is not revoked: the next lock may use it."""
+    def release(self, holder: object) -> None:
+        """Lets the lease expire, once no holder is left. It is not revoked: the next lock may use it.
+
+        A holder that could not hold it, or was interrupted meanwhile, may release it all the same.
+        """
         with self._guard:
-            self._holds -= 1
-            if not self._holds:
+            self._holders.discard(holder)
+            if not self._holders:
                 self._released.set()
 
     def retire(self) -> None:

@@ -2,13 +2,13 @@
 
 import logging
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Self
+from typing import Self
 
-from returns.result import Result, safe
+from returns.result import safe
 
 from lading.adapters.codec.text import MALFORMED, json_object, to_json
 from lading.adapters.etcd.cluster import (
@@ -28,10 +28,11 @@ from lading.adapters.etcd.lease import Lease
 from lading.adapters.etcd.settings import EtcdLocksSettings
 from lading.adapters.flock.locks import FileLocks
 from lading.adapters.memory.locks import MemoryLocks
+from lading.adapters.memory.per_process import PerProcess
 from lading.adapters.memory.reentrant import ReentrantLocks
 from lading.domain.handler_calls import value_or_raise
 from lading.domain.ledger import lock_name
-from lading.ports.failures import StoreUnavailable
+from lading.ports.failures import LockLost, StoreUnavailable
 from lading.ports.journal import Intent, Journal
 from lading.ports.locks import Locks, SupportsHolder
 
@@ -40,14 +41,26 @@ __all__ = ["EtcdLocks", "FencedJournal", "fenced", "lost_lock"]
 _log = logging.getLogger(__name__)
 
 
-class _Held(NamedTuple):
-    """A lock that this process holds."""
+@dataclass(slots=True)
+class _Place:
+    """A place among those that want a lock. The first of them holds it."""
 
-    process: int
     lease: Lease
     key: bytes
-    created_at: int
-    """The revision at which the key was created: no earlier or later holder has the same."""
+    created_at: int = 0
+    """The revision at which the key was created: no earlier or later place has the same. 0: it is not known."""
+    is_abandoned: bool = False
+    """True when the key, if there is one, goes with its lease."""
+
+
+class _Process:
+    """The locks of one process."""
+
+    def __init__(self) -> None:
+        # All threads of a process have one lease, so etcd does not tell them apart.
+        self.threads = MemoryLocks()
+        self.lease: Lease | None = None
+        self.held: dict[str, _Place] = {}
 
 
 class EtcdLocks:
@@ -75,12 +88,7 @@ class EtcdLocks:
         self._seconds = seconds
         self._local = local
         self._reentrant = ReentrantLocks()
-        # All threads of a process have one lease, so etcd does not tell them apart.
-        self._threads = MemoryLocks()
-        self._lease: tuple[int, Lease] | None = None
-        """The process that was granted it, and the lease."""
-        self._guard = threading.Lock()
-        self._held: dict[str, _Held] = {}
+        self._process = PerProcess(_Process)
 
     @classmethod
     def from_settings(cls, settings: EtcdLocksSettings) -> Self:
@@ -109,39 +117,39 @@ class EtcdLocks:
         process = known.get("process") if known.get("host") == self._host else None
         return process if isinstance(process, int) and process != os.getpid() else None
 
+    def sharer(self, name: str) -> str | None:
+        return self._host if self._scopes.is_shared(name.removeprefix(lock_name(""))) else None
+
     def require(self, name: str) -> None:
-        """Raises StoreUnavailable when this process has lost the lock. It does nothing for one that it never held.
+        """Raises LockLost when this process has lost the lock. It does nothing for one that it never held.
 
         While etcd does not answer, the lock is held until its lease can have expired.
         """
-        held = self._held_here(name)
+        held = self._process.get().held.get(name)
         if held is None:
             return
-        try:
-            is_held = self._cluster.transaction([], when=[created_at(held.key, held.created_at)]).succeeded
-        except StoreUnavailable:
-            if held.lease.is_valid:
+        if not held.lease.is_lost:
+            try:
+                is_held = self._cluster.transaction([], when=[created_at(held.key, held.created_at)]).succeeded
+            except StoreUnavailable:
+                is_held = held.lease.is_valid
+            if is_held:
                 return
-            raise
-        if not is_held:
-            raise StoreUnavailable(lost_lock(name))
+            held.lease.is_lost = True
+        raise LockLost(lost_lock(name))
 
     def is_in(self, cluster: Cluster) -> bool:
         """Tells whether the locks are in this cluster: only there can a transaction compare them."""
         return cluster.endpoints == self._cluster.endpoints
 
     def check(self, target: str) -> None:
-        """Raises StoreUnavailable when this process has lost the target's lock."""
+        """Raises LockLost when this process has lost the target's lock."""
         self.require(lock_name(target))
 
     def fence(self, target: str) -> Op | None:
         """The comparison that this process still holds the target's lock; None: it does not hold it in etcd."""
-        held = self._held_here(lock_name(target))
+        held = self._process.get().held.get(lock_name(target))
         return created_at(held.key, held.created_at) if held else None
-
-    def _held_here(self, name: str) -> "_Held | None":
-        held = self._held.get(name)
-        return held if held is not None and held.process == os.getpid() else None
 
     def _scope(self, name: str) -> str:
         return self._scopes.of(name.removeprefix(lock_name("")))
@@ -149,59 +157,51 @@ class EtcdLocks:
     def _prefix(self, name: str) -> bytes:
         return self._keys.lock(self._scope(name), name)
 
-    def _acquire(self, name: str, *, wait: bool) -> Callable[[], None] | None:
-        """Acquires the lock and returns the function that releases it; None when another process holds it."""
-        with ExitStack() as stack:
-            if not stack.enter_context(self._threads.hold(name, wait=wait)):
-                return None
-            held = self._take(name, wait=wait)
-            if held is None:
-                return None
-            self._held[name] = held
-            stack.callback(self._release, name, held)
-            return stack.pop_all().close
-
-    def _take(self, name: str, *, wait: bool) -> "_Held | None":
+    def _acquire(self, name: str, block: ExitStack, *, wait: bool) -> bool:
+        """Acquires the lock until the block ends; False when another process or thread holds it."""
+        process = self._process.get()
+        if not block.enter_context(process.threads.hold(name, wait=wait)):
+            return False
         prefix = self._prefix(name)
         is_told = False
         while True:
-            lease = self._process_lease()
-            key = b"%s/%x" % (prefix, lease.id)
-            revision = 0
+            stack = block.enter_context(ExitStack())
+            lease = self._lease(process, stack)
+            place = _Place(lease, b"%s/%x" % (prefix, lease.id))
+            stack.callback(self._release, process, name, place)
             try:
                 while True:
-                    revision, first = self._queue(prefix, key, lease.id)
-                    if first.key == key:
-                        return _Held(os.getpid(), lease, key, revision)
+                    first = self._queue(prefix, place)
+                    if first.key == place.key:
+                        process.held[name] = place
+                        return True
                     if not wait:
-                        self._delete(key, revision, lease)
-                        lease.release()
-                        return None
+                        stack.close()
+                        return False
                     if not is_told:
                         is_told = True
                         _log.info("waiting for %s to release %s", _holder_text(first), name)
-                    self._await_turn(prefix, revision)
+                    self._await_turn(prefix, place.created_at)
             except LeaseGone:
                 # This process was stopped for longer than the lease: it takes its place with another one.
                 lease.is_lost = True
-                lease.release()
             except StoreUnavailable:
-                lease.retire()  # the place, if it has one, goes with the lease
-                lease.release()
+                place.is_abandoned = True
+                lease.retire()
                 raise
-            except BaseException:
-                self._delete(key, revision, lease)
-                lease.release()
-                raise
+            stack.close()
 
-    def _queue(self, prefix: bytes, key: bytes, lease: int) -> tuple[int, KeyValue]:
-        """Takes a place among those that want the lock, or keeps it. Returns its revision, and the first in the row."""
+    def _queue(self, prefix: bytes, place: _Place) -> KeyValue:
+        """Takes the place, or keeps it. Returns the first in the row."""
         value = to_json({"host": self._host, "process": os.getpid()})
         outcome = self._cluster.transaction(
-            [put(key, value, lease), _oldest(prefix)], when=[created_at(key, 0)], otherwise=[get(key), _oldest(prefix)]
+            [put(place.key, value, place.lease.id), _oldest(prefix)],
+            when=[created_at(place.key, 0)],
+            otherwise=[get(place.key), _oldest(prefix)],
         )
         own, (first,) = outcome.found
-        return (outcome.revision if outcome.succeeded else own[0].created_at), first
+        place.created_at = outcome.revision if outcome.succeeded else own[0].created_at
+        return first
 
     def _await_turn(self, prefix: bytes, revision: int) -> None:
         """Waits until the place before the one of this revision is free, or for some seconds."""
@@ -209,31 +209,31 @@ class EtcdLocks:
         for before in outcome.found[0]:
             self._cluster.await_deletion(before.key, outcome.revision + 1)
 
-    def _process_lease(self) -> Lease:
-        with self._guard:
-            if self._lease is not None and self._lease[0] == os.getpid() and self._lease[1].hold():
-                return self._lease[1]
-            lease = Lease(self._cluster, self._seconds)
-            lease.hold()
-            self._lease = os.getpid(), lease
-            return lease
+    def _lease(self, process: _Process, place: ExitStack) -> Lease:
+        """A lease that is kept alive until the place is given up. Threads that need one at once may each get one."""
+        if (lease := process.lease) is not None:
+            place.callback(lease.release, place)
+            if lease.hold(place):
+                return lease
+        lease = process.lease = Lease(self._cluster, self._seconds)
+        place.callback(lease.release, place)
+        if not lease.hold(place):
+            raise StoreUnavailable(f"etcd took too long to grant a lease of {self._seconds} s")
+        return lease
 
-    def _release(self, name: str, held: "_Held") -> None:
-        del self._held[name]
-        self._delete(held.key, held.created_at, held.lease)
-        held.lease.release()
-
-    def _delete(self, key: bytes, revision: int, lease: Lease) -> None:
-        """Deletes the key that was created at the revision; 0: when is not known, and the lease is not used again.
+    def _release(self, process: _Process, name: str, place: _Place) -> None:
+        """Gives the place up. The key is deleted only where it is this place's.
 
         A member that was frozen may do it late. Then it must not delete a later key of the same name.
         """
-        if lease.is_lost:
+        process.held.pop(name, None)
+        lease, revision = place.lease, place.created_at
+        if place.is_abandoned or lease.is_lost:
             return
         if not revision:
-            lease.retire()
+            lease.retire()  # the key is deleted whenever it was created, so there must be no later one
         try:
-            self._cluster.transaction([delete(key)], when=[created_at(key, revision)] if revision else ())
+            self._cluster.transaction([delete(place.key)], when=[created_at(place.key, revision)] if revision else ())
         except StoreUnavailable as failure:
             lease.retire()
             _log.warning("a lock is free only when its lease has expired: %s", failure)
@@ -252,7 +252,7 @@ def _holder_text(first: KeyValue) -> str:
 
 
 def lost_lock(name: str) -> str:
-    """The reason of a refusal whose lock is lost."""
+    """The reason of a failure for a lost lock."""
     return f"the lock of the {name} is lost: its lease expired while this process was stopped or did not reach etcd"
 
 
@@ -262,9 +262,10 @@ def fenced(journal: Journal, locks: Locks) -> Journal:
 
 
 class FencedJournal:
-    """A journal that notes nothing for a holder that has lost its lock in etcd.
+    """A journal that fails with LockLost for a holder that has lost its lock in etcd.
 
     A handler notes each step before it changes anything. So it learns of the loss before it publishes, and aborts.
+    Another process of this host may have begun an operation on the target since: its intent is not this holder's.
     """
 
     def __init__(self, journal: Journal, locks: EtcdLocks) -> None:
@@ -283,11 +284,15 @@ class FencedJournal:
         self._locks.require(lock_name(target))
         value_or_raise(self._journal.note(target, notes))
 
-    def settle(self, target: str) -> Result[None, StoreUnavailable]:
-        return self._journal.settle(target)
+    @safe(exceptions=(StoreUnavailable,))
+    def settle(self, target: str) -> None:
+        self._locks.require(lock_name(target))
+        value_or_raise(self._journal.settle(target))
 
-    def pending(self, target: str) -> Result[Intent | None, StoreUnavailable]:
-        return self._journal.pending(target)
+    @safe(exceptions=(StoreUnavailable,))
+    def pending(self, target: str) -> Intent | None:
+        self._locks.require(lock_name(target))
+        return value_or_raise(self._journal.pending(target))
 
     def list(self) -> Iterator[Intent]:
         return self._journal.list()

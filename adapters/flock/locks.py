@@ -3,8 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -57,21 +56,19 @@ class FileLocks:
     def _path(self, name: str) -> Path:
         return self._folder / (hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:32] + _SUFFIX)
 
-    def _acquire(self, path: Path, *, wait: bool, name: str = "") -> Callable[[], None] | None:
-        """Acquires the lock and returns the function that releases it; None when another process holds it.
-
-        Raises StoreUnavailable.
-        """
+    def _acquire(self, path: Path, block: ExitStack, *, wait: bool, name: str = "") -> bool:
+        """Acquires the lock until the block ends; False when another process holds it. Raises StoreUnavailable."""
         from filelock import FileLock, Timeout  # noqa: PLC0415 - see the class
 
         try:
             make_private(self._folder)
             lock = FileLock(path, mode=0o600, thread_local=False, poll_interval=_PAUSE_SECONDS, fallback_to_soft=False)
+            block.callback(_release, lock, path)
             try:
                 lock.acquire(blocking=False)
             except Timeout:
                 if not wait:
-                    return None
+                    return False
                 _log.info("waiting for another process to release %s", name)
                 lock.acquire()
             with suppress(FileNotFoundError):
@@ -80,10 +77,12 @@ class FileLocks:
             raise StoreUnavailable(_failure_reason(path, error)) from error
         with suppress(OSError):  # without it, processes that wait do not know which process holds the lock
             path.write_bytes(b"%d" % os.getpid())
-        return partial(_release, lock, path)
+        return True
 
 
 def _release(lock: "BaseFileLock", path: Path) -> None:
+    if not lock.is_locked:
+        return
     # Unlinked while it is locked: a process that has opened the file finds that its name is gone, and opens it again.
     with suppress(OSError):
         path.unlink()

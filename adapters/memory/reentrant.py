@@ -3,8 +3,8 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = ["ReentrantLocks"]
@@ -12,8 +12,9 @@ __all__ = ["ReentrantLocks"]
 
 @dataclass(slots=True)
 class _Lock:
-    release: Callable[[], None]
-    count: int = 1
+    block: ExitStack = field(default_factory=ExitStack)
+    """Its end releases the lock."""
+    count: int = 0
     """The number of blocks of the thread that hold it."""
 
 
@@ -24,25 +25,25 @@ class ReentrantLocks:
         self._locks: Final[dict[tuple[int, int, str], _Lock]] = {}
 
     @contextmanager
-    def hold(self, name: str, acquire: Callable[[], Callable[[], None] | None]) -> Iterator[bool]:
+    def hold(self, name: str, acquire: Callable[[ExitStack], bool]) -> Iterator[bool]:
         """Holds the lock for the duration of the block. Yields whether it was acquired.
 
-        `acquire` returns the function that releases the lock, or None when the lock is not free. It is called only when
-        the thread does not hold the lock yet.
+        `acquire` returns False where the lock is not free. It puts the release on the stack before it acquires the
+        lock, so that an interrupt leaves no lock behind. It is called only when the thread does not hold the lock yet.
         """
         # Each thread uses only its own keys, so the dict needs no lock. A forked child holds no locks of its parent.
         process = os.getpid()
         key = (process, threading.get_ident(), name)
-        lock = self._locks.get(key)
-        if lock is not None:
-            lock.count += 1
-        elif (release := acquire()) is not None:
-            lock = self._locks[key] = _Lock(release)
+        held = self._locks.get(key)
+        lock = held or _Lock()
+        lock.count += 1
         try:
-            yield lock is not None
+            if held is None and acquire(lock.block):
+                self._locks[key] = lock
+            yield self._locks.get(key) is lock
         finally:
-            if lock is not None and os.getpid() == process:
-                lock.count -= 1
-                if lock.count == 0:
+            lock.count -= 1
+            if lock.count == 0 and os.getpid() == process:
+                if self._locks.get(key) is lock:
                     del self._locks[key]
-                    lock.release()
+                lock.block.close()

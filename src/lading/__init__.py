@@ -58,6 +58,7 @@ from lading.ports.failures import (
     ImageNotFound,
     ImageWithoutData,
     LadingError,
+    LockLost,
     SettingsError,
     StoreUnavailable,
 )
@@ -109,6 +110,7 @@ __all__ = [
     "Landing",
     "Location",
     "LocationMatcher",
+    "LockLost",
     "Locks",
     "Mismatched",
     "NoHandlerAvailable",

@@ -55,6 +55,7 @@ PROMISED = [
     "Landing",
     "Location",
     "LocationMatcher",
+    "LockLost",
     "Locks",
     "Mismatched",
     "NoHandlerAvailable",

@@ -19,6 +19,7 @@ from lading import (
     ImageWithoutData,
     LadingError,
     Location,
+    LockLost,
     Mismatched,
     NoHandlerAvailable,
     NotAssociated,
@@ -66,6 +67,7 @@ FAILURES = [
     ),
     (CatalogUnavailable("Glance: HTTP 503"), "Glance: HTTP 503"),
     (StoreUnavailable("associations.db: disk I/O error"), "associations.db: disk I/O error"),
+    (LockLost("the lock is lost"), "the lock is lost"),
     (NotAssociated(TARGET), f"nothing is recorded for {TARGET}"),
     (NotAssociated(""), "nothing is recorded for a blank target"),
     (NotHeld("noble"), "no recorded target holds the image 'noble'"),
@@ -139,7 +141,8 @@ def test_a_failure_can_be_raised_and_then_has_its_traceback(failure: LadingError
 
 
 def test_every_failure_is_tried_here() -> None:
-    floors = {kind for kind in LadingError.__subclasses__() if not kind.__module__.startswith("lading.adapters")}
+    kinds = {*LadingError.__subclasses__(), *StoreUnavailable.__subclasses__()}
+    floors = {kind for kind in kinds if not kind.__module__.startswith("lading.adapters")}
     assert {type(failure) for failure, _ in FAILURES} == floors
 
 

@@ -275,7 +275,7 @@ def test_recovery_settles_nothing_where_the_folder_is_another_one(
     journal, begun = MemoryJournal(), intent(folder)
     notes = noting(journal, begun)
     Path(part_path(begun.target)).write_bytes(b"some")
-    notes.announce(fingerprint(part_path(begun.target)), resumable=True)
+    notes.announce(fingerprint(part_path(begun.target)), part=part_path(begun.target), resumable=True)
     unmount(folder)
     answer = recover(transfer, journal, begun)
     assert isinstance(answer, Failure)
@@ -344,7 +344,7 @@ def test_where_files_always_have_names_only_an_empty_one_can_be_left(
 ) -> None:
     """Killed between its making and its noting: what is not empty is another's."""
     journal, begun = MemoryJournal(), intent(folder)
-    noting(journal, begun).announce(None)
+    noting(journal, begun).announce(None, part=part_path(begun.target))
     Path(part_path(begun.target)).write_bytes(content)
     assert recover(transfer, journal, begun) == Success(PartialData())
     assert os.listdir(folder) == [".vm.lading-part"] * bool(content)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lading.adapters.destinations.file.new_file import NewFile
+from lading.adapters.destinations.file.partial import noted_part, part_path
 
 
 @pytest.fixture
@@ -41,3 +42,26 @@ def test_where_the_folder_cannot_be_flushed_nothing_is_left(
         with pytest.raises(OSError, match="Input/output"):
             new.publish(replace=False)
     assert os.listdir(target.parent) == []
+
+
+def test_the_temporary_name_is_that_of_the_host_where_hosts_share_a_folder(tmp_path: Path) -> None:
+    target, part = str(tmp_path / "vm"), part_path(str(tmp_path / "vm"), "host1")
+    Path(part_path(target, "host2")).write_bytes(b"of another host")
+    with NewFile(target, part=part, named=True) as new:
+        assert os.path.samestat(os.stat(part), os.fstat(new.descriptor))
+    assert os.listdir(tmp_path) == [".vm@host2.lading-part"]
+
+
+def test_the_longest_name_has_a_temporary_name_for_each_host() -> None:
+    parts = {os.path.basename(part_path(f"/vms/{'x' * 255}", host)) for host in (None, "host1", "host2", "h" * 64)}
+    assert len(parts) == 4
+    assert max(map(len, parts)) <= 255
+
+
+@pytest.mark.parametrize("name", ["../.vm.lading-part", "/etc/.vm.lading-part", "vm", 7, None])
+def test_notes_lead_to_no_other_folder_and_no_other_name(name: object) -> None:
+    assert noted_part("/vms/vm", {"temporary_name": name}) == "/vms/.vm.lading-part"
+
+
+def test_notes_tell_the_temporary_name_whatever_the_host_is_called_now() -> None:
+    assert noted_part("/vms/vm", {"temporary_name": ".vm@host1.lading-part"}) == "/vms/.vm@host1.lading-part"

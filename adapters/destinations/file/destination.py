@@ -16,7 +16,15 @@ from lading.adapters.destinations.file.local_copies import LocalCopies
 from lading.adapters.destinations.file.lock_waits import reported_wait
 from lading.adapters.destinations.file.new_file import NewFile, NoLateName
 from lading.adapters.destinations.file.notes import Notes
-from lading.adapters.destinations.file.partial import drop_part, is_strong, kept_bytes, part_blocks, start_from
+from lading.adapters.destinations.file.partial import (
+    drop_part,
+    is_strong,
+    kept_bytes,
+    noted_part,
+    part_blocks,
+    part_path,
+    start_from,
+)
 from lading.adapters.destinations.file.recovery import recover
 from lading.adapters.destinations.file.relocation import move, remove
 from lading.adapters.destinations.file.target_state import check_target, use_of
@@ -29,13 +37,14 @@ from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source
 from lading.adapters.stream.sparse import can_clone, clone
 from lading.domain.handler import Landing, PartialData, Report, Work
+from lading.domain.ledger import lock_name
 from lading.domain.refusals import Mismatched, Unavailable, Unsupported
 from lading.domain.waiting import holder_text
 from lading.ports.association import Fingerprint
 from lading.ports.association_store import AssociationStore
-from lading.ports.failures import StoreUnavailable
+from lading.ports.failures import LockLost, StoreUnavailable
 from lading.ports.journal import Journal, NullJournal
-from lading.ports.locks import Locks, NullLocks
+from lading.ports.locks import Locks, NullLocks, SupportsHosts
 from lading.ports.observer import SupportsWaiting
 from lading.ports.verified_files import VerifiedFiles
 
@@ -99,7 +108,7 @@ class FileDestination:
             self._audit(work, source)
             if not (isinstance(source, FileSource) and can_clone(source.descriptor, os.path.dirname(work.target))):
                 # The fetch resumes from the partial data, or removes it first.
-                self._require_space(work, source, freed=part_blocks(work.target))
+                self._require_space(work, source, freed=part_blocks(self._part(work.target)))
         return plan
 
     @returning_refusals
@@ -108,7 +117,7 @@ class FileDestination:
 
     @returning_refusals
     def move(self, work: Work, destination: str) -> Landing:
-        return move(work, destination, Notes(self._journal, work))
+        return move(work, destination, Notes(self._journal, work), self._part(destination))
 
     @returning_refusals
     def recover(self, work: Work, *, keep: bool) -> Landing | PartialData:
@@ -164,6 +173,8 @@ class FileDestination:
                     with reported_wait(observer, partial(self._wait_reason, name, work)):
                         lock.enter_context(self._locks.hold(name))
                 yield lock
+        except LockLost:
+            raise
         except StoreUnavailable as failure:
             raise Refused(Unavailable(str(failure))) from failure
 
@@ -172,6 +183,11 @@ class FileDestination:
         size = work.image.size if work.image else None
         so_far = "" if received is None or size is None else f" ({received >> 20}/{size >> 20} MiB)"
         return holder_text(self._locks, name, "fetches the same image") + so_far
+
+    def _part(self, target: str) -> str:
+        """The path of this host's temporary file for the target."""
+        host = self._locks.sharer(lock_name(target)) if isinstance(self._locks, SupportsHosts) else None
+        return part_path(target, host)
 
     def _audit(self, work: Work, source: Source) -> Audit:
         """The audit of the source's bytes. Raises Refused where its size or its digest rules the image out already."""
@@ -202,9 +218,10 @@ class FileDestination:
             named = notes.are_kept and is_remote
             is_identified = is_strong(source.validator) and boot_id() is not None
             is_resumable = named and (audit.expected_digest is not None or is_identified)
-            announce = partial(notes.announce, resumable=named, validator=source.validator)
+            part = noted_part(work.target, known) if source.start else self._part(work.target)
+            announce = partial(notes.announce, part=part, resumable=named, validator=source.validator)
             with NewFile(
-                work.target, mode=self.rules.mode, named=named, start=source.start, notes=known,
+                work.target, part=part, mode=self.rules.mode, named=named, start=source.start, notes=known,
                 announce=announce if notes.are_kept else None, resumable=is_resumable,
             ) as new:  # fmt: skip
                 writer = FileWriter(source, new.descriptor, audit, work.observer, most=self.rules.max_size)

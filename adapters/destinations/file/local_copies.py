@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from lading.adapters.destinations.file.notes import noted_landing
-from lading.adapters.destinations.file.partial import part_path
+from lading.adapters.destinations.file.partial import noted_part
 from lading.adapters.stream.safe_open import fingerprint, open_regular
 from lading.adapters.stream.sources import FileSource
 from lading.domain.handler import Work
@@ -54,12 +54,12 @@ class LocalCopies:
     def received_bytes(self, work: Work) -> int | None:
         """Bytes of the image that were received for another target; None when no other fetch of it is known."""
         try:
-            fetched = [
-                os.stat(part_path(intent.target)).st_size
+            parts = [
+                noted_part(intent.target, intent.notes)
                 for intent in self._journal.list()
-                if intent.verb is Verb.FETCH and intent.target != work.target
-                if _is_same(intent.image, work.image) and os.path.exists(part_path(intent.target))
+                if intent.verb is Verb.FETCH and intent.target != work.target and _is_same(intent.image, work.image)
             ]
+            fetched = [os.stat(part).st_size for part in parts if os.path.exists(part)]
         except (StoreUnavailable, OSError):
             return None
         return max(fetched, default=None)

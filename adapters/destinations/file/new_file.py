@@ -42,10 +42,11 @@ class NewFile:
     not remembered, so that an interrupt at any point leaves nothing behind. All methods raise OSError and Refused.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is to be, most of it optional
         self,
         target: str,
         *,
+        part: str | None = None,
         mode: int = PRIVATE,
         named: bool = False,
         start: int = 0,
@@ -53,13 +54,14 @@ class NewFile:
         announce: Callable[[Fingerprint | None], None] | None = None,
         resumable: bool = False,
     ) -> None:
-        """`named`: with a temporary name, so that it can be kept. `start`: bytes of the partial file in `notes`.
+        """`part`: the path of the temporary file. `named`: it has that name from the start, so that it can be kept.
+        `start`: bytes of the partial file in `notes`.
 
         `announce` is called with the file that is about to get the temporary name; with None for a new one that is
         about to be made there. So recovery finds what a crash leaves. `resumable`: an interrupt keeps the partial data.
         """
         folder, self._name = os.path.split(target)
-        self._part = os.path.basename(part_path(target))
+        self._part = os.path.basename(part or part_path(target))
         self._target = target
         self._mode = mode
         self._keep, self._resumable = False, resumable
@@ -83,6 +85,10 @@ class NewFile:
         """The identity of the folder that it is in."""
         return folder_identity(self._folder)
 
+    @property
+    def _part_path(self) -> str:
+        return os.path.join(os.path.dirname(self._target), self._part)
+
     def _resume(self, start: int, notes: Mapping[str, object]) -> None:
         self.descriptor = open_part(self._target, notes)
         self._note(fingerprint(self.descriptor))
@@ -100,7 +106,7 @@ class NewFile:
             else:
                 return
         self._note(None)
-        self.descriptor = create_part(self._target, PRIVATE)
+        self.descriptor = create_part(self._part_path, PRIVATE)
         self._note(fingerprint(self.descriptor))
 
     def _open_unnamed(self) -> bool:
@@ -187,7 +193,7 @@ class NewFile:
         try:
             self._link(self._part)
         except FileExistsError:
-            refuse_taken(self._target)
+            refuse_taken(self._part_path)
         self._is_unnamed = False
 
     def _link(self, name: str) -> None:

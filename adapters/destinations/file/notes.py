@@ -30,14 +30,17 @@ class Notes:
     def are_kept(self) -> bool:
         return self._work.intent is not None
 
-    def announce(self, file: Fingerprint | None, *, resumable: bool = False, validator: str | None = None) -> None:
-        """Notes the file that is about to appear at `part_path`; None: a new one that is about to be made there.
+    def announce(
+        self, file: Fingerprint | None, *, part: str, resumable: bool = False, validator: str | None = None
+    ) -> None:
+        """Notes the file that is about to appear at the path `part`; None: a new one that is about to be made there.
 
         `resumable`: it will hold the image's first bytes; `validator` is their origin's.
         """
-        part = {"part": facts(self._work, validator)} if resumable else {}
+        known = {"part": facts(self._work, validator)} if resumable else {}
         self._written = {key: note for key, note in self._written.items() if key not in {"part", "landed"}}
-        self._write(temporary=None if file is None else list(file), **part)
+        temporary = None if file is None else list(file)
+        self._write(temporary=temporary, temporary_name=os.path.basename(part), **known)
 
     def landed(self, landing: Landing, file: Fingerprint) -> None:
         """Notes the whole file that is about to be published at the target, and its landing."""

@@ -27,6 +27,7 @@ __all__ = [
     "is_strong",
     "kept_bytes",
     "noted_file",
+    "noted_part",
     "open_part",
     "part_blocks",
     "part_path",
@@ -41,15 +42,30 @@ _SUFFIX: Final = ".lading-part"
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 
 
-def part_path(target: str) -> str:
-    """The path of the target's temporary file. There is one for each target."""
+def part_path(target: str, host: str | None = None) -> str:
+    """The path of the target's temporary file. There is one for each target.
+
+    With `host` there is one for each host that shares the folder: what one left is never in the way of another.
+
+    >>> part_path("/vms/1"), part_path("/vms/1", "host1")
+    ('/vms/.1.lading-part', '/vms/.1@host1.lading-part')
+    """
     folder, name = os.path.split(target)
-    raw = os.fsencode(name)
+    whole = name if host is None else f"{name}@{host}"
+    raw = os.fsencode(whole)
     if len(raw) + len(_SUFFIX) + 1 > _NAME_MAX:
         # Truncated to whole characters; the digest keeps the names distinct.
-        stem = raw[:150].decode(errors="ignore")
-        name = f"{stem}.{hashlib.sha256(raw).hexdigest()[:16]}"
-    return os.path.join(folder, f".{name}{_SUFFIX}")
+        stem = os.fsencode(name)[:150].decode(errors="ignore")
+        whole = f"{stem}.{hashlib.sha256(raw).hexdigest()[:16]}"
+    return os.path.join(folder, f".{whole}{_SUFFIX}")
+
+
+def noted_part(target: str, notes: Mapping[str, object]) -> str:
+    """The path of the temporary file in the notes. The settings may name this host otherwise by now."""
+    name = notes.get("temporary_name")
+    if isinstance(name, str) and os.path.basename(name) == name and is_part_name(name):
+        return os.path.join(os.path.dirname(target), name)
+    return part_path(target)
 
 
 def is_part_name(target: str) -> bool:
@@ -63,28 +79,29 @@ def is_part_name(target: str) -> bool:
 
 
 def open_part(target: str, notes: Mapping[str, object]) -> int:
-    """Opens the file at `part_path` to read and write. Raises OSError, also when it is not the file in the notes.
+    """Opens the temporary file in the notes to read and write. Raises OSError, also when it is another file.
 
     `notes` are those of the interrupted fetch to the target.
     """
+    part = noted_part(target, notes)
     with ExitStack() as until_opened:
-        descriptor = _open(target, os.O_RDWR)
+        descriptor = _open(part, os.O_RDWR)
         until_opened.callback(os.close, descriptor)
         status = os.fstat(descriptor)
         # In a folder that others can write to, it could be a link to a file that they may not write.
         if status.st_nlink != 1 or status.st_uid != os.geteuid() or not _is_noted(notes, descriptor):
-            raise PermissionError(errno.EPERM, f"{part_path(target)} is not the file that was left there")
+            raise PermissionError(errno.EPERM, f"{part} is not the file that was left there")
         claim(descriptor)
         until_opened.pop_all()
     return descriptor
 
 
-def create_part(target: str, mode: int) -> int:
-    """Creates the file at `part_path`, and opens it. Raises OSError, and Refused where something is there."""
+def create_part(part: str, mode: int) -> int:
+    """Creates a temporary file, and opens it. Raises OSError, and Refused where something is there."""
     try:
-        descriptor = os.open(part_path(target), os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
+        descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
     except FileExistsError:
-        refuse_taken(target)
+        refuse_taken(part)
     if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
         os.fchmod(descriptor, mode)  # the umask removed the owner's rights, without which it cannot be resumed
     claim(descriptor)
@@ -96,8 +113,9 @@ def drop_part(target: str, notes: Mapping[str, object]) -> bool:
 
     Raises OSError, also when another process writes to it.
     """
+    part = noted_part(target, notes)
     try:
-        descriptor = _open(target, os.O_RDONLY)
+        descriptor = _open(part, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
@@ -108,26 +126,26 @@ def drop_part(target: str, notes: Mapping[str, object]) -> bool:
         if not _is_noted(notes, descriptor):
             return False
         claim(descriptor)
-        os.unlink(part_path(target))
+        os.unlink(part)
     finally:
         os.close(descriptor)
     return True
 
 
-def part_blocks(target: str) -> int:
-    """Bytes that the target's partial data takes on the disk."""
+def part_blocks(part: str) -> int:
+    """Bytes that the temporary file takes on the disk."""
     try:
-        return os.lstat(part_path(target)).st_blocks * 512  # stat(2): blocks are of 512 bytes
+        return os.lstat(part).st_blocks * 512  # stat(2): blocks are of 512 bytes
     except OSError:
         return 0
 
 
-def _open(target: str, access: int) -> int:
-    """Opens the target's temporary file. Raises OSError; PermissionError when it is not a regular file."""
-    descriptor = os.open(part_path(target), access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def _open(part: str, access: int) -> int:
+    """Opens a temporary file. Raises OSError; PermissionError when it is not a regular file."""
+    descriptor = os.open(part, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise PermissionError(errno.EPERM, f"{part_path(target)} is not a file")
+        raise PermissionError(errno.EPERM, f"{part} is not a file")
     return descriptor
 
 
@@ -179,10 +197,10 @@ def release_part(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-def refuse_taken(target: str) -> NoReturn:
+def refuse_taken(part: str) -> NoReturn:
     """Raises OSError when another process fetches to the temporary name, else Refused."""
     try:
-        descriptor = _open(target, os.O_RDONLY)
+        descriptor = _open(part, os.O_RDONLY)
     except OSError:
         descriptor = None  # not a file that a process of lading could have open
     if descriptor is not None:
@@ -190,7 +208,7 @@ def refuse_taken(target: str) -> NoReturn:
             claim(descriptor)
         finally:
             os.close(descriptor)
-    reason = f"{part_path(target)} is in the way, and lading has no record of it: move it away, or delete it"
+    reason = f"{part} is in the way, and lading has no record of it: move it away, or delete it"
     raise Refused(TargetOccupied(reason))
 
 

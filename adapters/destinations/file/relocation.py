@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 from contextlib import closing
+from functools import partial
 
 from returns.result import Result
 
@@ -50,14 +51,17 @@ def remove(work: Work) -> None:
             raise Refused(TargetFailed(f"{reason}. {advice}")) from error
 
 
-def move(work: Work, destination: str, notes: Notes) -> Landing:
-    """Moves the file at the target to `destination`, also to another file system. Nothing there is overwritten."""
+def move(work: Work, destination: str, notes: Notes, part: str) -> Landing:
+    """Moves the file at the target to `destination`, also to another file system. Nothing there is overwritten.
+
+    `part`: the path of the temporary file of a copy.
+    """
     with system_errors(destination, "written"):
         _check_move(work, destination)
         file = fingerprint(work.target)
         was_intact = work.association is None or is_intact(work.association, file)
         notes.moving(file, destination, intact=was_intact)
-        moved = _relocate(work, destination, notes)
+        moved = _relocate(work, destination, notes, part)
         return landing_at(destination, moved if was_intact else changed(moved))
 
 
@@ -83,16 +87,16 @@ def _check_move(work: Work, destination: str) -> None:
         raise Refused(TargetFailed(f"the folder {os.path.dirname(destination)} does not exist"))
 
 
-def _relocate(work: Work, destination: str, notes: Notes) -> Fingerprint:
+def _relocate(work: Work, destination: str, notes: Notes, part: str) -> Fingerprint:
     try:
         rename_no_replace(work.target, destination)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         try:
-            return _copy_away(work, destination, notes)
+            return _copy_away(work, destination, notes, part)
         except NoLateName:
-            return _copy_away(work, destination, notes)  # the copy has a temporary name from the start now
+            return _copy_away(work, destination, notes, part)  # the copy has a temporary name from the start now
     try:
         flush_folder(destination)
         flush_folder(work.target)
@@ -103,7 +107,7 @@ def _relocate(work: Work, destination: str, notes: Notes) -> Fingerprint:
     return fingerprint(destination)
 
 
-def _copy_away(work: Work, destination: str, notes: Notes) -> Fingerprint:
+def _copy_away(work: Work, destination: str, notes: Notes, part: str) -> Fingerprint:
     """Copies to the other file system, with mode and owner, and removes the source when the copy is safe there."""
     _require_unused(work)
     opened: Result[int, Refusal] = open_regular(work.target).alt(TargetFailed)
@@ -111,8 +115,8 @@ def _copy_away(work: Work, destination: str, notes: Notes) -> Fingerprint:
     with closing(FileSource(descriptor)) as source:
         require_no_replace(os.path.dirname(destination))
         mode = os.fstat(descriptor).st_mode & 0o7777
-        announce = notes.announce if notes.are_kept else None
-        with NewFile(destination, mode=mode, announce=announce) as new:
+        announce = partial(notes.announce, part=part) if notes.are_kept else None
+        with NewFile(destination, part=part, mode=mode, announce=announce) as new:
             FileWriter(source, new.descriptor, Audit.none(), work.observer).copy(source)
             status = os.fstat(descriptor)
             with contextlib.suppress(PermissionError):  # only root gives files away

@@ -107,7 +107,7 @@ def test_a_removal_stays_in_the_journal_until_it_is_recorded(host: Host) -> None
     host = Host(breaking(MemoryAssociations(), "remove")).recorded(RECORDED)
     pool = Pool()
     assert host.dispatcher(pool).remove(TARGET).failure() is BROKEN
-    assert host.under_way == [REMOVING]
+    assert host.under_way == [replace(REMOVING, recorded=RECORDED)]
     assert [each.outcome for each in host.dispatcher(pool).recover()] == [Outcome.FINISHED]
     assert (host.known, host.under_way) == ([], [])
 
@@ -117,7 +117,7 @@ def test_a_move_stays_in_the_journal_until_it_is_recorded(verb: str, nth: int) -
     host = Host(breaking(MemoryAssociations(), verb, nth)).recorded(RECORDED)
     pool = CarefulPool(recovers=answers(WHOLE))
     assert host.dispatcher(pool).move(TARGET, ELSEWHERE).failure() is BROKEN
-    assert host.under_way == [MOVING]
+    assert host.under_way == [replace(MOVING, recorded=RECORDED)]
     assert [each.outcome for each in host.dispatcher(pool).recover()] == [Outcome.FINISHED]
     assert (host.known, host.under_way) == ([THERE], [])
 

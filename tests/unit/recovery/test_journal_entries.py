@@ -85,7 +85,7 @@ def test_a_removal_is_in_the_journal_before_the_handler_is_called(host: Host) ->
 
     pool = Pool(removes=look)
     host.recorded(RECORDED).dispatcher(pool).remove(TARGET, force=True).unwrap()
-    assert seen == [replace(REMOVING, force=True)]
+    assert seen == [replace(REMOVING, force=True, recorded=RECORDED)]
     assert [work.intent for _, work in pool.asked] == seen
     assert host.under_way == []
 
@@ -120,7 +120,7 @@ def test_a_move_is_in_the_journal_before_the_handler_is_called(host: Host) -> No
 
     pool = Pool(moves=look)
     host.recorded(RECORDED).dispatcher(pool).move(TARGET, ELSEWHERE).unwrap()
-    assert seen == [MOVING]
+    assert seen == [replace(MOVING, recorded=RECORDED)]
     assert [work.intent for _, work in pool.asked] == seen
     assert host.under_way == []
 
