@@ -28,6 +28,7 @@ from lading.domain.ledger import lock_name
 from lading.ports.association import Association
 from lading.ports.association_store import HostTarget
 from lading.ports.failures import StoreUnavailable
+from lading.ports.handover import Change, Difference
 from lading.ports.locks import Locks
 
 __all__ = ["EtcdAssociations"]
@@ -100,6 +101,30 @@ class EtcdAssociations:
         for each in self._pages(prefix):
             yield _summary(*self._keys.place(each.key, prefix), each)
 
+    def hand_over(self, change: Change) -> Difference | None:
+        """Makes a change of this host that was decided earlier, once, unless others have changed the target since.
+
+        Returns None when etcd has the change, or else what it has instead. Raises StoreUnavailable.
+        """
+        key = self._keys.target(self._scopes.of(change.target), change.target)
+        last_change = self._keys.last_change(self._scopes.default)
+        document = encode_association(change.after) if change.after else b""
+        for _ in range(_MOST_TRIES):
+            (found, last) = (
+                each[0] if each else None for each in self._cluster.transaction([get(key), get(last_change)]).found
+            )
+            shared = _association(found) if found else None
+            if shared == change.after or (last is not None and last.value == change.id.encode()):
+                return None
+            if shared != change.before:
+                return Difference(change.target, change.after, shared)
+            # A request that was given up may still arrive, when a frozen member thaws. It must not undo a later change.
+            when = [modified_at(each, at.modified_at if at else 0) for each, at in ((key, found), (last_change, last))]
+            ops = [*self._ops(change.target, found, change.after, document), put(last_change, change.id.encode())]
+            if self._cluster.transaction(ops, when=when).succeeded:
+                return None
+        raise StoreUnavailable(f"the association of {change.target} is changed by others again and again")
+
     def _list_host(self, host: str, image_id: str | None) -> Iterator[Association]:
         if image_id is None:
             found: Iterable[KeyValue] = self._pages(self._keys.targets(host))
@@ -156,21 +181,28 @@ class EtcdAssociations:
                 if fence is not None:
                     self._require(target, fence)
                 return
-            before = image_names(_association(found)) if found else frozenset[str]()
-            after = image_names(association) if association else frozenset[str]()
-            ops = [delete(self._keys.image(name, host, target)) for name in sorted(before - after)]
-            if association is None:
-                ops.append(delete(key))
-            else:
-                summary = to_json(_summary_fields(association))
-                ops += [put(self._keys.image(name, host, target), summary) for name in sorted(after)]
-                ops.append(put(key, document))
+            ops = self._ops(target, found, association, document)
             when = [modified_at(key, found.modified_at if found else 0), *([fence] if fence else [])]
             if self._cluster.transaction(ops, when=when).succeeded:
                 return
             if fence is not None:
                 self._require(target, fence)
         raise StoreUnavailable(f"the association of {target} is changed by others again and again")
+
+    def _ops(
+        self, target: str, found: KeyValue | None, association: Association | None, document: bytes
+    ) -> Sequence[Op]:
+        """The operations from what is found to the association, with its entries by image."""
+        host = self._scopes.of(target)
+        key = self._keys.target(host, target)
+        before = image_names(_association(found)) if found else frozenset[str]()
+        after = image_names(association) if association else frozenset[str]()
+        ops = [delete(self._keys.image(name, host, target)) for name in sorted(before - after)]
+        if association is None:
+            return [*ops, delete(key)]
+        summary = to_json(_summary_fields(association))
+        ops += [put(self._keys.image(name, host, target), summary) for name in sorted(after)]
+        return [*ops, put(key, document)]
 
     def _require(self, target: str, fence: Op) -> None:
         if not self._cluster.transaction([], when=[fence]).succeeded:

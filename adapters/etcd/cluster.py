@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from urllib3.exceptions import HTTPError
 
 __all__ = [
-    "Cluster", "Compacted", "KeyValue", "LeaseGone", "Op", "Outcome", "created_at", "delete", "get", "modified_at",
-    "prefix_end", "put",
+    "Cluster", "Compacted", "KeyValue", "LeaseGone", "Op", "Outcome", "created_at", "delete", "get", "is_away",
+    "modified_at", "prefix_end", "put",
 ]  # fmt: skip
 
 _log = logging.getLogger(__name__)
@@ -103,6 +103,11 @@ def prefix_end(prefix: bytes) -> bytes:
     b'targets0'
     """
     return prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+def is_away(failure: StoreUnavailable) -> bool:
+    """Tells whether no endpoint answered in time, or could do what was asked. A later call may succeed."""
+    return isinstance(failure.__cause__, _Silent)
 
 
 def created_at(key: bytes, revision: int) -> Op:
@@ -206,7 +211,7 @@ class Cluster:
                 except _Silent as silent:
                     if waits and isinstance(silent, _TimedOut):
                         raise
-                    reason = f"{self._settings.endpoints[index]}: {silent}"
+                    last, reason = silent, f"{self._settings.endpoints[index]}: {silent}"
                     _log.debug("%s: %s", path, reason)
                 else:
                     self._first = index
@@ -215,7 +220,7 @@ class Cluster:
                     break
             left = deadline - time.monotonic()
             if left <= 0:
-                raise StoreUnavailable(f"etcd does not answer within {self._settings.timeout:g} s: {reason}")
+                raise StoreUnavailable(f"etcd does not answer within {self._settings.timeout:g} s: {reason}") from last
             time.sleep(min(left, random.uniform(pause / 2, pause)))  # noqa: S311 - no secret
             pause = min(2 * pause, _LONGEST_PAUSE)
 
