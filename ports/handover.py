@@ -35,14 +35,10 @@ class HandOver(NamedTuple):
 
     made: Sequence[Change]
     """The changes that are in the shared record now, in order."""
-    pending: Sequence[Change]
-    """The changes that are not, in order."""
-    reason: str | None
-    """The reason why changes may be pending: the shared record cannot be reached; else None."""
-    conflicts: Sequence[Difference]
-    """Changes that were not made, because others had changed the target. They are reported until acknowledged."""
     differences: Sequence[Difference]
     """Targets that others have changed in the shared record. This host's record now agrees with it."""
+    reason: str | None
+    """The reason why the shared record cannot be reached; None: all is handed over and compared."""
 
 
 @runtime_checkable
@@ -57,6 +53,14 @@ class SupportsHandOver(Protocol):
         """
         ...
 
+    def pending(self) -> Sequence[Change]:
+        """The changes that are not handed over yet, in order."""
+        ...
+
+    def conflicts(self) -> Sequence[Difference]:
+        """The changes that were not made, in order, until they are acknowledged."""
+        ...
+
     def acknowledge(self, target: str) -> bool:
-        """Removes the target's conflicts from the report. False: there are none."""
+        """Forgets the target's conflicts. False: there are none."""
         ...

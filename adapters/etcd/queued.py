@@ -104,7 +104,13 @@ class QueuedAssociations:
             differences = self._take_differences()
         except _Away as away:
             reason = str(away)
-        return HandOver(made, self._copy.changes(), reason, self._copy.conflicts(), differences)
+        return HandOver(made, differences, reason)
+
+    def pending(self) -> Sequence[Change]:
+        return self._copy.changes()
+
+    def conflicts(self) -> Sequence[Difference]:
+        return self._copy.conflicts()
 
     def acknowledge(self, target: str) -> bool:
         return self._copy.acknowledge(target)
