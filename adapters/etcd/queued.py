@@ -128,9 +128,15 @@ class QueuedAssociations:
                 shared = value_or_raise(self._shared.get(target))
         except _Away:
             return self._copy.get(target)
-        if own == shared or self._copy.take(target, own, shared):
+        if own == shared or self._take(target, own, shared):
             return shared
         return self._copy.get(target)
+
+    def _take(self, target: str, seen: Association | None, shared: Association | None) -> bool:
+        is_taken = self._copy.take(target, seen, shared)
+        if is_taken:
+            _log.warning("%s: others have changed it in etcd, and this host takes that", target)
+        return is_taken
 
     def _change(self, target: str, association: Association | None) -> None:
         self._get(target)  # so that the change replaces what etcd has now
@@ -158,7 +164,7 @@ class QueuedAssociations:
         if not self._copy.state().is_copied:
             with self._noting_absence():
                 shared = self._shared_targets()
-            self._copy.fill(shared.values())
+            self._copy.fill(shared)
         while (change := self._copy.first_change()) is not None:
             with self._noting_absence():
                 difference = self._shared.hand_over(change)
@@ -179,7 +185,7 @@ class QueuedAssociations:
         return [
             Difference(target, own.get(target), shared.get(target))
             for target in sorted({*own, *shared})
-            if own.get(target) != shared.get(target) and self._copy.take(target, own.get(target), shared.get(target))
+            if own.get(target) != shared.get(target) and self._take(target, own.get(target), shared.get(target))
         ]
 
     def _shared_targets(self) -> dict[str, Association]:

@@ -6,7 +6,7 @@ the record beside the database; the changes are only in the database.
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, TypeVar
 
@@ -128,14 +128,16 @@ class LocalCopy:
                 steps.append(_copy_step(target, shared))
         return is_unchanged
 
-    def fill(self, shared: Iterable[Association]) -> None:
-        """Fills the copy at the first contact. What the database had before becomes a pending change."""
+    def fill(self, shared: Mapping[str, Association]) -> None:
+        """Fills the copy at the first contact. What the database had before, and is not shared, is a pending change."""
         with self._database.transaction() as steps:
             if self.state().is_copied:
                 return
             pending = {each.target for each in self.changes()}
-            steps += [_change_step(each.target, None, each) for each in self.list() if each.target not in pending]
-            steps += [put_step(each, replacing=False) for each in shared if each.target not in pending]
+            for each in self.list():
+                if each.target not in pending and shared.get(each.target) != each:
+                    steps.append(_change_step(each.target, None, each))
+            steps += [put_step(each, replacing=False) for each in shared.values() if each.target not in pending]
             steps.append((_COPIED, ()))
 
     def state(self) -> CopyState:

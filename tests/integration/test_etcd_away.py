@@ -158,3 +158,25 @@ def test_all_is_refused_where_nothing_is_queued(
         assert refused.returncode == 7
         assert "etcd does not answer" in refused.stderr
     assert [*host.glob("vms/*")] == [*host.glob("copy.sqlite*")] == []
+
+
+@pytest.mark.usefixtures("noble")
+def test_a_damaged_copy_is_rebuilt_and_handed_over(
+    lading: Lading, host: Path, own_etcd: Etcd, shared: EtcdAssociations
+) -> None:
+    configure(host, own_etcd)
+    assert lading("fetch", "noble", "vms/1.img").returncode == 0
+    own_etcd.members[0].process.kill()
+    assert lading("fetch", "noble", "vms/2.img").returncode == 0
+    for each in host.glob("copy.sqlite-*"):
+        each.unlink()
+    (host / "copy.sqlite").write_bytes(b"damaged" * 1000)
+    refused = lading("ls")
+    assert refused.returncode == 7
+    assert "lading recover --rebuild" in refused.stderr
+    assert lading("recover", "--rebuild").returncode == 0
+    targets = [str(host / "vms" / f"{name}.img") for name in ("1", "2")]
+    assert listed(lading) == targets
+    own_etcd.members[0].start()
+    assert [(each["target"], each["outcome"]) for each in recovered(lading)] == [(targets[1], "handed over")]
+    assert listed(lading) == targets == [each.target for each in shared.list()]

@@ -133,7 +133,7 @@ def test_a_change_whose_answer_was_lost_is_no_conflict(etcd: Etcd, namespace: st
         answer = act()
         return Cluster(DEAD).transaction([]) if len(calls) == 2 else answer
 
-    LocalCopy(Database(path)).fill([])
+    LocalCopy(Database(path)).fill({})
     away(path).put(NOBLE)
     shared = EtcdAssociations(through(cluster, lose_second), Keys(namespace), Scopes("host1"))
     outcome = QueuedAssociations(shared, LocalCopy(Database(path)), MemoryLocks()).hand_over()
@@ -160,7 +160,7 @@ def test_a_late_request_does_not_undo_a_later_change(start_etcd: StartEtcd, name
             frozen.freeze()  # it has the request, and answers it when it is thawed
         return act()
 
-    LocalCopy(Database(path)).fill([])
+    LocalCopy(Database(path)).fill({})
     shared = EtcdAssociations(through(cluster, freeze_third), Keys(namespace), Scopes("host1"))
     store = QueuedAssociations(shared, LocalCopy(Database(path)), MemoryLocks())
     try:
@@ -192,7 +192,7 @@ def test_what_the_database_had_before_is_handed_over_or_reported(etcd: Etcd, nam
     others.put(replace(NOBLE, target="/vms/2"))
     store = queued_associations(etcd, namespace, path)
     outcome = store.hand_over()
-    assert [each.target for each in outcome.made] == ["/vms/2", "/vms/3"]
+    assert [each.target for each in outcome.made] == ["/vms/3"]
     assert store.conflicts() == [Difference("/vms/1", NOBLE, JAMMY)]
     assert [*store.list()] == [*others.list()] == [*away(path).list()]
 
