@@ -132,7 +132,7 @@ def test_handlers_tells_what_each_takes_and_why_one_is_skipped(lading: Lading) -
         (["fetch", "noble", " "], {}, 2, ["blank"]),
         (["fetch", "noble", "vms/1", "--config", "none.toml"], {}, 2, ["none.toml"]),
         (["ls"], {"LADING_CATALOG__FOLDR": "/x"}, 2, ["LADING_CATALOG__FOLDR", "folder"]),
-        (["ls"], {"LADING_ASSOCIATIONS__KIND": "etcd"}, 2, ["etcd", "file", "memory"]),
+        (["ls"], {"LADING_ASSOCIATIONS__KIND": "redis"}, 2, ["redis", "etcd", "file", "memory"]),
         (
             ["fetch", "noble", "vms/1"],
             {"LADING_CATALOG__KIND": "s3"},
