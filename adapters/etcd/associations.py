@@ -31,7 +31,7 @@ from lading.ports.failures import StoreUnavailable
 from lading.ports.handover import Change, Difference
 from lading.ports.locks import Locks
 
-__all__ = ["EtcdAssociations"]
+__all__ = ["EtcdAssociations", "encoded"]
 
 _PAGE: Final = 500
 """Associations that a list holds in memory at a time."""
@@ -71,12 +71,7 @@ class EtcdAssociations:
 
     @safe(exceptions=(StoreUnavailable,))
     def put(self, association: Association) -> None:
-        try:
-            document = encode_association(association)
-        except ValueError as error:
-            reason = f"the association of {association.target} cannot be written down: {error}"
-            raise StoreUnavailable(reason) from error
-        self._change(association.target, association, document)
+        self._change(association.target, association, encoded(association))
 
     @safe(exceptions=(StoreUnavailable,))
     def remove(self, target: str) -> None:
@@ -108,7 +103,7 @@ class EtcdAssociations:
         """
         key = self._keys.target(self._scopes.of(change.target), change.target)
         last_change = self._keys.last_change(self._scopes.default)
-        document = encode_association(change.after) if change.after else b""
+        document = encoded(change.after) if change.after else b""
         for _ in range(_MOST_TRIES):
             (found, last) = (
                 each[0] if each else None for each in self._cluster.transaction([get(key), get(last_change)]).found
@@ -207,6 +202,14 @@ class EtcdAssociations:
     def _require(self, target: str, fence: Op) -> None:
         if not self._cluster.transaction([], when=[fence]).succeeded:
             raise StoreUnavailable(lost_lock(lock_name(target)))
+
+
+def encoded(association: Association) -> bytes:
+    """The association as its document. Raises StoreUnavailable when it cannot be represented."""
+    try:
+        return encode_association(association)
+    except ValueError as error:
+        raise StoreUnavailable(f"the association of {association.target} cannot be written down: {error}") from error
 
 
 def _summary_fields(association: Association) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from returns.result import safe
 
-from lading.adapters.etcd.associations import EtcdAssociations
+from lading.adapters.etcd.associations import EtcdAssociations, encoded
 from lading.adapters.etcd.cluster import is_away
 from lading.adapters.etcd.locks import EtcdLocks
 from lading.adapters.sqlite.database import Database
@@ -26,6 +26,8 @@ __all__ = ["QueuedAssociations", "queued_associations"]
 _log = logging.getLogger(__name__)
 PAUSE_SECONDS: Final = 5.0
 """Seconds until etcd is tried again, by any process of this host, after it did not answer."""
+_LARGEST: Final = 1 << 20
+"""Bytes of an association. etcd takes requests of 1.5 MiB, unless it is configured otherwise."""
 
 
 class _Away(Exception):
@@ -61,10 +63,14 @@ class QueuedAssociations:
 
     @safe(exceptions=(StoreUnavailable,))
     def put(self, association: Association) -> None:
-        if self._is_local(association.target):
-            self._change(association.target, association)
-        else:
+        if not self._is_local(association.target):
             value_or_raise(self._shared.put(association))
+            return
+        size = len(encoded(association))
+        if size > _LARGEST:
+            # In the queue it would keep all later changes from etcd.
+            raise StoreUnavailable(f"the association of {association.target} is too large for etcd: {size} bytes")
+        self._change(association.target, association)
 
     @safe(exceptions=(StoreUnavailable,))
     def remove(self, target: str) -> None:

@@ -242,6 +242,14 @@ def test_a_target_that_is_locked_in_etcd_is_not_queued(start_etcd: StartEtcd, na
     assert dict(store.list_host()) == {"host1": NOBLE, "nfs1": common}
 
 
+def test_an_association_that_etcd_would_refuse_is_not_queued(path: Path) -> None:
+    large = replace(NOBLE, image=replace(IMAGE, properties={"notes": "x" * (1 << 20)}))
+    refused = away(path).put(large)
+    assert isinstance(refused, Failure)
+    assert "is too large for etcd: 10" in str(refused.failure())
+    assert (away(path).pending(), away(path).get(NOBLE.target)) == ([], Success(None))
+
+
 def test_the_targets_of_other_hosts_are_only_in_etcd(path: Path) -> None:
     store = away(path)
     store.put(NOBLE)
