@@ -175,6 +175,34 @@ def test_a_late_request_does_not_undo_a_later_change(start_etcd: StartEtcd, name
     assert store.get(NOBLE.target) == Success(None)
 
 
+def test_a_read_that_is_overtaken_does_not_set_the_copy_back(etcd: Etcd, namespace: str, path: Path) -> None:
+    later = replace(NOBLE, handler="download")
+    other = queued_associations(etcd, namespace, path)
+    assert other.put(NOBLE) == Success(None)
+    etcd_associations(etcd, namespace).put(JAMMY)
+
+    def overtake(verb: str, act: Callable[[], Any]) -> Any:  # noqa: ANN401 - what it stands for answers
+        answer = act()
+        assert other.put(later) == Success(None)
+        return answer
+
+    shared = EtcdAssociations(through(Cluster(etcd.settings()), overtake), Keys(namespace), Scopes("host1"))
+    assert QueuedAssociations(shared, LocalCopy(Database(path)), MemoryLocks()).get(NOBLE.target) == Success(later)
+    assert away(path).get(NOBLE.target) == Success(later)
+
+
+def test_a_target_with_pending_changes_takes_nothing_from_etcd(path: Path) -> None:
+    copy = LocalCopy(Database(path))
+    copy.change(NOBLE.target, NOBLE)
+    copy.change(NOBLE.target, None)
+    assert not copy.take(NOBLE.target, None, JAMMY)
+    assert copy.get(NOBLE.target) is None
+    for each in copy.changes():
+        copy.done(each)
+    assert copy.take(NOBLE.target, None, JAMMY)
+    assert copy.get(NOBLE.target) == JAMMY
+
+
 def test_the_copy_is_filled_at_the_first_contact(etcd: Etcd, namespace: str, path: Path) -> None:
     etcd_associations(etcd, namespace).put(NOBLE)
     etcd_associations(etcd, namespace, "host2").put(replace(NOBLE, target="/vms/2"))
