@@ -19,6 +19,7 @@ from lading.adapters.config.settings import (
 from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.etcd.associations import EtcdAssociations
 from lading.adapters.etcd.locks import EtcdLocks, fenced
+from lading.adapters.etcd.queued import queued_associations
 from lading.adapters.flock.locks import FileLocks
 from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.memory.associations import MemoryAssociations
@@ -84,15 +85,21 @@ class Container(DeclarativeContainer):
     database: Provider[Database] = Singleton(Database, _options.associations.path)
     memory_associations: Provider[AssociationStore] = Singleton(MemoryAssociations)
     file_associations: Provider[AssociationStore] = Singleton(FileAssociations, database)
-    etcd_associations: Provider[AssociationStore] = Singleton(
+    etcd_associations: Provider[EtcdAssociations] = Singleton(
         EtcdAssociations.from_settings, _options.associations, locks
+    )
+    queued: Provider[AssociationStore] = Singleton(
+        queued_associations, etcd_associations, Singleton(Database, _options.associations.copy), locks
+    )
+    etcd_store: Provider[AssociationStore] = Selector(
+        _options.associations.offline, refuse=etcd_associations, queue=queued
     )
     third_party_associations: Provider[AssociationStore] = Singleton(
         plugins.third_party, "associations", _options.associations, _options.source
     )
     associations: Provider[AssociationStore] = Selector(
         Callable(plugins.adapter_of, _options.associations),
-        memory=memory_associations, file=file_associations, etcd=etcd_associations,
+        memory=memory_associations, file=file_associations, etcd=etcd_store,
         third_party=third_party_associations,
     )  # fmt: skip
 

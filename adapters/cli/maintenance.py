@@ -4,18 +4,21 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import click
 from returns.result import Success
 
 from lading.adapters.cli.arguments import PATH, local_target, path_hint
 from lading.adapters.cli.exits import Exit, exit_code
+from lading.adapters.cli.handovers import Handover
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, say, size_text
 from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.config.settings import FileAssociationsSettings
+from lading.adapters.config.settings import AssociationsSettings, FileAssociationsSettings
 from lading.adapters.destinations.file.partial import noted_part
+from lading.adapters.etcd.settings import EtcdAssociationsSettings
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import HandlerRefused, NotAssociated
 from lading.domain.recovery import Outcome, Recovered
@@ -45,6 +48,10 @@ def recover(session: Session, target: str | None, *, discard: bool, rebuild: boo
 
     With TARGET and --discard, an operation that cannot be resolved is given up: it is no longer pending, and the data
     that it may have left stays where it is.
+
+    With [associations] offline = "queue", changes that were made while etcd was away are handed over. The command
+    prints what is handed over, what is pending, and where others had changed the same target: that stays, and is
+    printed again until it is acknowledged with TARGET and --discard.
     """
     session.recovers = False  # this command recovers them itself, and prints each outcome
     if rebuild:
@@ -53,24 +60,29 @@ def recover(session: Session, target: str | None, *, discard: bool, rebuild: boo
         _rebuild(session)
         return
     place = None if target is None else local_target(target)
+    handover = Handover(session, place)
+    handover.make()
     dispatcher = session.container.dispatcher()
     outcomes: list[Recovered] = []
     for found in dispatcher.recover(place, keep=not discard, give_up=discard and place is not None):
         outcomes.append(_resume(dispatcher, found) if found.outcome is Outcome.KEPT else found)
         _print_outcome(session, outcomes[-1])
-    if place is not None and not outcomes and not session.json:
+    if discard and place is not None:
+        handover.acknowledge(place)
+    handover.print_open()
+    if place is not None and not outcomes and not handover.has_printed and not session.json:
         say(f"nothing to recover for {place}")
-    if any(each.is_open for each in outcomes):
+    if handover.is_open or any(each.is_open for each in outcomes):
         sys.exit(Exit.FAILED)
 
 
 def _rebuild(session: Session) -> None:
     from lading.adapters.sqlite.rebuild import rebuild  # noqa: PLC0415 - seldom needed
 
-    settings = session.container.settings().associations
-    if not isinstance(settings, FileAssociationsSettings):
+    path = _database(session.container.settings().associations)
+    if path is None:
         session.fail(StoreUnavailable('only the database of [associations] kind = "file" can be rebuilt'))
-    done = session.value(rebuild(settings.path, session.container.dispatcher().proven))
+    done = session.value(rebuild(path, session.container.dispatcher().proven))
     if session.json:
         as_json(
             {
@@ -87,6 +99,16 @@ def _rebuild(session: Session) -> None:
         say(f"{done.damaged} entries of the record are damaged and cannot be read")
     targets = "1 target is" if len(done.kept) == 1 else f"{len(done.kept)} targets are"
     say(f"{targets} recorded again; the earlier database is kept as {done.aside}")
+
+
+def _database(settings: AssociationsSettings) -> Path | None:
+    """The database of this host's associations; None: they are not in one."""
+    match settings:
+        case FileAssociationsSettings():
+            return settings.path
+        case EtcdAssociationsSettings(offline="queue"):
+            return settings.copy
+    return None
 
 
 def _resume(dispatcher: Dispatcher, kept: Recovered) -> Recovered:

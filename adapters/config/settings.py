@@ -250,7 +250,9 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
             raise root.unknown(key, _SECTIONS)
     data = _home(environ, "XDG_DATA_HOME", ".local/share")
     database = data and data / "associations.sqlite"
-    associations = _read_kind(root.section("associations"), _ASSOCIATIONS, {"path": database})
+    # A database of its own: associations of the time before etcd are no copy of what etcd has.
+    files = {"path": database, "copy": data and data / "etcd-copy.sqlite"}
+    associations = _read_kind(root.section("associations"), _ASSOCIATIONS, files)
     if isinstance(associations, FileAssociationsSettings):
         database = associations.path
     # The journal and the locks are beside the associations: in a folder, or in memory.
@@ -284,7 +286,7 @@ def _copy(document: Mapping[str, object]) -> Table:
 def _read_kind(
     table: Table, kinds: _Kinds[_Kind], files: Mapping[str, Path | None], default: str = _DEFAULT_KIND
 ) -> _Kind | ThirdPartySettings:
-    """The table as the settings of its kind. `files` are default paths of the kind `file`; None: there is none."""
+    """The table as the settings of its kind. `files` are default paths by key; None: there is none."""
     table.setdefault("kind", default)
     kind = table.value("kind", str)
     if kind not in kinds:

@@ -29,9 +29,10 @@ from lading.domain.ledger import lock_name
 from lading.ports.association import Association
 from lading.ports.association_store import HostTarget
 from lading.ports.failures import LockLost, StoreUnavailable
+from lading.ports.handover import Change, Difference
 from lading.ports.locks import Locks
 
-__all__ = ["EtcdAssociations"]
+__all__ = ["EtcdAssociations", "encoded"]
 
 _PAGE: Final = 1000
 """Associations that a list holds in memory at a time. For each page etcd counts all keys that follow."""
@@ -78,12 +79,7 @@ class EtcdAssociations:
         if association.folder is not None and self._scopes.is_shared(association.target):
             # Each host numbers its disks itself. 0 is the number of none, so the folder is known by its inode.
             association = replace(association, folder=association.folder._replace(device=0))
-        try:
-            document = encode_association(association)
-        except ValueError as error:
-            reason = f"the association of {association.target} cannot be written down: {error}"
-            raise StoreUnavailable(reason) from error
-        self._change(association.target, association, document)
+        self._change(association.target, association, encoded(association))
 
     @safe(exceptions=(StoreUnavailable,))
     def remove(self, target: str) -> None:
@@ -107,6 +103,30 @@ class EtcdAssociations:
         prefix = self._keys.images(image)
         for each in self._pages(prefix):
             yield _summary(*self._keys.place(each.key, prefix), each)
+
+    def hand_over(self, change: Change) -> Difference | None:
+        """Makes a change of this host that was decided earlier, once, unless others have changed the target since.
+
+        Returns None when etcd has the change, or else what it has instead. Raises StoreUnavailable.
+        """
+        key = self._keys.target(self._scopes.of(change.target), change.target)
+        last_change = self._keys.last_change(self._scopes.default)
+        document = encoded(change.after) if change.after else b""
+        for _ in range(_MOST_TRIES):
+            (found, last) = (
+                each[0] if each else None for each in self._cluster.transaction([get(key), get(last_change)]).found
+            )
+            shared = _association(found) if found else None
+            if shared == change.after or (last is not None and last.value == change.id.encode()):
+                return None
+            if shared != change.before:
+                return Difference(change.target, change.after, shared)
+            # A request that was given up may still arrive, when a frozen member thaws. It must not undo a later change.
+            when = [modified_at(each, at.modified_at if at else 0) for each, at in ((key, found), (last_change, last))]
+            ops = [*self._ops(change.target, found, change.after, document), put(last_change, change.id.encode())]
+            if self._cluster.transaction(ops, when=when).succeeded:
+                return None
+        raise StoreUnavailable(f"the association of {change.target} is changed by others again and again")
 
     def hosts(self) -> Iterator[str]:
         prefix = self._keys.targets()
@@ -180,17 +200,25 @@ class EtcdAssociations:
                 if fence is not None:
                     self._require(target, fence)
                 return
-            before = self._entries(host, _association(found)) if found else {}
-            after = self._entries(host, association) if association else {}
-            ops = [delete(each) for each in sorted(before.keys() - after.keys())]
-            ops += [put(*each) for each in after.items()]
-            ops.append(put(key, document) if association else delete(key))
+            ops = self._ops(target, found, association, document)
             when = [modified_at(key, found.modified_at if found else 0), *([fence] if fence else [])]
             if self._cluster.transaction(ops, when=when).succeeded:
                 return
             if fence is not None:
                 self._require(target, fence)
         raise StoreUnavailable(f"the association of {target} is changed by others again and again")
+
+    def _ops(
+        self, target: str, found: KeyValue | None, association: Association | None, document: bytes
+    ) -> Sequence[Op]:
+        """The operations from what is found to the association, with its index entries."""
+        host = self._scopes.of(target)
+        key = self._keys.target(host, target)
+        before = self._entries(host, _association(found)) if found else {}
+        after = self._entries(host, association) if association else {}
+        ops = [delete(each) for each in sorted(before.keys() - after.keys())]
+        ops += [put(*each) for each in after.items()]
+        return [*ops, put(key, document) if association else delete(key)]
 
     def _entries(self, host: str, association: Association) -> Mapping[bytes, bytes]:
         """The index entries of an association: by image, and by handler."""
@@ -203,6 +231,14 @@ class EtcdAssociations:
     def _require(self, target: str, fence: Op) -> None:
         if not self._cluster.transaction([], when=[fence]).succeeded:
             raise LockLost(lost_lock(lock_name(target)))
+
+
+def encoded(association: Association) -> bytes:
+    """The association as its document. Raises StoreUnavailable when it cannot be represented."""
+    try:
+        return encode_association(association)
+    except ValueError as error:
+        raise StoreUnavailable(f"the association of {association.target} cannot be written down: {error}") from error
 
 
 def _summary_fields(association: Association) -> dict[str, object]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from urllib3.exceptions import HTTPError, SSLError
 
 __all__ = [
-    "Cluster", "Compacted", "KeyValue", "LeaseGone", "Op", "Outcome", "created_at", "delete", "get", "modified_at",
-    "newest_before", "prefix_end", "put",
+    "Cluster", "Compacted", "KeyValue", "LeaseGone", "Op", "Outcome", "created_at", "delete", "get", "is_away",
+    "modified_at", "newest_before", "prefix_end", "put",
 ]  # fmt: skip
 
 _log = logging.getLogger(__name__)
@@ -111,6 +111,11 @@ def prefix_end(prefix: bytes) -> bytes:
     b'targets0'
     """
     return prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+def is_away(failure: StoreUnavailable) -> bool:
+    """Tells whether no endpoint answered in time, or could do what was asked. A later call may succeed."""
+    return isinstance(failure.__cause__, _Silent)
 
 
 def created_at(key: bytes, revision: int) -> Op:
@@ -238,7 +243,7 @@ class Cluster:
                     answer = self._ask(index, path, question, of_each)
                 except _Silent as silent:
                     is_usable = is_usable or not isinstance(silent, _Unusable)
-                    reason = f"{self._settings.endpoints[index]}: {silent}"
+                    last, reason = silent, f"{self._settings.endpoints[index]}: {silent}"
                     _log.debug("%s: %s", path, reason)
                 else:
                     self._first = index
@@ -249,7 +254,7 @@ class Cluster:
                 raise StoreUnavailable(f"etcd cannot be used: {reason}")
             left = deadline - time.monotonic()
             if left <= 0:
-                raise StoreUnavailable(f"etcd does not answer within {seconds:g} s: {reason}")
+                raise StoreUnavailable(f"etcd does not answer within {seconds:g} s: {reason}") from last
             time.sleep(min(left, random.uniform(pause / 2, pause)))  # noqa: S311 - no secret
             pause = min(2 * pause, _LONGEST_PAUSE)
 

@@ -49,6 +49,7 @@ class Keys:
         NAMESPACE/1/images/NAME/HOST/TARGET        its summary; NAME is the image's id or a digest
         NAMESPACE/1/handlers/HANDLER/HOST/TARGET   nothing: a host's handlers find their own associations
         NAMESPACE/1/locks/HOST/LOCK/LEASE          the holder of a lock, or a waiter
+        NAMESPACE/1/changes/HOST                   the id of the last change that the host handed over
 
     Targets are as they are, so that keys are in the order of targets. The other parts are percent-encoded.
     """
@@ -84,6 +85,9 @@ class Keys:
     def lock(self, host: str, name: str) -> bytes:
         """The name of a lock, as the lock service of etcd takes it."""
         return self._prefix("locks", host, name)[:-1]
+
+    def last_change(self, host: str) -> bytes:
+        return self._prefix("changes", host)[:-1]
 
     def place(self, key: bytes, prefix: bytes) -> tuple[str, str]:
         """The host and the target of a key with this prefix, which names no host.

@@ -100,13 +100,22 @@ class EtcdLocks:
             seconds=settings.lease, local=local,
         )  # fmt: skip
 
+    @property
+    def has_local_names(self) -> bool:
+        """True when the locks of some names are this host's alone."""
+        return self._local is not None
+
     def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
-        if self._local is not None and self._scope(name) == self._scopes.default:
+        if self._local is not None and self.is_local(name):
             return self._local.hold(name, wait=wait)
         return self._reentrant.hold(name, partial(self._acquire, name, wait=wait))
 
+    def is_local(self, name: str) -> bool:
+        """Tells whether this is a lock of the host alone, which needs no etcd."""
+        return self._local is not None and self._scope(name) == self._scopes.default
+
     def holder(self, name: str) -> int | None:
-        if self._local is not None and self._scope(name) == self._scopes.default:
+        if self._local is not None and self.is_local(name):
             return self._local.holder(name) if isinstance(self._local, SupportsHolder) else None
         prefix = self._prefix(name)
         try:

@@ -57,7 +57,14 @@ class EtcdSettings:
 class EtcdAssociationsSettings(EtcdSettings):
     offline: Literal["refuse", "queue"] = "refuse"
     """While etcd is away: `refuse` operations, or `queue` their changes on this host and hand them over later."""
+    copy: Path | None = None
+    """The database of this host's copy, where changes are queued."""
     kind: Literal["etcd"] = "etcd"
+
+    def __post_init__(self) -> None:
+        EtcdSettings.__post_init__(self)
+        if self.offline == "queue" and self.copy is None:
+            raise ValueError('copy: expected the path of a database, which offline = "queue" needs')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

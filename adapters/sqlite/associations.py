@@ -12,7 +12,7 @@ from lading.adapters.sqlite.rows import Row, association_from_row, association_r
 from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
 
-__all__ = ["FileAssociations", "list_query", "put_step"]
+__all__ = ["FileAssociations", "list_query", "put_step", "remove_step"]
 
 _PAGE: Final = 256
 """Rows that a list holds in memory at a time."""
@@ -50,7 +50,7 @@ class FileAssociations:
 
     @safe(exceptions=(StoreUnavailable,))
     def remove(self, target: str) -> None:
-        self._database.change(Step(_REMOVE, (as_text(target),), remove_change(target)))
+        self._database.change(remove_step(target))
 
     def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
         after: str | None = None
@@ -77,6 +77,11 @@ def put_step(association: Association, *, replacing: bool = True) -> Step:
     except ValueError as error:
         raise StoreUnavailable(f"the association of {association.target} cannot be written down: {error}") from error
     return Step(_RECORD if replacing else f"{_ADD} NOTHING", row, put_change(document))
+
+
+def remove_step(target: str) -> Step:
+    """The step that removes the association of a target."""
+    return Step(_REMOVE, (as_text(target),), remove_change(target))
 
 
 def list_query(handler: str | None, image_id: str | None, after: str | None) -> Query:

@@ -130,6 +130,18 @@ class Database:
         """
         self._transact(lambda connection: _run(connection, Record(self.path), steps))
 
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[list[Query | Step]]:
+        """Yields a list of steps, which run in one transaction when the block ends; when it raises, none runs.
+
+        No other thread or process changes the database meanwhile: what the block reads is still true then.
+        """
+        steps: list[Query | Step] = []
+        with self._connected() as connection, connection:
+            retry_busy(lambda: connection.execute("BEGIN IMMEDIATE"))
+            yield steps
+            _run(connection, Record(self.path), steps)
+
     def finish_rebuild(self) -> None:
         """Reduces the record to the database's contents."""
         self._transact(Record(self.path).finish_rebuild)

@@ -79,6 +79,35 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
     ),
+    # A copy of this host's part of a shared record: see local_copy.py. `shared_record` has one row.
+    (
+        """
+        CREATE TABLE changes (
+            number INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            target TEXT NOT NULL,
+            before TEXT,
+            after TEXT,
+            decided_at TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX changes_by_target ON changes (target)",
+        """
+        CREATE TABLE conflicts (
+            number INTEGER PRIMARY KEY,
+            target TEXT NOT NULL,
+            own TEXT,
+            shared TEXT
+        )
+        """,
+        """
+        CREATE TABLE shared_record (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            is_copied INTEGER NOT NULL DEFAULT 0,
+            paused_until REAL NOT NULL DEFAULT 0
+        )
+        """,
+    ),
 )
 """The statements from each schema version to the next. Append only: there are databases of each version."""
 

@@ -1,11 +1,13 @@
 """The contract of AssociationStore, over every adapter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.etcd_record import etcd_associations
+from tests.etcd_record import etcd_associations, queued_associations
 from tests.integration.services.etcd import Etcd
+from tests.integration.services.etcd import etcd as start_etcd
+from tests.packages import needs
 
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.sqlite.associations import FileAssociations
@@ -36,3 +38,24 @@ class TestEtcdAssociationsOfThree(DurableAssociationStoreContract):
     @pytest.fixture
     def open_store(self, etcd_of_three: Etcd, request: pytest.FixtureRequest) -> Callable[[], AssociationStore]:
         return lambda: etcd_associations(etcd_of_three, request.node.name)
+
+
+class TestQueuedAssociations(DurableAssociationStoreContract):
+    @pytest.fixture
+    def open_store(self, etcd: Etcd, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], AssociationStore]:
+        return lambda: queued_associations(etcd, request.node.name, tmp_path / "copy.db")
+
+
+@pytest.fixture(scope="module")
+def etcd_away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """An etcd that was killed."""
+    needs("etcd")
+    with start_etcd(tmp_path_factory.mktemp("etcd-away")) as away:
+        away.members[0].process.kill()
+        yield away
+
+
+class TestQueuedAssociationsWhileEtcdIsAway(DurableAssociationStoreContract):
+    @pytest.fixture
+    def open_store(self, etcd_away: Etcd, tmp_path: Path) -> Callable[[], AssociationStore]:
+        return lambda: queued_associations(etcd_away, "queued", tmp_path / "copy.db", timeout=0.1)

@@ -15,6 +15,7 @@ from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.config.settings import Settings, read_settings
 from lading.adapters.container import Container, open_container
 from lading.adapters.etcd.associations import EtcdAssociations
+from lading.adapters.etcd.queued import QueuedAssociations
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.sqlite.associations import FileAssociations
@@ -35,7 +36,14 @@ def settings(folder: Path, kind: str = "file", /, **tables: object) -> Settings:
             "journal": {"path": str(folder / "lading.db")},
             "locks": {"kind": "etcd"},
         },
-    }
+        "queue": {
+            "catalog": {"kind": "file", "folder": str(folder / "catalog")},
+            "associations": {
+                "kind": "etcd", "endpoints": ["http://127.0.0.1:1"], "offline": "queue", "copy": str(folder / "copy.db")
+            },
+            "journal": {"path": str(folder / "lading.db")},
+        },
+    }  # fmt: skip
     return read_settings({**by_kind[kind], **tables}, {})
 
 
@@ -45,6 +53,7 @@ def settings(folder: Path, kind: str = "file", /, **tables: object) -> Settings:
         ("file", (FileCatalog, FileAssociations, FileVerifiedFiles)),
         ("memory", (MemoryCatalog, MemoryAssociations, MemoryVerifiedFiles)),
         ("etcd", (FileCatalog, EtcdAssociations, FileVerifiedFiles)),
+        ("queue", (FileCatalog, QueuedAssociations, FileVerifiedFiles)),
     ],
 )
 def test_the_settings_choose_the_adapters(tmp_path: Path, kind: str, types: tuple[type, ...]) -> None:
@@ -52,11 +61,16 @@ def test_the_settings_choose_the_adapters(tmp_path: Path, kind: str, types: tupl
     assert tuple(map(type, (container.catalog(), container.associations(), container.verified()))) == types
 
 
-@pytest.mark.parametrize("kind", ["file", "memory", "etcd"])
+@pytest.mark.parametrize("kind", ["file", "memory", "etcd", "queue"])
 def test_every_provider_can_be_built_and_gives_the_same_object_again(tmp_path: Path, kind: str) -> None:
     container = open_container(settings(tmp_path, kind))
-    own = {"etcd": {"etcd", "file_catalog"}, "file": {"file"}, "memory": {"memory"}}[kind]
-    others = ("file", "memory", "etcd", "glance", "third_party")
+    own = {
+        "etcd": {"etcd", "file_catalog"},
+        "queue": {"etcd_associations", "etcd_store", "queued", "file_catalog", "file_locks"},
+        "file": {"file"},
+        "memory": {"memory"},
+    }[kind]
+    others = ("file", "memory", "etcd", "queued", "glance", "third_party")
     for name, provider in container.providers.items():
         if name.startswith((*own,)) or not name.startswith((*others, "database", "journal_database")):
             assert provider() is provider(), name
@@ -64,6 +78,13 @@ def test_every_provider_can_be_built_and_gives_the_same_object_again(tmp_path: P
     # Without a configured order all that there are, the cheapest first. Ceph's bindings are the distribution's.
     names = [handler.name for handler in container.dispatcher().handlers if handler.name != "rbd"]
     assert names == ["file", "s3", "swift", "cinder", "http", "download"]
+
+
+@pytest.mark.parametrize("offline", ["refuse", "queue"])
+def test_nothing_is_queued_where_all_locks_are_in_etcd(tmp_path: Path, offline: str) -> None:
+    associations = {"kind": "etcd", "endpoints": ["http://127.0.0.1:1"], "offline": offline}
+    container = open_container(settings(tmp_path, "etcd", associations=associations))
+    assert isinstance(container.associations(), EtcdAssociations)
 
 
 @pytest.mark.parametrize("name", sorted(Container.providers))
