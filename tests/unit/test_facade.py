@@ -72,6 +72,7 @@ PROMISED = [
     "StoreUnavailable",
     "SupportsCost",
     "SupportsHolder",
+    "SupportsHosts",
     "SupportsPrepare",
     "SupportsPreview",
     "SupportsRecovery",
