@@ -119,6 +119,7 @@ class Fetches:
             force=work.force,
             notes=pending.notes if pending is not None and pending.verb is Verb.FETCH else {},
             even_if_in_use=work.even_if_in_use,
+            recorded=work.association,
         )
         attempt.work = self._ledger.begin(work, intent)
 

@@ -164,7 +164,11 @@ class Recovery:
         return _undo_fetch(handler, work, intent)
 
     def _recover_fetch(self, handler: SupportsRecovery, work: Work, intent: Intent, *, keep: bool) -> Recovered:
-        match answer := _call_recover(handler, work, intent, keep=keep):
+        # A fetch that replaces what was there is not resumed where that is another record by now.
+        is_changed = (
+            intent.force and work.association is not None and not work.association.is_same_record(intent.recorded)
+        )
+        match answer := _call_recover(handler, work, intent, keep=keep and not is_changed):
             case Success(Landing() as landing):
                 image = intent.image.redacted() if intent.image else None
                 begun = Association(intent.target, intent.handler, image, intent.location, self._ledger.clock())
@@ -174,7 +178,7 @@ class Recovery:
             case Success(PartialData(size)) if size:
                 return Recovered(intent, Outcome.KEPT, kept=size)
             case Success(_):
-                return Recovered(intent, Outcome.UNDONE)
+                return Recovered(intent, Outcome.UNDONE, _CHANGED if is_changed else None)
         return _recovered(intent, answer, Outcome.FINISHED)
 
     def _recover_move(self, handler: Handler, work: Work, intent: Intent) -> Recovered:
@@ -183,7 +187,7 @@ class Recovery:
         if moving is None or (work.association is None and self._ledger.association(destination) is not None):
             # It is recorded at its destination and forgotten at its source: only the journal was not settled.
             return Recovered(intent, Outcome.FINISHED)
-        is_changed = not _is_same(work.association, moving)
+        is_changed = not moving.is_same_record(work.association)
         if is_changed and not isinstance(handler, SupportsRecovery):
             return Recovered(intent, Outcome.UNDONE, _CHANGED)
         work = replace(work, association=moving)
@@ -205,7 +209,7 @@ class Recovery:
         if work.association is None:
             # It was removed and forgotten. What is at the target now came later, and its owner is unknown.
             return Recovered(intent, Outcome.FINISHED)
-        if intent.recorded is not None and not _is_same(work.association, intent.recorded):
+        if intent.recorded is not None and not intent.recorded.is_same_record(work.association):
             return Recovered(intent, Outcome.UNDONE, _CHANGED)
         # Nothing is forced: what is at the target now may have come after the removal.
         work = replace(work, force=False, even_if_in_use=False)
@@ -237,14 +241,9 @@ def _is_recorded(association: Association | None, intent: Intent) -> bool:
 
 def _is_known(landed: Association, recorded: Association | None) -> bool:
     """Tells whether the fetch was recorded before its end. Then that record stays, with its time."""
-    return recorded is not None and _is_same(
-        recorded, replace(landed, landed_at=recorded.landed_at, folder=recorded.folder)
+    return recorded is not None and recorded.is_same_record(
+        replace(landed, landed_at=recorded.landed_at, folder=recorded.folder)
     )
-
-
-def _is_same(one: Association | None, other: Association) -> bool:
-    """Tells whether both are one record, whatever a verification found since."""
-    return one is not None and replace(one, checked=other.checked) == other
 
 
 def _ends(intent: Intent) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The record of a target: its handler, image and origin, and the identity of the file that was put there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -150,6 +150,10 @@ class Association:
         image = self.image
         digests = (self.digest, image.expected_digest if image else None)
         return frozenset({*([image.id] if image else []), *(str(each) for each in digests if each is not None)})
+
+    def is_same_record(self, other: "Association | None") -> bool:
+        """Tells whether both are one record, whatever verifications found since."""
+        return other is not None and replace(self, checked=other.checked) == other
 
     def is_for(self, image: Image | None) -> bool:
         """Tells whether this is the recorded image: same id, same digest. An id may be reused (OSSN-0075)."""

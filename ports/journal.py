@@ -51,9 +51,9 @@ class Intent:
     even_if_in_use: bool = False
     """Allows the operation to replace or remove what another program has locked."""
     recorded: Association | None = None
-    """The association when a removal or a move began: another host may have recorded another one since.
+    """The association when the operation began: another host may have recorded another one since.
 
-    None for a fetch, and in what an earlier version wrote.
+    None where there was none, and in what an earlier version wrote.
     """
 
 

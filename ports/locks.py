@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Locks", "NullLocks", "SupportsHolder", "SupportsHosts"]
+__all__ = ["Locks", "NullLocks", "SupportsHolder", "SupportsSharing"]
 
 
 class Locks(Protocol):
@@ -30,7 +30,7 @@ class SupportsHolder(Protocol):
 
 
 @runtime_checkable
-class SupportsHosts(Protocol):
+class SupportsSharing(Protocol):
     """Locks that several hosts may share."""
 
     def sharer(self, name: str) -> str | None:

@@ -119,7 +119,7 @@ class EtcdAssociations:
             shared = _association(found) if found else None
             if shared == change.after or (last is not None and last.value == change.id.encode()):
                 return None
-            if shared != change.before:
+            if shared != change.before and not (shared and shared.is_same_record(change.after)):
                 return Difference(change.target, change.after, shared)
             # A request that was given up may still arrive, when a frozen member thaws. It must not undo a later change.
             when = [modified_at(each, at.modified_at if at else 0) for each, at in ((key, found), (last_change, last))]

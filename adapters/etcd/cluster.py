@@ -31,6 +31,8 @@ Op = Mapping[str, Any]
 """An operation or a comparison of a transaction, as etcd's JSON gateway takes it."""
 _NO_TOKEN: Final = ("invalid auth token", "user name is empty", "revision of auth store is old")
 """Messages of a server to which the client must authenticate first, or again."""
+_FINAL: Final = ("space exceeded", "larger than max")
+"""Messages of a server which will not do it later either."""
 _INVALID_ARGUMENT, _NOT_FOUND, _PERMISSION_DENIED, _FAILED_PRECONDITION, _OUT_OF_RANGE = 3, 5, 7, 9, 11
 """Codes of gRPC."""
 _CONNECTIONS: Final = 32
@@ -382,7 +384,9 @@ def _tls(settings: EtcdSettings) -> "SSLContext":
 def _reason(error: "HTTPError") -> str:
     """The reason of a failed connection, without the words about the pool."""
     cause = error.__cause__ or error.__context__ or error
-    return getattr(cause, "strerror", None) or str(cause)
+    return getattr(cause, "strerror", None) or (
+        cause.args[0] if len(cause.args) == 1 else "it broke off the connection"
+    )
 
 
 def _tls_reason(error: "SSLError", settings: EtcdSettings) -> str:
@@ -415,6 +419,6 @@ def _failure(answer: object, *, is_user: bool) -> Exception:
         return Compacted(reason)
     if code == _NOT_FOUND:
         return LeaseGone(reason)
-    if code in {_INVALID_ARGUMENT, _PERMISSION_DENIED, _FAILED_PRECONDITION} or "space exceeded" in reason:
+    if code in {_INVALID_ARGUMENT, _PERMISSION_DENIED, _FAILED_PRECONDITION} or any(each in reason for each in _FINAL):
         return StoreUnavailable(f"etcd refuses: {reason}")
     return _Silent(reason)

@@ -65,7 +65,7 @@ from lading.ports.failures import (
 from lading.ports.image import Digest, Image
 from lading.ports.journal import Intent, Journal, NullJournal, Verb
 from lading.ports.location import Location
-from lading.ports.locks import Locks, NullLocks, SupportsHolder, SupportsHosts
+from lading.ports.locks import Locks, NullLocks, SupportsHolder, SupportsSharing
 from lading.ports.observer import NullObserver, Observer, SupportsWaiting
 
 __all__ = [
@@ -137,6 +137,7 @@ __all__ = [
     "SupportsRecovery",
     "SupportsReport",
     "SupportsResize",
+    "SupportsSharing",
     "SupportsVerification",
     "SupportsWaiting",
     "TargetFailed",

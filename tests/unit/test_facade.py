@@ -82,6 +82,7 @@ PROMISED = [
     "SupportsRecovery",
     "SupportsReport",
     "SupportsResize",
+    "SupportsSharing",
     "SupportsVerification",
     "SupportsWaiting",
     "TargetFailed",

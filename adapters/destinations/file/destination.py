@@ -44,7 +44,7 @@ from lading.ports.association import Fingerprint
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import LockLost, StoreUnavailable
 from lading.ports.journal import Journal, NullJournal
-from lading.ports.locks import Locks, NullLocks, SupportsHosts
+from lading.ports.locks import Locks, NullLocks, SupportsSharing
 from lading.ports.observer import SupportsWaiting
 from lading.ports.verified_files import VerifiedFiles
 
@@ -186,7 +186,7 @@ class FileDestination:
 
     def _part(self, target: str) -> str:
         """The path of this host's temporary file for the target."""
-        host = self._locks.sharer(lock_name(target)) if isinstance(self._locks, SupportsHosts) else None
+        host = self._locks.sharer(lock_name(target)) if isinstance(self._locks, SupportsSharing) else None
         return part_path(target, host)
 
     def _audit(self, work: Work, source: Source) -> Audit:

@@ -154,7 +154,14 @@ class Pair:
                 yield f"{target} of the other host is destroyed: {told}"
             elif self.first.associations.get(target) != record:
                 yield f"the record of {target} of the other host is destroyed: {told}"
+        if command[0] == "mv" and any(each[2:] == [command[2], "--force"] for each in others):
+            # It may have had its new name already, and no record of it: so it was replaced, and its record stays.
+            self.forget_missing(command[1])
         yield from (f"{each}: {told}" for each in self.wrong())
+
+    def forget_missing(self, target: str) -> None:
+        if not os.path.exists(target):
+            self.run(self.second, "forget", target)
 
     def wrong(self) -> Iterator[str]:
         """What is torn, lost or left."""

@@ -75,7 +75,7 @@ CUTS = {
     ),
     "a fetch of which nothing is kept": Cut(FETCHING, CarefulPool(recovers=answers(PartialData())), Outcome.UNDONE),
     "a fetch over another that was undone": Cut(
-        replace(FETCHING, force=True), CarefulPool(recovers=answers(PartialData())), Outcome.UNDONE,
+        replace(FETCHING, force=True, recorded=RECORDED), CarefulPool(recovers=answers(PartialData())), Outcome.UNDONE,
         before=(RECORDED,), after=(RECORDED,),
     ),
     "a fetch that can't be told": Cut(

@@ -31,7 +31,7 @@ from tests.unit.recovery.host import (
     nothing_kept,
 )
 
-from lading import Check, FetchRequest, Landing, LockLost, Refusal, State
+from lading import Association, Check, FetchRequest, Landing, LockLost, Refusal, State
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.journal import MemoryJournal
 from lading.domain.recovery import Outcome, Recovered
@@ -62,6 +62,17 @@ def test_a_removal_is_finished_where_the_record_is_the_same(checked: Check | Non
     host = Host().cut_off(REMOVED).recorded(replace(RECORDED, checked=checked))
     assert recovered(host, handler := Pool()) == Recovered(REMOVED, Outcome.FINISHED)
     assert (host.known, handler.verbs) == ([], ["remove"])
+
+
+@pytest.mark.parametrize(("known", "is_kept", "why"), [(RECORDED, True, None), (OTHERS, False, CHANGED)])
+def test_a_forced_fetch_is_not_resumed_over_what_another_host_fetched(
+    known: Association, is_kept: bool, why: str | None
+) -> None:
+    forced = replace(FETCHING, force=True, recorded=RECORDED)
+    host = Host().cut_off(forced).recorded(known)
+    handler = CarefulPool()
+    assert recovered(host, handler) == Recovered(forced, Outcome.UNDONE, why)
+    assert (host.known, handler.kept) == ([known], [is_kept])
 
 
 def test_a_move_is_recorded_without_the_record_of_another_host() -> None:

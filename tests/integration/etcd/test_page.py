@@ -16,7 +16,7 @@ from tests.packages import needs
 
 from lading.adapters.etcd.settings import EtcdAssociationsSettings, EtcdLocksSettings
 
-PAGE: Final = (Path(__file__).parents[2] / "docs" / "etcd.md").read_text()
+PAGE: Final = (Path(__file__).parents[3] / "docs" / "etcd.md").read_text()
 COMMANDS: Final = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
 IN_FOLDERS: Final = re.compile(r"/(?=etc/lading/|root/)")
 """The start of a path that the test has in a folder of its own."""
