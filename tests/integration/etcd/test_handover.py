@@ -156,9 +156,12 @@ class Hosts(RuleBasedStateMachine):
     @rule(number=st.integers(0, 2), path=st.sampled_from(TARGETS), fault=FAULTS)
     def remove(self, number: int, path: str, fault: Fault | None) -> None:
         _, process = self.processes[number]
+        before = len(process.decided)
         if (outcome := process.run(lambda store: store.remove(path), fault)) is not None:
             assert outcome == Success(None)
-            self.check_decided(process, path, None)
+            # Of a target that the host does not know nothing is decided. Others may have recorded it.
+            if len(process.decided) > before:
+                self.check_decided(process, path, None)
 
     @rule(number=st.integers(0, 2), fault=FAULTS)
     def hand_over(self, number: int, fault: Fault | None) -> None:
@@ -231,5 +234,5 @@ def test_each_change_is_in_etcd_once_or_is_reported(etcd: Etcd, monkeypatch: pyt
     monkeypatch.setattr(queued, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(Hosts, "etcd", etcd, raising=False)
     run_state_machine_as_test(
-        Hosts, settings=hypothesis_settings(max_examples=max(20, TORTURE), stateful_step_count=20, deadline=None)
+        Hosts, settings=hypothesis_settings(max_examples=max(40, TORTURE), stateful_step_count=20, deadline=None)
     )

@@ -196,7 +196,7 @@ def test_a_catalog_failure_keeps_what_the_associated_attempt_kept(host: Host) ->
     host.catalog = AwayCatalog()
     failure = host.recorded(RECORDED).dispatcher(pool).fetch(REQUEST).failure()
     assert isinstance(failure, CatalogUnavailable)
-    assert host.under_way == [replace(FETCHING, notes={"part": 5})]
+    assert host.under_way == [replace(FETCHING, notes={"part": 5}, recorded=RECORDED)]
 
 
 def test_a_success_of_another_handler_drops_what_an_earlier_fetch_kept(host: Host) -> None:
