@@ -18,7 +18,8 @@ from lading.adapters.config.settings import (
 )
 from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.etcd.associations import EtcdAssociations
-from lading.adapters.etcd.locks import EtcdLocks, fenced
+from lading.adapters.etcd.fenced_journal import fenced
+from lading.adapters.etcd.locks import EtcdLocks
 from lading.adapters.etcd.queued import queued_associations
 from lading.adapters.flock.locks import FileLocks
 from lading.adapters.handlers.file import FileHandlerSettings

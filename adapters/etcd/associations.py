@@ -11,19 +11,11 @@ from returns.result import safe
 
 from lading.adapters.codec.associations import check_field, check_from_field, decode_association, encode_association
 from lading.adapters.codec.text import MALFORMED, json_object, to_json
-from lading.adapters.etcd.cluster import (
-    Cluster,
-    Compacted,
-    KeyValue,
-    Op,
-    delete,
-    get,
-    modified_at,
-    prefix_end,
-    put,
-)
+from lading.adapters.etcd.cluster import Cluster
+from lading.adapters.etcd.gateway import Compacted
 from lading.adapters.etcd.keys import Keys, Scopes
 from lading.adapters.etcd.locks import EtcdLocks, lost_lock
+from lading.adapters.etcd.operations import KeyValue, Op, delete, get, modified_at, prefix_end, put
 from lading.adapters.etcd.settings import EtcdAssociationsSettings
 from lading.domain.ledger import lock_name
 from lading.ports.association import Association

@@ -5,7 +5,8 @@ import threading
 import time
 from typing import Final
 
-from lading.adapters.etcd.cluster import Cluster, LeaseGone
+from lading.adapters.etcd.cluster import Cluster
+from lading.adapters.etcd.gateway import LeaseGone
 from lading.adapters.stream.threads import start
 from lading.ports.failures import StoreUnavailable
 

@@ -2,19 +2,19 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-from returns.result import safe
-
 from lading.adapters.codec.text import MALFORMED, json_object, to_json
-from lading.adapters.etcd.cluster import (
-    Cluster,
+from lading.adapters.etcd.cluster import Cluster
+from lading.adapters.etcd.gateway import LeaseGone
+from lading.adapters.etcd.keys import Keys, Scopes
+from lading.adapters.etcd.lease import Lease
+from lading.adapters.etcd.operations import (
     KeyValue,
-    LeaseGone,
     Op,
     created_at,
     delete,
@@ -23,20 +23,16 @@ from lading.adapters.etcd.cluster import (
     prefix_end,
     put,
 )
-from lading.adapters.etcd.keys import Keys, Scopes
-from lading.adapters.etcd.lease import Lease
 from lading.adapters.etcd.settings import EtcdLocksSettings
 from lading.adapters.flock.locks import FileLocks
 from lading.adapters.memory.locks import MemoryLocks
 from lading.adapters.memory.per_process import PerProcess
 from lading.adapters.memory.reentrant import ReentrantLocks
-from lading.domain.handler_calls import value_or_raise
 from lading.domain.ledger import lock_name
 from lading.ports.failures import LockLost, StoreUnavailable
-from lading.ports.journal import Intent, Journal
 from lading.ports.locks import Locks, SupportsHolder
 
-__all__ = ["EtcdLocks", "FencedJournal", "fenced", "lost_lock"]
+__all__ = ["EtcdLocks", "lost_lock"]
 
 _log = logging.getLogger(__name__)
 
@@ -263,45 +259,3 @@ def _holder_text(first: KeyValue) -> str:
 def lost_lock(name: str) -> str:
     """The reason of a failure for a lost lock."""
     return f"the lock of the {name} is lost: its lease expired while this process was stopped or did not reach etcd"
-
-
-def fenced(journal: Journal, locks: Locks) -> Journal:
-    """The journal for operations under these locks."""
-    return FencedJournal(journal, locks) if isinstance(locks, EtcdLocks) else journal
-
-
-class FencedJournal:
-    """A journal that fails with LockLost for a holder that has lost its lock in etcd.
-
-    A handler notes each step before it changes anything. So it learns of the loss before it publishes, and aborts.
-    Another process of this host may have begun an operation on the target since: its intent is not this holder's.
-    """
-
-    def __init__(self, journal: Journal, locks: EtcdLocks) -> None:
-        self._journal = journal
-        self._locks = locks
-
-    @safe(exceptions=(StoreUnavailable,))
-    def begin(self, intent: Intent) -> None:
-        for end in (intent.target, intent.destination):
-            if end:
-                self._locks.require(lock_name(end))
-        value_or_raise(self._journal.begin(intent))
-
-    @safe(exceptions=(StoreUnavailable,))
-    def note(self, target: str, notes: Mapping[str, object]) -> None:
-        self._locks.require(lock_name(target))
-        value_or_raise(self._journal.note(target, notes))
-
-    @safe(exceptions=(StoreUnavailable,))
-    def settle(self, target: str) -> None:
-        self._locks.require(lock_name(target))
-        value_or_raise(self._journal.settle(target))
-
-    @safe(exceptions=(StoreUnavailable,))
-    def pending(self, target: str) -> Intent | None:
-        self._locks.require(lock_name(target))
-        return value_or_raise(self._journal.pending(target))
-
-    def list(self) -> Iterator[Intent]:
-        return self._journal.list()

@@ -23,8 +23,9 @@ from tests.torture import TORTURE
 from lading.adapters.codec.associations import decode_association
 from lading.adapters.etcd import queued
 from lading.adapters.etcd.associations import EtcdAssociations
-from lading.adapters.etcd.cluster import Cluster, prefix_end
+from lading.adapters.etcd.cluster import Cluster
 from lading.adapters.etcd.keys import Keys, Scopes
+from lading.adapters.etcd.operations import prefix_end
 from lading.adapters.etcd.queued import QueuedAssociations
 from lading.adapters.etcd.settings import EtcdSettings
 from lading.adapters.memory.locks import MemoryLocks

@@ -8,8 +8,9 @@ import pytest
 from tests.integration.services.etcd import Etcd
 
 from lading.adapters.etcd.associations import EtcdAssociations
-from lading.adapters.etcd.cluster import Cluster, prefix_end
+from lading.adapters.etcd.cluster import Cluster
 from lading.adapters.etcd.keys import Keys, Scopes
+from lading.adapters.etcd.operations import prefix_end
 from lading.sdk.contracts.association_stores import association
 
 

@@ -11,8 +11,9 @@ from tests.integration.services.fixtures import StartEtcd
 from tests.torture import TORTURE
 
 from lading.adapters.codec.associations import encode_association
-from lading.adapters.etcd.cluster import Cluster, put
+from lading.adapters.etcd.cluster import Cluster
 from lading.adapters.etcd.keys import Keys
+from lading.adapters.etcd.operations import put
 from lading.sdk.contracts.association_stores import association
 
 SIZE: Final = 100_000 if TORTURE else 3000

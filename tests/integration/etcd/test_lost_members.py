@@ -18,7 +18,7 @@ from tests.integration.services.etcd import Etcd, Member
 from tests.integration.services.fixtures import StartEtcd
 
 from lading.adapters.cli.exits import Exit
-from lading.adapters.etcd import cluster
+from lading.adapters.etcd import gateway
 from lading.domain.handler_calls import value_or_raise
 from lading.ports.failures import StoreUnavailable
 from lading.sdk.contracts.association_stores import association
@@ -118,7 +118,7 @@ def test_a_lock_is_held_once_while_the_leader_is_lost(
     fault: Callable[[Member], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cluster, "_WAIT_SECONDS", 2.0)
+    monkeypatch.setattr(gateway, "_WAIT_SECONDS", 2.0)
     inside, most, taken, failures, ended = [0], [0], [0], list[str](), Event()
 
     def take(host: str) -> None:

@@ -5,9 +5,10 @@ from tests.integration.services.etcd import Etcd
 from tests.integration.services.fixtures import StartEtcd
 
 from lading.adapters.etcd.associations import EtcdAssociations
-from lading.adapters.etcd.cluster import Cluster, delete
+from lading.adapters.etcd.cluster import Cluster
 from lading.adapters.etcd.keys import Keys
 from lading.adapters.etcd.locks import EtcdLocks
+from lading.adapters.etcd.operations import delete
 from lading.adapters.etcd.settings import EtcdAssociationsSettings, EtcdLocksSettings
 from lading.domain.ledger import lock_name
 from lading.sdk.contracts.association_stores import association

@@ -21,7 +21,8 @@ from tests.integration.services.running import Process, free_port
 from tests.packages import needs, program
 
 from lading.adapters.cli.exits import Exit
-from lading.adapters.etcd.cluster import Cluster, get, put
+from lading.adapters.etcd.cluster import Cluster
+from lading.adapters.etcd.operations import get, put
 from lading.ports.failures import StoreUnavailable
 from lading.sdk.contracts.association_stores import association
 

@@ -16,10 +16,11 @@ from tests.integration.etcd.conftest import mend
 from tests.integration.services.etcd import Etcd, Member
 from tests.integration.services.fixtures import StartEtcd
 
-from lading.adapters.etcd import cluster
-from lading.adapters.etcd.cluster import Cluster, get, prefix_end
+from lading.adapters.etcd import gateway
+from lading.adapters.etcd.cluster import Cluster
 from lading.adapters.etcd.keys import Keys
 from lading.adapters.etcd.locks import EtcdLocks
+from lading.adapters.etcd.operations import get, prefix_end
 
 GUARD: Final = 60.0
 """Seconds after which something hangs."""
@@ -75,7 +76,7 @@ def locks_of(etcd: Etcd, namespace: str, host: str) -> EtcdLocks:
 @pytest.fixture
 def locks_through(monkeypatch: pytest.MonkeyPatch) -> Callable[[Member, Etcd, str], EtcdLocks]:
     """Locks which ask this member first, and look for themselves after a second without an event."""
-    monkeypatch.setattr(cluster, "_WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(gateway, "_WAIT_SECONDS", 1.0)
 
     def made(member: Member, etcd: Etcd, namespace: str) -> EtcdLocks:
         with monkeypatch.context() as patched:
