@@ -91,9 +91,12 @@ def _redacted_parts(url: str, *, has_tail: bool) -> str:
     place, last_at, is_within = 0, url.rfind("@"), False
     last_secret = max((found.start() for found in _SECRET.finditer(url)), default=-1)
     for stop in _STOP.finditer(url):
-        if stop.start() < place:
-            continue  # part of a userinfo
         is_opaque = stop[0].endswith(":")
+        if stop.start() < place:
+            # Part of a userinfo, or of a URL between this one and the last @, whose secret may go on behind that.
+            if is_opaque and last_secret >= stop.end():
+                return "".join((*parts, _MASK))
+            continue
         if (is_opaque or stop[0] in {":/", ":\\"}) and last_secret >= stop.end():
             return "".join((*parts, url[place : stop.end()], _MASK))
         if stop[0] in {"?", "#"}:

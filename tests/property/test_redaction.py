@@ -21,6 +21,7 @@ def test_no_text_shows_a_secret_of_a_url_in_it(before: str, url: str, after: str
     assert HUSH not in redacted(f"{before}'{url}' {after}")
 
 
+@example(["file://host/a", f"file://{HUSH}:{HUSH}@host/a", f"file:pool/a:id=user:key={HUSH}@{HUSH}:conf=a"])
 @given(st.lists(URLS, max_size=4))
 def test_no_list_of_urls_shows_a_secret(urls: list[str]) -> None:
     for text in (repr(urls), json.dumps(urls), json.dumps(urls, separators=(",", ":")), ", ".join(urls)):
