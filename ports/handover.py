@@ -1,4 +1,4 @@
-"""The port of a store that goes on without the record of many hosts, and hands its changes over later."""
+"""The port of a store that works while the record of many hosts is away, and hands its changes over later."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -93,7 +93,7 @@ def _redacted_parts(url: str, *, has_tail: bool) -> str:
     for stop in _STOP.finditer(url):
         is_opaque = stop[0].endswith(":")
         if stop.start() < place:
-            # Part of a userinfo, or of a URL between this one and the last @, whose secret may go on behind that.
+            # Part of a userinfo, or of a URL between this one and the last @, whose secret may extend beyond it.
             if is_opaque and last_secret >= stop.end():
                 return "".join((*parts, _MASK))
             continue

@@ -18,7 +18,7 @@ _RENEWALS: Final = 3
 
 
 def _now() -> float:
-    """Seconds that no change of the clock moves, and that go on while the machine sleeps."""
+    """Seconds that no change of the clock moves, and that pass while the machine sleeps too."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

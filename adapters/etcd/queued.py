@@ -1,4 +1,4 @@
-"""Associations of many hosts in etcd, with a copy of this host's, with which operations go on while etcd is away."""
+"""Associations of many hosts in etcd, with a copy of this host's for the time when etcd is away."""
 
 import logging
 import time
@@ -35,7 +35,7 @@ class _Away(Exception):
 
 
 class QueuedAssociations:
-    """An AssociationStore that goes on while etcd is away. A change is queued on this host, and handed over later.
+    """An AssociationStore that works while etcd is away. A change is queued on this host, and handed over later.
 
     A target whose lock is in etcd is not queued: another host may have the lock while etcd is away. Its changes, and
     what is recorded of it, are refused then.
@@ -218,12 +218,12 @@ class QueuedAssociations:
             if not is_away(failure):
                 raise
             self._copy.pause(time.time() + PAUSE_SECONDS)
-            _log.warning("%s; this host goes on with its own record, without targets that it shares", failure)
+            _log.warning("%s; this host uses its own record, without targets that it shares", failure)
             raise _Away(str(failure)) from failure
 
 
 def queued_associations(shared: EtcdAssociations, database: Database, locks: Locks) -> AssociationStore:
-    """The store with its copy in the database. Without it where all locks are in etcd: nothing could go on."""
+    """The store with its copy in the database. Without it where all locks are in etcd: nothing could be queued."""
     if isinstance(locks, EtcdLocks) and not locks.has_local_names:
         return shared
     return QueuedAssociations(shared, LocalCopy(database), locks)

@@ -58,7 +58,7 @@ class CopyState(NamedTuple):
     """The time, in seconds since the epoch, before which the shared record is not tried again."""
 
     def is_paused(self, seconds: float) -> bool:
-        """Tells whether a pause of so many seconds goes on. A clock that was set back does not make it longer."""
+        """Tells whether a pause of so many seconds has not ended. A clock that was set back does not make it longer."""
         return 0 < self.paused_until - time.time() <= seconds
 
 

@@ -10,13 +10,14 @@ import sys
 import tempfile
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.forked import forked, in_a_child
 from tests.strategies import HUSH
 
 from lading.adapters.flock.locks import FileLocks
@@ -286,24 +287,6 @@ def test_a_lock_that_could_not_be_taken_is_not_held(tmp_path: Path) -> None:
     refusal(locks)
     (tmp_path / "locks").unlink()
     assert is_free(locks, "a")
-
-
-def forked(act: Callable[[], bool]) -> int:
-    """A process that is forked off here, does this, and ends."""
-    child = os.fork()
-    if child == 0:
-        try:
-            os._exit(0 if act() else 1)
-        finally:
-            os._exit(2)
-    return child
-
-
-def in_a_child(act: Callable[[], bool]) -> bool:
-    """What the act answers in a process that is forked off here."""
-    status = os.waitstatus_to_exitcode(os.waitpid(forked(act), 0)[1])
-    assert status in {0, 1}
-    return status == 0
 
 
 def test_a_child_does_not_hold_what_its_parent_held_when_it_forked(tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ def freeze(member: Member) -> None:
     member.process.freeze()
 
 
-def cut_off(member: Member) -> None:
+def disconnect(member: Member) -> None:
     assert member.host is not None
-    member.host.cut_off()
+    member.host.disconnect()
 
 
-FAULTS: dict[str, Callable[[Member], None]] = {"killed": kill, "frozen": freeze, "cut off": cut_off}
+FAULTS: dict[str, Callable[[Member], None]] = {"killed": kill, "frozen": freeze, "partitioned": disconnect}
 
 
 def mend(member: Member) -> None:

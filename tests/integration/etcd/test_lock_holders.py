@@ -6,12 +6,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import pytest
 from tests.etcd_record import etcd_locks
+from tests.forked import forked, in_a_child
 from tests.integration.etcd.hosts import GUARD, lock_keys, revoke_leases, wait_until
 from tests.integration.services.etcd import Etcd
 from tests.torture import TORTURE
@@ -33,23 +33,6 @@ def namespace(request: pytest.FixtureRequest) -> str:
 def is_free(locks: Locks, name: str = NAME) -> bool:
     with locks.hold(name, wait=False) as held:
         return held
-
-
-def forked(act: Callable[[], bool]) -> int:
-    """A process that is forked off here, does this, and ends."""
-    child = os.fork()
-    if child == 0:
-        try:
-            os._exit(0 if act() else 1)
-        finally:
-            os._exit(2)
-    return child
-
-
-def in_a_child(act: Callable[[], bool]) -> bool:
-    status = os.waitstatus_to_exitcode(os.waitpid(forked(act), 0)[1])
-    assert status in {0, 1}
-    return status == 0
 
 
 @pytest.mark.filterwarnings("ignore:This process")  # Python says that it has threads: those of the leases
@@ -153,6 +136,7 @@ def test_a_clock_that_jumps_takes_no_lock(
 PROGRAM: Final = """
 import faulthandler, random, signal, sys, threading, time
 from tests.etcd_record import etcd_locks
+from tests.forked import forked, in_a_child
 from tests.integration.services.etcd import Etcd, Member
 
 class Interrupted(BaseException):

@@ -18,7 +18,7 @@ from lading.adapters.etcd.settings import EtcdAssociationsSettings, EtcdLocksSet
 
 PAGE: Final = (Path(__file__).parents[3] / "docs" / "etcd.md").read_text()
 COMMANDS: Final = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
-IN_FOLDERS: Final = re.compile(r"/(?=etc/lading/|root/)")
+IN_FOLDERS: Final = re.compile(r"/(?=etc/lading/)")
 """The start of a path that the test has in a folder of its own."""
 
 
@@ -38,9 +38,9 @@ def test_the_commands_work_as_they_are_typed(
 ) -> None:
     needs("etcdctl")
     etcd = start_etcd(options=["--unsafe-no-fsync"])
-    for folder, name in (("etc/lading", "etcd-password"), ("root", "etcd-password")):
-        (host / folder).mkdir(parents=True)
-        (host / folder / name).write_text("s3cret\n")
+    (host / "etc" / "lading").mkdir(parents=True)
+    for name in ("etcd-password", "etcd-root-password"):
+        (host / "etc" / "lading" / name).write_text("s3cret\n")
     (block,) = re.findall(r"## Settings\n\n```toml\n(.*?)```", PAGE, re.DOTALL)
     block = re.sub(r"endpoints = .*", f'endpoints = {json.dumps(etcd.endpoints)}\nhost = "compute-17"', block)
     block = re.sub(r"ca_file = .*\n", "", IN_FOLDERS.sub(f"{host}/", block))

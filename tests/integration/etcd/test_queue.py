@@ -331,7 +331,7 @@ def test_killed_processes_hand_over_each_change_once(etcd: Etcd, namespace: str,
         ]
         for each in processes:
             each.start()
-        # In the middle of their work: what one of them does next is cut off anywhere.
+        # In the middle of their work: each is killed at any point of what it does next.
         while len(store.pending()) > max(0, left - 7) and any(each.is_alive() for each in processes):
             time.sleep(0.001)
         for each in processes:

@@ -28,7 +28,7 @@ class Member:
     url: str
     certificates: Certificates | None
     host: Host | None = None
-    """The namespace in which it runs, which may be cut off; None: it is on loopback."""
+    """The namespace in which it runs, which may be disconnected; None: it is on loopback."""
 
     def start(self, *, wait: bool = True) -> None:
         """Again, on the same ports and with what it has. Without `wait` it may not be ready yet."""

@@ -1,4 +1,4 @@
-"""Hosts with a network of their own: namespaces joined by a bridge, each of which a test may cut off."""
+"""Hosts with a network of their own: namespaces joined by a bridge, each of which a test may disconnect."""
 
 import os
 import random
@@ -19,6 +19,8 @@ class Host:
     name: str
     """Of the namespace, and of the bridge's end of its cable."""
     address: str
+    outside: str
+    """The address of this host, as it is reached from there."""
 
     @property
     def command(self) -> Sequence[str]:
@@ -28,7 +30,7 @@ class Host:
         """
         return [program("nsenter") or "nsenter", f"--net=/run/netns/{self.name}", "--"]
 
-    def cut_off(self) -> None:
+    def disconnect(self) -> None:
         """From now on what is sent to it, or by it, is lost: nothing refuses."""
         _run("link", "set", self.name, "down")
 
@@ -50,10 +52,13 @@ def network(size: int) -> Iterator[Sequence[Host]]:
         made.callback(_run, "link", "del", bridge)
         _run("addr", "add", f"{subnet}.254/24", "dev", bridge)
         _run("link", "set", bridge, "up")
-        yield [_host(made, f"{bridge}-{index}", f"{subnet}.{index}", bridge) for index in range(1, size + 1)]
+        yield [
+            _host(made, f"{bridge}-{index}", f"{subnet}.{index}", f"{subnet}.254", bridge)
+            for index in range(1, size + 1)
+        ]
 
 
-def _host(made: ExitStack, name: str, address: str, bridge: str) -> Host:
+def _host(made: ExitStack, name: str, address: str, outside: str, bridge: str) -> Host:
     _run("netns", "add", name)
     made.callback(_run, "netns", "del", name)
     _run("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
@@ -61,7 +66,7 @@ def _host(made: ExitStack, name: str, address: str, bridge: str) -> Host:
     _run("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
     for interface in ("lo", "eth0"):
         _run("-n", name, "link", "set", interface, "up")
-    return Host(name, address)
+    return Host(name, address, outside)
 
 
 def _ip(*arguments: str) -> Sequence[str]:
