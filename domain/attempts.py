@@ -11,6 +11,7 @@ from lading.domain.failures import AttemptResult
 from lading.domain.handler import Handler, Landing, Work
 from lading.domain.refusals import Refusal, Unsettled
 from lading.ports.context import ANONYMOUS, Context
+from lading.ports.form import AS_SHIPPED, Form
 from lading.ports.image import Image
 from lading.ports.location import Location
 from lading.ports.observer import NullObserver, Observer
@@ -32,8 +33,8 @@ class FetchRequest:
     force: bool = False
     """Allows the fetch to replace what is at the target."""
     observer: Observer = field(default_factory=NullObserver, repr=False, compare=False)
-    size: int | None = None
-    """Bytes of the target, at least as many as the image has; None: the image's size."""
+    form: Form = AS_SHIPPED
+    """The form that the target is to have."""
     even_if_in_use: bool = False
     """With `force`: allows the fetch to replace what another program has locked, as QEMU locks disks."""
 

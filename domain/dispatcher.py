@@ -258,7 +258,7 @@ class Dispatcher:
         intent = kept.intent
         request = FetchRequest(
             intent.image.id if intent.image else None, intent.target, context, intent.force,
-            observer or NullObserver(), even_if_in_use=intent.even_if_in_use,
+            observer or NullObserver(), intent.form, intent.even_if_in_use,
         )  # fmt: skip
         fetched = self.fetch(request)
         if isinstance(fetched, Failure):

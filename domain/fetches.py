@@ -120,6 +120,7 @@ class Fetches:
             notes=pending.notes if pending is not None and pending.verb is Verb.FETCH else {},
             even_if_in_use=work.even_if_in_use,
             recorded=work.association,
+            form=work.form,
         )
         attempt.work = self._ledger.begin(work, intent)
 

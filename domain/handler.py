@@ -7,8 +7,9 @@ from typing import Protocol, Self, runtime_checkable
 from returns.result import Result
 
 from lading.domain.refusals import Refusal
-from lading.ports.association import Association, Fingerprint, Folder, State
+from lading.ports.association import Association, Fingerprint, Folder, Shipped, State
 from lading.ports.context import ANONYMOUS, Context
+from lading.ports.form import AS_SHIPPED, Form
 from lading.ports.image import Digest, Image
 from lading.ports.journal import Intent
 from lading.ports.location import Location
@@ -19,11 +20,11 @@ __all__ = [
     "Landing",
     "PartialData",
     "Report",
+    "SupportsForms",
     "SupportsPrepare",
     "SupportsPreview",
     "SupportsRecovery",
     "SupportsReport",
-    "SupportsResize",
     "SupportsVerification",
     "Work",
 ]
@@ -46,8 +47,8 @@ class Work:
     observer: Observer = field(default_factory=NullObserver, repr=False, compare=False)
     intent: Intent | None = None
     """The operation's intent in the journal, with the notes of an interrupted one; None without a journal."""
-    size: int | None = None
-    """Bytes of the target, for handlers that support resizing; None: the image's size."""
+    form: Form = AS_SHIPPED
+    """The form that the target is to have, for handlers that support forms."""
     even_if_in_use: bool = False
     """Allows the handler to remove or replace what another program has locked, as QEMU locks disks."""
 
@@ -63,7 +64,7 @@ class Landing:
     digest: Digest | None = None
     """Of the bytes at the target."""
     verified: bool = False
-    """True when the digest is the catalog's, compared after the transfer."""
+    """True when the bytes as shipped, or the disk in them, had the catalog's digest, compared after the transfer."""
     fingerprint: Fingerprint | None = None
     """The target's fingerprint, when it is a file of this host."""
     identity: str | None = None
@@ -80,6 +81,14 @@ class Landing:
     """The folder of the target, when it is a file of this host."""
     location: Location | None = None
     """The location that most bytes came from, when that is a mirror of the attempt's location."""
+    format: str | None = None
+    """The format of the bytes at the target; None: it is not known."""
+    virtual_size: int | None = None
+    """Bytes of the disk that a guest sees; None: it is not known."""
+    shipped: Shipped | None = None
+    """The image as it was shipped; None: the target has those bytes."""
+    converted_by: str | None = None
+    """The program that made the target of the image, with its version; None: it was not converted."""
 
     @classmethod
     def already(cls, association: Association) -> Self:
@@ -95,6 +104,10 @@ class Landing:
             inspected_by=association.inspected_by,
             copied_from=association.copied_from,
             folder=association.folder,
+            format=association.format,
+            virtual_size=association.virtual_size,
+            shipped=association.shipped,
+            converted_by=association.converted_by,
         )
 
     def recorded_in(self, association: Association) -> Association:
@@ -109,9 +122,13 @@ class Landing:
             fingerprint=self.fingerprint,
             identity=self.identity,
             inspected_by=self.inspected_by,
+            folder=self.folder,
             # A verification reads the target again, and does not change its origin.
             copied_from=self.copied_from or association.copied_from,
-            folder=self.folder,
+            format=self.format or association.format,
+            virtual_size=self.virtual_size or association.virtual_size,
+            shipped=self.shipped or association.shipped,
+            converted_by=self.converted_by or association.converted_by,
         )
 
 
@@ -210,10 +227,10 @@ class SupportsVerification(Protocol):
 
 
 @runtime_checkable
-class SupportsResize(Protocol):
-    """A handler that can make a target larger than its image. Only such handlers get requests with a size."""
+class SupportsForms(Protocol):
+    """A handler that can give a target another form than its image's. Only such handlers get requests with a form."""
 
-    resizes: bool
+    takes_forms: bool
 
 
 @dataclass(frozen=True, slots=True)

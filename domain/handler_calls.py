@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from returns.result import Failure, Result, Success
 
-from lading.domain.handler import Handler, SupportsPreview, SupportsResize, Work
+from lading.domain.handler import Handler, SupportsForms, SupportsPreview, Work
 from lading.domain.refusals import Faulted, Refusal, Unavailable, Unsupported
 from lading.ports.failures import CatalogFailure, CatalogUnavailable, LadingError, LockLost
+from lading.ports.form import AS_SHIPPED
 from lading.ports.redaction import redacted
 
 __all__ = ["call_catalog", "call_handler", "exception_reason", "precheck", "preview_attempt", "value_or_raise"]
@@ -82,8 +83,8 @@ def precheck(handler: Handler, work: Work) -> Refusal | None:
     """The refusal of an attempt that no handler needs to be called for; None: call the handler."""
     if work.location is not None and work.location.is_redacted:
         return Unavailable("its credentials are not recorded, and the catalog no longer has this location")
-    if work.size is not None and not isinstance(handler, SupportsResize):
-        return Unsupported("this handler gives a target no other size than its image's")
+    if work.form != AS_SHIPPED and not isinstance(handler, SupportsForms):
+        return Unsupported("this handler gives a target no other format or size than its image's")
     return None
 
 

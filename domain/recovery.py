@@ -253,7 +253,7 @@ def _ends(intent: Intent) -> tuple[str, ...]:
 def _work(intent: Intent, association: Association | None) -> Work:
     return Work(
         intent.target, intent.image, intent.location, association=association, force=intent.force, intent=intent,
-        even_if_in_use=intent.even_if_in_use,
+        even_if_in_use=intent.even_if_in_use, form=intent.form,
     )  # fmt: skip
 
 

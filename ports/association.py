@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 
-__all__ = ["Association", "Check", "Fingerprint", "Folder", "State"]
+__all__ = ["Association", "Check", "Fingerprint", "Folder", "Shipped", "State"]
 
 _UNNAMED_MAJOR: Final = 0
 """The major number of devices that Linux numbers when they are mounted: NFS, btrfs, FUSE, overlay, tmpfs."""
@@ -109,6 +109,17 @@ class Check(NamedTuple):
     """Aware, UTC."""
 
 
+class Shipped(NamedTuple):
+    """An image as it was shipped, where its target has other bytes: it was unpacked, converted or grown."""
+
+    format: str
+    """Its packings from the outermost on, then the disk's format: `xz, qcow2`."""
+    size: int
+    """Bytes."""
+    digest: Digest | None = None
+    """The digest that the catalog promises, of the bytes as shipped; None where it promises none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Association:
     """The record of a target after a success: the handler, and what it put there."""
@@ -130,7 +141,7 @@ class Association:
     digest: Digest | None = None
     """Of the bytes at the target."""
     verified: bool = False
-    """True when `digest` is the catalog's, compared after the transfer."""
+    """True when the bytes as shipped, or the disk in them, had the catalog's digest."""
     fingerprint: Fingerprint | None = None
     """The target's fingerprint when it was published; None when it is not a file of this host."""
     inspected_by: str | None = None
@@ -143,12 +154,20 @@ class Association:
     """The folder of the file; None when the target is not a file, or when an earlier version recorded it."""
     checked: Check | None = None
     """The last verification since the fetch that could tell the state; None: there was none."""
+    format: str | None = None
+    """The format of the bytes at the target: `raw`, `qcow2`, …; None where it was not inspected."""
+    virtual_size: int | None = None
+    """Bytes of the disk that a guest sees; None where it is not known."""
+    shipped: Shipped | None = None
+    """The image as it was shipped; None: the target has those bytes."""
+    converted_by: str | None = None
+    """The program that made the target of the image, with its version; None: it was not converted."""
 
     @property
     def image_names(self) -> frozenset[str]:
         """The names under which the target is found by its image: the image's id, and each digest of the bytes."""
         image = self.image
-        digests = (self.digest, image.expected_digest if image else None)
+        digests = (self.digest, self.shipped and self.shipped.digest, image.expected_digest if image else None)
         return frozenset({*([image.id] if image else []), *(str(each) for each in digests if each is not None)})
 
     def is_same_record(self, other: "Association | None") -> bool:

@@ -46,6 +46,10 @@ class Image:
     """Glance's `os_hash_algo` and `os_hash_value`."""
     checksum: str | None = None
     """Glance's legacy MD5, hex."""
+    content_digest: Digest | None = None
+    """Of the disk in a packed image: decompressed, taken out of its archive."""
+    content_size: int | None = None
+    """Bytes of the disk in a packed image."""
     status: str = "active"
     locations: Sequence[Location] = ()
     """In the catalog's order; kept as a tuple."""

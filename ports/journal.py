@@ -10,6 +10,7 @@ from returns.result import Result, Success
 
 from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
+from lading.ports.form import AS_SHIPPED, Form
 from lading.ports.image import Image
 from lading.ports.location import Location
 
@@ -55,6 +56,8 @@ class Intent:
 
     None where there was none, and in what an earlier version wrote.
     """
+    form: Form = AS_SHIPPED
+    """The form that the fetch was to give the target."""
 
 
 class Journal(Protocol):

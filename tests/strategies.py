@@ -15,6 +15,7 @@ from lading import (
     Association,
     Digest,
     Faulted,
+    Form,
     Image,
     Landing,
     Location,
@@ -316,6 +317,13 @@ def fates() -> SearchStrategy[dict[str, bool]]:
 # What stores hold: whatever the values' own descriptions allow.
 
 
+def forms() -> SearchStrategy[Form]:
+    texts, sizes = st.none() | any_texts(), st.none() | st.integers(min_value=0)
+    return st.builds(
+        Form, format=texts, size=sizes, fill=st.booleans(), fix_gpt=st.booleans(), preallocation=texts, member=texts
+    )
+
+
 def intents() -> SearchStrategy[Intent]:
     return st.builds(
         Intent,
@@ -329,5 +337,6 @@ def intents() -> SearchStrategy[Intent]:
         force=st.booleans(),
         even_if_in_use=st.booleans(),
         recorded=st.none() | any_associations(),
+        form=forms(),
         notes=json_objects(),
     )

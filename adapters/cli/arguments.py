@@ -7,7 +7,7 @@ import shlex
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import click
 from typing_extensions import override
@@ -18,6 +18,7 @@ from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.image import Image
 
 __all__ = [
+    "DISK_SIZE",
     "PATH",
     "SIZE",
     "complete_images",
@@ -56,7 +57,18 @@ class _Size(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class _DiskSize(click.ParamType[int | Literal["fill"]]):
+    """A size, or `fill`: all of a block device."""
+
+    name = "size"
+
+    @override
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["fill"]:
+        return "fill" if value == "fill" else SIZE.convert(value, param, ctx)
+
+
 SIZE: Final = _Size()
+DISK_SIZE: Final = _DiskSize()
 
 
 def in_use_option(help_text: str) -> Callable[[_Command], _Command]:

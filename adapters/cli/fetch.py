@@ -5,10 +5,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import click
 
 from lading.adapters.cli.arguments import (
+    DISK_SIZE,
     PATH,
     SIZE,
     complete_images,
@@ -20,12 +22,13 @@ from lading.adapters.cli.arguments import (
 )
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.masking import masked
-from lading.adapters.cli.output import as_json, attempt_records, say, size_text, verified_text
+from lading.adapters.cli.output import as_json, attempt_records, form_record, say, size_text, verified_text
 from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
 from lading.domain.attempts import AttemptPreview, FetchRequest, FetchResult
 from lading.domain.failures import NoHandlerAvailable
 from lading.ports.context import ANONYMOUS
+from lading.ports.form import Form
 
 __all__ = ["explain", "fetch"]
 
@@ -38,11 +41,23 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
     @click.option("--force", is_flag=True, help="Replace what is at the target.")
     @in_use_option("With --force: replace it also when another program has it locked, as a running guest has its disk.")
     @click.option(
-        "--size",
-        type=SIZE,
-        help="The size of the target in bytes, or with K, M, G or T: 20G. Only handlers that can resize accept it: "
-        "rbd, cinder. Default: the size of the image.",
+        "--format",
+        type=click.Choice(["raw", "qcow2"]),
+        help="The format of the target. Default: format in [landing]; without that, the image's.",
     )
+    @click.option(
+        "--size",
+        metavar="SIZE|fill",
+        type=DISK_SIZE,
+        help="The size of the disk: bytes, or 20G, or fill for all of a block device. Default: the image's.",
+    )
+    @click.option("--fix-gpt", is_flag=True, help="Move the backup of the disk's GPT to its new end.")
+    @click.option(
+        "--preallocation",
+        type=click.Choice(["metadata", "falloc", "full"]),
+        help="Allocate space beforehand; metadata is for qcow2 only. Default: none.",
+    )
+    @click.option("--member", metavar="NAME", help="The name of the disk in an archive of several.")
     @click.option(
         "--max-size",
         type=SIZE,
@@ -57,13 +72,18 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
         *,
         force: bool,
         even_if_in_use: bool,
-        size: int | None,
+        format: str | None,  # noqa: A002 - the option's name
+        size: int | Literal["fill"] | None,
+        fix_gpt: bool,
+        preallocation: str | None,
+        member: str | None,
         max_size: int | None,
     ) -> None:
         if max_size is not None:
             session.variables["LADING_LANDING__MAX_SIZE"] = str(max_size)
+        form = Form(format, None if size == "fill" else size, size == "fill", fix_gpt, preallocation, member)
         target = _target(session, image, target)
-        command(session, FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, size=size))
+        command(session, FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, form=form))
 
     return run
 
@@ -113,6 +133,7 @@ def _result_record(result: FetchResult, seconds: float) -> dict[str, object]:
         "size": landing.size,
         "digest": str(landing.digest) if landing.digest else None,
         "verified": landing.verified,
+        **form_record(landing),
         "resumed": landing.resumed,
         "seconds": round(seconds, 3),
         "attempts": attempt_records(result.attempts),

@@ -27,6 +27,7 @@ __all__ = [
     "attempt_records",
     "check_record",
     "error_record",
+    "form_record",
     "image_record",
     "print_error",
     "printable",
@@ -125,9 +126,10 @@ def time_text(moment: datetime) -> str:
 
 def verified_text(result: Landing | Association) -> str:
     """Returns the verified digest's algorithm, or `unverified`. MD5 is weak: two files can have the same (RFC 6151)."""
-    if not result.verified or result.digest is None:
+    digest = (result.shipped and result.shipped.digest) or result.digest
+    if not result.verified or digest is None:
         return "unverified"
-    return f"verified {result.digest.algorithm}{' (weak)' if result.digest.algorithm == 'md5' else ''}"
+    return f"verified {digest.algorithm}{' (weak)' if digest.algorithm == 'md5' else ''}"
 
 
 def attempt_records(attempts: Sequence[AttemptResult]) -> list[dict[str, object]]:
@@ -157,10 +159,27 @@ def association_record(association: Association) -> dict[str, object]:
         "size": association.size,
         "digest": str(association.digest) if association.digest else None,
         "verified": association.verified,
+        **form_record(association),
         "inspected_by": association.inspected_by,
         "identity": association.identity,
         "landed_at": association.landed_at.isoformat(),
         "checked": check_record(association.checked),
+    }
+
+
+def form_record(result: Landing | Association) -> dict[str, object]:
+    """Returns the form of a target, and what was shipped, as `--json` prints them."""
+    shipped = result.shipped
+    return {
+        "format": result.format,
+        "virtual_size": result.virtual_size,
+        "shipped": shipped
+        and {
+            "format": shipped.format,
+            "size": shipped.size,
+            "digest": str(shipped.digest) if shipped.digest else None,
+        },
+        "converted_by": result.converted_by,
     }
 
 

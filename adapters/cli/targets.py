@@ -223,6 +223,20 @@ def show(session: Session, target: str) -> None:
         _print_rows(association, report)
 
 
+def _form_rows(association: Association) -> dict[str, str]:
+    """The rows on the target's form, and on what was shipped where that is something else."""
+    rows = {}
+    if association.format is not None:
+        disk = association.virtual_size
+        of_disk = f", a disk of {size_text(disk)}" if disk not in {None, association.size} else ""
+        rows["format"] = f"{association.format}{of_disk}"
+    if (shipped := association.shipped) is not None:
+        rows["shipped"] = f"{shipped.format}, {size_text(shipped.size)}, {shipped.digest or 'without a digest'}"
+    if association.converted_by is not None:
+        rows["converted"] = f"by {association.converted_by}"
+    return rows
+
+
 def _print_rows(association: Association, report: Report) -> None:
     image = association.image
     digest = f"{association.digest} ({verified_text(association)})"
@@ -233,6 +247,7 @@ def _print_rows(association: Association, report: Report) -> None:
         "handler": f"{association.handler} ({association.method})" if association.method else association.handler,
         "landed": time_text(association.landed_at),
         "size": size_text(association.size),
+        **_form_rows(association),
         "digest": digest if association.digest else "unverified",
         "inspected": f"by {association.inspected_by}" if association.inspected_by else "no",
         "state": report.state,

@@ -4,14 +4,14 @@ A document decodes to exactly the association that was encoded. It holds no cred
 them from an association before it is put into a store. Documents have no checksum: the store adds its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
 from lading.adapters.codec.fields import image_fields, image_from_fields, location_field, location_from_field
 from lading.adapters.codec.text import MALFORMED, json_object, to_json
-from lading.ports.association import Association, Check, Fingerprint, Folder, State
+from lading.ports.association import Association, Check, Fingerprint, Folder, Shipped, State
 from lading.ports.image import Digest
 
 __all__ = [
@@ -21,6 +21,8 @@ __all__ = [
     "check_from_field",
     "decode_association",
     "encode_association",
+    "shipped_field",
+    "shipped_from_field",
 ]
 
 
@@ -56,7 +58,7 @@ def association_to_document(association: Association) -> dict[str, object]:
         "landed_at": association.landed_at.astimezone(UTC).isoformat(),
         "method": association.method,
         "size": association.size,
-        "digest": [association.digest.algorithm, association.digest.value] if association.digest else None,
+        "digest": _digest_field(association.digest),
         "verified": association.verified,
         "fingerprint": association.fingerprint,
         "folder": association.folder,
@@ -64,6 +66,10 @@ def association_to_document(association: Association) -> dict[str, object]:
         "identity": association.identity,
         "copied_from": association.copied_from,
         "checked": check_field(association.checked),
+        "format": association.format,
+        "virtual_size": association.virtual_size,
+        "shipped": shipped_field(association.shipped),
+        "converted_by": association.converted_by,
         "location": location_field(association.location),
         **image_fields(association.image),
     }
@@ -82,7 +88,7 @@ def association_from_document(document: Mapping[str, Any]) -> Association:
         landed_at=datetime.fromisoformat(document["landed_at"]),
         method=document["method"],
         size=document["size"],
-        digest=Digest(*document["digest"]) if document["digest"] else None,
+        digest=_digest_from_field(document["digest"]),
         verified=document["verified"],
         fingerprint=Fingerprint(*document["fingerprint"]) if document["fingerprint"] else None,
         inspected_by=document.get("inspected_by"),
@@ -90,7 +96,31 @@ def association_from_document(document: Mapping[str, Any]) -> Association:
         copied_from=document.get("copied_from"),
         folder=Folder(*document["folder"]) if document.get("folder") else None,
         checked=check_from_field(document.get("checked")),
+        format=document.get("format"),
+        virtual_size=document.get("virtual_size"),
+        shipped=shipped_from_field(document.get("shipped")),
+        converted_by=document.get("converted_by"),
     )
+
+
+def shipped_field(shipped: Shipped | None) -> dict[str, object] | None:
+    """The image as shipped, as JSON has it."""
+    if shipped is None:
+        return None
+    return {"format": shipped.format, "size": shipped.size, "digest": _digest_field(shipped.digest)}
+
+
+def shipped_from_field(known: Mapping[str, Any] | None) -> Shipped | None:
+    """The image as shipped of this field. Raises one of MALFORMED when it describes none."""
+    return Shipped(known["format"], known["size"], _digest_from_field(known["digest"])) if known else None
+
+
+def _digest_field(digest: Digest | None) -> list[str] | None:
+    return [digest.algorithm, digest.value] if digest else None
+
+
+def _digest_from_field(known: Sequence[Any] | None) -> Digest | None:
+    return Digest(*known) if known else None
 
 
 def check_field(check: Check | None) -> dict[str, object] | None:

@@ -22,7 +22,9 @@ PLACES: Final = frozenset({"locations", "direct_url", "location"})
 
 `location` is a key of Glance's v1 API, and of dumps of its database.
 """
-_KNOWN = frozenset({*_TEXTS, "size", *PLACES})
+_CONTENT_TEXTS = ("content_hash_algo", "content_hash_value")
+"""lading's own keys: the promise of what is in a packed image."""
+_KNOWN = frozenset({*_TEXTS, *_CONTENT_TEXTS, "size", "content_size", *PLACES})
 _LARGEST: Final = 2**63
 """The least number of bytes that no file or volume can have: off_t is a signed integer of 64 bits."""
 _DEEPEST: Final = 32
@@ -70,9 +72,10 @@ def catalog_image(document: Mapping[str, object]) -> Result[Image, str]:
     for key, value in document.items():
         if (flaw := _flaw(value)) is not None:
             return Failure(f"{_short(key)[1:-1]}: {flaw}")
-    size = document.get("size")
-    if isinstance(size, int) and size >= _LARGEST:
-        return Failure(f"size: expected a whole number of bytes below 2**63, got {_short(size)}")
+    for key in ("size", "content_size"):
+        size = document.get(key)
+        if isinstance(size, int) and size >= _LARGEST:
+            return Failure(f"{key}: expected a whole number of bytes below 2**63, got {_short(size)}")
     return image_from_document(document)
 
 
@@ -101,34 +104,41 @@ def image_from_document(document: Mapping[str, object]) -> Result[Image, str]:
     <Failure: size: expected a whole number of bytes, got 'big'>
     """
     # Lists of all associations come here for each: `isinstance(value, str | None)` takes three times as long.
-    values = {key: document.get(key) for key in _TEXTS}
+    values = {key: document.get(key) for key in (*_TEXTS, *_CONTENT_TEXTS)}
     for key, value in values.items():
         if value is not None and not isinstance(value, str):
             return Failure(f"{key}: expected a string, got {_short(value)}")
     texts = cast("Mapping[str, str | None]", values)
     if not (image_id := texts["id"]) or not image_id.strip():
         return Failure("id: expected a string that is not blank")
-    size = document.get("size")
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
-        return Failure(f"size: expected a whole number of bytes, got {_short(size)}")
+    sizes = {key: document.get(key) for key in ("size", "content_size")}
+    for key, size in sizes.items():
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
+            return Failure(f"{key}: expected a whole number of bytes, got {_short(size)}")
+    known_sizes = cast("Mapping[str, int | None]", sizes)
     locations = _locations(document)
     if isinstance(locations, str):
         return Failure(locations)
-    algorithm, value = texts["os_hash_algo"], texts["os_hash_value"]
     return Success(
         Image(
             id=image_id,
             name=texts["name"],
-            size=size,
+            size=known_sizes["size"],
             disk_format=texts["disk_format"],
             container_format=texts["container_format"],
-            digest=Digest(algorithm, value) if algorithm and value else None,
+            digest=_digest(texts["os_hash_algo"], texts["os_hash_value"]),
             checksum=texts["checksum"],
+            content_digest=_digest(texts["content_hash_algo"], texts["content_hash_value"]),
+            content_size=known_sizes["content_size"],
             status=texts["status"] or "active",
             locations=locations,
             properties={key: value for key, value in document.items() if key not in _KNOWN},
         )
     )
+
+
+def _digest(algorithm: str | None, value: str | None) -> Digest | None:
+    return Digest(algorithm, value) if algorithm and value else None
 
 
 def unnested(document: Mapping[str, object]) -> Mapping[str, object]:
@@ -159,6 +169,9 @@ def image_to_document(image: Image) -> dict[str, object]:
         "os_hash_algo": image.digest.algorithm if image.digest else None,
         "os_hash_value": image.digest.value if image.digest else None,
         "checksum": image.checksum,
+        "content_hash_algo": image.content_digest.algorithm if image.content_digest else None,
+        "content_hash_value": image.content_digest.value if image.content_digest else None,
+        "content_size": image.content_size,
     }
     document = {key: value for key, value in known.items() if value is not None}
     if image.locations:

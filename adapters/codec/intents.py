@@ -1,13 +1,14 @@
 """An intent as a JSON document, for every journal that keeps bytes. It decodes to exactly what was encoded."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from lading.adapters.codec.associations import association_from_document, association_to_document
 from lading.adapters.codec.fields import image_fields, image_from_fields, location_field, location_from_field
 from lading.adapters.codec.text import MALFORMED, json_object, to_json
+from lading.ports.form import Form
 from lading.ports.journal import Intent, Verb
 
 __all__ = ["decode_intent", "encode_intent", "encode_notes", "intent_from_document", "intent_to_document"]
@@ -57,6 +58,7 @@ def intent_to_document(intent: Intent) -> dict[str, object]:
         "began_at": intent.began_at.astimezone(UTC).isoformat(),
         "force": intent.force,
         "even_if_in_use": intent.even_if_in_use,
+        "form": asdict(intent.form),
         "recorded": association_to_document(intent.recorded) if intent.recorded else None,
         "location": location_field(intent.location),
         **image_fields(intent.image),
@@ -74,8 +76,9 @@ def intent_from_document(document: Mapping[str, Any]) -> Intent:
         location=location_from_field(document["location"]),
         destination=document["destination"],
         force=document["force"],
-        # The following two are not in what earlier versions wrote.
+        # The following three are not in what earlier versions wrote.
         even_if_in_use=document.get("even_if_in_use", False),
         recorded=association_from_document(document["recorded"]) if document.get("recorded") else None,
+        form=Form(**document.get("form", {})),
         notes=document["notes"],
     )

@@ -23,6 +23,8 @@ class SourceHandler:
     A subclass has a `name`, `schemes`, `is_local`, and an `opener`.
     """
 
+    takes_forms = True
+
     def __init__(self, files: Destination) -> None:
         """`files` is the destination of targets that are files of this host."""
         self._files = files
@@ -65,7 +67,6 @@ class StorageHandler(SourceHandler):
     """
 
     is_local = False
-    resizes = True
 
     def __init__(self, files: Destination, clones: CloneDestination) -> None:
         super().__init__(files)

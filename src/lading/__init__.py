@@ -22,11 +22,11 @@ from lading.domain.handler import (
     Landing,
     PartialData,
     Report,
+    SupportsForms,
     SupportsPrepare,
     SupportsPreview,
     SupportsRecovery,
     SupportsReport,
-    SupportsResize,
     SupportsVerification,
     Work,
 )
@@ -46,7 +46,7 @@ from lading.domain.refusals import (
     Unsupported,
 )
 from lading.domain.targets import Forgotten
-from lading.ports.association import Association, Check, Fingerprint, Folder, State
+from lading.ports.association import Association, Check, Fingerprint, Folder, Shipped, State
 from lading.ports.association_store import AssociationStore, HostTarget, SupportsHosts
 from lading.ports.catalog import ByteStream, ImageCatalog, ImageData, ImageListing, ImageRegistry
 from lading.ports.context import ANONYMOUS, Context
@@ -62,6 +62,7 @@ from lading.ports.failures import (
     SettingsError,
     StoreUnavailable,
 )
+from lading.ports.form import AS_SHIPPED, Form
 from lading.ports.image import Digest, Image
 from lading.ports.journal import Intent, Journal, NullJournal, Verb
 from lading.ports.location import Location
@@ -70,6 +71,7 @@ from lading.ports.observer import NullObserver, Observer, SupportsWaiting
 
 __all__ = [
     "ANONYMOUS",
+    "AS_SHIPPED",
     "AmbiguousDigest",
     "AmbiguousImage",
     "Association",
@@ -92,6 +94,7 @@ __all__ = [
     "Fingerprint",
     "Folder",
     "Forgotten",
+    "Form",
     "Handler",
     "HandlerNotLoaded",
     "HandlerRefused",
@@ -127,16 +130,17 @@ __all__ = [
     "Report",
     "Scope",
     "SettingsError",
+    "Shipped",
     "State",
     "StoreUnavailable",
     "SupportsCost",
+    "SupportsForms",
     "SupportsHolder",
     "SupportsHosts",
     "SupportsPrepare",
     "SupportsPreview",
     "SupportsRecovery",
     "SupportsReport",
-    "SupportsResize",
     "SupportsSharing",
     "SupportsVerification",
     "SupportsWaiting",

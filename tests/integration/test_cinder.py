@@ -34,6 +34,7 @@ from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.domain.handler import Landing, PartialData
 from lading.domain.refusals import TargetFailed, TargetOccupied, Unsupported
 from lading.ports.association import State
+from lading.ports.form import Form
 from lading.ports.journal import Intent, Verb
 from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 
@@ -165,7 +166,8 @@ def test_recovery_lets_go_of_what_was_attached_and_noted_only(
 
 
 def test_a_file_gets_no_other_size(cinder_rig: HandlerRig) -> None:
-    assert isinstance(cinder_rig.handler.fetch(replace(cinder_rig.work, size=GIBIBYTE)).failure(), Unsupported)
+    work = replace(cinder_rig.work, form=Form(size=GIBIBYTE))
+    assert isinstance(cinder_rig.handler.fetch(work).failure(), Unsupported)
 
 
 @pytest.mark.parametrize("url", ["cinder://gold/{}", "cinder://{}"])
@@ -195,7 +197,7 @@ def test_a_larger_one_has_as_many_gibibytes_as_it_takes(cinder: Cinder, cinder_v
     assert cinder.show(identity(work))["size"] == 2
     assert work.association
     assert work.association.size == 2 * GIBIBYTE
-    small = replace(cinder_volume_rig.work, size=10, target=cinder_volume_rig.place.target("2"))
+    small = replace(cinder_volume_rig.work, form=Form(size=10), target=cinder_volume_rig.place.target("2"))
     assert isinstance(cinder_volume_rig.handler.fetch(small).failure(), Unsupported)
 
 

@@ -18,11 +18,11 @@ from tests.rigs.shelf import Clones
 
 from lading.domain.cost import SupportsCost
 from lading.domain.handler import (
+    SupportsForms,
     SupportsPrepare,
     SupportsPreview,
     SupportsRecovery,
     SupportsReport,
-    SupportsResize,
     SupportsVerification,
 )
 from lading.sdk.contracts import DATA, HandlerRig
@@ -145,7 +145,7 @@ def test_it_has_all_that_a_handler_can_have(shelf_handler: ShelfHandler) -> None
     priced: SupportsCost = shelf_handler
     recoverable: SupportsRecovery = shelf_handler
     reporting: SupportsReport = shelf_handler
-    resizing: SupportsResize = shelf_handler
+    resizing: SupportsForms = shelf_handler
     verifiable: SupportsVerification = shelf_handler
     assert {foresighted, preparable, priced, recoverable, reporting, resizing, verifiable} == {shelf_handler}
 

@@ -15,6 +15,7 @@ from lading.adapters.destinations.clone.destination import CloneDestination
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.memory.journal import MemoryJournal
+from lading.ports.form import Form
 from lading.ports.journal import Intent, Verb
 
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -177,7 +178,7 @@ def test_a_clone_larger_than_wished_for_is_the_image_where_sizes_are_rounded(
     world = World(storage)
     landing = world.clones.fetch(world.work, OPENER).unwrap()
     recorded = landing.recorded_in(Association(TARGET, "mem", IMAGE, world.work.location, NOW))
-    again = world.clones.fetch(replace(world.work, association=recorded, size=size), OPENER)
+    again = world.clones.fetch(replace(world.work, association=recorded, form=Form(size=size)), OPENER)
     assert isinstance(again, Success) is is_present
 
 

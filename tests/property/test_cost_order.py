@@ -10,6 +10,7 @@ from tests.strategies import known_cases
 
 from lading import Cost, Dispatcher, FetchRequest, FetchResult, Handler, Image, Location
 from lading.domain.cost import cost_of
+from lading.ports.form import Form
 
 CHEAPEST_FIRST = ("clone", "local copy", "storage network", "http", "not told", "download")
 """Who tells nothing comes before the download, which always can."""
@@ -67,17 +68,17 @@ def test_one_that_raises_or_answers_nonsense_when_asked_for_its_cost_counts_as_s
     assert [cost_of(PricedHandler(Spec("odd", BOTH), price), "/vm") for price in (raises, says_free)] == [None, None]
 
 
-def test_a_size_is_wished_for_only_of_handlers_that_resize() -> None:
+def test_a_form_is_requested_only_of_handlers_that_take_forms() -> None:
     class Stretching(PricedHandler):
-        resizes = True
+        takes_forms = True
 
     handlers = [
         PricedHandler(Spec("stiff", BOTH), lambda _: Cost.CLONE),
         Stretching(Spec("soft", BOTH), lambda _: Cost.HTTP),
     ]
     dispatcher = Dispatcher(handlers, RecordingCatalog([IMAGE], []), RecordingStore([], []), by_cost=True)
-    attempts = dispatcher.fetch(FetchRequest(IMAGE.id, "/vm", size=1 << 40)).failure()
+    attempts = dispatcher.fetch(FetchRequest(IMAGE.id, "/vm", form=Form(size=1 << 40))).failure()
     assert not isinstance(attempts, FetchResult)
     reasons = {tried.handler: tried.refusal.reason for tried in attempts.attempts if tried.refusal}  # type: ignore[union-attr]
-    assert "no other size" in reasons["stiff"]
+    assert "no other format or size" in reasons["stiff"]
     assert reasons["soft"] == reference.DECLINED.reason

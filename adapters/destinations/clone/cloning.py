@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from lading.adapters.destinations.clone.inspection import inspect
@@ -14,6 +15,7 @@ from lading.adapters.stream.errors import Refused
 from lading.domain.handler import Landing, Work
 from lading.domain.handler_calls import exception_reason
 from lading.domain.refusals import Mismatched, Unsupported
+from lading.ports.form import AS_SHIPPED, Form
 from lading.ports.journal import Journal
 from lading.ports.location import Location
 
@@ -36,6 +38,8 @@ def check_request(storage: CloneStorage, work: Work, rules: Rules) -> Location:
     if image.disk_format != "raw" or image.container_format not in {None, "bare"}:
         shape = f"{image.disk_format or 'unknown'} in {image.container_format or 'bare'}"
         raise Refused(Unsupported(f"the image is {shape}, and a clone would not be a disk: only raw ones are cloned"))
+    if replace(work.form, size=None) not in {AS_SHIPPED, Form("raw")}:
+        raise Refused(Unsupported("a clone is raw and allocates its space itself: of its form only the size is free"))
     if not rules.allow_unverified:
         reason = "a clone's bytes are not read, so not verified, and landing.allow_unverified is false"
         raise Refused(Unsupported(reason))
@@ -48,8 +52,9 @@ def find_parent(storage: CloneStorage, location: Location, work: Work, rules: Ru
     promised = work.image.size if work.image else None
     if promised is not None and parent.size != promised:
         raise Refused(Mismatched(f"{parent.name} has {parent.size} bytes, the catalog promises {promised}"))
-    if work.size is not None and work.size < parent.size:
-        raise Refused(Unsupported(f"{parent.name} has {parent.size} bytes, more than the {work.size} requested"))
+    size = work.form.size
+    if size is not None and size < parent.size:
+        raise Refused(Unsupported(f"{parent.name} has {parent.size} bytes, more than the {size} requested"))
     rules.check_size(parent.size)
     return parent
 
@@ -72,7 +77,7 @@ def clone_image(
     write_notes(journal, work, {"part": part})
     clone = None
     try:
-        clone = storage.clone(parent, part, work.size)
+        clone = storage.clone(parent, part, work.form.size)
         if isinstance(storage, AttachesClones):
             storage.attach(clone.identity)
         if parent.open is None:

@@ -65,7 +65,8 @@ def check_target(storage: CloneStorage, work: Work, found: Sequence[Clone]) -> A
     if not recorded.is_for(work.image):
         other = recorded.image.id if recorded.image else "another image"
         raise Refused(TargetOccupied(f"{work.target} holds {other}; remove it first, or force"))
-    if work.size is not None and (clone.size < work.size or (clone.size > work.size and storage.sizes_are_exact)):
+    size = work.form.size
+    if size is not None and (clone.size < size or (clone.size > size and storage.sizes_are_exact)):
         reason = f"{work.target} is there, with {clone.size} bytes; remove it first, or force"
         raise Refused(TargetOccupied(reason))
     return recorded

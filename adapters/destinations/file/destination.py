@@ -43,6 +43,7 @@ from lading.domain.waiting import holder_text
 from lading.ports.association import Fingerprint
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import LockLost, StoreUnavailable
+from lading.ports.form import AS_SHIPPED
 from lading.ports.journal import Journal, NullJournal
 from lading.ports.locks import Locks, NullLocks, SupportsSharing
 from lading.ports.observer import SupportsWaiting
@@ -253,9 +254,8 @@ class FileDestination:
 
 def _present(work: Work) -> Landing | None:
     """The landing that is at the target already; None when the target is free. Raises Refused."""
-    if work.size is not None:
-        advice = "targets that are clones can: rbd:POOL/IMAGE, cinder:NAME"
-        raise Refused(Unsupported(f"a file gets no other size than its image's; {advice}"))
+    if work.form != AS_SHIPPED:
+        raise Refused(Unsupported("a file gets no other form than its image's"))
     return check_target(work)
 
 

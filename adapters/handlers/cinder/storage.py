@@ -49,7 +49,7 @@ class VolumeStorage(AttachesClones):
         promised = work.image.size if work.image else None
         if promised is not None and promised > capacity:
             raise Refused(Mismatched(f"{name} has {volume.size} GiB, the catalog promises {promised} bytes"))
-        plan = f"clones {name} to one of {_gibibytes(volume, work.size)} GiB, and attaches that"
+        plan = f"clones {name} to one of {_gibibytes(volume, work.form.size)} GiB, and attaches that"
         return Parent(location, name, promised or capacity, plan)
 
     def clone(self, parent: Parent, name: str, size: int | None) -> Clone:

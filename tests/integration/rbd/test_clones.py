@@ -12,6 +12,7 @@ from tests.rigs.rbd import Pool
 
 from lading import Image, Location, Mismatched, TargetFailed, Work
 from lading.adapters.destinations.file.destination import Rules
+from lading.ports.form import Form
 from lading.sdk.contracts import DATA, IMAGE
 
 # Clones.
@@ -29,16 +30,16 @@ def test_a_clone_shares_its_parents_blocks_and_is_unverified(ceph: Ceph, clone_w
 
 
 def test_a_clone_has_the_wished_size_but_not_less_than_its_image(ceph: Ceph, clone_work: Work) -> None:
-    smaller = handler_of(ceph).fetch(replace(clone_work, size=len(DATA) - 1))
+    smaller = handler_of(ceph).fetch(replace(clone_work, form=Form(size=len(DATA) - 1)))
     assert f"has {len(DATA)} bytes, more than the {len(DATA) - 1}" in reason_of(smaller)
-    landing = handler_of(ceph).fetch(replace(clone_work, size=1 << 30)).unwrap()
+    landing = handler_of(ceph).fetch(replace(clone_work, form=Form(size=1 << 30))).unwrap()
     assert landing.size == 1 << 30
     assert json.loads(ceph.rbd("info", clone_work.target.removeprefix("rbd:"), "--format", "json"))["size"] == 1 << 30
 
 
 def test_a_clone_of_another_size_occupies_the_target(ceph: Ceph, clone_work: Work) -> None:
     there = recorded(handler_of(ceph), clone_work)
-    assert "remove it first" in reason_of(handler_of(ceph).fetch(replace(there, size=1 << 30)))
+    assert "remove it first" in reason_of(handler_of(ceph).fetch(replace(there, form=Form(size=1 << 30))))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_a_malformed_target_is_refused_with_the_expected_form(ceph: Ceph, rbd_lo
 
 
 def test_verification_of_a_clone_finds_what_a_guest_wrote(ceph: Ceph, clone_work: Work) -> None:
-    work = recorded(handler_of(ceph), replace(clone_work, size=1 << 30))
+    work = recorded(handler_of(ceph), replace(clone_work, form=Form(size=1 << 30)))
     found = handler_of(ceph).verify(work).unwrap()
     assert (found.verified, found.digest, found.size) == (True, IMAGE.digest, 1 << 30)
     write_at(ceph, clone_work.target.removeprefix("rbd:"), {0: b"x" * 4096})

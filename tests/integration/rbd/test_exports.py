@@ -12,6 +12,7 @@ from tests.rigs.rbd import Pool
 from tests.rigs.rig import Folder
 
 from lading import Image, Location, Mismatched, Work
+from lading.ports.form import Form
 from lading.ports.observer import NullObserver
 from lading.sdk.contracts import DATA, IMAGE
 
@@ -101,7 +102,7 @@ def test_a_refusal_says_which_part_of_a_location_is_missing(
 
 
 def test_a_file_gets_no_other_size_than_its_image(ceph: Ceph, folder: Folder, rbd_location: str) -> None:
-    work = Work(folder.target("1"), IMAGE, Location(rbd_location), size=1 << 30)
+    work = Work(folder.target("1"), IMAGE, Location(rbd_location), form=Form(size=1 << 30))
     assert "no other size" in reason_of(handler_of(ceph).fetch(work))
 
 

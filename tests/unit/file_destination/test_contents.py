@@ -19,6 +19,7 @@ from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.stream.pipeline import BUFFERS
 from lading.adapters.stream.sources import ResumePoint, Source, StreamSource
+from lading.ports.form import Form
 
 
 def test_the_target_holds_the_very_bytes_and_only_its_owner_reads_them(
@@ -150,7 +151,7 @@ def test_an_interrupted_transfer_leaves_no_file_and_no_thread(
 def test_a_file_gets_no_other_size_than_its_image_s(
     folder: Path, destination: FileDestination, opening: Callable[[bytes], Opener]
 ) -> None:
-    work = Work(str(folder / "vm"), image_of(DATA), size=1 << 30)
+    work = Work(str(folder / "vm"), image_of(DATA), form=Form(size=1 << 30))
     for refused in (
         destination.fetch(work, SourceOpener(opening(DATA), "copy")),
         destination.preview(work, SourceOpener(opening(DATA), plan=str)),

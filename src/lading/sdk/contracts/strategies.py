@@ -6,7 +6,7 @@ from datetime import UTC
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from lading.ports.association import Association, Check, Fingerprint, Folder, State
+from lading.ports.association import Association, Check, Fingerprint, Folder, Shipped, State
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 
@@ -46,6 +46,8 @@ def any_images() -> SearchStrategy[Image]:
         container_format=st.none() | any_texts(),
         digest=st.none() | st.builds(Digest, any_texts(min_size=1), any_texts(min_size=1)),
         checksum=st.none() | any_texts(),
+        content_digest=st.none() | st.builds(Digest, any_texts(min_size=1), any_texts(min_size=1)),
+        content_size=st.none() | st.integers(min_value=0),
         status=any_texts(min_size=1),
         locations=st.lists(any_locations(), max_size=2),
         properties=json_objects(),
@@ -62,6 +64,10 @@ def folders() -> SearchStrategy[Folder]:
     return st.builds(Folder, unsigned, unsigned, st.none() | st.integers(-(2**64), 2**64))
 
 
+def digests() -> SearchStrategy[Digest]:
+    return st.builds(Digest, any_texts(), any_texts())
+
+
 def any_associations() -> SearchStrategy[Association]:
     return st.builds(
         Association,
@@ -72,9 +78,13 @@ def any_associations() -> SearchStrategy[Association]:
         landed_at=st.datetimes(timezones=st.just(UTC)),
         method=st.none() | any_texts(),
         size=st.none() | st.integers(min_value=0),
-        digest=st.none() | st.builds(Digest, any_texts(), any_texts()),
+        digest=st.none() | digests(),
         verified=st.booleans(),
         fingerprint=st.none() | fingerprints(),
         folder=st.none() | folders(),
         checked=st.none() | st.builds(Check, st.sampled_from(State), st.datetimes(timezones=st.just(UTC))),
+        format=st.none() | any_texts(),
+        virtual_size=st.none() | st.integers(min_value=0),
+        shipped=st.none() | st.builds(Shipped, any_texts(), st.integers(min_value=0), st.none() | digests()),
+        converted_by=st.none() | any_texts(),
     )
