@@ -50,6 +50,8 @@ class Work:
     """Bytes of the target, for handlers that support resizing; None: the image's size."""
     even_if_in_use: bool = False
     """Allows the handler to remove or replace what another program has locked, as QEMU locks disks."""
+    reverify: bool = False
+    """Hash the image's bytes also where their digest is known from an earlier fetch."""
 
 
 @dataclass(frozen=True, slots=True)

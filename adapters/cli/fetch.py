@@ -48,6 +48,11 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
         type=SIZE,
         help="Refuse an image larger than this: bytes, or 20G. Default: max_size in [landing]; without that, no limit.",
     )
+    @click.option(
+        "--reverify",
+        is_flag=True,
+        help="Hash the image's bytes also when their digest is known from an earlier fetch.",
+    )
     @command_options
     @functools.wraps(command)
     def run(
@@ -59,11 +64,13 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
         even_if_in_use: bool,
         size: int | None,
         max_size: int | None,
+        reverify: bool,
     ) -> None:
         if max_size is not None:
             session.variables["LADING_LANDING__MAX_SIZE"] = str(max_size)
         target = _target(session, image, target)
-        command(session, FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, size=size))
+        request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, size=size, reverify=reverify)
+        command(session, request)
 
     return run
 
