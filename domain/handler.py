@@ -51,6 +51,8 @@ class Work:
     """The form that the target is to have, for handlers that support forms."""
     even_if_in_use: bool = False
     """Allows the handler to remove or replace what another program has locked, as QEMU locks disks."""
+    reverify: bool = False
+    """Hash the image's bytes also where their digest is known from an earlier fetch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,19 +229,19 @@ class FileDestination:
                 if not isinstance(source, FileSource):
                     size = _stream(new, writer, resumable=is_resumable)
                 elif clone(source.descriptor, new.descriptor):
-                    method, size = "reflink", self._check_clone(source, writer)
+                    method, size = "reflink", self._check_clone(source, writer, reverify=work.reverify)
                 else:
                     self._require_space(work, source)
                     size = _copy(source, writer)
                 audited = _verdict(audit, source, size)
                 return _publish(work, source, new, notes, method, audited)
 
-    def _check_clone(self, source: FileSource, writer: FileWriter) -> int:
+    def _check_clone(self, source: FileSource, writer: FileWriter, *, reverify: bool) -> int:
         """Hashes the clone, unless the file that it was made from was hashed before. Returns its size in bytes."""
         audit = writer.audit
         if (expected := audit.expected_digest) is not None:
             known = self._verified.digest(source.fingerprint, expected.algorithm).value_or(None)
-            if known is None or not source.is_unchanged:
+            if known is None or reverify or not source.is_unchanged:
                 size = writer.read_back()
                 if (digest := audit.digest) is not None and source.is_unchanged and _is_settled(source.fingerprint):
                     self._verified.remember(source.fingerprint, digest)

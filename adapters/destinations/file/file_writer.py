@@ -12,6 +12,7 @@ from lading.adapters.stream.pipeline import Chunk
 from lading.adapters.stream.sources import FileSource, Source
 from lading.adapters.stream.sparse import copy_extent, extents, write_sparsely
 from lading.adapters.stream.threads import join, start
+from lading.adapters.stream.write_back import WriteBack
 from lading.domain.refusals import Mismatched
 from lading.ports.observer import Observer
 
@@ -27,6 +28,7 @@ class FileWriter:
         """`most`: the largest number of bytes that may be streamed; None: any."""
         self._most = most
         self.source, self.descriptor, self.audit, self._observer = source, descriptor, audit, observer
+        self._write_back = WriteBack(descriptor)
 
     def progress(self, done: int) -> None:
         self._observer.progress(done, self.source.size)
@@ -47,7 +49,7 @@ class FileWriter:
         with _in_background(self.audit.prepare):
             for extent in extents(source.descriptor, source.size):
                 if not extent.is_hole:
-                    copy_extent(source.descriptor, self.descriptor, extent, self.progress)
+                    copy_extent(source.descriptor, self.descriptor, extent, self._copied)
                 self.progress(extent.offset + extent.length)
         return source.size
 
@@ -80,6 +82,11 @@ class FileWriter:
     def _write(self, chunk: Chunk) -> None:
         if chunk.buffer is not None and chunk.offset >= self.source.start:
             write_sparsely(self.descriptor, chunk)
+            self._write_back.wrote(chunk.offset + chunk.length)
+
+    def _copied(self, end: int) -> None:
+        self._write_back.wrote(end)
+        self.progress(end)
 
 
 @contextmanager
