@@ -91,6 +91,8 @@ class Landing:
     """The image as it was shipped; None: the target has those bytes."""
     converted_by: str | None = None
     """The program that made the target of the image, with its version; None: it was not converted."""
+    form: Form = AS_SHIPPED
+    """The form that the target was given."""
 
     @classmethod
     def already(cls, association: Association) -> Self:
@@ -110,6 +112,7 @@ class Landing:
             virtual_size=association.virtual_size,
             shipped=association.shipped,
             converted_by=association.converted_by,
+            form=association.form,
         )
 
     def recorded_in(self, association: Association) -> Association:
@@ -131,6 +134,7 @@ class Landing:
             virtual_size=self.virtual_size or association.virtual_size,
             shipped=self.shipped or association.shipped,
             converted_by=self.converted_by or association.converted_by,
+            form=association.form if self.form == AS_SHIPPED else self.form,
         )
 
 

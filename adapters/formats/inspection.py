@@ -16,6 +16,8 @@ _IN_RAW: Final = frozenset({"raw", "gpt"})
 _IN_ISO: Final = frozenset({"iso", "gpt"})
 # Kernels and RAM disks, which usually are compressed.
 _BOOTED: Final = frozenset({"ari", "aki"})
+_SIZED: Final = frozenset({"qcow2", "qed", "vmdk", "vhd", "vhdx", "vdi"})
+"""Formats of a disk that may have another size than its image."""
 _SECTOR: Final = 512
 _BLOCK: Final = CHUNK
 """Bytes that inspectors get at a time, whatever chunks the image comes in: their findings depend on it.
@@ -85,6 +87,20 @@ class Inspection:
         if not found and self._other is not None:
             return frozenset({self._other.name})
         return frozenset(found or {"raw"})
+
+    def disk_format(self) -> str:
+        """The one name of the formats, after the last byte: `raw` also for a partition table, `iso` with or without."""
+        found = self.formats() - {"gpt"} or {"raw"}
+        return next(iter(found)) if len(found) == 1 else "raw"
+
+    def virtual_size(self, size: int) -> int | None:
+        """Bytes of the disk in an image of `size` bytes, after the last byte; None where the inspector cannot tell."""
+        name = self.disk_format()
+        if name not in _SIZED:
+            return size
+        if is_fixed_vhd(self._end, self._size):
+            return size - _SECTOR
+        return next((each.virtual_size for each in self._finished() if each.name == name and each.is_match), None)
 
     def other_file(self) -> OtherFile | None:
         """The kind of a file that is not a disk image, after the last byte; None: it is one."""

@@ -86,6 +86,10 @@ class FileSource:
             return f"it had {self.size} bytes, and has {now.size}"
         return "it was written to" if now.mtime_ns != self.fingerprint.mtime_ns else None
 
+    def first_bytes(self, count: int) -> bytes:
+        """The first bytes of the file, all of one that is shorter. Raises OSError."""
+        return os.pread(self.descriptor, count, 0)
+
     def last_bytes(self, count: int) -> bytes:
         """The last bytes of the file, all of one that is shorter."""
         return os.pread(self.descriptor, count, max(self.size - count, 0))
