@@ -1,12 +1,12 @@
 """The audit of an image's bytes: digest, size, format and safety, compared with the catalog."""
 
-import hashlib
 import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple, Self
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.formats.hashing import new_hash
 from lading.adapters.formats.inspection import Inspection, agrees, inspected_by, not_a_disk, unsafe
 from lading.adapters.formats.other_files import PACKED, OtherFile
 from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks
@@ -39,7 +39,7 @@ class Audit:
         """`expected` names the algorithm to compute and the expected result; None: nothing is hashed."""
         self.expected_digest = expected
         self._image = image
-        self._hash = hashlib.new(expected.algorithm, usedforsecurity=False) if expected else None
+        self._hash = new_hash(expected.algorithm) if expected else None
         self._known: Digest | None = None
         self._inspection = inspection
 
@@ -151,7 +151,7 @@ def digest_flaw(digest: Digest) -> str | None:
     'is no md5: expected 32 hex digits, got ab'
     """
     try:
-        size = hashlib.new(digest.algorithm, usedforsecurity=False).digest_size
+        size = new_hash(digest.algorithm).digest_size
     except ValueError:
         size = 0
     if not size:  # the SHAKEs have no size of their own
