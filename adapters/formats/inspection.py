@@ -90,6 +90,19 @@ class Inspection:
         """The kind of a file that is not a disk image, after the last byte; None: it is one."""
         return None if self._structures() else self._other
 
+    def virtual_size(self, size: int) -> int | None:
+        """Bytes of the disk in this image of `size` bytes, as its header tells them, after the last byte.
+
+        None where it does not. QEMU may tell another size: a VHD's is rounded there, by its geometry.
+        """
+        found = self._structures() - {"gpt", "iso"}
+        if not found:
+            return size
+        if is_fixed_vhd(self._end, self._size):
+            return int.from_bytes(self._end[48:56], "big")
+        sizes = [each.virtual_size for each in self._finished() if each.name in found and each.is_match]
+        return sizes[0] if len(sizes) == 1 else None
+
     def dangers(self) -> tuple[str, ...]:
         """The reasons why it is unsafe to open, after the last byte; empty where it is safe.
 
