@@ -1,6 +1,5 @@
 """The audit of an image's bytes: digest, size, format and safety, compared with the catalog."""
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,6 +7,7 @@ from typing import Final, NamedTuple, Self
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.formats.hashing import new_hash
 from lading.adapters.formats.inspection import Inspection, agrees, inspected_by, not_a_disk, unsafe
 from lading.adapters.formats.other_files import PACKED, OtherFile
 from lading.adapters.stream.errors import Refused
@@ -48,7 +48,7 @@ class Audit:
         """`expected` names the algorithm to compute and the expected result; None: nothing is hashed."""
         self.expected_digest = expected
         self._image = image
-        self._hash = hashlib.new(expected.algorithm, usedforsecurity=False) if expected else None
+        self._hash = new_hash(expected.algorithm) if expected else None
         self._known: Digest | None = None
         self.most: int | None = None
         """The largest disk that a guest may see, in bytes; None: any."""
@@ -189,7 +189,7 @@ def digest_flaw(digest: Digest) -> str | None:
     'is no md5: expected 32 hex digits, got ab'
     """
     try:
-        size = hashlib.new(digest.algorithm, usedforsecurity=False).digest_size
+        size = new_hash(digest.algorithm).digest_size
     except ValueError:
         size = 0
     if not size:  # the SHAKEs have no size of their own

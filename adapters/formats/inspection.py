@@ -16,8 +16,6 @@ _IN_RAW: Final = frozenset({"raw", "gpt"})
 _IN_ISO: Final = frozenset({"iso", "gpt"})
 # Kernels and RAM disks, which usually are compressed.
 _BOOTED: Final = frozenset({"ari", "aki"})
-_SIZED: Final = frozenset({"qcow2", "qed", "vmdk", "vhd", "vhdx", "vdi"})
-"""Formats of a disk that may have another size than its image."""
 _SECTOR: Final = 512
 _BLOCK: Final = CHUNK
 """Bytes that inspectors get at a time, whatever chunks the image comes in: their findings depend on it.
@@ -93,18 +91,22 @@ class Inspection:
         found = self.formats() - {"gpt"} or {"raw"}
         return next(iter(found)) if len(found) == 1 else "raw"
 
-    def virtual_size(self, size: int) -> int | None:
-        """Bytes of the disk in an image of `size` bytes, after the last byte; None where the inspector cannot tell."""
-        name = self.disk_format()
-        if name not in _SIZED:
-            return size
-        if is_fixed_vhd(self._end, self._size):
-            return size - _SECTOR
-        return next((each.virtual_size for each in self._finished() if each.name == name and each.is_match), None)
-
     def other_file(self) -> OtherFile | None:
         """The kind of a file that is not a disk image, after the last byte; None: it is one."""
         return None if self._structures() else self._other
+
+    def virtual_size(self, size: int) -> int | None:
+        """Bytes of the disk in this image of `size` bytes, as its header tells them, after the last byte.
+
+        None where it does not. QEMU may tell another size: a VHD's is rounded there, by its geometry.
+        """
+        found = self._structures() - {"gpt", "iso"}
+        if not found:
+            return size
+        if is_fixed_vhd(self._end, self._size):
+            return int.from_bytes(self._end[48:56], "big")
+        sizes = [each.virtual_size for each in self._finished() if each.name in found and each.is_match]
+        return sizes[0] if len(sizes) == 1 else None
 
     def dangers(self) -> tuple[str, ...]:
         """The reasons why it is unsafe to open, after the last byte; empty where it is safe.

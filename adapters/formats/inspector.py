@@ -46,7 +46,7 @@ class Inspector:
 
     @property
     def virtual_size(self) -> int | None:
-        """Bytes of the disk; None where it cannot tell."""
+        """Bytes of the disk, as the image's structures tell them; None where they do not."""
         try:
             return self._inspector.virtual_size or None
         except Exception:  # noqa: BLE001 - hostile bytes

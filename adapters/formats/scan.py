@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from lading.adapters.formats.audit import Audit
+from lading.adapters.formats.hashing import content_algorithm
 from lading.adapters.formats.inspection import Inspection
 from lading.adapters.formats.other_files import OtherFile
 from lading.adapters.stream import pipeline
@@ -11,7 +12,7 @@ from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.sources import FileSource
 from lading.ports.image import Digest
 
-__all__ = ["Scan", "scan"]
+__all__ = ["Scan", "content_digest", "scan"]
 
 
 class Scan(NamedTuple):
@@ -39,3 +40,14 @@ def scan(source: FileSource, algorithm: str, read: Callable[[int], None]) -> Sca
         raise SourceBroken(f"the file was changed while it was read: {change}")
     assert audit.digest is not None  # noqa: S101 - an algorithm was named
     return Scan(size, audit.digest, inspection.formats(), inspection.dangers(), inspection.other_file())
+
+
+def content_digest(source: FileSource, read: Callable[[int], None]) -> Digest:
+    """The file's digest by the fastest strong hash; calls `read` with the number of bytes read so far.
+
+    Holes are not read, and count as zeros. Raises SourceBroken.
+    """
+    audit = Audit(None, Digest(content_algorithm(), ""), None)
+    pipeline.run(source, (audit.take,), read)
+    assert audit.digest is not None  # noqa: S101 - an algorithm was named
+    return audit.digest
