@@ -78,6 +78,7 @@ __all__ = [
 _Kind = TypeVar("_Kind")
 _Kinds = Mapping[str, type[_Kind]]
 _DEFAULT_KIND: Final = "file"
+_MAX_UNPACKED: Final = Bytes(2 << 40)
 _SECTIONS: Final = ("catalog", "associations", "journal", "locks", "handlers", "landing", "network")
 
 
@@ -177,7 +178,7 @@ class LandingSettings:
     """True: an image that does not fit is refused before the first byte; a sparse one takes less than its size."""
     max_size: Bytes | None = None
     """The largest image that is accepted; None: any."""
-    max_unpacked: Bytes = Bytes(2 << 40)
+    max_unpacked: Bytes = _MAX_UNPACKED
     """The largest disk that a packed or converted image may have."""
     unpack: bool = True
     """True: compressed images, and disks in archives, are unpacked."""

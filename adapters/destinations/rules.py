@@ -50,6 +50,13 @@ class Rules(NamedTuple):
             return work.form
         return replace(work.form, format=self.format)
 
+    def check_disk(self, size: int) -> None:
+        """Raises Refused for a disk of more bytes than `max_disk`."""
+        if size > self.max_disk:
+            raise Refused(
+                Mismatched(f"its disk has {size} bytes; [landing] max_size and max_unpacked allow {self.max_disk}")
+            )
+
     def check_size(self, size: int | None) -> None:
         """Raises Refused for an image of more than `max_size` bytes; None: its size is not known."""
         if size is not None and self.max_size is not None and size > self.max_size:

@@ -53,6 +53,7 @@ class Audit:
         self.most: int | None = None
         """The largest disk that a guest may see, in bytes; None: any."""
         self._inspection = inspection
+        self._checks_format = inspection is not None
 
     @classmethod
     def of(
@@ -87,7 +88,7 @@ class Audit:
 
     def ignore_format(self) -> None:
         """Leaves the format unchecked from here on: the bytes are packed, and the disk in them has its own audit."""
-        self._inspection = None
+        self._checks_format = False
 
     def take_strictly(self, chunk: Chunk) -> None:
         """Takes the next bytes. Raises Refused as soon as their format rules the image out."""
@@ -101,7 +102,7 @@ class Audit:
         for piece in _pieces(chunk):
             if self._hash is not None:
                 self._hash.update(piece)
-            if self._inspection is not None and not self._inspection.is_decided:
+            if self._checks_format and self._inspection is not None and not self._inspection.is_decided:
                 self._inspection.feed(piece)
 
     def trust(self, digest: Digest) -> None:
@@ -136,7 +137,7 @@ class Audit:
     @property
     def knows_the_format(self) -> bool:
         """The format and its dangers are known: no more bytes are needed."""
-        return self._inspection is not None and self._inspection.is_decided
+        return self._checks_format and self._inspection is not None and self._inspection.is_decided
 
     def verdict(self, size: int) -> Result[Audited, Refusal]:
         """The result after the last byte, the `size`th: a refusal where it is not the catalog's image, or is unsafe."""
@@ -151,23 +152,27 @@ class Audit:
         if (refusal := self._format()) is not None:
             return Failure(refusal)
         is_verified = self.expected_digest is not None
-        if (inspection := self._inspection) is None:
-            return Success(Audited(size, digest, is_verified, None, None, None))
-        disk = inspection.disk_format()
-        return Success(Audited(size, digest, is_verified, inspected_by(), disk, inspection.virtual_size(size)))
+        inspector = inspected_by() if self._checks_format else None
+        return Success(Audited(size, digest, is_verified, inspector, *self.disk(size)))
+
+    def disk(self, size: int) -> tuple[str | None, int | None]:
+        """The disk's format and its size for a guest, of an image of `size` bytes, once the format is known."""
+        if self._inspection is None or not self._checks_format:
+            return None, None
+        return self._inspection.disk_format(), self._inspection.virtual_size(size)
 
     def format_refusal(self) -> Refusal | None:
         """The refusal by the format alone, once `knows_the_format`; None: the format is right and safe."""
         return self._other_file() or self._format()
 
     def _other_file(self) -> Refusal | None:
-        other = self._inspection.other_file() if self._inspection is not None else None
+        other = self._inspection.other_file() if self._inspection is not None and self._checks_format else None
         if other is None or _is_declared(self._image, other):
             return None
         return Mismatched(not_a_disk(other))
 
     def _format(self) -> Refusal | None:
-        if self._inspection is None:
+        if self._inspection is None or not self._checks_format:
             return None
         declared, found = _declared(self._image), self._inspection.formats()
         if not agrees(declared, found):

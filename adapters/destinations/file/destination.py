@@ -2,48 +2,38 @@
 
 import logging
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from lading.adapters.destinations.destination import SourceOpener
-from lading.adapters.destinations.file.file_writer import FileWriter
 from lading.adapters.destinations.file.free_space import require_space
 from lading.adapters.destinations.file.local_copies import LocalCopies
 from lading.adapters.destinations.file.lock_waits import reported_wait
-from lading.adapters.destinations.file.new_file import NewFile, NoLateName
+from lading.adapters.destinations.file.new_file import NoLateName
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.partial import (
-    drop_part,
-    is_strong,
-    kept_bytes,
-    noted_part,
     part_blocks,
     part_path,
     start_from,
 )
 from lading.adapters.destinations.file.recovery import recover
 from lading.adapters.destinations.file.relocation import move, remove
-from lading.adapters.destinations.file.target_state import check_target, use_of
+from lading.adapters.destinations.file.target_state import check_target
+from lading.adapters.destinations.file.transfer import Transfer
 from lading.adapters.destinations.file.verification import report, verify
 from lading.adapters.destinations.rules import Rules
-from lading.adapters.formats.audit import Audit, Audited
-from lading.adapters.host.boot import boot_id
+from lading.adapters.formats.audit import Audit
 from lading.adapters.stream.errors import Refused, returning_refusals, system_errors, value_or_refuse
-from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source
-from lading.adapters.stream.sparse import can_clone, clone
+from lading.adapters.stream.sparse import can_clone
 from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.ledger import lock_name
 from lading.domain.refusals import Mismatched, Unavailable, Unsupported
 from lading.domain.waiting import holder_text
-from lading.ports.association import Fingerprint
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import LockLost, StoreUnavailable
-from lading.ports.form import AS_SHIPPED
 from lading.ports.journal import Journal, NullJournal
 from lading.ports.locks import Locks, NullLocks, SupportsSharing
 from lading.ports.observer import SupportsWaiting
@@ -52,8 +42,6 @@ from lading.ports.verified_files import VerifiedFiles
 __all__ = ["FileDestination", "Rules"]
 
 _log = logging.getLogger(__name__)
-_SETTLED_NS: Final = 2_000_000_000
-"""A file that was changed more recently could change again within one tick of its clock, unseen (git's racy index)."""
 ALL: Final = Rules()
 """The default rules."""
 
@@ -197,6 +185,7 @@ class FileDestination:
             raise Refused(Mismatched(f"it has {source.size} bytes, the catalog promises {promised}"))
         self.rules.check_size(promised or source.size)
         audit = value_or_refuse(Audit.of(work.image, verify=self.rules.verify, inspect=self.rules.inspect))
+        audit.most = self.rules.max_disk
         if not self.rules.allow_unverified and audit.expected_digest is None:
             raise Refused(Unsupported("the catalog has no digest of it, and landing.allow_unverified is false"))
         return audit
@@ -206,99 +195,15 @@ class FileDestination:
             require_space(source.required_space, work.target, freed=freed)
 
     def _write(self, work: Work, source: Source, method: str) -> Landing:
-        """Writes the source's bytes to a new file, and publishes that at the target. Closes the source."""
+        """Makes the target of the source's bytes. Closes the source."""
         with closing(source), system_errors(work.target, "written"):
             audit = self._audit(work, source)
-            notes, known = Notes(self._journal, work), work.intent.notes if work.intent else {}
-            if not source.start:
-                # This fetch does not resume: the partial data is removed before another file is noted.
-                drop_part(work.target, known)
-            is_remote = not isinstance(source, FileSource)
-            if is_remote:
-                self._require_space(work, source)
-            named = notes.are_kept and is_remote
-            is_identified = is_strong(source.validator) and boot_id() is not None
-            is_resumable = named and (audit.expected_digest is not None or is_identified)
-            part = noted_part(work.target, known) if source.start else self._part(work.target)
-            announce = partial(notes.announce, part=part, resumable=named, validator=source.validator)
-            with NewFile(
-                work.target, part=part, mode=self.rules.mode, named=named, start=source.start, notes=known,
-                announce=announce if notes.are_kept else None, resumable=is_resumable,
-            ) as new:  # fmt: skip
-                writer = FileWriter(source, new.descriptor, audit, work.observer, most=self.rules.max_size)
-                if not isinstance(source, FileSource):
-                    size = _stream(new, writer, resumable=is_resumable)
-                elif clone(source.descriptor, new.descriptor):
-                    method, size = "reflink", self._check_clone(source, writer, reverify=work.reverify)
-                else:
-                    self._require_space(work, source)
-                    size = _copy(source, writer)
-                audited = _verdict(audit, source, size)
-                return _publish(work, source, new, notes, method, audited)
-
-    def _check_clone(self, source: FileSource, writer: FileWriter, *, reverify: bool) -> int:
-        """Hashes the clone, unless the file that it was made from was hashed before. Returns its size in bytes."""
-        audit = writer.audit
-        if (expected := audit.expected_digest) is not None:
-            known = self._verified.digest(source.fingerprint, expected.algorithm).value_or(None)
-            if known is None or reverify or not source.is_unchanged:
-                size = writer.read_back()
-                if (digest := audit.digest) is not None and source.is_unchanged and _is_settled(source.fingerprint):
-                    self._verified.remember(source.fingerprint, digest)
-                return size
-            audit.trust(known)
-        writer.inspect()
-        writer.progress(source.size)
-        return os.fstat(writer.descriptor).st_size
+            notes, part = Notes(self._journal, work), self._part(work.target)
+            return Transfer(work, source, self.rules, self._verified, notes, part).run(audit, method)
 
 
 def _present(work: Work) -> Landing | None:
     """The landing that is at the target already; None when the target is free. Raises Refused."""
-    if work.form != AS_SHIPPED:
-        raise Refused(Unsupported("a file gets no other form than its image's"))
+    if work.form.fill:
+        raise Refused(Unsupported("a file has no size to fill: --size fill is for block devices"))
     return check_target(work)
-
-
-def _copy(source: FileSource, writer: FileWriter) -> int:
-    if writer.audit.is_hashing:
-        return writer.stream()
-    size = writer.copy(source)
-    writer.inspect()
-    return size
-
-
-def _stream(new: NewFile, writer: FileWriter, *, resumable: bool) -> int:
-    """Writes the stream and returns its size. When it breaks off, the partial data is kept if a fetch can resume it."""
-    try:
-        return writer.stream()
-    except SourceBroken as broken:
-        kept = kept_bytes(new.descriptor) if resumable else 0
-        if kept:
-            new.keep()
-        raise Refused(Unavailable(str(broken), kept)) from broken
-
-
-def _verdict(audit: Audit, source: Source, size: int) -> Audited:
-    audited = audit.verdict(size)
-    # Verified bytes are the catalog's, even if their source has changed since.
-    is_verified = audited.map(lambda each: each.verified).value_or(False)  # noqa: FBT003
-    if not is_verified and isinstance(source, FileSource) and (change := source.change):
-        raise Refused(Unavailable(f"the file was changed while it was copied: {change}"))
-    return value_or_refuse(audited)
-
-
-def _publish(work: Work, source: Source, new: NewFile, notes: Notes, method: str, audited: Audited) -> Landing:
-    file = new.finish()
-    # A guest may have been started from the earlier file in the meantime.
-    if work.force and (in_use := use_of(work)) is not None:
-        raise Refused(in_use)
-    landing = Landing(
-        method, audited.size, audited.digest, audited.verified, resumed=source.start,
-        inspected_by=audited.inspected_by, copied_from=source.copied_from if isinstance(source, FileSource) else None,
-    )  # fmt: skip
-    notes.landed(landing, file)
-    return replace(landing, fingerprint=new.publish(replace=work.force), folder=new.folder)
-
-
-def _is_settled(file: Fingerprint) -> bool:
-    return time.time_ns() - max(file.mtime_ns, file.ctime_ns) > _SETTLED_NS

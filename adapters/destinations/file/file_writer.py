@@ -17,7 +17,7 @@ from lading.adapters.stream.write_back import WriteBack
 from lading.domain.refusals import Mismatched
 from lading.ports.observer import Observer
 
-__all__ = ["FileWriter"]
+__all__ = ["FileWriter", "in_background"]
 
 
 class FileWriter:
@@ -52,7 +52,7 @@ class FileWriter:
     def copy(self, source: FileSource) -> int:
         """Copies within the kernel where possible, and keeps holes. Returns the number of bytes."""
         os.ftruncate(self.descriptor, source.size)
-        with _in_background(self.audit.prepare):
+        with in_background(self.audit.prepare):
             for extent in extents(source.descriptor, source.size):
                 if not extent.is_hole:
                     copy_extent(source.descriptor, self.descriptor, extent, self._copied)
@@ -95,7 +95,7 @@ class FileWriter:
 
 
 @contextmanager
-def _in_background(work: Callable[[], None]) -> Iterator[None]:
+def in_background(work: Callable[[], object]) -> Iterator[None]:
     """Does the work on another thread while the block runs. Its error is raised at the end of the block."""
     faults: list[BaseException] = []
     thread = threading.Thread(target=_catch, args=(work, faults), daemon=True)
@@ -108,8 +108,8 @@ def _in_background(work: Callable[[], None]) -> Iterator[None]:
         raise faults[0]
 
 
-def _catch(work: Callable[[], None], faults: list[BaseException]) -> None:
+def _catch(work: Callable[[], object], faults: list[BaseException]) -> None:
     try:
         work()
-    except BaseException as fault:  # noqa: BLE001 - raised again by `_in_background`
+    except BaseException as fault:  # noqa: BLE001 - raised again by `in_background`
         faults.append(fault)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from lading.adapters.destinations.file.file_writer import FileWriter, in_background
 from lading.adapters.destinations.file.free_space import require_space
@@ -18,13 +18,14 @@ from lading.adapters.destinations.file.unpacking import Content, Unpacking
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.formats.audit import Audit, Audited, is_kept_packed
 from lading.adapters.formats.conversion import gpt, qemu
-from lading.adapters.formats.hashing import content_algorithm
+from lading.adapters.formats.scan import content_digest
 from lading.adapters.formats.unpacking.unpacked import HEAD, Limits, Unpacked, packing
 from lading.adapters.host.boot import boot_id
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.branch import Branch
 from lading.adapters.stream.errors import Refused, value_or_refuse
 from lading.adapters.stream.pipeline import Chunks, SourceBroken
+from lading.adapters.stream.safe_open import fingerprint
 from lading.adapters.stream.sources import FileSource, Source
 from lading.adapters.stream.sparse import clone
 from lading.domain.handler import Landing, Work
@@ -72,6 +73,8 @@ class Transfer:
         self._files = ExitStack()
         self._content: tuple[Unpacked, Audit, NewFile] | None = None
         """What is unpacked, and into which file."""
+        self._is_over = False
+        """True when what is hashed meanwhile is of no use any more."""
 
     def run(self, audit: Audit, method: str) -> Landing:
         """Brings the disk to the target, and closes the source. `audit`: of the bytes as shipped. Raises Refused."""
@@ -192,9 +195,185 @@ class Transfer:
             return self._copy_file(source, audit, method)
         if self._trust_known(source, audit):
             return replace(examined, audited=self._verdict(source, audit))
-        with in_background(lambda: pipeline.run(source, (audit.take,), _ignored)):
-            converted = self._convert(examined)
+        with in_background(partial(pipeline.run, source, (audit.take,), self._until_over)):
+            try:
+                converted = self._convert(examined)
+            except BaseException:
+                self._is_over = True
+                raise
         self._remember(source, audit)
         audited = self._verdict(source, audit)
         shipped = Shipped(audited.format or "unknown", audited.size, audited.digest)
         return replace(converted, audited=converted.audited._replace(verified=audited.verified), shipped=shipped)
+
+    def _facts_of(self, source: FileSource, audit: Audit) -> Audited:
+        """What an inspection told of a file, before its digest is known."""
+        disk_format, disk_size = audit.disk(source.size)
+        return Audited(source.size, None, verified=False, inspected_by=None, format=disk_format, virtual_size=disk_size)
+
+    def _copy_file(self, source: FileSource, audit: Audit, method: str) -> _Disk:
+        """Clones a file of this host, or else copies it."""
+        announce = partial(self._notes.announce, part=self._part) if self._notes.are_kept else None
+        new = self._files.enter_context(
+            NewFile(self._work.target, part=self._part, mode=self._rules.mode, announce=announce)
+        )
+        writer = FileWriter(source, new.descriptor, audit, self._work.observer, most=self._rules.max_size)
+        if clone(source.descriptor, new.descriptor):
+            method = "reflink"
+            if self._trust_known(source, audit):
+                writer.inspect()
+                writer.progress(source.size)
+            else:
+                writer.read_back()
+                self._remember(source, audit)
+        else:
+            self._require_space(source.required_space)
+            if audit.is_hashing:
+                writer.stream()
+            else:
+                writer.copy(source)
+                writer.inspect()
+        return _Disk(new, new.descriptor, self._verdict(source, audit), method)
+
+    # From the image's disk to the form that is wanted.
+
+    def _in_form(self, disk: _Disk) -> _Disk:
+        """The disk in the form that is wanted, in a file of its own."""
+        form = self._form
+        if replace(form, member=None) == AS_SHIPPED:
+            return disk
+        if disk.file is None or self._must_convert(disk):
+            disk = self._convert(disk)
+        if form.size is not None or form.fix_gpt:
+            disk = self._grow(disk)
+        return disk
+
+    def _must_convert(self, disk: _Disk) -> bool:
+        """Tells whether the disk needs another file. Raises Refused where its form cannot be had."""
+        form, found = self._form, disk.audited.format
+        if found is None:
+            reason = "its format was not inspected: [landing] inspect is false, and --format and --size need it"
+            raise Refused(Unsupported(reason))
+        wanted = form.format or ("raw" if found in _RAW else found)
+        if wanted not in qemu.TARGETS:
+            raise Refused(Unsupported(f"an image of format {wanted} has no other form: add --format raw or qcow2"))
+        qemu.check_preallocation(wanted, form.preallocation or "off")
+        size, has = form.size, disk.audited.virtual_size
+        if size is not None and has is not None and size < has:
+            raise Refused(Unsupported(f"its disk has {has} bytes, more than the {size} requested"))
+        self._rules.check_disk(max(size or 0, has or 0))
+        return form.preallocation is not None or not (wanted == found or (wanted == "raw" and found in _RAW))
+
+    def _convert(self, disk: _Disk) -> _Disk:
+        found = disk.audited.format or "raw"
+        wanted = self._form.format or ("raw" if found in _RAW else found)
+        image = qemu.open_disk(disk.descriptor, "raw" if found in _RAW else found)
+        self._rules.check_disk(image.size)
+        new = self._new_file("made")
+        self._require_space(qemu.required_space(image))
+        made = qemu.convert(
+            image, new.descriptor, wanted, self._reached(image.size), preallocation=self._form.preallocation or "off"
+        )
+        audited = disk.audited
+        shipped = disk.shipped or Shipped(found, audited.size, audited.digest)
+        made_of = audited._replace(digest=None, format=wanted, virtual_size=made.size)
+        return _Disk(new, new.descriptor, made_of, disk.method, shipped, qemu.converted_by())
+
+    def _grow(self, disk: _Disk) -> _Disk:
+        audited, form, new = disk.audited, self._form, disk.file
+        assert new is not None  # noqa: S101 - see `_in_form`
+        found = "raw" if audited.format in _RAW else str(audited.format)
+        image = qemu.Disk(disk.descriptor, found, audited.virtual_size or 0)
+        size = image.size if form.size is None else form.size
+        if size == image.size and not form.fix_gpt:
+            return disk
+        if new.resumable:  # it is no part of the image as shipped any more
+            new.resumable = False
+            self._notes.announce(fingerprint(new.descriptor), part=self._part)
+        if image.format == "raw":
+            os.ftruncate(new.descriptor, size)
+            image = image._replace(size=size)
+        else:
+            image = qemu.grow(image, size)
+        if form.fix_gpt and not gpt.move_backup(image):
+            raise Refused(Mismatched("its disk has no GPT, whose backup --fix-gpt could move"))
+        shipped = disk.shipped or Shipped(str(audited.format), audited.size, audited.digest)
+        return replace(disk, audited=audited._replace(digest=None, virtual_size=size), shipped=shipped)
+
+    # To the target.
+
+    def _publish(self, disk: _Disk) -> Landing:
+        new, audited, source, work = disk.file, disk.audited, self._source, self._work
+        assert new is not None  # noqa: S101 - see `_in_form`
+        digest = audited.digest
+        if digest is None and disk.shipped is not None:
+            digest = self._digest_of(new.descriptor)
+        file = new.finish()
+        # A guest may have been started from the earlier file in the meantime.
+        if work.force and (in_use := use_of(work)) is not None:
+            raise Refused(in_use)
+        landing = Landing(
+            disk.method, file.size, digest, audited.verified, resumed=source.start, inspected_by=audited.inspected_by,
+            copied_from=source.copied_from if isinstance(source, FileSource) else None, format=audited.format,
+            virtual_size=audited.virtual_size, shipped=disk.shipped, converted_by=disk.converted_by, form=self._form,
+        )  # fmt: skip
+        self._notes.landed(landing, file)
+        return replace(landing, fingerprint=new.publish(replace=work.force), folder=new.folder)
+
+    def _digest_of(self, descriptor: int) -> Digest:
+        """The digest of a file that was made of the image: no catalog has one."""
+        with closing(FileSource(os.dup(descriptor))) as filled:
+            return content_digest(filled, self._reached(filled.size))
+
+    # What several of these steps need.
+
+    def _new_file(self, kind: Literal["disk", "made"]) -> NewFile:
+        """A file for what is made of the image."""
+        part, notes = made_path(self._part, kind), self._notes
+        announce = partial(notes.announce_made, part=part) if notes.are_kept else None
+        new = self._files.enter_context(NewFile(self._work.target, part=part, mode=self._rules.mode, announce=announce))
+        if announce is not None and self._work.force:
+            announce(fingerprint(new.descriptor))  # it will have that name for a moment
+        return new
+
+    def _trust_known(self, source: FileSource, audit: Audit) -> bool:
+        """Lets the audit trust the digest of this very file, if it was hashed before. Returns True when it was."""
+        expected = audit.expected_digest
+        if expected is None:
+            return False
+        known = self._verified.digest(source.fingerprint, expected.algorithm).value_or(None)
+        if known is None or self._work.reverify or not source.is_unchanged:
+            return False
+        audit.trust(known)
+        return True
+
+    def _remember(self, source: FileSource, audit: Audit) -> None:
+        if (digest := audit.digest) is not None and source.is_unchanged and _is_settled(source.fingerprint):
+            self._verified.remember(source.fingerprint, digest)
+
+    def _verdict(self, source: FileSource, audit: Audit) -> Audited:
+        audited = audit.verdict(source.size)
+        # Verified bytes are the catalog's, even if their source has changed since.
+        is_verified = audited.map(lambda each: each.verified).value_or(False)  # noqa: FBT003
+        if not is_verified and (change := source.change):
+            raise Refused(Unavailable(f"the file was changed while it was copied: {change}"))
+        return value_or_refuse(audited)
+
+    def _require_space(self, size: int | None) -> None:
+        if self._rules.require_space:
+            require_space(size, self._work.target)
+
+    def _progress(self, done: int) -> None:
+        self._work.observer.progress(done, self._source.size)
+
+    def _until_over(self, done: int) -> None:
+        """Ends the hashing when another step has failed, which has reported its own progress so far."""
+        if self._is_over:
+            raise SourceBroken("its reading was ended")
+
+    def _reached(self, total: int) -> Callable[[int], None]:
+        return lambda done: self._work.observer.progress(done, total)
+
+
+def _is_settled(file: Fingerprint) -> bool:
+    return time.time_ns() - max(file.mtime_ns, file.ctime_ns) > _SETTLED_NS

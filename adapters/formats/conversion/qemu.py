@@ -113,6 +113,18 @@ def _output(*arguments: str, descriptors: Mapping[int, str]) -> bytes:
     return b"".join(output)
 
 
+def required_space(disk: Disk) -> int:
+    """Bytes of the disk that are not zeros, in whole clusters of 64 KiB: what its conversion writes. Raises Refused."""
+    output = _output(
+        "measure", "--output=json", "-f", _DRIVERS[disk.format], "-O", "qcow2", f"/dev/fd/{disk.descriptor}",
+        descriptors={disk.descriptor: "the image"},
+    )  # fmt: skip
+    try:
+        return int(json.loads(output)["required"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(Mismatched("qemu-img does not tell how much data it has")) from error
+
+
 def check_preallocation(to: str, preallocation: str) -> None:
     """Raises Refused where an image of format `to` cannot be made, or not with this preallocation."""
     if to not in TARGETS:
