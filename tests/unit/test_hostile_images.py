@@ -369,8 +369,9 @@ LIKE_OTHERS = [
     }.items()
 ]
 
-PLAIN = [each for each in (*QCOW2, *VMDK, *DESCRIPTORS, *OTHERS, *RAW, *POLYGLOTS) if each.container == "bare" and each.declared != "aki"]
-CASES = [*NO_DISKS, *LIKE_OTHERS, *QCOW2, *VMDK, *DESCRIPTORS, *OTHERS, *RAW, *POLYGLOTS]
+DISKS = [*QCOW2, *VMDK, *DESCRIPTORS, *OTHERS, *RAW, *POLYGLOTS]
+CASES = [*NO_DISKS, *LIKE_OTHERS, *DISKS]
+PLAIN = [each for each in DISKS if each.container == "bare" and each.declared != "aki"]
 
 
 @pytest.fixture(params=["streamed and hashed", "copied unseen"])
