@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
+from itertools import repeat
 from typing import Final, NamedTuple
 
 from lading.adapters.formats.other_files import other_file
@@ -58,7 +59,9 @@ class Unpacked:
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
         """See `Chunks`. Raises Refused where the file cannot be unpacked: Mismatched, or Unconfigured."""
-        packed = self._packed.chunks(partial(bytearray, CHUNK))
+        # A file's source uses one buffer at a time; one that several connections fill may use several.
+        buffers = repeat(bytearray(CHUNK)) if isinstance(self._packed, FileSource) else map(bytearray, repeat(CHUNK))
+        packed = self._packed.chunks(buffers.__next__)
         try:
             yield from _in_buffers(self._innermost(Reader(packed)), free)
         finally:
