@@ -41,6 +41,11 @@ class TestTar:
     def test_a_named_member_may_look_like_no_disk(self) -> None:
         assert opened(tar_of(("disk.txt", DISK), ("b.img", b"b")), "disk.txt") == DISK
 
+    def test_a_member_of_what_is_no_archive_is_refused(self) -> None:
+        for packed in (DISK, COMPRESS["gz"](DISK)):
+            assert refusal_of(packed, "a.img") == "it is no archive: it has no member that could be chosen"
+        assert opened(tar_of(("a.img", b""), ("b.img", b"b")), "a.img") == b""
+
     def test_several_disks_are_refused_with_their_names(self) -> None:
         packed = tar_of(*((f"{number}.img", b"x") for number in range(10)), ("bad\n\x1b.img", b"x"))
         assert refusal_of(packed) == (
