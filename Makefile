@@ -8,7 +8,7 @@ export HYPOTHESIS_PROFILE ?= dev
 
 KILLS ?= 400
 SECONDS ?= 60
-TARGET ?= urls documents settings journal record answers
+TARGET ?= urls documents settings journal record answers packed
 # Whatever asks how long it may go on.
 TORTURE = $(shell grep -rl --include='test_*.py' tests.torture tests)
 

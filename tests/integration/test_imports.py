@@ -45,6 +45,14 @@ def test_the_inspectors_are_loaded_with_the_first_bytes_only() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_decompressors_and_readers_of_archives_are_loaded_for_packed_images_only() -> None:
+    program = (
+        "import sys, lading.adapters.formats.unpacking.unpacked\n"
+        "assert not {'isal', 'backports.zstd', 'lz4', 'lzma', 'tarfile', 'zipfile', 'xml'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_the_client_of_etcd_is_loaded_with_the_first_call_only(tmp_path: Path) -> None:
     code = """import sys
 from lading.adapters.config.settings import load_settings

@@ -65,6 +65,8 @@ def disk_in_tar(reader: Reader, choice: Choice) -> Iterator[Chunk]:
                 choice.describe(disk_files(reader.read(entry.size)))
             elif choice.takes(entry.name, entry.size):
                 yield from _contents(reader, entry)
+                if not 0 <= archive.offset - reader.position < _BLOCK:
+                    raise _damaged("a sparse member's map does not fit its data")
     except _ERRORS as error:
         raise _incomplete(reader) if not reader.head(1) else _damaged(str(error)) from error
     _check_end(reader, headers.last)

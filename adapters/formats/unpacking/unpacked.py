@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
+from itertools import repeat
 from typing import Final, NamedTuple
 
 from lading.adapters.formats.other_files import other_file
@@ -58,9 +59,15 @@ class Unpacked:
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
         """See `Chunks`. Raises Refused where the file cannot be unpacked: Mismatched, or Unconfigured."""
-        packed = self._packed.chunks(partial(bytearray, CHUNK))
+        self.layers, self.member = (), None
+        # A file's source uses one buffer at a time; one that several connections fill may use several.
+        buffers = repeat(bytearray(CHUNK)) if isinstance(self._packed, FileSource) else map(bytearray, repeat(CHUNK))
+        packed = self._packed.chunks(buffers.__next__)
         try:
-            yield from _in_buffers(self._innermost(Reader(packed)), free)
+            reader = self._innermost(Reader(packed))
+            if self._asked is not None and self.member is None:
+                raise Refused(Mismatched("it is no archive: it has no member that could be chosen"))
+            yield from _in_buffers(reader, free)
         finally:
             if isinstance(packed, Generator):
                 packed.close()
@@ -93,6 +100,7 @@ class Unpacked:
         for chunk in disk_in(choice):
             self.member = choice.taken
             yield chunk
+        self.member = choice.taken
 
     def _bounded(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
