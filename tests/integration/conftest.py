@@ -128,7 +128,7 @@ def lading(host: Path, environment: dict[str, str]) -> Lading:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
 
     return run
