@@ -25,8 +25,6 @@ _FINAL: Final = ("space exceeded", "larger than max")
 """Messages of a server which will not do it later either."""
 _INVALID_ARGUMENT, _NOT_FOUND, _PERMISSION_DENIED, _FAILED_PRECONDITION, _OUT_OF_RANGE = 3, 5, 7, 9, 11
 """Codes of gRPC."""
-_CONNECTIONS: Final = 32
-"""Connections to one endpoint that are kept for the next call."""
 _WAIT_SECONDS: Final = 15.0
 """The longest wait for an event. Then the caller looks for itself: the endpoint may be frozen."""
 
@@ -126,7 +124,7 @@ def _pool(settings: EtcdSettings) -> "PoolManager":
         raise StoreUnavailable("urllib3 is not installed: pip install 'lading[etcd]'") from error
     # To read the system's certificates takes 20 ms of processor time.
     uses_tls = any(each.lower().startswith("https:") for each in settings.endpoints)
-    return PoolManager(maxsize=_CONNECTIONS, retries=False, ssl_context=_tls(settings) if uses_tls else None)
+    return PoolManager(retries=False, ssl_context=_tls(settings) if uses_tls else None)
 
 
 def _event(answer: "BaseHTTPResponse") -> Any:  # noqa: ANN401 - JSON
