@@ -115,6 +115,16 @@ class Landing:
             form=association.form,
         )
 
+    def is_in(self, form: Form) -> bool:
+        """Tells whether the target has this form: the same wishes, where the image's own format counts as named.
+
+        >>> Landing(format="raw").is_in(Form("raw")), Landing(format="qcow2").is_in(Form("raw"))
+        (True, False)
+        """
+        own = self.shipped.format.rpartition(", ")[2] if self.shipped else self.format
+        formats = {self.form.format or own, form.format or own}
+        return len(formats) == 1 and replace(self.form, format=None) == replace(form, format=None)
+
     def recorded_in(self, association: Association) -> Association:
         """The association with the result of the transfer."""
         return replace(

@@ -9,7 +9,7 @@ from typing import Final
 
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.file.free_space import require_space
-from lading.adapters.destinations.file.local_copies import LocalCopies
+from lading.adapters.destinations.file.local_copies import LocalCopies, LocalCopy
 from lading.adapters.destinations.file.lock_waits import reported_wait
 from lading.adapters.destinations.file.new_file import NoLateName
 from lading.adapters.destinations.file.notes import Notes
@@ -20,6 +20,7 @@ from lading.adapters.destinations.file.partial import (
 )
 from lading.adapters.destinations.file.recovery import recover
 from lading.adapters.destinations.file.relocation import move, remove
+from lading.adapters.destinations.file.steps import steps
 from lading.adapters.destinations.file.target_state import check_target
 from lading.adapters.destinations.file.transfer import Transfer
 from lading.adapters.destinations.file.verification import report, verify
@@ -30,7 +31,7 @@ from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, 
 from lading.adapters.stream.sparse import can_clone
 from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.ledger import lock_name
-from lading.domain.refusals import Mismatched, Unavailable, Unsupported
+from lading.domain.refusals import Mismatched, TargetOccupied, Unavailable, Unsupported
 from lading.domain.waiting import holder_text
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import LockLost, StoreUnavailable
@@ -67,7 +68,7 @@ class FileDestination:
 
     @returning_refusals
     def fetch(self, work: Work, opener: SourceOpener) -> Landing:
-        if (present := _present(work)) is not None:
+        if (present := self._present(work)) is not None:
             return present
         # A digest that no bytes can have is refused before a source is opened.
         value_or_refuse(Audit.of(work.image, verify=self.rules.verify, inspect=False))
@@ -84,17 +85,20 @@ class FileDestination:
 
     @returning_refusals
     def preview(self, work: Work, opener: SourceOpener) -> str:
-        if _present(work) is not None:
+        if self._present(work) is not None:
             return "is there already"
         value_or_refuse(Audit.of(work.image, verify=self.rules.verify, inspect=False))
-        source: Source | None = self._local_copy(work) if opener.single_flight else None
-        if isinstance(source, FileSource):
-            plan = f"copies {source.size} bytes from {source.copied_from}, which is this image"
+        if opener.single_flight and (copy := self._local_copy(work)) is not None:
+            source: Source = copy.source
+            plan = f"copies {source.size} bytes from {copy.source.copied_from}, which is this image"
+            is_made = copy.landing.shipped is not None
         else:
             source = value_or_refuse(opener.probe() if opener.probe is not None else opener.open(FROM_START))
-            plan = opener.plan(source.size)
+            plan, is_made = opener.plan(source.size), False
         with closing(source), system_errors(work.target, "examined"):
-            self._audit(work, source)
+            if not is_made:
+                self._audit(work, source)
+                plan += steps(work, source, self.rules)
             if not (isinstance(source, FileSource) and can_clone(source.descriptor, os.path.dirname(work.target))):
                 # The fetch resumes from the partial data, or removes it first.
                 self._require_space(work, source, freed=part_blocks(self._part(work.target)))
@@ -132,7 +136,7 @@ class FileDestination:
             if copy is None:
                 return self._download(work, opener, resume, lock)
         try:
-            return self._write(work, copy, "copy")
+            return self._copy(work, copy)
         except Refused as refused:
             if not isinstance(refused.refusal, Mismatched | Unavailable):
                 raise
@@ -146,8 +150,18 @@ class FileDestination:
             lock.close()  # no other process needs to wait for bytes that are on this host
         return self._write(work, source, opener.method)
 
-    def _local_copy(self, work: Work) -> FileSource | None:
-        return self._copies.open(work) if self._copies is not None else None
+    def _local_copy(self, work: Work) -> LocalCopy | None:
+        return self._copies.open(work, self.rules.form_of(work)) if self._copies is not None else None
+
+    def _present(self, work: Work) -> Landing | None:
+        """The landing that is at the target already; None when the target is free. Raises Refused."""
+        if work.form.fill:
+            raise Refused(Unsupported("a file has no size to fill: --size fill is for block devices"))
+        landing = check_target(work)
+        if landing is not None and not landing.is_in(self.rules.form_of(work)):
+            reason = f"{work.target} holds the image in another form, as {landing.format}, {landing.virtual_size} bytes"
+            raise Refused(TargetOccupied(f"{reason}; remove it first, or force"))
+        return landing
 
     @contextmanager
     def _image_lock(self, work: Work) -> Iterator[ExitStack]:
@@ -173,6 +187,17 @@ class FileDestination:
         so_far = "" if received is None or size is None else f" ({received >> 20}/{size >> 20} MiB)"
         return holder_text(self._locks, name, "fetches the same image") + so_far
 
+    def _copy(self, work: Work, copy: LocalCopy) -> Landing:
+        """Makes the target of another one's bytes. Closes that."""
+        if copy.landing.shipped is None:
+            return self._write(work, copy.source, "copy")
+        with closing(copy.source), system_errors(work.target, "written"):
+            return self._transfer(work, copy.source).copy(copy.landing)
+
+    def _transfer(self, work: Work, source: Source) -> Transfer:
+        notes, part = Notes(self._journal, work), self._part(work.target)
+        return Transfer(work, source, self.rules, self._verified, notes, part)
+
     def _part(self, target: str) -> str:
         """The path of this host's temporary file for the target."""
         host = self._locks.sharer(lock_name(target)) if isinstance(self._locks, SupportsSharing) else None
@@ -197,13 +222,4 @@ class FileDestination:
     def _write(self, work: Work, source: Source, method: str) -> Landing:
         """Makes the target of the source's bytes. Closes the source."""
         with closing(source), system_errors(work.target, "written"):
-            audit = self._audit(work, source)
-            notes, part = Notes(self._journal, work), self._part(work.target)
-            return Transfer(work, source, self.rules, self._verified, notes, part).run(audit, method)
-
-
-def _present(work: Work) -> Landing | None:
-    """The landing that is at the target already; None when the target is free. Raises Refused."""
-    if work.form.fill:
-        raise Refused(Unsupported("a file has no size to fill: --size fill is for block devices"))
-    return check_target(work)
+            return self._transfer(work, source).run(self._audit(work, source), method)

@@ -13,6 +13,7 @@ from lading.adapters.destinations.file.free_space import require_space
 from lading.adapters.destinations.file.new_file import NewFile
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.partial import drop_made, drop_part, is_strong, kept_bytes, made_path, noted_part
+from lading.adapters.destinations.file.steps import RAW_LIKE, format_of, must_convert
 from lading.adapters.destinations.file.target_state import use_of
 from lading.adapters.destinations.file.unpacking import Content, Unpacking
 from lading.adapters.destinations.rules import Rules
@@ -40,8 +41,6 @@ __all__ = ["Transfer"]
 
 _SETTLED_NS: Final = 2_000_000_000
 """A file that was changed more recently could change again within one tick of its clock, unseen (git's racy index)."""
-_RAW: Final = frozenset({"raw", "iso", "luks"})
-"""The formats whose bytes are the disk's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +82,18 @@ class Transfer:
         (drop_made if self._source.start else drop_part)(self._work.target, known)
         with self._files:
             return self._publish(self._in_form(self._disk(audit, method)))
+
+    def copy(self, made: Landing) -> Landing:
+        """Copies another target that was given this form. `made` is its landing. Raises Refused."""
+        assert isinstance(self._source, FileSource)  # noqa: S101 - a target
+        audit = Audit(None, made.digest, None)
+        known = self._work.intent.notes if self._work.intent else {}
+        drop_part(self._work.target, known)
+        with self._files:
+            disk = self._copy_file(self._source, audit, "copy")
+            facts = (made.verified, made.inspected_by, made.format, made.virtual_size)
+            audited = Audited(disk.audited.size, disk.audited.digest, *facts)
+            return self._publish(replace(disk, audited=audited, shipped=made.shipped, converted_by=made.converted_by))
 
     # From the bytes as shipped to the image's disk.
 
@@ -250,24 +261,17 @@ class Transfer:
 
     def _must_convert(self, disk: _Disk) -> bool:
         """Tells whether the disk needs another file. Raises Refused where its form cannot be had."""
-        form, found = self._form, disk.audited.format
+        found, has = disk.audited.format, disk.audited.virtual_size
         if found is None:
             reason = "its format was not inspected: [landing] inspect is false, and --format and --size need it"
             raise Refused(Unsupported(reason))
-        wanted = form.format or ("raw" if found in _RAW else found)
-        if wanted not in qemu.TARGETS:
-            raise Refused(Unsupported(f"an image of format {wanted} has no other form: add --format raw or qcow2"))
-        qemu.check_preallocation(wanted, form.preallocation or "off")
-        size, has = form.size, disk.audited.virtual_size
-        if size is not None and has is not None and size < has:
-            raise Refused(Unsupported(f"its disk has {has} bytes, more than the {size} requested"))
-        self._rules.check_disk(max(size or 0, has or 0))
-        return form.preallocation is not None or not (wanted == found or (wanted == "raw" and found in _RAW))
+        self._rules.check_disk(max(self._form.size or 0, has or 0))
+        return must_convert(self._form, found, has)
 
     def _convert(self, disk: _Disk) -> _Disk:
         found = disk.audited.format or "raw"
-        wanted = self._form.format or ("raw" if found in _RAW else found)
-        image = qemu.open_disk(disk.descriptor, "raw" if found in _RAW else found)
+        wanted = format_of(self._form, found)
+        image = qemu.open_disk(disk.descriptor, "raw" if found in RAW_LIKE else found)
         self._rules.check_disk(image.size)
         new = self._new_file("made")
         self._require_space(qemu.required_space(image))
@@ -282,7 +286,7 @@ class Transfer:
     def _grow(self, disk: _Disk) -> _Disk:
         audited, form, new = disk.audited, self._form, disk.file
         assert new is not None  # noqa: S101 - see `_in_form`
-        found = "raw" if audited.format in _RAW else str(audited.format)
+        found = "raw" if audited.format in RAW_LIKE else str(audited.format)
         image = qemu.Disk(disk.descriptor, found, audited.virtual_size or 0)
         size = image.size if form.size is None else form.size
         if size == image.size and not form.fix_gpt:
