@@ -198,7 +198,8 @@ def digest_flaw(digest: Digest) -> str | None:
     except ValueError:
         size = 0
     if not size:  # the SHAKEs have no size of their own
-        return f"is a {digest.algorithm}, which cannot be computed here"
+        remedy = ": pip install 'lading[convert]'" if digest.algorithm == "blake3" else ""
+        return f"is a {digest.algorithm}, which cannot be computed here{remedy}"
     if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", digest.value):
         got = (
             digest.value

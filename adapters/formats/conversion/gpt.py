@@ -29,8 +29,10 @@ class MovedBackup(NamedTuple):
 
     head: bytes
     """The disk's first mebibyte, or as much of it as was given."""
+    tail_start: int
+    """Offset in bytes."""
     tail: bytes
-    """The disk's last bytes: the backup of the table."""
+    """The backup of the table, up to the end of the disk's last whole sector."""
 
 
 def sector_size(head: bytes) -> int | None:
@@ -58,7 +60,9 @@ def moved_backup(head: bytes, size: int) -> MovedBackup | None:
             _ignored,
             stdin=b"w\n",
         )
-        return MovedBackup(os.pread(descriptor, len(head), 0), _tail(descriptor, size, sector))
+        tail_start, end = _backup(descriptor, size, sector), size // sector * sector
+        tail = os.pread(descriptor, end - tail_start, tail_start)
+        return MovedBackup(os.pread(descriptor, len(head), 0), tail_start, tail)
 
 
 def move_backup(disk: Disk) -> bool:
@@ -72,25 +76,23 @@ def move_backup(disk: Disk) -> bool:
     with os.fdopen(os.memfd_create("lading-gpt"), "rb") as scratch:
         descriptor = scratch.fileno()
         os.truncate(descriptor, disk.size)
-        tail = disk.size - len(moved.tail)
         write_at(descriptor, memoryview(moved.head), 0)
-        write_at(descriptor, memoryview(moved.tail), tail)
+        write_at(descriptor, memoryview(moved.tail), moved.tail_start)
         fixed = Disk(descriptor, "raw", disk.size)
-        copy_window(fixed, disk, tail, disk.size, _ignored)
-        copy_window(fixed, disk, 0, min(HEAD, disk.size), _ignored)
+        copy_window(fixed, disk, moved.tail_start, moved.tail_start + len(moved.tail), _ignored)
+        copy_window(fixed, disk, 0, len(moved.head), _ignored)
     return True
 
 
-def _tail(descriptor: int, size: int, sector: int) -> bytes:
-    """The backup at the disk's end, from its list of partitions on."""
-    header = os.pread(descriptor, sector, size - sector)
-    (own,) = struct.unpack_from("<Q", header, 24)
-    (entries,) = struct.unpack_from("<Q", header, 72)
-    (backup,) = struct.unpack_from("<Q", os.pread(descriptor, sector, sector), 32)
+def _backup(descriptor: int, size: int, sector: int) -> int:
+    """The offset of the backup at the disk's end: of its list of partitions, which its header follows."""
     last = size // sector - 1
+    header = os.pread(descriptor, sector, last * sector)
+    (own,), (entries,) = struct.unpack_from("<Q", header, 24), struct.unpack_from("<Q", header, 72)
+    (backup,) = struct.unpack_from("<Q", os.pread(descriptor, sector, sector), 32)
     if not (header.startswith(_SIGNATURE) and own == backup == last and 0 < last - entries <= HEAD // sector):
         raise Refused(Mismatched("its partition table is broken: fdisk did not move its backup"))
-    return os.pread(descriptor, size - entries * sector, entries * sector)
+    return int(entries) * sector
 
 
 def _ignored(value: object) -> None:

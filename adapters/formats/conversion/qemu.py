@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from lading.adapters.formats.conversion.run import Stall, run
-from lading.adapters.formats.conversion.sandbox import Limits, Tool
+from lading.adapters.formats.conversion.run import run
+from lading.adapters.formats.conversion.sandbox import Limits, Stall, Tool
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import Mismatched, Unsupported
 
@@ -43,6 +43,10 @@ HEAD: Final = 1 << 20
 _SECTOR: Final = 512
 _COROUTINES: Final = "16"
 _INFO: Final = Limits(processor=30, seconds=120, file_size=0)
+_CHECK: Final = Limits(processor=600, seconds=3600, file_size=0)
+# Exit statuses of `qemu-img check`; qemu-img(1). Clusters that nothing refers to do no harm.
+_DAMAGED: Final = 2
+_LEAKS: Final = 3
 _PROGRESS: Final = re.compile(rb"\((\d+\.\d+)/100%\)")
 
 
@@ -104,7 +108,17 @@ def open_disk(descriptor: int, disk_format: str) -> Disk:
         raise Refused(Mismatched("qemu-img does not tell the size of its disk")) from error
     if "backing-filename" in info:  # inspections refuse it; this is the second door
         raise Refused(Mismatched("it is unsafe: it has a backing file"))
+    if driver == "qcow2":
+        _check(descriptor)
     return Disk(descriptor, "raw" if driver == "raw" else disk_format, -(-size // _SECTOR) * _SECTOR)
+
+
+def _check(descriptor: int) -> None:
+    """Raises Refused where a qcow2 is damaged, or cut short: a conversion would read zeros beyond its end."""
+    arguments = ("check", "-q", "-f", "qcow2", f"/dev/fd/{descriptor}")
+    status = run(QEMU_IMG, arguments, {descriptor: "the image"}, _CHECK, _ignored, answers=(0, _DAMAGED, _LEAKS))
+    if status == _DAMAGED:
+        raise Refused(Mismatched("it is damaged or cut short: qemu-img check finds errors in it"))
 
 
 def _output(*arguments: str, descriptors: Mapping[int, str]) -> bytes:
@@ -232,15 +246,10 @@ def _convert(
     reached: Callable[[int], None],
     patience: Patience,
 ) -> None:
-    progress = _Progress(length, reached)
-    run(
-        QEMU_IMG,
-        arguments,
-        {source.descriptor: "the image", target: "the target"},
-        Limits(int(patience.seconds), patience.seconds, largest),
-        progress.hear,
-        stall=Stall(patience.stall, lambda: os.fstat(target).st_mtime_ns),
-    )
+    stall = Stall(patience.stall, lambda: os.fstat(target).st_mtime_ns)
+    limits = Limits(int(patience.seconds), patience.seconds, largest, stall=stall)
+    descriptors = {source.descriptor: "the image", target: "the target"}
+    run(QEMU_IMG, arguments, descriptors, limits, _Progress(length, reached).hear)
     reached(length)
 
 

@@ -8,16 +8,16 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
 from lading.adapters.formats.conversion.sandbox import ENVIRONMENT, Limits, Tool, sandboxed
 from lading.adapters.stream.errors import Refused, error_text
 from lading.adapters.stream.threads import join, start
 from lading.domain.refusals import Mismatched, TargetFailed, Unavailable, Unconfigured
 
-__all__ = ["Stall", "run"]
+__all__ = ["run"]
 
 _MOST_ERRORS: Final = 4096
 """Bytes of standard error that are kept; the rest is read and dropped."""
@@ -28,14 +28,6 @@ _SHELL_SIGNAL: Final = 128
 """bubblewrap exits with this plus the signal that killed the tool."""
 
 
-class Stall(NamedTuple):
-    """The end of a run without progress."""
-
-    seconds: float
-    progress: Callable[[], object]
-    """Any value that changes while the tool works. It is called about once a second, on another thread."""
-
-
 def run(
     tool: Tool,
     arguments: Sequence[str],
@@ -44,16 +36,16 @@ def run(
     hear: Callable[[bytes], None],
     *,
     stdin: bytes = b"",
-    stall: Stall | None = None,
-) -> None:
-    """Runs the tool; calls `hear` with its standard output, piece by piece.
+    answers: Container[int] = (0,),
+) -> int:
+    """Runs the tool; calls `hear` with its standard output, piece by piece. Returns its exit status, one of `answers`.
 
     The tool inherits `descriptors`, as /dev/fd/N; their values name them in messages: `the image`. `stdin` is at most
-    4 KiB. Raises Refused where the tool is missing, fails or exceeds a limit, and what `hear` raises. When this returns
-    or raises, the tool has ended. It ends with this process too.
+    4 KiB. Raises Refused where the tool is missing, exits otherwise or exceeds a limit, and what `hear` raises. When
+    this returns or raises, the tool has ended. It ends with this process too.
     """
     path = tool.path()
-    child = _Child(sandboxed(path, arguments, limits), tuple(descriptors), stdin, limits.seconds, stall)
+    child = _Child(sandboxed(path, arguments, limits), tuple(descriptors), stdin, limits)
     try:
         start(child.thread)
         while (output := child.output.get()) is not None:
@@ -67,8 +59,9 @@ def run(
         raise child.fault
     if child.overrun is not None:
         raise Refused(Unavailable(f"{tool.name} {child.overrun}"))
-    if child.status != 0:
+    if child.status not in answers:
         raise _refused(tool.name, child.status, bytes(child.errors), descriptors)
+    return child.status
 
 
 class _Child:
@@ -77,17 +70,14 @@ class _Child:
     The thread starts it because no interrupt comes there: one within Popen would leave a child that nobody knows.
     """
 
-    def __init__(
-        self, command: list[str], descriptors: tuple[int, ...], stdin: bytes, seconds: float, stall: Stall | None
-    ) -> None:
+    def __init__(self, command: list[str], descriptors: tuple[int, ...], stdin: bytes, limits: Limits) -> None:
         self.output: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self.errors = bytearray()
         self.status = 0
         self.fault: BaseException | None = None
         self.overrun: str | None = None
         self.thread = threading.Thread(target=self._work, daemon=True)
-        self._command, self._descriptors, self._stdin = command, descriptors, stdin
-        self._seconds, self._stall = seconds, stall
+        self._command, self._descriptors, self._stdin, self._limits = command, descriptors, stdin, limits
         self._process: subprocess.Popen[bytes] | None = None
         self._is_killed = False
 
@@ -126,7 +116,7 @@ class _Child:
         with suppress(BrokenPipeError):
             process.stdin.write(self._stdin)
         process.stdin.close()
-        watch = _Watch(self._seconds, self._stall)
+        watch = _Watch(self._limits)
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ, self.output.put)
             selector.register(process.stderr, selectors.EVENT_READ, self._keep_error)
@@ -148,8 +138,8 @@ class _Child:
 class _Watch:
     """The wall time of a run, and the time since its last progress."""
 
-    def __init__(self, seconds: float, stall: Stall | None) -> None:
-        self._seconds, self._stall = seconds, stall
+    def __init__(self, limits: Limits) -> None:
+        self._seconds, self._stall = limits.seconds, limits.stall
         self._started = self._last = time.monotonic()
         self._sign: object = None
 

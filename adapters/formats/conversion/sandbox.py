@@ -8,7 +8,7 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import Unconfigured
 
-__all__ = ["ENVIRONMENT", "Limits", "Tool", "sandboxed"]
+__all__ = ["ENVIRONMENT", "Limits", "Stall", "Tool", "sandboxed"]
 
 _log = logging.getLogger(__name__)
 ENVIRONMENT: Final = {
@@ -50,6 +50,14 @@ _PRLIMIT: Final = Tool("prlimit", "util-linux", "util-linux")
 _SETPRIV: Final = Tool("setpriv", "util-linux", "util-linux")
 
 
+class Stall(NamedTuple):
+    """The end of a run without progress."""
+
+    seconds: float
+    progress: Callable[[], object]
+    """Any value that changes while the tool works; its output is progress too. Called on another thread, often."""
+
+
 class Limits(NamedTuple):
     """What one run of a tool may use."""
 
@@ -61,6 +69,7 @@ class Limits(NamedTuple):
     """Bytes of the largest file that it may write."""
     memory: int = 1 << 30
     """Bytes of address space."""
+    stall: Stall | None = None
 
 
 def sandboxed(tool: str, arguments: Sequence[str], limits: Limits) -> list[str]:
