@@ -30,11 +30,12 @@ from lading.adapters.destinations.file.relocation import move, remove
 from lading.adapters.destinations.file.target_state import check_target, use_of
 from lading.adapters.destinations.file.verification import report, verify
 from lading.adapters.destinations.rules import Rules
+from lading.adapters.destinations.versions import known_digest, remember_version
 from lading.adapters.formats.audit import Audit, Audited
 from lading.adapters.host.boot import boot_id
 from lading.adapters.stream.errors import Refused, returning_refusals, system_errors, value_or_refuse
 from lading.adapters.stream.pipeline import SourceBroken
-from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source
+from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source, version_of
 from lading.adapters.stream.sparse import can_clone, clone
 from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.ledger import lock_name
@@ -71,7 +72,7 @@ class FileDestination:
     ) -> None:
         """`journal`, `locks` and `associations` are those of the Dispatcher, or none where it has none."""
         self.rules = rules
-        self._verified = verified
+        self.verified = verified
         self._journal = journal or NullJournal()
         self._locks = locks or NullLocks()
         self._copies = LocalCopies(associations, self._journal) if associations is not None else None
@@ -198,6 +199,11 @@ class FileDestination:
         audit = value_or_refuse(Audit.of(work.image, verify=self.rules.verify, inspect=self.rules.inspect))
         if not self.rules.allow_unverified and audit.expected_digest is None:
             raise Refused(Unsupported("the catalog has no digest of it, and landing.allow_unverified is false"))
+        # Partial data is hashed too: after a power failure it may not be what was written.
+        if audit.is_hashing and not source.start:
+            known = known_digest(self.verified, version_of(source), work)
+            if known is not None:
+                audit.trust(known)
         return audit
 
     def _require_space(self, work: Work, source: Source, *, freed: int = 0) -> None:
@@ -233,17 +239,19 @@ class FileDestination:
                     self._require_space(work, source)
                     size = _copy(source, writer)
                 audited = _verdict(audit, source, size)
+                if audit.is_hashing and not source.start:
+                    remember_version(self.verified, version_of(source), audited)
                 return _publish(work, source, new, notes, method, audited)
 
     def _check_clone(self, source: FileSource, writer: FileWriter, *, reverify: bool) -> int:
         """Hashes the clone, unless the file that it was made from was hashed before. Returns its size in bytes."""
         audit = writer.audit
         if (expected := audit.expected_digest) is not None:
-            known = self._verified.digest(source.fingerprint, expected.algorithm).value_or(None)
+            known = self.verified.digest(source.fingerprint, expected.algorithm).value_or(None)
             if known is None or reverify or not source.is_unchanged:
                 size = writer.read_back()
                 if (digest := audit.digest) is not None and source.is_unchanged and _is_settled(source.fingerprint):
-                    self._verified.remember(source.fingerprint, digest)
+                    self.verified.remember(source.fingerprint, digest)
                 return size
             audit.trust(known)
         writer.inspect()
