@@ -99,6 +99,8 @@ class Audit:
 
     def take(self, chunk: Chunk) -> None:
         """Takes the next bytes. This is a stage of the pipeline."""
+        if self._hash is None and (self._inspection is None or self._inspection.is_decided):
+            return
         for piece in _pieces(chunk):
             if self._hash is not None:
                 self._hash.update(piece)
@@ -106,8 +108,8 @@ class Audit:
                 self._inspection.feed(piece)
 
     def trust(self, digest: Digest) -> None:
-        """Sets the digest of bytes that were hashed before."""
-        self._known = digest
+        """Sets the digest of bytes that were hashed before: they are not hashed again."""
+        self._known, self._hash = digest, None
 
     def prepare(self) -> None:
         """Loads the inspectors before the first bytes come."""

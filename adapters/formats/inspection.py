@@ -6,6 +6,7 @@ from typing import Final
 from lading.adapters.formats.inspector import Inspector
 from lading.adapters.formats.other_files import PACKED, OtherFile, other_file
 from lading.adapters.formats.qemu_rules import NOTHING_FOUND, Findings, examine, is_fixed_vhd
+from lading.adapters.host.late_package import init_late
 from lading.adapters.stream.pipeline import CHUNK
 
 __all__ = ["Inspection", "agrees", "inspected_by", "not_a_disk", "unsafe"]
@@ -56,6 +57,7 @@ class Inspection:
     def prepare(self) -> None:
         """Loads the inspectors before the first bytes come."""
         if self._inspectors is None:
+            init_late("oslo_utils.imageutils")  # it compiles hundreds of regular expressions for other purposes
             from oslo_utils.imageutils.format_inspector import ALL_FORMATS  # noqa: PLC0415 - see the class
 
             self._inspectors = [Inspector(name, each()) for name, each in ALL_FORMATS.items() if name != "raw"]

@@ -25,9 +25,10 @@ from lading.adapters.destinations.file.target_state import check_target
 from lading.adapters.destinations.file.transfer import Transfer
 from lading.adapters.destinations.file.verification import report, verify
 from lading.adapters.destinations.rules import Rules
+from lading.adapters.destinations.versions import known_digest
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream.errors import Refused, returning_refusals, system_errors, value_or_refuse
-from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source
+from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source, version_of
 from lading.adapters.stream.sparse import can_clone
 from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.ledger import lock_name
@@ -61,7 +62,7 @@ class FileDestination:
     ) -> None:
         """`journal`, `locks` and `associations` are those of the Dispatcher, or none where it has none."""
         self.rules = rules
-        self._verified = verified
+        self.verified = verified
         self._journal = journal or NullJournal()
         self._locks = locks or NullLocks()
         self._copies = LocalCopies(associations, self._journal) if associations is not None else None
@@ -196,7 +197,7 @@ class FileDestination:
 
     def _transfer(self, work: Work, source: Source) -> Transfer:
         notes, part = Notes(self._journal, work), self._part(work.target)
-        return Transfer(work, source, self.rules, self._verified, notes, part)
+        return Transfer(work, source, self.rules, self.verified, notes, part)
 
     def _part(self, target: str) -> str:
         """The path of this host's temporary file for the target."""
@@ -211,8 +212,14 @@ class FileDestination:
         self.rules.check_size(promised or source.size)
         audit = value_or_refuse(Audit.of(work.image, verify=self.rules.verify, inspect=self.rules.inspect))
         audit.most = self.rules.max_disk
-        if not self.rules.allow_unverified and audit.expected_digest is None:
+        is_promised = audit.expected_digest is not None or (work.image is not None and work.image.content_digest)
+        if not self.rules.allow_unverified and not is_promised:
             raise Refused(Unsupported("the catalog has no digest of it, and landing.allow_unverified is false"))
+        # Partial data is hashed too: after a power failure it may not be what was written.
+        if audit.is_hashing and not source.start:
+            known = known_digest(self.verified, version_of(source), work)
+            if known is not None:
+                audit.trust(known)
         return audit
 
     def _require_space(self, work: Work, source: Source, *, freed: int = 0) -> None:

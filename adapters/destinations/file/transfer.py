@@ -17,6 +17,7 @@ from lading.adapters.destinations.file.steps import RAW_LIKE, format_of, must_co
 from lading.adapters.destinations.file.target_state import use_of
 from lading.adapters.destinations.file.unpacking import Content, Unpacking
 from lading.adapters.destinations.rules import Rules
+from lading.adapters.destinations.versions import remember_version
 from lading.adapters.formats.audit import Audit, Audited, is_kept_packed
 from lading.adapters.formats.conversion import gpt, qemu
 from lading.adapters.formats.scan import content_digest
@@ -27,7 +28,7 @@ from lading.adapters.stream.branch import Branch
 from lading.adapters.stream.errors import Refused, value_or_refuse
 from lading.adapters.stream.pipeline import Chunks, SourceBroken
 from lading.adapters.stream.safe_open import fingerprint
-from lading.adapters.stream.sources import FileSource, Source
+from lading.adapters.stream.sources import FileSource, Source, version_of
 from lading.adapters.stream.sparse import clone
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Mismatched, Unavailable, Unsupported
@@ -81,7 +82,7 @@ class Transfer:
         # Before another file is noted. A fetch that resumes keeps its partial data only.
         (drop_made if self._source.start else drop_part)(self._work.target, known)
         with self._files:
-            return self._publish(self._in_form(self._disk(audit, method)))
+            return self._publish(self._in_form(self._with_content_verified(self._disk(audit, method))))
 
     def copy(self, made: Landing) -> Landing:
         """Copies another target that was given this form. `made` is its landing. Raises Refused."""
@@ -107,6 +108,18 @@ class Transfer:
         if self._form.format is not None or self._form.preallocation is not None:
             return self._examine_file(source, audit, method)
         return self._copy_file(source, audit, method)
+
+    def _with_content_verified(self, disk: _Disk) -> _Disk:
+        """Compares an image that is not packed with the digest of its content, where the catalog has no other."""
+        image, audited = self._work.image, disk.audited
+        promised = image.content_digest if image and self._rules.verify else None
+        if disk.shipped is not None or image is None or image.expected_digest is not None or promised is None:
+            return disk
+        audit = value_or_refuse(Audit.of_content(image, verify=True, inspect=False))
+        with closing(FileSource(os.dup(disk.descriptor))) as received:
+            size = pipeline.run(received, (audit.take,), self._reached(received.size))
+        digest = value_or_refuse(audit.verdict(size)).digest
+        return replace(disk, audited=audited._replace(digest=digest, verified=True))
 
     def _packing(self, found: str | None) -> str | None:
         """The packing to undo; None: the bytes are the image."""
@@ -144,6 +157,8 @@ class Transfer:
             with closing(FileSource(os.dup(new.descriptor))) as received:
                 self._unpacker(audit)(received)
         audited = value_or_refuse(audit.verdict(size))
+        if audit.is_hashing and not source.start:
+            remember_version(self._verified, version_of(source), audited)
         return self._unpacked(audited, method) or _Disk(new, new.descriptor, audited, method)
 
     def _begin_unpacking(self, audit: Audit, late: list[str], found: str) -> Callable[[Chunks], None] | None:

@@ -63,7 +63,7 @@ def _compare(work: Work, recorded: Association, source: FileSource, *, inspect: 
     if recorded.size is not None and source.size != recorded.size:
         raise Refused(Mismatched(f"it has {source.size} bytes, and had {recorded.size}; {_GUEST}"))
     audit = value_or_refuse(Audit.of(_image_at(recorded), verify=True, inspect=inspect, digest=recorded.digest))
-    size = pipeline.run(source, (audit.take,), lambda done: work.observer.progress(done, source.size))
+    size = pipeline.run(source, (audit.take,), lambda done: work.observer.progress(done, source.size), buffers=4)
     digest = audit.digest
     if recorded.digest is not None and digest != recorded.digest:
         raise Refused(Mismatched(f"its digest is {digest}, and was {recorded.digest}; {_GUEST}"))
