@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Each command of the tests would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Profiles are in tests/conftest.py.
 export HYPOTHESIS_PROFILE ?= dev
 

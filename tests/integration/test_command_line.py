@@ -38,15 +38,20 @@ def test_add_and_fetch_refuse_an_unsafe_image_in_the_same_words(lading: Lading, 
     assert os.listdir(host / "vms") == []
 
 
-def test_a_compressed_image_is_refused_with_what_to_do(lading: Lading, host: Path) -> None:
+def test_a_compressed_image_lands_unpacked_unless_it_is_to_stay_packed(lading: Lading, host: Path) -> None:
     packed = host / "images" / "noble.raw.gz"
     packed.write_bytes(gzip.compress(bytes(4096)))
     words = "it is compressed by gzip, no disk image; decompress it first: gunzip FILE"
-    for declared in ([], ["--disk-format", "raw"]):
-        refused = lading("catalog", "add", str(packed), *declared)
-        assert (refused.returncode, f"{packed}: {words}" in refused.stderr) == (2, True)
-    assert lading("catalog", "add", str(packed), "--disk-format", "gz").returncode == 0
-    assert lading("fetch", "noble.raw", "vms/1").returncode == 0
+    refused = lading("catalog", "add", str(packed), LADING_LANDING__UNPACK="false")
+    assert (refused.returncode, f"{packed}: {words}" in refused.stderr) == (2, True)
+    added = record(lading("catalog", "add", str(packed), "--json"))
+    assert (added["disk_format"], added["container_format"], added["content_size"]) == ("raw", "compressed", 4096)
+    fetched = record(lading("fetch", "noble.raw", "vms/1", "--json"))
+    assert (fetched["format"], fetched["shipped"]["format"], fetched["verified"]) == ("raw", "gz, raw", True)
+    assert (host / "vms" / "1").read_bytes() == bytes(4096)
+    assert lading("catalog", "add", str(packed), "--disk-format", "gz", "--name", "packed").returncode == 0
+    assert lading("fetch", "packed", "vms/2").returncode == 0
+    assert (host / "vms" / "2").read_bytes() == packed.read_bytes()
 
 
 def test_a_fixed_vhd_is_known_by_its_footer(lading: Lading, host: Path) -> None:
@@ -77,7 +82,7 @@ def test_an_image_goes_from_the_catalog_to_a_target_and_away_again(lading: Ladin
     fetched = record(lading("fetch", "noble", "vms/1", "--json"))
     assert fetched.keys() == {
         "image", "target", "handler", "location", "copied_from", "method", "present", "size", "digest", "verified",
-        "resumed", "seconds", "attempts",
+        "format", "virtual_size", "shipped", "converted_by", "resumed", "seconds", "attempts",
     }  # fmt: skip
     assert (fetched["target"], fetched["handler"], fetched["verified"]) == (target, "file", True)
     assert fetched["attempts"] == [
