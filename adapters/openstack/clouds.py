@@ -66,7 +66,8 @@ def cloud_network(config: "OpenStackConfig", region: "CloudRegion", network: Net
         certificate=cloud.path("cert"),
         key=cloud.path("key"),
     )
-    own.tls_context()  # a mistake is found now: keystoneauth would fail at the first request
+    if own.ca_file is not None or own.certificate is not None:
+        own.tls_context()  # a mistake is found now: keystoneauth would fail at the first request
     return own
 
 
