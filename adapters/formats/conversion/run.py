@@ -50,10 +50,8 @@ def run(
         start(child.thread)
         while (output := child.output.get()) is not None:
             hear(output)
-    except BaseException:
-        child.kill()
-        raise
     finally:
+        child.is_unwanted = True
         join(child.thread)
     if child.fault is not None:
         raise child.fault
@@ -76,29 +74,25 @@ class _Child:
         self.status = 0
         self.fault: BaseException | None = None
         self.overrun: str | None = None
+        self.is_unwanted = False
+        """Set by the caller's thread: the tool is to be killed."""
         self.thread = threading.Thread(target=self._work, daemon=True)
         self._command, self._descriptors, self._stdin, self._limits = command, descriptors, stdin, limits
-        self._process: subprocess.Popen[bytes] | None = None
-        self._is_killed = False
-
-    def kill(self) -> None:
-        """Kills the tool, also one that is about to start."""
-        self._is_killed = True
-        if self._process is not None:
-            self._process.kill()
 
     def _work(self) -> None:
+        if self.is_unwanted:  # an interrupt came before this thread ran, so that nobody waits for it
+            return
         try:
             with subprocess.Popen(  # noqa: S603 - a tool of this system's, with arguments of this package's
                 self._command, env=ENVIRONMENT, cwd="/", pass_fds=self._descriptors, start_new_session=True, bufsize=0,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            ) as self._process:  # fmt: skip
+            ) as process:  # fmt: skip
                 try:
-                    self._attend(self._process)
+                    self._attend(process)
                 except BaseException:
-                    self._process.kill()
+                    _kill(process)
                     raise
-            self.status = self._process.returncode
+            self.status = process.returncode
         except OSError as error:
             self.fault = Refused(Unconfigured(f"{self._command[0]} cannot be started: {error_text(error)}"))
         except BaseException as fault:  # noqa: BLE001 - raised again by the caller's thread
@@ -108,8 +102,6 @@ class _Child:
 
     def _attend(self, process: subprocess.Popen[bytes]) -> None:
         """Reads until every process of the sandbox has closed its output, which it does when it ends."""
-        if self._is_killed:
-            process.kill()
         assert process.stdin is not None  # noqa: S101 - a pipe, like the others
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
@@ -121,18 +113,28 @@ class _Child:
             selector.register(process.stdout, selectors.EVENT_READ, self.output.put)
             selector.register(process.stderr, selectors.EVENT_READ, self._keep_error)
             while selector.get_map():
-                for key, _ in selector.select(timeout=1):
+                for key, _ in selector.select(timeout=0.1):
                     if data := os.read(key.fd, 1 << 16):
                         watch.progressed()
                         key.data(data)
                     else:
                         selector.unregister(key.fileobj)
-                if self.overrun is None and (overrun := watch.overrun()) is not None:
-                    self.overrun = overrun
-                    process.kill()
+                if self.overrun is None:
+                    self.overrun = watch.overrun()
+                if self.is_unwanted or self.overrun is not None:
+                    _kill(process)
 
     def _keep_error(self, data: bytes) -> None:
         self.errors += data[: _MOST_ERRORS - len(self.errors)]
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kills its process group. bubblewrap's inner processes are in it, and outlive one that is killed as it starts.
+
+    The process has not been waited for, so that no other group has this id.
+    """
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 class _Watch:

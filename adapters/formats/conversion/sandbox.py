@@ -122,7 +122,7 @@ def _bubblewrap() -> tuple[str, ...] | None:
 
 _OPTIONS: Final = (
     "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
-    "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+    "--die-with-parent", "--cap-drop", "ALL",
     "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev",
 )  # fmt: skip
 
