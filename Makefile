@@ -21,7 +21,8 @@ LOWEST_READY := $(LOWEST)/.ready
 # One or a few files for each package that pyproject.toml asks for.
 LOWEST_TESTS := tests/contract/test_locks.py tests/property/test_completion.py tests/property/test_output.py \
 	tests/integration/cinder_handler tests/unit/test_container.py tests/unit/test_inspection.py tests/unit/test_progress.py \
-	tests/integration/test_glance_catalog.py tests/integration/test_s3_handler.py tests/integration/test_swift_handler.py
+	tests/integration/test_glance_catalog.py tests/integration/test_s3_handler.py tests/integration/test_swift_handler.py \
+	tests/unit/unpacking/test_compressed.py tests/unit/test_hashing.py
 
 .PHONY: demo test torture fuzz check lowest format bench clean
 
