@@ -22,7 +22,15 @@ from lading.adapters.cli.arguments import (
 )
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.masking import masked
-from lading.adapters.cli.output import as_json, attempt_records, form_record, say, size_text, verified_text
+from lading.adapters.cli.output import (
+    as_json,
+    attempt_records,
+    form_record,
+    say,
+    shipped_text,
+    size_text,
+    verified_text,
+)
 from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
 from lading.domain.attempts import AttemptPreview, FetchRequest, FetchResult
@@ -156,7 +164,8 @@ def _print_result(result: FetchResult, seconds: float) -> None:
         return
     resumed = f", {size_text(landing.resumed)} of it there already" if landing.resumed else ""
     way = f"{result.handler} ({landing.method})" if landing.method not in {None, result.handler} else result.handler
-    summary = f"{size_text(landing.size)} by {way}{source}{resumed}, {verified_text(landing)}, {seconds:.1f} s"
+    made = f" of {landing.format}, made of {shipped_text(landing.shipped)}," if landing.shipped else ""
+    summary = f"{size_text(landing.size)}{made} by {way}{source}{resumed}, {verified_text(landing)}, {seconds:.1f} s"
     say(f"{result.target}: {summary}")
 
 

@@ -16,7 +16,7 @@ from lading.adapters.cli.streams import OUTPUT_ERRORS
 from lading.adapters.codec.documents import image_to_document
 from lading.domain.failures import AttemptResult, NoHandlerAvailable
 from lading.domain.handler import Landing
-from lading.ports.association import Association, Check
+from lading.ports.association import Association, Check, Shipped
 from lading.ports.failures import LadingError
 from lading.ports.image import Image
 from lading.ports.redaction import redacted_values
@@ -33,6 +33,7 @@ __all__ = [
     "printable",
     "say",
     "say_row",
+    "shipped_text",
     "size_text",
     "time_text",
     "verified_text",
@@ -117,6 +118,15 @@ def size_text(size: int | None) -> str:
             return f"{value:.1f} {unit}" if unit != "B" else f"{size} B"
         value /= 1024
     return f"{value:.1f} TiB"
+
+
+def shipped_text(shipped: Shipped) -> str:
+    """Returns the size and the formats of an image as it was shipped.
+
+    >>> shipped_text(Shipped("xz, qcow2", 4 << 20))
+    '4.0 MiB of xz, qcow2'
+    """
+    return f"{size_text(shipped.size)} of {shipped.format}"
 
 
 def time_text(moment: datetime) -> str:

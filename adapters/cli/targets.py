@@ -17,6 +17,7 @@ from lading.adapters.cli.output import (
     check_record,
     say,
     say_row,
+    shipped_text,
     size_text,
     time_text,
     verified_text,
@@ -231,7 +232,8 @@ def _form_rows(association: Association) -> dict[str, str]:
         of_disk = f", a disk of {size_text(disk)}" if disk not in {None, association.size} else ""
         rows["format"] = f"{association.format}{of_disk}"
     if (shipped := association.shipped) is not None:
-        rows["shipped"] = f"{shipped.format}, {size_text(shipped.size)}, {shipped.digest or 'without a digest'}"
+        digest = f", {shipped.digest}" if shipped.digest else ""
+        rows["shipped"] = f"{shipped_text(shipped)}{digest} ({verified_text(association)})"
     if association.converted_by is not None:
         rows["converted"] = f"by {association.converted_by}"
     return rows
@@ -239,7 +241,8 @@ def _form_rows(association: Association) -> dict[str, str]:
 
 def _print_rows(association: Association, report: Report) -> None:
     image = association.image
-    digest = f"{association.digest} ({verified_text(association)})"
+    verified = f" ({verified_text(association)})"
+    digest = f"{association.digest}{'' if association.shipped else verified}"
     rows = {
         "target": association.target,
         "image": f"{image.id} {image.name or ''}".rstrip() if image else "not named",

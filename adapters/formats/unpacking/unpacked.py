@@ -105,11 +105,8 @@ class Unpacked:
     def _bounded(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
             if chunk.offset + chunk.length > self._limits.most:
-                raise Refused(
-                    Mismatched(
-                        f"it unpacks to more than {self._limits.most} bytes, which [landing] max_unpacked allows"
-                    )
-                )
+                most = f"{self._limits.most} bytes, which [landing] max_size and max_unpacked allow"
+                raise Refused(Mismatched(f"it unpacks to more than {most}"))
             yield chunk
 
 
