@@ -45,7 +45,7 @@ demo: $(READY)  ## the main job on real input
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: $(READY)  ## all tests
-	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report= --durations=25
+	@$(BIN)/pytest --numprocesses $(WORKERS) --max-worker-restart 0 --dist loadgroup --no-loadscope-reorder --cov --cov-report= --durations=25
 	@$(BIN)/coverage report --include='*/domain/*,*/ports/*' --fail-under=100
 
 torture: $(READY)  ## what `make test` does shortly, at length: KILLS, interrupts, power failures, every crash point, images beside QEMU, laws

@@ -33,6 +33,17 @@ settings.register_profile("torture", settings.get_profile("ci"), max_examples=50
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups the tests for the workers: each file is a group, and all that use a Ceph are one.
+
+    A Ceph takes long to start. With two on one machine, librbd was once seen to abort.
+    """
+    with_ceph = {item.path for item in items if "ceph_modules" in getattr(item, "fixturenames", ())}
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("ceph" if item.path in with_ceph else str(item.path)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where TESTS_NO_SKIPS is set, as it is for what lands, a skipped test is a failed one."""

@@ -13,6 +13,8 @@ from lading.adapters.handlers.file import FileHandler
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.sdk.contracts import HandlerContract, HandlerRig
 
+pytestmark = pytest.mark.xdist_group("ceph")
+
 
 class TestHandlers(HandlerContract):
     @pytest.fixture(
