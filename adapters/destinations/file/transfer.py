@@ -73,6 +73,8 @@ class Transfer:
         self._files = ExitStack()
         self._content: tuple[Unpacked, Audit, NewFile] | None = None
         """What is unpacked, and into which file."""
+        self._unpacks_late = False
+        """True for an archive whose list of members is at its end: it is unpacked when all of it is there."""
         self._is_over = False
         """True when what is hashed meanwhile is of no use any more."""
 
@@ -142,8 +144,7 @@ class Transfer:
                 resumable=is_resumable,
             )
         )  # fmt: skip
-        late: list[str] = []
-        unpacking = Unpacking(self._files, partial(self._begin_unpacking, audit, late))
+        unpacking = Unpacking(self._files, partial(self._begin_unpacking, audit))
         writer = FileWriter(source, new.descriptor, audit, work.observer, most=self._rules.max_size)
         try:
             size = writer.stream(unpacking)
@@ -152,24 +153,21 @@ class Transfer:
             if kept:
                 new.keep()
             raise Refused(Unavailable(str(broken), kept)) from broken
-        if late:
-            value_or_refuse(audit.verdict(size))
+        audited = value_or_refuse(audit.verdict(size))
+        if self._unpacks_late:
             with closing(FileSource(os.dup(new.descriptor))) as received:
                 self._unpacker(audit)(received)
-        audited = value_or_refuse(audit.verdict(size))
         if audit.is_hashing and not source.start:
             remember_version(self._verified, version_of(source), audited)
         return self._unpacked(audited, method) or _Disk(new, new.descriptor, audited, method)
 
-    def _begin_unpacking(self, audit: Audit, late: list[str], found: str) -> Callable[[Chunks], None] | None:
+    def _begin_unpacking(self, audit: Audit, found: str) -> Callable[[Chunks], None] | None:
         packed_as = self._packing(found)
         if packed_as is None:
             return None
-        if packed_as == "zip":  # its list of members is at its end
-            audit.ignore_format()
-            late.append(packed_as)
-            return None
-        return self._unpacker(audit)
+        audit.ignore_format()
+        self._unpacks_late = packed_as == "zip"
+        return None if self._unpacks_late else self._unpacker(audit)
 
     def _unpack_file(self, source: FileSource, packed_as: str, audit: Audit, method: str) -> _Disk:
         """Unpacks a file of this host. It is hashed meanwhile, unless it was hashed before."""
@@ -194,6 +192,7 @@ class Transfer:
         rules = self._rules
         content = value_or_refuse(Audit.of_content(self._work.image, verify=rules.verify, inspect=rules.inspect))
         content.most = rules.max_disk
+        self._require_space(self._work.image.content_size if self._work.image else None)
         return partial(self._unpack, content, self._new_file("disk"))
 
     def _unpack(self, content: Audit, new: NewFile, packed: Chunks) -> None:
@@ -324,6 +323,9 @@ class Transfer:
     def _publish(self, disk: _Disk) -> Landing:
         new, audited, source, work = disk.file, disk.audited, self._source, self._work
         assert new is not None  # noqa: S101 - see `_in_form`
+        # What was made of a file of this host was not always made of the very bytes that were hashed.
+        if disk.shipped is not None and isinstance(source, FileSource) and not source.is_unchanged:
+            raise Refused(Unavailable("the file was changed while it was read"))
         digest = audited.digest
         if digest is None and disk.shipped is not None:
             digest = self._digest_of(new.descriptor)
