@@ -65,7 +65,7 @@ def recover(session: Session, target: str | None, *, discard: bool, rebuild: boo
     dispatcher = session.container.dispatcher()
     outcomes: list[Recovered] = []
     for found in dispatcher.recover(place, keep=not discard, give_up=discard and place is not None):
-        outcomes.append(_resume(dispatcher, found) if found.outcome is Outcome.KEPT else found)
+        outcomes.append(_resume(dispatcher, found) if found.can_resume else found)
         _print_outcome(session, outcomes[-1])
     if discard and place is not None:
         handover.acknowledge(place)
