@@ -111,10 +111,10 @@ class DeviceWriter:
     def keep(self) -> None:
         """Flushes what was written, and notes it."""
         if self._note is not None and self.has_begun:
+            self._write_zeros()
             self._device.flush()
-            written = self._zeros_from if self._zeros_from is not None else self._at
             self._noted, self._noted_at = self._at, time.monotonic()
-            self._note(written // CHUNK * CHUNK)
+            self._note(self._at // CHUNK * CHUNK)
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
         """What is there of an image that is resumed, then the source's chunks."""
