@@ -138,6 +138,8 @@ def _print_outcome(session: Session, found: Recovered) -> None:
     reason = f": {masked(found.reason)}" if found.reason else ""
     if found.outcome is Outcome.UNRESOLVED:
         reason += f"; to give it up: lading recover --discard {shlex.quote(intent.target)}"
+    if found.outcome is Outcome.INCOMPLETE:
+        reason += f"; repeat the fetch, or end it: lading forget {shlex.quote(intent.target)}"
     say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{kept}{reason}")
 
 
