@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from lading.adapters.destinations.device.system import identity_of, use_of
+from lading.adapters.destinations.file.in_use import has_locked_bytes
 from lading.adapters.stream.errors import Refused, error_text
 from lading.adapters.stream.pipeline import CHUNK, Chunk
 from lading.domain.refusals import TargetFailed, TargetInUse
@@ -56,6 +57,8 @@ class BlockDevice:
         except OSError as error:
             raise Refused(_refusal(path, error)) from error
         try:
+            if not shared:
+                _refuse_locked(path, self.descriptor)
             self.identity = identity_of(os.fstat(self.descriptor).st_rdev)
             self.size = struct.unpack("=Q", fcntl.ioctl(self.descriptor, _BLKGETSIZE64, bytes(8)))[0]
             self.sector = self._number_of(_BLKSSZGET)
@@ -157,6 +160,11 @@ def _number(path: str) -> int:
     if not stat.S_ISBLK(status.st_mode):
         raise Refused(TargetFailed(f"{path} is no block device, and lading makes no files beneath /dev"))
     return status.st_rdev
+
+
+def _refuse_locked(path: str, descriptor: int) -> None:
+    if has_locked_bytes(descriptor):
+        raise Refused(TargetInUse(f"{path} is in use: another program has it locked, as QEMU locks disks"))
 
 
 def _refusal(path: str, error: OSError) -> TargetFailed | TargetInUse:

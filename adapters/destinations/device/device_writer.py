@@ -103,9 +103,13 @@ class DeviceWriter:
         self._device.flush()
 
     def seal(self) -> None:
-        """Writes the head, and flushes it."""
+        """Writes the head, its first sector last, and flushes it: without that sector nothing boots."""
         self.is_sealed = True
-        self._device.write(self._head, 0)
+        sector = self._device.sector
+        if len(self._head) > sector:
+            self._device.write(self._head[sector:], sector)
+            self._device.flush()
+        self._device.write(self._head[:sector], 0)
         self._device.flush()
 
     def keep(self) -> None:

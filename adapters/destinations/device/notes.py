@@ -1,7 +1,8 @@
 """The notes in the journal by which an interrupted fetch to a device is known, and resumed."""
 
 import hashlib
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from returns.result import Success
@@ -13,7 +14,7 @@ from lading.domain.handler import Landing, Work
 from lading.ports.image import Digest
 from lading.ports.journal import Journal
 
-__all__ = ["Notes", "has_noted_head", "is_noted", "names_device", "noted_landing"]
+__all__ = ["Notes", "has_noted_head", "is_noted", "may_be_noted_head", "names_device", "noted_landing"]
 
 _MALFORMED: Final = (KeyError, TypeError, ValueError)
 
@@ -51,7 +52,8 @@ class Notes:
 
     def sealing(self, device: BlockDevice, head: bytes) -> None:
         """Notes that all but the head is written, and the head is about to be."""
-        self._write({**self.now, **_of(device), "head": _digest(head)})
+        sectors = [zlib.crc32(each) for each in _sectors(head.ljust(HEAD, b"\0"), device.sector)]
+        self._write({**self.now, **_of(device), "head": _digest(head), "head_sectors": sectors})
 
     def landed(self, landing: Landing) -> None:
         """Notes that the device was read back, and holds the image."""
@@ -86,6 +88,16 @@ def has_noted_head(notes: Mapping[str, object], head: bytes) -> bool:
     return notes.get("head") == _digest(head)
 
 
+def may_be_noted_head(notes: Mapping[str, object], head: bytes, sector: int) -> bool:
+    """Returns True when each sector of the head is zeros, or that of the noted head: it may be partly written."""
+    noted = notes.get("head_sectors")
+    sums = noted if isinstance(noted, list) else []
+    return all(
+        not any(each) or (number < len(sums) and zlib.crc32(each) == sums[number])
+        for number, each in enumerate(_sectors(head, sector))
+    )
+
+
 def noted_landing(notes: Mapping[str, object], device: BlockDevice) -> Landing | None:
     """The landing of a fetch that was complete, and is not recorded yet; None when it did not get that far."""
     noted = notes.get("landed")
@@ -100,6 +112,10 @@ def noted_landing(notes: Mapping[str, object], device: BlockDevice) -> Landing |
 
 def _of(device: BlockDevice) -> dict[str, object]:
     return {"device": device.identity, "device_size": device.size}
+
+
+def _sectors(head: bytes, sector: int) -> Iterator[bytes]:
+    return (head[start : start + sector] for start in range(0, len(head), sector))
 
 
 def _digest(head: bytes) -> str:

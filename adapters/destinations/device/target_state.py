@@ -1,11 +1,10 @@
 """The state of a device: free, incomplete, or with something that must stay."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
 
 from lading.adapters.destinations.device.block_device import HEAD, BlockDevice
 from lading.adapters.destinations.device.content import content_text
-from lading.adapters.destinations.device.notes import has_noted_head, is_noted
+from lading.adapters.destinations.device.notes import is_noted, may_be_noted_head
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.errors import Refused, value_or_refuse
@@ -16,9 +15,6 @@ from lading.ports.association import Association
 from lading.ports.observer import Observer
 
 __all__ = ["DeviceBytes", "another_device", "check_target", "compare", "is_incomplete"]
-
-_BLOCK: Final = 4096
-"""Bytes that a disk writes whole."""
 
 
 class DeviceBytes:
@@ -61,12 +57,11 @@ def check_target(work: Work, device: BlockDevice, notes: Mapping[str, object], *
 def is_incomplete(device: BlockDevice, notes: Mapping[str, object]) -> bool:
     """Returns True when the notes are on this device, and nobody else has written a head since.
 
-    The head is zeros, or it was about to be written: then it is the image's, or its first block is still zeros.
+    The head is zeros, or the image's, or a part of the image's.
     """
     if not is_noted(notes, device) or notes.get("wipe"):
         return False
-    head = device.read(0, HEAD)
-    return not any(head) or ("head" in notes and (has_noted_head(notes, head) or not any(head[:_BLOCK])))
+    return may_be_noted_head(notes, device.read(0, HEAD), device.sector)
 
 
 def another_device(recorded: Association, device: BlockDevice) -> str:

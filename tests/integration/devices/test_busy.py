@@ -1,6 +1,8 @@
 """Devices that something uses are never written to, and the message says what uses them."""
 
+import fcntl
 import os
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +48,19 @@ def test_a_device_that_another_program_has_exclusively_is_refused(host: Host) ->
         os.close(other)
     assert isinstance(refusal, TargetInUse)
     assert "open exclusively" in refusal.reason
+
+
+def test_a_device_that_a_guest_runs_from_is_refused(host: Host) -> None:
+    """QEMU locks bytes of a device as of a file (OFD locks)."""
+    host.add()
+    guest = os.open(host.target, os.O_RDWR)
+    try:
+        fcntl.fcntl(guest, fcntl.F_OFD_SETLK, struct.pack("hhqqi0q", fcntl.F_RDLCK, os.SEEK_SET, 100, 1, 0))
+        refusal = host.refusal(force=True)
+    finally:
+        os.close(guest)
+    assert isinstance(refusal, TargetInUse)
+    assert "locked, as QEMU locks disks" in refusal.reason
 
 
 def test_a_removal_needs_no_idle_device_and_a_wipe_does(host: Host) -> None:

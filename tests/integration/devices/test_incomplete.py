@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.faulty_server import CUT, Reply
@@ -126,6 +127,22 @@ def test_an_error_of_the_disk_leaves_the_device_incomplete(
     assert_incomplete(host)
 
 
+def test_a_device_on_a_full_disk_is_incomplete(host: Host, small_disk: Path) -> None:
+    """The file of the loop device is larger than its disk."""
+    data = noise(12 * MEBIBYTE)
+    host.add(data)
+    host.device.detach()
+    host.device = LoopDevice(small_disk / "disk", 16 * MEBIBYTE)
+    try:
+        refusal = host.refusal()
+        assert isinstance(refusal, TargetFailed)
+        assert "is incomplete now" in refusal.reason
+        assert not any(host.device.content(MEBIBYTE))
+        assert [each.outcome for each in host.dispatcher.recover()] == [Outcome.INCOMPLETE]
+    finally:
+        host.device.detach()
+
+
 # Interrupted.
 
 
@@ -173,6 +190,15 @@ def test_what_somebody_else_has_written_since_is_left_alone(host: Host) -> None:
     assert [each.outcome for each in host.dispatcher.recover()] == [Outcome.UNDONE]
     assert host.device.content(15) == b"somebody else's"
     assert "only force replaces it" in host.refusal().reason
+
+
+def test_a_head_that_is_partly_written_is_removed(host: Host) -> None:
+    host.add()
+    with pytest.raises(KeyboardInterrupt):
+        host.fetch(observer=Interrupt(3 * MEBIBYTE, times=2))
+    host.device.put(bytes(100 * 512))
+    host.device.put(bytes(512), 300 * 512)
+    assert_incomplete(host)
 
 
 def test_a_device_that_is_away_waits(host: Host) -> None:

@@ -111,7 +111,9 @@ def test_after_a_kill_at_any_moment_the_device_is_whole_or_known_to_be_incomplet
             commands.run("recover")
             if (reason := wrong(commands, device)) is not None:
                 found.append(f"{image} by {order}, recovered: {reason}")
-        if state in {"free", "incomplete"}:
+        if state == "unknown":
+            commands.run("rm", "--wipe", device.path)
+        else:
             code, _ = commands.run("fetch", image, device.path)
             if (code, device.content(len(IMAGES[image]))) != (0, IMAGES[image]):
                 found.append(f"{image} by {order}: the next fetch is refused ({code}), or torn")
