@@ -6,9 +6,11 @@ READY := $(VENV)/.ready
 # Profiles are in tests/conftest.py.
 export HYPOTHESIS_PROFILE ?= dev
 
+# Processes for the tests, each with services of its own. Many tests wait, for example for a lease to expire.
+WORKERS ?= 2
 KILLS ?= 400
 SECONDS ?= 60
-TARGET ?= urls documents settings journal record answers
+TARGET ?= urls documents settings journal record answers packed
 # Whatever asks how long it may go on.
 TORTURE = $(shell grep -rl --include='test_*.py' tests.torture tests)
 
@@ -40,7 +42,7 @@ demo: $(READY)  ## the main job on real input
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: $(READY)  ## all tests
-	@$(BIN)/pytest --cov --cov-report= --durations=25
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report= --durations=25
 	@$(BIN)/coverage report --include='*/domain/*,*/ports/*' --fail-under=100
 
 torture: $(READY)  ## what `make test` does shortly, at length: KILLS, interrupts, power failures, every crash point, images beside QEMU, laws

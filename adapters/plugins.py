@@ -100,7 +100,8 @@ def available_handlers(
 
 def _load_handler(entry: EntryPoint, setup: HandlerSetup) -> Handler:
     handler: Handler = entry.load()(setup)
-    _log.info("handler %s is loaded, from %s", entry.name, origin(entry))
+    if _log.isEnabledFor(logging.INFO):  # the distribution's metadata take milliseconds to read
+        _log.info("handler %s is loaded, from %s", entry.name, origin(entry))
     return handler
 
 

@@ -2,12 +2,13 @@
 
 The image has 1 GiB of random bytes. It comes from a Glance and an nginx on loopback, which are started as in the
 integration tests, and goes to memory and to disk. All ways run in turns for several rounds; the figures are medians.
-Then the peak memory and the handling of zeros are measured.
+Four fetches at once, and `lading verify` of one target and of four, run in the same rounds. Then the peak memory and
+the handling of zeros are measured.
 
 A peer that is not installed is left out, and its row says so. `--peers` names a virtual environment with the peers in
 Python: python-openstackclient and pooch. aria2 and curl are those of the machine.
 
-lading flushes what it publishes, and no peer does: a row without a goal has `curl` and then `sync FILE`.
+lading flushes what it publishes, and no other program does: so the peer is `curl` and then `sync FILE`.
 """
 
 import argparse
@@ -15,11 +16,14 @@ import contextlib
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -66,17 +70,24 @@ pooch.retrieve(sys.argv[1], f"sha512:{sys.argv[2]}", fname=target.name, path=tar
 """
 
 
+IMAGES: Final = 4
+"""Images that are fetched, and targets that are verified, at once."""
+HASHED: Final = f"sha512 of {IMAGES} images, on all cores"
+"""Calculated: the time of one, times the images, divided by the cores."""
 GOALS: Final = (
-    Goal("Glance: the larger of curl and sha512", "lading, Glance", ("curl, Glance", "sha512"), 1.15),
-    Goal("Glance: openstacksdk, verified", "lading, Glance", ("SDK, verified",), 0.5),
+    Goal("Glance: the larger of curl, sync and sha512", "lading, Glance", ("curl and sync, Glance", "sha512"), 1.2),
+    Goal("Glance: openstacksdk, verified", "lading, Glance", ("SDK, verified",), 0.6),
     Goal("Glance: openstacksdk, own loop, unverified", "lading, Glance", ("SDK, own loop",), 0.5),
     Goal("Glance: openstack image save", "lading, Glance", ("image save",), 0.2),
-    Goal("nginx: the larger of curl and sha512", "lading, nginx", ("curl, nginx", "sha512"), 1.15),
-    Goal("nginx: curl, then sync FILE", "lading, nginx", ("curl and sync, nginx",), None),
+    Goal("nginx: the larger of curl, sync and sha512", "lading, nginx", ("curl and sync, nginx", "sha512"), 1.15),
+    Goal("nginx: the larger of curl and sha512", "lading, nginx", ("curl, nginx", "sha512"), None),
     Goal("nginx: aria2c -x4, sha-512", "lading, nginx", ("aria2c",), 1.0),
     Goal("nginx: pooch, sha512", "lading, nginx", ("pooch",), 0.7),
+    Goal(f"nginx: {IMAGES} at once; their sha512 on all cores", f"lading, {IMAGES} at once", (HASHED,), 1.6),
+    Goal("verify: sha512", "lading verify", ("sha512",), 1.1),
+    Goal(f"verify: {IMAGES} at once; their sha512 on all cores", f"lading verify, {IMAGES} at once", (HASHED,), None),
 )
-MOST_MEMORY: Final = 128
+MOST_MEMORY: Final = 160
 """MiB."""
 MOST_BLOCKS: Final = 1.02
 
@@ -161,7 +172,9 @@ class Bench:
             "SDK, verified": [sys.executable, "-c", SDK, image_id, target],
             "SDK, own loop": [sys.executable, "-c", SDK_LOOP, image_id, target],
         }
-        ways["curl and sync, nginx"] = ["sh", "-c", f"{' '.join(ways['curl, nginx'])} && sync {target}"]
+        for server in ("Glance", "nginx"):
+            command = f"{shlex.join(ways[f'curl, {server}'])} && sync {target}"
+            ways[f"curl and sync, {server}"] = ["sh", "-c", command]
         if self.peers.openstack:
             ways["image save"] = [
                 self.peers.openstack, "--os-cloud", "bench", "image", "save", "--file", target, image_id,
@@ -188,10 +201,42 @@ class Bench:
         # Each run makes a database of its own, as on a new host.
         with tempfile.TemporaryDirectory(dir=self.folder) as data:
             variables = {**self.environment, **catalog, "XDG_DATA_HOME": data}
-            done = run([sys.executable, "-m", "lading", "fetch", image_id, str(target)], variables)
+            done = self._run_fetch(image_id, target, variables)
         blocks = target.stat().st_blocks * 512
         self._clear(target, size)
         return done, blocks
+
+    def fetch_and_verify(self, disk: Disk, target: Path) -> dict[str, Run]:
+        """Runs one lading for each of several images at once, and then verifies one target, and all at once."""
+        targets = [target.with_name(f"{target.name}-{number}") for number in range(IMAGES)]
+        os.sync()
+        with tempfile.TemporaryDirectory(dir=self.folder) as data:
+            # Each process is as on a host of its own: else one would fetch, and the others would copy.
+            homes = [
+                {**self.environment, **self.with_folder, "XDG_DATA_HOME": f"{data}/{each.name}"} for each in targets
+            ]
+            with ThreadPoolExecutor(IMAGES) as pool:
+                started = time.perf_counter()
+                runs = list(pool.map(self._run_fetch, [disk.name] * IMAGES, targets, homes))
+                fetched = Run(time.perf_counter() - started, max(each.peak for each in runs))
+        with tempfile.TemporaryDirectory(dir=self.folder) as data:
+            home = {**self.environment, **self.with_folder, "XDG_DATA_HOME": data}
+            for each in targets:
+                each.unlink()
+                self._run_fetch(disk.name, each, home)
+            verify = [sys.executable, "-m", "lading", "verify"]
+            verified = run([*verify, str(targets[0])], home)
+            together = run([*verify, *map(str, targets)], home)
+        for each in targets:
+            self._clear(each, disk.size)
+        return {
+            f"lading, {IMAGES} at once": fetched,
+            "lading verify": verified,
+            f"lading verify, {IMAGES} at once": together,
+        }
+
+    def _run_fetch(self, image: str, target: Path, variables: Mapping[str, str]) -> Run:
+        return run([sys.executable, "-m", "lading", "fetch", image, str(target)], variables)
 
     def _clear(self, target: Path, size: int) -> None:
         if target.stat().st_size != size:
@@ -213,6 +258,8 @@ class Bench:
                 ("lading, nginx, 4 KiB", small.name, self.with_folder, small.size),
             ):
                 runs.setdefault(way, []).append(self.fetch(reference, catalog, target, size)[0])
+            for way, done in self.fetch_and_verify(disk, target).items():
+                runs.setdefault(way, []).append(done)
         self.glance.delete(image_id)
         return runs
 
@@ -251,6 +298,7 @@ def measure(bench: Bench, disks: tuple[Disk, Disk], target: Path, options: argpa
     print(f"\n{target.parent}, 1 GiB, {options.rounds} rounds")
     runs = bench.race(*disks, target, options.rounds)
     times = medians(runs)
+    times[HASHED] = IMAGES * times["sha512"] / (os.cpu_count() or 1)
     rows = compare(GOALS, times)
     show(rows)
     for way, seconds in times.items():

@@ -37,6 +37,8 @@ class FetchRequest:
     """The form that the target is to have."""
     even_if_in_use: bool = False
     """With `force`: allows the fetch to replace what another program has locked, as QEMU locks disks."""
+    reverify: bool = False
+    """Hashes the image's bytes also where their digest is known from an earlier fetch."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_id", (self.image_id or "").strip() or None)

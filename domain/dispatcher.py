@@ -196,7 +196,9 @@ class Dispatcher:
             self._recover_lost(failure, source)
             return Failure(failure)
 
-    def verify(self, target: str, context: Context = ANONYMOUS) -> Result[Association, TargetFailure]:
+    def verify(
+        self, target: str, context: Context = ANONYMOUS, *, observer: Observer | None = None
+    ) -> Result[Association, TargetFailure]:
         """Reads all that is at the target and compares it with the association. Returns the association as of now.
 
         A changed or missing target is a HandlerRefused with that `state`, and a Mismatched that names the difference.
@@ -204,7 +206,7 @@ class Dispatcher:
         """
         self.prepare()
         try:
-            return Success(self._targets.verify(target.strip(), context))
+            return Success(self._targets.verify(target.strip(), context, observer or NullObserver()))
         except _TARGET_FAILURES as failure:
             return Failure(failure)
 

@@ -53,6 +53,8 @@ class Work:
     """Allows the handler to remove or replace what another program has locked, as QEMU locks disks."""
     wipe: bool = False
     """A removal wipes the signatures of what it leaves where it is: the bytes on a block device stay otherwise."""
+    reverify: bool = False
+    """Hash the image's bytes also where their digest is known from an earlier fetch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Landing:
     """The image as it was shipped; None: the target has those bytes."""
     converted_by: str | None = None
     """The program that made the target of the image, with its version; None: it was not converted."""
+    form: Form = AS_SHIPPED
+    """The form that the target was given."""
 
     @classmethod
     def already(cls, association: Association) -> Self:
@@ -110,7 +114,18 @@ class Landing:
             virtual_size=association.virtual_size,
             shipped=association.shipped,
             converted_by=association.converted_by,
+            form=association.form,
         )
+
+    def is_in(self, form: Form) -> bool:
+        """Tells whether the target has this form: the same wishes, where the image's own format counts as named.
+
+        >>> Landing(format="raw").is_in(Form("raw")), Landing(format="qcow2").is_in(Form("raw"))
+        (True, False)
+        """
+        own = self.shipped.format.rpartition(", ")[2] if self.shipped else self.format
+        formats = {self.form.format or own, form.format or own}
+        return len(formats) == 1 and replace(self.form, format=None) == replace(form, format=None)
 
     def recorded_in(self, association: Association) -> Association:
         """The association with the result of the transfer."""
@@ -131,6 +146,7 @@ class Landing:
             virtual_size=self.virtual_size or association.virtual_size,
             shipped=self.shipped or association.shipped,
             converted_by=self.converted_by or association.converted_by,
+            form=association.form if self.form == AS_SHIPPED else self.form,
         )
 
 

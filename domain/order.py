@@ -58,7 +58,7 @@ class Order:
         association = self._ledger.association(request.target)
         work = Work(
             request.target, None, None, request.context, association, request.force, request.observer,
-            form=request.form, even_if_in_use=request.even_if_in_use,
+            form=request.form, even_if_in_use=request.even_if_in_use, reverify=request.reverify,
         )  # fmt: skip
         if association is not None and _leads(association, request):
             yield from self._by_association(association, work, request)

@@ -26,6 +26,7 @@ from lading.ports.association import Association, Check, State
 from lading.ports.context import Context
 from lading.ports.failures import LockLost, StoreUnavailable
 from lading.ports.journal import Intent, Verb
+from lading.ports.observer import Observer
 from lading.ports.redaction import redacted_values
 
 __all__ = ["Forgotten", "Targets"]
@@ -92,11 +93,12 @@ class Targets:
             self._ledger.forget(source)
             return association
 
-    def verify(self, target: str, context: Context) -> Association:
+    def verify(self, target: str, context: Context, observer: Observer) -> Association:
         """Reads all that is at the target and compares it with the association. Returns the association as of now."""
         with self._recovery.exclusively([target]) as interrupted:
             self._recovery.recover(interrupted, keep=True)
             association, handler, work = self._recorded(target, context)
+            work = replace(work, observer=observer)
             if not isinstance(handler, SupportsVerification):
                 raise HandlerRefused(target, association.handler, Unsupported("this handler cannot verify targets"))
             answer = call_handler(association.handler, work, Landing, handler.verify, work)

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from lading.ports.form import AS_SHIPPED, Form
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 
@@ -164,6 +165,8 @@ class Association:
     """The image as it was shipped; None: the target has those bytes."""
     converted_by: str | None = None
     """The program that made the target of the image, with its version; None: it was not converted."""
+    form: Form = AS_SHIPPED
+    """The form that the target was given."""
 
     @property
     def image_names(self) -> frozenset[str]:

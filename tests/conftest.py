@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.faulty_server",
     "tests.integration.services.fixtures",
     "tests.loop_devices",
+    "tests.quick_folder",
     "tests.rigs.local",
     "tests.rigs.cinder",
     "tests.rigs.rbd",

@@ -10,6 +10,7 @@ from lading import Location, Report, State, TargetFailed, Work
 from lading.adapters.destinations.clone.storage import AttachesClones, Clone, CopiesClones, Parent
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.sources import StreamSource
+from lading.ports.verified_files import StoredVersion
 
 __all__ = ["DATA", "Broken", "Killed", "MemoryStorage"]
 
@@ -35,6 +36,8 @@ class MemoryStorage(AttachesClones, CopiesClones):
     failure: type[BaseException] = Broken
     fails_once: bool = False
     """Whether it works again at the next step, not only after a restart."""
+    version: StoredVersion | None = None
+    """That of the image that is cloned, if its bytes never change."""
     names: dict[str, str] = field(default_factory=dict)
     """Of each object, by identity."""
     trash: set[str] = field(default_factory=set)
@@ -89,7 +92,7 @@ class MemoryStorage(AttachesClones, CopiesClones):
 
     def find_parent(self, location: Location, work: Work) -> Parent:
         with self._step():
-            return Parent(location, "noble", len(DATA), "clones it")
+            return Parent(location, "noble", len(DATA), "clones it", version=self.version)
 
     def clone(self, parent: Parent, name: str, size: int | None) -> Clone:
         with self._step():

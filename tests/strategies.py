@@ -15,7 +15,6 @@ from lading import (
     Association,
     Digest,
     Faulted,
-    Form,
     Image,
     Landing,
     Location,
@@ -36,6 +35,7 @@ from lading.sdk.contracts.strategies import (
     any_locations,
     any_targets,
     any_texts,
+    forms,
     json_objects,
 )
 
@@ -315,13 +315,6 @@ def fates() -> SearchStrategy[dict[str, bool]]:
 
 
 # What stores hold: whatever the values' own descriptions allow.
-
-
-def forms() -> SearchStrategy[Form]:
-    texts, sizes = st.none() | any_texts(), st.none() | st.integers(min_value=0)
-    return st.builds(
-        Form, format=texts, size=sizes, fill=st.booleans(), fix_gpt=st.booleans(), preallocation=texts, member=texts
-    )
 
 
 def intents() -> SearchStrategy[Intent]:

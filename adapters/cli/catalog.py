@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -17,7 +18,9 @@ from lading.adapters.cli.output import as_json, image_record, say, say_row, size
 from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.formats.inspection import agrees, not_a_disk, unsafe
-from lading.adapters.formats.scan import Scan, scan
+from lading.adapters.formats.scan import Scan, scan, scan_packed
+from lading.adapters.formats.unpacking.unpacked import HEAD, packing
+from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.safe_open import absolute_path, open_regular
 from lading.adapters.stream.sources import FileSource
@@ -26,6 +29,7 @@ from lading.ports.context import ANONYMOUS
 from lading.ports.failures import CatalogUnavailable
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
+from lading.ports.observer import Observer
 
 __all__ = ["catalog"]
 
@@ -53,6 +57,7 @@ def catalog() -> None:
     "--disk-format", metavar="FORMAT", help="The format: raw, qcow2, … Default: the format that the file has."
 )
 @click.option("--algorithm", default="sha512", show_default=True, help="The hash algorithm of the digest.")
+@click.option("--member", metavar="NAME", help="The name of the disk in an archive of several.")
 @click.option("--replace", "replaces", is_flag=True, help="Remove other images of this name from the catalog.")
 @command_options
 def add(
@@ -62,10 +67,13 @@ def add(
     image_id: str | None,
     disk_format: str | None,
     algorithm: str,
+    member: str | None,
     *,
     replaces: bool,
 ) -> None:
     """Add the image in FILE to the catalog: hash it, detect its format, and refuse an unsafe one.
+
+    FILE may be packed: compressed, or an archive such as an OVA. The disk in it is hashed and inspected too.
 
     The file stays where it is: the catalog records its path. A file with the name and content of a catalog's image is
     that image, and only its path is added.
@@ -76,7 +84,7 @@ def add(
     registry = _registry(session)
     path = absolute_path(file)
     _check_algorithm(algorithm)
-    scanned = _scan(session, path, algorithm)
+    scanned = _scan(session, path, algorithm, disk_format, member)
     disk_format_found = _checked_format(session, scanned, path, disk_format)
     name = name or Path(path).stem
     namesakes = _namesakes(session, name)
@@ -86,8 +94,10 @@ def add(
         name=name,
         size=scanned.size,
         disk_format=disk_format_found,
-        container_format="bare",
+        container_format=_container(scanned),
         digest=scanned.digest,
+        content_size=scanned.content.size if scanned.content else None,
+        content_digest=scanned.content.digest if scanned.content else None,
     )
     others = [each for each in namesakes if each.id != image.id]
     if others and not replaces:
@@ -133,16 +143,35 @@ def _id_of(name: str, digest: Digest) -> str:
     return str(uuid.uuid5(uuid.UUID(_NAMESPACE), f"{digest} {name!a}"))
 
 
-def _scan(session: Session, path: str, algorithm: str) -> Scan:
+def _container(scanned: Scan) -> str:
+    """Returns Glance's name of the container."""
+    if scanned.content is None:
+        return "bare"
+    return "ova" if "ova" in scanned.content.layers else "compressed"
+
+
+def _scan(session: Session, path: str, algorithm: str, declared: str | None, member: str | None) -> Scan:
     """Reads the file with a progress bar. Ends the command when it cannot be read."""
     opened = open_regular(path)
     if isinstance(opened, Failure):
         raise click.BadParameter(opened.failure(), param_hint="FILE")
     with closing(FileSource(opened.unwrap())) as source, progress_bar(path) as observer:
+        landing = session.container.settings().landing
+        packed_as = packing(source.first_bytes(HEAD)) if landing.unpack else None
+        read = partial(_report, observer, source.size)
         try:
-            return scan(source, algorithm, lambda done: observer.progress(done, source.size))
+            if packed_as is None or (declared and agrees(declared, frozenset({packed_as}))):
+                return scan(source, algorithm, read)
+            return scan_packed(source, algorithm, read, most=landing.max_unpacked, member=member)
         except SourceBroken as broken:
             session.fail(CatalogUnavailable(f"{path}: {broken}"))
+        except Refused as refused:
+            raise click.BadParameter(f"{path}: {refused}", param_hint="FILE") from refused
+
+
+def _report(observer: Observer, total: int, done: int) -> None:
+    """Reports bytes that were read; a packed file may have more in it than it has itself."""
+    observer.progress(done, max(done, total))
 
 
 def _check_algorithm(algorithm: str) -> None:

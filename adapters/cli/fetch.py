@@ -63,6 +63,11 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
         type=SIZE,
         help="Refuse an image larger than this: bytes, or 20G. Default: max_size in [landing]; without that, no limit.",
     )
+    @click.option(
+        "--reverify",
+        is_flag=True,
+        help="Hash the image's bytes also when their digest is known from an earlier fetch.",
+    )
     @command_options
     @functools.wraps(command)
     def run(
@@ -78,12 +83,14 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
         preallocation: str | None,
         member: str | None,
         max_size: int | None,
+        reverify: bool,
     ) -> None:
         if max_size is not None:
             session.variables["LADING_LANDING__MAX_SIZE"] = str(max_size)
         form = Form(format, None if size == "fill" else size, size == "fill", fix_gpt, preallocation, member)
         target = _target(session, image, target)
-        command(session, FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, form=form))
+        request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, form=form, reverify=reverify)
+        command(session, request)
 
     return run
 

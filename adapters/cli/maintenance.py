@@ -3,7 +3,9 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import click
@@ -16,6 +18,7 @@ from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, say, size_text
 from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.verifications import Verified, verify_each
 from lading.adapters.config.settings import AssociationsSettings, FileAssociationsSettings
 from lading.adapters.destinations.file.partial import noted_part
 from lading.adapters.etcd.settings import EtcdAssociationsSettings
@@ -25,6 +28,7 @@ from lading.domain.recovery import Outcome, Recovered
 from lading.domain.targets import Forgotten
 from lading.ports.association import Association, State
 from lading.ports.failures import StoreUnavailable
+from lading.ports.observer import Observer
 
 __all__ = ["forget", "recover", "verify"]
 
@@ -200,24 +204,31 @@ def _remaining_files(forgotten: Forgotten) -> list[str]:
 def verify(session: Session, targets: tuple[str, ...], *, everything: bool) -> None:
     """Read each TARGET, compare its digest with the recorded one, and inspect its format again.
 
+    Several targets are read at the same time, as many as this host has cores, and printed in order.
     The exit code is 8 when a target has changed or is missing. A guest changes the target that it runs from.
     """
     if everything == bool(targets):
         raise click.UsageError("name the targets, or --all")
+    names = _recorded(session) if everything else [local_target(each) for each in targets]
+    dispatcher = session.container.dispatcher()
     code = Exit.DONE
-    for target in _recorded(session) if everything else map(local_target, targets):
-        code = max(code, _verify(session, target))
+    with closing(verify_each(partial(_verify, dispatcher), names)) as outcomes:
+        for target, outcome in outcomes:
+            code = max(code, _print_verified(session, target, outcome))
     if code is not Exit.DONE:
         sys.exit(code)
 
 
-def _recorded(session: Session) -> Iterator[str]:
+def _recorded(session: Session) -> list[str]:
     associations: Iterable[Association] = session.container.associations().list()
-    return (association.target for association in associations)
+    return [association.target for association in associations]
 
 
-def _verify(session: Session, target: str) -> Exit:
-    outcome = session.container.dispatcher().verify(target)
+def _verify(dispatcher: Dispatcher, target: str, observer: Observer) -> Verified:
+    return dispatcher.verify(target, observer=observer)
+
+
+def _print_verified(session: Session, target: str, outcome: Verified) -> Exit:
     if isinstance(outcome, Success):
         association = outcome.unwrap()
         state = "intact" if association.digest else "unverified"

@@ -5,13 +5,14 @@ them from an association before it is put into a store. Documents have no checks
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from lading.adapters.codec.fields import image_fields, image_from_fields, location_field, location_from_field
 from lading.adapters.codec.text import MALFORMED, json_object, to_json
 from lading.ports.association import Association, Check, Fingerprint, Folder, Shipped, State
+from lading.ports.form import Form
 from lading.ports.image import Digest
 
 __all__ = [
@@ -70,6 +71,7 @@ def association_to_document(association: Association) -> dict[str, object]:
         "virtual_size": association.virtual_size,
         "shipped": shipped_field(association.shipped),
         "converted_by": association.converted_by,
+        "form": asdict(association.form),
         "location": location_field(association.location),
         **image_fields(association.image),
     }
@@ -100,6 +102,7 @@ def association_from_document(document: Mapping[str, Any]) -> Association:
         virtual_size=document.get("virtual_size"),
         shipped=shipped_from_field(document.get("shipped")),
         converted_by=document.get("converted_by"),
+        form=Form(**document.get("form", {})),
     )
 
 

@@ -22,6 +22,9 @@
     allow_unverified = true
     mode = "0600"
     max_size = "200G"                               # default: no limit
+    max_unpacked = "2T"                             # of the disk in a packed or converted image
+    unpack = true
+    format = "raw"                                  # or "qcow2"; default: the image's
     require_space = true
     [network]
     proxy = "http://proxy.example:3128"             # instead of http_proxy, https_proxy and all_proxy
@@ -75,6 +78,7 @@ __all__ = [
 _Kind = TypeVar("_Kind")
 _Kinds = Mapping[str, type[_Kind]]
 _DEFAULT_KIND: Final = "file"
+_MAX_UNPACKED: Final = Bytes(2 << 40)
 _SECTIONS: Final = ("catalog", "associations", "journal", "locks", "handlers", "landing", "network")
 
 
@@ -174,6 +178,12 @@ class LandingSettings:
     """True: an image that does not fit is refused before the first byte; a sparse one takes less than its size."""
     max_size: Bytes | None = None
     """The largest image that is accepted; None: any."""
+    max_unpacked: Bytes = _MAX_UNPACKED
+    """The largest disk that a packed or converted image may have."""
+    unpack: bool = True
+    """True: compressed images, and disks in archives, are unpacked."""
+    format: Literal["raw", "qcow2"] | None = None
+    """The format of targets for which no other is requested; None: the image's."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"(0o?)?[0-7]{3}", self.mode):

@@ -1,12 +1,17 @@
 """The rules for everything that lands, whatever its destination."""
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from lading.adapters.stream.errors import Refused
+from lading.domain.handler import Work
 from lading.domain.refusals import Mismatched
+from lading.ports.form import Form
 
 __all__ = ["PRIVATE", "Rules"]
 
+_BOOTED: Final = frozenset({"aki", "ari"})
+"""Kernels and RAM disks, which are no disks."""
 PRIVATE: Final = 0o600
 """Only the owner may read or write the file."""
 
@@ -26,6 +31,31 @@ class Rules(NamedTuple):
     """An image that does not fit on the target's disk is refused before the first byte. Known holes take no space."""
     max_size: int | None = None
     """Bytes of the largest image that may land; None: any."""
+    max_unpacked: int = 2 << 40
+    """Bytes of the largest disk that a packed or converted image may have."""
+    unpack: bool = True
+    """Packed images are unpacked."""
+    format: str | None = None
+    """The format of targets whose request names none, `raw` or `qcow2`; None: the image's."""
+
+    @property
+    def max_disk(self) -> int:
+        """Bytes of the largest disk that a guest may see."""
+        return min(self.max_size or self.max_unpacked, self.max_unpacked)
+
+    def form_of(self, work: Work) -> Form:
+        """The form that the target is to have."""
+        is_booted = work.image is not None and work.image.disk_format in _BOOTED
+        if work.form.format is not None or self.format is None or is_booted:
+            return work.form
+        return replace(work.form, format=self.format)
+
+    def check_disk(self, size: int) -> None:
+        """Raises Refused for a disk of more bytes than `max_disk`."""
+        if size > self.max_disk:
+            raise Refused(
+                Mismatched(f"its disk has {size} bytes; [landing] max_size and max_unpacked allow {self.max_disk}")
+            )
 
     def check_size(self, size: int | None) -> None:
         """Raises Refused for an image of more than `max_size` bytes; None: its size is not known."""

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from lading.adapters.destinations.file.local_copies import LocalCopies
+from lading.adapters.destinations.file.local_copies import LocalCopies, LocalCopy
 from lading.adapters.destinations.file.lock_waits import reported_wait
 from lading.adapters.stream.errors import Refused
-from lading.adapters.stream.sources import FileSource
 from lading.domain.handler import Work
 from lading.domain.refusals import Unavailable
 from lading.domain.waiting import holder_text
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import LockLost, StoreUnavailable
+from lading.ports.form import Form
 from lading.ports.journal import Journal
 from lading.ports.locks import Locks
 from lading.ports.observer import SupportsWaiting
@@ -28,9 +28,9 @@ class SingleFlight:
         self._locks = locks
         self._copies = LocalCopies(associations, journal) if associations is not None else None
 
-    def local_copy(self, work: Work) -> FileSource | None:
-        """Opens another target of this host with the image's bytes; None when none is known."""
-        return self._copies.open(work) if self._copies is not None else None
+    def local_copy(self, work: Work, form: Form) -> LocalCopy | None:
+        """Opens another target of this host that has the image in this form, or as shipped; None: none is known."""
+        return self._copies.open(work, form) if self._copies is not None else None
 
     @contextmanager
     def lock(self, work: Work) -> Iterator[ExitStack]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -24,8 +25,6 @@ _FINAL: Final = ("space exceeded", "larger than max")
 """Messages of a server which will not do it later either."""
 _INVALID_ARGUMENT, _NOT_FOUND, _PERMISSION_DENIED, _FAILED_PRECONDITION, _OUT_OF_RANGE = 3, 5, 7, 9, 11
 """Codes of gRPC."""
-_CONNECTIONS: Final = 32
-"""Connections to one endpoint that are kept for the next call."""
 _WAIT_SECONDS: Final = 15.0
 """The longest wait for an event. Then the caller looks for itself: the endpoint may be frozen."""
 
@@ -57,13 +56,14 @@ class NotAuthenticated(Silent):
 class Gateway:
     """Requests to the members of a cluster. Share it between threads.
 
-    Uses the package urllib3, imported with the first request.
+    Uses the package urllib3, imported with the first request. Each thread has connections of its own: an interrupt in
+    urllib3's pool can leave its lock locked, for all threads that share it.
     """
 
     def __init__(self, settings: EtcdSettings) -> None:
         self._settings = settings
-        self._pool: tuple[int, PoolManager] | None = None
-        """The process that made the connections, and these."""
+        self._own = threading.local()
+        """Its `pool`: the process that made a thread's connections, and these."""
 
     def post(
         self,
@@ -75,7 +75,7 @@ class Gateway:
         waits: bool = False,
         token: str | None = None,
     ) -> Any:  # noqa: ANN401 - JSON
-        pool = self._process_pool()
+        pool = self._thread_pool()
         from urllib3 import Timeout  # noqa: PLC0415 - see the class
         from urllib3.exceptions import HTTPError, NewConnectionError, SSLError, TimeoutError  # noqa: A004, PLC0415 - see the class
 
@@ -99,16 +99,21 @@ class Gateway:
             raise Silent(_reason(error)) from error
         except ValueError as error:
             raise _no_json(answer.status, b"" if waits else answer.data) from error
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._own.pool = None  # see the class
+            raise
         if answer.status != HTTPStatus.OK or "error" in data:
             raise _failure(data, is_user=token is not None)
         return data
 
-    def _process_pool(self) -> "PoolManager":
-        """The connections of this process: a forked child must not use its parent's."""
+    def _thread_pool(self) -> "PoolManager":
+        """The connections of this thread in this process: a forked child must not use its parent's."""
         process = os.getpid()
-        if self._pool is None or self._pool[0] != process:
-            self._pool = process, _pool(self._settings)
-        return self._pool[1]
+        known: tuple[int, PoolManager] | None = getattr(self._own, "pool", None)
+        if known is None or known[0] != process:
+            known = self._own.pool = process, _pool(self._settings)
+        return known[1]
 
 
 def _pool(settings: EtcdSettings) -> "PoolManager":
@@ -119,7 +124,7 @@ def _pool(settings: EtcdSettings) -> "PoolManager":
         raise StoreUnavailable("urllib3 is not installed: pip install 'lading[etcd]'") from error
     # To read the system's certificates takes 20 ms of processor time.
     uses_tls = any(each.lower().startswith("https:") for each in settings.endpoints)
-    return PoolManager(maxsize=_CONNECTIONS, retries=False, ssl_context=_tls(settings) if uses_tls else None)
+    return PoolManager(retries=False, ssl_context=_tls(settings) if uses_tls else None)
 
 
 def _event(answer: "BaseHTTPResponse") -> Any:  # noqa: ANN401 - JSON

@@ -1,23 +1,28 @@
 """The audit of an image's bytes: digest, size, format and safety, compared with the catalog."""
 
-import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final, NamedTuple, Self
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.formats.hashing import new_hash
 from lading.adapters.formats.inspection import Inspection, agrees, inspected_by, not_a_disk, unsafe
 from lading.adapters.formats.other_files import PACKED, OtherFile
+from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks
 from lading.adapters.stream.sources import FileSource
 from lading.domain.refusals import Mismatched, Refusal, Unsupported
 from lading.ports.image import Digest, Image
 
-__all__ = ["Audit", "Audited", "digest_flaw"]
+__all__ = ["Audit", "Audited", "digest_flaw", "is_kept_packed"]
 
 _ZEROS: Final = bytes(CHUNK)
 _SECTOR: Final = 512
+_UNPACKED: Final = frozenset({None, "bare", "ova", "compressed"})
+"""The containers, as Glance names them, whose images are disks, also in a packed file."""
+_BOUNDS: Final = "[landing] max_size and max_unpacked"
 _SHOWN: Final = 12
 """Digits of a digest that a message shows."""
 
@@ -30,6 +35,10 @@ class Audited(NamedTuple):
     verified: bool
     inspected_by: str | None
     """Name and version of the inspector that found the format safe; None: it was not inspected."""
+    format: str | None
+    """The disk's format; None: it was not inspected."""
+    virtual_size: int | None
+    """Bytes of the disk that a guest sees; None: it is not known."""
 
 
 class Audit:
@@ -39,9 +48,12 @@ class Audit:
         """`expected` names the algorithm to compute and the expected result; None: nothing is hashed."""
         self.expected_digest = expected
         self._image = image
-        self._hash = hashlib.new(expected.algorithm, usedforsecurity=False) if expected else None
+        self._hash = new_hash(expected.algorithm) if expected else None
         self._known: Digest | None = None
+        self.most: int | None = None
+        """The largest disk that a guest may see, in bytes; None: any."""
         self._inspection = inspection
+        self._checks_format = inspection is not None
 
     @classmethod
     def of(
@@ -57,6 +69,15 @@ class Audit:
         return Success(cls(image, expected, Inspection(footer=_declared(image) == "vhd") if inspect else None))
 
     @classmethod
+    def of_content(cls, image: Image | None, *, verify: bool, inspect: bool) -> "Result[Audit, Refusal]":
+        """An audit of the disk in a packed image; a refusal where its digest cannot be computed."""
+        content = image and replace(
+            image, size=image.content_size, digest=image.content_digest, checksum=None, container_format=None,
+            disk_format=None if image.disk_format in PACKED else image.disk_format,
+        )  # fmt: skip
+        return cls.of(content, verify=verify, inspect=inspect)
+
+    @classmethod
     def none(cls) -> Self:
         """An audit that checks nothing."""
         return cls(None, None, None)
@@ -65,17 +86,30 @@ class Audit:
     def is_hashing(self) -> bool:
         return self._hash is not None
 
+    def ignore_format(self) -> None:
+        """Leaves the format unchecked from here on: the bytes are packed, and the disk in them has its own audit."""
+        self._checks_format = False
+
+    def take_strictly(self, chunk: Chunk) -> None:
+        """Takes the next bytes. Raises Refused as soon as their format rules the image out."""
+        was_known = self.knows_the_format
+        self.take(chunk)
+        if self.knows_the_format and not was_known and (refusal := self.format_refusal()) is not None:
+            raise Refused(refusal)
+
     def take(self, chunk: Chunk) -> None:
         """Takes the next bytes. This is a stage of the pipeline."""
+        if self._hash is None and (self._inspection is None or self._inspection.is_decided):
+            return
         for piece in _pieces(chunk):
             if self._hash is not None:
                 self._hash.update(piece)
-            if self._inspection is not None and not self._inspection.is_decided:
+            if self._checks_format and self._inspection is not None and not self._inspection.is_decided:
                 self._inspection.feed(piece)
 
     def trust(self, digest: Digest) -> None:
-        """Sets the digest of bytes that were hashed before."""
-        self._known = digest
+        """Sets the digest of bytes that were hashed before: they are not hashed again."""
+        self._known, self._hash = digest, None
 
     def prepare(self) -> None:
         """Loads the inspectors before the first bytes come."""
@@ -105,7 +139,7 @@ class Audit:
     @property
     def knows_the_format(self) -> bool:
         """The format and its dangers are known: no more bytes are needed."""
-        return self._inspection is not None and self._inspection.is_decided
+        return self._checks_format and self._inspection is not None and self._inspection.is_decided
 
     @property
     def formats(self) -> frozenset[str]:
@@ -124,29 +158,40 @@ class Audit:
             return Failure(Mismatched(f"its digest is {digest}, the catalog promises {self.expected_digest}"))
         if (refusal := self._format()) is not None:
             return Failure(refusal)
-        inspector = inspected_by() if self._inspection is not None else None
-        return Success(Audited(size, digest, verified=self.expected_digest is not None, inspected_by=inspector))
+        is_verified = self.expected_digest is not None
+        inspector = inspected_by() if self._checks_format else None
+        return Success(Audited(size, digest, is_verified, inspector, *self.disk(size)))
+
+    def disk(self, size: int) -> tuple[str | None, int | None]:
+        """The disk's format and its size for a guest, of an image of `size` bytes, once the format is known."""
+        if self._inspection is None or not self._checks_format:
+            return None, None
+        return self._inspection.disk_format(), self._inspection.virtual_size(size)
 
     def format_refusal(self) -> Refusal | None:
         """The refusal by the format alone, once `knows_the_format`; None: the format is right and safe."""
         return self._other_file() or self._format()
 
     def _other_file(self) -> Refusal | None:
-        other = self._inspection.other_file() if self._inspection is not None else None
+        other = self._inspection.other_file() if self._inspection is not None and self._checks_format else None
         if other is None or _is_declared(self._image, other):
             return None
         return Mismatched(not_a_disk(other))
 
     def _format(self) -> Refusal | None:
-        if self._inspection is None:
+        if self._inspection is None or not self._checks_format:
             return None
         declared, found = _declared(self._image), self._inspection.formats()
         if not agrees(declared, found):
             names = " and ".join(sorted(found))
             return Mismatched(f"its format is {names}, the catalog promises {declared}")
         # Also where another format is declared, or none: the next program may detect the format itself.
-        dangers = self._inspection.dangers()
-        return Mismatched(unsafe(dangers)) if dangers else None
+        if dangers := self._inspection.dangers():
+            return Mismatched(unsafe(dangers))
+        disk = self._inspection.virtual_size(0)
+        if self.most is not None and disk is not None and disk > self.most:
+            return Mismatched(f"its disk has {disk} bytes; {_BOUNDS} allow {self.most}")
+        return None
 
 
 def digest_flaw(digest: Digest) -> str | None:
@@ -156,11 +201,12 @@ def digest_flaw(digest: Digest) -> str | None:
     'is no md5: expected 32 hex digits, got ab'
     """
     try:
-        size = hashlib.new(digest.algorithm, usedforsecurity=False).digest_size
+        size = new_hash(digest.algorithm).digest_size
     except ValueError:
         size = 0
     if not size:  # the SHAKEs have no size of their own
-        return f"is a {digest.algorithm}, which cannot be computed here"
+        remedy = ": pip install 'lading[convert]'" if digest.algorithm == "blake3" else ""
+        return f"is a {digest.algorithm}, which cannot be computed here{remedy}"
     if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", digest.value):
         got = (
             digest.value
@@ -174,6 +220,15 @@ def digest_flaw(digest: Digest) -> str | None:
 def _declared(image: Image | None) -> str | None:
     """The format that the bytes should have; None where it is hidden in another container (ova, compressed)."""
     return image.disk_format if image is not None and image.container_format in {None, "bare"} else None
+
+
+def is_kept_packed(image: Image | None, packing: str) -> bool:
+    """Tells whether the catalog declares that the packed file itself is the image: a RAM disk, a container's layers."""
+    if image is None:
+        return False
+    if image.container_format not in _UNPACKED:
+        return True
+    return image.disk_format is not None and agrees(image.disk_format, frozenset({packing}))
 
 
 def _is_declared(image: Image | None, other: OtherFile) -> bool:

@@ -6,6 +6,7 @@ from typing import Final
 from lading.adapters.formats.inspector import Inspector
 from lading.adapters.formats.other_files import PACKED, OtherFile, other_file
 from lading.adapters.formats.qemu_rules import NOTHING_FOUND, Findings, examine, is_fixed_vhd
+from lading.adapters.host.late_package import init_late
 from lading.adapters.stream.pipeline import CHUNK
 
 __all__ = ["Inspection", "agrees", "inspected_by", "not_a_disk", "unsafe"]
@@ -56,6 +57,7 @@ class Inspection:
     def prepare(self) -> None:
         """Loads the inspectors before the first bytes come."""
         if self._inspectors is None:
+            init_late("oslo_utils.imageutils")  # it compiles hundreds of regular expressions for other purposes
             from oslo_utils.imageutils.format_inspector import ALL_FORMATS  # noqa: PLC0415 - see the class
 
             self._inspectors = [Inspector(name, each()) for name, each in ALL_FORMATS.items() if name != "raw"]
@@ -86,9 +88,27 @@ class Inspection:
             return frozenset({self._other.name})
         return frozenset(found or {"raw"})
 
+    def disk_format(self) -> str:
+        """The one name of the formats, after the last byte: `raw` also for a partition table, `iso` with or without."""
+        found = self.formats() - {"gpt"} or {"raw"}
+        return next(iter(found)) if len(found) == 1 else "raw"
+
     def other_file(self) -> OtherFile | None:
         """The kind of a file that is not a disk image, after the last byte; None: it is one."""
         return None if self._structures() else self._other
+
+    def virtual_size(self, size: int) -> int | None:
+        """Bytes of the disk in this image of `size` bytes, as its header tells them, after the last byte.
+
+        None where it does not. QEMU may tell another size: a VHD's is rounded there, by its geometry.
+        """
+        found = self._structures() - {"gpt", "iso"}
+        if not found:
+            return size
+        if is_fixed_vhd(self._end, self._size):
+            return int.from_bytes(self._end[48:56], "big")
+        sizes = [each.virtual_size for each in self._finished() if each.name in found and each.is_match]
+        return sizes[0] if len(sizes) == 1 else None
 
     def dangers(self) -> tuple[str, ...]:
         """The reasons why it is unsafe to open, after the last byte; empty where it is safe.

@@ -44,6 +44,14 @@ class Inspector:
                 self._note(error)
             return False
 
+    @property
+    def virtual_size(self) -> int | None:
+        """Bytes of the disk, as the image's structures tell them; None where they do not."""
+        try:
+            return self._inspector.virtual_size or None
+        except Exception:  # noqa: BLE001 - hostile bytes
+            return None
+
     def eat(self, block: bytes) -> None:
         try:
             self._inspector.eat_chunk(block)

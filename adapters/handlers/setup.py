@@ -70,4 +70,4 @@ class HandlerSetup:
 
     def clones(self, storage: CloneStorage) -> CloneDestination:
         """Makes the destination of targets that are clones in this storage."""
-        return CloneDestination(storage, self.journal, self.files.rules)
+        return CloneDestination(storage, self.journal, self.files.rules, self.files.verified)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from lading.adapters.host.late_package import init_late
 from lading.adapters.stream.errors import error_text
 from lading.adapters.web.network import NetworkPolicy
 from lading.adapters.web.retries import MOST_TRIES, TRANSIENT_STATUSES, backoff, retry_after_seconds
@@ -46,6 +47,7 @@ def connect_cloud(
     lading's that brings the client libraries.
     """
     try:
+        init_late("openstack")  # it loads the clients of all services, and only its configuration is needed
         from keystoneauth1.adapter import Adapter  # noqa: PLC0415
         from openstack.config import OpenStackConfig  # noqa: PLC0415
 

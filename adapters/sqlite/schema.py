@@ -108,6 +108,18 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TABLE verified_versions (
+            id INTEGER PRIMARY KEY,
+            identity TEXT NOT NULL,
+            size TEXT NOT NULL,
+            algorithm TEXT NOT NULL,
+            value TEXT NOT NULL,
+            UNIQUE (identity, algorithm)
+        )
+        """,
+    ),
 )
 """The statements from each schema version to the next. Append only: there are databases of each version."""
 

@@ -82,13 +82,14 @@ class _Stage:
 class _RunningStages:
     """The running stages, from first to last, and the buffers that they share."""
 
-    def __init__(self, works: Sequence[Callable[[Chunk], None]]) -> None:
+    def __init__(self, works: Sequence[Callable[[Chunk], None]], buffers: int) -> None:
+        self._most = buffers
         self.stop = threading.Event()
         self._buffers: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
         self._made = 0
         # Bounds also the holes, and bytes of the source's own.
         self._places: queue.SimpleQueue[None] = queue.SimpleQueue()
-        for _ in range(BUFFERS):
+        for _ in range(buffers):
             self._places.put(None)
         hand_on: _HandOn = self._recycle
         self._stages: list[_Stage] = []
@@ -102,7 +103,7 @@ class _RunningStages:
         """Waits for a free buffer. Makes one only if none is free and the bound allows it. For the reading thread."""
         with suppress(queue.Empty):
             return self._buffers.get_nowait()
-        if self._made == BUFFERS:
+        if self._made == self._most:
             return self._buffers.get()
         self._made += 1
         with suppress(IndexError):
@@ -151,15 +152,22 @@ class _RunningStages:
                     raise stage.fault
 
 
-def run(source: Chunks, stages: Sequence[Callable[[Chunk], None]], read: Callable[[int], None]) -> int:
+def run(
+    source: Chunks,
+    stages: Sequence[Callable[[Chunk], None]],
+    read: Callable[[int], None],
+    *,
+    buffers: int | None = None,
+) -> int:
     """Passes the source's bytes through the stages; returns their number.
 
     Each stage takes the chunks in order, and finishes one before the next stage gets it. `read` is called with the
-    number of bytes read so far. Raises what the source or a stage raises. When this returns or raises, no thread is
-    left, and unless a stage raised, all that was read has passed all stages.
+    number of bytes read so far. `buffers` are the most that are used; None: BUFFERS. Four are as fast for a file of
+    this host. Raises what the source or a stage raises. When this returns or raises, no thread is left, and unless a
+    stage raised, all that was read has passed all stages.
     """
     total = 0
-    with _RunningStages(stages) as running, _closing_chunks(source.chunks(running.free)) as chunks:
+    with _RunningStages(stages, buffers or BUFFERS) as running, _closing_chunks(source.chunks(running.free)) as chunks:
         for chunk in chunks:
             total = chunk.offset + chunk.length
             running.put(chunk)

@@ -5,14 +5,24 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks, SourceBroken
 from lading.adapters.stream.safe_open import fingerprint
 from lading.adapters.stream.sparse import extents
 from lading.ports.catalog import ByteStream
+from lading.ports.verified_files import StoredVersion
 
-__all__ = ["FROM_START", "FileSource", "ResumePoint", "Source", "StreamSource", "source_from"]
+__all__ = [
+    "FROM_START",
+    "FileSource",
+    "ResumePoint",
+    "Source",
+    "StreamSource",
+    "SupportsIdentity",
+    "source_from",
+    "version_of",
+]
 
 _HOLE_STEP: Final = 64 << 20
 """Bytes of a hole in one chunk: between chunks progress is reported and Ctrl-C works."""
@@ -56,6 +66,22 @@ class Source(Chunks, Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class SupportsIdentity(Protocol):
+    """A source whose storage may promise that the bytes never change."""
+
+    @property
+    def identity(self) -> str | None:
+        """The identity of a `StoredVersion`; None where these bytes may change."""
+        ...
+
+
+def version_of(source: Source) -> StoredVersion | None:
+    """The stored version that the source reads; None where its bytes may change."""
+    identity = source.identity if isinstance(source, SupportsIdentity) else None
+    return StoredVersion(identity, source.size) if identity is not None and source.size is not None else None
+
+
 class FileSource:
     """A regular file of this host, by its descriptor, which `close` closes."""
 
@@ -85,6 +111,10 @@ class FileSource:
         if now.size != self.size:
             return f"it had {self.size} bytes, and has {now.size}"
         return "it was written to" if now.mtime_ns != self.fingerprint.mtime_ns else None
+
+    def first_bytes(self, count: int) -> bytes:
+        """The first bytes of the file, all of one that is shorter. Raises OSError."""
+        return os.pread(self.descriptor, count, 0)
 
     def last_bytes(self, count: int) -> bytes:
         """The last bytes of the file, all of one that is shorter."""

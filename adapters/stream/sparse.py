@@ -15,8 +15,8 @@ BLOCK: Final = 4096
 _ZEROS: Final = bytes(BLOCK)
 # linux/fs.h: _IOW(0x94, 9, int)
 _FICLONE: Final = 0x40049409
-_MOST_AT_ONCE: Final = 64 << 20
-"""Bytes that one call copies: between calls progress is reported and Ctrl-C works."""
+_MOST_AT_ONCE: Final = 16 << 20
+"""Bytes that one call copies: between calls progress is reported, write-back begins, and Ctrl-C works."""
 # ioctl_ficlone(2) and copy_file_range(2): not supported for these files, by the file system or by the kernel.
 _UNSUPPORTED: Final = frozenset(
     {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM}

@@ -24,8 +24,8 @@ class TestMemoryAssociations(AssociationStoreContract):
 
 class TestFileAssociations(DurableAssociationStoreContract):
     @pytest.fixture
-    def open_store(self, tmp_path: Path) -> Callable[[], AssociationStore]:
-        return lambda: FileAssociations(Database(tmp_path / "lading.db"))
+    def open_store(self, quick_folder: Path) -> Callable[[], AssociationStore]:
+        return lambda: FileAssociations(Database(quick_folder / "lading.db"))
 
 
 class TestEtcdAssociations(DurableAssociationStoreContract):
@@ -34,16 +34,12 @@ class TestEtcdAssociations(DurableAssociationStoreContract):
         return lambda: etcd_associations(etcd, request.node.name)
 
 
-class TestEtcdAssociationsOfThree(DurableAssociationStoreContract):
-    @pytest.fixture
-    def open_store(self, etcd_of_three: Etcd, request: pytest.FixtureRequest) -> Callable[[], AssociationStore]:
-        return lambda: etcd_associations(etcd_of_three, request.node.name)
-
-
 class TestQueuedAssociations(DurableAssociationStoreContract):
     @pytest.fixture
-    def open_store(self, etcd: Etcd, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], AssociationStore]:
-        return lambda: queued_associations(etcd, request.node.name, tmp_path / "copy.db")
+    def open_store(
+        self, etcd: Etcd, quick_folder: Path, request: pytest.FixtureRequest
+    ) -> Callable[[], AssociationStore]:
+        return lambda: queued_associations(etcd, request.node.name, quick_folder / "copy.db")
 
 
 @pytest.fixture(scope="module")
@@ -57,5 +53,5 @@ def etcd_away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
 
 class TestQueuedAssociationsWhileEtcdIsAway(DurableAssociationStoreContract):
     @pytest.fixture
-    def open_store(self, etcd_away: Etcd, tmp_path: Path) -> Callable[[], AssociationStore]:
-        return lambda: queued_associations(etcd_away, "queued", tmp_path / "copy.db", timeout=0.1)
+    def open_store(self, etcd_away: Etcd, quick_folder: Path) -> Callable[[], AssociationStore]:
+        return lambda: queued_associations(etcd_away, "queued", quick_folder / "copy.db", timeout=0.1)

@@ -43,14 +43,14 @@ one_journal_for_all = settings(suppress_health_check=[HealthCheck.function_scope
 
 
 @pytest.fixture(params=ADAPTERS)
-def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Journal:
-    return ADAPTERS[request.param](tmp_path)
+def journal(request: pytest.FixtureRequest, quick_folder: Path) -> Journal:
+    return ADAPTERS[request.param](quick_folder)
 
 
 @pytest.fixture(params=DURABLE)
-def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Journal]:
+def opening(request: pytest.FixtureRequest, quick_folder: Path) -> Callable[[], Journal]:
     """Opens the same journal, once more each time."""
-    return lambda: DURABLE[request.param](tmp_path)
+    return lambda: DURABLE[request.param](quick_folder)
 
 
 def intent(target: str = "/vms/1/disk", handler: str = "http", destination: str | None = None) -> Intent:
@@ -263,8 +263,8 @@ def test_two_openings_see_what_the_other_does(opening: Callable[[], Journal]) ->
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return Database(tmp_path / "lading.db")
+def database(quick_folder: Path) -> Database:
+    return Database(quick_folder / "lading.db")
 
 
 @pytest.fixture

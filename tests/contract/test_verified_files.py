@@ -16,7 +16,7 @@ from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.verified_files import FileVerifiedFiles
 from lading.ports.association import Fingerprint
 from lading.ports.image import Digest
-from lading.ports.verified_files import VerifiedFiles
+from lading.ports.verified_files import StoredVersion, VerifiedFiles
 
 
 class Opening(Protocol):
@@ -38,6 +38,7 @@ FILE = Fingerprint(
     device=2049, inode=131, size=3, mtime_ns=1_767_225_600_000_000_000, ctime_ns=1_767_225_600_000_000_001,
     birth_ns=1_767_225_500_000_000_000,
 )  # fmt: skip
+VERSION = StoredVersion("rbd:f5/3/10ab@7", 3)
 SHA256, SHA512 = Digest("sha256", "ab" * 32), Digest("sha512", "cd" * 64)
 
 
@@ -62,6 +63,29 @@ def fingerprints() -> SearchStrategy[Fingerprint]:
 def test_the_digest_of_a_file_comes_back(verified: VerifiedFiles, file: Fingerprint, digest: Digest) -> None:
     assert verified.remember(file, digest) == Success(None)
     assert verified.digest(file, digest.algorithm) == Success(digest)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.builds(StoredVersion, st.text(), st.integers(0, 2**64 - 1)), st.builds(Digest, st.text(), st.text()))
+def test_the_digest_of_a_version_comes_back(verified: VerifiedFiles, version: StoredVersion, digest: Digest) -> None:
+    assert verified.remember(version, digest) == Success(None)
+    assert verified.digest(version, digest.algorithm) == Success(digest)
+
+
+def test_a_version_that_differs_in_anything_is_another_version(verified: VerifiedFiles) -> None:
+    verified.remember(VERSION, SHA256)
+    for other in (VERSION._replace(identity="rbd:f5/3/10ab@8"), VERSION._replace(size=4)):
+        assert verified.digest(other, "sha256") == Success(None)
+    assert verified.digest(VERSION, "sha512") == Success(None)
+
+
+def test_a_version_is_remembered_beside_files_and_the_oldest_is_evicted(opening: Opening, tmp_path: Path) -> None:
+    verified = opening(tmp_path, keep=3)
+    versions = [VERSION._replace(identity=str(number)) for number in range(5)]
+    for version in versions:
+        verified.remember(version, SHA256)
+    known = [verified.digest(version, "sha256").unwrap() is not None for version in versions]
+    assert known == [False, False, True, True, True]
 
 
 def test_of_a_file_that_was_never_hashed_it_knows_nothing(verified: VerifiedFiles) -> None:
@@ -136,5 +160,6 @@ def test_what_one_thread_remembers_every_other_knows(verified: VerifiedFiles) ->
 @pytest.mark.parametrize("adapter", DURABLE)
 def test_a_durable_one_knows_it_when_it_is_opened_again(adapter: str, tmp_path: Path) -> None:
     open_it: Callable[[Path], VerifiedFiles] = DURABLE[adapter]
-    open_it(tmp_path).remember(FILE, SHA256)
-    assert open_it(tmp_path).digest(FILE, "sha256") == Success(SHA256)
+    for content in (FILE, VERSION):
+        open_it(tmp_path).remember(content, SHA256)
+        assert open_it(tmp_path).digest(content, "sha256") == Success(SHA256)

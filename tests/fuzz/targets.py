@@ -15,11 +15,14 @@ from lading.adapters.codec.documents import catalog_image, image_to_document, re
 from lading.adapters.config.settings import read_settings
 from lading.adapters.config.sources import read_file
 from lading.adapters.destinations.file.notes import noted_file, noted_landing
+from lading.adapters.formats.unpacking.unpacked import Limits, Unpacked
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
 from lading.adapters.sqlite.record_file import read_record
-from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.stream.errors import Refused
+from lading.adapters.stream.pipeline import CHUNK, SourceBroken
 from lading.adapters.stream.safe_open import local_paths
+from lading.adapters.stream.sources import FileSource
 from lading.adapters.web.http import Origin
 from lading.adapters.web.response import Response
 from lading.adapters.web.stalls import StallDetector
@@ -112,6 +115,18 @@ def answers(data: bytes) -> None:
                 is_first = False
 
 
+def packed(data: bytes) -> None:
+    """What begins like a packed file is unpacked within the limits, or refused."""
+    limits = Limits(most=4 << 20, memory=16 << 20)
+    with tempfile.TemporaryFile() as file, suppress(Refused):
+        file.write(data)
+        file.flush()
+        total = 0
+        for chunk in Unpacked(FileSource(file.fileno()), limits).chunks(lambda: bytearray(CHUNK)):
+            total += chunk.length
+        assert total <= max(limits.most, len(data))
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
-    each.__name__: each for each in (urls, documents, settings, journal, record, answers)
+    each.__name__: each for each in (urls, documents, settings, journal, record, answers, packed)
 }

@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,9 +15,6 @@ from tests.disk.forking import Forks
 from tests.disk.rig import DATA, SCENES, DiskRig
 from tests.faulty_server import FaultyServer, Reply
 from tests.packages import needs
-from tests.torture import TORTURE
-
-from lading.adapters.stream.safe_open import folder_identity
 
 MEBIBYTE = 1 << 20
 
@@ -99,28 +94,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def is_like_a_disk(folder: Path) -> bool:
-    """Whether this user may write there, with room for a test, and the file system tells when a file was made."""
-    if not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < 256 * MEBIBYTE:
-        return False
-    identity = folder_identity(str(folder))
-    return identity is not None and identity.birth_ns is not None
-
-
-@pytest.fixture
-def quick_folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory, where a flush takes no time; on the disk for the torture, and where there is none in memory.
-
-    A process that is killed loses nothing that it has written, on either. test_power.py loses what was not flushed.
-    """
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-    if TORTURE or not is_like_a_disk(memory):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
-
-
 Lading = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -155,7 +128,7 @@ def lading(host: Path, environment: dict[str, str]) -> Lading:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
 
     return run

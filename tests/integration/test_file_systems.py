@@ -125,6 +125,11 @@ def test_a_file_that_was_verified_is_cloned_without_being_read_until_it_changes(
     assert read[0] >= 3 * MEBIBYTE
     assert read[1] <= MEBIBYTE, "only what the format's inspection looks at"
 
+    with reads_counted(monkeypatch) as counts:
+        again = Work(str(reflinking / f"again-{tmp_path.name}"), image, Location(f"file://{source}"), reverify=True)
+        assert handler.fetch(again).unwrap().verified
+    assert sum(counts) >= 3 * MEBIBYTE
+
     with source.open("r+b") as disk:
         disk.seek(20 * MEBIBYTE)
         disk.write(b"changed")

@@ -45,6 +45,14 @@ def test_the_inspectors_are_loaded_with_the_first_bytes_only() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_decompressors_and_readers_of_archives_are_loaded_for_packed_images_only() -> None:
+    program = (
+        "import sys, lading.adapters.formats.unpacking.unpacked\n"
+        "assert not {'isal', 'backports.zstd', 'lz4', 'lzma', 'tarfile', 'zipfile', 'xml'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_the_client_of_etcd_is_loaded_with_the_first_call_only(tmp_path: Path) -> None:
     code = """import sys
 from lading.adapters.config.settings import load_settings
@@ -66,3 +74,17 @@ except Exception as failure:
         command = [sys.executable, "-c", code, str(tmp_path / "lading.toml"), str(tmp_path)]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
         assert done.stdout.splitlines() == printed
+
+
+def test_the_inspectors_and_the_clouds_settings_load_without_their_packages_other_modules() -> None:
+    program = (
+        "import sys\n"
+        "from lading.adapters.formats.inspection import Inspection\n"
+        "from lading.adapters.openstack.cloud import connect_cloud\n"
+        "Inspection().prepare()\n"
+        "try: connect_cloud('no such cloud')\n"
+        "except Exception: pass\n"
+        "assert {'oslo_utils.imageutils.format_inspector', 'openstack.config'} <= sys.modules.keys()\n"
+        "assert not {'oslo_utils.strutils', 'openstack.connection'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -25,7 +25,7 @@ from lading.ports.failures import StoreUnavailable
 from lading.ports.locks import Locks, SupportsHolder
 
 ANONYMOUS: Final = 65534
-GUARD: Final = 30.0
+GUARD: Final = 180.0
 """Seconds after which something hangs."""
 
 

@@ -76,7 +76,7 @@ def lower_bounds() -> dict[str, str]:
         *chain.from_iterable(project["project"]["optional-dependencies"].values()),
         *project["dependency-groups"]["test"],
     ]
-    pairs = (each.partition(">=") for each in named if not each.startswith("lading["))
+    pairs = (each.partition(";")[0].partition(">=") for each in named if not each.startswith("lading["))
     return {name.replace(".", "-"): bound for name, _, bound in pairs}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from returns.result import Failure, Success
 from tests.corrupt_databases import Whole, association, filled, laid, lived_in, overwritten, pages, randomised, zeroed
@@ -247,13 +247,14 @@ def test_what_is_no_file_stays(tmp_path: Path) -> None:
 # Whatever it is.
 
 
-@example(0, b"", 1)
-@example(0, b"SQLite", 511)
-@given(st.integers(0, 40_000), st.binary(max_size=5000), st.none() | st.integers(0, 60_000))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(start=0, new=b"", end=1)
+@example(start=0, new=b"SQLite", end=511)
+@given(start=st.integers(0, 40_000), new=st.binary(max_size=5000), end=st.none() | st.integers(0, 60_000))
 def test_whatever_befell_it_it_is_whole_or_refused_or_rebuilt_as_it_was(
-    whole: Whole, start: int, new: bytes, end: int | None
+    whole: Whole, quick_folder: Path, start: int, new: bytes, end: int | None
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=quick_folder) as folder:
         path = laid(Path(folder), overwritten(whole.database, start, new)[:end], record=whole.record)
         before = path.read_bytes()
         match rebuild(path, anything):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import socket
 import ssl
 import subprocess
@@ -24,7 +25,7 @@ from tests.integration.services.running import Process, StartError
 from tests.packages import needs
 
 ROOT = Path(__file__).parents[2]
-DATA = os.urandom(100_000)
+DATA = random.Random("services").randbytes(100_000)
 """More than one of the 64 KiB pieces in which Glance reads its stores."""
 READER = token("reader")
 """Sees images."""

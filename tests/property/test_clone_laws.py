@@ -1,5 +1,6 @@
 """What is true of clones as targets, whichever step of the storage fails, and wherever the process is killed."""
 
+import hashlib
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,16 +11,31 @@ import pytest
 from returns.result import Failure, Success
 from tests.memory_storage import DATA, Broken, Killed, MemoryStorage
 
-from lading import Association, Image, Landing, Location, PartialData, TargetOccupied, Unavailable, Work
+from lading import (
+    Association,
+    Digest,
+    Image,
+    Landing,
+    Location,
+    Mismatched,
+    PartialData,
+    TargetOccupied,
+    Unavailable,
+    Work,
+)
 from lading.adapters.destinations.clone.destination import CloneDestination
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.memory.journal import MemoryJournal
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.ports.form import Form
 from lading.ports.journal import Intent, Verb
+from lading.ports.verified_files import StoredVersion
 
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 IMAGE: Final = Image("noble", size=len(DATA), disk_format="raw")
+DIGEST: Final = Digest("sha256", hashlib.sha256(DATA).hexdigest())
+VERSION: Final = StoredVersion("mem:noble@1", len(DATA))
 TARGET: Final = "mem:1"
 OPENER: Final = SourceOpener(lambda _: Failure(Unavailable("a clone is not read")))
 
@@ -37,11 +53,12 @@ class World:
         self.bystander = storage.put("mem:bystander")
         self.old = storage.put(TARGET) if is_occupied else None
         self.journal = MemoryJournal()
-        self.clones = CloneDestination(storage, self.journal, Rules())
+        self.verified = MemoryVerifiedFiles()
+        self.clones = CloneDestination(storage, self.journal, Rules(), self.verified)
         self.work = Work(TARGET, IMAGE, Location("mem://noble"), force=is_occupied)
 
     def begun(self, verb: Verb, destination: str | None = None) -> Work:
-        self.journal.begin(Intent(TARGET, verb, "mem", NOW, destination=destination))
+        self.journal.begin(Intent(TARGET, verb, "mem", NOW, self.work.image, destination=destination))
         return self.pending()
 
     def pending(self) -> Work:
@@ -73,6 +90,42 @@ def test_a_fetch_killed_at_any_step_is_finished_or_undone(step: int, has_trash: 
         assert storage.attached == {found.identity}
     else:
         assert world.own() == ({world.old: TARGET} if world.old else {})
+
+
+@at_every_step
+def test_a_clone_of_a_verified_version_is_verified_even_after_a_crash(step: int) -> None:
+    storage = MemoryStorage(failure=Killed, version=VERSION)
+    world = World(storage)
+    world.verified.remember(VERSION, DIGEST)
+    world.work = replace(world.work, image=replace(IMAGE, digest=DIGEST))
+    begun = world.begun(Verb.FETCH)
+    storage.fails_at = step
+    with suppress(Killed):
+        landing = world.clones.fetch(begun, OPENER).unwrap()
+        assert (landing.digest, landing.verified) == (DIGEST, True)
+    found = world.recovered()
+    assert isinstance(found, PartialData) or (found.digest, found.verified) == (DIGEST, True)
+
+
+def test_only_a_clone_of_a_verified_version_is_made_where_verification_is_required() -> None:
+    world = World(MemoryStorage(version=VERSION))
+    strict = CloneDestination(world.storage, world.journal, Rules(allow_unverified=False), world.verified)
+    work = replace(world.work, image=replace(IMAGE, digest=DIGEST))
+    refused = strict.fetch(work, OPENER).failure()
+    assert "landing.allow_unverified is false" in refused.reason
+    world.verified.remember(VERSION, DIGEST)
+    assert "allow_unverified" in strict.fetch(replace(work, reverify=True), OPENER).failure().reason
+    assert isinstance(strict.preview(work, OPENER), Success)
+    assert strict.fetch(work, OPENER).unwrap().verified
+
+
+def test_a_version_that_is_known_to_be_another_image_is_not_cloned() -> None:
+    world = World(MemoryStorage(version=VERSION))
+    world.verified.remember(VERSION, replace(DIGEST, value="ab" * 32))
+    work = replace(world.work, image=replace(IMAGE, digest=DIGEST))
+    for outcome in (world.clones.preview(work, OPENER), world.clones.fetch(work, OPENER)):
+        assert isinstance(outcome.failure(), Mismatched)
+    assert world.own() == {}
 
 
 @at_every_step

@@ -1,14 +1,20 @@
 """What `make fuzz` drives by coverage, driven by chance: whatever bytes come, only what is documented comes out."""
 
+import io
 import json
+import zipfile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.fuzz.targets import TARGETS
+from tests.packed import COMPRESS, tar_of
 
 from lading.adapters.sqlite.record_file import header_line, transaction_line
 
+ZIPPED = io.BytesIO()
+with zipfile.ZipFile(ZIPPED, "w", zipfile.ZIP_DEFLATED) as archive:
+    archive.writestr("a.img", b"noble" * 50)
 INTENT = {
     "verb": "fetch", "handler": "http", "began_at": "2026-01-01T00:00:00+00:00", "force": False, "location": None,
     "image": None,
@@ -24,6 +30,11 @@ SEEDS = {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nnoble\r\n0\r\n\r\n",
     ],
     "record": [header_line("0", "", 1) + transaction_line([b'["remove","/vms/1"]', b'["note","/vms/1",{}]'])],
+    "packed": [
+        *(compress(b"noble" * 50) for compress in COMPRESS.values()),
+        tar_of(("a.img", b"noble")),
+        ZIPPED.getvalue(),
+    ],
     "journal": [json.dumps(INTENT).encode() + b"\0" + json.dumps(NOTES).encode()],
 }
 

@@ -369,7 +369,9 @@ LIKE_OTHERS = [
     }.items()
 ]
 
-CASES = [*NO_DISKS, *LIKE_OTHERS, *QCOW2, *VMDK, *DESCRIPTORS, *OTHERS, *RAW, *POLYGLOTS]
+DISKS = [*QCOW2, *VMDK, *DESCRIPTORS, *OTHERS, *RAW, *POLYGLOTS]
+CASES = [*NO_DISKS, *LIKE_OTHERS, *DISKS]
+PLAIN = [each for each in DISKS if each.container == "bare" and each.declared != "aki"]
 
 
 @pytest.fixture(params=["streamed and hashed", "copied unseen"])
@@ -391,10 +393,12 @@ def test_an_image_lands_or_is_refused_in_words_and_leaves_nothing(case: Case, wa
         source = tmp_path / "image"
         source.write_bytes(case.data)
         work = Work(str(target), image, Location(f"file://{source}"))
-        outcome = FileHandler([tmp_path], FileDestination(MemoryVerifiedFiles(), Rules(verify=False))).fetch(work)
+        rules = Rules(verify=False, unpack=False)
+        outcome = FileHandler([tmp_path], FileDestination(MemoryVerifiedFiles(), rules)).fetch(work)
     else:
         catalog = MemoryCatalog([image], data={"id": case.data})
-        outcome = DownloadHandler(catalog, FileDestination(MemoryVerifiedFiles())).fetch(Work(str(target), image))
+        files = FileDestination(MemoryVerifiedFiles(), Rules(unpack=False))
+        outcome = DownloadHandler(catalog, files).fetch(Work(str(target), image))
     if case.word is None:
         assert isinstance(outcome, Success)
         assert target.read_bytes() == case.data
@@ -403,6 +407,22 @@ def test_an_image_lands_or_is_refused_in_words_and_leaves_nothing(case: Case, wa
         assert isinstance(refused := outcome.failure(), Mismatched)
         assert case.word in refused.reason
         assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("case", PLAIN, ids=[case.name for case in PLAIN])
+def test_a_packed_image_is_inspected_like_the_image_in_it(case: Case, tmp_path: Path) -> None:
+    packed = gzip.compress(case.data, 1)
+    digest = Digest("sha256", hashlib.sha256(packed).hexdigest())
+    image = Image("id", None, len(packed), case.declared, "compressed", digest)
+    handler = DownloadHandler(MemoryCatalog([image], data={"id": packed}), FileDestination(MemoryVerifiedFiles()))
+    outcome = handler.fetch(Work(str(tmp_path / "1"), image))
+    if case.word is None:
+        assert isinstance(outcome, Success)
+        assert (tmp_path / "1").read_bytes() == case.data
+    else:
+        assert isinstance(refused := outcome.failure(), Mismatched)
+        assert case.word in refused.reason
+        assert os.listdir(tmp_path) == []
 
 
 def test_the_names_of_the_cases_are_different() -> None:

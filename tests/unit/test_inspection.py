@@ -114,9 +114,12 @@ def test_several_dangers_are_all_named() -> None:
 
 
 def test_what_was_inspected_says_by_what() -> None:
-    for inspect, told in ((True, f"oslo.utils {version('oslo.utils')}"), (False, None)):
+    told = {True: (f"oslo.utils {version('oslo.utils')}", "raw", 0), False: (None, None, None)}
+    for inspect, (by, disk_format, size) in told.items():
         audit = Audit.of(Image("id"), verify=True, inspect=inspect).unwrap()
-        assert audit.verdict(0) == Success(Audited(0, None, verified=False, inspected_by=told))
+        assert audit.verdict(0) == Success(
+            Audited(0, None, verified=False, inspected_by=by, format=disk_format, virtual_size=size)
+        )
 
 
 def test_what_is_put_somewhere_for_no_image_is_inspected_too() -> None:

@@ -11,22 +11,25 @@ from lading.adapters.destinations.clone.storage import AttachesClones, Clone, Cl
 from lading.adapters.destinations.clone.target_state import by_identity, check_name, make_way, part_of
 from lading.adapters.destinations.intent_notes import write_notes
 from lading.adapters.destinations.rules import Rules
+from lading.adapters.destinations.versions import known_digest
 from lading.adapters.stream.errors import Refused
 from lading.domain.handler import Landing, Work
 from lading.domain.handler_calls import exception_reason
 from lading.domain.refusals import Mismatched, Unsupported
 from lading.ports.form import AS_SHIPPED, Form
+from lading.ports.image import Digest
 from lading.ports.journal import Journal
 from lading.ports.location import Location
+from lading.ports.verified_files import VerifiedFiles
 
-__all__ = ["METHOD", "check_request", "clone_image", "find_parent", "inspect_parent", "undo"]
+__all__ = ["METHOD", "check_request", "clone_image", "find_parent", "inspect_parent", "parent_digest", "undo"]
 
 _log = logging.getLogger(__name__)
 METHOD: Final = "clone"
 """The method that associations record."""
 
 
-def check_request(storage: CloneStorage, work: Work, rules: Rules) -> Location:
+def check_request(storage: CloneStorage, work: Work) -> Location:
     """The location to clone from. Raises Refused where nothing can be cloned. Makes no request."""
     if work.location is None:
         raise Refused(Unsupported("needs a location"))
@@ -40,9 +43,6 @@ def check_request(storage: CloneStorage, work: Work, rules: Rules) -> Location:
         raise Refused(Unsupported(f"the image is {shape}, and a clone would not be a disk: only raw ones are cloned"))
     if replace(work.form, size=None) not in {AS_SHIPPED, Form("raw")}:
         raise Refused(Unsupported("a clone is raw and allocates its space itself: of its form only the size is free"))
-    if not rules.allow_unverified:
-        reason = "a clone's bytes are not read, so not verified, and landing.allow_unverified is false"
-        raise Refused(Unsupported(reason))
     return work.location
 
 
@@ -59,16 +59,35 @@ def find_parent(storage: CloneStorage, location: Location, work: Work, rules: Ru
     return parent
 
 
+def parent_digest(verified: VerifiedFiles, parent: Parent, work: Work, rules: Rules) -> Digest | None:
+    """The digest of the image, if its bytes were verified before: a clone's bytes are not read.
+
+    Raises Refused where it is not the catalog's, or where the rules need one.
+    """
+    digest = known_digest(verified, parent.version, work) if rules.verify else None
+    if digest is None and not rules.allow_unverified:
+        reason = "a clone's bytes are not read, so not verified, and landing.allow_unverified is false"
+        raise Refused(Unsupported(reason))
+    return digest
+
+
 def inspect_parent(work: Work, parent: Parent, rules: Rules) -> str | None:
     """Inspects the image before it is cloned. Returns the inspector; None where only a clone can be read."""
     return inspect(work.image, parent.open(), rules) if parent.open is not None else None
 
 
 def clone_image(
-    storage: CloneStorage, work: Work, parent: Parent, replaced: Sequence[Clone], journal: Journal, rules: Rules
+    storage: CloneStorage,
+    work: Work,
+    parent: Parent,
+    digest: Digest | None,
+    replaced: Sequence[Clone],
+    journal: Journal,
+    rules: Rules,
 ) -> Landing:
     """Clones the image under a temporary name, and gives the clone the target's name last. Raises Refused.
 
+    `digest` is the image's, where it was verified before.
     `replaced` has the target's name, and is removed. After a failure it has the name again, and nothing else is left.
     """
     inspected_by = inspect_parent(work, parent, rules)
@@ -86,6 +105,7 @@ def clone_image(
             "part": part,
             "clone": clone.identity,
             "inspected_by": inspected_by,
+            "verified": digest is not None,
             "replaced": [each.identity for each in replaced],
         }
         write_notes(journal, work, notes)
@@ -95,7 +115,7 @@ def clone_image(
         raise
     for each in replaced:
         _purge(storage, each)
-    return Landing(METHOD, clone.size, identity=clone.identity, inspected_by=inspected_by)
+    return Landing(METHOD, clone.size, digest, digest is not None, identity=clone.identity, inspected_by=inspected_by)
 
 
 def undo(storage: CloneStorage, target: str, clone: Clone | None, replaced: Sequence[Clone]) -> None:

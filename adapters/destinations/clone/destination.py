@@ -5,7 +5,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from lading.adapters.destinations.clone.attachment import attach, attach_again
-from lading.adapters.destinations.clone.cloning import check_request, clone_image, find_parent, inspect_parent
+from lading.adapters.destinations.clone.cloning import (
+    check_request,
+    clone_image,
+    find_parent,
+    inspect_parent,
+    parent_digest,
+)
 from lading.adapters.destinations.clone.inspection import read_all
 from lading.adapters.destinations.clone.recovery import recover_fetch, recover_move
 from lading.adapters.destinations.clone.relocation import move
@@ -18,6 +24,7 @@ from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.refusals import Mismatched, Unsupported
 from lading.ports.association import Association, State
 from lading.ports.journal import Journal, Verb
+from lading.ports.verified_files import VerifiedFiles
 
 __all__ = ["CloneDestination"]
 
@@ -31,8 +38,9 @@ class CloneDestination:
     is done. Before each step the journal holds the names that may have been used, and the identities.
     """
 
-    def __init__(self, storage: CloneStorage, journal: Journal, rules: Rules) -> None:
+    def __init__(self, storage: CloneStorage, journal: Journal, rules: Rules, verified: VerifiedFiles) -> None:
         """`journal` is that of the Dispatcher."""
+        self._verified = verified
         self._storage = storage
         self._journal = journal
         self._rules = rules
@@ -44,7 +52,7 @@ class CloneDestination:
     @returning_refusals
     def fetch(self, work: Work, opener: SourceOpener) -> Landing:
         """Clones the image where it lies. The opener is not used."""
-        location = check_request(self._storage, work, self._rules)
+        location = check_request(self._storage, work)
         with self._storage.connected(work.target) as storage:
             if work.intent is not None and work.intent.notes:
                 # An earlier attempt of the request may have left something, or have succeeded without an answer.
@@ -57,15 +65,17 @@ class CloneDestination:
                     storage.attach(str(recorded.identity))
                 return Landing.already(recorded)
             parent = find_parent(storage, location, work, self._rules)
-            return clone_image(storage, work, parent, found, self._journal, self._rules)
+            digest = parent_digest(self._verified, parent, work, self._rules)
+            return clone_image(storage, work, parent, digest, found, self._journal, self._rules)
 
     @returning_refusals
     def preview(self, work: Work, opener: SourceOpener) -> str:
-        location = check_request(self._storage, work, self._rules)
+        location = check_request(self._storage, work)
         with self._storage.connected(work.target) as storage:
             if check_target(storage, work, storage.find(work.target)) is not None:
                 return "is there already"
             parent = find_parent(storage, location, work, self._rules)
+            parent_digest(self._verified, parent, work, self._rules)
             inspect_parent(work, parent, self._rules)
             return parent.plan
 

@@ -26,7 +26,10 @@ def recover_fetch(storage: CloneStorage, intent: Intent) -> Landing | PartialDat
         return PartialData()
     for each in gone:
         storage.purge(str(each), target)
-    return Landing(METHOD, clone.size, identity=clone.identity, inspected_by=by if isinstance(by, str) else None)
+    # Noted only where the image's bytes were verified before, and had the digest that the catalog promised.
+    digest = intent.image.expected_digest if intent.image and notes.get("verified") is True else None
+    inspected_by = by if isinstance(by, str) else None
+    return Landing(METHOD, clone.size, digest, digest is not None, identity=clone.identity, inspected_by=inspected_by)
 
 
 def recover_move(storage: CloneStorage, intent: Intent) -> Landing | PartialData:

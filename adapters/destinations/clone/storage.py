@@ -8,6 +8,7 @@ from typing import Protocol, Self, runtime_checkable
 from lading.adapters.stream.sources import Source
 from lading.domain.handler import Report, Work
 from lading.ports.location import Location
+from lading.ports.verified_files import StoredVersion
 
 __all__ = ["AttachesClones", "Clone", "CloneStorage", "CopiesClones", "Parent"]
 
@@ -39,6 +40,8 @@ class Parent:
     """The text of a preview."""
     open: Callable[[], Source] | None = None
     """Opens the image for the inspection before it is cloned; None: only a clone can be read."""
+    version: StoredVersion | None = None
+    """Its bytes, where the storage promises that they never change."""
 
 
 class CloneStorage(Protocol):

@@ -22,18 +22,20 @@ from lading.adapters.destinations.file.partial import is_resumable, is_strong, r
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.single_flight import SingleFlight
 from lading.adapters.destinations.source_audit import audit_of, verdict
+from lading.adapters.destinations.versions import remember_version
 from lading.adapters.formats.audit import Audit
 from lading.adapters.host.boot import boot_id
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.errors import Refused, returning_refusals, system_errors, value_or_refuse
 from lading.adapters.stream.pipeline import CHUNK
-from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source
+from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source, version_of
 from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.refusals import Mismatched, TargetFailed, TargetOccupied, Unavailable, Unsupported
-from lading.ports.association import State
-from lading.ports.form import Form
+from lading.ports.association import Shipped, State
+from lading.ports.form import AS_SHIPPED, Form
 from lading.ports.image import Digest
 from lading.ports.journal import Journal, Verb
+from lading.ports.verified_files import VerifiedFiles
 
 __all__ = ["DeviceDestination"]
 
@@ -45,9 +47,10 @@ class DeviceDestination:
     read back: its head, where boot code and partition tables are, is zeros until all else is flushed and verified.
     """
 
-    def __init__(self, rules: Rules, journal: Journal, flights: SingleFlight) -> None:
+    def __init__(self, rules: Rules, verified: VerifiedFiles, journal: Journal, flights: SingleFlight) -> None:
         """`journal` is that of the Dispatcher."""
         self._rules = rules
+        self._verified = verified
         self._journal = journal
         self._flights = flights
 
@@ -57,12 +60,12 @@ class DeviceDestination:
 
     @returning_refusals
     def fetch(self, work: Work, opener: SourceOpener) -> Landing:
-        _check_form(work.form)
+        _check_form(self._rules.form_of(work))
         # A digest that no bytes can have is refused before a device is opened.
         value_or_refuse(Audit.of(work.image, verify=self._rules.verify, inspect=False))
         notes = Notes(self._journal, work)
         with system_errors(work.target, "written"), BlockDevice(work.target, write=True) as device:
-            if (present := check_target(work, device, notes.now, read=True)) is not None:
+            if (present := check_target(work, self._rules.form_of(work), device, notes.now, read=True)) is not None:
                 return present
             resume = self._resume_point(work, device, notes)
             if (copy := self._local_copy(work, opener)) is not None:
@@ -87,20 +90,23 @@ class DeviceDestination:
 
     @returning_refusals
     def preview(self, work: Work, opener: SourceOpener) -> str:
-        _check_form(work.form)
+        _check_form(self._rules.form_of(work))
         value_or_refuse(Audit.of(work.image, verify=self._rules.verify, inspect=False))
         with system_errors(work.target, "examined"), BlockDevice(work.target, write=False) as device:
-            if check_target(work, device, Notes(self._journal, work).now, read=False) is not None:
+            if (
+                check_target(work, self._rules.form_of(work), device, Notes(self._journal, work).now, read=False)
+                is not None
+            ):
                 return "is there already"
-            source: Source | None = self._flights.local_copy(work) if opener.single_flight else None
+            source: Source | None = self._copy_as_shipped(work) if opener.single_flight else None
             if isinstance(source, FileSource):
                 plan = f"copies {source.size} bytes from {source.copied_from}, which is this image"
             else:
                 source = value_or_refuse(opener.probe() if opener.probe is not None else opener.open(FROM_START))
                 plan = opener.plan(source.size)
             with closing(source):
-                audit_of(work, source, self._rules)
-                _end(work, source, device)
+                audit_of(work, source, self._rules, self._verified)
+                _end(work, source, device, self._rules)
             return plan
 
     @returning_refusals
@@ -175,7 +181,14 @@ class DeviceDestination:
         if not opener.single_flight or not _digest_of(work):
             return None
         with self._flights.lock(work):
-            return self._flights.local_copy(work)
+            return self._copy_as_shipped(work)
+
+    def _copy_as_shipped(self, work: Work) -> FileSource | None:
+        copy = self._flights.local_copy(work, AS_SHIPPED)
+        if copy is None or copy.landing.shipped is None:
+            return copy and copy.source
+        copy.source.close()
+        return None
 
     def _resume_point(self, work: Work, device: BlockDevice, notes: Notes) -> ResumePoint:
         noted = notes.now
@@ -192,13 +205,13 @@ class DeviceDestination:
     ) -> Landing:
         """Writes the source's bytes to the device, and reads them back. Closes the source."""
         with closing(source):
-            audit = audit_of(work, source, self._rules)
-            end = _end(work, source, device)
+            audit = audit_of(work, source, self._rules, self._verified)
+            form, end = self._rules.form_of(work), _end(work, source, device, self._rules)
             is_identified = is_strong(source.validator) and boot_id() is not None
             is_resumable = not isinstance(source, FileSource) and (audit.expected_digest is not None or is_identified)
             writer = DeviceWriter(
                 source, device, audit, work.observer, most=self._rules.max_size, head=head,
-                begin=lambda: notes.begin(device),
+                end=end, moves_backup=form.fill or form.fix_gpt, begin=lambda: notes.begin(device),
                 note=(lambda offset: notes.flushed(device, offset, source.validator)) if is_resumable else None,
             )  # fmt: skip
             with _incomplete_unless_read_back(writer, device, notes):
@@ -207,15 +220,21 @@ class DeviceDestination:
                 writer.check_format()
                 if 0 < end < size:
                     raise Refused(Unsupported(f"the image has {size} bytes, which is more than {end}"))
-                writer.finish(end)
+                writer.finish()
                 notes.sealing(device, writer.head)
                 writer.seal()
-                digest = _read_back(work, device, size, writer.digest)
+                digest = _read_back(work, device, end or size, writer.digest)
+                if audit.is_hashing and not source.start:
+                    remember_version(self._verified, version_of(source), audited)
+                shipped = Shipped(audited.format or "raw", size, audited.digest) if end else None
+                if shipped is None and audited.digest is not None:
+                    digest = audited.digest  # by the catalog's algorithm, of a version that was hashed before
                 landing = Landing(
-                    method, size, digest, audited.verified, identity=device.identity, resumed=source.start,
+                    method, end or size, digest, audited.verified, identity=device.identity, resumed=source.start,
                     inspected_by=audited.inspected_by,
                     copied_from=source.copied_from if isinstance(source, FileSource) else None,
-                    format="raw" if audit.formats else None, virtual_size=device.size,
+                    format=audited.format, virtual_size=end or device.size, form=form,
+                    shipped=shipped,
                 )  # fmt: skip
                 notes.landed(landing)
         device.rescan_partitions()
@@ -279,16 +298,18 @@ def _digest_of(work: Work) -> Digest | None:
     return work.image.expected_digest if work.image else None
 
 
-def _end(work: Work, source: Source, device: BlockDevice) -> int:
+def _end(work: Work, source: Source, device: BlockDevice, rules: Rules) -> int:
     """The offset up to which the device gets zeros after the image; 0: none. Raises Refused for impossible sizes."""
     size = (work.image.size if work.image else None) or source.size or 0
     if size > device.size:
         raise Refused(TargetFailed(f"{device.path} has {device.size} bytes, and the image has {size}"))
-    wanted = device.size if work.form.fill else work.form.size
+    is_whole = work.form.fill or (work.form.fix_gpt and work.form.size is None)
+    wanted = device.size if is_whole else work.form.size
     if wanted is None:
         return 0
     if wanted > device.size:
         raise Refused(TargetFailed(f"{device.path} has {device.size} bytes, and not {wanted}"))
+    rules.check_disk(wanted)
     if wanted < size:
         raise Refused(Unsupported(f"the image has {size} bytes, which is more than {wanted}"))
     return -(-wanted // device.sector) * device.sector

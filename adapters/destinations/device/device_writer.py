@@ -7,6 +7,8 @@ from typing import Final
 from lading.adapters.destinations.device.block_device import HEAD, BlockDevice
 from lading.adapters.destinations.device.target_state import DeviceBytes
 from lading.adapters.formats.audit import Audit
+from lading.adapters.formats.conversion.gpt import MovedBackup, moved_backup
+from lading.adapters.formats.hashing import content_algorithm
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import CHUNK, Chunk
@@ -46,13 +48,21 @@ class DeviceWriter:
         begin: Callable[[], None],
         note: Callable[[int], None] | None,
         head: bytes,
+        end: int,
+        moves_backup: bool,
     ) -> None:
         """`most`: the largest number of bytes that may be written; None: any. `note` is called with the number of bytes
-        that are safe, None: nothing needs to be noted. `head`: the first bytes of an image that is resumed.
+        that are safe, None: nothing needs to be noted. `head`: the first bytes of an image that is resumed. `end`: the
+        offset up to which the device gets zeros after the image, 0: none. `moves_backup`: a GPT's backup goes there.
         """
         self._source, self._device, self._audit, self._observer = source, device, audit, observer
         self._most, self._begin, self._note = most, begin, note
         self._given = head
+        self._end, self._moves_backup = end, moves_backup
+        self._moved: MovedBackup | None = None
+        """The GPT as it becomes; None: it stays, or there is none."""
+        self._made = Audit(None, Digest(content_algorithm(), ""), None) if end else None
+        """The hash of what the device gets, where that is not the image as shipped."""
         self._head = bytearray()
         self._at = source.start or HEAD
         """Offset of the next byte to be written."""
@@ -61,7 +71,7 @@ class DeviceWriter:
         self._zeros_from: int | None = None
         """Offset of the zeros that are not written yet, up to `_at`; None: there are none."""
         self._noted, self._noted_at = self._at, time.monotonic()
-        self._content = audit if audit.is_hashing else Audit(None, Digest("sha256", ""), None)
+        self._content = audit if audit.is_hashing else Audit(None, Digest(content_algorithm(), ""), None)
         self.has_begun = False
         """True when the device is incomplete."""
         self.is_sealed = False
@@ -69,12 +79,12 @@ class DeviceWriter:
 
     @property
     def digest(self) -> Digest | None:
-        """The digest of the bytes that were read: by the catalog's algorithm, or else by SHA-256."""
-        return self._content.digest
+        """The digest of what the device gets: by the catalog's algorithm for an image as shipped."""
+        return (self._made or self._content).digest
 
     @property
     def head(self) -> bytes:
-        """The image's first bytes."""
+        """The device's first bytes."""
         return bytes(self._head)
 
     def stream(self) -> int:
@@ -92,14 +102,20 @@ class DeviceWriter:
             names = " and ".join(sorted(self._audit.formats))
             raise Refused(Unsupported(f"its format is {names}, and a device gets raw images only"))
 
-    def finish(self, end: int) -> None:
-        """Writes what is left, but the head; zeroes the device from there to `end`; flushes it."""
+    def finish(self) -> None:
+        """Writes what is left, but the head; zeroes the device from there to the end; flushes it."""
         if not self.has_begun:
+            self._head += bytes(max(min(HEAD, self._end) - len(self._head), 0))
             self._start()
+        at = self._at + len(self._data)
+        whole = -(-at // self._device.sector) * self._device.sector
+        tail = self._moved.tail_start if self._moved is not None else self._end
+        for stop in (min(whole, self._end), tail, self._end):
+            if stop > at:
+                self._put(Chunk(at, stop - at, None))
+                at = stop
         self._write_data(final=True)
         self._write_zeros()
-        if end > self._at:
-            self._device.zero(self._at, end)
         self._device.flush()
 
     def seal(self) -> None:
@@ -149,12 +165,37 @@ class DeviceWriter:
             self._head += chunk.view[:skipped] if chunk.buffer is not None else bytes(skipped)
         if len(self._head) == HEAD and not self.has_begun:
             self._start()
-        if chunk.length > skipped and chunk.offset + skipped >= self._at + len(self._data):
-            self._append(Chunk(chunk.offset + skipped, chunk.length - skipped, chunk.buffer, chunk.base + skipped))
+        if chunk.length > skipped:
+            self._put(Chunk(chunk.offset + skipped, chunk.length - skipped, chunk.buffer, chunk.base + skipped))
+
+    def _put(self, chunk: Chunk) -> None:
+        """Writes bytes behind the head, unless they are there already."""
+        chunk = self._with_backup(chunk)
+        if self._made is not None:
+            self._made.take(chunk)
+        if chunk.offset >= self._at + len(self._data):
+            self._append(chunk)
+
+    def _with_backup(self, chunk: Chunk) -> Chunk:
+        """The chunk with the moved backup of the partition table in it, where that belongs there."""
+        moved = self._moved
+        if moved is None or chunk.offset + chunk.length <= moved.tail_start:
+            return chunk
+        data = bytearray(chunk.length) if chunk.buffer is None else bytearray(chunk.view)
+        start = max(moved.tail_start, chunk.offset)
+        piece = moved.tail[start - moved.tail_start : chunk.offset + chunk.length - moved.tail_start]
+        data[start - chunk.offset : start - chunk.offset + len(piece)] = piece
+        return Chunk(chunk.offset, chunk.length, bytes(data))
 
     def _start(self) -> None:
         """Makes the device incomplete: noted, without a head, and without a partition table at its end."""
         _check_sectors(self._head, self._device)
+        if self._moves_backup:
+            self._moved = moved_backup(bytes(self._head), self._end)
+            if self._moved is not None:
+                self._head[:] = self._moved.head
+        if self._made is not None:
+            self._made.take(Chunk(0, len(self._head), bytes(self._head)))
         self._begin()
         self.has_begun = True
         if self._source.start:

@@ -3,14 +3,17 @@
 import hashlib
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Final
 
 from returns.result import Success
 
+from lading.adapters.codec.associations import shipped_field, shipped_from_field
 from lading.adapters.destinations.device.block_device import HEAD, BlockDevice
 from lading.adapters.destinations.file.partial import facts
 from lading.adapters.destinations.intent_notes import write_notes
 from lading.domain.handler import Landing, Work
+from lading.ports.form import Form
 from lading.ports.image import Digest
 from lading.ports.journal import Journal
 
@@ -61,7 +64,8 @@ class Notes:
         noted = {
             "method": landing.method, "size": landing.size, "digest": digest, "verified": landing.verified,
             "inspected_by": landing.inspected_by, "copied_from": landing.copied_from, "format": landing.format,
-            "virtual_size": landing.virtual_size,
+            "virtual_size": landing.virtual_size, "shipped": shipped_field(landing.shipped),
+            "form": asdict(landing.form),
         }  # fmt: skip
         self._write({**self.now, "landed": noted})
 
@@ -105,7 +109,9 @@ def noted_landing(notes: Mapping[str, object], device: BlockDevice) -> Landing |
         return None
     try:
         digest = Digest(*noted["digest"]) if noted["digest"] else None
-        return Landing(**{**noted, "digest": digest, "identity": device.identity})
+        shipped, form = shipped_from_field(noted["shipped"]), Form(**noted["form"])
+        known = {"digest": digest, "identity": device.identity, "shipped": shipped, "form": form}
+        return Landing(**{**noted, **known})
     except _MALFORMED:
         return None
 

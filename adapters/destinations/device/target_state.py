@@ -12,6 +12,7 @@ from lading.adapters.stream.pipeline import Chunk
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Mismatched, TargetFailed, TargetOccupied
 from lading.ports.association import Association
+from lading.ports.form import Form
 from lading.ports.observer import Observer
 
 __all__ = ["DeviceBytes", "another_device", "check_target", "compare", "is_incomplete"]
@@ -27,7 +28,9 @@ class DeviceBytes:
         return self._device.chunks(free, self._start, self._size)
 
 
-def check_target(work: Work, device: BlockDevice, notes: Mapping[str, object], *, read: bool) -> Landing | None:
+def check_target(
+    work: Work, form: Form, device: BlockDevice, notes: Mapping[str, object], *, read: bool
+) -> Landing | None:
     """The landing of the image that is on the device already; None when the device is free. Raises Refused and OSError.
 
     The device is free when its head is zeros, or when it is incomplete. `read`: whether the image is there is found
@@ -46,9 +49,12 @@ def check_target(work: Work, device: BlockDevice, notes: Mapping[str, object], *
         other = recorded.image.id if recorded.image else "another image"
         raise Refused(TargetOccupied(f"{work.target} holds {other}; only force replaces it"))
     if recorded is not None:
+        present = Landing.already(recorded)
+        if not present.is_in(form):
+            raise Refused(TargetOccupied(f"{work.target} holds the image in another form; only force replaces it"))
         if read:
             _require_unchanged(work, recorded, device)
-        return Landing.already(recorded)
+        return present
     if any(device.read(0, HEAD)):
         raise Refused(TargetOccupied(f"{work.target} has {content_text(work.target)}; only force replaces it"))
     return None
@@ -87,7 +93,8 @@ def compare(recorded: Association, device: BlockDevice, observer: Observer, *, i
     if recorded.size is None or recorded.digest is None or recorded.size > device.size:
         raise Refused(Mismatched(f"it has {device.size} bytes, and {recorded.size} were fetched"))
     size = recorded.size
-    audit = value_or_refuse(Audit.of(recorded.image, verify=True, inspect=inspect, digest=recorded.digest))
+    image = recorded.image if recorded.shipped is None else None  # else the device has other bytes
+    audit = value_or_refuse(Audit.of(image, verify=True, inspect=inspect, digest=recorded.digest))
     pipeline.run(DeviceBytes(device, size), (audit.take,), lambda done: observer.progress(done, size))
     if audit.digest != recorded.digest:
         raise Refused(Mismatched(f"its digest is {audit.digest}, and was {recorded.digest}"))

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
+from lading.adapters.destinations.file.unpacking import Unpacking
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.errors import Refused
@@ -12,10 +13,11 @@ from lading.adapters.stream.pipeline import Chunk
 from lading.adapters.stream.sources import FileSource, Source
 from lading.adapters.stream.sparse import copy_extent, extents, write_sparsely
 from lading.adapters.stream.threads import join, start
+from lading.adapters.stream.write_back import WriteBack
 from lading.domain.refusals import Mismatched
 from lading.ports.observer import Observer
 
-__all__ = ["FileWriter"]
+__all__ = ["FileWriter", "in_background"]
 
 
 class FileWriter:
@@ -27,27 +29,33 @@ class FileWriter:
         """`most`: the largest number of bytes that may be streamed; None: any."""
         self._most = most
         self.source, self.descriptor, self.audit, self._observer = source, descriptor, audit, observer
+        self._write_back = WriteBack(descriptor)
+        self._unpacking: Unpacking | None = None
 
     def progress(self, done: int) -> None:
         self._observer.progress(done, self.source.size)
 
-    def stream(self) -> int:
+    def stream(self, unpacking: Unpacking | None = None) -> int:
         """Reads, audits and writes, each on its own thread. Returns the number of bytes.
 
-        The partial data before the source's start is read from the file and audited too. Raises Refused as soon as the
-        size or the format rules the image out.
+        The partial data before the source's start is read from the file and audited too. `unpacking` gets all bytes.
+        Raises Refused as soon as the size or the format rules the image out.
         """
-        size = pipeline.run(self, (self._take, self._write), self.progress)
+        self._unpacking = unpacking
+        further = () if unpacking is None else (unpacking.take,)
+        size = pipeline.run(self, (self.audit.take_strictly, self._write, *further), self.progress)
         os.ftruncate(self.descriptor, size)
+        if unpacking is not None:
+            unpacking.finish()
         return size
 
     def copy(self, source: FileSource) -> int:
         """Copies within the kernel where possible, and keeps holes. Returns the number of bytes."""
         os.ftruncate(self.descriptor, source.size)
-        with _in_background(self.audit.prepare):
+        with in_background(self.audit.prepare):
             for extent in extents(source.descriptor, source.size):
                 if not extent.is_hole:
-                    copy_extent(source.descriptor, self.descriptor, extent, self.progress)
+                    copy_extent(source.descriptor, self.descriptor, extent, self._copied)
                 self.progress(extent.offset + extent.length)
         return source.size
 
@@ -63,27 +71,31 @@ class FileWriter:
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
         """The partial data in the file, then the source's chunks."""
+        for chunk in self._all_chunks(free):
+            if self._most is not None and chunk.offset + chunk.length > self._most:
+                raise Refused(Mismatched(f"it has more than {self._most} bytes, which [landing] max_size allows"))
+            if self._unpacking is not None:
+                self._unpacking.look(chunk)
+            yield chunk
+
+    def _all_chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
         if self.source.start:
             with closing(FileSource(os.dup(self.descriptor))) as there:
                 yield from there.chunks(free)
-        for chunk in self.source.chunks(free):
-            if self._most is not None and chunk.offset + chunk.length > self._most:
-                raise Refused(Mismatched(f"it has more than {self._most} bytes, which [landing] max_size allows"))
-            yield chunk
-
-    def _take(self, chunk: Chunk) -> None:
-        was_known = self.audit.knows_the_format
-        self.audit.take(chunk)
-        if self.audit.knows_the_format and not was_known and (refusal := self.audit.format_refusal()) is not None:
-            raise Refused(refusal)
+        yield from self.source.chunks(free)
 
     def _write(self, chunk: Chunk) -> None:
         if chunk.buffer is not None and chunk.offset >= self.source.start:
             write_sparsely(self.descriptor, chunk)
+            self._write_back.wrote(chunk.offset + chunk.length)
+
+    def _copied(self, end: int) -> None:
+        self._write_back.wrote(end)
+        self.progress(end)
 
 
 @contextmanager
-def _in_background(work: Callable[[], None]) -> Iterator[None]:
+def in_background(work: Callable[[], object]) -> Iterator[None]:
     """Does the work on another thread while the block runs. Its error is raised at the end of the block."""
     faults: list[BaseException] = []
     thread = threading.Thread(target=_catch, args=(work, faults), daemon=True)
@@ -96,8 +108,8 @@ def _in_background(work: Callable[[], None]) -> Iterator[None]:
         raise faults[0]
 
 
-def _catch(work: Callable[[], None], faults: list[BaseException]) -> None:
+def _catch(work: Callable[[], object], faults: list[BaseException]) -> None:
     try:
         work()
-    except BaseException as fault:  # noqa: BLE001 - raised again by `_in_background`
+    except BaseException as fault:  # noqa: BLE001 - raised again by `in_background`
         faults.append(fault)

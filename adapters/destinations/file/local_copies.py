@@ -3,25 +3,35 @@
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from lading.adapters.destinations.file.notes import noted_landing
 from lading.adapters.destinations.file.partial import noted_part
 from lading.adapters.stream.safe_open import fingerprint, open_regular
 from lading.adapters.stream.sources import FileSource
-from lading.domain.handler import Work
+from lading.domain.handler import Landing, Work
 from lading.ports.association import Fingerprint
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import StoreUnavailable
+from lading.ports.form import Form
 from lading.ports.image import Image
 from lading.ports.journal import Journal, Verb
 
-__all__ = ["LocalCopies"]
+__all__ = ["LocalCopies", "LocalCopy"]
 
 _log = logging.getLogger(__name__)
 _MOST: Final = 1000
 """The most associations that are checked: guests have written to most of the targets in use."""
+
+
+class LocalCopy(NamedTuple):
+    """A target of this host that holds the image, open to be read."""
+
+    source: FileSource
+    landing: Landing
+    """Of the fetch that brought it there."""
 
 
 class LocalCopies:
@@ -31,25 +41,34 @@ class LocalCopies:
         self._associations = associations
         self._journal = journal
 
-    def open(self, work: Work) -> FileSource | None:
-        """Opens a file with the image's bytes; None when none is known, or when the image has no digest.
+    def open(self, work: Work, form: Form) -> LocalCopy | None:
+        """Opens a file that has the image in this form, or else as shipped.
 
-        Images are compared by id and digest: an id may be reused for another image (OSSN-0075).
+        None when no such file is known, or when the image has no digest. Images are compared by id and digest: an id
+        may be reused for another image (OSSN-0075).
         """
         if work.image is None or work.image.expected_digest is None:
             return None
+        as_shipped: LocalCopy | None = None
         try:
-            for target, file, is_recorded in self._known(work.image):
-                opened = open_regular(target, follow=False).value_or(None) if target != work.target else None
-                if opened is None:
+            for target, landing, is_recorded in self._known(work.image):
+                is_made = landing.shipped is not None
+                if target == work.target or (is_made and not (landing.digest and landing.is_in(form))):
                     continue
-                if _is_unchanged(file, fingerprint(opened), is_recorded=is_recorded):
-                    _log.info("%s has the image already", target)
-                    return FileSource(opened, copied_from=target)
-                os.close(opened)
+                if not is_made and as_shipped is not None:
+                    continue
+                source = _opened(target, landing, is_recorded=is_recorded)
+                if source is None:
+                    continue
+                _log.info("%s has the image already", target)
+                if is_made or landing.is_in(form):
+                    if as_shipped is not None:
+                        as_shipped.source.close()
+                    return LocalCopy(source, landing)
+                as_shipped = LocalCopy(source, landing)
         except StoreUnavailable as failure:
             _log.info("other targets with the image cannot be listed: %s", failure)
-        return None
+        return as_shipped
 
     def received_bytes(self, work: Work) -> int | None:
         """Bytes of the image that were received for another target; None when no other fetch of it is known."""
@@ -64,16 +83,29 @@ class LocalCopies:
             return None
         return max(fetched, default=None)
 
-    def _known(self, image: Image) -> Iterator[tuple[str, Fingerprint, bool]]:
-        """The targets with the image: path, fingerprint when it was published, and whether it is recorded."""
+    def _known(self, image: Image) -> Iterator[tuple[str, Landing, bool]]:
+        """The targets with the image: path, landing with the fingerprint, and whether it is recorded."""
         # The journal is read before the store: a fetch that ends in between is then in one of both.
         for intent in self._journal.list():
             landing = noted_landing(intent.notes) if intent.verb is Verb.FETCH else None
             if landing is not None and _is_same(intent.image, image):
-                yield intent.target, landing[1], False
+                yield intent.target, replace(landing[0], fingerprint=landing[1]), False
         for each in islice(self._associations.list(image_id=image.id), _MOST):
             if each.fingerprint is not None and _is_same(each.image, image):
-                yield each.target, each.fingerprint, True
+                yield each.target, Landing.already(each), True
+
+
+def _opened(target: str, landing: Landing, *, is_recorded: bool) -> FileSource | None:
+    """The target, if it is unchanged since it was published."""
+    opened = open_regular(target, follow=False).value_or(None)
+    if opened is None:
+        return None
+    if landing.fingerprint is not None and _is_unchanged(
+        landing.fingerprint, fingerprint(opened), is_recorded=is_recorded
+    ):
+        return FileSource(opened, copied_from=target)
+    os.close(opened)
+    return None
 
 
 def _is_unchanged(file: Fingerprint, found: Fingerprint, *, is_recorded: bool) -> bool:

@@ -64,7 +64,7 @@ class NewFile:
         self._part = os.path.basename(part or part_path(target))
         self._target = target
         self._mode = mode
-        self._keep, self._resumable = False, resumable
+        self._keep, self.resumable = False, resumable
         self._announce = announce
         self._is_unnamed = False
         """True until a file that was opened without a name gets its first name."""
@@ -241,7 +241,7 @@ class NewFile:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         is_interrupted = error is not None and not isinstance(error, Exception)
-        if is_interrupted and self._resumable and kept_bytes(self.descriptor):
+        if is_interrupted and self.resumable and kept_bytes(self.descriptor):
             self.keep()
         # An error in the cleanup does not replace the interrupt.
         with contextlib.suppress(*[OSError] * is_interrupted):

@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Final
 
+from lading.adapters.codec.associations import shipped_field, shipped_from_field
 from lading.adapters.destinations.file.partial import facts, noted_file
 from lading.adapters.destinations.intent_notes import write_notes
 from lading.adapters.stream.safe_open import folder_identity
 from lading.domain.handler import Landing, Work
 from lading.ports.association import Fingerprint, Folder
+from lading.ports.form import Form
 from lading.ports.image import Digest
 from lading.ports.journal import Journal
 
@@ -38,9 +41,15 @@ class Notes:
         `resumable`: it will hold the image's first bytes; `validator` is their origin's.
         """
         known = {"part": facts(self._work, validator)} if resumable else {}
-        self._written = {key: note for key, note in self._written.items() if key not in {"part", "landed"}}
+        self._written = {key: note for key, note in self._written.items() if key not in {"part", "landed", "made"}}
         temporary = None if file is None else list(file)
         self._write(temporary=temporary, temporary_name=os.path.basename(part), **known)
+
+    def announce_made(self, file: Fingerprint | None, *, part: str) -> None:
+        """Notes the file for what is made of the image, that is about to appear at the path `part`; None: a new one."""
+        made = self._written.get("made")
+        known = made if isinstance(made, Mapping) else {}
+        self._write(made={**known, os.path.basename(part): None if file is None else list(file)})
 
     def landed(self, landing: Landing, file: Fingerprint) -> None:
         """Notes the whole file that is about to be published at the target, and its landing."""
@@ -53,6 +62,11 @@ class Notes:
                 "verified": landing.verified,
                 "inspected_by": landing.inspected_by,
                 "copied_from": landing.copied_from,
+                "format": landing.format,
+                "virtual_size": landing.virtual_size,
+                "shipped": shipped_field(landing.shipped),
+                "converted_by": landing.converted_by,
+                "form": asdict(landing.form),
             }
         )
 
@@ -96,6 +110,12 @@ def noted_landing(notes: Mapping[str, object]) -> tuple[Landing, Fingerprint] | 
             bool(noted["verified"]),
             inspected_by=noted["inspected_by"],
             copied_from=noted.get("copied_from"),
+            # The following are not in what earlier versions wrote.
+            format=noted.get("format"),
+            virtual_size=noted.get("virtual_size"),
+            shipped=shipped_from_field(noted.get("shipped")),
+            converted_by=noted.get("converted_by"),
+            form=Form(**noted.get("form", {})),
         )
     except _MALFORMED:
         return None

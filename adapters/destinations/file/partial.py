@@ -1,4 +1,4 @@
-"""Partial data of an interrupted fetch: its file, and the point from which a fetch can resume."""
+"""Temporary files of a fetch: its partial data, with the point from which it can resume, and what is made of it."""
 
 import errno
 import fcntl
@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn
 
 from lading.adapters.host.boot import boot_id
 from lading.adapters.stream.errors import Refused
@@ -21,12 +21,14 @@ from lading.ports.association import Fingerprint
 __all__ = [
     "claim",
     "create_part",
+    "drop_made",
     "drop_part",
     "facts",
     "is_part_name",
     "is_resumable",
     "is_strong",
     "kept_bytes",
+    "made_path",
     "noted_file",
     "noted_part",
     "open_part",
@@ -40,6 +42,8 @@ __all__ = [
 
 _NAME_MAX: Final = 255
 _SUFFIX: Final = ".lading-part"
+_MADE_SUFFIXES: Final = {"disk": ".lading-disk", "made": ".lading-made"}
+"""Of what is made of an image: the disk in a packed one, and the converted disk. As long as the other."""
 # flock(2) on file systems that have none.
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 
@@ -62,6 +66,15 @@ def part_path(target: str, host: str | None = None) -> str:
     return os.path.join(folder, f".{whole}{_SUFFIX}")
 
 
+def made_path(part: str, kind: Literal["disk", "made"]) -> str:
+    """The path of the temporary file for what is made of the partial data at the path `part`.
+
+    >>> made_path("/vms/.1.lading-part", "disk")
+    '/vms/.1.lading-disk'
+    """
+    return part.removesuffix(_SUFFIX) + _MADE_SUFFIXES[kind]
+
+
 def noted_part(target: str, notes: Mapping[str, object]) -> str:
     """The path of the temporary file in the notes. The settings may name this host otherwise by now."""
     name = notes.get("temporary_name")
@@ -71,13 +84,13 @@ def noted_part(target: str, notes: Mapping[str, object]) -> str:
 
 
 def is_part_name(target: str) -> bool:
-    """Returns True for a name that `part_path` could return: such names are reserved for lading.
+    """Returns True for a name that `part_path` or `made_path` could return: such names are reserved for lading.
 
     >>> is_part_name("/vms/.1.lading-part"), is_part_name("/vms/1.lading-part")
     (True, False)
     """
     name = os.path.basename(target)
-    return name.startswith(".") and name.endswith(_SUFFIX)
+    return name.startswith(".") and name.endswith((_SUFFIX, *_MADE_SUFFIXES.values()))
 
 
 def open_part(target: str, notes: Mapping[str, object]) -> int:
@@ -111,11 +124,31 @@ def create_part(part: str, mode: int) -> int:
 
 
 def drop_part(target: str, notes: Mapping[str, object]) -> bool:
-    """Removes the target's temporary file, if it is the noted one. Returns True when it was.
+    """Removes the target's temporary files, as far as they are the noted ones. Returns True when there was one.
 
-    Raises OSError, also when another process writes to it.
+    Raises OSError, also when another process writes to one.
     """
-    part = noted_part(target, notes)
+    is_made_dropped = drop_made(target, notes)
+    return _drop(noted_part(target, notes), notes) or is_made_dropped
+
+
+def drop_made(target: str, notes: Mapping[str, object]) -> bool:
+    """Removes what was made of the partial data, like `drop_part`, and leaves that itself."""
+    made = notes.get("made")
+    names = [name for name in made if is_part_name(name)] if isinstance(made, Mapping) else []
+    folder = os.path.dirname(target)
+    dropped = [_drop(os.path.join(folder, os.path.basename(name)), {**notes, **_made(notes, name)}) for name in names]
+    return any(dropped)
+
+
+def _made(notes: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """The notes as they would be for a temporary file with this name."""
+    made = notes["made"]
+    return {"temporary": made[name]} if isinstance(made, Mapping) else {}
+
+
+def _drop(part: str, notes: Mapping[str, object]) -> bool:
+    """Removes the temporary file at the path, if it is the noted one. Raises OSError."""
     try:
         descriptor = _open(part, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from lading.adapters.destinations.file.in_use import is_in_use
 from lading.adapters.destinations.file.notes import noted_file, noted_folder, noted_landing
-from lading.adapters.destinations.file.partial import drop_part, start_from
+from lading.adapters.destinations.file.partial import drop_made, drop_part, start_from
 from lading.adapters.destinations.file.relocation import changed, landing_at
 from lading.adapters.destinations.file.target_state import folder_conflict, status_of
 from lading.adapters.stream.errors import Refused, flush_folder, system_errors
@@ -57,6 +57,7 @@ def _recover_fetch(work: Work, intent: Intent, *, keep: bool, verify: bool) -> L
         flush_folder(intent.target)
         return replace(noted[0], fingerprint=file, folder=folder_identity(os.path.dirname(intent.target)))
     if keep and (kept := start_from(work, verify=verify).offset):
+        drop_made(intent.target, intent.notes)
         return PartialData(kept)
     _drop(intent.target, intent)
     return PartialData()

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import closing
+from typing import Final
 
 from returns.result import Result
 
@@ -14,8 +15,11 @@ from lading.adapters.stream.sources import FileSource
 from lading.domain.handler import Landing, Report, Work
 from lading.domain.refusals import Mismatched, Refusal, TargetFailed, Unsupported
 from lading.ports.association import Association, State
+from lading.ports.image import Image
 
 __all__ = ["report", "verify"]
+
+_GUEST: Final = "a guest that writes to its disk changes it"
 
 
 def report(work: Work) -> Report:
@@ -48,14 +52,21 @@ def verify(work: Work, *, inspect: bool) -> Landing:
             return _compare(work, work.association, source, inspect=inspect)
 
 
+def _image_at(recorded: Association) -> Image | None:
+    """The image whose bytes are at the target. Of one that was given another form, only the format is known."""
+    if recorded.shipped is None or recorded.image is None:
+        return recorded.image
+    return Image(recorded.image.id, disk_format=recorded.format)
+
+
 def _compare(work: Work, recorded: Association, source: FileSource, *, inspect: bool) -> Landing:
     if recorded.size is not None and source.size != recorded.size:
-        raise Refused(Mismatched(f"it has {source.size} bytes, and had {recorded.size}"))
-    audit = value_or_refuse(Audit.of(recorded.image, verify=True, inspect=inspect, digest=recorded.digest))
-    size = pipeline.run(source, (audit.take,), lambda done: work.observer.progress(done, source.size))
+        raise Refused(Mismatched(f"it has {source.size} bytes, and had {recorded.size}; {_GUEST}"))
+    audit = value_or_refuse(Audit.of(_image_at(recorded), verify=True, inspect=inspect, digest=recorded.digest))
+    size = pipeline.run(source, (audit.take,), lambda done: work.observer.progress(done, source.size), buffers=4)
     digest = audit.digest
     if recorded.digest is not None and digest != recorded.digest:
-        raise Refused(Mismatched(f"its digest is {digest}, and was {recorded.digest}"))
+        raise Refused(Mismatched(f"its digest is {digest}, and was {recorded.digest}; {_GUEST}"))
     if not source.is_unchanged:
         raise Refused(Mismatched("it was written to while it was read"))
     file = fingerprint(source.descriptor)

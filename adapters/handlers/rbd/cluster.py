@@ -57,6 +57,12 @@ class Cluster:
         finally:
             ioctx.close()
 
+    def pool_id(self, name: str) -> int:
+        """The pool's permanent number, unlike its name. Raises Absent."""
+        with self.pool(name) as ioctx:
+            number: int = ioctx.get_pool_id()
+            return number
+
     @contextmanager
     def image(self, where: PoolImage, snapshot: str | None = None, *, read_only: bool = True) -> Iterator[Any]:
         """The bindings' Image. Raises Absent."""

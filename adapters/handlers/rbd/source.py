@@ -45,10 +45,11 @@ class RbdSource:
             self._image = resources.enter_context(cluster.image(where, snapshot))
             self.size: int = self._image.size() if size is None else min(size, self._image.size())
             self.start = min(start, self.size)
-            # A snapshot never changes, and its number is never reused in the image.
+            # A snapshot never changes, and its number is never reused in the pool.
             numbers = [each["id"] for each in self._image.list_snaps() if each["name"] == snapshot]
-            identity = f"{cluster.fsid}/{where.pool}/{self._image.id()}"
-            self.validator = f'"{identity}@{numbers[0]}"' if numbers else None
+            image_id = f"{cluster.fsid}/{cluster.pool_id(where.pool)}/{self._image.id()}"
+            self.identity = f"rbd:{image_id}@{numbers[0]}" if numbers and size is None else None
+            self.validator = self.identity and f'"{self.identity}"'
             self._resources = resources.pop_all()
 
     @property

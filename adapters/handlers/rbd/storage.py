@@ -13,6 +13,7 @@ from lading.adapters.handlers.rbd.names import TARGET, PoolImage, Snapshot, pool
 from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 from lading.adapters.handlers.rbd.source import RbdSource
 from lading.adapters.stream.errors import Refused, value_or_refuse
+from lading.adapters.stream.sources import version_of
 from lading.domain.handler import Report, Work
 from lading.domain.refusals import TargetFailed, Unsupported
 from lading.ports.association import State
@@ -60,7 +61,9 @@ class PoolStorage(CopiesClones):
         with closing(self._source(snapshot)) as source:
             self._check_cloneable(snapshot, source.image, _where(work.target))
             plan = f"clones {snapshot}, {source.size} bytes, without copying them"
-            return Parent(location, str(snapshot), source.size, plan, partial(self._source, snapshot))
+            return Parent(
+                location, str(snapshot), source.size, plan, partial(self._source, snapshot), version_of(source)
+            )
 
     def clone(self, parent: Parent, name: str, size: int | None) -> Clone:
         import rbd  # noqa: PLC0415

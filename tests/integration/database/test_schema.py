@@ -61,7 +61,7 @@ def test_a_database_without_births_is_migrated(path: Path) -> None:
         assert (verified.digest(file, "sha256"), verified.digest(born, "sha256")) == (Success(SHA256), Success(None))
         verified.remember(born, SHA256)
         assert verified.digest(born, "sha256") == Success(SHA256)
-        assert database.rows("PRAGMA user_version") == [(5,)]
+        assert database.rows("PRAGMA user_version") == [(6,)]
 
 
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

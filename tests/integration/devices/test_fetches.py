@@ -14,6 +14,7 @@ from tests.packages import needs
 from lading import HandlerRefused, Mismatched, StoreUnavailable, TargetFailed, TargetOccupied, Unsupported
 from lading.adapters.destinations.device.form import is_device
 from lading.adapters.destinations.file.destination import Rules
+from lading.adapters.formats.hashing import content_algorithm
 from lading.domain.recovery import Outcome
 from lading.ports.association import State
 from lading.ports.form import Form
@@ -152,7 +153,8 @@ def test_a_device_that_is_too_small_stays_as_it_is(host: Host, *, promised: bool
 def test_an_image_without_a_digest_is_verified_against_what_was_written(host: Host) -> None:
     host.add(image=replace(image_of(DATA), digest=None))
     landing = host.fetch().unwrap().landing
-    assert (landing.digest, landing.verified) == (image_of(DATA).digest, False)
+    assert landing.digest is not None
+    assert (landing.digest.algorithm, landing.verified) == (content_algorithm(), False)
     assert host.dispatcher.verify(host.target).unwrap().digest == landing.digest
 
 
@@ -174,6 +176,32 @@ def test_the_rest_of_the_wanted_size_is_zeros(host: Host) -> None:
     host.device.put(noise(SIZE))
     host.fetch(force=True, form=Form(fill=True)).unwrap()
     assert host.device.content() == DATA.ljust(SIZE, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("form", "end"),
+    [(Form(fill=True), SIZE), (Form(fix_gpt=True), SIZE), (Form(size=7 * MEBIBYTE, fix_gpt=True), 7 * MEBIBYTE)],
+)
+def test_the_backup_of_a_partition_table_goes_to_the_end(host: Host, tmp_path: Path, form: Form, end: int) -> None:
+    needs("sgdisk", "fdisk")
+    disk = tmp_path / "disk.raw"
+    with disk.open("wb") as file:
+        file.truncate(4 * MEBIBYTE)
+    subprocess.run(["sgdisk", "-n", "1:2048:0", str(disk)], check=True, capture_output=True)
+    data = disk.read_bytes()
+    host.add(data[: 3 * MEBIBYTE] + noise(1000) + data[3 * MEBIBYTE + 1000 :])
+    host.device.put(noise(SIZE))
+    host.fetch(force=True, form=form).unwrap()
+    content = host.device.content()
+    assert content[end - 512 :].startswith(b"EFI PART")
+    recorded = host.associations.get(host.target).unwrap()
+    assert recorded is not None
+    assert (recorded.size, recorded.verified) == (end, True)
+    assert recorded.shipped is not None
+    assert recorded.shipped.size == 4 * MEBIBYTE
+    host.dispatcher.verify(host.target).unwrap()
+    assert host.fetch(form=form).unwrap().landing.present
+    assert "another form" in host.refusal().reason
 
 
 @pytest.mark.parametrize(

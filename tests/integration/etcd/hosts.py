@@ -23,7 +23,7 @@ from lading.adapters.etcd.keys import Keys
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
 
-GUARD: Final = 90.0
+GUARD: Final = 180.0
 """Seconds after which something hangs."""
 SCOPE: Final = "shared"
 STOPPING: Final = '''

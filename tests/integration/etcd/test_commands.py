@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,8 +18,7 @@ import pytest
 from tests.etcd_record import etcd_associations
 from tests.integration.conftest import Lading, record
 from tests.integration.services.etcd import Etcd
-from tests.integration.services.etcd import etcd as run_etcd
-from tests.packages import needs
+from tests.torture import TORTURE
 
 from lading import Association, AssociationStore, Digest, Image, Intent, Verb
 from lading.adapters.sqlite.associations import FileAssociations, put_step
@@ -29,8 +28,8 @@ from lading.adapters.sqlite.journal import FileJournal
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DIGEST = Digest("sha512", "ab" * 64)
 NOBLE = Image("155d900f", "noble", digest=DIGEST)
-MANY = 1_100
-"""More than a page of a list."""
+MANY = 1_100 if TORTURE else 200
+"""For the torture more than a page of a list."""
 SOME = 300
 
 Record = Callable[..., AssociationStore]
@@ -40,14 +39,6 @@ Rows = list[dict[str, Any]]
 def association(target: str, **others: object) -> Association:
     known = Association(target, "file", NOBLE, None, NOW, size=10, digest=DIGEST, verified=True)
     return replace(known, **others)  # type: ignore[arg-type]  # as a dataclass takes them
-
-
-@pytest.fixture(name="etcd", scope="module")
-def etcd_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
-    """One that does not wait for the disk: a thousand changes take seconds."""
-    needs("etcd")
-    with run_etcd(tmp_path_factory.mktemp("etcd"), options=["--unsafe-no-fsync"]) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The contracts of stores and locks over an etcd that has lost its leader, and over one of a later release."""
+"""The contracts of stores and locks over etcds of several members, of which one is lost, and of a later release."""
 
 from collections.abc import Callable
 
@@ -36,6 +36,12 @@ class QuickStoreContract(DurableAssociationStoreContract):
         test_different_targets_are_different_however_alike = None  # type: ignore[assignment]
         test_it_holds_what_a_dict_would = None  # type: ignore[assignment]
         test_what_stays_while_a_list_goes_on_is_seen_once_and_in_order = None  # type: ignore[assignment]
+
+
+class TestEtcdAssociationsOfThree(QuickStoreContract):
+    @pytest.fixture
+    def open_store(self, etcd_of_three: Etcd, request: pytest.FixtureRequest) -> Callable[[], AssociationStore]:
+        return lambda: etcd_associations(etcd_of_three, request.node.name)
 
 
 class TestBrokenEtcdAssociations(QuickStoreContract):

@@ -35,7 +35,6 @@ def is_free(locks: Locks, name: str = NAME) -> bool:
         return held
 
 
-@pytest.mark.filterwarnings("ignore:This process")  # Python says that it has threads: those of the leases
 def test_a_child_holds_no_lock_of_its_parent(etcd: Etcd, namespace: str) -> None:
     locks = etcd_locks(etcd, namespace, seconds=5)
     with locks.hold(NAME):
@@ -46,7 +45,6 @@ def test_a_child_holds_no_lock_of_its_parent(etcd: Etcd, namespace: str) -> None
     assert is_free(locks)
 
 
-@pytest.mark.filterwarnings("ignore:This process")
 def test_a_child_that_waits_gets_the_lock_of_its_parent(etcd: Etcd, namespace: str) -> None:
     locks = etcd_locks(etcd, namespace, seconds=5)
 
@@ -61,7 +59,6 @@ def test_a_child_that_waits_gets_the_lock_of_its_parent(etcd: Etcd, namespace: s
     assert lock_keys(etcd, namespace) == []
 
 
-@pytest.mark.filterwarnings("ignore:This process")
 def test_a_killed_child_frees_the_lock_within_its_lease(etcd: Etcd, namespace: str) -> None:
     locks = etcd_locks(etcd, namespace, seconds=5)
     with locks.hold("target /vms/2"):

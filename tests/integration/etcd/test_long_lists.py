@@ -56,7 +56,7 @@ def target(number: int) -> str:
 
 @pytest.fixture
 def long_record(start_etcd: StartEtcd) -> Etcd:
-    etcd = start_etcd(options=["--unsafe-no-fsync"])
+    etcd = start_etcd()
     cluster, keys = Cluster(etcd.settings()), Keys(NAMESPACE)
     for first in range(0, SIZE, 100):
         targets = map(target, range(first, first + 100))

@@ -23,7 +23,7 @@ from lading.domain.handler_calls import value_or_raise
 from lading.ports.failures import StoreUnavailable
 from lading.sdk.contracts.association_stores import association
 
-GUARD: Final = 60.0
+GUARD: Final = 180.0
 """Seconds after which something hangs."""
 TIMEOUT: Final = 4.5
 """Seconds of a call: one and a half for a member that does not answer."""

@@ -37,7 +37,7 @@ def test_the_commands_work_as_they_are_typed(
     start_etcd: StartEtcd, host: Path, environment: dict[str, str], lading: Lading, noble: Path
 ) -> None:
     needs("etcdctl")
-    etcd = start_etcd(options=["--unsafe-no-fsync"])
+    etcd = start_etcd()
     (host / "etc" / "lading").mkdir(parents=True)
     for name in ("etcd-password", "etcd-root-password"):
         (host / "etc" / "lading" / name).write_text("s3cret\n")

@@ -26,7 +26,7 @@ from lading.adapters.etcd.operations import get, put
 from lading.ports.failures import StoreUnavailable
 from lading.sdk.contracts.association_stores import association
 
-GUARD: Final = 60.0
+GUARD: Final = 180.0
 """Seconds after which something hangs."""
 TIMEOUT: Final = 20.0
 """Seconds: a refusal that waits for them is too slow."""

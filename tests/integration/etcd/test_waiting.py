@@ -22,7 +22,7 @@ from lading.adapters.etcd.keys import Keys
 from lading.adapters.etcd.locks import EtcdLocks
 from lading.adapters.etcd.operations import get, prefix_end
 
-GUARD: Final = 60.0
+GUARD: Final = 180.0
 """Seconds after which something hangs."""
 NAME: Final = "target /vms/1.img"
 LEASE: Final = 2

@@ -12,7 +12,7 @@ from tests.integration.http_handler.served import BIG, BIG_IMAGE, DATA, IMAGE, M
 
 from lading import Digest, Image, Unavailable
 
-GUARD = 60.0
+GUARD = 180.0
 """Seconds after which something hangs."""
 HUGE = DATA * 16
 HUGE_IMAGE = replace(IMAGE, size=len(HUGE), digest=Digest("sha256", hashlib.sha256(HUGE).hexdigest()))

@@ -15,14 +15,17 @@ from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.rbd.handler import RbdHandler
 from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.ports.verified_files import VerifiedFiles
 from lading.sdk.contracts import IMAGE
 
 MEBIBYTE = 1 << 20
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def handler_of(ceph: Ceph, *, user: str = "admin", rules: Rules | None = None) -> RbdHandler:
-    transfer = FileDestination(MemoryVerifiedFiles(), rules) if rules else FileDestination(MemoryVerifiedFiles())
+def handler_of(
+    ceph: Ceph, *, user: str = "admin", rules: Rules | None = None, verified: VerifiedFiles | None = None
+) -> RbdHandler:
+    transfer = FileDestination(verified or MemoryVerifiedFiles(), rules or Rules())
     return RbdHandler(RbdHandlerSettings(ceph.conf, user, connect_timeout=2), setup_of(transfer))
 
 

@@ -12,6 +12,8 @@ from tests.rigs.rbd import Pool
 from tests.rigs.rig import Folder
 
 from lading import Image, Location, Mismatched, Work
+from lading.adapters.destinations.rules import Rules
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.ports.form import Form
 from lading.ports.observer import NullObserver
 from lading.sdk.contracts import DATA, IMAGE
@@ -125,3 +127,21 @@ def test_a_snapshot_removed_while_it_is_read_leaves_nothing_whole(ceph: Ceph, fo
         assert folder.content("1") == bytes(data)
     else:
         assert folder.names() == []
+
+
+def test_a_snapshot_that_was_verified_is_known_in_exports_and_clones(
+    ceph: Ceph, folder: Folder, pool: Pool, rbd_location: str
+) -> None:
+    verified = MemoryVerifiedFiles()
+    handler = handler_of(ceph, rules=Rules(allow_unverified=False), verified=verified)
+    clone = Work(pool.target("1"), IMAGE, Location(rbd_location))
+    assert "allow_unverified" in reason_of(handler.fetch(clone))
+    assert handler.fetch(replace(clone, target=folder.target("1"))).unwrap().verified
+    # An image with another digest is refused without a byte read, and this one is not hashed again.
+    expected = IMAGE.expected_digest
+    assert expected is not None
+    wrong = replace(IMAGE, digest=replace(expected, value="0" * len(expected.value)))
+    assert "its digest is" in reason_of(handler.fetch(replace(clone, target=folder.target("2"), image=wrong)))
+    landing = handler.fetch(clone).unwrap()
+    assert (landing.digest, landing.verified) == (IMAGE.digest, True)
+    assert handler.fetch(replace(clone, target=folder.target("2"), reverify=True)).unwrap().verified

@@ -34,7 +34,7 @@ from lading.ports.failures import StoreUnavailable
 from lading.ports.journal import Intent, Verb
 from lading.ports.observer import NullObserver
 
-GUARD = 30.0
+GUARD = 180.0
 """Seconds after which something hangs."""
 
 

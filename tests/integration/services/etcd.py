@@ -105,6 +105,7 @@ def etcd(
 ) -> Iterator[Etcd]:
     """A cluster of so many members that writes into this folder only. `tls`: it takes only clients with a certificate.
 
+    It does not wait for the disk: a member that is killed loses nothing by that, only one whose host loses its power.
     `command` is another etcd than the system's. `hosts`: one for each member; without, all are on loopback.
     """
     found = command or program("etcd")
@@ -123,7 +124,7 @@ def etcd(
         url = f"{scheme}://{addresses[number]}:{ports[number][0]}"
         arguments = [
             *(hosts[number].command if hosts else ()),
-            found, "--name", name, "--data-dir", str(folder / "data"), "--log-level", "warn",
+            found, "--name", name, "--data-dir", str(folder / "data"), "--log-level", "warn", "--unsafe-no-fsync",
             "--listen-client-urls", url, "--advertise-client-urls", url,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster, *options,
         ]  # fmt: skip

@@ -55,7 +55,7 @@ class Process:
         """What it wrote to stdout and stderr, over all starts."""
         return self.folder / "output.log"
 
-    def start(self, is_ready: Callable[[], bool], seconds: float = 60) -> None:
+    def start(self, is_ready: Callable[[], bool], seconds: float = 180) -> None:
         """Run it, and return once it is ready. Raises StartError when it exits or takes longer."""
         variables = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C.UTF-8", **self.variables}
         with self.log.open("ab") as output:
@@ -70,7 +70,7 @@ class Process:
             )
         self.wait_ready(is_ready, seconds)
 
-    def wait_ready(self, is_ready: Callable[[], bool], seconds: float = 60) -> None:
+    def wait_ready(self, is_ready: Callable[[], bool], seconds: float = 180) -> None:
         """Return once it is ready. Raises StartError when it exits or takes longer."""
         assert self.running is not None
         give_up = time.monotonic() + seconds

@@ -132,10 +132,10 @@ def test_without_a_target_a_fetch_is_neither_looked_up_nor_recorded(target: str)
 def test_a_handler_gets_all_of_the_request() -> None:
     pool, observer, caller = Pool(), NullObserver(), Context("u", "p", object())
     other = replace(RECORDED, image=Image("2"))
-    request = FetchRequest(" 1 ", f" {TARGET}\n", caller, force=True, observer=observer)
+    request = FetchRequest(" 1 ", f" {TARGET}\n", caller, force=True, reverify=True, observer=observer)
     dispatcher(pool, associations=store(other)).fetch(request)
     [(_, work)] = pool.asked
-    assert work == Work(TARGET, NOBLE, PLAIN, caller, other, force=True)
+    assert work == Work(TARGET, NOBLE, PLAIN, caller, other, force=True, reverify=True)
     assert work.observer is observer
 
 

@@ -1,6 +1,5 @@
 """A landed file is the whole verified image, or there is none."""
 
-import gzip
 import hashlib
 import os
 import threading
@@ -11,15 +10,14 @@ from pathlib import Path
 import pytest
 from returns.result import Result, Success
 from tests.images import qcow2
-from tests.unit.file_destination.landings import CHUNK, DATA, Opener, image_of
+from tests.unit.file_destination.landings import CHUNK, DATA, Opener, associated, image_of
 
-from lading import Digest, Mismatched, Refusal, Unsupported, Work
+from lading import Digest, Form, Mismatched, Refusal, Shipped, Unsupported, Work
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.stream.pipeline import BUFFERS
 from lading.adapters.stream.sources import ResumePoint, Source, StreamSource
-from lading.ports.form import Form
 
 
 def test_the_target_holds_the_very_bytes_and_only_its_owner_reads_them(
@@ -148,16 +146,28 @@ def test_an_interrupted_transfer_leaves_no_file_and_no_thread(
     assert threading.active_count() == threads
 
 
-def test_a_file_gets_no_other_size_than_its_image_s(
+@pytest.mark.parametrize("form", [Form(size=len(DATA) - 1), Form(fill=True)])
+def test_a_form_that_a_file_cannot_have_leaves_nothing(
+    folder: Path, destination: FileDestination, opening: Callable[[bytes], Opener], form: Form
+) -> None:
+    work = Work(str(folder / "vm"), image_of(DATA), form=form)
+    assert isinstance(destination.fetch(work, SourceOpener(opening(DATA), "copy")).failure(), Unsupported)
+    assert os.listdir(folder) == []
+
+
+def test_a_raw_image_grows_by_a_hole(
     folder: Path, destination: FileDestination, opening: Callable[[bytes], Opener]
 ) -> None:
-    work = Work(str(folder / "vm"), image_of(DATA), form=Form(size=1 << 30))
-    for refused in (
-        destination.fetch(work, SourceOpener(opening(DATA), "copy")),
-        destination.preview(work, SourceOpener(opening(DATA), plan=str)),
-    ):
-        assert isinstance(refused.failure(), Unsupported)
-    assert os.listdir(folder) == []
+    target = folder / "vm"
+    work = Work(str(target), image_of(DATA), form=Form(size=16 << 20))
+    landing = destination.fetch(work, SourceOpener(opening(DATA), "copy")).unwrap()
+    assert (landing.size, landing.virtual_size, landing.format) == (16 << 20, 16 << 20, "raw")
+    assert landing.shipped == Shipped("raw", len(DATA), landing.shipped and landing.shipped.digest)
+    with target.open("rb") as file:
+        assert file.read(len(DATA) + 10) == DATA + bytes(10)
+    assert target.stat().st_blocks * 512 < 1 << 20
+    recorded = associated(target, landing, image_of(DATA))
+    assert destination.verify(Work(str(target), association=recorded)).unwrap().recorded_in(recorded) == recorded
 
 
 class Watch:
@@ -203,7 +213,7 @@ class Counted:
 @pytest.mark.parametrize(
     ("front", "declared", "word"),
     [
-        (gzip.compress(b"disk"), "raw", "compressed by gzip"),
+        (b"LZIP\1\x0c", "raw", "compressed by lzip"),
         (qcow2(backing=b"/etc/passwd"), "qcow2", "backing file"),
         (qcow2(), "raw", "its format is qcow2"),
     ],

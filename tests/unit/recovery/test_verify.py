@@ -31,6 +31,7 @@ from lading import (
     Landing,
     Mismatched,
     NotAssociated,
+    NullObserver,
     Refusal,
     Report,
     State,
@@ -43,9 +44,11 @@ from lading.adapters.memory.associations import MemoryAssociations
 
 def test_an_intact_target_is_recorded_as_such(host: Host) -> None:
     recorded = WHOLE.recorded_in(RECORDED)
-    pool, caller = CarefulPool(verifies=answers(WHOLE)), Context("u")
+    pool, caller, observer = CarefulPool(verifies=answers(WHOLE)), Context("u"), NullObserver()
     checked = replace(recorded, checked=Check(State.INTACT, LANDED_AT))
-    assert host.recorded(recorded).dispatcher(pool).verify(f" {TARGET}\n", caller) == Success(checked)
+    found = host.recorded(recorded).dispatcher(pool).verify(f" {TARGET}\n", caller, observer=observer)
+    assert found == Success(checked)
+    assert pool.asked[0][1].observer is observer
     assert pool.asked == [("verify", Work(TARGET, BARE, PLAIN, caller, recorded))]
     assert host.known == [checked]
 

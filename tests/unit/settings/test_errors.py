@@ -71,7 +71,7 @@ SECTIONS = "known: associations, catalog, handlers, journal, landing, locks, net
         ({"landing": 1 << 100_000}, "landing: expected a table, got a number of more digits than can be shown"),
         ({"landing": {"\x1b[31m\n": 1}},
          ("landing.'\\x1b[31m\\n': unknown key"
-          " (known: allow_unverified, inspect, max_size, mode, require_space, verify)")),
+          " (known: allow_unverified, format, inspect, max_size, max_unpacked, mode, require_space, unpack, verify)")),
     ],
 )  # fmt: skip
 def test_an_error_names_the_key_what_was_expected_and_what_was_got(document: Mapping[str, object], told: str) -> None:

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from lading.ports.association import Association, Check, Fingerprint, Folder, Shipped, State
+from lading.ports.form import Form
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 
-__all__ = ["any_associations", "any_images", "any_locations", "any_targets", "any_texts", "json_objects"]
+__all__ = ["any_associations", "any_images", "any_locations", "any_targets", "any_texts", "forms", "json_objects"]
 
 
 def any_texts(min_size: int = 0) -> SearchStrategy[str]:
@@ -64,6 +65,13 @@ def folders() -> SearchStrategy[Folder]:
     return st.builds(Folder, unsigned, unsigned, st.none() | st.integers(-(2**64), 2**64))
 
 
+def forms() -> SearchStrategy[Form]:
+    texts, sizes = st.none() | any_texts(), st.none() | st.integers(min_value=0)
+    return st.builds(
+        Form, format=texts, size=sizes, fill=st.booleans(), fix_gpt=st.booleans(), preallocation=texts, member=texts
+    )
+
+
 def digests() -> SearchStrategy[Digest]:
     return st.builds(Digest, any_texts(), any_texts())
 
@@ -87,4 +95,5 @@ def any_associations() -> SearchStrategy[Association]:
         virtual_size=st.none() | st.integers(min_value=0),
         shipped=st.none() | st.builds(Shipped, any_texts(), st.integers(min_value=0), st.none() | digests()),
         converted_by=st.none() | any_texts(),
+        form=forms(),
     )

@@ -1,0 +1,122 @@
+"""The steps from an image as shipped to the form that is wanted, as far as its first bytes tell them."""
+
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from typing import Final, NamedTuple
+
+from lading.adapters.destinations.rules import Rules
+from lading.adapters.formats.audit import is_kept_packed
+from lading.adapters.formats.conversion import qemu
+from lading.adapters.formats.inspection import Inspection
+from lading.adapters.formats.unpacking.unpacked import HEAD, Limits, Unpacked, packing
+from lading.adapters.stream.errors import Refused
+from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks, SourceBroken
+from lading.adapters.stream.sources import FileSource, Source
+from lading.domain.handler import Work
+from lading.domain.refusals import Unavailable, Unsupported
+from lading.ports.form import Form
+
+__all__ = ["RAW_LIKE", "format_of", "must_convert", "steps"]
+
+RAW_LIKE: Final = frozenset({"raw", "iso", "luks"})
+"""The formats whose bytes are the disk's."""
+
+
+class _Found(NamedTuple):
+    """What the first bytes of an image tell."""
+
+    layers: tuple[str, ...]
+    format: str | None
+    """None where it cannot be told from the first bytes."""
+    disk_size: int | None
+
+
+def format_of(form: Form, found: str) -> str:
+    """The format that a target gets of an image of the format `found`."""
+    return form.format or ("raw" if found in RAW_LIKE else found)
+
+
+def must_convert(form: Form, found: str, disk_size: int | None) -> bool:
+    """Tells whether such an image needs another file to get this form. Raises Refused where it cannot get it."""
+    wanted = format_of(form, found)
+    if form.format is None and form.size is None and not form.fix_gpt and form.preallocation is None:
+        return False
+    if wanted not in qemu.TARGETS:
+        raise Refused(Unsupported(f"an image of format {wanted} has no other form: add --format raw or qcow2"))
+    qemu.check_preallocation(wanted, form.preallocation or "off")
+    if form.size is not None and disk_size is not None and form.size < disk_size:
+        raise Refused(Unsupported(f"its disk has {disk_size} bytes, more than the {form.size} requested"))
+    return form.preallocation is not None or not (wanted == found or (wanted == "raw" and found in RAW_LIKE))
+
+
+def steps(work: Work, source: Source, rules: Rules) -> str:
+    """The steps for a preview: `, xz → qcow2 → raw, a disk of 2362232012 bytes, grown to 21474836480`.
+
+    Empty where the target gets the bytes as shipped. Reads the source's first mebibyte, and no more. Raises Refused
+    where the form cannot be had.
+    """
+    form = rules.form_of(work)
+    found = _found(work, source, rules, form)
+    names = [*found.layers]
+    if found.format is not None:
+        names.append(found.format)
+        if must_convert(form, found.format, found.disk_size):
+            qemu.converted_by()  # it must be installed
+            names.append(format_of(form, found.format))
+    rules.check_disk(max(found.disk_size or 0, form.size or 0))
+    text = f", {' → '.join(names)}" if len(names) > 1 else ""
+    if found.disk_size not in {None, source.size}:
+        text += f", a disk of {found.disk_size} bytes"
+    return text + (f", grown to {form.size}" if form.size not in {None, found.disk_size} else "")
+
+
+def _found(work: Work, source: Source, rules: Rules, form: Form) -> _Found:
+    head = _Head(source.first_bytes(CHUNK) if isinstance(source, FileSource) else _first_bytes(source))
+    packed_as = packing(head.data[:HEAD]) if rules.unpack else None
+    if packed_as is None or is_kept_packed(work.image, packed_as):
+        return _inspected(head.data, source.size, (), rules)
+    is_seekable = isinstance(source, FileSource)
+    unpacked = Unpacked(source if is_seekable else head, Limits(rules.max_disk), form.member)
+    try:
+        data = _first_bytes(unpacked)
+    except Refused:
+        if is_seekable:
+            raise
+        return _Found((packed_as,), None, None)  # its first mebibyte does not suffice
+    return _inspected(data, work.image.content_size if work.image else None, unpacked.layers, rules)
+
+
+def _inspected(data: bytes, size: int | None, layers: tuple[str, ...], rules: Rules) -> _Found:
+    if not rules.inspect:
+        return _Found(layers, None, None)
+    inspection = Inspection()
+    inspection.feed(data)
+    found = inspection.disk_format()
+    return _Found(layers, found, size if found in RAW_LIKE else inspection.virtual_size(len(data)))
+
+
+def _first_bytes(source: Chunks) -> bytes:
+    """The source's first chunks, a mebibyte or little more; of a hole, that many zeros."""
+    data = bytearray()
+    chunks = source.chunks(partial(bytearray, CHUNK))
+    try:
+        for chunk in chunks:
+            data += bytes(min(chunk.length, CHUNK)) if chunk.buffer is None else chunk.view
+            if len(data) >= CHUNK:
+                break
+    except SourceBroken as broken:
+        raise Refused(Unavailable(str(broken))) from broken
+    finally:
+        if isinstance(chunks, Generator):
+            chunks.close()
+    return bytes(data[:CHUNK])
+
+
+class _Head:
+    """The first bytes of a source, as a source."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
+        yield Chunk(0, len(self.data), self.data)

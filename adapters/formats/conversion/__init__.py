@@ -1,0 +1,1 @@
+"""Conversion and growth of disk images, by external tools in a sandbox."""

@@ -1,0 +1,1 @@
+"""Unpacking: from the bytes of a compressed file or an archive to those of the one disk image in it."""

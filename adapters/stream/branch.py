@@ -1,0 +1,90 @@
+"""A second pipeline that a stage of the first one feeds: its bytes become others, such as a decompressed file's."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
+
+from lading.adapters.stream.pipeline import Chunk, Chunks, SourceBroken
+from lading.adapters.stream.threads import join, start
+
+__all__ = ["Branch"]
+
+
+class Branch:
+    """Runs a consumer of chunks on a thread of its own. `take` is the stage that feeds it.
+
+    A chunk's buffer belongs to the first pipeline: `take` returns when the consumer has asked for the next chunk. Like
+    the pipeline, it shares only SimpleQueues with the main thread, where an interrupt may be raised anywhere.
+    """
+
+    def __init__(self, consume: Callable[[Chunks], None]) -> None:
+        """`consume` reads the chunks, and raises when they are not what it expects."""
+        self._consume = consume
+        self._inbox: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
+        self._taken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_held = False
+        """True while `take` waits."""
+        self._is_over = False
+        self._is_abandoned = False
+        self._fault: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def take(self, chunk: Chunk) -> None:
+        """Hands one chunk to the consumer. Raises what the consumer has raised."""
+        self._inbox.put(chunk)
+        self._taken.get()
+        if self._fault is not None:
+            raise self._fault
+
+    def finish(self) -> None:
+        """Tells the consumer that no chunk follows, and waits for its end. Raises what it raises."""
+        self._inbox.put(None)
+        join(self._thread)
+        if self._fault is not None:
+            raise self._fault
+
+    def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
+        """The chunks that `take` gets, for the consumer. Each lasts until the next one is requested."""
+        while (chunk := self._next()) is not None:
+            yield chunk
+        if self._is_abandoned:
+            raise SourceBroken("its reading was ended")
+
+    def _next(self) -> Chunk | None:
+        """Lets `take` return, if it waits, and waits for the next chunk. None: there is no more."""
+        if self._is_held:
+            self._taken.put(None)
+        chunk = self._inbox.get()
+        self._is_held = chunk is not None
+        self._is_over = chunk is None
+        return chunk
+
+    def _run(self) -> None:
+        try:
+            self._consume(self)
+        except BaseException as fault:  # noqa: BLE001 - raised again by `take` and `finish`
+            self._fault = fault
+        # The consumer may have left before the end.
+        while not self._is_over:
+            self._next()
+
+    def __enter__(self) -> Self:
+        try:
+            start(self._thread)
+        except BaseException:
+            self._abandon()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        self._is_abandoned = True
+        self._inbox.put(None)
+        join(self._thread)
