@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 
 from lading.adapters.destinations.destination import SourceOpener
@@ -11,6 +11,7 @@ from lading.adapters.destinations.device.device_writer import DeviceWriter
 from lading.adapters.destinations.device.form import is_device
 from lading.adapters.destinations.device.notes import Notes
 from lading.adapters.destinations.device.recovery import recover
+from lading.adapters.destinations.device.staging import Peeked, Staged, is_plain, stage
 from lading.adapters.destinations.device.target_state import (
     DeviceBytes,
     another_device,
@@ -19,6 +20,7 @@ from lading.adapters.destinations.device.target_state import (
     is_incomplete,
 )
 from lading.adapters.destinations.file.partial import is_resumable, is_strong, resume_point
+from lading.adapters.destinations.file.steps import steps
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.single_flight import SingleFlight
 from lading.adapters.destinations.source_audit import audit_of, verdict
@@ -35,7 +37,7 @@ from lading.ports.association import Shipped, State
 from lading.ports.form import AS_SHIPPED, Form
 from lading.ports.image import Digest
 from lading.ports.journal import Journal, Verb
-from lading.ports.verified_files import VerifiedFiles
+from lading.ports.verified_files import StoredVersion, VerifiedFiles
 
 __all__ = ["DeviceDestination"]
 
@@ -93,10 +95,8 @@ class DeviceDestination:
         _check_form(self._rules.form_of(work))
         value_or_refuse(Audit.of(work.image, verify=self._rules.verify, inspect=False))
         with system_errors(work.target, "examined"), BlockDevice(work.target, write=False) as device:
-            if (
-                check_target(work, self._rules.form_of(work), device, Notes(self._journal, work).now, read=False)
-                is not None
-            ):
+            form, noted = self._rules.form_of(work), Notes(self._journal, work).now
+            if check_target(work, form, device, noted, read=False) is not None:
                 return "is there already"
             source: Source | None = self._copy_as_shipped(work) if opener.single_flight else None
             if isinstance(source, FileSource):
@@ -104,10 +104,14 @@ class DeviceDestination:
             else:
                 source = value_or_refuse(opener.probe() if opener.probe is not None else opener.open(FROM_START))
                 plan = opener.plan(source.size)
-            with closing(source):
+            with closing(source), closing(Peeked(source)) as peeked:
                 audit_of(work, source, self._rules, self._verified)
-                _end(work, source, device, self._rules)
-            return plan
+                if is_plain(work, peeked.head, self._rules):
+                    size = (work.image.size if work.image else None) or source.size or 0
+                    _end(size, form, device, self._rules)
+                    return plan
+                raw = replace(work, form=replace(form, format="raw", fill=False, fix_gpt=False))
+                return plan + steps(raw, source if isinstance(source, FileSource) else peeked, self._rules)
 
     @returning_refusals
     def remove(self, work: Work) -> None:
@@ -203,40 +207,60 @@ class DeviceDestination:
     def _write(
         self, work: Work, device: BlockDevice, notes: Notes, source: Source, method: str, head: bytes = b""
     ) -> Landing:
-        """Writes the source's bytes to the device, and reads them back. Closes the source."""
-        with closing(source):
+        """Makes the device of the source's bytes. Closes the source. `head`: the first bytes, when it is resumed."""
+        with closing(source), ExitStack() as resources:
             audit = audit_of(work, source, self._rules, self._verified)
-            form, end = self._rules.form_of(work), _end(work, source, device, self._rules)
-            is_identified = is_strong(source.validator) and boot_id() is not None
-            is_resumable = not isinstance(source, FileSource) and (audit.expected_digest is not None or is_identified)
-            writer = DeviceWriter(
-                source, device, audit, work.observer, most=self._rules.max_size, head=head,
-                end=end, moves_backup=form.fill or form.fix_gpt, begin=lambda: notes.begin(device),
-                note=(lambda offset: notes.flushed(device, offset, source.validator)) if is_resumable else None,
+            if source.start:
+                return self._write_disk(work, device, notes, source, audit, method, head=head)
+            seen = source if isinstance(source, FileSource) else resources.enter_context(closing(Peeked(source)))
+            first = seen.first_bytes(CHUNK) if isinstance(seen, FileSource) else seen.head
+            if is_plain(work, first, self._rules):
+                return self._write_disk(work, device, notes, seen, audit, method, version=version_of(source))
+            staged = stage(
+                work, source if isinstance(source, FileSource) else seen, first, audit, self._rules, resources
+            )
+            return self._write_disk(work, device, notes, staged.source, Audit.none(), method, staged=staged)
+
+    def _write_disk(  # noqa: PLR0913 - the parts of one writing
+        self, work: Work, device: BlockDevice, notes: Notes, source: Source, audit: Audit, method: str, *,
+        head: bytes = b"", version: StoredVersion | None = None, staged: Staged | None = None,
+    ) -> Landing:  # fmt: skip
+        """Writes a raw disk to the device, and reads it back. `version`: of what is stored, to be remembered."""
+        promised = work.image.size if work.image and staged is None else None
+        form = self._rules.form_of(work)
+        end = _end(promised or source.size or 0, form, device, self._rules)
+        is_identified = is_strong(source.validator) and boot_id() is not None
+        is_resumable = not isinstance(source, FileSource) and (audit.expected_digest is not None or is_identified)
+        writer = DeviceWriter(
+            source, device, audit, work.observer, most=self._rules.max_size, head=head,
+            end=end, moves_backup=form.fill or form.fix_gpt, begin=lambda: notes.begin(device),
+            note=(lambda offset: notes.flushed(device, offset, source.validator)) if is_resumable else None,
+        )  # fmt: skip
+        with _incomplete_unless_read_back(writer, device, notes):
+            size = writer.stream()
+            audited = staged.audited if staged is not None else verdict(audit, source, size)
+            writer.check_format()
+            if 0 < end < size:
+                raise Refused(Unsupported(f"the image has {size} bytes, which is more than {end}"))
+            writer.finish()
+            notes.sealing(device, writer.head)
+            writer.seal()
+            digest = _read_back(work, device, end or size, writer.digest)
+            if audit.is_hashing:
+                remember_version(self._verified, version, audited)
+            shipped = staged.shipped if staged is not None else None
+            if shipped is None and end:
+                shipped = Shipped(audited.format or "raw", size, audited.digest)
+            if shipped is None and audited.digest is not None:
+                digest = audited.digest  # by the catalog's algorithm, of a version that was hashed before
+            landing = Landing(
+                method, end or size, digest, audited.verified, identity=device.identity, resumed=source.start,
+                inspected_by=audited.inspected_by,
+                copied_from=source.copied_from if isinstance(source, FileSource) else None,
+                format=audited.format, virtual_size=end or device.size, form=form,
+                shipped=shipped, converted_by=staged.converted_by if staged is not None else None,
             )  # fmt: skip
-            with _incomplete_unless_read_back(writer, device, notes):
-                size = writer.stream()
-                audited = verdict(audit, source, size)
-                writer.check_format()
-                if 0 < end < size:
-                    raise Refused(Unsupported(f"the image has {size} bytes, which is more than {end}"))
-                writer.finish()
-                notes.sealing(device, writer.head)
-                writer.seal()
-                digest = _read_back(work, device, end or size, writer.digest)
-                if audit.is_hashing and not source.start:
-                    remember_version(self._verified, version_of(source), audited)
-                shipped = Shipped(audited.format or "raw", size, audited.digest) if end else None
-                if shipped is None and audited.digest is not None:
-                    digest = audited.digest  # by the catalog's algorithm, of a version that was hashed before
-                landing = Landing(
-                    method, end or size, digest, audited.verified, identity=device.identity, resumed=source.start,
-                    inspected_by=audited.inspected_by,
-                    copied_from=source.copied_from if isinstance(source, FileSource) else None,
-                    format=audited.format, virtual_size=end or device.size, form=form,
-                    shipped=shipped,
-                )  # fmt: skip
-                notes.landed(landing)
+            notes.landed(landing)
         device.rescan_partitions()
         return landing
 
@@ -298,13 +322,15 @@ def _digest_of(work: Work) -> Digest | None:
     return work.image.expected_digest if work.image else None
 
 
-def _end(work: Work, source: Source, device: BlockDevice, rules: Rules) -> int:
-    """The offset up to which the device gets zeros after the image; 0: none. Raises Refused for impossible sizes."""
-    size = (work.image.size if work.image else None) or source.size or 0
+def _end(size: int, form: Form, device: BlockDevice, rules: Rules) -> int:
+    """The offset up to which the device gets zeros after a disk of that size; 0: none. `size` 0: it is not known.
+
+    Raises Refused for impossible sizes.
+    """
     if size > device.size:
         raise Refused(TargetFailed(f"{device.path} has {device.size} bytes, and the image has {size}"))
-    is_whole = work.form.fill or (work.form.fix_gpt and work.form.size is None)
-    wanted = device.size if is_whole else work.form.size
+    is_whole = form.fill or (form.fix_gpt and form.size is None)
+    wanted = device.size if is_whole else form.size
     if wanted is None:
         return 0
     if wanted > device.size:

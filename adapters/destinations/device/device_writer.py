@@ -23,7 +23,7 @@ _ZEROS: Final = bytes(CHUNK)
 _GPT: Final = b"EFI PART"
 _GPT_SECTORS: Final = (512, 4096)
 """Sizes of sectors, in bytes. A GPT's header is in the second sector (UEFI, section 5.3)."""
-_RAW: Final = frozenset({"raw", "gpt", "iso"})
+_RAW: Final = frozenset({"raw", "gpt", "iso", "luks"})
 """Formats that are a disk's own bytes."""
 _NOTED_BYTES: Final = 1 << 30
 _NOTED_SECONDS: Final = 30.0

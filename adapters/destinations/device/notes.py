@@ -65,7 +65,7 @@ class Notes:
             "method": landing.method, "size": landing.size, "digest": digest, "verified": landing.verified,
             "inspected_by": landing.inspected_by, "copied_from": landing.copied_from, "format": landing.format,
             "virtual_size": landing.virtual_size, "shipped": shipped_field(landing.shipped),
-            "form": asdict(landing.form),
+            "form": asdict(landing.form), "converted_by": landing.converted_by,
         }  # fmt: skip
         self._write({**self.now, "landed": noted})
 

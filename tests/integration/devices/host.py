@@ -121,6 +121,10 @@ class Host:
         assert refusal is not None
         return refusal
 
+    def preview(self, name: str = "noble") -> list[str]:
+        """The texts of a preview."""
+        return [str(each.outcome) for each in self.dispatcher.preview(FetchRequest(name, self.target))]
+
     @property
     def is_untouched(self) -> bool:
         """True when nothing is recorded or begun."""

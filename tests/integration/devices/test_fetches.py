@@ -11,7 +11,7 @@ from tests.integration.devices.host import DATA, MEBIBYTE, SIZE, Host, image_of,
 from tests.loop_devices import LoopDevice
 from tests.packages import needs
 
-from lading import HandlerRefused, Mismatched, StoreUnavailable, TargetFailed, TargetOccupied, Unsupported
+from lading import HandlerRefused, StoreUnavailable, TargetFailed, TargetOccupied, Unsupported
 from lading.adapters.destinations.device.form import is_device
 from lading.adapters.destinations.file.destination import Rules
 from lading.adapters.formats.hashing import content_algorithm
@@ -156,13 +156,6 @@ def test_an_image_without_a_digest_is_verified_against_what_was_written(host: Ho
     assert landing.digest is not None
     assert (landing.digest.algorithm, landing.verified) == (content_algorithm(), False)
     assert host.dispatcher.verify(host.target).unwrap().digest == landing.digest
-
-
-def test_a_packed_or_other_format_is_refused_before_the_first_byte(host: Host) -> None:
-    data = b"QFI\xfb\0\0\0\3" + bytes(16) + (1 << 30).to_bytes(8, "big") + bytes(2 * MEBIBYTE)
-    host.add(data, image=replace(image_of(data), disk_format=None))
-    assert isinstance(host.refusal(), Mismatched | Unsupported)
-    assert host.is_untouched
 
 
 # Sizes.
