@@ -159,16 +159,24 @@ class Dispatcher:
     # Recorded targets.
 
     def remove(
-        self, target: str, context: Context = ANONYMOUS, *, force: bool = False, even_if_in_use: bool = False
+        self,
+        target: str,
+        context: Context = ANONYMOUS,
+        *,
+        force: bool = False,
+        even_if_in_use: bool = False,
+        wipe: bool = False,
     ) -> Result[Association, TargetFailure]:
         """Removes what is at the target, by the associated handler. Returns the association that is removed too.
 
         `force` removes what is there even when it is not what was put there; `even_if_in_use` removes what another
-        program has locked.
+        program has locked. The bytes on a block device stay; `wipe` removes their signatures.
         """
         self.prepare()
         try:
-            return Success(self._targets.remove(target.strip(), context, force=force, even_if_in_use=even_if_in_use))
+            return Success(
+                self._targets.remove(target.strip(), context, force=force, even_if_in_use=even_if_in_use, wipe=wipe)
+            )
         except _TARGET_FAILURES as failure:
             self._recover_lost(failure, target.strip())
             return Failure(failure)
@@ -205,7 +213,8 @@ class Dispatcher:
     def report(self, target: str, context: Context = ANONYMOUS) -> Result[Report, TargetFailure]:
         """Reports the state of a recorded target without reading its data. Changes nothing.
 
-        The associated handler reports, or else, on a file of this host, `files`. UNKNOWN where neither can.
+        The associated handler reports, or else, on a file of this host, `files`. UNKNOWN where neither can. INCOMPLETE
+        also where nothing is recorded, and an interrupted fetch has left a part of an image at the target.
         """
         try:
             return Success(self._targets.report(target.strip(), context))

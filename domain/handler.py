@@ -51,6 +51,8 @@ class Work:
     """The form that the target is to have, for handlers that support forms."""
     even_if_in_use: bool = False
     """Allows the handler to remove or replace what another program has locked, as QEMU locks disks."""
+    wipe: bool = False
+    """A removal wipes the signatures of what it leaves where it is: the bytes on a block device stay otherwise."""
     reverify: bool = False
     """Hash the image's bytes also where their digest is known from an earlier fetch."""
 
@@ -150,10 +152,12 @@ class Landing:
 
 @dataclass(frozen=True, slots=True)
 class PartialData:
-    """The partial data of an interrupted fetch, which can be resumed."""
+    """The partial data of an interrupted fetch."""
 
     size: int = 0
-    """Bytes; 0 when nothing is left."""
+    """Bytes that a fetch can resume; 0: none."""
+    incomplete: bool = False
+    """True when the target itself holds a part of the image, and what it held before is lost."""
 
 
 class Handler(Protocol):
@@ -180,7 +184,8 @@ class Handler(Protocol):
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
         """Transfers `work.image` from `work.location` to `work.target`: completely, or not at all.
 
-        A refusal leaves nothing behind. What is at the target stays, unless `work.force` is set.
+        A refusal leaves nothing behind. What is at the target stays, unless `work.force` is set. Where a target cannot
+        be written in one step, as a block device, a refusal may leave it incomplete, for `recover` to tell.
         """
         ...
 
@@ -226,9 +231,9 @@ class SupportsRecovery(Protocol):
         """Reports how far the interrupted operation got: finished, or partial data that can be resumed.
 
         `work.intent` is a fetch or a move. A finished one is a Landing. Of an unfinished one everything is removed,
-        except partial data that a fetch can resume: that stays with `keep`. Without notes the answer is `PartialData()`
-        at once. Only what the notes prove to be the operation's is touched. A refusal means that this cannot be known
-        now, for instance because a disk is not mounted.
+        except partial data that a fetch can resume: that stays with `keep`. An incomplete target stays in any case.
+        Without notes the answer is `PartialData()` at once. Only what the notes prove to be the operation's is touched.
+        A refusal means that this cannot be known now, for instance because a disk is not mounted.
         """
         ...
 

@@ -32,12 +32,14 @@ class Outcome(StrEnum):
     """Nothing of the operation is left; everything is as it was before."""
     KEPT = "kept"
     """Partial data is kept; the next fetch to the target resumes it."""
+    INCOMPLETE = "incomplete"
+    """The target holds a part of the image, until a fetch, a removal or `forget` ends that."""
     UNDER_WAY = "under way"
     """Another process or thread works on the operation."""
     UNRESOLVED = "unresolved"
     """The handler cannot tell now how far the operation got."""
     ABANDONED = "abandoned"
-    """The operation could not be resolved, and is settled all the same. It may have left something behind."""
+    """The operation could not be ended in order, and is settled all the same. It may have left something behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,12 @@ class Recovered:
     @property
     def is_open(self) -> bool:
         """True when the operation stays in the journal, and nothing works on it."""
-        return self.outcome in {Outcome.KEPT, Outcome.UNRESOLVED}
+        return self.outcome in {Outcome.KEPT, Outcome.INCOMPLETE, Outcome.UNRESOLVED}
+
+    @property
+    def can_resume(self) -> bool:
+        """True when a fetch can resume what is there."""
+        return self.kept > 0 and self.outcome in {Outcome.KEPT, Outcome.INCOMPLETE}
 
     def __str__(self) -> str:
         why = f": {self.reason}" if self.reason else ""
@@ -132,7 +139,7 @@ class Recovery:
             if pending is None or not {*_ends(pending)} <= {*_ends(intent)}:
                 return None
             recovered = self._recover(pending, keep=keep, level=level)
-            if give_up and recovered.outcome is Outcome.UNRESOLVED:
+            if give_up and recovered.outcome in {Outcome.INCOMPLETE, Outcome.UNRESOLVED}:
                 self._ledger.settle(pending.target)
                 return replace(recovered, outcome=Outcome.ABANDONED)
             return recovered
@@ -175,6 +182,10 @@ class Recovery:
                 landed = landing.recorded_in(begun)
                 if not _is_known(landed, work.association):
                     self._ledger.record(landed)
+            case Success(PartialData(size, incomplete=True)):
+                if work.association is not None and work.association.is_same_record(intent.recorded):
+                    self._ledger.forget(intent.target)  # what it describes is lost
+                return Recovered(intent, Outcome.INCOMPLETE, kept=size)
             case Success(PartialData(size)) if size:
                 return Recovered(intent, Outcome.KEPT, kept=size)
             case Success(_):

@@ -20,7 +20,7 @@ from lading.domain.handler import (
 )
 from lading.domain.handler_calls import call_handler
 from lading.domain.ledger import Ledger
-from lading.domain.recovery import Recovery, moved, require_resolved
+from lading.domain.recovery import Outcome, Recovery, moved, require_resolved
 from lading.domain.refusals import Mismatched, Refusal, Unavailable, Unsupported
 from lading.ports.association import Association, Check, State
 from lading.ports.context import Context
@@ -62,10 +62,13 @@ class Targets:
         self._recovery = recovery
         self._files = files
 
-    def remove(self, target: str, context: Context, *, force: bool, even_if_in_use: bool) -> Association:
-        """Removes what is at the target, and its association."""
+    def remove(
+        self, target: str, context: Context, *, force: bool, even_if_in_use: bool, wipe: bool = False
+    ) -> Association:
+        """Removes what is at the target, and its association. An incomplete target needs no association."""
         with self._begun(Verb.REMOVE, target, context, force=force, even_if_in_use=even_if_in_use) as recorded:
-            _call(recorded, type(None), recorded.handler.remove, recorded.work)
+            removing = recorded._replace(work=replace(recorded.work, wipe=wipe))
+            _call(removing, type(None), recorded.handler.remove, removing.work)
             self._ledger.forget(target)
             return recorded.association
 
@@ -111,9 +114,17 @@ class Targets:
             return verified
 
     def report(self, target: str, context: Context) -> Report:
-        """Reports the state of the target without reading its data."""
-        association = self._associated(target)
-        return self._report(_work(association, context), association)
+        """Reports the state of the target without reading its data. An incomplete target needs no association."""
+        association, pending = self._ledger.association(target), self._ledger.pending(target)
+        fetch = pending if pending is not None and pending.verb is Verb.FETCH else None
+        if association is not None:
+            return self._report(replace(_work(association, context), intent=fetch), association)
+        if fetch is not None:
+            begun = _begun_record(fetch)
+            report = self._report(replace(_work(begun, context), association=None, intent=fetch), begun)
+            if report.state is State.INCOMPLETE:
+                return report
+        raise NotAssociated(target)
 
     def forget(self, target: str) -> Forgotten:
         """Removes the association of the target and the intents from or to it. No handler is called."""
@@ -156,7 +167,13 @@ class Targets:
         with self._recovery.exclusively([target, destination or ""]) as interrupted:
             # Without an association nothing is done, and partial data of a download stays.
             is_recorded = self._ledger.association(target) is not None
-            require_resolved(self._recovery.recover(interrupted, keep=not is_recorded))
+            found = self._recovery.recover(interrupted, keep=not is_recorded)
+            require_resolved(found)
+            if verb is Verb.REMOVE and any(each.outcome is Outcome.INCOMPLETE for each in found):
+                # The interrupted fetch stays in the journal until the removal has succeeded.
+                yield self._incomplete(found[0].intent, context)
+                self._ledger.end(target)
+                return
             recorded = self._recorded(target, context)
             work, handler = recorded.work, recorded.handler
             intent = Intent(
@@ -185,6 +202,12 @@ class Targets:
             raise HandlerNotLoaded(target, association.handler, tuple(self._handlers))
         return _Recorded(association, handler, _work(association, context))
 
+    def _incomplete(self, intent: Intent, context: Context) -> _Recorded:
+        """The target of an interrupted fetch that has left it incomplete: its record is gone."""
+        association = _begun_record(intent)
+        work = replace(_work(association, context), association=None)
+        return _Recorded(association, self._handlers[intent.handler], work)
+
     def _report(self, work: Work, association: Association) -> Report:
         """The report of the associated handler, or else, of a file of this host, that of `files`."""
         reason = None
@@ -212,6 +235,11 @@ class Targets:
     def _changed_state(self, work: Work, association: Association) -> State:
         """The state of a target that a verification found changed."""
         return State.MISSING if self._report(work, association).state is State.MISSING else State.CHANGED
+
+
+def _begun_record(intent: Intent) -> Association:
+    """What the fetch would have recorded, as far as it is known at its beginning."""
+    return Association(intent.target, intent.handler, intent.image, intent.location, intent.began_at)
 
 
 def _may_have_moved(verb: Verb, handler: Handler, refusal: Refusal) -> bool:

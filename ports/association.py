@@ -98,6 +98,8 @@ class State(StrEnum):
     MISSING = "missing"
     DETACHED = "detached"
     """Intact, but not connected to this host any more."""
+    INCOMPLETE = "incomplete"
+    """A device that holds a part of an image: a fetch to it was interrupted or refused."""
     UNKNOWN = "unknown"
 
 

@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.disk.faulty_disk",
     "tests.faulty_server",
     "tests.integration.services.fixtures",
+    "tests.loop_devices",
     "tests.quick_folder",
     "tests.rigs.local",
     "tests.rigs.cinder",

@@ -69,7 +69,7 @@ def recover(session: Session, target: str | None, *, discard: bool, rebuild: boo
     dispatcher = session.container.dispatcher()
     outcomes: list[Recovered] = []
     for found in dispatcher.recover(place, keep=not discard, give_up=discard and place is not None):
-        outcomes.append(_resume(dispatcher, found) if found.outcome is Outcome.KEPT else found)
+        outcomes.append(_resume(dispatcher, found) if found.can_resume else found)
         _print_outcome(session, outcomes[-1])
     if discard and place is not None:
         handover.acknowledge(place)
@@ -142,6 +142,8 @@ def _print_outcome(session: Session, found: Recovered) -> None:
     reason = f": {masked(found.reason)}" if found.reason else ""
     if found.outcome is Outcome.UNRESOLVED:
         reason += f"; to give it up: lading recover --discard {shlex.quote(intent.target)}"
+    if found.outcome is Outcome.INCOMPLETE:
+        reason += f"; repeat the fetch, or end it: lading forget {shlex.quote(intent.target)}"
     say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{kept}{reason}")
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,7 @@ from lading.adapters.cli.output import (
     verified_text,
 )
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.destinations.device.form import is_device
 from lading.domain.failures import NotAssociated
 from lading.domain.handler import Report
 from lading.ports.association import Association
@@ -41,15 +42,25 @@ _MOST_NAMES: Final = 20
 @click.argument("target", type=PATH)
 @click.option("--force", is_flag=True, help="Remove the target also when it is not the file that was fetched.")
 @in_use_option("Remove the target also when another program has it locked, as a running guest has its disk.")
+@click.option("--wipe", is_flag=True, help="On a block device: zero the first and the last MiB, where signatures are.")
 @command_options
-def rm(session: Session, target: str, *, force: bool, even_if_in_use: bool) -> None:
-    """Remove TARGET and its record, by the handler that fetched it."""
+def rm(session: Session, target: str, *, force: bool, even_if_in_use: bool, wipe: bool) -> None:
+    """Remove TARGET and its record, by the handler that fetched it.
+
+    Of a block device only the record is removed, and its bytes stay; see --wipe.
+    """
     dispatcher = session.container.dispatcher()
-    removed = session.value(dispatcher.remove(local_target(target), force=force, even_if_in_use=even_if_in_use))
+    removed = session.value(
+        dispatcher.remove(local_target(target), force=force, even_if_in_use=even_if_in_use, wipe=wipe)
+    )
     if session.json:
         as_json(association_record(removed))
-    else:
+    elif not is_device(removed.target):
         say(f"{removed.target}: removed by {removed.handler}")
+    elif wipe:
+        say(f"{removed.target}: no longer recorded; its first and its last MiB are zeros")
+    else:
+        say(f"{removed.target}: no longer recorded; its bytes stay, and only a fetch with --force replaces them")
 
 
 @click.command(short_help="Move or rename a target.", epilog="Example: lading mv /vms/1.img /vms/2.img")
@@ -211,17 +222,48 @@ def _known_state(holder: HostTarget) -> str:
 def show(session: Session, target: str) -> None:
     """Show the record of TARGET (image, location, handler, time, digest) and its state.
 
-    The state is intact, changed, missing, detached or unknown. The bytes are not read; to read them: lading verify.
+    The state is intact, changed, missing, detached, incomplete or unknown. The bytes are not read; to read them: lading
+    verify.
     """
     target = local_target(target)
     association = session.value(session.container.associations().get(target))
-    if association is None:
-        session.fail(NotAssociated(target))
     report = session.value(session.container.dispatcher().report(target))
-    if session.json:
+    if association is None:
+        _print_incomplete(session, target, report)
+    elif session.json:
         as_json({**association_record(association), "state": report.state, "details": dict(report.details)})
     else:
         _print_rows(association, report)
+
+
+def _print_incomplete(session: Session, target: str, report: Report) -> None:
+    """Prints the state of a target that is not recorded, because a fetch to it has not ended."""
+    intent = session.value(session.container.journal().pending(target))
+    if intent is None:  # it has ended in the meantime
+        session.fail(NotAssociated(target))
+    image = intent.image
+    if session.json:
+        as_json(
+            {
+                "target": target,
+                "image": image.id if image else None,
+                "handler": intent.handler,
+                "began_at": intent.began_at.isoformat(),
+                "state": report.state,
+                "details": dict(report.details),
+            }
+        )
+        return
+    _say_rows(
+        {
+            "target": target,
+            "image": f"{image.id} {image.name or ''}".rstrip() if image else "not named",
+            "handler": intent.handler,
+            "began": time_text(intent.began_at),
+            "state": report.state,
+            **report.details,
+        }
+    )
 
 
 def _form_rows(association: Association) -> dict[str, str]:
@@ -260,6 +302,10 @@ def _print_rows(association: Association, report: Report) -> None:
     if association.copied_from:
         rows["copied from"] = association.copied_from
     rows |= dict(report.details) | rows  # a handler's detail does not replace one of these rows
+    _say_rows(rows)
+
+
+def _say_rows(rows: Mapping[str, str]) -> None:
     width = max(map(len, rows)) + 2
     for name, value in rows.items():
         say(f"{name + ':':<{width}}{value}")

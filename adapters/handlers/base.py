@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from lading.adapters.destinations.clone.destination import CloneDestination
 from lading.adapters.destinations.destination import Destination, SourceOpener
+from lading.adapters.destinations.file.destination import FileDestination
 from lading.domain.cost import Cost
 from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.refusals import Refusal
@@ -25,8 +26,8 @@ class SourceHandler:
 
     takes_forms = True
 
-    def __init__(self, files: Destination) -> None:
-        """`files` is the destination of targets that are files of this host."""
+    def __init__(self, files: FileDestination) -> None:
+        """`files` is the destination of targets that are files of this host, and has that of block devices."""
         self._files = files
 
     @abstractmethod
@@ -35,7 +36,7 @@ class SourceHandler:
 
     def destination(self, target: str) -> Destination:
         """The destination of the target, chosen by its form."""
-        return self._files
+        return self._files.devices if self._files.devices.takes(target) else self._files
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
         return self.destination(work.target).fetch(work, self.opener(work))
@@ -47,7 +48,10 @@ class SourceHandler:
         return self.destination(work.target).remove(work)
 
     def move(self, work: Work, destination: str) -> Result[Landing, Refusal]:
-        return self.destination(work.target).move(work, destination)
+        # Nothing is moved to a device either: its own destination says so.
+        ends = (self.destination(work.target), self.destination(destination))
+        devices = self._files.devices
+        return (devices if devices in ends else ends[0]).move(work, destination)
 
     def recover(self, work: Work, *, keep: bool) -> Result[Landing | PartialData, Refusal]:
         return self.destination(work.target).recover(work, keep=keep)
@@ -68,7 +72,7 @@ class StorageHandler(SourceHandler):
 
     is_local = False
 
-    def __init__(self, files: Destination, clones: CloneDestination) -> None:
+    def __init__(self, files: FileDestination, clones: CloneDestination) -> None:
         super().__init__(files)
         self._clones = clones
 

@@ -49,10 +49,11 @@ class RemoteHandler(SourceHandler):
 
     def fetch(self, work: Work) -> Result[Landing, Refusal]:
         reading = self._reading(work)
-        landed = self._files.fetch(work, reading.opener)
+        destination = self.destination(work.target)
+        landed = destination.fetch(work, reading.opener)
         if reading.needs_restart(landed):
             reading.digest_decides = False
-            landed = self._files.fetch(work, reading.opener)
+            landed = destination.fetch(work, reading.opener)
         return landed.alt(reading.refusal).map(reading.landing)
 
     def opener(self, work: Work) -> SourceOpener:

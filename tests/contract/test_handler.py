@@ -30,6 +30,10 @@ class TestHandlers(HandlerContract):
             "cinder-volume",
             "shelf",
             "shelf-clone",
+            "file-device",
+            "download-device",
+            "http-device",
+            "shelf-device",
         ]
     )
     def rig(self, request: pytest.FixtureRequest) -> HandlerRig:

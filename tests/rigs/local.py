@@ -1,10 +1,12 @@
 """The benches of handlers that need no service."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.faulty_server import FaultyServer, Reply
+from tests.loop_devices import LoopDevice, LoopPlace
 from tests.rigs.rig import Folder
 
 from lading import Location, Work
@@ -17,13 +19,22 @@ from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.web.http import HttpOptions
 from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 
-__all__ = ["download_rig", "file_rig", "folder", "http_rig", "transfer"]
+__all__ = [
+    "devices", "download_device_rig", "download_rig", "file_device_rig", "file_rig", "folder", "http_device_rig",
+    "http_rig", "transfer",
+]  # fmt: skip
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     """A place for targets that are files."""
     return Folder(tmp_path / "vms")
+
+
+@pytest.fixture
+def devices(make_loop: Callable[..., LoopDevice]) -> LoopPlace:
+    """A place for targets that are block devices."""
+    return LoopPlace({name: make_loop(4 << 20) for name in ("1", "2", "taken")})
 
 
 @pytest.fixture
@@ -61,3 +72,23 @@ def http_rig(folder: Folder, transfer: FileDestination, faulty_server: FaultySer
         faulty_server.answer("/noble.img", Reply(b"", status=404))
 
     return HandlerRig(HttpHandler(HttpOptions(), transfer, first_wait=0), replace(work), folder, lose)
+
+
+@pytest.fixture
+def file_device_rig(file_rig: HandlerRig, devices: LoopPlace) -> HandlerRig:
+    return _on_devices(file_rig, devices)
+
+
+@pytest.fixture
+def download_device_rig(download_rig: HandlerRig, devices: LoopPlace) -> HandlerRig:
+    return _on_devices(download_rig, devices)
+
+
+@pytest.fixture
+def http_device_rig(http_rig: HandlerRig, devices: LoopPlace) -> HandlerRig:
+    return _on_devices(http_rig, devices)
+
+
+def _on_devices(rig: HandlerRig, devices: LoopPlace) -> HandlerRig:
+    work = replace(rig.work, target=devices.target("1"))
+    return replace(rig, work=work, place=devices, is_fixed=True)

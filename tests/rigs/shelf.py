@@ -2,9 +2,11 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.loop_devices import LoopPlace
 from tests.rigs.rig import Folder
 
 from lading import Location, Work
@@ -16,7 +18,7 @@ from lading.adapters.memory.journal import MemoryJournal
 from lading.sdk.contracts import DATA, IMAGE, HandlerRig
 from lading_shelf import ShelfHandler
 
-__all__ = ["Clones", "shelf", "shelf_clone_rig", "shelf_handler", "shelf_rig"]
+__all__ = ["Clones", "shelf", "shelf_clone_rig", "shelf_device_rig", "shelf_handler", "shelf_rig"]
 
 
 class Clones:
@@ -85,3 +87,9 @@ def shelf_clone_rig(shelf: Path, shelf_handler: ShelfHandler) -> HandlerRig:
     place = Clones(shelf)
     work = Work(place.target("1"), IMAGE, Location("shelf://noble"))
     return HandlerRig(shelf_handler, work, place, (shelf / "images" / "noble").unlink, verifies=False)
+
+
+@pytest.fixture
+def shelf_device_rig(shelf_rig: HandlerRig, devices: LoopPlace) -> HandlerRig:
+    work = replace(shelf_rig.work, target=devices.target("1"))
+    return replace(shelf_rig, work=work, place=devices, is_fixed=True)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from lading.adapters.destinations.destination import SourceOpener
+from lading.adapters.destinations.device.destination import DeviceDestination
 from lading.adapters.destinations.file.free_space import require_space
 from lading.adapters.destinations.file.local_copies import LocalCopies, LocalCopy
 from lading.adapters.destinations.file.lock_waits import reported_wait
@@ -25,6 +26,7 @@ from lading.adapters.destinations.file.target_state import check_target
 from lading.adapters.destinations.file.transfer import Transfer
 from lading.adapters.destinations.file.verification import report, verify
 from lading.adapters.destinations.rules import Rules
+from lading.adapters.destinations.single_flight import SingleFlight
 from lading.adapters.destinations.versions import known_digest
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream.errors import Refused, returning_refusals, system_errors, value_or_refuse
@@ -66,6 +68,9 @@ class FileDestination:
         self._journal = journal or NullJournal()
         self._locks = locks or NullLocks()
         self._copies = LocalCopies(associations, self._journal) if associations is not None else None
+        flights = SingleFlight(self._locks, associations, self._journal)
+        self.devices: Final = DeviceDestination(rules, verified, self._journal, flights)
+        """The destination of targets that are block devices of this host."""
 
     @returning_refusals
     def fetch(self, work: Work, opener: SourceOpener) -> Landing:

@@ -6,7 +6,7 @@ import struct
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["is_in_use"]
+__all__ = ["has_locked_bytes", "is_in_use"]
 
 _FLOCK: Final = "hhqqi0q"
 """fcntl(2), `struct flock` with offsets of 64 bits: type, whence, start, length, pid; padded at its end."""
@@ -26,12 +26,13 @@ def is_in_use(path: str) -> bool:
     except OSError:
         return False
     try:
-        return _has_locked_bytes(descriptor) or _is_flocked(descriptor)
+        return has_locked_bytes(descriptor) or _is_flocked(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _has_locked_bytes(descriptor: int) -> bool:
+def has_locked_bytes(descriptor: int) -> bool:
+    """Returns True when another program has a byte of the file locked."""
     if not hasattr(fcntl, "F_OFD_GETLK"):
         return False
     wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, _EVERYTHING, 0)

@@ -25,6 +25,7 @@ __all__ = [
     "drop_part",
     "facts",
     "is_part_name",
+    "is_resumable",
     "is_strong",
     "kept_bytes",
     "made_path",
@@ -35,6 +36,7 @@ __all__ = [
     "part_path",
     "refuse_taken",
     "release_part",
+    "resume_point",
     "start_from",
 ]
 
@@ -272,29 +274,46 @@ def start_from(work: Work, *, verify: bool) -> ResumePoint:
     which bytes reached the disk.
     """
     known = work.intent.notes.get("part") if work.intent else None
-    if not isinstance(known, Mapping) or work.image is None:
-        return FROM_START
-    now = facts(work, None)
-    is_same = all(known.get(key) == now[key] for key in ("image", "promised"))
-    is_same_origin = known.get("location") == now["location"]
-    validator = known.get("validator") if is_same_origin else None
-    has_digest = verify and now["promised"] is not None
-    is_same_boot = now["boot"] is not None and known.get("boot") == now["boot"]
-    is_confirmed = is_strong(validator) and is_same_boot
-    if not is_same or not (has_digest or is_confirmed):
+    if not is_resumable(work, known, verify=verify):
         return FROM_START
     try:
         descriptor = open_part(work.target, work.intent.notes if work.intent else {})
     except OSError:
         return FROM_START
     try:
-        offset = kept_bytes(descriptor)
+        return resume_point(work, known, kept_bytes(descriptor))
     finally:
         os.close(descriptor)
-    if work.image.size is not None:
+
+
+def is_resumable(work: Work, known: object, *, verify: bool) -> bool:
+    """Tells whether a fetch can resume the partial data whose `facts` are noted: see `start_from`."""
+    if not isinstance(known, Mapping) or work.image is None:
+        return False
+    now = facts(work, None)
+    is_same = all(known.get(key) == now[key] for key in ("image", "promised"))
+    has_digest = verify and now["promised"] is not None
+    is_same_boot = now["boot"] is not None and known.get("boot") == now["boot"]
+    is_confirmed = is_strong(_validator(work, known)) and is_same_boot
+    return is_same and (has_digest or is_confirmed)
+
+
+def resume_point(work: Work, known: object, kept: int) -> ResumePoint:
+    """The point after `kept` bytes of resumable partial data, whose `facts` are noted."""
+    size = work.image.size if work.image else None
+    if size is not None:
         # At least one byte is left to request, so that the origin's answer shows if it still has the same image.
-        offset = min(offset, max(work.image.size - 1, 0) // CHUNK * CHUNK)
-    return ResumePoint(offset, validator if isinstance(validator, str) else None)
+        kept = min(kept, max(size - 1, 0) // CHUNK * CHUNK)
+    return ResumePoint(kept, _validator(work, known))
+
+
+def _validator(work: Work, known: object) -> str | None:
+    """The noted validator, if it is of the work's location."""
+    location = str(work.location) if work.location else None
+    if not isinstance(known, Mapping) or known.get("location") != location:
+        return None
+    validator = known.get("validator")
+    return validator if isinstance(validator, str) else None
 
 
 def is_strong(validator: object) -> bool:

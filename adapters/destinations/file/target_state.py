@@ -4,6 +4,7 @@ import os
 import shlex
 import stat
 
+from lading.adapters.destinations.device.form import is_device
 from lading.adapters.destinations.file.in_use import is_in_use
 from lading.adapters.destinations.file.no_replace import require_no_replace
 from lading.adapters.destinations.file.partial import is_part_name
@@ -74,7 +75,9 @@ def _not_mounted(target: str, instead: str | None) -> TargetFailed:
 
 
 def reserved(target: str) -> TargetFailed | None:
-    """The refusal of a name that lading reserves for partial data; None for any other name."""
+    """The refusal of a name that lading reserves for partial data, or of a device's; None for any other name."""
+    if is_device(target):
+        return TargetFailed(f"{target} is a device's name, and lading makes no files beneath /dev")
     if not is_part_name(target):
         return None
     return TargetFailed(f"{target} has a name that lading reserves for partial data; choose another name")

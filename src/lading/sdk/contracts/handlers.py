@@ -66,6 +66,8 @@ class HandlerRig:
     """True when the handler compares the bytes with the digest."""
     size: int = len(DATA)
     """Bytes of the fetched target."""
+    is_fixed: bool = False
+    """True for targets that cannot be removed or moved, as block devices: their bytes stay."""
 
 
 class HandlerContract:
@@ -102,11 +104,19 @@ class HandlerContract:
     def test_it_removes_what_it_fetched_and_what_is_gone_is_a_success(self, rig: HandlerRig) -> None:
         recorded = fetched(rig)
         assert rig.handler.remove(recorded) == Success(None)
-        assert rig.place.names() == []
+        assert rig.place.names() == ["1"] * rig.is_fixed
         assert rig.handler.remove(recorded) == Success(None)
+
+    def test_a_removal_with_wipe_leaves_no_signature(self, rig: HandlerRig) -> None:
+        assert rig.handler.remove(replace(fetched(rig), wipe=True)) == Success(None)
+        assert rig.place.names() == []
 
     def test_it_moves_what_it_fetched(self, rig: HandlerRig) -> None:
         recorded = fetched(rig)
+        if rig.is_fixed:
+            assert rig.handler.move(recorded, rig.place.target("2")).failure().scope is Scope.LOCATION
+            assert rig.place.names() == ["1"]
+            return
         assert isinstance(rig.handler.move(recorded, rig.place.target("2")), Success)
         assert rig.place.names() == ["2"]
         assert rig.place.content("2") == DATA

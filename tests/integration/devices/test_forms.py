@@ -1,0 +1,114 @@
+"""Packed images and those of other formats on devices: a raw disk is made of them before the device is touched."""
+
+import lzma
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.faulty_server import Reply
+from tests.integration.devices.host import DATA, MEBIBYTE, SIZE, Host, image_of, noise
+from tests.packages import needs
+
+from lading import Digest, Mismatched, TargetFailed, Unsupported
+from lading.adapters.destinations.file.destination import Rules
+from lading.ports.form import Form
+from lading.ports.image import Image
+
+DISK = DATA[:-17]
+"""A raw disk of whole sectors."""
+
+
+@pytest.fixture(autouse=True)
+def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of temporary files. Nothing is left there."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+def qcow2_of(disk: bytes, folder: Path) -> bytes:
+    needs("qemu-img")
+    raw, made = folder / "disk.raw", folder / "disk.qcow2"
+    raw.write_bytes(disk)
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, made], check=True)
+    return made.read_bytes()
+
+
+def described(data: bytes, disk_format: str | None = None) -> Image:
+    return replace(image_of(data), disk_format=disk_format)
+
+
+def shipped(form: str, folder: Path) -> bytes:
+    match form:
+        case "xz":
+            return lzma.compress(DISK)
+        case "qcow2":
+            return qcow2_of(DISK, folder)
+    return lzma.compress(qcow2_of(DISK, folder))
+
+
+@pytest.mark.parametrize("is_remote", [False, True])
+@pytest.mark.parametrize("form", ["xz", "qcow2", "xz, qcow2"])
+def test_the_device_holds_the_disk(host: Host, tmp_path: Path, form: str, *, is_remote: bool) -> None:
+    data = shipped(form, tmp_path)
+    image = described(data)
+    if is_remote:
+        host.serve(Reply(data), image=image)
+    else:
+        host.add(data, image=image)
+    host.device.put(noise(SIZE))
+    landing = host.fetch(force=True).unwrap().landing
+    assert host.device.content(len(DISK)) == DISK
+    assert (landing.size, landing.format, landing.verified) == (len(DISK), "raw", True)
+    assert landing.shipped is not None
+    assert landing.shipped.digest == image.digest
+    assert landing.shipped.format == (f"{form}, raw" if form == "xz" else form)
+    assert (landing.converted_by is not None) == ("qcow2" in form)
+    host.dispatcher.verify(host.target).unwrap()
+    assert host.fetch().unwrap().landing.present
+    assert os.listdir(tmp_path / "temporary") == []
+
+
+def test_a_preview_tells_the_steps(host: Host, tmp_path: Path) -> None:
+    data = shipped("xz, qcow2", tmp_path)
+    host.serve(Reply(data), image=described(data))
+    (preview,) = host.preview()
+    assert "xz → qcow2 → raw" in preview
+
+
+def test_what_is_wrong_with_a_packed_image_leaves_the_device_as_it_was(host: Host) -> None:
+    data = lzma.compress(DISK)
+    host.device.put(b"old", 3 * MEBIBYTE)
+    host.add(data, image=replace(described(data), digest=Digest("sha256", "ab" * 32)))
+    assert isinstance(host.refusal(), Mismatched)
+    host.add(data[:-20], image=described(data[:-20]))
+    assert isinstance(host.refusal(), Mismatched)
+    assert host.device.content()[3 * MEBIBYTE :].startswith(b"old")
+    assert host.is_untouched
+
+
+def test_a_disk_that_is_too_large_leaves_the_device_as_it_was(host: Host, tmp_path: Path) -> None:
+    data = qcow2_of(bytes(SIZE + MEBIBYTE), tmp_path)
+    host.add(data, image=described(data))
+    assert isinstance(host.refusal(), TargetFailed)
+    assert host.is_untouched
+
+
+def test_a_converted_disk_fills_the_device(host: Host, tmp_path: Path) -> None:
+    data = qcow2_of(DISK, tmp_path)
+    host.add(data, image=described(data, "qcow2"))
+    host.device.put(noise(SIZE))
+    landing = host.fetch(force=True, form=Form(fill=True)).unwrap().landing
+    assert host.device.content() == DISK.ljust(SIZE, b"\0")
+    assert landing.size == SIZE
+
+
+def test_without_inspection_nothing_is_converted(host: Host, tmp_path: Path) -> None:
+    host.rules = Rules(inspect=False)
+    data = qcow2_of(DISK, tmp_path)
+    host.add(data, image=described(data, "qcow2"))
+    assert isinstance(host.refusal(), Unsupported)
+    assert host.is_untouched
