@@ -197,7 +197,8 @@ class Transfer:
                 pipeline.run(source, (audit.take,), self._progress)
         else:
             with Branch(unpack) as branch:
-                pipeline.run(source, (*([] if is_known else [audit.take]), branch.take), self._progress)
+                stages = (*([] if is_known else [audit.take]), branch.take)
+                pipeline.run(source, stages, self._progress, give_up=branch.abandon)
                 branch.finish()
         self._remember(source, audit)
         disk = self._unpacked(self._verdict(source, audit), method)
@@ -213,7 +214,8 @@ class Transfer:
         return partial(self._unpack, content, self._new_file("disk"))
 
     def _unpack(self, content: Audit, new: NewFile, packed: Chunks) -> None:
-        unpacked = Unpacked(packed, Limits(self._rules.max_disk), self._form.member)
+        check = packed.check if isinstance(packed, Branch) else None
+        unpacked = Unpacked(packed, Limits(self._rules.max_disk), self._form.member, check=check)
         self._content = unpacked, content, new
         FileWriter(Content(unpacked), new.descriptor, content, NullObserver()).stream()
 
