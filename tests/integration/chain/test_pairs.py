@@ -50,7 +50,9 @@ def test_the_target_has_the_disk_and_its_record_tells_the_truth(
 ) -> None:
     image, shipped = images.image(pair.kind), images.packed(pair.kind, pair.packing)
     image_format = pair.kind.partition(",")[0]
-    promised = {"os_hash_algo": None, "os_hash_value": None} if pair.promise in {"content", "none"} else {}
+    promised: dict[str, str | None] = (
+        {"os_hash_algo": None, "os_hash_value": None} if pair.promise in {"content", "none"} else {}
+    )
     if pair.promise in {"content", "both"}:
         promised |= {"content_hash_algo": "sha256", "content_hash_value": sha256(image)}
     chain_host.add("noble", shipped, disk_format=image_format, container_format="bare", **promised)
