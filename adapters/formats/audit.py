@@ -1,7 +1,7 @@
 """The audit of an image's bytes: digest, size, format and safety, compared with the catalog."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple, Self
 
@@ -52,6 +52,8 @@ class Audit:
         self._known: Digest | None = None
         self.most: int | None = None
         """The largest disk that a guest may see, in bytes; None: any."""
+        self.check_format: Callable[[str, int | None], None] | None = None
+        """Gets the format, and bytes of the disk where they are known, as soon as they are; may raise Refused."""
         self._inspection = inspection
         self._checks_format = inspection is not None
 
@@ -94,8 +96,13 @@ class Audit:
         """Takes the next bytes. Raises Refused as soon as their format rules the image out."""
         was_known = self.knows_the_format
         self.take(chunk)
-        if self.knows_the_format and not was_known and (refusal := self.format_refusal()) is not None:
+        if not self.knows_the_format or was_known:
+            return
+        if (refusal := self.format_refusal()) is not None:
             raise Refused(refusal)
+        found, disk_size = self.disk(0)
+        if self.check_format is not None and found is not None:
+            self.check_format(found, disk_size or None)  # of a raw disk it is not known yet
 
     def take(self, chunk: Chunk) -> None:
         """Takes the next bytes. This is a stage of the pipeline."""

@@ -33,24 +33,34 @@ class Branch:
 
     def take(self, chunk: Chunk) -> None:
         """Hands one chunk to the consumer. Raises what the consumer has raised."""
+        if self._is_abandoned:
+            return
         self._inbox.put(chunk)
         self._taken.get()
-        if self._fault is not None:
+        if self._fault is not None and not self._is_abandoned:
             raise self._fault
 
     def finish(self) -> None:
         """Tells the consumer that no chunk follows, and waits for its end. Raises what it raises."""
         self._inbox.put(None)
-        join(self._thread)
+        join(self._thread, give_up=self.abandon)
         if self._fault is not None:
             raise self._fault
+
+    def abandon(self) -> None:
+        """Lets the consumer end at its next `check`. `take` raises nothing from then on."""
+        self._is_abandoned = True
+
+    def check(self) -> None:
+        """Raises SourceBroken when the branch was abandoned. A consumer calls it that makes much of one chunk."""
+        if self._is_abandoned:
+            raise SourceBroken("its reading was ended")
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
         """The chunks that `take` gets, for the consumer. Each lasts until the next one is requested."""
         while (chunk := self._next()) is not None:
             yield chunk
-        if self._is_abandoned:
-            raise SourceBroken("its reading was ended")
+        self.check()
 
     def _next(self) -> Chunk | None:
         """Lets `take` return, if it waits, and waits for the next chunk. None: there is no more."""
@@ -74,7 +84,7 @@ class Branch:
         try:
             start(self._thread)
         except BaseException:
-            self._abandon()
+            self._end()
             raise
         return self
 
@@ -82,9 +92,9 @@ class Branch:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is not None:
-            self._abandon()
+            self._end()
 
-    def _abandon(self) -> None:
-        self._is_abandoned = True
+    def _end(self) -> None:
+        self.abandon()
         self._inbox.put(None)
         join(self._thread)

@@ -82,8 +82,10 @@ class _Stage:
 class _RunningStages:
     """The running stages, from first to last, and the buffers that they share."""
 
-    def __init__(self, works: Sequence[Callable[[Chunk], None]], buffers: int) -> None:
-        self._most = buffers
+    def __init__(
+        self, works: Sequence[Callable[[Chunk], None]], buffers: int, give_up: Callable[[], None] | None
+    ) -> None:
+        self._most, self._give_up = buffers, give_up
         self.stop = threading.Event()
         self._buffers: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
         self._made = 0
@@ -139,9 +141,11 @@ class _RunningStages:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._give_up is not None and (error is not None or self.stop.is_set()):
+            self._give_up()
         # What was read before an error passes all stages too: it may become partial data.
         self._first(None)
-        join(*(stage.thread for stage in self._stages))
+        join(*(stage.thread for stage in self._stages), give_up=self._give_up)
         # Buffers that a source still holds are not among these.
         with suppress(queue.Empty):
             while True:
@@ -158,16 +162,21 @@ def run(
     read: Callable[[int], None],
     *,
     buffers: int | None = None,
+    give_up: Callable[[], None] | None = None,
 ) -> int:
     """Passes the source's bytes through the stages; returns their number.
 
     Each stage takes the chunks in order, and finishes one before the next stage gets it. `read` is called with the
     number of bytes read so far. `buffers` are the most that are used; None: BUFFERS. Four are as fast for a file of
-    this host. Raises what the source or a stage raises. When this returns or raises, no thread is left, and unless a
+    this host. `give_up` is called when the source or a stage fails, or an interrupt comes: a stage may take long with
+    one chunk. Raises what the source or a stage raises. When this returns or raises, no thread is left, and unless a
     stage raised, all that was read has passed all stages.
     """
     total = 0
-    with _RunningStages(stages, buffers or BUFFERS) as running, _closing_chunks(source.chunks(running.free)) as chunks:
+    with (
+        _RunningStages(stages, buffers or BUFFERS, give_up) as running,
+        _closing_chunks(source.chunks(running.free)) as chunks,
+    ):
         for chunk in chunks:
             total = chunk.offset + chunk.length
             running.put(chunk)

@@ -1,6 +1,7 @@
 """Threads that are started and ended whole, also when an interrupt comes at any moment."""
 
 import threading
+from collections.abc import Callable
 
 __all__ = ["join", "start"]
 
@@ -20,8 +21,8 @@ def start(thread: threading.Thread) -> None:
         raise hidden from None
 
 
-def join(*threads: threading.Thread) -> None:
-    """Waits until all threads have ended. An interrupt that comes meanwhile is raised afterwards.
+def join(*threads: threading.Thread, give_up: Callable[[], None] | None = None) -> None:
+    """Waits until all threads have ended. An interrupt that comes meanwhile calls `give_up`, and is raised afterwards.
 
     A thread that still runs could write to a descriptor that its owner has closed, and that is another file by then.
     """
@@ -32,5 +33,7 @@ def join(*threads: threading.Thread) -> None:
                 thread.join()
             except BaseException as error:  # noqa: BLE001 - raised again below
                 interrupt = error
+                if give_up is not None:
+                    give_up()
     if interrupt is not None:
         raise interrupt

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -38,6 +39,7 @@ from lading.domain.refusals import Mismatched, TargetOccupied, Unavailable, Unsu
 from lading.domain.waiting import holder_text
 from lading.ports.association_store import AssociationStore
 from lading.ports.failures import LockLost, StoreUnavailable
+from lading.ports.form import AS_SHIPPED
 from lading.ports.journal import Journal, NullJournal
 from lading.ports.locks import Locks, NullLocks, SupportsSharing
 from lading.ports.observer import SupportsWaiting
@@ -163,6 +165,9 @@ class FileDestination:
         """The landing that is at the target already; None when the target is free. Raises Refused."""
         if work.form.fill:
             raise Refused(Unsupported("a file has no size to fill: --size fill is for block devices"))
+        if replace(self.rules.form_of(work), member=None) != AS_SHIPPED and not self.rules.inspect:
+            reason = "its format is not inspected: [landing] inspect is false, and --format and --size need it"
+            raise Refused(Unsupported(reason))
         landing = check_target(work)
         if landing is not None and not landing.is_in(self.rules.form_of(work)):
             reason = f"{work.target} holds the image in another form, as {landing.format}, {landing.virtual_size} bytes"

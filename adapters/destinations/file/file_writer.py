@@ -42,8 +42,10 @@ class FileWriter:
         Raises Refused as soon as the size or the format rules the image out.
         """
         self._unpacking = unpacking
-        further = () if unpacking is None else (unpacking.take,)
-        size = pipeline.run(self, (self.audit.take_strictly, self._write, *further), self.progress)
+        stages, give_up = [self.audit.take_strictly, self._write], None
+        if unpacking is not None:
+            stages, give_up = [*stages, unpacking.take], unpacking.abandon
+        size = pipeline.run(self, stages, self.progress, give_up=give_up)
         os.ftruncate(self.descriptor, size)
         if unpacking is not None:
             unpacking.finish()

@@ -53,7 +53,9 @@ class LocalCopies:
         try:
             for target, landing, is_recorded in self._known(work.image):
                 is_made = landing.shipped is not None
-                if target == work.target or (is_made and not (landing.digest and landing.is_in(form))):
+                # The copy is as verified and inspected as what it is made of.
+                is_audited = landing.digest is not None and landing.verified and landing.inspected_by is not None
+                if target == work.target or (is_made and not (is_audited and landing.is_in(form))):
                     continue
                 if not is_made and as_shipped is not None:
                     continue

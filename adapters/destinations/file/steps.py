@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.formats.audit import is_kept_packed
-from lading.adapters.formats.conversion import qemu
+from lading.adapters.formats.conversion import gpt, qemu
 from lading.adapters.formats.inspection import Inspection
 from lading.adapters.formats.unpacking.unpacked import HEAD, Limits, Unpacked, packing
 from lading.adapters.stream.errors import Refused
@@ -16,10 +16,11 @@ from lading.domain.handler import Work
 from lading.domain.refusals import Unavailable, Unsupported
 from lading.ports.form import Form
 
-__all__ = ["RAW_LIKE", "format_of", "must_convert", "steps"]
+__all__ = ["RAW_LIKE", "check_form", "format_of", "must_convert", "steps", "whole_sectors"]
 
 RAW_LIKE: Final = frozenset({"raw", "iso", "luks"})
 """The formats whose bytes are the disk's."""
+_SECTOR: Final = 512
 
 
 class _Found(NamedTuple):
@@ -36,6 +37,15 @@ def format_of(form: Form, found: str) -> str:
     return form.format or ("raw" if found in RAW_LIKE else found)
 
 
+def whole_sectors(size: int) -> int:
+    """The size of a disk, rounded up to sectors of 512 bytes, in which QEMU counts.
+
+    >>> whole_sectors(1000001)
+    1000448
+    """
+    return -(-size // _SECTOR) * _SECTOR
+
+
 def must_convert(form: Form, found: str, disk_size: int | None) -> bool:
     """Tells whether such an image needs another file to get this form. Raises Refused where it cannot get it."""
     wanted = format_of(form, found)
@@ -44,9 +54,19 @@ def must_convert(form: Form, found: str, disk_size: int | None) -> bool:
     if wanted not in qemu.TARGETS:
         raise Refused(Unsupported(f"an image of format {wanted} has no other form: add --format raw or qcow2"))
     qemu.check_preallocation(wanted, form.preallocation or "off")
+    if form.size is not None and form.size % _SECTOR:
+        raise Refused(Unsupported(f"a disk has whole sectors of {_SECTOR} bytes, and {form.size} bytes were requested"))
     if form.size is not None and disk_size is not None and form.size < disk_size:
         raise Refused(Unsupported(f"its disk has {disk_size} bytes, more than the {form.size} requested"))
     return form.preallocation is not None or not (wanted == found or (wanted == "raw" and found in RAW_LIKE))
+
+
+def check_form(form: Form, found: str, disk_size: int | None) -> None:
+    """Raises Refused where an image of the format `found` cannot get this form here, or a tool for it is missing."""
+    if must_convert(form, found, disk_size) or form.fix_gpt or (form.size is not None and found not in RAW_LIKE):
+        qemu.converted_by()
+    if form.fix_gpt:
+        gpt.FDISK.path()
 
 
 def steps(work: Work, source: Source, rules: Rules) -> str:
@@ -60,8 +80,8 @@ def steps(work: Work, source: Source, rules: Rules) -> str:
     names = [*found.layers]
     if found.format is not None:
         names.append(found.format)
+        check_form(form, found.format, found.disk_size)
         if must_convert(form, found.format, found.disk_size):
-            qemu.converted_by()  # it must be installed
             names.append(format_of(form, found.format))
     rules.check_disk(max(found.disk_size or 0, form.size or 0))
     text = f", {' → '.join(names)}" if len(names) > 1 else ""

@@ -13,7 +13,7 @@ from lading.adapters.destinations.file.free_space import require_space
 from lading.adapters.destinations.file.new_file import NewFile
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.partial import drop_made, drop_part, is_strong, kept_bytes, made_path, noted_part
-from lading.adapters.destinations.file.steps import RAW_LIKE, format_of, must_convert
+from lading.adapters.destinations.file.steps import RAW_LIKE, check_form, format_of, must_convert, whole_sectors
 from lading.adapters.destinations.file.target_state import use_of
 from lading.adapters.destinations.file.unpacking import Content, Unpacking
 from lading.adapters.destinations.rules import Rules
@@ -31,7 +31,7 @@ from lading.adapters.stream.safe_open import fingerprint
 from lading.adapters.stream.sources import FileSource, Source, version_of
 from lading.adapters.stream.sparse import clone
 from lading.domain.handler import Landing, Work
-from lading.domain.refusals import Mismatched, Unavailable, Unsupported
+from lading.domain.refusals import Mismatched, TargetFailed, Unavailable, Unsupported
 from lading.ports.association import Fingerprint, Shipped
 from lading.ports.form import AS_SHIPPED
 from lading.ports.image import Digest
@@ -42,6 +42,10 @@ __all__ = ["Transfer"]
 
 _SETTLED_NS: Final = 2_000_000_000
 """A file that was changed more recently could change again within one tick of its clock, unseen (git's racy index)."""
+
+
+_ALLOCATED: Final = frozenset({"falloc", "full"})
+"""The kinds of preallocation that take all of the disk's space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +88,22 @@ class Transfer:
         # Before another file is noted. A fetch that resumes keeps its partial data only.
         (drop_made if self._source.start else drop_part)(self._work.target, known)
         with self._files:
-            return self._publish(self._in_form(self._with_content_verified(self._disk(audit, method))))
+            disk = self._with_content_verified(self._disk(audit, method))
+            try:
+                disk = self._in_form(disk)
+            except Refused as refused:
+                if disk.audited.verified and isinstance(refused.refusal, Mismatched | Unsupported | Unavailable):
+                    # No other location has other bytes of it.
+                    reason = f"{self._work.target} cannot be made of the image: {refused.refusal.reason}"
+                    raise Refused(TargetFailed(reason)) from refused
+                raise
+            return self._publish(disk)
 
     def copy(self, made: Landing) -> Landing:
         """Copies another target that was given this form. `made` is its landing. Raises Refused."""
         assert isinstance(self._source, FileSource)  # noqa: S101 - a target
+        self._rules.check_size(self._source.size)
+        self._rules.check_disk(made.virtual_size or 0)
         audit = Audit(None, made.digest, None)
         known = self._work.intent.notes if self._work.intent else {}
         drop_part(self._work.target, known)
@@ -144,6 +159,7 @@ class Transfer:
                 resumable=is_resumable,
             )
         )  # fmt: skip
+        audit.check_format = self._check_form
         unpacking = Unpacking(self._files, partial(self._begin_unpacking, audit))
         writer = FileWriter(source, new.descriptor, audit, work.observer, most=self._rules.max_size)
         try:
@@ -179,7 +195,8 @@ class Transfer:
                 pipeline.run(source, (audit.take,), self._progress)
         else:
             with Branch(unpack) as branch:
-                pipeline.run(source, (*([] if is_known else [audit.take]), branch.take), self._progress)
+                stages = (*([] if is_known else [audit.take]), branch.take)
+                pipeline.run(source, stages, self._progress, give_up=branch.abandon)
                 branch.finish()
         self._remember(source, audit)
         disk = self._unpacked(self._verdict(source, audit), method)
@@ -191,12 +208,13 @@ class Transfer:
         audit.ignore_format()
         rules = self._rules
         content = value_or_refuse(Audit.of_content(self._work.image, verify=rules.verify, inspect=rules.inspect))
-        content.most = rules.max_disk
+        content.most, content.check_format = rules.max_disk, self._check_form
         self._require_space(self._work.image.content_size if self._work.image else None)
         return partial(self._unpack, content, self._new_file("disk"))
 
     def _unpack(self, content: Audit, new: NewFile, packed: Chunks) -> None:
-        unpacked = Unpacked(packed, Limits(self._rules.max_disk), self._form.member)
+        check = packed.check if isinstance(packed, Branch) else None
+        unpacked = Unpacked(packed, Limits(self._rules.max_disk), self._form.member, check=check)
         self._content = unpacked, content, new
         FileWriter(Content(unpacked), new.descriptor, content, NullObserver()).stream()
 
@@ -262,23 +280,28 @@ class Transfer:
 
     # From the image's disk to the form that is wanted.
 
+    def _check_form(self, found: str, disk_size: int | None) -> None:
+        """Raises Refused where the disk cannot get its form, as soon as the first bytes tell its format."""
+        self._rules.check_disk(max(self._form.size or 0, disk_size or 0))
+        check_form(self._form, found, disk_size)
+
     def _in_form(self, disk: _Disk) -> _Disk:
         """The disk in the form that is wanted, in a file of its own."""
         form = self._form
         if replace(form, member=None) == AS_SHIPPED:
             return disk
-        if disk.file is None or self._must_convert(disk):
+        if disk.file is None or (disk.converted_by is None and self._must_convert(disk)):
             disk = self._convert(disk)
         if form.size is not None or form.fix_gpt:
             disk = self._grow(disk)
+        if form.preallocation in _ALLOCATED:  # QEMU gives the space of a qcow2's zeros back
+            os.posix_fallocate(disk.descriptor, 0, os.fstat(disk.descriptor).st_size)
         return disk
 
     def _must_convert(self, disk: _Disk) -> bool:
         """Tells whether the disk needs another file. Raises Refused where its form cannot be had."""
         found, has = disk.audited.format, disk.audited.virtual_size
-        if found is None:
-            reason = "its format was not inspected: [landing] inspect is false, and --format and --size need it"
-            raise Refused(Unsupported(reason))
+        assert found is not None  # noqa: S101 - without inspection only the image's own form can be had
         self._rules.check_disk(max(self._form.size or 0, has or 0))
         return must_convert(self._form, found, has)
 
@@ -288,7 +311,8 @@ class Transfer:
         image = qemu.open_disk(disk.descriptor, "raw" if found in RAW_LIKE else found)
         self._rules.check_disk(image.size)
         new = self._new_file("made")
-        self._require_space(qemu.required_space(image))
+        is_allocated = self._form.preallocation in _ALLOCATED
+        self._require_space(max(image.size, self._form.size or 0) if is_allocated else qemu.required_space(image))
         made = qemu.convert(
             image, new.descriptor, wanted, self._reached(image.size), preallocation=self._form.preallocation or "off"
         )
@@ -302,17 +326,19 @@ class Transfer:
         assert new is not None  # noqa: S101 - see `_in_form`
         found = "raw" if audited.format in RAW_LIKE else str(audited.format)
         image = qemu.Disk(disk.descriptor, found, audited.virtual_size or 0)
-        size = image.size if form.size is None else form.size
+        size = whole_sectors(image.size) if form.size is None else form.size
+        if size < image.size:  # the format's own header tells less than QEMU does: a VHD's
+            raise Refused(Unsupported(f"its disk has {image.size} bytes, more than the {size} requested"))
         if size == image.size and not form.fix_gpt:
             return disk
         if new.resumable:  # it is no part of the image as shipped any more
             new.resumable = False
             self._notes.announce(fingerprint(new.descriptor), part=self._part)
-        if image.format == "raw":
+        if form.preallocation is not None or image.format != "raw":
+            image = qemu.grow(image, size, preallocation=form.preallocation or "off")
+        else:
             os.ftruncate(new.descriptor, size)
             image = image._replace(size=size)
-        else:
-            image = qemu.grow(image, size)
         if form.fix_gpt and not gpt.move_backup(image):
             raise Refused(Mismatched("its disk has no GPT, whose backup --fix-gpt could move"))
         shipped = disk.shipped or Shipped(str(audited.format), audited.size, audited.digest)

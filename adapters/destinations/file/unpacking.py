@@ -69,6 +69,11 @@ class Unpacking:
             self._feed_early(self._branch)
             self._branch.finish()
 
+    def abandon(self) -> None:
+        """Ends the unpacking: its result is of no use any more."""
+        if self._branch is not None:
+            self._branch.abandon()
+
     def _decide(self) -> None:
         found = packing(bytes(self._head))
         unpack = self._begin(found) if found is not None else None

@@ -16,9 +16,9 @@ from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.sparse import write_at
 from lading.domain.refusals import Mismatched
 
-__all__ = ["MovedBackup", "move_backup", "moved_backup", "sector_size"]
+__all__ = ["FDISK", "MovedBackup", "move_backup", "moved_backup", "sector_size"]
 
-_FDISK: Final = Tool("fdisk", debian="fdisk", fedora="util-linux")
+FDISK: Final = Tool("fdisk", debian="fdisk", fedora="util-linux")
 _LIMITS: Final = Limits(processor=30, seconds=120, file_size=0)
 _SIGNATURE: Final = b"EFI PART"
 _SECTOR_SIZES: Final = (512, 4096)
@@ -53,7 +53,7 @@ def moved_backup(head: bytes, size: int) -> MovedBackup | None:
         os.truncate(descriptor, size)
         write_at(descriptor, memoryview(head), 0)
         run(
-            _FDISK,
+            FDISK,
             ["--wipe=never", "--wipe-partitions=never", f"--sector-size={sector}", f"/dev/fd/{descriptor}"],
             {descriptor: "the disk"},
             _LIMITS._replace(file_size=size),

@@ -49,9 +49,14 @@ class Unpacked:
     Packings may be nested. The packed bytes are read to their end: what follows the image is checked too.
     """
 
-    def __init__(self, packed: Chunks, limits: Limits, member: str | None = None) -> None:
-        """`packed` gives all bytes from offset 0; a zip archive must be a FileSource. `member`: the disk's name."""
-        self._packed, self._limits, self._asked = packed, limits, member
+    def __init__(
+        self, packed: Chunks, limits: Limits, member: str | None = None, *, check: Callable[[], None] | None = None
+    ) -> None:
+        """`packed` gives all bytes from offset 0; a zip archive must be a FileSource. `member`: the disk's name.
+
+        `check` is called with each piece that comes out of a layer, also one that is skipped; it may raise.
+        """
+        self._packed, self._limits, self._asked, self._check = packed, limits, member, check
         self.layers: tuple[str, ...] = ()
         """The packings that were unpacked so far, from the outermost: ("xz", "tar")."""
         self.member: str | None = None
@@ -104,6 +109,8 @@ class Unpacked:
 
     def _bounded(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
+            if self._check is not None:
+                self._check()
             if chunk.offset + chunk.length > self._limits.most:
                 most = f"{self._limits.most} bytes, which [landing] max_size and max_unpacked allow"
                 raise Refused(Mismatched(f"it unpacks to more than {most}"))
