@@ -215,11 +215,21 @@ class DeviceDestination:
             seen = source if isinstance(source, FileSource) else resources.enter_context(closing(Peeked(source)))
             first = seen.first_bytes(CHUNK) if isinstance(seen, FileSource) else seen.head
             if is_plain(work, first, self._rules):
+                audit = self._of_content(work, audit)
                 return self._write_disk(work, device, notes, seen, audit, method, version=version_of(source))
             staged = stage(
                 work, source if isinstance(source, FileSource) else seen, first, audit, self._rules, resources
             )
             return self._write_disk(work, device, notes, staged.source, Audit.none(), method, staged=staged)
+
+    def _of_content(self, work: Work, audit: Audit) -> Audit:
+        """The audit of an image that is not packed: by the digest of its content, where the catalog has no other."""
+        if audit.expected_digest is not None or work.image is None or work.image.content_digest is None:
+            return audit
+        rules = self._rules
+        of_content = value_or_refuse(Audit.of_content(work.image, verify=rules.verify, inspect=rules.inspect))
+        of_content.most = rules.max_disk
+        return of_content
 
     def _write_disk(  # noqa: PLR0913 - the parts of one writing
         self, work: Work, device: BlockDevice, notes: Notes, source: Source, audit: Audit, method: str, *,

@@ -2,17 +2,14 @@
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.device.destination import DeviceDestination
 from lading.adapters.destinations.file.free_space import require_space
-from lading.adapters.destinations.file.local_copies import LocalCopies, LocalCopy
-from lading.adapters.destinations.file.lock_waits import reported_wait
+from lading.adapters.destinations.file.local_copies import LocalCopy
 from lading.adapters.destinations.file.new_file import NoLateName
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.partial import (
@@ -28,21 +25,18 @@ from lading.adapters.destinations.file.transfer import Transfer
 from lading.adapters.destinations.file.verification import report, verify
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.single_flight import SingleFlight
-from lading.adapters.destinations.versions import known_digest
+from lading.adapters.destinations.source_audit import audit_of
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream.errors import Refused, returning_refusals, system_errors, value_or_refuse
-from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source, version_of
+from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source
 from lading.adapters.stream.sparse import can_clone
 from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.ledger import lock_name
 from lading.domain.refusals import Mismatched, TargetOccupied, Unavailable, Unsupported
-from lading.domain.waiting import holder_text
 from lading.ports.association_store import AssociationStore
-from lading.ports.failures import LockLost, StoreUnavailable
 from lading.ports.form import AS_SHIPPED
 from lading.ports.journal import Journal, NullJournal
 from lading.ports.locks import Locks, NullLocks, SupportsSharing
-from lading.ports.observer import SupportsWaiting
 from lading.ports.verified_files import VerifiedFiles
 
 __all__ = ["FileDestination", "Rules"]
@@ -69,9 +63,8 @@ class FileDestination:
         self.verified = verified
         self._journal = journal or NullJournal()
         self._locks = locks or NullLocks()
-        self._copies = LocalCopies(associations, self._journal) if associations is not None else None
-        flights = SingleFlight(self._locks, associations, self._journal)
-        self.devices: Final = DeviceDestination(rules, verified, self._journal, flights)
+        self._flights = SingleFlight(self._locks, associations, self._journal)
+        self.devices: Final = DeviceDestination(rules, verified, self._journal, self._flights)
         """The destination of targets that are block devices of this host."""
 
     @returning_refusals
@@ -105,7 +98,7 @@ class FileDestination:
             plan, is_made = opener.plan(source.size), False
         with closing(source), system_errors(work.target, "examined"):
             if not is_made:
-                self._audit(work, source)
+                audit_of(work, source, self.rules, self.verified)
                 plan += steps(work, source, self.rules)
             if not (isinstance(source, FileSource) and can_clone(source.descriptor, os.path.dirname(work.target))):
                 # The fetch resumes from the partial data, or removes it first.
@@ -139,7 +132,7 @@ class FileDestination:
         """
         if not opener.single_flight or work.image is None or work.image.expected_digest is None:
             return self._write(work, value_or_refuse(opener.open(resume)), opener.method)
-        with self._image_lock(work) as lock:
+        with self._flights.lock(work) as lock:
             copy = self._local_copy(work)
             if copy is None:
                 return self._download(work, opener, resume, lock)
@@ -149,7 +142,7 @@ class FileDestination:
             if not isinstance(refused.refusal, Mismatched | Unavailable):
                 raise
         # A guest wrote to the copy in the meantime.
-        with self._image_lock(work) as lock:
+        with self._flights.lock(work) as lock:
             return self._download(work, opener, resume, lock)
 
     def _download(self, work: Work, opener: SourceOpener, resume: ResumePoint, lock: ExitStack) -> Landing:
@@ -159,7 +152,7 @@ class FileDestination:
         return self._write(work, source, opener.method)
 
     def _local_copy(self, work: Work) -> LocalCopy | None:
-        return self._copies.open(work, self.rules.form_of(work)) if self._copies is not None else None
+        return self._flights.local_copy(work, self.rules.form_of(work))
 
     def _present(self, work: Work) -> Landing | None:
         """The landing that is at the target already; None when the target is free. Raises Refused."""
@@ -173,30 +166,6 @@ class FileDestination:
             reason = f"{work.target} holds the image in another form, as {landing.format}, {landing.virtual_size} bytes"
             raise Refused(TargetOccupied(f"{reason}; remove it first, or force"))
         return landing
-
-    @contextmanager
-    def _image_lock(self, work: Work) -> Iterator[ExitStack]:
-        """Holds the image's lock until the block ends, or the stack is closed. Reports a wait to the observer."""
-        name = f"image {work.image.id} {work.image.expected_digest}" if work.image else ""
-        try:
-            with ExitStack() as lock:
-                observer = work.observer
-                if not isinstance(observer, SupportsWaiting):
-                    lock.enter_context(self._locks.hold(name))
-                elif not lock.enter_context(self._locks.hold(name, wait=False)):
-                    with reported_wait(observer, partial(self._wait_reason, name, work)):
-                        lock.enter_context(self._locks.hold(name))
-                yield lock
-        except LockLost:
-            raise
-        except StoreUnavailable as failure:
-            raise Refused(Unavailable(str(failure))) from failure
-
-    def _wait_reason(self, name: str, work: Work) -> str:
-        received = self._copies.received_bytes(work) if self._copies is not None else None
-        size = work.image.size if work.image else None
-        so_far = "" if received is None or size is None else f" ({received >> 20}/{size >> 20} MiB)"
-        return holder_text(self._locks, name, "fetches the same image") + so_far
 
     def _copy(self, work: Work, copy: LocalCopy) -> Landing:
         """Makes the target of another one's bytes. Closes that."""
@@ -214,24 +183,6 @@ class FileDestination:
         host = self._locks.sharer(lock_name(target)) if isinstance(self._locks, SupportsSharing) else None
         return part_path(target, host)
 
-    def _audit(self, work: Work, source: Source) -> Audit:
-        """The audit of the source's bytes. Raises Refused where its size or its digest rules the image out already."""
-        promised = work.image.size if work.image else None
-        if promised is not None and source.size not in {None, promised}:
-            raise Refused(Mismatched(f"it has {source.size} bytes, the catalog promises {promised}"))
-        self.rules.check_size(promised or source.size)
-        audit = value_or_refuse(Audit.of(work.image, verify=self.rules.verify, inspect=self.rules.inspect))
-        audit.most = self.rules.max_disk
-        is_promised = audit.expected_digest is not None or (work.image is not None and work.image.content_digest)
-        if not self.rules.allow_unverified and not is_promised:
-            raise Refused(Unsupported("the catalog has no digest of it, and landing.allow_unverified is false"))
-        # Partial data is hashed too: after a power failure it may not be what was written.
-        if audit.is_hashing and not source.start:
-            known = known_digest(self.verified, version_of(source), work)
-            if known is not None:
-                audit.trust(known)
-        return audit
-
     def _require_space(self, work: Work, source: Source, *, freed: int = 0) -> None:
         if self.rules.require_space:
             require_space(source.required_space, work.target, freed=freed)
@@ -239,4 +190,4 @@ class FileDestination:
     def _write(self, work: Work, source: Source, method: str) -> Landing:
         """Makes the target of the source's bytes. Closes the source."""
         with closing(source), system_errors(work.target, "written"):
-            return self._transfer(work, source).run(self._audit(work, source), method)
+            return self._transfer(work, source).run(audit_of(work, source, self.rules, self.verified), method)

@@ -17,6 +17,7 @@ from lading.adapters.destinations.file.steps import RAW_LIKE, check_form, format
 from lading.adapters.destinations.file.target_state import use_of
 from lading.adapters.destinations.file.unpacking import Content, Unpacking
 from lading.adapters.destinations.rules import Rules
+from lading.adapters.destinations.source_audit import verdict
 from lading.adapters.destinations.versions import remember_version
 from lading.adapters.formats.audit import Audit, Audited, is_kept_packed
 from lading.adapters.formats.conversion import gpt, qemu
@@ -199,7 +200,7 @@ class Transfer:
                 pipeline.run(source, stages, self._progress, give_up=branch.abandon)
                 branch.finish()
         self._remember(source, audit)
-        disk = self._unpacked(self._verdict(source, audit), method)
+        disk = self._unpacked(verdict(audit, source, source.size), method)
         assert disk is not None  # noqa: S101 - `unpack` has set it
         return disk
 
@@ -237,7 +238,7 @@ class Transfer:
         if not self._must_convert(examined):
             return self._copy_file(source, audit, method)
         if self._trust_known(source, audit):
-            return replace(examined, audited=self._verdict(source, audit))
+            return replace(examined, audited=verdict(audit, source, source.size))
         with in_background(partial(pipeline.run, source, (audit.take,), self._until_over)):
             try:
                 converted = self._convert(examined)
@@ -245,7 +246,7 @@ class Transfer:
                 self._is_over = True
                 raise
         self._remember(source, audit)
-        audited = self._verdict(source, audit)
+        audited = verdict(audit, source, source.size)
         shipped = Shipped(audited.format or "unknown", audited.size, audited.digest)
         return replace(converted, audited=converted.audited._replace(verified=audited.verified), shipped=shipped)
 
@@ -276,7 +277,7 @@ class Transfer:
             else:
                 writer.copy(source)
                 writer.inspect()
-        return _Disk(new, new.descriptor, self._verdict(source, audit), method)
+        return _Disk(new, new.descriptor, verdict(audit, source, source.size), method)
 
     # From the image's disk to the form that is wanted.
 
@@ -397,14 +398,6 @@ class Transfer:
     def _remember(self, source: FileSource, audit: Audit) -> None:
         if (digest := audit.digest) is not None and source.is_unchanged and _is_settled(source.fingerprint):
             self._verified.remember(source.fingerprint, digest)
-
-    def _verdict(self, source: FileSource, audit: Audit) -> Audited:
-        audited = audit.verdict(source.size)
-        # Verified bytes are the catalog's, even if their source has changed since.
-        is_verified = audited.map(lambda each: each.verified).value_or(False)  # noqa: FBT003
-        if not is_verified and (change := source.change):
-            raise Refused(Unavailable(f"the file was changed while it was copied: {change}"))
-        return value_or_refuse(audited)
 
     def _require_space(self, size: int | None) -> None:
         if self._rules.require_space:
