@@ -123,21 +123,27 @@ class Transfer:
         packed_as = self._packing(packing(source.first_bytes(HEAD)))
         if packed_as is not None:
             return self._unpack_file(source, packed_as, audit, method)
+        audit = self._content_audit() or audit
         if self._form.format is not None or self._form.preallocation is not None:
             return self._examine_file(source, audit, method)
         return self._copy_file(source, audit, method)
 
     def _with_content_verified(self, disk: _Disk) -> _Disk:
-        """Compares an image that is not packed with the digest of its content, where the catalog has no other."""
-        image, audited = self._work.image, disk.audited
-        promised = image.content_digest if image and self._rules.verify else None
-        if disk.shipped is not None or image is None or image.expected_digest is not None or promised is None:
+        """Compares a downloaded image that turned out not to be packed with the digest of its content."""
+        if disk.shipped is not None or disk.audited.verified or (audit := self._content_audit()) is None:
             return disk
-        audit = value_or_refuse(Audit.of_content(image, verify=True, inspect=False))
         with closing(FileSource(os.dup(disk.descriptor))) as received:
             size = pipeline.run(received, (audit.take,), self._reached(received.size))
-        digest = value_or_refuse(audit.verdict(size)).digest
-        return replace(disk, audited=audited._replace(digest=digest, verified=True))
+        return replace(disk, audited=value_or_refuse(audit.verdict(size)))
+
+    def _content_audit(self) -> Audit | None:
+        """The audit of an image that is not packed by the digest of its content; None: the catalog has another one."""
+        image, rules = self._work.image, self._rules
+        if image is None or not rules.verify or image.expected_digest is not None or image.content_digest is None:
+            return None
+        audit = value_or_refuse(Audit.of_content(image, verify=True, inspect=rules.inspect))
+        audit.most = rules.max_disk
+        return audit
 
     def _packing(self, found: str | None) -> str | None:
         """The packing to undo; None: the bytes are the image."""

@@ -24,6 +24,8 @@ _MOST_ERRORS: Final = 4096
 _LONGEST_REASON: Final = 200
 _FULL: Final = ("No space left on device", "Disk quota exceeded", "Read-only file system")
 """strerror(3) of a disk that takes no more."""
+_CLEANUP: Final = "Error when deleting file"
+"""qemu-img says so before the reason: it cannot remove the target whose creation failed, which is a descriptor."""
 _SHELL_SIGNAL: Final = 128
 """bubblewrap exits with this plus the signal that killed the tool."""
 
@@ -172,9 +174,9 @@ def _refused(tool: str, status: int, errors: bytes, descriptors: Mapping[int, st
 
 
 def _first_line(tool: str, errors: bytes, descriptors: Mapping[int, str]) -> str:
-    """The first line of standard error, with names for descriptors, and without control characters."""
+    """The first reason on standard error, with names for descriptors, and without control characters."""
     lines = [line.strip() for line in errors.decode(errors="replace").splitlines()]
-    text = next((line for line in lines if line), "").removeprefix(f"{tool}: ")
+    text = next((line for line in lines if line and _CLEANUP not in line), "").removeprefix(f"{tool}: ")
     for number, name in descriptors.items():
         text = re.sub(rf"'?/dev/fd/{number}\b'?", name, text)
     text = "".join(each if each.isprintable() else "?" for each in text)

@@ -209,10 +209,11 @@ def test_a_form_that_fails_after_a_resumed_download_is_not_downloaded_again(host
 def test_a_missing_tool_is_refused_with_the_first_bytes(
     host: Host, qcow2: bytes, packing: str, module: ModuleType, tool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shipped = describe(host, COMPRESS[packing](qcow2) if packing else qcow2)
+    more = qcow2 + random.Random(2).randbytes(5 * MIB)
+    shipped = describe(host, COMPRESS[packing](more) if packing else more)
     monkeypatch.setattr(module, tool, getattr(module, tool)._replace(name="no-such-tool"))
     qemu.converted_by.cache_clear()
-    host.server.answer("/noble", Reply(shipped, pace=(1 << 17, 0.1)))
+    host.server.answer("/noble", Reply(shipped, pace=(1 << 18, 0.05)))
     failure = fetch(host, Form("raw", size=8 * MIB, fix_gpt=True)).failure()
     qemu.converted_by.cache_clear()
     assert isinstance(failure, NoHandlerAvailable)
@@ -226,7 +227,7 @@ def test_a_missing_tool_is_refused_with_the_first_bytes(
 @pytest.mark.parametrize("form", [Form("raw", size=MIB), Form("raw", preallocation="metadata"), Form(size=8 * MIB + 1)])
 def test_a_form_that_cannot_be_had_is_refused_with_the_first_bytes(host: Host, qcow2: bytes, form: Form) -> None:
     shipped = describe(host, qcow2)
-    host.server.answer("/noble", Reply(shipped, pace=(1 << 17, 0.1)))
+    host.server.answer("/noble", Reply(shipped, pace=(1 << 18, 0.05)))
     assert isinstance(fetch(host, form).failure(), NoHandlerAvailable)
     assert host.server.requests[-1].sent < len(shipped)
     assert os.listdir(host.folder) == []
