@@ -9,7 +9,10 @@ class Observer(Protocol):
     """Receives the progress of a transfer, often, on the thread that moves the bytes: be quick, never raise."""
 
     def progress(self, done: int, total: int | None) -> None:
-        """Reports that `done` bytes of `total` are processed; `total` None: unknown. Each attempt starts from 0."""
+        """Reports that `done` bytes of `total` are processed; `total` None: unknown.
+
+        Each attempt starts from 0, and so does each step of it: a download, a conversion, the reading of its result.
+        """
         ...
 
 

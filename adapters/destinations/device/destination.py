@@ -108,10 +108,11 @@ class DeviceDestination:
                 audit_of(work, source, self._rules, self._verified)
                 if is_plain(work, peeked.head, self._rules):
                     size = (work.image.size if work.image else None) or source.size or 0
-                    _end(size, form, device, self._rules)
-                    return plan
+                    end = _end(size, form, device, self._rules)
+                    return plan + (f", grown to {end}" if end > size else "")
                 raw = replace(work, form=replace(form, format="raw", fill=False, fix_gpt=False))
-                return plan + steps(raw, source if isinstance(source, FileSource) else peeked, self._rules)
+                filled = f", grown to {device.size}" if form.fill else ""
+                return plan + steps(raw, source if isinstance(source, FileSource) else peeked, self._rules) + filled
 
     @returning_refusals
     def remove(self, work: Work) -> None:

@@ -14,7 +14,7 @@ from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks, SourceBroken
 from lading.adapters.stream.sources import FileSource, Source
 from lading.domain.handler import Work
 from lading.domain.refusals import Unavailable, Unsupported
-from lading.ports.form import Form
+from lading.ports.form import AS_SHIPPED, Form
 
 __all__ = ["RAW_LIKE", "check_form", "format_of", "must_convert", "steps", "whole_sectors"]
 
@@ -83,7 +83,8 @@ def steps(work: Work, source: Source, rules: Rules) -> str:
         check_form(form, found.format, found.disk_size)
         if must_convert(form, found.format, found.disk_size):
             names.append(format_of(form, found.format))
-    rules.check_disk(max(found.disk_size or 0, form.size or 0))
+        if found.layers or found.format not in RAW_LIKE or form.size is not None:
+            rules.check_disk(max(found.disk_size or 0, form.size or 0))
     text = f", {' → '.join(names)}" if len(names) > 1 else ""
     if found.disk_size not in {None, source.size}:
         text += f", a disk of {found.disk_size} bytes"
@@ -94,6 +95,8 @@ def _found(work: Work, source: Source, rules: Rules, form: Form) -> _Found:
     head = _Head(source.first_bytes(CHUNK) if isinstance(source, FileSource) else _first_bytes(source))
     packed_as = packing(head.data[:HEAD]) if rules.unpack else None
     if packed_as is None or is_kept_packed(work.image, packed_as):
+        if form == AS_SHIPPED and work.image is not None and work.image.disk_format in RAW_LIKE:
+            return _Found((), None, None)  # and nothing is loaded that inspects
         return _inspected(head.data, source.size, (), rules)
     is_seekable = isinstance(source, FileSource)
     unpacked = Unpacked(source if is_seekable else head, Limits(rules.max_disk), form.member)
