@@ -51,5 +51,14 @@ run lading fetch noble vms/1.img
 run lading mv vms/1.img vms/2.img
 run lading ls
 run lading rm vms/2.img
+
+# The same disk as it is often shipped: compressed, and smaller than a guest needs.
+gzip -1 images/noble.img
+run lading catalog add images/noble.img.gz --name packed
+run lading explain packed vms/3.img --size 2G
+run lading fetch packed vms/3.img --size 2G
+run ls -ls vms/3.img
+run lading show vms/3.img
+run lading rm vms/3.img
 run ls -A vms
 printf '\nThat was lading: catalog, explain, fetch, show, move, remove.\n'

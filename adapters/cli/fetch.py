@@ -164,7 +164,7 @@ def _print_result(result: FetchResult, seconds: float) -> None:
         return
     resumed = f", {size_text(landing.resumed)} of it there already" if landing.resumed else ""
     way = f"{result.handler} ({landing.method})" if landing.method not in {None, result.handler} else result.handler
-    made = f" of {landing.format}, made of {shipped_text(landing.shipped)}," if landing.shipped else ""
+    made = f" {landing.format} ({shipped_text(landing.shipped)} as shipped)" if landing.shipped else ""
     summary = f"{size_text(landing.size)}{made} by {way}{source}{resumed}, {verified_text(landing)}, {seconds:.1f} s"
     say(f"{result.target}: {summary}")
 

@@ -124,9 +124,9 @@ def shipped_text(shipped: Shipped) -> str:
     """Returns the size and the formats of an image as it was shipped.
 
     >>> shipped_text(Shipped("xz, qcow2", 4 << 20))
-    '4.0 MiB of xz, qcow2'
+    '4.0 MiB xz → qcow2'
     """
-    return f"{size_text(shipped.size)} of {shipped.format}"
+    return f"{size_text(shipped.size)} {shipped.format.replace(', ', ' → ')}"
 
 
 def time_text(moment: datetime) -> str:
