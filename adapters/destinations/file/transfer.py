@@ -315,14 +315,14 @@ class Transfer:
     def _convert(self, disk: _Disk) -> _Disk:
         found = disk.audited.format or "raw"
         wanted = format_of(self._form, found)
-        image = qemu.open_disk(disk.descriptor, "raw" if found in RAW_LIKE else found)
+        descriptor = disk.descriptor if disk.file is None else self._for_tools(disk.file)
+        image = qemu.open_disk(descriptor, "raw" if found in RAW_LIKE else found)
         self._rules.check_disk(image.size)
         new = self._new_file("made")
         is_allocated = self._form.preallocation in _ALLOCATED
         self._require_space(max(image.size, self._form.size or 0) if is_allocated else qemu.required_space(image))
-        made = qemu.convert(
-            image, new.descriptor, wanted, self._reached(image.size), preallocation=self._form.preallocation or "off"
-        )
+        preallocation = self._form.preallocation or "off"
+        made = qemu.convert(image, self._for_tools(new), wanted, self._reached(image.size), preallocation=preallocation)
         audited = disk.audited
         shipped = disk.shipped or Shipped(found, audited.size, audited.digest)
         made_of = audited._replace(digest=None, format=wanted, virtual_size=made.size)
@@ -332,7 +332,7 @@ class Transfer:
         audited, form, new = disk.audited, self._form, disk.file
         assert new is not None  # noqa: S101 - see `_in_form`
         found = "raw" if audited.format in RAW_LIKE else str(audited.format)
-        image = qemu.Disk(disk.descriptor, found, audited.virtual_size or 0)
+        image = qemu.Disk(self._for_tools(new), found, audited.virtual_size or 0)
         size = whole_sectors(image.size) if form.size is None else form.size
         if size < image.size:  # the format's own header tells less than QEMU does: a VHD's
             raise Refused(Unsupported(f"its disk has {image.size} bytes, more than the {size} requested"))
@@ -389,6 +389,15 @@ class Transfer:
         if announce is not None and self._work.force:
             announce(fingerprint(new.descriptor))  # it will have that name for a moment
         return new
+
+    def _for_tools(self, file: NewFile) -> int:
+        """A descriptor of the file for external tools.
+
+        Its lock belongs to the other one: a tool that ends after this process was killed does not hold it meanwhile.
+        """
+        descriptor = os.open(f"/dev/fd/{file.descriptor}", os.O_RDWR | os.O_CLOEXEC)
+        self._files.callback(os.close, descriptor)
+        return descriptor
 
     def _trust_known(self, source: FileSource, audit: Audit) -> bool:
         """Lets the audit trust the digest of this very file, if it was hashed before. Returns True when it was."""

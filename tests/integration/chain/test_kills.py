@@ -118,3 +118,22 @@ def test_after_a_signal_at_any_moment_nothing_is_torn_lost_leaked_or_running(
     with capsys.disabled():
         print(f"\n{ended} ended early (seed {SEED}), {len(found)} wrong")  # noqa: T201
     assert found == []
+
+
+def test_a_tool_that_ends_late_keeps_no_lock(busy_host: ChainHost) -> None:
+    """The tool ignores the death of lading for a while, as one does that waits for a disk."""
+    host = busy_host
+    script = '#!/bin/sh\n[ "$1" = convert ] && exec setpriv --pdeathsig=clear sleep 5\nexec /usr/bin/qemu-img "$@"\n'
+    (host.top / "tools" / "qemu-img").write_text(script)
+    no_sandbox = {"PATH": without_bubblewrap(host.top / "tools")}
+    command = ["fetch", "qcow2", str(host.vms / "1"), "--format", "raw"]
+    done = host.run(*command, order="http", seconds=2, **no_sandbox)
+    assert (done.returncode, bool(holders(host.vms))) == (KILLED, True), done.stderr
+    recovered = host.run("recover", "--discard", order="file,http")
+    assert (recovered.returncode, recovered.stderr, list(host.vms.iterdir())) == (0, "", [])
+
+
+def without_bubblewrap(folder: Path) -> str:
+    for name in ("prlimit", "setpriv", "sleep", "sh"):
+        (folder / name).symlink_to(f"/usr/bin/{name}")
+    return str(folder)
