@@ -41,6 +41,7 @@ from bench.common.race import (
     make_disk,
     medians,
     places,
+    processor_medians,
     run,
     show,
     verdict,
@@ -218,7 +219,8 @@ class Bench:
             with ThreadPoolExecutor(IMAGES) as pool:
                 started = time.perf_counter()
                 runs = list(pool.map(self._run_fetch, [disk.name] * IMAGES, targets, homes))
-                fetched = Run(time.perf_counter() - started, max(each.peak for each in runs))
+                seconds, processor = time.perf_counter() - started, sum(each.processor for each in runs)
+                fetched = Run(seconds, max(each.peak for each in runs), processor)
         with tempfile.TemporaryDirectory(dir=self.folder) as data:
             home = {**self.environment, **self.with_folder, "XDG_DATA_HOME": data}
             for each in targets:
@@ -301,8 +303,10 @@ def measure(bench: Bench, disks: tuple[Disk, Disk], target: Path, options: argpa
     times[HASHED] = IMAGES * times["sha512"] / (os.cpu_count() or 1)
     rows = compare(GOALS, times)
     show(rows)
+    processor = processor_medians(runs)
     for way, seconds in times.items():
-        print(f"  {way:<44}{seconds:>10.2f} s")
+        used = f", {processor[way]:.2f} s of processor time" if way in processor else ""
+        print(f"  {way:<44}{seconds:>10.2f} s{used}")
     peaks = memory(runs) | (measure_large(bench, target) if options.large else {})
     for way, peak in peaks.items():
         print(f"  peak, {way:<38}{peak:>10.1f} MiB{verdict(peak <= MOST_MEMORY)}")

@@ -44,11 +44,22 @@ class Audited(NamedTuple):
 class Audit:
     """Hashes and inspects one image's bytes as they pass, on one thread."""
 
-    def __init__(self, image: Image | None, expected: Digest | None, inspection: Inspection | None) -> None:
-        """`expected` names the algorithm to compute and the expected result; None: nothing is hashed."""
+    def __init__(
+        self,
+        image: Image | None,
+        expected: Digest | None,
+        inspection: Inspection | None,
+        *,
+        algorithm: str | None = None,
+    ) -> None:
+        """`expected` names the algorithm to compute and the expected result.
+
+        `algorithm`: computed where nothing is expected; None: nothing is hashed then.
+        """
         self.expected_digest = expected
         self._image = image
-        self._hash = new_hash(expected.algorithm) if expected else None
+        self._algorithm = expected.algorithm if expected else algorithm
+        self._hash = new_hash(self._algorithm) if self._algorithm else None
         self._known: Digest | None = None
         self.most: int | None = None
         """The largest disk that a guest may see, in bytes; None: any."""
@@ -59,25 +70,34 @@ class Audit:
 
     @classmethod
     def of(
-        cls, image: Image | None, *, verify: bool, inspect: bool, digest: Digest | None = None
+        cls,
+        image: Image | None,
+        *,
+        verify: bool,
+        inspect: bool,
+        digest: Digest | None = None,
+        algorithm: str | None = None,
     ) -> "Result[Audit, Refusal]":
         """An audit against the catalog's description of the image; a refusal where its digest cannot be computed.
 
-        `digest` replaces the image's own.
+        `digest` replaces the image's own. `algorithm`: computed where the image has none.
         """
         expected = digest or (image.expected_digest if image and verify else None)
         if expected and (flaw := digest_flaw(expected)) is not None:
             return Failure(Unsupported(f"the catalog's digest {flaw}"))
-        return Success(cls(image, expected, Inspection(footer=_declared(image) == "vhd") if inspect else None))
+        inspection = Inspection(footer=_declared(image) == "vhd") if inspect else None
+        return Success(cls(image, expected, inspection, algorithm=algorithm))
 
     @classmethod
-    def of_content(cls, image: Image | None, *, verify: bool, inspect: bool) -> "Result[Audit, Refusal]":
-        """An audit of the disk in a packed image; a refusal where its digest cannot be computed."""
+    def of_content(
+        cls, image: Image | None, *, verify: bool, inspect: bool, algorithm: str | None = None
+    ) -> "Result[Audit, Refusal]":
+        """An audit of the disk in a packed image, like `of`."""
         content = image and replace(
             image, size=image.content_size, digest=image.content_digest, checksum=None, container_format=None,
             disk_format=None if image.disk_format in PACKED else image.disk_format,
         )  # fmt: skip
-        return cls.of(content, verify=verify, inspect=inspect)
+        return cls.of(content, verify=verify, inspect=inspect, algorithm=algorithm)
 
     @classmethod
     def none(cls) -> Self:
@@ -139,9 +159,9 @@ class Audit:
     @property
     def digest(self) -> Digest | None:
         """The digest of the bytes; None where none is computed."""
-        if self._known is not None or self.expected_digest is None or self._hash is None:
+        if self._known is not None or self._algorithm is None or self._hash is None:
             return self._known
-        return Digest(self.expected_digest.algorithm, self._hash.hexdigest())
+        return Digest(self._algorithm, self._hash.hexdigest())
 
     @property
     def knows_the_format(self) -> bool:

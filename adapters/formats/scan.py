@@ -50,7 +50,7 @@ def scan_packed(
     shipped = scan(source, algorithm, read)
     unpacked = Unpacked(source, Limits(most), member)
     inspection = Inspection(footer=True)
-    audit = Audit(None, Digest(algorithm, ""), inspection)
+    audit = Audit(None, None, inspection, algorithm=algorithm)
     size = pipeline.run(unpacked, (audit.take,), read)
     assert audit.digest is not None  # noqa: S101 - an algorithm was named
     content = Content(size, audit.digest, unpacked.layers)
@@ -63,7 +63,7 @@ def scan(source: FileSource, algorithm: str, read: Callable[[int], None]) -> Sca
     Raises SourceBroken if the file cannot be read or changes meanwhile, and ValueError if there is no such hash.
     """
     inspection = Inspection(footer=True)
-    audit = Audit(None, Digest(algorithm, ""), inspection)
+    audit = Audit(None, None, inspection, algorithm=algorithm)
     size = pipeline.run(source, (audit.take,), read)
     if change := source.change:
         raise SourceBroken(f"the file was changed while it was read: {change}")
@@ -76,7 +76,7 @@ def content_digest(source: FileSource, read: Callable[[int], None]) -> Digest:
 
     Holes are not read, and count as zeros. Raises SourceBroken.
     """
-    audit = Audit(None, Digest(content_algorithm(), ""), None)
+    audit = Audit(None, None, None, algorithm=content_algorithm())
     pipeline.run(source, (audit.take,), read)
     assert audit.digest is not None  # noqa: S101 - an algorithm was named
     return audit.digest

@@ -19,7 +19,9 @@ HASH: Final = "import hashlib, sys; hashlib.file_digest(open(sys.argv[1], 'rb'),
 class Run(NamedTuple):
     seconds: float
     peak: int
-    """Bytes."""
+    """Bytes, of its largest process."""
+    processor: float = 0
+    """Seconds of all its processes, in them and in the kernel."""
 
 
 def run(command: Sequence[str], variables: Mapping[str, str]) -> Run:
@@ -33,12 +35,17 @@ def run(command: Sequence[str], variables: Mapping[str, str]) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         sys.exit(f"{' '.join(command)} failed:\n{errors}")
-    return Run(seconds, usage.ru_maxrss * 1024)
+    return Run(seconds, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime)
 
 
 def medians(runs: Mapping[str, Sequence[Run]]) -> dict[str, float]:
     """The median seconds of each way."""
     return {way: statistics.median(each.seconds for each in done) for way, done in runs.items()}
+
+
+def processor_medians(runs: Mapping[str, Sequence[Run]]) -> dict[str, float]:
+    """The median seconds of processor time of each way: they depend less on what else runs than the time does."""
+    return {way: statistics.median(each.processor for each in done) for way, done in runs.items()}
 
 
 class Goal(NamedTuple):

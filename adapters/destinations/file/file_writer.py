@@ -31,17 +31,19 @@ class FileWriter:
         self.source, self.descriptor, self.audit, self._observer = source, descriptor, audit, observer
         self._write_back = WriteBack(descriptor)
         self._unpacking: Unpacking | None = None
+        self._wanted: str | None = None
 
     def progress(self, done: int) -> None:
         self._observer.progress(done, self.source.size)
 
-    def stream(self, unpacking: Unpacking | None = None) -> int:
+    def stream(self, unpacking: Unpacking | None = None, *, wanted: str | None = None) -> int:
         """Reads, audits and writes, each on its own thread. Returns the number of bytes.
 
         The partial data before the source's start is read from the file and audited too. `unpacking` gets all bytes.
-        Raises Refused as soon as the size or the format rules the image out.
+        `wanted`: the format to which the file will be converted; None: it stays as it is. Raises Refused as soon as the
+        size or the format rules the image out.
         """
-        self._unpacking = unpacking
+        self._unpacking, self._wanted = unpacking, wanted
         stages, give_up = [self.audit.take_strictly, self._write], None
         if unpacking is not None:
             stages, give_up = [*stages, unpacking.take], unpacking.abandon
@@ -89,7 +91,14 @@ class FileWriter:
     def _write(self, chunk: Chunk) -> None:
         if chunk.buffer is not None and chunk.offset >= self.source.start:
             write_sparsely(self.descriptor, chunk)
-            self._write_back.wrote(chunk.offset + chunk.length)
+            if not self._becomes_another():
+                self._write_back.wrote(chunk.offset + chunk.length)
+
+    def _becomes_another(self) -> bool:
+        """Tells whether the file is unpacked or converted into another: it need not reach the disk then."""
+        if self._unpacking is not None and self._unpacking.has_begun:
+            return True
+        return self._wanted is not None and self.audit.knows_the_format and self.audit.disk(0)[0] != self._wanted
 
     def _copied(self, end: int) -> None:
         self._write_back.wrote(end)

@@ -21,6 +21,7 @@ from lading.adapters.destinations.source_audit import verdict
 from lading.adapters.destinations.versions import remember_version
 from lading.adapters.formats.audit import Audit, Audited, is_kept_packed
 from lading.adapters.formats.conversion import gpt, qemu
+from lading.adapters.formats.hashing import content_algorithm
 from lading.adapters.formats.scan import content_digest
 from lading.adapters.formats.unpacking.unpacked import HEAD, Limits, Unpacked, packing
 from lading.adapters.host.boot import boot_id
@@ -31,6 +32,7 @@ from lading.adapters.stream.pipeline import Chunks, SourceBroken
 from lading.adapters.stream.safe_open import fingerprint
 from lading.adapters.stream.sources import FileSource, Source, version_of
 from lading.adapters.stream.sparse import clone
+from lading.adapters.stream.write_back import WriteBack
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Mismatched, TargetFailed, Unavailable, Unsupported
 from lading.ports.association import Fingerprint, Shipped
@@ -170,7 +172,7 @@ class Transfer:
         unpacking = Unpacking(self._files, partial(self._begin_unpacking, audit))
         writer = FileWriter(source, new.descriptor, audit, work.observer, most=self._rules.max_size)
         try:
-            size = writer.stream(unpacking)
+            size = writer.stream(unpacking, wanted=self._form.format)
         except SourceBroken as broken:
             kept = kept_bytes(new.descriptor) if is_resumable else 0
             if kept:
@@ -214,7 +216,11 @@ class Transfer:
         """Opens the file for the disk in a packed image. Returns what fills it from the packed bytes."""
         audit.ignore_format()
         rules = self._rules
-        content = value_or_refuse(Audit.of_content(self._work.image, verify=rules.verify, inspect=rules.inspect))
+        # A disk that grows becomes another.
+        algorithm = None if self._grows else content_algorithm()
+        content = value_or_refuse(
+            Audit.of_content(self._work.image, verify=rules.verify, inspect=rules.inspect, algorithm=algorithm)
+        )
         content.most, content.check_format = rules.max_disk, self._check_form
         self._require_space(self._work.image.content_size if self._work.image else None)
         return partial(self._unpack, content, self._new_file("disk"))
@@ -223,7 +229,8 @@ class Transfer:
         check = packed.check if isinstance(packed, Branch) else None
         unpacked = Unpacked(packed, Limits(self._rules.max_disk), self._form.member, check=check)
         self._content = unpacked, content, new
-        FileWriter(Content(unpacked), new.descriptor, content, NullObserver()).stream()
+        writer = FileWriter(Content(unpacked), new.descriptor, content, NullObserver())
+        writer.stream(wanted=self._form.format)
 
     def _unpacked(self, audited: Audited, method: str) -> _Disk | None:
         """The disk of a packed image, whose bytes as shipped are `audited`; None: it was not packed."""
@@ -294,16 +301,20 @@ class Transfer:
 
     def _in_form(self, disk: _Disk) -> _Disk:
         """The disk in the form that is wanted, in a file of its own."""
-        form = self._form
-        if replace(form, member=None) == AS_SHIPPED:
+        if replace(self._form, member=None) == AS_SHIPPED:
             return disk
         if disk.file is None or (disk.converted_by is None and self._must_convert(disk)):
             disk = self._convert(disk)
-        if form.size is not None or form.fix_gpt:
+        if self._grows:
             disk = self._grow(disk)
-        if form.preallocation in _ALLOCATED:  # QEMU gives the space of a qcow2's zeros back
+        if self._form.preallocation in _ALLOCATED:  # QEMU gives the space of a qcow2's zeros back
             os.posix_fallocate(disk.descriptor, 0, os.fstat(disk.descriptor).st_size)
         return disk
+
+    @property
+    def _grows(self) -> bool:
+        """The disk may change within its file."""
+        return self._form.size is not None or self._form.fix_gpt
 
     def _must_convert(self, disk: _Disk) -> bool:
         """Tells whether the disk needs another file. Raises Refused where its form cannot be had."""
@@ -321,12 +332,22 @@ class Transfer:
         new = self._new_file("made")
         is_allocated = self._form.preallocation in _ALLOCATED
         self._require_space(max(image.size, self._form.size or 0) if is_allocated else qemu.required_space(image))
-        preallocation = self._form.preallocation or "off"
-        made = qemu.convert(image, self._for_tools(new), wanted, self._reached(image.size), preallocation=preallocation)
+        write_back = WriteBack(new.descriptor)
+        made = qemu.convert(
+            image, self._for_tools(new), wanted, partial(self._converted, write_back, image.size),
+            preallocation=self._form.preallocation or "off",
+        )  # fmt: skip
         audited = disk.audited
         shipped = disk.shipped or Shipped(found, audited.size, audited.digest)
-        made_of = audited._replace(digest=None, format=wanted, virtual_size=made.size)
+        # The kernel writes the rest meanwhile.
+        write_back.wrote(os.fstat(new.descriptor).st_size)
+        digest = None if self._grows else self._digest_of(new.descriptor)
+        made_of = audited._replace(digest=digest, format=wanted, virtual_size=made.size)
         return _Disk(new, new.descriptor, made_of, disk.method, shipped, qemu.converted_by())
+
+    def _converted(self, write_back: WriteBack, total: int, done: int) -> None:
+        write_back.wrote(done)
+        self._work.observer.progress(done, total)
 
     def _grow(self, disk: _Disk) -> _Disk:
         audited, form, new = disk.audited, self._form, disk.file

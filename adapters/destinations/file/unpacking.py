@@ -44,6 +44,11 @@ class Unpacking:
         self._early: list[Chunk] = []
         """Copies of the chunks that came before it was decided."""
 
+    @property
+    def has_begun(self) -> bool:
+        """The bytes are unpacked as they come."""
+        return self._branch is not None
+
     def look(self, chunk: Chunk) -> None:
         """Takes a chunk's first bytes, before the pipeline gets it. For the reading thread, which `begin` runs on."""
         if self._is_decided:

@@ -125,9 +125,9 @@ def test_a_tool_that_ends_late_keeps_no_lock(busy_host: ChainHost) -> None:
     host = busy_host
     script = '#!/bin/sh\n[ "$1" = convert ] && exec setpriv --pdeathsig=clear sleep 5\nexec /usr/bin/qemu-img "$@"\n'
     (host.top / "tools" / "qemu-img").write_text(script)
-    no_sandbox = {"PATH": without_bubblewrap(host.top / "tools")}
+    path = without_bubblewrap(host.top / "tools")
     command = ["fetch", "qcow2", str(host.vms / "1"), "--format", "raw"]
-    done = host.run(*command, order="http", seconds=2, **no_sandbox)
+    done = host.run(*command, order="http", seconds=2, PATH=path)
     assert (done.returncode, bool(holders(host.vms))) == (KILLED, True), done.stderr
     recovered = host.run("recover", "--discard", order="file,http")
     assert (recovered.returncode, recovered.stderr, list(host.vms.iterdir())) == (0, "", [])
