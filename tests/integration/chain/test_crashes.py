@@ -16,7 +16,8 @@ from tests.packages import needs
 from tests.torture import TORTURE
 
 KILLED: Final = -9
-STEP: Final = 1 if TORTURE else 5
+ERRORS: Final = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+STEP: Final = 1 if TORTURE else 8
 """Each how manieth call is tried."""
 
 
@@ -134,4 +135,38 @@ def test_whatever_call_it_is_killed_at_it_is_done_or_undone(stage: Stage, name: 
     assert len(calls) > 10
     chosen = [*every(calls, stage.host.vms)][len(name) % STEP :: STEP]
     found = [(call.number, call.name, call.path, each) for call in chosen for each in wrong(stage, call, before, after)]
+    assert found == []
+
+
+def failed(stage: Stage, call: Call, error: int, before: object, after: object) -> Iterator[str]:
+    """What is not as it should be after that call of the fetch has failed."""
+    stage.prepare()
+    fault = stage.disk.fail(error, first=call.number, last=call.number)
+    arguments = ["fetch", "noble", str(stage.host.target), *stage.scene.options.split()]
+    done = stage.host.run(*arguments, order=stage.scene.order, disk=fault)
+    state = stage.state()
+    if done.returncode not in {0, 4, 7} or len(done.stderr.splitlines()) > 2:
+        yield f"exit code {done.returncode}: {done.stderr}"
+    if state not in ((after,) if done.returncode == 0 else (before, after)):
+        yield f"exit code {done.returncode}, and there is {[*state[0]]}, recorded {state[1]}: {done.stderr}"
+    if done.returncode and (code := stage.fetch({})) != 0:
+        yield f"tried again: {code}"
+    if stage.state() != after:
+        yield f"tried again: {[*stage.state()[0]]}"
+
+
+@pytest.mark.parametrize("name", [name for name, scene in SCENES.items() if not scene.is_named])
+def test_a_call_that_fails_changes_nothing_and_it_works_when_tried_again(stage: Stage, name: str) -> None:
+    stage.prepare()
+    before = stage.state()
+    stage.prepare()
+    stage.disk.calls()
+    assert stage.fetch(stage.disk.counted()) == 0
+    calls, after = stage.disk.calls(), stage.state()
+    chosen = [*every(calls, stage.host.vms)][len(name) % STEP :: STEP]
+    found = [
+        (call.number, call.name, call.path, each)
+        for call in chosen
+        for each in failed(stage, call, ERRORS[call.number % len(ERRORS)], before, after)
+    ]
     assert found == []

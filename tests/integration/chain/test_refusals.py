@@ -138,7 +138,7 @@ def test_without_inspection_only_the_images_own_form_can_be_had(chain_host: Chai
 # A full disk.
 
 
-@pytest.mark.parametrize("checks", ["true", "false"], ids=["known before", "on the way"])
+@pytest.mark.parametrize(("order", "checks"), [("http", "true"), ("file", "false")], ids=["known before", "on the way"])
 @pytest.mark.parametrize(
     ("kind", "packing", "options", "room"),
     [
