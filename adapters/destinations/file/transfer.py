@@ -107,6 +107,7 @@ class Transfer:
         drop_part(self._work.target, known)
         with self._files:
             disk = self._copy_file(self._source, audit, "copy")
+            self._allocate(disk)
             facts = (made.verified, made.inspected_by, made.format, made.virtual_size)
             audited = Audited(disk.audited.size, disk.audited.digest, *facts)
             return self._publish(replace(disk, audited=audited, shipped=made.shipped, converted_by=made.converted_by))
@@ -268,7 +269,8 @@ class Transfer:
             NewFile(self._work.target, part=self._part, mode=self._rules.mode, announce=announce)
         )
         writer = FileWriter(source, new.descriptor, audit, self._work.observer, most=self._rules.max_size)
-        if clone(source.descriptor, new.descriptor):
+        # Shared blocks take further space when a guest writes to them.
+        if self._form.preallocation not in _ALLOCATED and clone(source.descriptor, new.descriptor):
             method = "reflink"
             if self._trust_known(source, audit):
                 writer.inspect()
@@ -301,8 +303,7 @@ class Transfer:
             disk = self._convert(disk)
         if form.size is not None or form.fix_gpt:
             disk = self._grow(disk)
-        if form.preallocation in _ALLOCATED:  # QEMU gives the space of a qcow2's zeros back
-            os.posix_fallocate(disk.descriptor, 0, os.fstat(disk.descriptor).st_size)
+        self._allocate(disk)  # QEMU gives the space of a qcow2's zeros back
         return disk
 
     def _must_convert(self, disk: _Disk) -> bool:
@@ -350,6 +351,11 @@ class Transfer:
             raise Refused(Mismatched("its disk has no GPT, whose backup --fix-gpt could move"))
         shipped = disk.shipped or Shipped(str(audited.format), audited.size, audited.digest)
         return replace(disk, audited=audited._replace(digest=None, virtual_size=size), shipped=shipped)
+
+    def _allocate(self, disk: _Disk) -> None:
+        """Takes the space of the file's holes, where the form says so."""
+        if self._form.preallocation in _ALLOCATED:
+            os.posix_fallocate(disk.descriptor, 0, os.fstat(disk.descriptor).st_size)
 
     # To the target.
 
