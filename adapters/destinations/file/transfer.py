@@ -202,11 +202,14 @@ class Transfer:
             unpack(source)
             if not is_known:
                 pipeline.run(source, (audit.take,), self._progress)
+            _require_unchanged(source)
         else:
             with Branch(unpack) as branch:
                 stages = (*([] if is_known else [audit.take]), branch.take)
                 pipeline.run(source, stages, self._progress, give_up=branch.abandon)
                 branch.finish()
+            if is_known:
+                _require_unchanged(source)
         self._remember(source, audit)
         disk = self._unpacked(self._verdict(source, audit), method)
         assert disk is not None  # noqa: S101 - `unpack` has set it
@@ -252,6 +255,7 @@ class Transfer:
             except BaseException:
                 self._is_over = True
                 raise
+        _require_unchanged(source)
         self._remember(source, audit)
         audited = self._verdict(source, audit)
         shipped = Shipped(audited.format or "unknown", audited.size, audited.digest)
@@ -324,6 +328,8 @@ class Transfer:
         self._require_space(max(image.size, self._form.size or 0) if is_allocated else qemu.required_space(image))
         preallocation = self._form.preallocation or "off"
         made = qemu.convert(image, self._for_tools(new), wanted, self._reached(image.size), preallocation=preallocation)
+        if isinstance(self._source, FileSource) and disk.file is None:
+            _require_unchanged(self._source)
         audited = disk.audited
         shipped = disk.shipped or Shipped(found, audited.size, audited.digest)
         made_of = audited._replace(digest=None, format=wanted, virtual_size=made.size)
@@ -420,9 +426,8 @@ class Transfer:
     def _verdict(self, source: FileSource, audit: Audit) -> Audited:
         audited = audit.verdict(source.size)
         # Verified bytes are the catalog's, even if their source has changed since.
-        is_verified = audited.map(lambda each: each.verified).value_or(False)  # noqa: FBT003
-        if not is_verified and (change := source.change):
-            raise Refused(Unavailable(f"the file was changed while it was copied: {change}"))
+        if not audited.map(lambda each: each.verified).value_or(False):  # noqa: FBT003
+            _require_unchanged(source)
         return value_or_refuse(audited)
 
     def _require_space(self, size: int | None) -> None:
@@ -439,6 +444,12 @@ class Transfer:
 
     def _reached(self, total: int) -> Callable[[int], None]:
         return lambda done: self._work.observer.progress(done, total)
+
+
+def _require_unchanged(source: FileSource) -> None:
+    """Raises Refused where the file has changed: what was made of it may not be made of the bytes that were hashed."""
+    if (change := source.change) is not None:
+        raise Refused(Unavailable(f"the file was changed while it was copied: {change}"))
 
 
 def _is_settled(file: Fingerprint) -> bool:
