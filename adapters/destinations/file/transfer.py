@@ -259,7 +259,8 @@ class Transfer:
         self._remember(source, audit)
         audited = self._verdict(source, audit)
         shipped = Shipped(audited.format or "unknown", audited.size, audited.digest)
-        return replace(converted, audited=converted.audited._replace(verified=audited.verified), shipped=shipped)
+        made = converted.audited._replace(verified=audited.verified, inspected_by=audited.inspected_by)
+        return replace(converted, audited=made, shipped=shipped)
 
     def _facts_of(self, source: FileSource, audit: Audit) -> Audited:
         """What an inspection told of a file, before its digest is known."""
