@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from lading.adapters.destinations.file.notes import noted_landing
 from lading.adapters.destinations.file.partial import noted_part
+from lading.adapters.formats.audit import digest_flaw
 from lading.adapters.stream.safe_open import fingerprint, open_regular
 from lading.adapters.stream.sources import FileSource
 from lading.domain.handler import Landing, Work
@@ -53,9 +54,7 @@ class LocalCopies:
         try:
             for target, landing, is_recorded in self._known(work.image):
                 is_made = landing.shipped is not None
-                # The copy is as verified and inspected as what it is made of.
-                is_audited = landing.digest is not None and landing.verified and landing.inspected_by is not None
-                if target == work.target or (is_made and not (is_audited and landing.is_in(form))):
+                if target == work.target or (is_made and not (_is_trusted(landing) and landing.is_in(form))):
                     continue
                 if not is_made and as_shipped is not None:
                     continue
@@ -95,6 +94,12 @@ class LocalCopies:
         for each in islice(self._associations.list(image_id=image.id), _MOST):
             if each.fingerprint is not None and _is_same(each.image, image):
                 yield each.target, Landing.already(each), True
+
+
+def _is_trusted(landing: Landing) -> bool:
+    """Tells whether a copy can be compared with its digest, and then is as verified and inspected as a download."""
+    has_digest = landing.digest is not None and digest_flaw(landing.digest) is None
+    return has_digest and landing.verified and landing.inspected_by is not None
 
 
 def _opened(target: str, landing: Landing, *, is_recorded: bool) -> FileSource | None:

@@ -112,6 +112,7 @@ class Transfer:
         drop_part(self._work.target, known)
         with self._files:
             disk = self._copy_file(self._source, audit, "copy")
+            self._allocate(disk)
             facts = (made.verified, made.inspected_by, made.format, made.virtual_size)
             audited = Audited(disk.audited.size, disk.audited.digest, *facts)
             return self._publish(replace(disk, audited=audited, shipped=made.shipped, converted_by=made.converted_by))
@@ -202,11 +203,14 @@ class Transfer:
             unpack(source)
             if not is_known:
                 pipeline.run(source, (audit.take,), self._progress)
+            _require_unchanged(source)
         else:
             with Branch(unpack) as branch:
                 stages = (*([] if is_known else [audit.take]), branch.take)
                 pipeline.run(source, stages, self._progress, give_up=branch.abandon)
                 branch.finish()
+            if is_known:
+                _require_unchanged(source)
         self._remember(source, audit)
         disk = self._unpacked(verdict(audit, source, source.size), method)
         assert disk is not None  # noqa: S101 - `unpack` has set it
@@ -258,10 +262,12 @@ class Transfer:
             except BaseException:
                 self._is_over = True
                 raise
+        _require_unchanged(source)
         self._remember(source, audit)
         audited = verdict(audit, source, source.size)
         shipped = Shipped(audited.format or "unknown", audited.size, audited.digest)
-        return replace(converted, audited=converted.audited._replace(verified=audited.verified), shipped=shipped)
+        made = converted.audited._replace(verified=audited.verified, inspected_by=audited.inspected_by)
+        return replace(converted, audited=made, shipped=shipped)
 
     def _facts_of(self, source: FileSource, audit: Audit) -> Audited:
         """What an inspection told of a file, before its digest is known."""
@@ -275,7 +281,8 @@ class Transfer:
             NewFile(self._work.target, part=self._part, mode=self._rules.mode, announce=announce)
         )
         writer = FileWriter(source, new.descriptor, audit, self._work.observer, most=self._rules.max_size)
-        if clone(source.descriptor, new.descriptor):
+        # Shared blocks take further space when a guest writes to them.
+        if self._form.preallocation not in _ALLOCATED and clone(source.descriptor, new.descriptor):
             method = "reflink"
             if self._trust_known(source, audit):
                 writer.inspect()
@@ -307,8 +314,7 @@ class Transfer:
             disk = self._convert(disk)
         if self._grows:
             disk = self._grow(disk)
-        if self._form.preallocation in _ALLOCATED:  # QEMU gives the space of a qcow2's zeros back
-            os.posix_fallocate(disk.descriptor, 0, os.fstat(disk.descriptor).st_size)
+        self._allocate(disk)  # QEMU gives the space of a qcow2's zeros back
         return disk
 
     @property
@@ -337,6 +343,8 @@ class Transfer:
             image, self._for_tools(new), wanted, partial(self._converted, write_back, image.size),
             preallocation=self._form.preallocation or "off",
         )  # fmt: skip
+        if isinstance(self._source, FileSource) and disk.file is None:
+            _require_unchanged(self._source)
         audited = disk.audited
         shipped = disk.shipped or Shipped(found, audited.size, audited.digest)
         # The kernel writes the rest meanwhile.
@@ -372,14 +380,16 @@ class Transfer:
         shipped = disk.shipped or Shipped(str(audited.format), audited.size, audited.digest)
         return replace(disk, audited=audited._replace(digest=None, virtual_size=size), shipped=shipped)
 
+    def _allocate(self, disk: _Disk) -> None:
+        """Takes the space of the file's holes, where the form says so."""
+        if self._form.preallocation in _ALLOCATED:
+            os.posix_fallocate(disk.descriptor, 0, os.fstat(disk.descriptor).st_size)
+
     # To the target.
 
     def _publish(self, disk: _Disk) -> Landing:
         new, audited, source, work = disk.file, disk.audited, self._source, self._work
         assert new is not None  # noqa: S101 - see `_in_form`
-        # What was made of a file of this host was not always made of the very bytes that were hashed.
-        if disk.shipped is not None and isinstance(source, FileSource) and not source.is_unchanged:
-            raise Refused(Unavailable("the file was changed while it was read"))
         digest = audited.digest
         if digest is None and disk.shipped is not None:
             digest = self._digest_of(new.descriptor)
@@ -449,6 +459,12 @@ class Transfer:
 
     def _reached(self, total: int) -> Callable[[int], None]:
         return lambda done: self._work.observer.progress(done, total)
+
+
+def _require_unchanged(source: FileSource) -> None:
+    """Raises Refused where the file has changed: what was made of it may not be made of the bytes that were hashed."""
+    if (change := source.change) is not None:
+        raise Refused(Unavailable(f"the file was changed while it was copied: {change}"))
 
 
 def _is_settled(file: Fingerprint) -> bool:

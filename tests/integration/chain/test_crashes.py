@@ -16,7 +16,8 @@ from tests.packages import needs
 from tests.torture import TORTURE
 
 KILLED: Final = -9
-STEP: Final = 1 if TORTURE else 5
+ERRORS: Final = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+STEP: Final = 1 if TORTURE else 8
 """Each how manieth call is tried."""
 
 
@@ -114,11 +115,15 @@ def wrong(stage: Stage, call: Call, before: object, after: object) -> Iterator[s
 
 
 def every(calls: Sequence[Call], vms: Path) -> Iterator[Call]:
-    """Which calls to be killed at. In the short run: some of those that change the targets' folder."""
-    if TORTURE:
-        yield from calls
-        return
+    """Which calls to be killed at: of a row of like ones that change the targets' folder, the first.
+
+    At length: all of those, and some that change the database, at which tests/integration/test_crashes.py kills too.
+    """
     there = [call for call in calls if call.path.startswith(str(vms))]
+    if TORTURE:
+        yield from there
+        yield from [call for call in calls if call not in there][::7]
+        return
     for _, row in groupby(there, key=lambda call: call[1:]):
         yield next(row)
 
@@ -134,4 +139,38 @@ def test_whatever_call_it_is_killed_at_it_is_done_or_undone(stage: Stage, name: 
     assert len(calls) > 10
     chosen = [*every(calls, stage.host.vms)][len(name) % STEP :: STEP]
     found = [(call.number, call.name, call.path, each) for call in chosen for each in wrong(stage, call, before, after)]
+    assert found == []
+
+
+def failed(stage: Stage, call: Call, error: int, before: object, after: object) -> Iterator[str]:
+    """What is not as it should be after that call of the fetch has failed."""
+    stage.prepare()
+    fault = stage.disk.fail(error, first=call.number, last=call.number)
+    arguments = ["fetch", "noble", str(stage.host.target), *stage.scene.options.split()]
+    done = stage.host.run(*arguments, order=stage.scene.order, disk=fault)
+    state = stage.state()
+    if done.returncode not in {0, 4, 7} or len(done.stderr.splitlines()) > 2:
+        yield f"exit code {done.returncode}: {done.stderr}"
+    if state not in ((after,) if done.returncode == 0 else (before, after)):
+        yield f"exit code {done.returncode}, and there is {[*state[0]]}, recorded {state[1]}: {done.stderr}"
+    if done.returncode and (code := stage.fetch({})) != 0:
+        yield f"tried again: {code}"
+    if stage.state() != after:
+        yield f"tried again: {[*stage.state()[0]]}"
+
+
+@pytest.mark.parametrize("name", [name for name, scene in SCENES.items() if not scene.is_named])
+def test_a_call_that_fails_changes_nothing_and_it_works_when_tried_again(stage: Stage, name: str) -> None:
+    stage.prepare()
+    before = stage.state()
+    stage.prepare()
+    stage.disk.calls()
+    assert stage.fetch(stage.disk.counted()) == 0
+    calls, after = stage.disk.calls(), stage.state()
+    chosen = [*every(calls, stage.host.vms)][len(name) % STEP :: STEP]
+    found = [
+        (call.number, call.name, call.path, each)
+        for call in chosen
+        for each in failed(stage, call, ERRORS[call.number % len(ERRORS)], before, after)
+    ]
     assert found == []

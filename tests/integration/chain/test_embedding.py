@@ -5,14 +5,17 @@ import hashlib
 import io
 import os
 import threading
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from returns.result import Result, Success
 from tests.integration.chain.host import DISK, GROWN, Images, plain_content
 from tests.packages import needs
+from tests.packed import zip_of
 
 from lading import (
     Association,
@@ -30,11 +33,14 @@ from lading import (
 )
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.destinations.destination import SourceOpener
+from lading.adapters.destinations.file import transfer
 from lading.adapters.destinations.file.destination import FileDestination
+from lading.adapters.destinations.file.file_writer import FileWriter
+from lading.adapters.formats.conversion import qemu
 from lading.adapters.handlers.base import SourceHandler
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
-from lading.adapters.stream.sources import ResumePoint, Source, StreamSource
+from lading.adapters.stream.sources import FileSource, ResumePoint, Source, StreamSource
 
 FORMS: Final = [Form(), Form("raw", size=GROWN, fix_gpt=True), Form("qcow2", preallocation="metadata")]
 
@@ -143,4 +149,71 @@ def test_a_failed_conversion_leaves_no_thread_no_file_and_no_descriptor(
     assert failure.decisive.reason == f"{vms / 'vm'} cannot be made of the image: qemu-img failed: it fails"
     assert handler.opened == 1
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == (threads, opened)
+    assert os.listdir(vms) == []
+
+
+class FolderHandler(ShelfHandler):
+    """Reads a file of this host."""
+
+    def __init__(self, files: FileDestination, path: Path) -> None:
+        super().__init__(files, b"")
+        self._path = path
+
+    def _open(self, resume: ResumePoint) -> Result[Source, Refusal]:
+        return Success(FileSource(os.open(self._path, os.O_RDONLY)))
+
+
+def of_a_file(path: Path, shipped: bytes) -> Dispatcher:
+    image = Image("id", digest=Digest("sha256", hashlib.sha256(shipped).hexdigest()), locations=[Location("shelf:1")])
+    handler = FolderHandler(FileDestination(MemoryVerifiedFiles()), path)
+    return Dispatcher([handler], MemoryCatalog([image]), MemoryAssociations(), journal=NullJournal())
+
+
+@pytest.mark.parametrize("when", ["during", "after"])
+def test_a_file_that_changes_between_conversion_and_hashing_is_refused(
+    vms: Path, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    path, right, convert = tmp_path / "image", images.packed("qcow2", ""), qemu.convert
+    wrong = right.replace(b"partition", b"Partition")
+    path.write_bytes(wrong)
+    os.utime(path, ns=(0, 0))
+
+    def slow(*given: Any, **options: Any) -> qemu.Disk:  # noqa: ANN401 - whatever it takes
+        made = convert(*given, **options)
+        if when == "during":
+            path.write_bytes(right)
+        return made
+
+    @contextmanager
+    def late(work: Callable[[], object]) -> Iterator[None]:
+        """Hashes afterwards, and so the right bytes."""
+        yield
+        path.write_bytes(right)
+        work()
+
+    monkeypatch.setattr(qemu, "convert", slow)
+    monkeypatch.setattr(transfer, "in_background", late)
+    request = FetchRequest("id", str(vms / "vm"), form=Form("raw"))
+    failure = of_a_file(path, right).fetch(request).failure()
+    assert "the file was changed while it was copied" in str(failure)
+    assert os.listdir(vms) == []
+
+
+def test_a_file_that_changes_between_unpacking_and_hashing_is_refused(
+    vms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, stream = tmp_path / "image", FileWriter.stream
+    zip_of(path, ("disk", b"right" * 10_000), method=zipfile.ZIP_STORED).close()
+    right = path.read_bytes()
+    zip_of(path, ("disk", b"wrong" * 10_000), method=zipfile.ZIP_STORED).close()
+    os.utime(path, ns=(0, 0))
+
+    def slow(writer: FileWriter) -> int:
+        size = stream(writer)
+        path.write_bytes(right)
+        return size
+
+    monkeypatch.setattr(FileWriter, "stream", slow)
+    failure = of_a_file(path, right).fetch(FetchRequest("id", str(vms / "vm"))).failure()
+    assert "the file was changed while it was copied" in str(failure)
     assert os.listdir(vms) == []

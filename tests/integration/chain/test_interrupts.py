@@ -109,7 +109,9 @@ for _ in range(tries):
     for found in dispatcher.recover(keep=False):
         assert found.outcome != "unresolved", found
     recorded = list(associations.list())
-    assert os.listdir(top / "vms") == ["vm"] * len(recorded), (os.listdir(top / "vms"), recorded)
+    # The check that nothing is overwritten makes an empty file of its own where O_TMPFILE is missing.
+    left = [each for each in os.listdir(top / "vms") if not each.startswith(".lading-probe-")]
+    assert left == ["vm"] * len(recorded), (left, recorded)
     if recorded:
         assert vm.read_bytes()[: len(disk)] == disk
         dispatcher.remove(str(vm)).unwrap()

@@ -6,6 +6,7 @@ LADING_TORTURE says how many kills and interrupts; LADING_SEED makes a run again
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.packages import needs
 from tests.torture import TORTURE
 
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
-KILLS: Final = TORTURE or 5
+KILLS: Final = TORTURE or 4
 KILLED: Final = -9
 INTERRUPTED: Final = {each for number in (signal.SIGINT, signal.SIGTERM) for each in (128 + number, -number)}
 TARGETS: Final = ("1", "2", "3")
@@ -125,15 +126,32 @@ def test_a_tool_that_ends_late_keeps_no_lock(busy_host: ChainHost) -> None:
     host = busy_host
     script = '#!/bin/sh\n[ "$1" = convert ] && exec setpriv --pdeathsig=clear sleep 5\nexec /usr/bin/qemu-img "$@"\n'
     (host.top / "tools" / "qemu-img").write_text(script)
-    path = without_bubblewrap(host.top / "tools")
     command = ["fetch", "qcow2", str(host.vms / "1"), "--format", "raw"]
-    done = host.run(*command, order="http", seconds=2, PATH=path)
+    done = host.run(*command, order="http", seconds=2, PATH=without_bubblewrap(host.top / "tools"))
     assert (done.returncode, bool(holders(host.vms))) == (KILLED, True), done.stderr
     recovered = host.run("recover", "--discard", order="file,http")
     assert (recovered.returncode, recovered.stderr, list(host.vms.iterdir())) == (0, "", [])
 
 
+def test_a_conversion_that_is_killed_costs_no_second_download(busy_host: ChainHost) -> None:
+    host, disk, image = busy_host, busy_host.top / "disk", busy_host.top / "image"
+    disk.write_bytes(random.Random(4).randbytes(3 * MIB))
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", disk, image], check=True)
+    host.add("noble", image.read_bytes())
+    script = '#!/bin/sh\n[ "$1" = convert ] && exec sleep 60\nexec /usr/bin/qemu-img "$@"\n'
+    (host.top / "tools" / "qemu-img").write_text(script)
+    command = ["fetch", "noble", str(host.vms / "1"), "--format", "raw", "--json"]
+    assert host.run(*command, order="http", seconds=2).returncode == KILLED
+    assert still_running(host) == []
+    done = host.run(*command, order="http", PATH=os.environ["PATH"])
+    assert '"resumed": 3145728' in done.stdout, done.stderr
+    assert host.asked("noble") == [None, "bytes=3145728-"]
+    assert (host.vms / "1").read_bytes() == disk.read_bytes()
+    host.assert_whole(names=["1"])
+
+
 def without_bubblewrap(folder: Path) -> str:
+    """A PATH of this folder, with the other tools in it."""
     for name in ("prlimit", "setpriv", "sleep", "sh"):
         (folder / name).symlink_to(f"/usr/bin/{name}")
     return str(folder)

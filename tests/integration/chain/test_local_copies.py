@@ -1,6 +1,8 @@
 """A second fetch of an image copies from a target of this host, if that is unchanged and fits."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ MADE = [
     ("raw", "gz", f"--size {GROWN} --format qcow2"),
     ("raw", "", f"--size {GROWN} --fix-gpt"),
     ("qcow2", "", ""),
+    ("qcow2", "", "--format raw --preallocation falloc"),
+    ("raw", "xz", f"--format qcow2 --preallocation full --size {GROWN}"),
 ]
 
 
@@ -46,6 +50,8 @@ def test_the_same_image_in_the_same_form_is_copied(
     same = ("size", "digest", "format", "virtual_size", "shipped", "converted_by", "verified")
     assert [copied[each] for each in same] == [made[each] for each in same]
     assert (chain_host.vms / "2").read_bytes() == chain_host.target.read_bytes()
+    if "falloc" in options or "full" in options:
+        assert (chain_host.vms / "2").stat().st_blocks * 512 >= (chain_host.vms / "2").stat().st_size
     chain_host.assert_whole(names=["2", "vm"])
 
 
@@ -61,6 +67,21 @@ def test_a_made_target_is_cloned_where_the_file_system_clones(
     assert (copied["copied_from"], copied["method"]) == (str(host.target), "reflink")
     assert (host.vms / "2").read_bytes() == DISK
     host.assert_whole(names=["2", "vm"])
+
+
+def test_of_two_at_once_one_downloads(chain_host: ChainHost, images: Images, forks: Sequence[Forks]) -> None:
+    chain_host.add("noble", images.packed("qcow2", "xz"))
+    other = copy(chain_host)
+    other.forks = forks[-1]
+    with ThreadPoolExecutor(2) as pool:
+        fetches = [
+            pool.submit(host.fetch, "noble", "--format", "raw", order="http", target=host.vms / name)
+            for host, name in ((chain_host, "1"), (other, "2"))
+        ]
+    copied = sorted(bool(each.result()["copied_from"]) for each in fetches)
+    assert copied == [False, True] or len(forks) == 1
+    assert len(chain_host.asked("noble")) == 1
+    chain_host.assert_whole(names=["1", "2"])
 
 
 def test_an_image_in_another_form_is_made_of_a_target_as_shipped(chain_host: ChainHost, images: Images) -> None:

@@ -17,6 +17,7 @@ from tests.images import qcow2 as small_qcow2
 from tests.integration.chain.host import ChainHost, Images, sha256
 from tests.integration.test_full_disk import fill
 from tests.packages import needs
+from tests.packed import tar_of
 
 TEXT: Final = b"no zeros, and packed it is small" * (6 * MIB // 32)
 """6 MiB."""
@@ -135,10 +136,25 @@ def test_without_inspection_only_the_images_own_form_can_be_had(chain_host: Chai
     chain_host.fetch("noble", order=order)
 
 
+def test_of_several_disks_in_an_archive_one_is_chosen_by_name(chain_host: ChainHost, order: str) -> None:
+    disks = {"a.raw": TEXT[:MIB], "b.raw": TEXT[: 2 * MIB]}
+    chain_host.add("noble", gzip.compress(tar_of(*disks.items())))
+    said = chain_host.refused("noble", order=order)
+    assert "a.raw" in said
+    assert "b.raw" in said
+    assert "c.raw" in chain_host.refused("noble", "--member", "c.raw", order=order)
+    for name, content in disks.items():
+        target = chain_host.vms / name
+        # The first is no copy of the second.
+        assert chain_host.fetch("noble", "--member", name, order=order, target=target)["copied_from"] is None
+        assert target.read_bytes() == content
+    chain_host.assert_whole(names=list(disks))
+
+
 # A full disk.
 
 
-@pytest.mark.parametrize("checks", ["true", "false"], ids=["known before", "on the way"])
+@pytest.mark.parametrize(("order", "checks"), [("http", "true"), ("file", "false")], ids=["known before", "on the way"])
 @pytest.mark.parametrize(
     ("kind", "packing", "options", "room"),
     [

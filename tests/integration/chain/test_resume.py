@@ -57,15 +57,15 @@ class Interrupt:
 
 @pytest.fixture(params=["unnamed", "named"])
 def host(
-    request: pytest.FixtureRequest, tmp_path: Path, faulty_server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, quick_folder: Path, faulty_server: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Host]:
     """A host, also one whose file system lacks O_TMPFILE."""
     needs("qemu-img")
     if request.param == "named":
         monkeypatch.delattr(os, "O_TMPFILE")
-    (tmp_path / "vms").mkdir()
-    with closing(Database(tmp_path / "lading.db")) as database:
-        yield Host(tmp_path / "vms", faulty_server, database, faulty_server.answer("/noble", GONE))
+    (quick_folder / "vms").mkdir()
+    with closing(Database(quick_folder / "lading.db")) as database:
+        yield Host(quick_folder / "vms", faulty_server, database, faulty_server.answer("/noble", GONE))
 
 
 @pytest.fixture(scope="module")
