@@ -4,14 +4,16 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 
 from lading.adapters.destinations.file.unpacking import Unpacking
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream import pipeline
+from lading.adapters.stream.direct import DirectWriter
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import Chunk
 from lading.adapters.stream.sources import FileSource, Source
-from lading.adapters.stream.sparse import copy_extent, extents, write_sparsely
+from lading.adapters.stream.sparse import copy_extent, extents, write_at, write_sparsely
 from lading.adapters.stream.threads import join, start
 from lading.adapters.stream.write_back import WriteBack
 from lading.domain.refusals import Mismatched
@@ -29,7 +31,7 @@ class FileWriter:
         """`most`: the largest number of bytes that may be streamed; None: any."""
         self._most = most
         self.source, self.descriptor, self.audit, self._observer = source, descriptor, audit, observer
-        self._write_back = WriteBack(descriptor)
+        self._direct, self._write_back = DirectWriter(descriptor), WriteBack(descriptor)
         self._unpacking: Unpacking | None = None
         self._wanted: str | None = None
 
@@ -45,7 +47,8 @@ class FileWriter:
         """
         self._unpacking, self._wanted = unpacking, wanted
         further = () if unpacking is None else (unpacking.take,)
-        size = pipeline.run(self, (self.audit.take_strictly, self._write, *further), self.progress)
+        with self._direct:
+            size = pipeline.run(self, (self.audit.take_strictly, self._write, *further), self.progress)
         os.ftruncate(self.descriptor, size)
         if unpacking is not None:
             unpacking.finish()
@@ -88,8 +91,10 @@ class FileWriter:
 
     def _write(self, chunk: Chunk) -> None:
         if chunk.buffer is not None and chunk.offset >= self.source.start:
-            write_sparsely(self.descriptor, chunk)
-            if not self._becomes_another():
+            if self._becomes_another():
+                write_sparsely(chunk, partial(write_at, self.descriptor))
+            else:
+                write_sparsely(chunk, self._direct.write)
                 self._write_back.wrote(chunk.offset + chunk.length)
 
     def _becomes_another(self) -> bool:
