@@ -1,17 +1,25 @@
 """Direct I/O: bytes go between the disk and the pipeline's buffers past the page cache (O_DIRECT; open(2)).
 
 Nothing is copied, no flush has to wait, and the host's page cache keeps what its guests read. Measured on ext4 in a
-virtual machine, for 1 GiB: written in 0.9 s, with 0.1 s of processor time, instead of 2.3 and 1.8 with early write-back.
+virtual machine, 1 GiB is written in 0.9 s, with 0.1 s of processor time; with early write-back in 2.3 and 1.8 s.
 """
 
+import ctypes
 import errno
+import mmap
 import os
+import sys
+from collections.abc import Callable
+from functools import cache
 from types import TracebackType
 from typing import Final, Self
 
 from lading.adapters.stream.sparse import BLOCK, write_at
 
-__all__ = ["DirectWriter", "open_directly"]
+__all__ = ["DirectWriter", "is_cached", "open_directly"]
+
+_CACHESTAT: Final = 451
+"""The number of cachestat in asm-generic/unistd.h. Its first count is that of the cached pages."""
 
 _LEAST: Final = 128 << 10
 """Bytes; shorter runs are faster through the page cache, which gathers them."""
@@ -23,6 +31,22 @@ def open_directly(descriptor: int, mode: int) -> int | None:
         return os.open(f"/proc/self/fd/{descriptor}", mode | os.O_DIRECT | os.O_CLOEXEC)
     except (OSError, AttributeError):
         return None
+
+
+def is_cached(descriptor: int, offset: int, length: int) -> bool:
+    """Tells whether the page cache has these bytes of the file; True where the kernel does not tell (before 6.5)."""
+    call = _cachestat()
+    if call is None:
+        return True
+    window, counts = (ctypes.c_uint64 * 2)(offset, length), (ctypes.c_uint64 * 5)()
+    status = call(_CACHESTAT, descriptor, window, counts, 0)
+    return status != 0 or counts[0] * mmap.PAGESIZE >= length
+
+
+@cache
+def _cachestat() -> Callable[..., int] | None:
+    """The C library's syscall(2), which it has on Linux."""
+    return getattr(ctypes.CDLL(None), "syscall", None) if sys.platform == "linux" else None
 
 
 class DirectWriter:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, Protocol, Self
 
 from lading.adapters.stream.threads import join, start
 
-__all__ = ["BUFFERS", "CHUNK", "Chunk", "Chunks", "SourceBroken", "run"]
+__all__ = ["BUFFERS", "CHUNK", "Chunk", "Chunks", "SourceBroken", "new_buffer", "run"]
 
 CHUNK: Final = 1 << 20
 """Bytes in a buffer."""
@@ -28,7 +28,7 @@ _spare: Final[deque[bytearray]] = deque(maxlen=BUFFERS)
 """Buffers of finished pipelines, for the next ones: new buffers each time would fragment the heap."""
 
 
-def _new_buffer() -> bytearray:
+def new_buffer() -> bytearray:
     """A buffer that begins at a page of memory, as direct I/O needs it; open(2)."""
     buffer = bytearray(CHUNK + mmap.PAGESIZE)
     # CPython leaves the rest in its place when the first bytes are removed.
@@ -121,7 +121,7 @@ class _RunningStages:
             while True:
                 if len(spare := _spare.pop()) == CHUNK:  # CHUNK may have been another size
                     return spare
-        return _new_buffer()
+        return new_buffer()
 
     def put(self, chunk: Chunk) -> None:
         """Hands the chunk to the first stage; waits until the bound allows it."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
-from lading.adapters.stream.direct import open_directly
+from lading.adapters.stream.direct import is_cached, open_directly
 from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks, SourceBroken
 from lading.adapters.stream.safe_open import fingerprint
 from lading.adapters.stream.sparse import BLOCK, extents
@@ -27,8 +27,6 @@ __all__ = [
     "version_of",
 ]
 
-_UNSUPPORTED: Final = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
-"""Errors of a file system that does no such reads; readv(2), open(2)."""
 _HOLE_STEP: Final = 64 << 20
 """Bytes of a hole in one chunk: between chunks progress is reported and Ctrl-C works."""
 
@@ -160,22 +158,13 @@ class DirectSource(FileSource):
         self._direct = open_directly(descriptor, os.O_RDONLY)
 
     def _read(self, buffer: bytearray, length: int, offset: int) -> int:
-        if self._direct is not None and offset % BLOCK == 0:
-            try:
-                return os.preadv(self.descriptor, [memoryview(buffer)[:length]], offset, os.RWF_NOWAIT)
-            except BlockingIOError:
-                return self._read_directly(self._direct, buffer, length, offset)
-            except OSError as error:
-                if error.errno not in _UNSUPPORTED:
-                    raise
-        return super()._read(buffer, length, offset)
-
-    def _read_directly(self, direct: int, buffer: bytearray, length: int, offset: int) -> int:
+        if self._direct is None or offset % BLOCK or is_cached(self.descriptor, offset, length):
+            return super()._read(buffer, length, offset)
         whole = memoryview(buffer)[: -(-length // BLOCK) * BLOCK]
         try:
-            return min(os.preadv(direct, [whole], offset), length)
+            return min(os.preadv(self._direct, [whole], offset), length)
         except OSError as error:
-            if error.errno not in _UNSUPPORTED:
+            if error.errno != errno.EINVAL:  # not here, or not this memory
                 raise
             return super()._read(buffer, length, offset)
 

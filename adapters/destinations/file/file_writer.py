@@ -38,17 +38,19 @@ class FileWriter:
     def progress(self, done: int) -> None:
         self._observer.progress(done, self.source.size)
 
-    def stream(self, unpacking: Unpacking | None = None, *, wanted: str | None = None) -> int:
+    def stream(
+        self, unpacking: Unpacking | None = None, *, wanted: str | None = None, buffers: int | None = None
+    ) -> int:
         """Reads, audits and writes, each on its own thread. Returns the number of bytes.
 
         The partial data before the source's start is read from the file and audited too. `unpacking` gets all bytes.
-        `wanted`: the format to which the file will be converted; None: it stays as it is. Raises Refused as soon as the
-        size or the format rules the image out.
+        `wanted`: the format to which the file will be converted; None: it stays as it is. `buffers`: see `run`. Raises
+        Refused as soon as the size or the format rules the image out.
         """
         self._unpacking, self._wanted = unpacking, wanted
         further = () if unpacking is None else (unpacking.take,)
         with self._direct:
-            size = pipeline.run(self, (self.audit.take_strictly, self._write, *further), self.progress)
+            size = pipeline.run(self, (self.audit.take_strictly, self._write, *further), self.progress, buffers=buffers)
         os.ftruncate(self.descriptor, size)
         if unpacking is not None:
             unpacking.finish()

@@ -46,6 +46,10 @@ _SETTLED_NS: Final = 2_000_000_000
 """A file that was changed more recently could change again within one tick of its clock, unseen (git's racy index)."""
 
 
+_FEW_BUFFERS: Final = 8
+"""For what is unpacked: a decompressor is slower than what follows it, and has memory of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Disk:
     """The image's disk in a file, on its way to the target."""
@@ -206,7 +210,7 @@ class Transfer:
         unpacked = Unpacked(packed, Limits(self._rules.max_disk), self._form.member)
         self._content = unpacked, content, new
         writer = FileWriter(Content(unpacked), new.descriptor, content, NullObserver())
-        writer.stream(wanted=self._form.format)
+        writer.stream(wanted=self._form.format, buffers=_FEW_BUFFERS)
 
     def _unpacked(self, audited: Audited, method: str) -> _Disk | None:
         """The disk of a packed image, whose bytes as shipped are `audited`; None: it was not packed."""
