@@ -30,7 +30,6 @@ from typing import Final, NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.common.race import (
-    GIBIBYTE,
     HASH,
     MEBIBYTE,
     Goal,
@@ -47,7 +46,6 @@ from bench.common.race import (
 from bench.unpacking import plain_data
 from tests.integration.services.nginx import Nginx, nginx
 
-DATA: Final = GIBIBYTE
 MOST_MEMORY: Final = 160
 """MiB."""
 
@@ -116,7 +114,7 @@ class Bench:
 
     def converted(self, size: int) -> dict[str, Sequence[str]]:
         """Makes a qcow2; returns the ways to fetch and to convert it."""
-        disk = make_disk(self.nginx.folder / "disk.raw", size, DATA)
+        disk = make_disk(self.nginx.folder / "disk.raw", size, size // 4)
         path = self.nginx.folder / "disk.qcow2"
         subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", disk.path, path], check=True)
         disk.path.unlink()

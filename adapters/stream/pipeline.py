@@ -6,6 +6,8 @@ An interrupt, as by Ctrl-C, is raised anywhere in the main thread. So that threa
 others: `queue.Queue` and `threading.Event` are written in Python, and an exception within them can leave them locked.
 """
 
+import ctypes
+import mmap
 import queue
 import threading
 from collections import deque
@@ -16,7 +18,7 @@ from typing import Final, NamedTuple, Protocol, Self
 
 from lading.adapters.stream.threads import join, start
 
-__all__ = ["BUFFERS", "CHUNK", "Chunk", "Chunks", "SourceBroken", "run"]
+__all__ = ["BUFFERS", "CHUNK", "Chunk", "Chunks", "SourceBroken", "new_buffer", "run"]
 
 CHUNK: Final = 1 << 20
 """Bytes in a buffer."""
@@ -24,6 +26,15 @@ BUFFERS: Final = 24
 """The number of buffers in a pipeline: a source may hold so many at a time, and no more."""
 _spare: Final[deque[bytearray]] = deque(maxlen=BUFFERS)
 """Buffers of finished pipelines, for the next ones: new buffers each time would fragment the heap."""
+
+
+def new_buffer() -> bytearray:
+    """A buffer that begins at a page of memory, as direct I/O needs it; open(2)."""
+    buffer = bytearray(CHUNK + mmap.PAGESIZE)
+    # CPython leaves the rest in its place when the first bytes are removed.
+    del buffer[: -ctypes.addressof(ctypes.c_char.from_buffer(buffer)) % mmap.PAGESIZE]
+    del buffer[CHUNK:]
+    return buffer
 
 
 class Chunk(NamedTuple):
@@ -112,7 +123,7 @@ class _RunningStages:
             while True:
                 if len(spare := _spare.pop()) == CHUNK:  # CHUNK may have been another size
                     return spare
-        return bytearray(CHUNK)
+        return new_buffer()
 
     def put(self, chunk: Chunk) -> None:
         """Hands the chunk to the first stage; waits until the bound allows it."""

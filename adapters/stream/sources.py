@@ -1,5 +1,6 @@
 """Sources of bytes: files, and streams."""
 
+import errno
 import io
 import os
 import stat
@@ -7,14 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
+from lading.adapters.stream.direct import is_cached, open_directly
 from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks, SourceBroken
 from lading.adapters.stream.safe_open import fingerprint
-from lading.adapters.stream.sparse import extents
+from lading.adapters.stream.sparse import BLOCK, extents
 from lading.ports.catalog import ByteStream
 from lading.ports.verified_files import StoredVersion
 
 __all__ = [
     "FROM_START",
+    "DirectSource",
     "FileSource",
     "ResumePoint",
     "Source",
@@ -133,15 +136,42 @@ class FileSource:
 
     def _data(self, offset: int, end: int, buffer: bytearray) -> Chunk:
         try:
-            count = os.preadv(self.descriptor, [memoryview(buffer)[: min(end - offset, CHUNK)]], offset)
+            count = self._read(buffer, min(end - offset, CHUNK), offset)
         except OSError as error:
             raise SourceBroken(f"it cannot be read: {error.strerror}") from error
         if count == 0:
             raise SourceBroken("it became shorter while it was read")
         return Chunk(offset, count, buffer)
 
+    def _read(self, buffer: bytearray, length: int, offset: int) -> int:
+        return os.preadv(self.descriptor, [memoryview(buffer)[:length]], offset)
+
     def close(self) -> None:
         os.close(self.descriptor)
+
+
+class DirectSource(FileSource):
+    """A file that is read once: what is not in the page cache is read directly, and does not get there."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self._direct = open_directly(descriptor, os.O_RDONLY)
+
+    def _read(self, buffer: bytearray, length: int, offset: int) -> int:
+        if self._direct is None or offset % BLOCK or is_cached(self.descriptor, offset, length):
+            return super()._read(buffer, length, offset)
+        whole = memoryview(buffer)[: -(-length // BLOCK) * BLOCK]
+        try:
+            return min(os.preadv(self._direct, [whole], offset), length)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # not here, or not this memory
+                raise
+            return super()._read(buffer, length, offset)
+
+    def close(self) -> None:
+        if self._direct is not None:
+            os.close(self._direct)
+        super().close()
 
 
 def source_from(stream: ByteStream, size: int | None, start: int = 0) -> Source:

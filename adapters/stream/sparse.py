@@ -116,8 +116,11 @@ def write_at(descriptor: int, data: memoryview, offset: int) -> None:
         data, offset = data[count:], offset + count
 
 
-def write_sparsely(descriptor: int, chunk: Chunk) -> None:
-    """Writes the chunk without its blocks of zeros: in a new file those are holes already."""
+def write_sparsely(chunk: Chunk, write: Callable[[memoryview, int], None]) -> None:
+    """Writes the chunk without its blocks of zeros: in a new file those are holes already.
+
+    `write` gets a run of bytes and its offset in the file.
+    """
     buffer, base, length, offset = chunk.buffer or b"", chunk.base, chunk.length, chunk.offset
     view = chunk.view
     start: int | None = None
@@ -125,9 +128,9 @@ def write_sparsely(descriptor: int, chunk: Chunk) -> None:
         # startswith compares in place, where slicing would copy.
         if buffer.startswith(_ZEROS, base + position) and position + BLOCK <= length:
             if start is not None:
-                write_at(descriptor, view[start:position], offset + start)
+                write(view[start:position], offset + start)
                 start = None
         elif start is None:
             start = position
     if start is not None:
-        write_at(descriptor, view[start:], offset + start)
+        write(view[start:], offset + start)

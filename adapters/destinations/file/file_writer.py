@@ -4,14 +4,16 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 
 from lading.adapters.destinations.file.unpacking import Unpacking
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream import pipeline
+from lading.adapters.stream.direct import DirectWriter
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import Chunk
 from lading.adapters.stream.sources import FileSource, Source
-from lading.adapters.stream.sparse import copy_extent, extents, write_sparsely
+from lading.adapters.stream.sparse import copy_extent, extents, write_at, write_sparsely
 from lading.adapters.stream.threads import join, start
 from lading.adapters.stream.write_back import WriteBack
 from lading.domain.refusals import Mismatched
@@ -29,25 +31,28 @@ class FileWriter:
         """`most`: the largest number of bytes that may be streamed; None: any."""
         self._most = most
         self.source, self.descriptor, self.audit, self._observer = source, descriptor, audit, observer
-        self._write_back = WriteBack(descriptor)
+        self._direct, self._write_back = DirectWriter(descriptor), WriteBack(descriptor)
         self._unpacking: Unpacking | None = None
         self._wanted: str | None = None
 
     def progress(self, done: int) -> None:
         self._observer.progress(done, self.source.size)
 
-    def stream(self, unpacking: Unpacking | None = None, *, wanted: str | None = None) -> int:
+    def stream(
+        self, unpacking: Unpacking | None = None, *, wanted: str | None = None, buffers: int | None = None
+    ) -> int:
         """Reads, audits and writes, each on its own thread. Returns the number of bytes.
 
         The partial data before the source's start is read from the file and audited too. `unpacking` gets all bytes.
-        `wanted`: the format to which the file will be converted; None: it stays as it is. Raises Refused as soon as the
-        size or the format rules the image out.
+        `wanted`: the format to which the file will be converted; None: it stays as it is. `buffers`: see `run`. Raises
+        Refused as soon as the size or the format rules the image out.
         """
         self._unpacking, self._wanted = unpacking, wanted
         stages, give_up = [self.audit.take_strictly, self._write], None
         if unpacking is not None:
             stages, give_up = [*stages, unpacking.take], unpacking.abandon
-        size = pipeline.run(self, stages, self.progress, give_up=give_up)
+        with self._direct:
+            size = pipeline.run(self, stages, self.progress, buffers=buffers, give_up=give_up)
         os.ftruncate(self.descriptor, size)
         if unpacking is not None:
             unpacking.finish()
@@ -90,8 +95,10 @@ class FileWriter:
 
     def _write(self, chunk: Chunk) -> None:
         if chunk.buffer is not None and chunk.offset >= self.source.start:
-            write_sparsely(self.descriptor, chunk)
-            if not self._becomes_another():
+            if self._becomes_another():
+                write_sparsely(chunk, partial(write_at, self.descriptor))
+            else:
+                write_sparsely(chunk, self._direct.write)
                 self._write_back.wrote(chunk.offset + chunk.length)
 
     def _becomes_another(self) -> bool:

@@ -49,6 +49,8 @@ _SETTLED_NS: Final = 2_000_000_000
 
 _ALLOCATED: Final = frozenset({"falloc", "full"})
 """The kinds of preallocation that take all of the disk's space."""
+_FEW_BUFFERS: Final = 8
+"""For what is unpacked: a decompressor is slower than what follows it, and has memory of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +236,7 @@ class Transfer:
         unpacked = Unpacked(packed, Limits(self._rules.max_disk), self._form.member, check=check)
         self._content = unpacked, content, new
         writer = FileWriter(Content(unpacked), new.descriptor, content, NullObserver())
-        writer.stream(wanted=self._form.format)
+        writer.stream(wanted=self._form.format, buffers=_FEW_BUFFERS)
 
     def _unpacked(self, audited: Audited, method: str) -> _Disk | None:
         """The disk of a packed image, whose bytes as shipped are `audited`; None: it was not packed."""

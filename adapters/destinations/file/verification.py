@@ -11,7 +11,7 @@ from lading.adapters.formats.audit import Audit
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.errors import Refused, system_errors, value_or_refuse
 from lading.adapters.stream.safe_open import fingerprint, folder_identity, open_regular
-from lading.adapters.stream.sources import FileSource
+from lading.adapters.stream.sources import DirectSource, FileSource
 from lading.domain.handler import Landing, Report, Work
 from lading.domain.refusals import Mismatched, Refusal, TargetFailed, Unsupported
 from lading.ports.association import Association, State
@@ -48,7 +48,7 @@ def verify(work: Work, *, inspect: bool) -> Landing:
         if status_of(work.target) is None:
             raise Refused(Mismatched(f"{work.target} is gone"))
         opened: Result[int, Refusal] = open_regular(work.target, follow=False).alt(TargetFailed)
-        with closing(FileSource(value_or_refuse(opened))) as source:
+        with closing(DirectSource(value_or_refuse(opened))) as source:
             return _compare(work, work.association, source, inspect=inspect)
 
 
