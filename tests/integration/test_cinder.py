@@ -165,9 +165,9 @@ def test_recovery_lets_go_of_what_was_attached_and_noted_only(
     assert cinder.show(image_volume)["status"] == "available"
 
 
-def test_a_file_gets_no_other_size(cinder_rig: HandlerRig) -> None:
+def test_a_file_grows(cinder_rig: HandlerRig) -> None:
     work = replace(cinder_rig.work, form=Form(size=GIBIBYTE))
-    assert isinstance(cinder_rig.handler.fetch(work).failure(), Unsupported)
+    assert cinder_rig.handler.fetch(work).unwrap().size == GIBIBYTE
 
 
 @pytest.mark.parametrize("url", ["cinder://gold/{}", "cinder://{}"])
@@ -193,7 +193,7 @@ def test_a_clone_is_attached_to_this_host_and_told_so(cinder: Cinder, cinder_vol
 
 
 def test_a_larger_one_has_as_many_gibibytes_as_it_takes(cinder: Cinder, cinder_volume_rig: HandlerRig) -> None:
-    work = fetched(cinder_volume_rig, size=GIBIBYTE + 1)
+    work = fetched(cinder_volume_rig, form=Form(size=GIBIBYTE + 1))
     assert cinder.show(identity(work))["size"] == 2
     assert work.association
     assert work.association.size == 2 * GIBIBYTE

@@ -162,12 +162,15 @@ inside = 0
 for _ in range(tries):
     faulthandler.dump_traceback_later(60, exit=True)
     try:
-        signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 2 * usual))
-        with locks.hold("a"), locks.hold("b"):
-            inside += 1
-            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, usual))
-            for _ in range(20):
-                locks.require("a")
+        try:
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 2 * usual))
+            with locks.hold("a"), locks.hold("b"):
+                inside += 1
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, usual))
+                for _ in range(20):
+                    locks.require("a")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # the interrupt may not have come yet
     except Interrupted:
         pass
 signal.setitimer(signal.ITIMER_REAL, 0)

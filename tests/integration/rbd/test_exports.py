@@ -103,9 +103,11 @@ def test_a_refusal_says_which_part_of_a_location_is_missing(
     assert folder.names() == pool.names() == []
 
 
-def test_a_file_gets_no_other_size_than_its_image(ceph: Ceph, folder: Folder, rbd_location: str) -> None:
-    work = Work(folder.target("1"), IMAGE, Location(rbd_location), form=Form(size=1 << 30))
-    assert "no other size" in reason_of(handler_of(ceph).fetch(work))
+def test_an_exported_image_grows(ceph: Ceph, folder: Folder, rbd_location: str) -> None:
+    work = Work(folder.target("1"), IMAGE, Location(rbd_location), form=Form(size=16 << 20))
+    landing = handler_of(ceph).fetch(work).unwrap()
+    assert (landing.size, landing.verified) == (16 << 20, True)
+    assert Path(work.target).read_bytes() == DATA.ljust(16 << 20, b"\0")
 
 
 def test_a_snapshot_removed_while_it_is_read_leaves_nothing_whole(ceph: Ceph, folder: Folder) -> None:
