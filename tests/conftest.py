@@ -34,6 +34,11 @@ settings.register_profile("torture", settings.get_profile("ci"), max_examples=50
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Names bytes by their length: workers must agree on a test's name, and compressed bytes may hold the time."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Groups the tests for the workers: each file is a group, and all that use a Ceph are one.
 
