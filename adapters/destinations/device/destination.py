@@ -223,7 +223,9 @@ class DeviceDestination:
             staged = stage(
                 work, source if isinstance(source, FileSource) else seen, first, audit, self._rules, resources
             )
-            return self._write_disk(work, device, notes, staged.source, Audit.none(), method, staged=staged)
+            digest = staged.audited.digest if staged.converted_by is None else None
+            audit = Audit(None, digest, None)
+            return self._write_disk(work, device, notes, staged.source, audit, method, staged=staged)
 
     def _of_content(self, work: Work, audit: Audit) -> Audit:
         """The audit of an image that is not packed: by the digest of its content, where the catalog has no other."""

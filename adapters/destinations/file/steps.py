@@ -53,6 +53,8 @@ def must_convert(form: Form, found: str, disk_size: int | None) -> bool:
     wanted = format_of(form, found)
     if form.format is None and form.size is None and not form.fix_gpt and form.preallocation is None:
         return False
+    if found not in RAW_LIKE | qemu.CONVERTIBLE:
+        raise Refused(Unsupported(f"an image of format {found} has no other form"))
     if wanted not in qemu.TARGETS:
         raise Refused(Unsupported(f"an image of format {wanted} has no other form: add --format raw or qcow2"))
     qemu.check_preallocation(wanted, form.preallocation or "off")
@@ -93,7 +95,10 @@ def steps(work: Work, source: Source, rules: Rules, *, room: int | None = None) 
     form = rules.form_of(work)
     found = _found(work, source, rules, form)
     names = [*found.layers]
-    if found.format is not None:
+    if found.format is None:
+        if found.layers:  # the first bytes do not tell more
+            names += ["…", *([form.format] if form.format else [])]
+    else:
         names.append(found.format)
         check_form(form, found.format, found.disk_size)
         if must_convert(form, found.format, found.disk_size):
@@ -134,7 +139,9 @@ def _inspected(data: bytes, size: int | None, layers: tuple[str, ...], rules: Ru
     found = inspection.disk_format()
     if found in RAW_LIKE:
         check_gpt(form, data)
-    return _Found(layers, found, size if found in RAW_LIKE else inspection.virtual_size(len(data)))
+    if found in RAW_LIKE:
+        return _Found(layers, found, size)
+    return _Found(layers, found, inspection.virtual_size(len(data)) if found in qemu.CONVERTIBLE else None)
 
 
 def _first_bytes(source: Chunks) -> bytes:

@@ -175,3 +175,25 @@ def test_without_inspection_nothing_is_converted(host: Host, tmp_path: Path) -> 
     host.add(data, image=described(data, "qcow2"))
     assert isinstance(host.refusal(), Unsupported)
     assert host.is_untouched
+
+
+def test_a_preview_of_an_archive_tells_what_its_first_bytes_tell(host: Host) -> None:
+    data = lzma.compress(noise(2 * MEBIBYTE))
+    host.serve(Reply(data), image=described(data))
+    (preview,) = host.preview()
+    assert "xz → … → raw" in preview
+
+
+def test_a_packed_file_that_is_the_image_itself_is_no_disk(host: Host) -> None:
+    data = lzma.compress(DISK)
+    host.add(data, image=described(data, "xz"))
+    assert isinstance(host.refusal(), Unsupported)
+    assert "has no other form" in host.preview()[0]
+
+
+def test_the_digest_of_the_disk_in_a_packed_image_is_recorded(host: Host) -> None:
+    data = lzma.compress(DISK)
+    content = image_of(DISK).digest
+    host.add(data, image=replace(described(data), digest=None, content_digest=content))
+    landing = host.fetch().unwrap().landing
+    assert (landing.verified, landing.digest) == (True, content)
