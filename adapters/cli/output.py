@@ -135,10 +135,18 @@ def time_text(moment: datetime) -> str:
 
 
 def verified_text(result: Landing | Association) -> str:
-    """Returns the verified digest's algorithm, or `unverified`. MD5 is weak: two files can have the same (RFC 6151)."""
-    digest = (result.shipped and result.shipped.digest) or result.digest
-    if not result.verified or digest is None:
+    """Returns the verified digest's algorithm, or `unverified`. MD5 is weak: two files can have the same (RFC 6151).
+
+    Where only the disk in a packed image was verified, the target's digest may be another than the catalog's.
+
+    >>> verified_text(Landing(verified=True, shipped=Shipped("xz, raw", 9)))
+    'verified'
+    """
+    digest = result.shipped.digest if result.shipped else result.digest
+    if not result.verified:
         return "unverified"
+    if digest is None:
+        return "verified" if result.shipped else "unverified"
     return f"verified {digest.algorithm}{' (weak)' if digest.algorithm == 'md5' else ''}"
 
 

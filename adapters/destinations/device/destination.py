@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.device.block_device import HEAD, BlockDevice
-from lading.adapters.destinations.device.device_writer import DeviceWriter
+from lading.adapters.destinations.device.device_writer import DeviceWriter, check_sectors
 from lading.adapters.destinations.device.form import is_device
 from lading.adapters.destinations.device.notes import Notes
 from lading.adapters.destinations.device.recovery import recover
@@ -20,7 +20,7 @@ from lading.adapters.destinations.device.target_state import (
     is_incomplete,
 )
 from lading.adapters.destinations.file.partial import is_resumable, is_strong, resume_point
-from lading.adapters.destinations.file.steps import steps
+from lading.adapters.destinations.file.steps import check_gpt, steps
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.single_flight import SingleFlight
 from lading.adapters.destinations.source_audit import audit_of, verdict
@@ -62,12 +62,12 @@ class DeviceDestination:
 
     @returning_refusals
     def fetch(self, work: Work, opener: SourceOpener) -> Landing:
-        _check_form(self._rules.form_of(work))
+        form = _form(work)
         # A digest that no bytes can have is refused before a device is opened.
         value_or_refuse(Audit.of(work.image, verify=self._rules.verify, inspect=False))
         notes = Notes(self._journal, work)
         with system_errors(work.target, "written"), BlockDevice(work.target, write=True) as device:
-            if (present := check_target(work, self._rules.form_of(work), device, notes.now, read=True)) is not None:
+            if (present := check_target(work, form, device, notes.now, read=True)) is not None:
                 return present
             resume = self._resume_point(work, device, notes)
             if (copy := self._local_copy(work, opener)) is not None:
@@ -92,11 +92,10 @@ class DeviceDestination:
 
     @returning_refusals
     def preview(self, work: Work, opener: SourceOpener) -> str:
-        _check_form(self._rules.form_of(work))
+        form = _form(work)
         value_or_refuse(Audit.of(work.image, verify=self._rules.verify, inspect=False))
         with system_errors(work.target, "examined"), BlockDevice(work.target, write=False) as device:
-            form, noted = self._rules.form_of(work), Notes(self._journal, work).now
-            if check_target(work, form, device, noted, read=False) is not None:
+            if check_target(work, form, device, Notes(self._journal, work).now, read=False) is not None:
                 return "is there already"
             source: Source | None = self._copy_as_shipped(work) if opener.single_flight else None
             if isinstance(source, FileSource):
@@ -109,10 +108,13 @@ class DeviceDestination:
                 if is_plain(work, peeked.head, self._rules):
                     size = (work.image.size if work.image else None) or source.size or 0
                     end = _end(size, form, device, self._rules)
+                    check_sectors(peeked.head, device)
+                    check_gpt(form, peeked.head)
                     return plan + (f", grown to {end}" if end > size else "")
-                raw = replace(work, form=replace(form, format="raw", fill=False, fix_gpt=False))
-                filled = f", grown to {device.size}" if form.fill else ""
-                return plan + steps(raw, source if isinstance(source, FileSource) else peeked, self._rules) + filled
+                end = _end(0, form, device, self._rules)
+                raw = replace(work, form=Form(form.format, end or None, member=form.member))
+                seen = source if isinstance(source, FileSource) else peeked
+                return plan + steps(raw, seen, self._rules, room=device.size)
 
     @returning_refusals
     def remove(self, work: Work) -> None:
@@ -221,7 +223,9 @@ class DeviceDestination:
             staged = stage(
                 work, source if isinstance(source, FileSource) else seen, first, audit, self._rules, resources
             )
-            return self._write_disk(work, device, notes, staged.source, Audit.none(), method, staged=staged)
+            digest = staged.audited.digest if staged.converted_by is None else None
+            audit = Audit(None, digest, None)
+            return self._write_disk(work, device, notes, staged.source, audit, method, staged=staged)
 
     def _of_content(self, work: Work, audit: Audit) -> Audit:
         """The audit of an image that is not packed: by the digest of its content, where the catalog has no other."""
@@ -238,13 +242,13 @@ class DeviceDestination:
     ) -> Landing:  # fmt: skip
         """Writes a raw disk to the device, and reads it back. `version`: of what is stored, to be remembered."""
         promised = work.image.size if work.image and staged is None else None
-        form = self._rules.form_of(work)
+        form = _form(work)
         end = _end(promised or source.size or 0, form, device, self._rules)
         is_identified = is_strong(source.validator) and boot_id() is not None
         is_resumable = not isinstance(source, FileSource) and (audit.expected_digest is not None or is_identified)
         writer = DeviceWriter(
             source, device, audit, work.observer, most=self._rules.max_size, head=head,
-            end=end, moves_backup=form.fill or form.fix_gpt, begin=lambda: notes.begin(device),
+            end=end, form=form, begin=lambda: notes.begin(device),
             note=(lambda offset: notes.flushed(device, offset, source.validator)) if is_resumable else None,
         )  # fmt: skip
         with _incomplete_unless_read_back(writer, device, notes):
@@ -349,12 +353,17 @@ def _end(size: int, form: Form, device: BlockDevice, rules: Rules) -> int:
     rules.check_disk(wanted)
     if wanted < size:
         raise Refused(Unsupported(f"the image has {size} bytes, which is more than {wanted}"))
-    return -(-wanted // device.sector) * device.sector
+    if wanted % device.sector:
+        sectors = f"{device.path} has whole sectors of {device.sector} bytes"
+        raise Refused(Unsupported(f"{sectors}, and {wanted} bytes were requested"))
+    return wanted
 
 
-def _check_form(form: Form) -> None:
-    """Raises Refused for a form that a device cannot have."""
+def _form(work: Work) -> Form:
+    """The form that the device is to have: always raw. The settings' format is for files. Raises Refused for others."""
+    form = work.form
     if form.format not in {None, "raw"}:
         raise Refused(Unsupported(f"a device gets raw images only, not {form.format}"))
     if form.preallocation is not None:
         raise Refused(Unsupported("a device has all its space: nothing is preallocated"))
+    return replace(form, format="raw")

@@ -6,6 +6,7 @@ from typing import Final
 
 from lading.adapters.destinations.device.block_device import HEAD, BlockDevice
 from lading.adapters.destinations.device.target_state import DeviceBytes
+from lading.adapters.destinations.file.steps import check_gpt
 from lading.adapters.formats.audit import Audit
 from lading.adapters.formats.conversion.gpt import MovedBackup, moved_backup
 from lading.adapters.formats.hashing import content_algorithm
@@ -14,10 +15,11 @@ from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import CHUNK, Chunk
 from lading.adapters.stream.sources import Source
 from lading.domain.refusals import Mismatched, TargetFailed, Unsupported
+from lading.ports.form import Form
 from lading.ports.image import Digest
 from lading.ports.observer import Observer
 
-__all__ = ["DeviceWriter"]
+__all__ = ["DeviceWriter", "check_sectors"]
 
 _ZEROS: Final = bytes(CHUNK)
 _GPT: Final = b"EFI PART"
@@ -49,16 +51,16 @@ class DeviceWriter:
         note: Callable[[int], None] | None,
         head: bytes,
         end: int,
-        moves_backup: bool,
+        form: Form,
     ) -> None:
         """`most`: the largest number of bytes that may be written; None: any. `note` is called with the number of bytes
         that are safe, None: nothing needs to be noted. `head`: the first bytes of an image that is resumed. `end`: the
-        offset up to which the device gets zeros after the image, 0: none. `moves_backup`: a GPT's backup goes there.
+        offset up to which the device gets zeros after the image, 0: none. `form`: whether a GPT's backup goes there.
         """
         self._source, self._device, self._audit, self._observer = source, device, audit, observer
         self._most, self._begin, self._note = most, begin, note
         self._given = head
-        self._end, self._moves_backup = end, moves_backup
+        self._end, self._form = end, form
         self._moved: MovedBackup | None = None
         """The GPT as it becomes; None: it stays, or there is none."""
         self._made = Audit(None, Digest(content_algorithm(), ""), None) if end else None
@@ -189,8 +191,9 @@ class DeviceWriter:
 
     def _start(self) -> None:
         """Makes the device incomplete: noted, without a head, and without a partition table at its end."""
-        _check_sectors(self._head, self._device)
-        if self._moves_backup:
+        check_sectors(self._head, self._device)
+        check_gpt(self._form, self._head)
+        if self._form.fill or self._form.fix_gpt:
             self._moved = moved_backup(bytes(self._head), self._end)
             if self._moved is not None:
                 self._head[:] = self._moved.head
@@ -250,7 +253,7 @@ class DeviceWriter:
             self._zeros_from = None
 
 
-def _check_sectors(head: bytearray, device: BlockDevice) -> None:
+def check_sectors(head: bytes | bytearray, device: BlockDevice) -> None:
     """Raises Refused where the image's GPT is for sectors of another size: such a disk would not boot."""
     sizes = [size for size in _GPT_SECTORS if head.startswith(_GPT, size)]
     if sizes and device.sector not in sizes:

@@ -21,11 +21,11 @@ from lading.adapters.formats.inspection import Inspection
 from lading.adapters.formats.unpacking.unpacked import HEAD, Limits, Unpacked, packing
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.branch import Branch
-from lading.adapters.stream.errors import Refused, value_or_refuse
+from lading.adapters.stream.errors import Refused, system_errors, value_or_refuse
 from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks
 from lading.adapters.stream.sources import FileSource, Source
 from lading.domain.handler import Work
-from lading.domain.refusals import Unsupported
+from lading.domain.refusals import Unavailable, Unsupported
 from lading.ports.association import Shipped
 from lading.ports.observer import NullObserver
 
@@ -92,6 +92,15 @@ def stage(work: Work, source: Source, head: bytes, audit: Audit, rules: Rules, r
 
     `resources` closes the disk's file.
     """
+    with system_errors(_folder(), "written"):
+        staged = _stage(work, source, head, audit, rules, resources)
+    # A disk was not always made of the very bytes that were hashed.
+    if isinstance(source, FileSource) and not source.is_unchanged:
+        raise Refused(Unavailable("the file was changed while it was read"))
+    return staged
+
+
+def _stage(work: Work, source: Source, head: bytes, audit: Audit, rules: Rules, resources: ExitStack) -> Staged:
     packed_as = _packing(work, head, rules)
     if packed_as is not None:
         file, audited, disk, layers = _unpack(work, source, packed_as, audit, rules, resources)
@@ -111,7 +120,7 @@ def stage(work: Work, source: Source, head: bytes, audit: Audit, rules: Rules, r
     if rules.require_space:
         require_space(qemu.required_space(image), os.path.join(_folder(), "disk"))
     qemu.convert(image, target, "raw", lambda done: work.observer.progress(done, image.size))
-    return Staged(FileSource(target), facts, shipped, qemu.converted_by())
+    return Staged(_made_of(source, target), facts, shipped, qemu.converted_by())
 
 
 def _received(work: Work, source: Source, audit: Audit, rules: Rules, resources: ExitStack) -> FileSource:
@@ -137,7 +146,8 @@ def _unpack(
     unpacked: list[Unpacked] = []
 
     def unpack(packed: Chunks) -> None:
-        unpacked.append(Unpacked(packed, Limits(rules.max_disk), work.form.member))
+        check = packed.check if isinstance(packed, Branch) else None
+        unpacked.append(Unpacked(packed, Limits(rules.max_disk), work.form.member, check=check))
         FileWriter(Content(unpacked[0]), target, content, NullObserver()).stream()
 
     def progress(done: int) -> None:
@@ -150,10 +160,10 @@ def _unpack(
         size = pipeline.run(source, (audit.take,), progress)
     else:
         with Branch(unpack) as branch:
-            size = pipeline.run(source, (audit.take, branch.take), progress)
+            size = pipeline.run(source, (audit.take, branch.take), progress, give_up=branch.abandon)
             branch.finish()
     audited = verdict(audit, source, size)
-    file = FileSource(target)
+    file = _made_of(source, target)
     return file, audited, value_or_refuse(content.verdict(file.size)), unpacked[0].layers
 
 
@@ -168,6 +178,11 @@ def _format(head: bytes, rules: Rules) -> str:
     inspection = Inspection()
     inspection.feed(head)
     return inspection.disk_format()
+
+
+def _made_of(source: Source, target: int) -> FileSource:
+    """The file that was made of the source, as a source."""
+    return FileSource(target, source.copied_from if isinstance(source, FileSource) else None)
 
 
 def _folder() -> str:

@@ -13,14 +13,16 @@ from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks, SourceBroken
 from lading.adapters.stream.sources import FileSource, Source
 from lading.domain.handler import Work
-from lading.domain.refusals import Unavailable, Unsupported
+from lading.domain.refusals import Mismatched, TargetFailed, Unavailable, Unsupported
 from lading.ports.form import AS_SHIPPED, Form
 
-__all__ = ["RAW_LIKE", "check_form", "format_of", "must_convert", "steps", "whole_sectors"]
+__all__ = ["RAW_LIKE", "check_form", "check_gpt", "format_of", "must_convert", "steps", "whole_sectors"]
 
 RAW_LIKE: Final = frozenset({"raw", "iso", "luks"})
 """The formats whose bytes are the disk's."""
 _SECTOR: Final = 512
+_TABLE: Final = 8192
+"""Bytes at a disk's start that tell whether it has a GPT, for sectors of 512 or 4096 bytes."""
 
 
 class _Found(NamedTuple):
@@ -51,6 +53,8 @@ def must_convert(form: Form, found: str, disk_size: int | None) -> bool:
     wanted = format_of(form, found)
     if form.format is None and form.size is None and not form.fix_gpt and form.preallocation is None:
         return False
+    if found not in RAW_LIKE | qemu.CONVERTIBLE:
+        raise Refused(Unsupported(f"an image of format {found} has no other form"))
     if wanted not in qemu.TARGETS:
         raise Refused(Unsupported(f"an image of format {wanted} has no other form: add --format raw or qcow2"))
     qemu.check_preallocation(wanted, form.preallocation or "off")
@@ -69,22 +73,40 @@ def check_form(form: Form, found: str, disk_size: int | None) -> None:
         gpt.FDISK.path()
 
 
-def steps(work: Work, source: Source, rules: Rules) -> str:
+def check_gpt(form: Form, head: bytes | bytearray) -> None:
+    """Raises Refused where the backup of a GPT cannot be moved: fdisk is missing, or the disk has no GPT.
+
+    `head`: the disk's first bytes.
+    """
+    if not form.fill and not form.fix_gpt:
+        return
+    if gpt.sector_size(bytes(head[:_TABLE])) is not None:
+        gpt.FDISK.path()
+    elif form.fix_gpt:
+        raise Refused(Mismatched("its disk has no GPT, whose backup --fix-gpt could move"))
+
+
+def steps(work: Work, source: Source, rules: Rules, *, room: int | None = None) -> str:
     """The steps for a preview: `, xz → qcow2 → raw, a disk of 2362232012 bytes, grown to 21474836480`.
 
-    Empty where the target gets the bytes as shipped. Reads the source's first mebibyte, and no more. Raises Refused
-    where the form cannot be had.
+    Empty where the target gets the bytes as shipped. Reads the source's first mebibyte, and no more. `room`: bytes of
+    the largest disk that the target can hold; None: any. Raises Refused where the form cannot be had.
     """
     form = rules.form_of(work)
     found = _found(work, source, rules, form)
     names = [*found.layers]
-    if found.format is not None:
+    if found.format is None:
+        if found.layers:  # the first bytes do not tell more
+            names += ["…", *([form.format] if form.format else [])]
+    else:
         names.append(found.format)
         check_form(form, found.format, found.disk_size)
         if must_convert(form, found.format, found.disk_size):
             names.append(format_of(form, found.format))
         if found.layers or found.format not in RAW_LIKE or form.size is not None:
             rules.check_disk(max(found.disk_size or 0, form.size or 0))
+    if room is not None and found.disk_size is not None and found.disk_size > room:
+        raise Refused(TargetFailed(f"{work.target} has {room} bytes, and the image has {found.disk_size}"))
     text = f", {' → '.join(names)}" if len(names) > 1 else ""
     if found.disk_size not in {None, source.size}:
         text += f", a disk of {found.disk_size} bytes"
@@ -97,7 +119,7 @@ def _found(work: Work, source: Source, rules: Rules, form: Form) -> _Found:
     if packed_as is None or is_kept_packed(work.image, packed_as):
         if form == AS_SHIPPED and work.image is not None and work.image.disk_format in RAW_LIKE:
             return _Found((), None, None)  # and nothing is loaded that inspects
-        return _inspected(head.data, source.size, (), rules)
+        return _inspected(head.data, source.size, (), rules, form)
     is_seekable = isinstance(source, FileSource)
     unpacked = Unpacked(source if is_seekable else head, Limits(rules.max_disk), form.member)
     try:
@@ -106,16 +128,20 @@ def _found(work: Work, source: Source, rules: Rules, form: Form) -> _Found:
         if is_seekable:
             raise
         return _Found((packed_as,), None, None)  # its first mebibyte does not suffice
-    return _inspected(data, work.image.content_size if work.image else None, unpacked.layers, rules)
+    return _inspected(data, work.image.content_size if work.image else None, unpacked.layers, rules, form)
 
 
-def _inspected(data: bytes, size: int | None, layers: tuple[str, ...], rules: Rules) -> _Found:
+def _inspected(data: bytes, size: int | None, layers: tuple[str, ...], rules: Rules, form: Form) -> _Found:
     if not rules.inspect:
         return _Found(layers, None, None)
     inspection = Inspection()
     inspection.feed(data)
     found = inspection.disk_format()
-    return _Found(layers, found, size if found in RAW_LIKE else inspection.virtual_size(len(data)))
+    if found in RAW_LIKE:
+        check_gpt(form, data)
+    if found in RAW_LIKE:
+        return _Found(layers, found, size)
+    return _Found(layers, found, inspection.virtual_size(len(data)) if found in qemu.CONVERTIBLE else None)
 
 
 def _first_bytes(source: Chunks) -> bytes:

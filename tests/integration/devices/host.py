@@ -121,9 +121,9 @@ class Host:
         assert refusal is not None
         return refusal
 
-    def preview(self, name: str = "noble") -> list[str]:
+    def preview(self, name: str = "noble", *, form: Form = AS_SHIPPED) -> list[str]:
         """The texts of a preview."""
-        return [str(each.outcome) for each in self.dispatcher.preview(FetchRequest(name, self.target))]
+        return [str(each.outcome) for each in self.dispatcher.preview(FetchRequest(name, self.target, form=form))]
 
     @property
     def is_untouched(self) -> bool:

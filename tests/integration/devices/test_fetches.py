@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from returns.result import Failure
 from tests.integration.devices.host import DATA, MEBIBYTE, SIZE, Host, image_of, noise
 from tests.loop_devices import LoopDevice
 from tests.packages import needs
 
-from lading import HandlerRefused, StoreUnavailable, TargetFailed, TargetOccupied, Unsupported
+from lading import HandlerRefused, Mismatched, StoreUnavailable, TargetFailed, TargetOccupied, Unsupported
 from lading.adapters.destinations.device.form import is_device
 from lading.adapters.destinations.file.destination import Rules
 from lading.adapters.formats.hashing import content_algorithm
@@ -198,12 +199,29 @@ def test_the_backup_of_a_partition_table_goes_to_the_end(host: Host, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "form", [Form(size=MEBIBYTE), Form(size=SIZE + 1), Form(format="qcow2"), Form(preallocation="full")]
+    "form",
+    [
+        Form(size=MEBIBYTE),
+        Form(size=SIZE + 1),
+        Form(size=SIZE - 511),
+        Form(format="qcow2"),
+        Form(preallocation="full"),
+        Form(fix_gpt=True),
+    ],
 )
 def test_an_impossible_form_is_refused_before_the_first_byte(host: Host, form: Form) -> None:
     host.add()
-    assert isinstance(host.refusal(form=form), Unsupported | TargetFailed)
+    refusal = host.refusal(form=form)
+    assert isinstance(refusal, Unsupported | TargetFailed | Mismatched)
+    assert host.preview(form=form) == [str(Failure(refusal))]
     assert host.is_untouched
+
+
+def test_a_device_is_raw_whatever_format_files_get(host: Host) -> None:
+    host.rules = Rules(format="qcow2")
+    host.add()
+    host.fetch().unwrap()
+    assert host.fetch(form=Form("raw")).unwrap().landing.present
 
 
 @pytest.mark.parametrize(("sector", "of_image"), [(512, 4096), (4096, 512)])
@@ -216,6 +234,7 @@ def test_a_partition_table_for_other_sectors_is_refused(
     host.rules = Rules(inspect=False)
     refusal = host.refusal()
     assert f"for sectors of {of_image} bytes, and {host.target} has sectors of {sector}" in refusal.reason
+    assert host.preview() == [str(Failure(refusal))]
     assert host.is_untouched
 
 

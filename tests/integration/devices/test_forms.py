@@ -1,20 +1,37 @@
 """Packed images and those of other formats on devices: a raw disk is made of them before the device is touched."""
 
+import bz2
 import lzma
 import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from returns.result import Failure
 from tests.faulty_server import Reply
 from tests.integration.devices.host import DATA, MEBIBYTE, SIZE, Host, image_of, noise
 from tests.packages import needs
 
-from lading import Digest, Mismatched, TargetFailed, Unsupported
+from lading import Digest, Mismatched, TargetFailed, Unavailable, Unsupported
 from lading.adapters.destinations.file.destination import Rules
+from lading.adapters.formats.conversion import qemu
 from lading.ports.form import Form
 from lading.ports.image import Image
+from lading.ports.observer import NullObserver
+
+
+class Interrupted(BaseException):
+    """An interrupt, as by Ctrl-C."""
+
+
+class InterruptingObserver(NullObserver):
+    """Interrupts the main thread when the first bytes are read."""
+
+    def progress(self, done: int, total: int | None) -> None:
+        raise Interrupted
+
 
 DISK = DATA[:-17]
 """A raw disk of whole sectors."""
@@ -93,8 +110,54 @@ def test_what_is_wrong_with_a_packed_image_leaves_the_device_as_it_was(host: Hos
 def test_a_disk_that_is_too_large_leaves_the_device_as_it_was(host: Host, tmp_path: Path) -> None:
     data = qcow2_of(bytes(SIZE + MEBIBYTE), tmp_path)
     host.add(data, image=described(data))
-    assert isinstance(host.refusal(), TargetFailed)
+    refusal = host.refusal()
+    assert isinstance(refusal, TargetFailed)
+    assert host.preview() == [str(Failure(refusal))]
     assert host.is_untouched
+
+
+def test_a_converted_disk_cannot_be_larger_than_the_device(host: Host, tmp_path: Path) -> None:
+    data, form = qcow2_of(DISK, tmp_path), Form(size=SIZE + MEBIBYTE)
+    host.add(data, image=described(data))
+    assert host.preview(form=form) == [str(Failure(host.refusal(form=form)))]
+
+
+def test_an_interrupt_ends_the_unpacking_of_a_bomb(host: Host) -> None:
+    bomb = bz2.compress(bytes(40 * MEBIBYTE)) * 9000  # 350 GiB of zeros: hours
+    host.add(bomb, image=described(bomb))
+    with pytest.raises(Interrupted):
+        host.fetch(observer=InterruptingObserver())
+    assert not any(host.device.content())
+
+
+def test_a_file_that_changes_while_it_is_converted_is_refused(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = qcow2_of(DISK, tmp_path)
+    host.add(data, image=described(data))
+    convert = qemu.convert
+
+    def changing(*arguments: Any, **options: Any) -> qemu.Disk:  # noqa: ANN401 - those of `convert`
+        os.utime(host.folder / "noble")
+        return convert(*arguments, **options)
+
+    monkeypatch.setattr(qemu, "convert", changing)
+    assert isinstance(host.refusal(), Unavailable)
+    assert not list(host.associations.list())
+
+
+def test_a_disk_made_of_a_copy_on_this_host_names_the_copy(host: Host, tmp_path: Path) -> None:
+    data = qcow2_of(DISK, tmp_path)
+    host.serve(Reply(data), image=described(data))
+    host.fetch(target=f"{tmp_path}/vm").unwrap()
+    assert host.fetch().unwrap().landing.copied_from == f"{tmp_path}/vm"
+
+
+def test_a_full_temporary_folder_is_named(host: Host, temporary_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = lzma.compress(DISK)
+    host.add(data, image=described(data))
+    monkeypatch.setenv("TMPDIR", str(temporary_folder / "gone"))
+    assert host.refusal().reason.startswith(f"{temporary_folder}/gone cannot be written")
 
 
 def test_a_converted_disk_fills_the_device(host: Host, tmp_path: Path) -> None:
@@ -112,3 +175,25 @@ def test_without_inspection_nothing_is_converted(host: Host, tmp_path: Path) -> 
     host.add(data, image=described(data, "qcow2"))
     assert isinstance(host.refusal(), Unsupported)
     assert host.is_untouched
+
+
+def test_a_preview_of_an_archive_tells_what_its_first_bytes_tell(host: Host) -> None:
+    data = lzma.compress(noise(2 * MEBIBYTE))
+    host.serve(Reply(data), image=described(data))
+    (preview,) = host.preview()
+    assert "xz → … → raw" in preview
+
+
+def test_a_packed_file_that_is_the_image_itself_is_no_disk(host: Host) -> None:
+    data = lzma.compress(DISK)
+    host.add(data, image=described(data, "xz"))
+    assert isinstance(host.refusal(), Unsupported)
+    assert "has no other form" in host.preview()[0]
+
+
+def test_the_digest_of_the_disk_in_a_packed_image_is_recorded(host: Host) -> None:
+    data = lzma.compress(DISK)
+    content = image_of(DISK).digest
+    host.add(data, image=replace(described(data), digest=None, content_digest=content))
+    landing = host.fetch().unwrap().landing
+    assert (landing.verified, landing.digest) == (True, content)
