@@ -168,11 +168,6 @@ class Audit:
         """The format and its dangers are known: no more bytes are needed."""
         return self._checks_format and self._inspection is not None and self._inspection.is_decided
 
-    @property
-    def formats(self) -> frozenset[str]:
-        """The names of the formats, once `knows_the_format` or after the last byte; empty: they are not inspected."""
-        return self._inspection.formats() if self._inspection is not None else frozenset()
-
     def verdict(self, size: int) -> Result[Audited, Refusal]:
         """The result after the last byte, the `size`th: a refusal where it is not the catalog's image, or is unsafe."""
         # First, because it is the reason why size and digest differ.

@@ -18,10 +18,12 @@ from typing import Final, NamedTuple, Protocol, Self
 
 from lading.adapters.stream.threads import join, start
 
-__all__ = ["BUFFERS", "CHUNK", "Chunk", "Chunks", "SourceBroken", "new_buffer", "run"]
+__all__ = ["BUFFERS", "CHUNK", "HOLE", "Chunk", "Chunks", "SourceBroken", "new_buffer", "run"]
 
 CHUNK: Final = 1 << 20
 """Bytes in a buffer."""
+HOLE: Final = 64 << 20
+"""The most bytes of a hole in one chunk: between chunks progress is reported and Ctrl-C works."""
 BUFFERS: Final = 24
 """The number of buffers in a pipeline: a source may hold so many at a time, and no more."""
 _spare: Final[deque[bytearray]] = deque(maxlen=BUFFERS)

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from lading.adapters.stream.direct import is_cached, open_directly
-from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks, SourceBroken
+from lading.adapters.stream.pipeline import CHUNK, HOLE, Chunk, Chunks, SourceBroken
 from lading.adapters.stream.safe_open import fingerprint
 from lading.adapters.stream.sparse import BLOCK, extents
 from lading.ports.catalog import ByteStream
@@ -26,9 +26,6 @@ __all__ = [
     "source_from",
     "version_of",
 ]
-
-_HOLE_STEP: Final = 64 << 20
-"""Bytes of a hole in one chunk: between chunks progress is reported and Ctrl-C works."""
 
 
 class ResumePoint(NamedTuple):
@@ -132,7 +129,7 @@ class FileSource:
                 offset += chunk.length
 
     def _hole(self, offset: int, end: int) -> Chunk:
-        return Chunk(offset, min(end - offset, _HOLE_STEP), None)
+        return Chunk(offset, min(end - offset, HOLE), None)
 
     def _data(self, offset: int, end: int, buffer: bytearray) -> Chunk:
         try:

@@ -6,8 +6,9 @@ from typing import Final
 
 from lading.adapters.destinations.device.block_device import HEAD, BlockDevice
 from lading.adapters.destinations.device.target_state import DeviceBytes
-from lading.adapters.destinations.file.steps import check_gpt
+from lading.adapters.destinations.file.steps import RAW_LIKE, check_gpt
 from lading.adapters.formats.audit import Audit
+from lading.adapters.formats.conversion import gpt
 from lading.adapters.formats.conversion.gpt import MovedBackup, moved_backup
 from lading.adapters.formats.hashing import content_algorithm
 from lading.adapters.stream import pipeline
@@ -22,11 +23,6 @@ from lading.ports.observer import Observer
 __all__ = ["DeviceWriter", "check_sectors"]
 
 _ZEROS: Final = bytes(CHUNK)
-_GPT: Final = b"EFI PART"
-_GPT_SECTORS: Final = (512, 4096)
-"""Sizes of sectors, in bytes. A GPT's header is in the second sector (UEFI, section 5.3)."""
-_RAW: Final = frozenset({"raw", "gpt", "iso", "luks"})
-"""Formats that are a disk's own bytes."""
 _NOTED_BYTES: Final = 1 << 30
 _NOTED_SECONDS: Final = 30.0
 """What was written is flushed and noted so often, so that a later fetch resumes it."""
@@ -100,9 +96,9 @@ class DeviceWriter:
         """Raises Refused where the format is not the catalog's, or unsafe, or none that a device can have."""
         if (refusal := self._audit.format_refusal()) is not None:
             raise Refused(refusal)
-        if not self._audit.formats <= _RAW:
-            names = " and ".join(sorted(self._audit.formats))
-            raise Refused(Unsupported(f"its format is {names}, and a device gets raw images only"))
+        found, _ = self._audit.disk(0)
+        if found is not None and found not in RAW_LIKE:
+            raise Refused(Unsupported(f"its format is {found}, and a device gets raw images only"))
 
     def finish(self) -> None:
         """Writes what is left, but the head; zeroes the device from there to the end; flushes it."""
@@ -255,7 +251,7 @@ class DeviceWriter:
 
 def check_sectors(head: bytes | bytearray, device: BlockDevice) -> None:
     """Raises Refused where the image's GPT is for sectors of another size: such a disk would not boot."""
-    sizes = [size for size in _GPT_SECTORS if head.startswith(_GPT, size)]
+    sizes = [size for size in gpt.SECTOR_SIZES if head.startswith(gpt.SIGNATURE, size)]
     if sizes and device.sector not in sizes:
         reason = f"its partition table is for sectors of {sizes[0]} bytes, and {device.path} has sectors of"
         raise Refused(TargetFailed(f"{reason} {device.sector}: it could not be read there"))

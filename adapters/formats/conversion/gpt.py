@@ -16,12 +16,13 @@ from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.sparse import write_at
 from lading.domain.refusals import Mismatched
 
-__all__ = ["FDISK", "MovedBackup", "move_backup", "moved_backup", "sector_size"]
+__all__ = ["FDISK", "SECTOR_SIZES", "SIGNATURE", "MovedBackup", "move_backup", "moved_backup", "sector_size"]
 
 FDISK: Final = Tool("fdisk", debian="fdisk", fedora="util-linux")
 _LIMITS: Final = Limits(processor=30, seconds=120, file_size=0)
-_SIGNATURE: Final = b"EFI PART"
-_SECTOR_SIZES: Final = (512, 4096)
+SIGNATURE: Final = b"EFI PART"
+SECTOR_SIZES: Final = (512, 4096)
+"""Bytes; the table's header is in the second sector."""
 
 
 class MovedBackup(NamedTuple):
@@ -37,7 +38,7 @@ class MovedBackup(NamedTuple):
 
 def sector_size(head: bytes) -> int | None:
     """The sector size for which the disk was partitioned, by its first 8 KiB; None where it has no GPT."""
-    return next((each for each in _SECTOR_SIZES if head[each : each + len(_SIGNATURE)] == _SIGNATURE), None)
+    return next((each for each in SECTOR_SIZES if head[each : each + len(SIGNATURE)] == SIGNATURE), None)
 
 
 def moved_backup(head: bytes, size: int) -> MovedBackup | None:
@@ -90,7 +91,7 @@ def _backup(descriptor: int, size: int, sector: int) -> int:
     header = os.pread(descriptor, sector, last * sector)
     (own,), (entries,) = struct.unpack_from("<Q", header, 24), struct.unpack_from("<Q", header, 72)
     (backup,) = struct.unpack_from("<Q", os.pread(descriptor, sector, sector), 32)
-    if not (header.startswith(_SIGNATURE) and own == backup == last and 0 < last - entries <= HEAD // sector):
+    if not (header.startswith(SIGNATURE) and own == backup == last and 0 < last - entries <= HEAD // sector):
         raise Refused(Mismatched("its partition table is broken: fdisk did not move its backup"))
     return int(entries) * sector
 

@@ -7,7 +7,6 @@ been inspected before (formats/inspection.py).
 import json
 import os
 import re
-import stat
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -51,7 +50,7 @@ _PROGRESS: Final = re.compile(rb"\((\d+\.\d+)/100%\)")
 
 
 class Disk(NamedTuple):
-    """An open disk image, or a block device as `raw`."""
+    """An open disk image."""
 
     descriptor: int
     format: str
@@ -60,14 +59,9 @@ class Disk(NamedTuple):
     """Bytes of the disk that a guest sees, a multiple of 512."""
 
     @property
-    def is_device(self) -> bool:
-        return stat.S_ISBLK(os.fstat(self.descriptor).st_mode)
-
-    @property
     def driver(self) -> str:
         """Options of QEMU that open it."""
-        kind = "host_device" if self.is_device else "file"
-        return f"driver={_DRIVERS[self.format]},file.driver={kind},file.filename=/dev/fd/{self.descriptor}"
+        return f"driver={_DRIVERS[self.format]},file.driver=file,file.filename=/dev/fd/{self.descriptor}"
 
 
 class Patience(NamedTuple):
@@ -178,24 +172,20 @@ def copy_window(
     end: int,
     reached: Callable[[int], None],
     *,
-    is_zeroed: bool = False,
     patience: Patience = PATIENCE,
 ) -> None:
-    """Copies the source's bytes from `start` to `end` to the same place in the target: a device, or an image.
+    """Copies the source's bytes from `start` to `end` to the same place in the target.
 
-    Multiples of 512, within both disks. The target's other bytes stay. `is_zeroed`: all of the window reads as zeros
-    already; else zeros are written too. A device is written by direct I/O. Nothing is flushed. `reached` is called with
-    the bytes of the window. Raises Refused, and what `reached` raises.
+    Multiples of 512, within both disks. The target's other bytes stay. Zeros are written too. Nothing is flushed.
+    `reached` is called with the bytes of the window. Raises Refused, and what `reached` raises.
     """
     if start >= end:
         return
     window = f"driver=raw,offset={start},size={end - start}"
-    arguments = ["convert", "-p", "-n", "-W", "-m", _COROUTINES, "--image-opts", "--target-image-opts"]
-    if target.is_device:
-        arguments += ["-t", "none"]
-    if is_zeroed:
-        arguments.append("--target-is-zero")
-    arguments += [f"{window},{_nested(source.driver)}", f"{window},{_nested(target.driver)}"]
+    arguments = [
+        "convert", "-p", "-n", "-W", "-m", _COROUTINES, "--image-opts", "--target-image-opts",
+        f"{window},{_nested(source.driver)}", f"{window},{_nested(target.driver)}",
+    ]  # fmt: skip
     _convert(arguments, source, target.descriptor, _largest(target.format, target.size), end - start, reached, patience)
 
 

@@ -11,7 +11,7 @@ from lading.adapters.formats.unpacking.choice import Choice
 from lading.adapters.formats.unpacking.ovf import LONGEST, disk_files
 from lading.adapters.formats.unpacking.reader import Reader
 from lading.adapters.stream.errors import Refused
-from lading.adapters.stream.pipeline import CHUNK, Chunk
+from lading.adapters.stream.pipeline import CHUNK, HOLE, Chunk
 from lading.domain.refusals import Mismatched
 
 __all__ = ["disk_in_tar"]
@@ -23,8 +23,6 @@ _MOST_HEADERS: Final = 4 << 20
 """Bytes of all headers and sparse maps: some thousand members, or some hundred thousand extents."""
 _ERRORS: Final = (tarfile.TarError, ValueError, OverflowError, LookupError)
 """Those of tarfile for damaged headers."""
-_HOLE_STEP: Final = 64 << 20
-"""Bytes of a hole in one chunk: between chunks progress is reported and Ctrl-C works."""
 
 
 class _Headers:
@@ -94,8 +92,8 @@ def _contents(reader: Reader, entry: tarfile.TarInfo) -> Iterator[Chunk]:
 
 
 def _hole(start: int, end: int) -> Iterator[Chunk]:
-    for offset in range(start, end, _HOLE_STEP):
-        yield Chunk(offset, min(_HOLE_STEP, end - offset), None)
+    for offset in range(start, end, HOLE):
+        yield Chunk(offset, min(HOLE, end - offset), None)
 
 
 def _check_end(reader: Reader, last: bytes) -> None:

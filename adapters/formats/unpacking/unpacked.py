@@ -10,7 +10,7 @@ from lading.adapters.formats.unpacking.choice import Choice
 from lading.adapters.formats.unpacking.decompression import COMPRESSIONS, decompress
 from lading.adapters.formats.unpacking.reader import Reader
 from lading.adapters.stream.errors import Refused
-from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks
+from lading.adapters.stream.pipeline import CHUNK, HOLE, Chunk, Chunks
 from lading.adapters.stream.sources import FileSource
 from lading.domain.refusals import Mismatched
 
@@ -20,8 +20,6 @@ HEAD: Final = 4096
 """First bytes of a file that tell how it is packed."""
 _PACKINGS: Final = frozenset({*COMPRESSIONS, "tar", "ova", "zip"})
 _MOST_LAYERS: Final = 4
-_HOLE_STEP: Final = 64 << 20
-"""Bytes of a hole in one chunk: between chunks progress is reported and Ctrl-C works."""
 
 
 class Limits(NamedTuple):
@@ -120,7 +118,7 @@ class Unpacked:
 def _in_buffers(reader: Reader, free: Callable[[], bytearray]) -> Iterator[Chunk]:
     """The reader's bytes in full buffers: members of a few bytes cost little, and data begins at whole blocks."""
     buffer, length = bytearray(), 0
-    while (piece := reader.piece(_HOLE_STEP)).length:
+    while (piece := reader.piece(HOLE)).length:
         if piece.buffer is None and piece.length >= CHUNK:
             if length:
                 yield Chunk(piece.offset - length, length, buffer)

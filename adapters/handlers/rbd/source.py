@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from lading.adapters.handlers.rbd.cluster import Cluster, vendor_text
 from lading.adapters.handlers.rbd.names import PoolImage
-from lading.adapters.stream.pipeline import CHUNK, Chunk, SourceBroken
+from lading.adapters.stream.pipeline import CHUNK, HOLE, Chunk, SourceBroken
 from lading.adapters.stream.sparse import Extent
 
 __all__ = ["RbdSource"]
@@ -23,8 +23,6 @@ _QUEUE: Final = 16
 """The most reads and holes that are queued."""
 _WINDOW: Final = 1 << 30
 """Bytes whose extents are requested at a time: that costs one request for each object in them."""
-_HOLE_STEP: Final = 64 << 20
-"""Bytes of a hole in one chunk: between chunks progress is reported and Ctrl-C works."""
 
 
 class RbdSource:
@@ -89,7 +87,7 @@ class RbdSource:
     def _pieces(self) -> Iterator[Extent]:
         """The extents from `start` to the end, in order. Data is split where objects end."""
         for extent in self._extents():
-            step = _HOLE_STEP if extent.is_hole else _READ
+            step = HOLE if extent.is_hole else _READ
             offset, end = extent.offset, extent.offset + extent.length
             while offset < end:
                 stop = min(end, (offset // step + 1) * step)
