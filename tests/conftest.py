@@ -42,7 +42,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Groups the tests for the workers: each file is a group, and all that use a Ceph are one.
 
-    A Ceph takes long to start. With two on one machine, librbd was once seen to abort.
+    A Ceph takes long to start. With two of them on one machine, librbd once ended the process.
     """
     with_ceph = {item.path for item in items if "ceph_modules" in getattr(item, "fixturenames", ())}
     for item in items:

@@ -1,9 +1,11 @@
 """Loop devices for tests: real block devices, each on a file."""
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,10 @@ from tests.packages import needs
 __all__ = ["LoopDevice", "LoopPlace"]
 
 MEBIBYTE: Final = 1 << 20
+_REMOVE: Final = 0x4C81
+"""LOOP_CTL_REMOVE in linux/loop.h."""
+_numbers: Final = count(1024 + os.getpid() % 8000 * 128)
+"""Of devices that no other process of the tests uses: `losetup --find` takes the lowest."""
 
 
 class LoopDevice:
@@ -24,20 +30,33 @@ class LoopDevice:
         with file.open("ab") as disk:
             disk.truncate(size)
         self._options = options
+        self.number = next(_numbers)
         self.path = ""
         self.attach()
 
     def attach(self) -> None:
-        """Attaches the file, to whichever device is free."""
-        made = subprocess.run(
-            ["losetup", "--find", "--show", *self._options, str(self.file)], check=True, capture_output=True, text=True
-        )
-        self.path = made.stdout.strip()
+        """Attaches the file, each time to the same device."""
+        path = f"/dev/loop{self.number}"
+        subprocess.run(["losetup", *self._options, path, str(self.file)], check=True, capture_output=True)
+        self.path = path
 
     def detach(self) -> None:
         if self.path:
             subprocess.run(["losetup", "--detach", self.path], check=True)
             self.path = ""
+
+    def take_name_of(self, other: "LoopDevice") -> None:
+        """Attaches the file to the other device, which must be detached."""
+        self.detach()
+        self.number = other.number
+        self.attach()
+
+    def remove(self) -> None:
+        """Detaches the file, and removes the device."""
+        self.detach()
+        # Another program may still look at the device: then an unused one stays.
+        with open("/dev/loop-control", "rb") as control, suppress(OSError):
+            fcntl.ioctl(control, _REMOVE, self.number)
 
     def content(self, size: int = -1) -> bytes:
         """The device's bytes."""
@@ -82,7 +101,7 @@ def make_loop(tmp_path: Path) -> Iterator[Callable[..., LoopDevice]]:
 
         def make(size: int, *options: str) -> LoopDevice:
             device = LoopDevice(tmp_path / f"disk-{len(list(tmp_path.glob('disk-*')))}", size, *options)
-            made.callback(device.detach)
+            made.callback(device.remove)
             return device
 
         yield make

@@ -108,7 +108,8 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
 def fetch(session: Session, request: FetchRequest) -> None:
     """Fetch IMAGE to TARGET: verified, and completely or not at all.
 
-    IMAGE is an id or a name in the catalog. TARGET is a path, rbd:POOL/IMAGE or cinder:NAME. For a path that ends in a
+    IMAGE is an id or a name in the catalog. TARGET is a path, a block device, rbd:POOL/IMAGE or
+    cinder:NAME. A compressed image, or the disk in an archive, is unpacked. For a path that ends in a
     slash, the file gets the image's name in that folder. A relative path with a colon must begin with ./
 
     lading tries the handlers in order until one succeeds: see lading explain. An interrupted fetch is resumed by the

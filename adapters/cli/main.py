@@ -43,9 +43,10 @@ _LEFT: Final = "what can be resumed is kept, the rest is removed"
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lading", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Fetch VM disk images to files, volumes and clones.
+    """Fetch VM disk images to files, block devices, volumes and clones.
 
-    An IMAGE is an id or a name in the catalog. A TARGET is where the image goes: a path, rbd:POOL/IMAGE or cinder:NAME.
+    An IMAGE is an id or a name in the catalog. A TARGET is where the image goes: a path, a block
+    device such as /dev/vg0/vm3, rbd:POOL/IMAGE or cinder:NAME.
     A handler transfers the image: it clones, copies or downloads. lading verifies the bytes and records each target
     with its handler, so that rm and mv later use the same handler.
 

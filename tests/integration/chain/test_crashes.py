@@ -128,8 +128,8 @@ def every(calls: Sequence[Call], vms: Path) -> Iterator[Call]:
         yield next(row)
 
 
-@pytest.mark.parametrize("name", SCENES)
-def test_whatever_call_it_is_killed_at_it_is_done_or_undone(stage: Stage, name: str) -> None:
+def rehearse(stage: Stage, name: str) -> tuple[object, list[Call], object]:
+    """Fetches once in peace: the state before, the calls to break, and the state after."""
     stage.prepare()
     before = stage.state()
     stage.prepare()
@@ -137,7 +137,12 @@ def test_whatever_call_it_is_killed_at_it_is_done_or_undone(stage: Stage, name: 
     assert stage.fetch(stage.disk.counted()) == 0
     calls, after = stage.disk.calls(), stage.state()
     assert len(calls) > 10
-    chosen = [*every(calls, stage.host.vms)][len(name) % STEP :: STEP]
+    return before, [*every(calls, stage.host.vms)][len(name) % STEP :: STEP], after
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_whatever_call_it_is_killed_at_it_is_done_or_undone(stage: Stage, name: str) -> None:
+    before, chosen, after = rehearse(stage, name)
     found = [(call.number, call.name, call.path, each) for call in chosen for each in wrong(stage, call, before, after)]
     assert found == []
 
@@ -161,13 +166,7 @@ def failed(stage: Stage, call: Call, error: int, before: object, after: object) 
 
 @pytest.mark.parametrize("name", [name for name, scene in SCENES.items() if not scene.is_named])
 def test_a_call_that_fails_changes_nothing_and_it_works_when_tried_again(stage: Stage, name: str) -> None:
-    stage.prepare()
-    before = stage.state()
-    stage.prepare()
-    stage.disk.calls()
-    assert stage.fetch(stage.disk.counted()) == 0
-    calls, after = stage.disk.calls(), stage.state()
-    chosen = [*every(calls, stage.host.vms)][len(name) % STEP :: STEP]
+    before, chosen, after = rehearse(stage, name)
     found = [
         (call.number, call.name, call.path, each)
         for call in chosen

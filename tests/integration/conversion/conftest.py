@@ -1,11 +1,11 @@
 """Fixtures of the tests of conversion."""
 
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.loop_devices import LoopDevice
 from tests.packages import needs
 
 from lading.adapters.formats.conversion import sandbox
@@ -58,20 +58,12 @@ def fake_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
 
 
 @pytest.fixture
-def loop_device(tmp_path: Path) -> Iterator[Callable[[bytes, int], str]]:
+def loop_device(make_loop: Callable[..., LoopDevice]) -> Callable[[bytes, int], str]:
     """Makes loop devices: of this content, with sectors of this size."""
-    devices: list[str] = []
 
     def make(content: bytes, sector: int) -> str:
-        backing = tmp_path / f"backing-{len(devices)}"
-        backing.write_bytes(content)
-        command = ["losetup", "--find", "--show", "--sector-size", str(sector), str(backing)]
-        made = subprocess.run(command, check=False, capture_output=True, text=True)
-        if made.returncode != 0:
-            pytest.skip(f"needs loop devices: {made.stderr.strip()}")
-        devices.append(made.stdout.strip())
-        return devices[-1]
+        device = make_loop(len(content), "--sector-size", str(sector))
+        device.put(content)
+        return device.path
 
-    yield make
-    for each in devices:
-        subprocess.run(["losetup", "--detach", each], check=True)
+    return make

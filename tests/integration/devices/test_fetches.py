@@ -272,9 +272,10 @@ def test_another_device_of_that_name_is_not_the_fetched_one(host: Host, make_loo
     host.fetch().unwrap()
     name, first = host.target, host.device.file
     host.device.detach()
-    host.device = make_loop(SIZE)
-    if host.target != name:
-        pytest.skip("another process took the name")
+    other = make_loop(SIZE)
+    other.take_name_of(host.device)
+    host.device = other
+    assert host.target == name
     assert host.dispatcher.report(name).unwrap().state is State.CHANGED
     assert isinstance(host.refusal(), TargetOccupied)
     assert str(first) in str(host.dispatcher.remove(name, wipe=True).failure())
