@@ -156,12 +156,14 @@ __all__ = [
     "Verb",
     "Work",
     "__version__",
+    "fetch",
     "open_container",
 ]
 
 
 if TYPE_CHECKING:
     from lading.adapters.container import open_container
+    from lading.adapters.library import fetch
 
     __version__: str
 else:  # hidden from type checkers, which would take any name then
@@ -172,6 +174,10 @@ else:  # hidden from type checkers, which would take any name then
             from lading.adapters.container import open_container  # noqa: PLC0415 - see above
 
             return open_container
+        if name == "fetch":
+            from lading.adapters.library import fetch  # noqa: PLC0415 - see above
+
+            return fetch
         if name == "__version__":
             from importlib.metadata import version  # noqa: PLC0415 - see above
 
