@@ -31,6 +31,7 @@ from lading.domain.handler import (
     Work,
 )
 from lading.domain.matcher import LocationMatcher
+from lading.domain.newest import NewestImage
 from lading.domain.recovery import Outcome, Recovered
 from lading.domain.refusals import (
     Faulted,
@@ -116,6 +117,7 @@ __all__ = [
     "LockLost",
     "Locks",
     "Mismatched",
+    "NewestImage",
     "NoHandlerAvailable",
     "NotAssociated",
     "NotHeld",

@@ -61,6 +61,7 @@ PROMISED = [
     "LockLost",
     "Locks",
     "Mismatched",
+    "NewestImage",
     "NoHandlerAvailable",
     "NotAssociated",
     "NotHeld",
