@@ -18,7 +18,7 @@ from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.documents import read_document
 from lading.adapters.web.http import HttpConnection, HttpOptions, HttpRefused, Origin, peer_of
 from lading.adapters.web.validators import Validators
-from lading.ports.context import Context
+from lading.ports.context import ANONYMOUS, Context
 from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound
 from lading.ports.image import Image
 from lading.ports.location import Location
@@ -61,6 +61,9 @@ class UrlCatalog:
     ETag, else its date, and its size) where no digest is known: so a changed file is another image. The id finds the
     same image again, or none.
 
+    A request without a user is the operator's: its URLs are trusted up to the first redirect, as the configured mirrors
+    always are. URLs of a user's request are guarded as locations are.
+
     The digest is the given one, or that in a checksum file. Nothing is cached: a description takes a request for the
     file's first byte, and one for each checksum file that is tried.
     """
@@ -79,7 +82,7 @@ class UrlCatalog:
             hint = "its password or its query is not recorded, give the whole URL"
             return Failure(ImageNotFound(asked.public_text, "the web", hint))
         try:
-            image = self._described(asked)
+            image = self._described(asked, context)
         except (ImageNotFound, CatalogUnavailable) as failure:
             return Failure(failure)
         if asked.etag is not None and image.id != f"{asked.public_text}#etag={asked.etag}":
@@ -92,14 +95,14 @@ class UrlCatalog:
         # An association records its image without locations.
         return self.find(image.id, context).map(lambda found: found.locations)
 
-    def _described(self, asked: UrlReference) -> Image:
+    def _described(self, asked: UrlReference, context: Context) -> Image:
         """Raises ImageNotFound and CatalogUnavailable."""
         if not asked.name:
             raise ImageNotFound(asked.public_text, "the web", "it names a folder, expected the URL of a file")
-        probed = self._probe(asked)
+        probed = self._probe(asked, context)
         # One for all the checksum files that are tried.
         with closing(HttpConnection(self._options)) as connection:
-            found = self._found(asked, probed.origin, connection)
+            found = self._found(asked, probed.origin, context, connection)
         checksums = found.checksums if found else None
         validators = probed.validators
         return Image(
@@ -108,7 +111,7 @@ class UrlCatalog:
             probed.size,
             digest=checksums.digest if checksums else None,
             content_digest=checksums.content_digest if checksums else None,
-            locations=[Location(each, trusted=True) for each in asked.urls],
+            locations=[Location(each, trusted=self._is_trusted(each, context)) for each in asked.urls],
             properties={
                 "self": asked.public_text,
                 **({"digest_from": found.source} if found else {}),
@@ -117,12 +120,15 @@ class UrlCatalog:
             },
         )
 
-    def _probe(self, asked: UrlReference) -> _Probed:
+    def _is_trusted(self, url: str, context: Context) -> bool:
+        return context == ANONYMOUS or any(url.startswith(f"{each.rstrip('/')}/") for each in self._mirrors)
+
+    def _probe(self, asked: UrlReference, context: Context) -> _Probed:
         """Requests the file's first byte, of one server after the other. Raises ImageNotFound, CatalogUnavailable."""
         failures: list[str] = []
         is_absent = True
         for url in asked.urls:
-            origin = Origin.of(url, trusted=True)
+            origin = Origin.of(url, trusted=self._is_trusted(url, context))
             try:
                 # Closed at once: a server that ignores ranges sends the whole file.
                 with closing(HttpConnection(self._options, digest_decides=True)) as connection:
@@ -140,14 +146,17 @@ class UrlCatalog:
             raise ImageNotFound(asked.public_text, "the web", "; ".join(failures))
         raise CatalogUnavailable("; ".join(failures))
 
-    def _found(self, asked: UrlReference, origin: Origin, connection: HttpConnection) -> _Found | None:
+    def _found(
+        self, asked: UrlReference, origin: Origin, context: Context, connection: HttpConnection
+    ) -> _Found | None:
         """The digest, and where it is from; None where there is none. Raises CatalogUnavailable."""
         if asked.digest is not None:
             return _Found(Checksums(asked.digest), "given")
         if asked.unverified or asked.etag is not None:
             return None
         if asked.checksums is not None:
-            found = self._read(Origin.of(asked.checksums, trusted=True), asked.name, connection, must_exist=True)
+            named = Origin.of(asked.checksums, trusted=self._is_trusted(asked.checksums, context))
+            found = self._read(named, asked.name, connection, must_exist=True)
             if found is None:
                 raise CatalogUnavailable(
                     f"{redacted_url(asked.checksums)}: it is no checksum file, or does not list {asked.name}; {_ADVICE}"

@@ -6,7 +6,7 @@ import pytest
 from tests.faulty_server import BEFORE_THE_HEAD, RESET, FaultyServer, Reply, busy, redirect
 from tests.integration.url_catalog.conftest import DATA, OTHER, SHA256, SHA512, catalog, failure, found
 
-from lading import ANONYMOUS, CatalogUnavailable, Digest, ImageNotFound
+from lading import ANONYMOUS, CatalogUnavailable, Context, Digest, ImageNotFound
 from lading.adapters.catalogs.url_reference import with_options
 
 
@@ -117,6 +117,16 @@ def test_a_path_is_found_beneath_the_configured_mirrors(server: FaultyServer) ->
     assert [each.url for each in image.locations] == [server.url("/d/noble.img"), server.url("/also/d/noble.img")]
     assert image.id.startswith("d/noble.img#etag=")
     assert found(image.id, server.url("/"), server.url("/also")).id == image.id
+
+
+def test_the_urls_of_a_user_s_request_are_guarded(server: FaultyServer) -> None:
+    url, user = server.url("/d/noble.img"), Context("user")
+    refused = catalog().find(url, user).failure()
+    assert "allowed_ports" in str(refused)
+    assert server.requests == []
+    image = catalog(server.url("/d/")).find("noble.img", user).unwrap()
+    assert [each.trusted for each in image.locations] == [True]
+    assert "allowed_ports" in str(catalog(server.url("/d/")).find(f"noble.img#checksums={server.url('/x')}", user))
 
 
 @pytest.mark.parametrize("userinfo", ["me:hush", ""])
