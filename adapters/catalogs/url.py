@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from http import HTTPStatus
@@ -30,12 +30,13 @@ _log = logging.getLogger(__name__)
 _ABSENT: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED})
 """Statuses of what does not exist. Object stores answer 403 to a user who may not list."""
 _FIRST_BYTE_SECONDS: Final = 30.0
-_OF_FOLDER: Final = ("SHA256SUMS", "SHA512SUMS")
+_COMMON: Final = ("SHA256SUMS", "SHA512SUMS")
 _OF_IMAGE: Final = (".sha256", ".SHA256", ".sha512", ".CHECKSUM", ".SHA256SUM", ".sha256sum", ".DIGESTS")
-_LAST: Final = ("CHECKSUM", "CHECKSUM.SHA512", "CHECKSUM.SHA256", "MD5SUMS")
-_LISTED: Final = re.compile(r"""href=["']?(?:\./)?([A-Za-z0-9._+~-]{1,200}-CHECKSUM)["'\s>]""", re.IGNORECASE)
-"""A link of a folder's listing to Fedora's checksum file, whose name has the compose's version."""
+_OF_FOLDER: Final = ("CHECKSUM", "CHECKSUM.SHA512", "CHECKSUM.SHA256", "MD5SUMS")
+_LINK: Final = re.compile(r"""href=["']?(?:\./)?([A-Za-z0-9._+~-]{1,255})["'\s>]""", re.IGNORECASE)
+"""A link of a folder's listing to a file in it."""
 _MOST_LISTED: Final = 4
+"""Files `…-CHECKSUM`, as Fedora publishes them, that are tried: their names have the compose's version."""
 _ADVICE: Final = "--checksum ALGORITHM:HEX gives the digest, --unverified takes the image without"
 
 
@@ -162,25 +163,30 @@ class UrlCatalog:
                     f"{redacted_url(asked.checksums)}: it is no checksum file, or does not list {asked.name}; {_ADVICE}"
                 )
             return found
-        for url in _beside(origin.url):
-            beside = replace(origin, url=url)
+        for beside in self._beside(origin, connection):
             if (found := self._read(beside, asked.name, connection)) is not None:
                 return found
-        return self._found_in_listing(origin, asked.name, connection)
+        return None
 
-    def _found_in_listing(self, origin: Origin, name: str, connection: HttpConnection) -> _Found | None:
-        """The digest in a checksum file that the folder's listing names."""
-        folder = replace(origin, url=urljoin(origin.url, "."))
+    def _beside(self, origin: Origin, connection: HttpConnection) -> Iterator[Origin]:
+        """The checksum files that may be beside an image: the most common first, then those that are listed."""
+        file = urlsplit(origin.url).path.rpartition("/")[2]
+        names = (*(f"{file}{ending}" for ending in _OF_IMAGE), *_OF_FOLDER)
+        yield from (_in_folder(origin, each) for each in _COMMON)
+        listed = self._listed(_in_folder(origin, ""), connection)
+        of_composes = [each for each in listed if each.endswith("-CHECKSUM")][:_MOST_LISTED]
+        # A page of the folder need not list all: the others are tried too.
+        in_order = sorted(names, key=lambda name: name not in listed)
+        yield from (_in_folder(origin, each) for each in (*of_composes, *in_order))
+
+    def _listed(self, folder: Origin, connection: HttpConnection) -> Collection[str]:
+        """The names in the folder's listing; none where it has no listing."""
         try:
-            listing = read_document(connection, folder).decode("ascii", "replace")
+            listing = read_document(connection, folder)
         except SourceBroken as failure:
             _log.info("%s: its listing cannot be read: %s", folder.url, failure)
-            return None
-        for each in list(dict.fromkeys(_LISTED.findall(listing)))[:_MOST_LISTED]:
-            beside = replace(origin, url=urljoin(origin.url, f"./{each}"))
-            if (found := self._read(beside, name, connection)) is not None:
-                return found
-        return None
+            return ()
+        return dict.fromkeys(_LINK.findall(listing.decode("ascii", "replace")))
 
     def _read(
         self, origin: Origin, name: str, connection: HttpConnection, *, must_exist: bool = False
@@ -209,11 +215,9 @@ class UrlCatalog:
         return _Found(checksums, url)
 
 
-def _beside(url: str) -> Iterator[str]:
-    """The URLs of the checksum files that vendors publish beside an image, the most common first."""
-    file = urlsplit(url).path.rpartition("/")[2]
-    names = (*_OF_FOLDER, *(f"{file}{ending}" for ending in _OF_IMAGE), *_LAST)
-    return (urljoin(url, f"./{each}") for each in names)
+def _in_folder(origin: Origin, name: str) -> Origin:
+    """Another file of the origin's folder. The origin's query is not sent: it may sign that one URL only."""
+    return replace(origin, url=urljoin(origin.url, f"./{name}"))
 
 
 def _pin(probed: _Probed, checksums: Checksums | None) -> str:

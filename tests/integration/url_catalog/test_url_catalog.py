@@ -54,6 +54,14 @@ def test_fedora_s_checksum_file_is_found_in_the_folders_listing(server: FaultySe
     assert found(server.url("/d/noble.img")).digest == Digest("sha256", SHA256)
 
 
+def test_a_listed_checksum_file_is_read_before_others_are_tried(server: FaultyServer) -> None:
+    server.answer("/d/", Reply(b"<a href='./noble.img'>image</a><a href=noble.img.sha512 >sums</a>"))
+    server.answer("/d/noble.img.sha512", Reply(SHA512.encode()))
+    assert found(server.url("/d/noble.img")).digest == Digest("sha512", SHA512)
+    paths = [each.path for each in server.requests]
+    assert paths == ["/d/noble.img", "/d/SHA256SUMS", "/d/SHA512SUMS", "/d/", "/d/noble.img.sha512"]
+
+
 def test_a_weak_digest_is_used_where_there_is_no_other(server: FaultyServer, caplog: pytest.LogCaptureFixture) -> None:
     server.answer("/d/MD5SUMS", Reply(f"{'0' * 32}  noble.img".encode()))
     assert found(server.url("/d/noble.img")).digest == Digest("md5", "0" * 32)
