@@ -3,9 +3,12 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
-from tests.faulty_server import FaultyServer, Reply
+from tests.faulty_server import STALL, FaultyServer, Reply
 from tests.integration.conftest import Lading, record
 from tests.integration.services.nginx import Nginx
 from tests.integration.url_catalog.conftest import DATA, OTHER, SHA256
@@ -139,3 +142,25 @@ def test_the_images_of_a_remote_are_listed_and_filtered(lading: Lading, host: Pa
     assert lading("images", **remote).stdout == ""
     cannot = lading("images", "web:", LADING_CATALOGS__WEB__KIND="url")
     assert (cannot.returncode, "the remote web cannot be listed" in cannot.stderr) == (7, True)
+
+
+def test_an_interrupted_fetch_is_resumed_from_its_url(
+    lading: Lading, environment: dict[str, str], server: FaultyServer, host: Path
+) -> None:
+    data = DATA * 1000
+    url = server.answer("/d/big.img", Reply(data), Reply(data, after=2 << 20, then=STALL), Reply(data))
+    server.answer("/d/big.img.sha256", Reply(hashlib.sha256(data).hexdigest().encode()))
+    command = [sys.executable, "-m", "lading", "fetch", url, "vms/1"]
+    with subprocess.Popen(command, cwd=host, env=environment) as running:
+        server.wait_stalled()
+        part = host / "vms" / ".1.lading-part"
+        while not part.exists() or part.stat().st_size < 1 << 20:
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.kill()
+    recovered = lading("recover")
+    assert (recovered.returncode, "is finished, from 2.0 MiB of partial data" in recovered.stdout) == (0, True)
+    assert (host / "vms" / "1").read_bytes() == data
+    (host / "vms" / "1").unlink()
+    again = lading("fetch", url, "vms/1")
+    assert "verified sha256" in again.stdout, "the recorded location is not trusted, the URL is"
