@@ -56,8 +56,8 @@ def newest_images(catalog: ImageCatalog, associations: AssociationStore, context
 
 def _reference(image: Image) -> str | None:
     """The reference that means the newest image. The id of an image at a URL is the URL, pinned by a fragment."""
-    url, pin, _ = image.id.partition("#")
-    return url if pin and "://" in url else image.name
+    url, _, pin = image.id.partition("#")
+    return url if "=" in pin else image.name
 
 
 def _is_newer(recorded: Image, newest: Image) -> bool | None:

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.checksum_files import Checksums, checksums_of
-from lading.adapters.catalogs.url_reference import UrlReference
+from lading.adapters.catalogs.url_reference import UrlReference, is_url
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.documents import read_document
 from lading.adapters.web.http import HttpConnection, HttpOptions, HttpRefused, Origin, peer_of
@@ -58,9 +58,9 @@ class _Found(NamedTuple):
 class UrlCatalog:
     """Any http or https URL as an image: an ImageCatalog.
 
-    A reference is a `UrlReference`. Its id is the URL, with the digest as fragment, or with the state of the file (its
+    A reference is a `UrlReference`. The id is the URL, with the digest as fragment, or with the state of the file (its
     ETag, else its date, and its size) where no digest is known: so a changed file is another image. The id finds the
-    same image again, or none.
+    same image again, or none. The name is that of the file, or the path beneath the mirrors.
 
     A request without a user is the operator's: its URLs are trusted up to the first redirect, as the configured mirrors
     always are. URLs of a user's request are guarded as locations are.
@@ -108,13 +108,13 @@ class UrlCatalog:
         validators = probed.validators
         return Image(
             f"{asked.public_text}#{_pin(probed, checksums)}",
-            asked.name,
+            asked.name if is_url(asked.text) else asked.text,
             probed.size,
             digest=checksums.digest if checksums else None,
             content_digest=checksums.content_digest if checksums else None,
             locations=[Location(each, trusted=self._is_trusted(each, context)) for each in asked.urls],
             properties={
-                "self": asked.public_text,
+                **({"self": asked.public_text} if is_url(asked.text) else {}),
                 **({"digest_from": found.source} if found else {}),
                 **({"etag": validators.etag} if validators.etag else {}),
                 **({"last_modified": validators.modified} if validators.modified else {}),

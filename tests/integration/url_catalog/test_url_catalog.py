@@ -124,6 +124,8 @@ def test_a_path_is_found_beneath_the_configured_mirrors(server: FaultyServer) ->
     image = found("d/noble.img", server.url("/"), server.url("/also"))
     assert [each.url for each in image.locations] == [server.url("/d/noble.img"), server.url("/also/d/noble.img")]
     assert image.id.startswith("d/noble.img#etag=")
+    assert image.name == "d/noble.img", "a reference that leads back"
+    assert "self" not in image.properties
     assert found(image.id, server.url("/"), server.url("/also")).id == image.id
 
 

@@ -140,6 +140,13 @@ def test_the_images_of_a_remote_are_listed_and_filtered(lading: Lading, host: Pa
     found = record(lading("images", "lab:", "--filter", "NOB", "--json", **remote))
     assert found["name"] == "lab:noble"
     assert lading("images", **remote).stdout == ""
+    with FaultyServer() as web:
+        web.answer("/d/noble.img", Reply(DATA))
+        variables = {"LADING_CATALOGS__WEB__KIND": "url", "LADING_CATALOGS__WEB__MIRRORS": web.url("/")}
+        assert lading("fetch", "web:d/noble.img", "vms/", **variables).returncode == 0
+        assert os.listdir(host / "vms") == ["noble.img"]
+        assert "is there already" in lading("fetch", "web:d/noble.img", "vms/noble.img", **variables).stdout
+        assert lading("outdated", **variables).returncode == 0
     cannot = lading("images", "web:", LADING_CATALOGS__WEB__KIND="url")
     assert (cannot.returncode, "the remote web cannot be listed" in cannot.stderr) == (7, True)
 

@@ -35,6 +35,7 @@ def at_url(fragment: str, digest: Digest | None = None) -> Image:
         (replace(NOBLE, digest=ONE), replace(NOBLE, id="2", digest=STRONGER), True),
         (replace(NOBLE, digest=ONE), replace(NOBLE, digest=STRONGER), False),
         (LAB, replace(LAB, id="lab:2", digest=OTHER), True),
+        (Image("img#1", "noble"), Image("img#2", "noble"), True),
     ],
 )
 def test_a_name_means_a_newer_image_when_that_has_another_digest_or_id(
