@@ -17,6 +17,7 @@ from lading.adapters.cli.catalog import catalog
 from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.fetch import explain, fetch
 from lading.adapters.cli.handlers import handlers
+from lading.adapters.cli.images import images, outdated
 from lading.adapters.cli.logs import exception_lines
 from lading.adapters.cli.maintenance import forget, recover, verify
 from lading.adapters.cli.masking import masked
@@ -45,7 +46,7 @@ _LEFT: Final = "what can be resumed is kept, the rest is removed"
 def cli() -> None:
     """Fetch VM disk images to files, block devices, volumes and clones.
 
-    An IMAGE is an id or a name in the catalog. A TARGET is where the image goes: a path, a block
+    An IMAGE is an id or a name in the catalog, REMOTE:NAME, or a URL. A TARGET is where the image goes: a path, a block
     device such as /dev/vg0/vm3, rbd:POOL/IMAGE or cinder:NAME.
     A handler transfers the image: it clones, copies or downloads. lading verifies the bytes and records each target
     with its handler, so that rm and mv later use the same handler.
@@ -59,7 +60,10 @@ def cli() -> None:
     """
 
 
-for command in (fetch, explain, rm, mv, ls, show, who_has, verify, recover, forget, associations, handlers, catalog):
+for command in (
+    fetch, explain, images, rm, mv, ls, show, who_has, outdated, verify, recover, forget, associations, handlers,
+    catalog,
+):  # fmt: skip
     cli.add_command(command)
 
 

@@ -135,9 +135,10 @@ def time_text(moment: datetime) -> str:
 
 
 def verified_text(result: Landing | Association) -> str:
-    """Returns the verified digest's algorithm, or `unverified`. MD5 is weak: two files can have the same (RFC 6151).
+    """Returns the verified digest's algorithm, or `unverified`.
 
-    Where only the disk in a packed image was verified, the target's digest may be another than the catalog's.
+    MD5 and SHA-1 are weak: two files can have the same (RFC 6151, RFC 6194). Where only the disk in a packed image was
+    verified, the target's digest may be another than the catalog's.
 
     >>> verified_text(Landing(verified=True, shipped=Shipped("xz, raw", 9)))
     'verified'
@@ -147,7 +148,7 @@ def verified_text(result: Landing | Association) -> str:
         return "unverified"
     if digest is None:
         return "verified" if result.shipped else "unverified"
-    return f"verified {digest.algorithm}{' (weak)' if digest.algorithm == 'md5' else ''}"
+    return f"verified {digest.algorithm}{' (weak)' if digest.algorithm in {'md5', 'sha1'} else ''}"
 
 
 def attempt_records(attempts: Sequence[AttemptResult]) -> list[dict[str, object]]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from lading import Location, StoreUnavailable
+from lading.adapters.catalogs.checksum_files import LENGTHS, checksums_of
+from lading.adapters.catalogs.url_reference import UrlReference
 from lading.adapters.codec.documents import catalog_image, image_to_document, read_json, unnested
 from lading.adapters.config.settings import read_settings
 from lading.adapters.config.sources import read_file
@@ -45,6 +47,15 @@ def urls(data: bytes) -> None:
     local_paths(location)
     with suppress(ValueError):
         Origin.of(location.url)
+    with suppress(ValueError):
+        assert UrlReference.of(location.url).urls
+
+
+def checksums(data: bytes) -> None:
+    """A checksum file gives a digest of the right length, or nothing, or a ValueError in words."""
+    with suppress(ValueError):
+        found = checksums_of(data, "noble.img", alone=True)
+        assert found is None or len(found.digest.value) == LENGTHS[found.digest.algorithm]
 
 
 def documents(data: bytes) -> None:
@@ -128,5 +139,5 @@ def packed(data: bytes) -> None:
 
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
-    each.__name__: each for each in (urls, documents, settings, journal, record, answers, packed)
+    each.__name__: each for each in (urls, checksums, documents, settings, journal, record, answers, packed)
 }
