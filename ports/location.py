@@ -30,6 +30,9 @@ class Location:
 
     url: str
     metadata: Mapping[str, object] = field(default_factory=dict, hash=False)
+    trusted: bool = field(default=False, compare=False)
+    """True: the operator named the server, so it may have any address. Set by catalogs for what was typed or
+    configured; never read from a document, and not recorded."""
     scheme: str = field(init=False, compare=False)
     """Lower-case; empty when the URL has none."""
 
