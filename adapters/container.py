@@ -11,6 +11,7 @@ from lading.adapters import plugins
 from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.catalogs.oci import OciCatalog
 from lading.adapters.config.settings import (
     FileLocksSettings,
     Settings,
@@ -23,10 +24,12 @@ from lading.adapters.etcd.locks import EtcdLocks
 from lading.adapters.etcd.queued import queued_associations
 from lading.adapters.flock.locks import FileLocks
 from lading.adapters.handlers.file import FileHandlerSettings
+from lading.adapters.handlers.oci import OciHandlerSettings
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.locks import MemoryLocks
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
+from lading.adapters.oci.registry import Registries
 from lading.adapters.sqlite.associations import FileAssociations
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
@@ -64,12 +67,17 @@ class Container(DeclarativeContainer):
     glance_catalog: Provider[ImageCatalog] = Singleton(
         GlanceCatalog.from_settings, _options.catalog, network=_options.network
     )
+    registries: Provider[Registries] = Singleton(
+        _options.handlers.tables["oci"].read.call(OciHandlerSettings).registries.call(_options.network)
+    )
+    oci_catalog: Provider[ImageCatalog] = Singleton(OciCatalog.from_settings, _options.catalog, registries)
     third_party_catalog: Provider[ImageCatalog] = Singleton(
         plugins.third_party, "catalog", _options.catalog, _options.source
     )
     catalog: Provider[ImageCatalog] = Selector(
         Callable(plugins.adapter_of, _options.catalog),
-        memory=memory_catalog, file=file_catalog, glance=glance_catalog, third_party=third_party_catalog,
+        memory=memory_catalog, file=file_catalog, glance=glance_catalog, oci=oci_catalog,
+        third_party=third_party_catalog,
     )  # fmt: skip
 
     # Locks

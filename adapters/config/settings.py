@@ -1,7 +1,7 @@
 """The configuration: one TOML file, `LADING_…` variables that override it, and defaults.
 
     [catalog]
-    kind = "file"                                   # memory, file, or a third party's
+    kind = "file"                                   # memory, file, glance, oci, or a third party's
     folder = "/srv/lading/catalog"
     [associations]
     kind = "file"                                   # memory, file, etcd, or a third party's
@@ -46,6 +46,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
+from lading.adapters.catalogs.oci_settings import OciCatalogSettings
 from lading.adapters.codec.sizes import Bytes
 from lading.adapters.config.sources import read_file, read_variables
 from lading.adapters.config.table import Table, secret_values
@@ -122,11 +123,13 @@ class ThirdPartySettings:
 
 
 # For a new kind, add its dataclass above and its name here.
-CatalogSettings = MemorySettings | FileCatalogSettings | GlanceCatalogSettings | ThirdPartySettings
-_CATALOGS: Final[_Kinds[MemorySettings | FileCatalogSettings | GlanceCatalogSettings]] = {
+_BuiltInCatalogSettings = MemorySettings | FileCatalogSettings | GlanceCatalogSettings | OciCatalogSettings
+CatalogSettings = _BuiltInCatalogSettings | ThirdPartySettings
+_CATALOGS: Final[_Kinds[_BuiltInCatalogSettings]] = {
     "memory": MemorySettings,
     "file": FileCatalogSettings,
     "glance": GlanceCatalogSettings,
+    "oci": OciCatalogSettings,
 }
 AssociationsSettings = MemorySettings | FileAssociationsSettings | EtcdAssociationsSettings | ThirdPartySettings
 _ASSOCIATIONS: Final[_Kinds[MemorySettings | FileAssociationsSettings | EtcdAssociationsSettings]] = {
@@ -351,6 +354,8 @@ def _home(environ: Mapping[str, str], variable: str, fallback: str) -> Path | No
 def secrets_of(settings: Settings) -> Iterator[str]:
     """The values of the settings whose names mark them as secret."""
     yield from secret_values(settings.handlers.tables)
+    if isinstance(settings.catalog, OciCatalogSettings) and settings.catalog.password:
+        yield settings.catalog.password
     for each in (settings.catalog, settings.associations, settings.locks):
         if isinstance(each, ThirdPartySettings):
             yield from secret_values(each.options)

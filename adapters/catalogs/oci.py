@@ -1,0 +1,134 @@
+"""Images in registries of the OCI."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Self
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.catalogs.oci_settings import OciCatalogSettings
+from lading.adapters.oci.manifest import Descriptor, Manifest, disk_format, host_architecture
+from lading.adapters.oci.reference import Login, Reference, digest_of
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.web.http import HttpRefused
+from lading.ports.context import Context
+from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound
+from lading.ports.image import Digest, Image
+from lading.ports.location import Location
+
+if TYPE_CHECKING:
+    from lading.adapters.oci.registry import Registries
+
+__all__ = ["OciCatalog"]
+
+_SCHEME: Final = "oci://"
+_ABSENT: Final = frozenset({400, 404})
+"""Statuses of a registry's answer for what it does not have, or cannot have."""
+_REFUSED: Final = frozenset({401, 403})
+_REPOSITORY: Final = "oci_repository"
+"""The image's property with its repository, `HOST/REPOSITORY`."""
+
+
+class OciCatalog:
+    """Disk images in registries: an ImageCatalog. Finds an image by `oci://HOST/REPOSITORY:TAG` or its digest.
+
+    With a registry in the settings, a reference is what follows that: `noble:1.2`, or `:1.2` and `@sha256:…` where the
+    registry's path is the repository. The operator names the registries: they may have any address.
+    """
+
+    def __init__(
+        self,
+        registries: "Registries",
+        settings: OciCatalogSettings = OciCatalogSettings(),  # noqa: B008 - frozen
+    ) -> None:
+        """Raises ValueError where the settings' registry is none."""
+        self._registries = registries
+        self._architecture = settings.architecture or host_architecture()
+        self._prefix = None if settings.registry is None else settings.registry.removeprefix(_SCHEME).rstrip("/")
+        self._login = None
+        if settings.username is not None and settings.password is not None:
+            self._login = Login(settings.username, settings.password)
+
+    @classmethod
+    def from_settings(cls, settings: OciCatalogSettings, registries: "Registries") -> Self:
+        return cls(registries, settings)
+
+    def find(self, reference: str, context: Context) -> Result[Image, CatalogFailure]:
+        try:
+            named = self._named(reference)
+        except ValueError as error:
+            return Failure(ImageNotFound(reference, self._title, str(error)))
+        try:
+            return Success(self._image(named))
+        except HttpRefused as refused:
+            if refused.status in _ABSENT:
+                return Failure(ImageNotFound(reference, f"the registry {named.registry}"))
+            hint = ": are there credentials for it, and is it there?" if refused.status in _REFUSED else ""
+            return Failure(CatalogUnavailable(f"{named} cannot be read: {refused}{hint}"))
+        except SourceBroken as broken:
+            return Failure(CatalogUnavailable(f"{named} cannot be read: {broken}"))
+
+    def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
+        """The blob's location, also for an image as an association remembers it."""
+        repository = image.properties.get(_REPOSITORY)
+        if not isinstance(repository, str) or image.digest is None:
+            return Success(image.locations)
+        try:
+            named = self._with_login(Reference.of(f"{_SCHEME}{repository}@{image.digest}"))
+        except ValueError as error:
+            return Failure(CatalogUnavailable(f"image {image.id}: {error}"))
+        return Success([_location(named)])
+
+    @property
+    def _title(self) -> str:
+        return f"the registry {self._prefix}" if self._prefix else "a registry"
+
+    def _named(self, reference: str) -> Reference:
+        """Raises ValueError."""
+        if reference.strip().lower().startswith(_SCHEME):
+            return self._with_login(Reference.of(reference))
+        if self._prefix is None:
+            raise ValueError("expected oci://HOST/REPOSITORY:TAG")
+        joint = "" if reference.startswith((":", "@")) else "/"
+        try:
+            digest_of(reference)
+        except ValueError:
+            return self._with_login(Reference.of(f"{_SCHEME}{self._prefix}{joint}{reference}"))
+        return self._with_login(Reference.of(f"{_SCHEME}{self._prefix}@{reference}"))  # an image's id
+
+    def _with_login(self, named: Reference) -> Reference:
+        """The reference with the settings' credentials, where it is of the settings' registry."""
+        if named.login is not None or self._login is None or self._prefix is None:
+            return named
+        own = self._prefix.partition("/")[0].lower()
+        return replace(named, login=self._login) if named.registry == own else named
+
+    def _image(self, named: Reference) -> Image:
+        """Raises HttpRefused and SourceBroken."""
+        found, entry = self._registries.manifest(named, trusted=True), None
+        try:
+            if found.manifest.is_index:
+                entry = found.manifest.for_host(self._architecture)
+                found = self._registries.manifest(named.with_digest(entry.digest), trusted=True)
+                if found.manifest.is_index:
+                    raise SourceBroken("its index names another index")
+            disk = found.manifest.disk()
+        except ValueError as error:
+            raise SourceBroken(str(error)) from None
+        return _image(named, found.manifest, found.digest, disk, entry)
+
+
+def _image(named: Reference, manifest: Manifest, digest: Digest, disk: Descriptor, entry: Descriptor | None) -> Image:
+    return Image(
+        str(digest),
+        named.name,
+        size=disk.size,
+        disk_format=disk_format(manifest, disk, entry),
+        digest=disk.digest,
+        locations=[_location(named.with_digest(disk.digest))],
+        properties={_REPOSITORY: f"{named.registry}/{named.repository}"},
+    )
+
+
+def _location(named: Reference) -> Location:
+    return Location(named.url, trusted=True)

@@ -1,0 +1,24 @@
+"""Settings of the catalog of a registry."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["OciCatalogSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class OciCatalogSettings:
+    registry: str | None = None
+    """`HOST[:PORT][/PATH]`, before each reference that is no `oci://` URL; None: references are URLs."""
+    architecture: str | None = None
+    """`amd64`, `arm64`, …; None: this host's."""
+    username: str | None = None
+    """For `registry`; None: as `[handlers.oci]` and the files of podman and docker say."""
+    password: str | None = field(default=None, repr=False)
+    kind: Literal["oci"] = "oci"
+
+    def __post_init__(self) -> None:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username, password: expected both, or neither")
+        if self.username is not None and self.registry is None:
+            raise ValueError("registry: expected with a username: a password is for one registry")

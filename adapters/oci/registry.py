@@ -1,0 +1,222 @@
+"""Registries: sign-in, manifests and the URLs of blobs.
+
+https://github.com/opencontainers/distribution-spec; for tokens https://distribution.github.io/distribution/spec/auth/
+"""
+
+import base64
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlencode
+
+from lading.adapters.codec.documents import read_json
+from lading.adapters.oci.credentials import Keychain
+from lading.adapters.oci.manifest import ACCEPT, Manifest
+from lading.adapters.oci.reference import DOCKER_HUB, Login, Reference
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.web.documents import read_document
+from lading.adapters.web.guard import Guard
+from lading.adapters.web.http import HttpOptions, HttpRefused, Origin, Unusable
+from lading.adapters.web.mirrors import Mirrors
+from lading.adapters.web.urls import PORTS, plain_host, web_url
+from lading.ports.failures import SettingsError
+from lading.ports.image import Digest
+
+__all__ = ["Registries", "ResolvedManifest"]
+
+_DOCKER_HUB_SERVER: Final = "registry-1.docker.io"
+_LONGEST_MANIFEST: Final = 4 << 20
+"""Bytes; the specification lets registries refuse longer ones."""
+_LONGEST_ANSWER: Final = 1 << 20
+"""Bytes of a token server's answer."""
+_CHALLENGE: Final = re.compile(r"(?:^|,)\s*(Bearer|Basic)(?=\s|$)", re.IGNORECASE)
+_PARAMETER: Final = re.compile(r'([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_TOKEN: Final = re.compile(r"[!-~]{1,65536}")
+_SHORTEST_LIFE: Final = 60.0
+"""Seconds that a token is valid, where the server does not say so, or says less."""
+_CLIENT: Final = "lading"
+
+
+class ResolvedManifest(NamedTuple):
+    manifest: Manifest
+    digest: Digest
+    """The manifest's own: of its bytes."""
+
+
+class _Headers(NamedTuple):
+    """The headers of requests for a repository."""
+
+    values: Mapping[str, str]
+    expires: float
+    """On the clock of `time.monotonic`."""
+
+
+class Registries:
+    """The registries. Signs in where one asks for it, and keeps the tokens while they last. Safe to share."""
+
+    def __init__(
+        self,
+        options: HttpOptions,
+        keychain: Keychain,
+        *,
+        insecure: Collection[str] = (),
+        guard: Guard | None = None,
+        first_wait: float = 0.5,
+    ) -> None:
+        """`insecure`: registries (`host` or `host:port`) that are requested by http. `guard`: for all others.
+
+        `first_wait`: seconds before the first retry.
+        """
+        self.options = options
+        self._keychain = keychain
+        self._insecure = frozenset(insecure)
+        self._guard = guard or Guard()
+        self._first_wait = first_wait
+        self._lock = threading.Lock()
+        self._headers: dict[tuple[str, str, Login | None], _Headers] = {}
+
+    def manifest(self, reference: Reference, *, trusted: bool) -> ResolvedManifest:
+        """Reads the manifest that a tag or a digest names.
+
+        `trusted`: the operator named the registry, see `Location.trusted`. Raises HttpRefused and SourceBroken.
+        """
+        named = str(reference.digest) if reference.digest else quote(reference.tag or "latest", safe="")
+        mirrors = self._mirrors(reference, f"manifests/{named}", trusted=trusted, headers={"Accept": ACCEPT})
+        document = read_document(mirrors, _LONGEST_MANIFEST)
+        expected = reference.digest
+        algorithm = expected.algorithm if expected else "sha256"
+        digest = Digest(algorithm, hashlib.new(algorithm, document.content).hexdigest())
+        if expected is not None and digest != expected:
+            raise SourceBroken(f"its manifest is not the one that was asked for: expected {expected}, got {digest}")
+        try:
+            return ResolvedManifest(Manifest(document.content, document.media_type), digest)
+        except ValueError as error:
+            raise SourceBroken(str(error)) from None
+
+    def blob(self, reference: Reference, *, trusted: bool) -> Mirrors:
+        """The server of the blob that the reference's digest names. Raises nothing: nothing is requested yet."""
+        return self._mirrors(reference, f"blobs/{reference.digest}", trusted=trusted, headers={})
+
+    def blob_url(self, reference: Reference, *, trusted: bool) -> str:
+        """The URL of the blob that the reference's digest names."""
+        return f"{self._server(reference, trusted=trusted)}/v2/{reference.repository}/blobs/{reference.digest}"
+
+    def _mirrors(self, reference: Reference, path: str, *, trusted: bool, headers: Mapping[str, str]) -> Mirrors:
+        server = self._server(reference, trusted=trusted)
+        url = f"{server}/v2/{reference.repository}/{path}"
+        options = replace(self.options, guard=self._guard_for(server, trusted=trusted or self._is_insecure(reference)))
+        origin = Origin(url, {**headers, **self._known_headers(reference)})
+        renew = partial(self._signed_in, reference, Origin(url, headers), options)
+        return Mirrors([origin], options, renew=renew, first_wait=self._first_wait)
+
+    def _server(self, reference: Reference, *, trusted: bool) -> str:
+        is_plain = self._is_insecure(reference) or (trusted and reference.is_loopback)
+        registry = _DOCKER_HUB_SERVER if reference.registry == DOCKER_HUB else reference.registry
+        return f"{'http' if is_plain else 'https'}://{registry}"
+
+    def _is_insecure(self, reference: Reference) -> bool:
+        return reference.registry in self._insecure
+
+    def _guard_for(self, server: str, *, trusted: bool) -> Guard:
+        parts = web_url(server).parts
+        schemes = self._guard.schemes | {parts.scheme}
+        named = {(plain_host(parts.hostname or ""), parts.port or PORTS[parts.scheme])} if trusted else set()
+        return replace(self._guard, schemes=schemes, servers=self._guard.servers | named)
+
+    def _known_headers(self, reference: Reference) -> Mapping[str, str]:
+        with self._lock:
+            known = self._headers.get(_key(reference))
+        return known.values if known is not None and known.expires > time.monotonic() else {}
+
+    def _signed_in(self, reference: Reference, origin: Origin, options: HttpOptions, refused: HttpRefused) -> Origin:
+        """The origin with headers that answer the server's challenge. Raises SourceBroken."""
+        try:
+            login = self._keychain.find(reference)
+        except SettingsError as error:
+            raise Unusable(str(error)) from error
+        challenges = dict(_challenges(refused.challenges))
+        if "bearer" in challenges:
+            headers = self._token(reference, login, challenges["bearer"], origin, options)
+        elif "basic" in challenges and login is not None and not login.is_identity_token:
+            headers = _Headers(_basic(login), float("inf"))
+        else:
+            found = "those that were found are of no use" if login else f"none were found in {self._keychain}"
+            raise Unusable(f"{reference.registry} wants credentials, and {found}")
+        with self._lock:
+            self._headers[_key(reference)] = headers
+        return replace(origin, headers={**origin.headers, **headers.values})
+
+    def _token(
+        self,
+        reference: Reference,
+        login: Login | None,
+        challenge: Mapping[str, str],
+        origin: Origin,
+        options: HttpOptions,
+    ) -> _Headers:
+        """Gets a token from the server that the challenge names. Raises SourceBroken."""
+        place = f"the token server of {reference.registry}"
+        try:
+            realm = web_url(challenge.get("realm", "")).parts
+        except ValueError:
+            raise Unusable(f"{reference.registry} names no token server") from None
+        if realm.scheme == "http" and not origin.url.startswith("http://"):
+            raise Unusable(f"{place} is one without TLS: no credentials are sent there")
+        asked = {"scope": challenge.get("scope") or f"repository:{reference.repository}:pull"}
+        if "service" in challenge:
+            asked["service"] = challenge["service"]
+        if login is not None and login.is_identity_token:
+            form = {**asked, "grant_type": "refresh_token", "client_id": _CLIENT, "refresh_token": login.password}
+            request = Origin(realm.geturl(), form=urlencode(form))
+        else:
+            query = "&".join(filter(None, (realm.query, urlencode(asked))))
+            request = Origin(realm._replace(query=query).geturl(), _basic(login) if login else {})
+        try:
+            answer = read_json(
+                read_document(Mirrors([request], options, first_wait=self._first_wait), _LONGEST_ANSWER).content
+            )
+        except SourceBroken as broken:
+            raise Unusable(f"{place} gives no token: {broken}") from broken
+        except ValueError:
+            answer = None
+        return _bearer(answer, place)
+
+
+def _bearer(answer: object, place: str) -> _Headers:
+    """The headers by a token server's answer. Raises Unusable."""
+    fields = answer if isinstance(answer, dict) else {}
+    token, seconds = fields.get("token") or fields.get("access_token"), fields.get("expires_in")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise Unusable(f"{place} answers with no token")
+    lasts = max(seconds if isinstance(seconds, int) else 0, _SHORTEST_LIFE)
+    return _Headers({"Authorization": f"Bearer {token}"}, time.monotonic() + 0.9 * lasts)
+
+
+def _basic(login: Login) -> Mapping[str, str]:
+    packed = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
+    return {"Authorization": f"Basic {packed}"}
+
+
+def _challenges(headers: Iterable[str]) -> Iterable[tuple[str, Mapping[str, str]]]:
+    """The challenges of `WWW-Authenticate` (RFC 9110, section 11.6.1), by scheme in lower case.
+
+    >>> [*_challenges(['Basic realm="a b", Bearer realm="https://auth.example/token",service=x'])]
+    [('basic', {'realm': 'a b'}), ('bearer', {'realm': 'https://auth.example/token', 'service': 'x'})]
+    """
+    for header in headers:
+        _, *parts = _CHALLENGE.split(header)
+        for scheme, parameters in zip(parts[::2], parts[1::2], strict=True):
+            found = {
+                name.lower(): re.sub(r"\\(.)", r"\1", quoted) or plain
+                for name, quoted, plain in _PARAMETER.findall(parameters)
+            }
+            yield scheme.lower(), found
+
+
+def _key(reference: Reference) -> tuple[str, str, Login | None]:
+    return reference.registry, reference.repository, reference.login
