@@ -1,0 +1,173 @@
+"""Images as they are published, in a real registry: what the catalog says of them, and what lands."""
+
+import hashlib
+import io
+import lzma
+import os
+import tarfile
+
+import pytest
+from tests.images import qcow2
+from tests.integration.oci.conftest import OciHost
+from tests.integration.services.registry import DOCKER_LIST, DOCKER_MANIFEST, EMPTY, OCI_MANIFEST, Registry
+
+from lading import Digest, ImageNotFound
+from lading.adapters.catalogs.oci_settings import OciCatalogSettings
+from lading.adapters.oci.manifest import host_architecture
+
+DATA = os.urandom((1 << 20) + 512)
+TAR = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+CONFIG = "application/vnd.docker.container.image.v1+json"
+
+
+def container_disk(*names: str) -> bytes:
+    """A layer as KubeVirt's containerDisk has it: the disk below `disk/`, uid 107."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        folder = tarfile.TarInfo("disk")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o555
+        archive.addfile(folder)
+        for name in names:
+            entry = tarfile.TarInfo(f"disk/{name}")
+            entry.size, entry.uid, entry.gid, entry.mode = len(DATA), 107, 107, 0o444
+            archive.addfile(entry, io.BytesIO(DATA))
+    return packed.getvalue()
+
+
+def test_an_artifact_of_one_blob_lands_verified(registry: Registry, repository: str, oci_host: OciHost) -> None:
+    pushed = registry.push_artifact(repository, DATA, "1.2", title="noble.raw")
+    reference = f"oci://{registry.host}/{repository}:1.2"
+    image = oci_host.find(reference).unwrap()
+    assert (image.id, image.name, image.size, image.disk_format) == (
+        pushed.digest, f"{repository}:1.2", len(DATA), "raw",
+    )  # fmt: skip
+    assert image.digest == Digest("sha256", hashlib.sha256(DATA).hexdigest())
+    assert [str(each) for each in image.locations] == [f"oci://{registry.host}/{repository}@{image.digest}"]
+    landing = oci_host.fetch(reference)
+    assert (landing.verified, landing.method, oci_host.landed) == (True, "oci", DATA)
+
+
+def test_an_image_is_found_by_its_manifests_digest(registry: Registry, repository: str, oci_host: OciHost) -> None:
+    pushed = registry.push_artifact(repository, DATA)
+    image = oci_host.find(f"oci://{registry.host}/{repository}@{pushed.digest}").unwrap()
+    assert (image.id, image.name) == (pushed.digest, repository)
+
+
+def test_the_disk_is_taken_out_of_a_container_disk(registry: Registry, repository: str, oci_host: OciHost) -> None:
+    layer = registry.push_blob(repository, container_disk("noble.raw"), TAR)
+    config = registry.push_blob(repository, b'{"architecture": "amd64", "os": "linux"}', CONFIG)
+    document = {"schemaVersion": 2, "config": config.descriptor(), "layers": [layer.descriptor()]}
+    registry.push_manifest(repository, {**document, "mediaType": DOCKER_MANIFEST}, "v2", DOCKER_MANIFEST)
+    landing = oci_host.fetch(f"oci://{registry.host}/{repository}:v2")
+    assert (landing.verified, oci_host.landed) == (True, DATA)
+
+
+def test_several_files_in_a_container_disk_are_listed(registry: Registry, repository: str, oci_host: OciHost) -> None:
+    registry.push_artifact(repository, container_disk("one.raw", "two.raw"), "1")
+    refused = oci_host.fetch_image(oci_host.find(f"oci://{registry.host}/{repository}:1").unwrap()).failure()
+    assert "disk/one.raw, disk/two.raw; choose one with --member" in refused.reason
+
+
+@pytest.mark.parametrize("architecture", [host_architecture(), os.uname().machine])
+def test_an_index_gives_the_disk_of_this_host_in_qemus_form(
+    registry: Registry, repository: str, oci_host: OciHost, architecture: str
+) -> None:
+    """As podman's machine-os is published: disk types as annotations, architectures as uname or Go names them."""
+    disk = qcow2()
+    wanted = registry.push_artifact(repository, lzma.compress(disk), title="machine.qcow2.xz")
+    other = registry.push_artifact(repository, DATA, title="machine.raw")
+    entries = [
+        other.descriptor(annotations={"disktype": "applehv"}, platform={"os": "linux", "architecture": architecture}),
+        other.descriptor(annotations={"disktype": "qemu"}, platform={"os": "linux", "architecture": "s390x"}),
+        other.descriptor(platform={"os": "unknown", "architecture": "unknown"}),
+        wanted.descriptor(annotations={"disktype": "qemu"}, platform={"os": "linux", "architecture": architecture}),
+    ]
+    registry.push_index(repository, entries, "5.6")
+    reference = f"oci://{registry.host}/{repository}:5.6"
+    image = oci_host.find(reference).unwrap()
+    assert (image.id, image.disk_format) == (wanted.digest, "qcow2")
+    oci_host.fetch(reference)
+    assert oci_host.landed == disk
+
+
+def test_a_docker_list_gives_the_manifest_of_this_host(
+    registry: Registry, repository: str, oci_host: OciHost
+) -> None:
+    layer, config = registry.push_blob(repository, container_disk("a.raw"), TAR), registry.push_blob(repository, b"{}", CONFIG)
+    document = {
+        "schemaVersion": 2, "mediaType": DOCKER_MANIFEST, "config": config.descriptor(), "layers": [layer.descriptor()],
+    }  # fmt: skip
+    mine = registry.push_manifest(repository, document, media_type=DOCKER_MANIFEST)
+    entries = [mine.descriptor(platform={"os": "linux", "architecture": host_architecture()})]
+    listed = {"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": entries}
+    registry.push_manifest(repository, listed, "1", DOCKER_LIST)
+    assert oci_host.find(f"oci://{registry.host}/{repository}:1").unwrap().id == mine.digest
+
+
+def test_another_architecture_is_refused_with_those_that_there_are(
+    registry: Registry, repository: str, oci_host: OciHost
+) -> None:
+    pushed = registry.push_artifact(repository, DATA)
+    registry.push_index(repository, [pushed.descriptor(platform={"os": "linux", "architecture": "s390x"})], "1")
+    failure = oci_host.failure(f"oci://{registry.host}/{repository}:1")
+    assert f"it has nothing for linux on {host_architecture()}" in failure
+    assert "s390x" in failure
+
+
+def test_several_layers_are_refused_and_listed(registry: Registry, repository: str, oci_host: OciHost) -> None:
+    layers = [registry.push_blob(repository, each) for each in (DATA, DATA[:-512])]
+    config = registry.push_blob(repository, b"{}", EMPTY)
+    titled = [
+        each.descriptor(annotations={"org.opencontainers.image.title": f"disk-{number}.raw"})
+        for number, each in enumerate(layers)
+    ]
+    registry.push_manifest(repository, {"schemaVersion": 2, "config": config.descriptor(), "layers": titled}, "1")
+    failure = oci_host.failure(f"oci://{registry.host}/{repository}:1")
+    assert "it has 2 layers" in failure
+    assert all(f"disk-{number}.raw, {each.size} bytes" in failure for number, each in enumerate(layers))
+
+
+def test_a_checksum_beside_the_disk_is_no_disk(registry: Registry, repository: str, oci_host: OciHost) -> None:
+    config = registry.push_blob(repository, b"{}", EMPTY)
+    layers = [
+        registry.push_blob(repository, data).descriptor(annotations={"org.opencontainers.image.title": title})
+        for data, title in ((b"sums", "SHA256SUMS"), (DATA, "noble.raw"))
+    ]
+    registry.push_manifest(repository, {"schemaVersion": 2, "config": config.descriptor(), "layers": layers}, "1")
+    assert oci_host.find(f"oci://{registry.host}/{repository}:1").unwrap().size == len(DATA)
+
+
+def test_a_virtual_machine_of_tart_is_refused(registry: Registry, repository: str, oci_host: OciHost) -> None:
+    layer = registry.push_blob(repository, DATA, "application/vnd.cirruslabs.tart.disk.v2")
+    config = registry.push_blob(repository, b"{}", EMPTY)
+    document = {"schemaVersion": 2, "config": config.descriptor(), "layers": [layer.descriptor()]}
+    registry.push_manifest(repository, document, "1")
+    assert "virtual machine of tart" in oci_host.failure(f"oci://{registry.host}/{repository}:1")
+
+
+@pytest.mark.parametrize("name", ["{repository}:absent", "nothing/here", "{repository}@sha256:" + "0" * 64])
+def test_what_is_not_there_is_not_found(registry: Registry, repository: str, oci_host: OciHost, name: str) -> None:
+    registry.push_artifact(repository, DATA, "1")
+    reference = f"oci://{registry.host}/{name.format(repository=repository)}"
+    failure = oci_host.find(reference).failure()
+    assert isinstance(failure, ImageNotFound)
+    assert failure.reference == reference
+
+
+def test_a_configured_registry_is_not_typed_again(registry: Registry, repository: str, oci_host: OciHost) -> None:
+    pushed = registry.push_artifact(repository, DATA, "1.2")
+    for prefix, references in {
+        f"{registry.host}/vms": [f"{repository.removeprefix('vms/')}:1.2"],
+        f"oci://{registry.host}/{repository}/": [":1.2", f"@{pushed.digest}", pushed.digest],
+    }.items():
+        oci_host.catalog_settings = OciCatalogSettings(prefix)
+        for reference in references:
+            assert oci_host.find(reference).unwrap().id == pushed.digest
+
+
+def test_a_media_type_in_the_manifest_is_not_needed(registry: Registry, repository: str, oci_host: OciHost) -> None:
+    """skopeo leaves it out: the Content-Type tells it."""
+    layer, config = registry.push_blob(repository, DATA), registry.push_blob(repository, b"{}", EMPTY)
+    document = {"schemaVersion": 2, "config": config.descriptor(), "layers": [layer.descriptor()]}
+    registry.push_manifest(repository, document, "1", OCI_MANIFEST)
+    assert oci_host.find(f"oci://{registry.host}/{repository}:1").unwrap().disk_format is None
