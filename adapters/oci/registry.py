@@ -102,10 +102,6 @@ class Registries:
         """The server of the blob that the reference's digest names. Raises nothing: nothing is requested yet."""
         return self._mirrors(reference, f"blobs/{reference.digest}", trusted=trusted, headers={})
 
-    def blob_url(self, reference: Reference, *, trusted: bool) -> str:
-        """The URL of the blob that the reference's digest names."""
-        return f"{self._server(reference, trusted=trusted)}/v2/{reference.repository}/blobs/{reference.digest}"
-
     def _mirrors(self, reference: Reference, path: str, *, trusted: bool, headers: Mapping[str, str]) -> Mirrors:
         server = self._server(reference, trusted=trusted)
         url = f"{server}/v2/{reference.repository}/{path}"

@@ -53,6 +53,7 @@ def test_a_text_without_urls_stays_as_it_is(text: str) -> None:
         "/vms/vm:1@2.img: no such file",
         "file:///srv/noble@24.04.img is not allowed",
         "http://host/a=ubuntu:24@amd64/noble",
+        f"oci://127.0.0.1:5000/vms/noble:1.2@sha256:{'ab' * 32}: HTTP 404, oci://r.example/a@sha512:{'0' * 128}",
         "rbd:vms/disk@snap, rbd://fsid/pool/image/snap; cinder:volume",
         "http://host:8080/noble.img: HTTP 403",
         "lading: WARNING: download http://[::1]/an@image: refused (12:30:01)",
@@ -73,6 +74,8 @@ def test_what_is_no_credential_stays(text: str) -> None:
         ('json:{"driver":"rbd","password":"a"}', 'json:***"}'),
         ("http://cache/http%3A%2F%2Fu%3Ap%40h%2Fx%3Fsig%3Da", "http://cache/http%3A%2F%2F***%40h%2Fx%3F***"),
         ('["http://host/a","user:word@host:80"]', '["http://host/a","user:***@host:80"]'),
+        (f"oci://me:a@b@host:5000/vms@sha256:{'ab' * 32}", f"oci://***@host:5000/vms@sha256:{'ab' * 32}"),
+        ("oci://me:word@sha256:ab", "oci://***@sha256:ab"),
         ("(http://host/a?sig=b): HTTP 403", "(http://host/a?***): HTTP 403"),
     ],
 )

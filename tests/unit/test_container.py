@@ -70,14 +70,14 @@ def test_every_provider_can_be_built_and_gives_the_same_object_again(tmp_path: P
         "file": {"file"},
         "memory": {"memory"},
     }[kind]
-    others = ("file", "memory", "etcd", "queued", "glance", "third_party")
+    others = ("file", "memory", "etcd", "queued", "glance", "oci", "third_party")
     for name, provider in container.providers.items():
         if name.startswith((*own,)) or not name.startswith((*others, "database", "journal_database")):
             assert provider() is provider(), name
     assert isinstance(container.dispatcher(), Dispatcher)
     # Without a configured order all that there are, the cheapest first. Ceph's bindings are the distribution's.
     names = [handler.name for handler in container.dispatcher().handlers if handler.name != "rbd"]
-    assert names == ["file", "s3", "swift", "cinder", "http", "download"]
+    assert names == ["file", "s3", "swift", "cinder", "oci", "http", "download"]
 
 
 @pytest.mark.parametrize("offline", ["refuse", "queue"])

@@ -90,10 +90,11 @@ def test_an_index_gives_the_disk_of_this_host_in_qemus_form(
     assert oci_host.landed == disk
 
 
-def test_a_docker_list_gives_the_manifest_of_this_host(
-    registry: Registry, repository: str, oci_host: OciHost
-) -> None:
-    layer, config = registry.push_blob(repository, container_disk("a.raw"), TAR), registry.push_blob(repository, b"{}", CONFIG)
+def test_a_docker_list_gives_the_manifest_of_this_host(registry: Registry, repository: str, oci_host: OciHost) -> None:
+    layer, config = (
+        registry.push_blob(repository, container_disk("a.raw"), TAR),
+        registry.push_blob(repository, b"{}", CONFIG),
+    )
     document = {
         "schemaVersion": 2, "mediaType": DOCKER_MANIFEST, "config": config.descriptor(), "layers": [layer.descriptor()],
     }  # fmt: skip

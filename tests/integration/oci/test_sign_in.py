@@ -15,6 +15,8 @@ from tests.integration.services.registry import PASSWORD, USER, Registry
 from lading import CatalogUnavailable
 from lading.adapters.catalogs.oci_settings import OciCatalogSettings
 from lading.adapters.handlers.oci import OciHandlerSettings
+from lading.adapters.oci.reference import Reference
+from lading.adapters.web.http import HttpRefused
 
 DATA = os.urandom((1 << 20) + 512)
 BASIC = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -244,18 +246,14 @@ def test_a_form_with_an_identity_token_follows_no_redirect(
     assert token_registry.realm.requests_for("/other") == []
 
 
-def test_a_token_for_less_than_is_needed_is_fetched_again(
-    token_registry: Registry, repository: str, token_host: OciHost
-) -> None:
-    """The registry answers insufficient_scope to a token of another repository, with the scope that it wants."""
+def test_a_token_that_is_refused_is_replaced(token_registry: Registry, repository: str, token_host: OciHost) -> None:
+    """The registry answers insufficient_scope to a token of another repository, and names the scope that it wants."""
     token_registry.push_artifact(repository, DATA, "1")
-    registries = token_host.registries()
     other = json.dumps({"token": token_registry.signer.token("another/repository", "pull")}).encode()
     give_token(token_registry, repository, Reply(other))
-    from lading.adapters.oci.reference import Reference  # noqa: PLC0415
-
+    registries = token_host.registries()
     named = Reference.of(f"oci://{token_registry.host}/{repository}:1")
-    with pytest.raises(Exception, match="HTTP 401"):
+    with pytest.raises(HttpRefused, match="401"):
         registries.manifest(named, trusted=True)
     assert registries.manifest(named, trusted=True).manifest.entries[0].size == len(DATA)
 

@@ -16,7 +16,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
-
 from tests.faulty_server import FaultyServer
 from tests.integration.services.asking import ask, responds
 from tests.integration.services.running import LOOPBACK, Process, free_port
@@ -118,7 +117,9 @@ class Registry:
         ask("PUT", f"{self.url}/v2/{repository}/manifests/{tag or digest}", content, headers).expect(201)
         return Pushed(digest, len(content), media_type)
 
-    def push_artifact(self, repository: str, data: bytes, tag: str | None = None, *, title: str | None = None) -> Pushed:
+    def push_artifact(
+        self, repository: str, data: bytes, tag: str | None = None, *, title: str | None = None
+    ) -> Pushed:
         """A single-blob artifact, as ORAS publishes it. Without a mediaType, as skopeo writes it."""
         layer = self.push_blob(repository, data)
         config = self.push_blob(repository, b"{}", EMPTY)
