@@ -2,22 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final
 
 from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.oci_settings import OciCatalogSettings
-from lading.adapters.oci.manifest import Descriptor, Manifest, disk_format, host_architecture
-from lading.adapters.oci.reference import Login, Reference, digest_of
+from lading.adapters.oci.manifest import disk_format, host_architecture
+from lading.adapters.oci.reference import Login, Reference
+from lading.adapters.oci.registry import Registries
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.http import HttpRefused
 from lading.ports.context import Context
 from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound
-from lading.ports.image import Digest, Image
+from lading.ports.image import Image
 from lading.ports.location import Location
-
-if TYPE_CHECKING:
-    from lading.adapters.oci.registry import Registries
 
 __all__ = ["OciCatalog"]
 
@@ -25,8 +23,6 @@ _SCHEME: Final = "oci://"
 _ABSENT: Final = frozenset({400, 404})
 """Statuses of a registry's answer for what it does not have, or cannot have."""
 _REFUSED: Final = frozenset({401, 403})
-_REPOSITORY: Final = "oci_repository"
-"""The image's property with its repository, `HOST/REPOSITORY`."""
 
 
 class OciCatalog:
@@ -38,20 +34,15 @@ class OciCatalog:
 
     def __init__(
         self,
-        registries: "Registries",
+        registries: Registries,
         settings: OciCatalogSettings = OciCatalogSettings(),  # noqa: B008 - frozen
     ) -> None:
-        """Raises ValueError where the settings' registry is none."""
         self._registries = registries
         self._architecture = settings.architecture or host_architecture()
-        self._prefix = None if settings.registry is None else settings.registry.removeprefix(_SCHEME).rstrip("/")
+        self._prefix = None if settings.registry is None else settings.registry.rstrip("/")
         self._login = None
         if settings.username is not None and settings.password is not None:
             self._login = Login(settings.username, settings.password)
-
-    @classmethod
-    def from_settings(cls, settings: OciCatalogSettings, registries: "Registries") -> Self:
-        return cls(registries, settings)
 
     def find(self, reference: str, context: Context) -> Result[Image, CatalogFailure]:
         try:
@@ -70,14 +61,13 @@ class OciCatalog:
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
         """The blob's location, also for an image as an association remembers it."""
-        repository = image.properties.get(_REPOSITORY)
-        if not isinstance(repository, str) or image.digest is None:
+        if image.digest is None:
             return Success(image.locations)
         try:
-            named = self._with_login(Reference.of(f"{_SCHEME}{repository}@{image.digest}"))
+            named = self._with_login(Reference.of(image.id))
         except ValueError as error:
             return Failure(CatalogUnavailable(f"image {image.id}: {error}"))
-        return Success([_location(named)])
+        return Success([_location(named.with_digest(image.digest))])
 
     @property
     def _title(self) -> str:
@@ -90,11 +80,7 @@ class OciCatalog:
         if self._prefix is None:
             raise ValueError("expected oci://HOST/REPOSITORY:TAG")
         joint = "" if reference.startswith((":", "@")) else "/"
-        try:
-            digest_of(reference)
-        except ValueError:
-            return self._with_login(Reference.of(f"{_SCHEME}{self._prefix}{joint}{reference}"))
-        return self._with_login(Reference.of(f"{_SCHEME}{self._prefix}@{reference}"))  # an image's id
+        return self._with_login(Reference.of(f"{_SCHEME}{self._prefix}{joint}{reference}"))
 
     def _with_login(self, named: Reference) -> Reference:
         """The reference with the settings' credentials, where it is of the settings' registry."""
@@ -115,19 +101,22 @@ class OciCatalog:
             disk = found.manifest.disk()
         except ValueError as error:
             raise SourceBroken(str(error)) from None
-        return _image(named, found.manifest, found.digest, disk, entry)
+        return Image(
+            str(named.with_digest(found.digest)),
+            self._short_name(named),
+            size=disk.size,
+            disk_format=disk_format(found.manifest, disk, entry),
+            digest=disk.digest,
+            locations=[_location(named.with_digest(disk.digest))],
+            properties={"self": str(named)},
+        )
 
-
-def _image(named: Reference, manifest: Manifest, digest: Digest, disk: Descriptor, entry: Descriptor | None) -> Image:
-    return Image(
-        str(digest),
-        named.name,
-        size=disk.size,
-        disk_format=disk_format(manifest, disk, entry),
-        digest=disk.digest,
-        locations=[_location(named.with_digest(disk.digest))],
-        properties={_REPOSITORY: f"{named.registry}/{named.repository}"},
-    )
+    def _short_name(self, named: Reference) -> str:
+        """The name by which this catalog finds the image: what follows the settings' registry."""
+        whole = f"{named.registry}/{named.name}"
+        if self._prefix is not None and whole.startswith((f"{self._prefix}/", f"{self._prefix}:")):
+            return whole.removeprefix(self._prefix).removeprefix("/")
+        return named.name
 
 
 def _location(named: Reference) -> Location:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lading.adapters.oci.reference import Reference
+
 __all__ = ["OciCatalogSettings"]
 
 
@@ -18,7 +20,18 @@ class OciCatalogSettings:
     kind: Literal["oci"] = "oci"
 
     def __post_init__(self) -> None:
+        if self.registry is not None:
+            _check_registry(self.registry)
         if (self.username is None) != (self.password is None):
             raise ValueError("username, password: expected both, or neither")
         if self.username is not None and self.registry is None:
             raise ValueError("registry: expected with a username: a password is for one registry")
+
+
+def _check_registry(text: str) -> None:
+    try:
+        named = Reference.of(f"oci://{text.rstrip('/')}/a")
+    except ValueError:
+        named = None
+    if named is None or named.login is not None or named.tag != "latest":
+        raise ValueError("registry: expected HOST, HOST:PORT or HOST/PATH, without a scheme and without credentials")

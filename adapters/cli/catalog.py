@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -13,6 +13,7 @@ from urllib.parse import quote
 import click
 from returns.result import Failure
 
+from lading.adapters.catalogs.remotes import of_remote
 from lading.adapters.cli.arguments import PATH, complete_images
 from lading.adapters.cli.output import as_json, image_record, say, say_row, size_text
 from lading.adapters.cli.progress import progress_bar
@@ -24,7 +25,7 @@ from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.safe_open import absolute_path, open_regular
 from lading.adapters.stream.sources import FileSource
-from lading.ports.catalog import ImageCatalog, ImageListing, ImageRegistry
+from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.context import ANONYMOUS
 from lading.ports.failures import CatalogUnavailable
 from lading.ports.image import Digest, Image
@@ -126,7 +127,7 @@ def _print_added(session: Session, image: Image, removed: Sequence[Image], *, is
 
 def _namesakes(session: Session, name: str) -> Sequence[Image]:
     """The images of that name; none where the catalog cannot list its images."""
-    catalog = session.container.catalog()
+    catalog = session.container.default_catalog()
     return [each for each in catalog.images() if each.name == name] if isinstance(catalog, ImageListing) else ()
 
 
@@ -204,10 +205,11 @@ def _disk_format(scanned: Scan, path: str, declared: str | None) -> str:
 
 
 @catalog.command("ls", short_help="List the images.", epilog="Example: lading catalog ls")
+@click.argument("remote", metavar="[REMOTE:]", default="")
 @command_options
-def list_images(session: Session) -> None:
-    """List the images of the catalog: id, name, size, format and status."""
-    for image in _listing(session).images():
+def list_images(session: Session, remote: str) -> None:
+    """List the images of the catalog, or of REMOTE: id, name, size, format and status."""
+    for image in _images(session, remote):
         if session.json:
             as_json(image_record(image))
         else:
@@ -219,11 +221,11 @@ def list_images(session: Session) -> None:
 @click.argument("image", shell_complete=complete_images)
 @command_options
 def show_image(session: Session, image: str) -> None:
-    """Show IMAGE (an id or a name) as JSON, in the form of Glance's API.
+    """Show IMAGE (an id, a name, REMOTE:NAME or a URL) as JSON, in the form of Glance's API.
 
     Credentials in its locations are masked.
     """
-    catalog: ImageCatalog = session.container.catalog()
+    catalog = session.container.catalog()
     record = image_record(session.value(catalog.find(image, ANONYMOUS)))
     as_json(record, indent=None if session.json else 2)
 
@@ -239,8 +241,7 @@ def discard(session: Session, image: str) -> None:
     The image's file stays, and so do the targets that were fetched from it.
     """
     registry = _registry(session)
-    catalog: ImageCatalog = session.container.catalog()
-    found = session.value(catalog.find(image, ANONYMOUS))
+    found = session.value(session.container.default_catalog().find(image, ANONYMOUS))
     session.value(registry.discard(found.id))
     if session.json:
         as_json(image_record(found))
@@ -249,14 +250,17 @@ def discard(session: Session, image: str) -> None:
 
 
 def _registry(session: Session) -> ImageRegistry:
-    catalog = session.container.catalog()
+    catalog = session.container.default_catalog()
     if not isinstance(catalog, ImageRegistry):
         session.fail(CatalogUnavailable(f"images cannot be added to this catalog or removed from it; {_FILE_CATALOG}"))
     return catalog
 
 
-def _listing(session: Session) -> ImageListing:
-    catalog = session.container.catalog()
+def _images(session: Session, remote: str) -> Iterator[Image]:
+    """The images of a remote, `NAME:`, or of the default catalog where it is empty."""
+    name = remote.strip().removesuffix(":") or None
+    catalog = session.container.catalog().remote(name)
     if not isinstance(catalog, ImageListing):
-        session.fail(CatalogUnavailable(f"this catalog cannot be listed; {_FILE_CATALOG}"))
-    return catalog
+        what = f"the remote {name}" if name else "this catalog"
+        session.fail(CatalogUnavailable(f"{what} cannot be listed{'' if name else f'; {_FILE_CATALOG}'}"))
+    return catalog.images() if name is None else (of_remote(name, each) for each in catalog.images())

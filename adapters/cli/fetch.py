@@ -9,6 +9,8 @@ from typing import Literal
 
 import click
 
+from lading.adapters.catalogs.remotes import split_reference
+from lading.adapters.catalogs.url_reference import UrlReference, is_url, with_options
 from lading.adapters.cli.arguments import (
     DISK_SIZE,
     PATH,
@@ -46,6 +48,16 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
 
     @click.argument("image", shell_complete=complete_images)
     @click.argument("target", type=PATH)
+    @click.option("--checksum", metavar="ALGORITHM:HEX", help="The digest of the image at a URL.")
+    @click.option(
+        "--checksums",
+        metavar="URL",
+        help="The checksum file of the image at a URL. Default: one beside it, by the names that vendors use.",
+    )
+    @click.option("--mirror", "mirrors", metavar="URL", multiple=True, help="Another URL of the same file. Repeatable.")
+    @click.option(
+        "--unverified", is_flag=True, help="Search no checksum file, and accept an image at a URL without a digest."
+    )
     @click.option("--force", is_flag=True, help="Replace what is at the target.")
     @in_use_option("With --force: replace it also when another program has it locked, as a running guest has its disk.")
     @click.option(
@@ -92,10 +104,18 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
         member: str | None,
         max_size: int | None,
         reverify: bool,
+        checksum: str | None,
+        checksums: str | None,
+        mirrors: tuple[str, ...],
+        unverified: bool,
     ) -> None:
+        if unverified:
+            session.variables["LADING_LANDING__ALLOW_UNVERIFIED"] = "true"
         if max_size is not None:
             session.variables["LADING_LANDING__MAX_SIZE"] = str(max_size)
         form = Form(format, None if size == "fill" else size, size == "fill", fix_gpt, preallocation, member)
+        if checksum or checksums or mirrors or unverified:
+            image = _url_with_options(session, image.strip(), checksum, checksums, mirrors, unverified=unverified)
         target = _target(session, image, target)
         request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, form=form, reverify=reverify)
         command(session, request)
@@ -108,15 +128,16 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
 def fetch(session: Session, request: FetchRequest) -> None:
     """Fetch IMAGE to TARGET: verified, and completely or not at all.
 
-    IMAGE is an id or a name in the catalog. TARGET is a path, rbd:POOL/IMAGE or cinder:NAME. For a path that ends in a
-    slash, the file gets the image's name in that folder. A relative path with a colon must begin with ./
+    IMAGE is an id or a name in the catalog, REMOTE:NAME, or a URL. TARGET is a path, rbd:POOL/IMAGE or cinder:NAME. For
+    a path that ends in a slash, the file gets the image's name in that folder. A relative path with a colon must begin
+    with ./
 
     lading tries the handlers in order until one succeeds: see lading explain. An interrupted fetch is resumed by the
     next fetch.
     """
     started = time.monotonic()
     dispatcher = session.container.dispatcher()
-    with progress_bar(request.image_id or "") as observer:
+    with progress_bar(masked(request.image_id or "")) as observer:
         outcome = dispatcher.fetch(replace(request, observer=observer))
     result = session.value(outcome)
     seconds = time.monotonic() - started
@@ -126,13 +147,37 @@ def fetch(session: Session, request: FetchRequest) -> None:
         _print_result(result, seconds)
 
 
+def _url_with_options(
+    session: Session,
+    image: str,
+    checksum: str | None,
+    checksums: str | None,
+    mirrors: Sequence[str],
+    *,
+    unverified: bool,
+) -> str:
+    """The reference with what the options say of the image. Raises BadParameter where it is no URL."""
+    remotes = session.container.settings().remotes
+    remote, _ = split_reference(image, remotes)
+    if not is_url(image) and (remote is None or remotes[remote].kind != "url"):
+        raise click.BadParameter(
+            "--checksum, --checksums, --mirror and --unverified are for an image at a URL",
+            param_hint="IMAGE",
+        )
+    try:
+        return with_options(image, checksum=checksum, checksums=checksums, mirrors=mirrors, unverified=unverified)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--checksum") from None
+
+
 def _target(session: Session, image: str, target: str) -> str:
     """The target that is meant. In a folder the image's name decides, so that the catalog is called for it first."""
     if not names_folder(target):
         return local_target(target)
     target_in(target, "")  # before the catalog is called
     found = session.value(session.container.catalog().find(image.strip(), ANONYMOUS))
-    return target_in(target, file_name(found))
+    _, name = split_reference(found.name or "", session.container.settings().remotes)
+    return target_in(target, file_name(replace(found, name=name)))
 
 
 def _result_record(result: FetchResult, seconds: float) -> dict[str, object]:
@@ -165,8 +210,19 @@ def _print_result(result: FetchResult, seconds: float) -> None:
     resumed = f", {size_text(landing.resumed)} of it there already" if landing.resumed else ""
     way = f"{result.handler} ({landing.method})" if landing.method not in {None, result.handler} else result.handler
     made = f" of {landing.format}, made of {shipped_text(landing.shipped)}," if landing.shipped else ""
-    summary = f"{size_text(landing.size)}{made} by {way}{source}{resumed}, {verified_text(landing)}, {seconds:.1f} s"
+    verified = f"{verified_text(landing)}{_digest_source(result)}"
+    summary = f"{size_text(landing.size)}{made} by {way}{source}{resumed}, {verified}, {seconds:.1f} s"
     say(f"{result.target}: {summary}")
+
+
+def _digest_source(result: FetchResult) -> str:
+    """The checksum file that the digest is from; advice for an image at a URL that has none."""
+    image, source = result.image, result.image.properties.get("digest_from") if result.image else None
+    if result.landing.verified:
+        return f" by {source}" if isinstance(source, str) and is_url(source) else ""
+    if image is None or not UrlReference.is_unverified(image.id):
+        return ""
+    return ", because no digest of it is known: --checksum or --checksums names one"
 
 
 def _image_text(result: FetchResult) -> str:
@@ -189,7 +245,7 @@ def explain(session: Session, request: FetchRequest) -> None:
     if session.json:
         as_json(
             {
-                "image": request.image_id,
+                "image": masked(request.image_id) if request.image_id else None,
                 "target": request.target,
                 "handler": chosen.handler if chosen else None,
                 "location": str(chosen.location) if chosen and chosen.location else None,
@@ -197,7 +253,7 @@ def explain(session: Session, request: FetchRequest) -> None:
             }
         )
     else:
-        _print_tree(f"{request.image_id} → {request.target}", previews, chosen)
+        _print_tree(f"{masked(request.image_id or '')} → {request.target}", previews, chosen)
     if chosen is None:
         results = tuple(each.result for each in previews)
         sys.exit(exit_code(NoHandlerAvailable(request.image_id, request.target, results)))

@@ -18,7 +18,7 @@ from lading.adapters.stream.errors import Refused
 from lading.adapters.web.guard import Guard
 from lading.adapters.web.http import Origin
 from lading.adapters.web.mirrors import Mirrors
-from lading.adapters.web.network import Named, NetworkPolicy
+from lading.adapters.web.network import NetworkPolicy
 from lading.domain.cost import Cost
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, Unsupported
@@ -65,16 +65,8 @@ class OciHandlerSettings(RemoteSettings):
 
     def registries(self, network: NetworkPolicy, first_wait: float = 0.5) -> Registries:
         """The registries by these settings, and by the network policy with their `ca_file`. Raises SettingsError."""
-        if self.ca_file is not None:
-            network = replace(network, ca_file=Named(str(self.ca_file), "[handlers.oci] ca_file"))
-            network.tls_context()
-        return Registries(
-            self.http_options(network),
-            self.keychain(),
-            insecure=self.insecure,
-            guard=self.guard(),
-            first_wait=first_wait,
-        )
+        options = self.http_options(network.trusting(self.ca_file, "[handlers.oci] ca_file"), self.guard())
+        return Registries(options, self.keychain(), insecure=self.insecure, first_wait=first_wait)
 
 
 class OciHandler(RemoteHandler):

@@ -19,11 +19,10 @@ from lading.adapters.oci.credentials import Keychain
 from lading.adapters.oci.manifest import ACCEPT, Manifest
 from lading.adapters.oci.reference import DOCKER_HUB, Login, Reference
 from lading.adapters.stream.pipeline import SourceBroken
-from lading.adapters.web.documents import read_document
-from lading.adapters.web.guard import Guard
-from lading.adapters.web.http import HttpOptions, HttpRefused, Origin, Unusable
+from lading.adapters.web.http import HttpOptions, HttpRefused, Origin, Unusable, peer_of
 from lading.adapters.web.mirrors import Mirrors
-from lading.adapters.web.urls import PORTS, plain_host, web_url
+from lading.adapters.web.remote import RemoteStream
+from lading.adapters.web.urls import web_url
 from lading.ports.failures import SettingsError
 from lading.ports.image import Digest
 
@@ -65,17 +64,16 @@ class Registries:
         keychain: Keychain,
         *,
         insecure: Collection[str] = (),
-        guard: Guard | None = None,
         first_wait: float = 0.5,
     ) -> None:
-        """`insecure`: registries (`host` or `host:port`) that are requested by http. `guard`: for all others.
+        """`insecure`: registries (`host` or `host:port`) that are requested by http, whatever their address.
 
-        `first_wait`: seconds before the first retry.
+        `first_wait`: seconds before the first retry. The guard of the options is for all servers that the operator did
+        not name: other registries, token servers, and servers that a registry redirects to.
         """
         self.options = options
         self._keychain = keychain
         self._insecure = frozenset(insecure)
-        self._guard = guard or Guard()
         self._first_wait = first_wait
         self._lock = threading.Lock()
         self._headers: dict[tuple[str, str, Login | None], _Headers] = {}
@@ -87,14 +85,14 @@ class Registries:
         """
         named = str(reference.digest) if reference.digest else quote(reference.tag or "latest", safe="")
         mirrors = self._mirrors(reference, f"manifests/{named}", trusted=trusted, headers={"Accept": ACCEPT})
-        document = read_document(mirrors, _LONGEST_MANIFEST)
+        content = _read(mirrors, _LONGEST_MANIFEST)
         expected = reference.digest
         algorithm = expected.algorithm if expected else "sha256"
-        digest = Digest(algorithm, hashlib.new(algorithm, document.content).hexdigest())
+        digest = Digest(algorithm, hashlib.new(algorithm, content).hexdigest())
         if expected is not None and digest != expected:
             raise SourceBroken(f"its manifest is not the one that was asked for: expected {expected}, got {digest}")
         try:
-            return ResolvedManifest(Manifest(document.content, document.media_type), digest)
+            return ResolvedManifest(Manifest(content, mirrors.media_type), digest)
         except ValueError as error:
             raise SourceBroken(str(error)) from None
 
@@ -103,33 +101,21 @@ class Registries:
         return self._mirrors(reference, f"blobs/{reference.digest}", trusted=trusted, headers={})
 
     def _mirrors(self, reference: Reference, path: str, *, trusted: bool, headers: Mapping[str, str]) -> Mirrors:
-        server = self._server(reference, trusted=trusted)
-        url = f"{server}/v2/{reference.repository}/{path}"
-        options = replace(self.options, guard=self._guard_for(server, trusted=trusted or self._is_insecure(reference)))
-        origin = Origin(url, {**headers, **self._known_headers(reference)})
-        renew = partial(self._signed_in, reference, Origin(url, headers), options)
-        return Mirrors([origin], options, renew=renew, first_wait=self._first_wait)
-
-    def _server(self, reference: Reference, *, trusted: bool) -> str:
-        is_plain = self._is_insecure(reference) or (trusted and reference.is_loopback)
-        registry = _DOCKER_HUB_SERVER if reference.registry == DOCKER_HUB else reference.registry
-        return f"{'http' if is_plain else 'https'}://{registry}"
-
-    def _is_insecure(self, reference: Reference) -> bool:
-        return reference.registry in self._insecure
-
-    def _guard_for(self, server: str, *, trusted: bool) -> Guard:
-        parts = web_url(server).parts
-        schemes = self._guard.schemes | {parts.scheme}
-        named = {(plain_host(parts.hostname or ""), parts.port or PORTS[parts.scheme])} if trusted else set()
-        return replace(self._guard, schemes=schemes, servers=self._guard.servers | named)
+        is_insecure = reference.registry in self._insecure
+        scheme = "http" if is_insecure or (trusted and reference.is_loopback) else "https"
+        server = _DOCKER_HUB_SERVER if reference.registry == DOCKER_HUB else reference.registry
+        url = f"{scheme}://{server}/v2/{reference.repository}/{path}"
+        plain = Origin(url, headers, trusted=trusted or is_insecure)
+        signed = replace(plain, headers={**headers, **self._known_headers(reference)})
+        renew = partial(self._signed_in, reference, plain)
+        return Mirrors([signed], self.options, renew=renew, first_wait=self._first_wait)
 
     def _known_headers(self, reference: Reference) -> Mapping[str, str]:
         with self._lock:
             known = self._headers.get(_key(reference))
         return known.values if known is not None and known.expires > time.monotonic() else {}
 
-    def _signed_in(self, reference: Reference, origin: Origin, options: HttpOptions, refused: HttpRefused) -> Origin:
+    def _signed_in(self, reference: Reference, origin: Origin, refused: HttpRefused) -> Origin:
         """The origin with headers that answer the server's challenge. Raises SourceBroken."""
         try:
             login = self._keychain.find(reference)
@@ -137,7 +123,7 @@ class Registries:
             raise Unusable(str(error)) from error
         challenges = dict(_challenges(refused.challenges))
         if "bearer" in challenges:
-            headers = self._token(reference, login, challenges["bearer"], origin, options)
+            headers = self._token(reference, login, challenges["bearer"], origin)
         elif "basic" in challenges and login is not None and not login.is_identity_token:
             headers = _Headers(_basic(login), float("inf"))
         else:
@@ -148,12 +134,7 @@ class Registries:
         return replace(origin, headers={**origin.headers, **headers.values})
 
     def _token(
-        self,
-        reference: Reference,
-        login: Login | None,
-        challenge: Mapping[str, str],
-        origin: Origin,
-        options: HttpOptions,
+        self, reference: Reference, login: Login | None, challenge: Mapping[str, str], origin: Origin
     ) -> _Headers:
         """Gets a token from the server that the challenge names. Raises SourceBroken."""
         place = f"the token server of {reference.registry}"
@@ -163,24 +144,38 @@ class Registries:
             raise Unusable(f"{reference.registry} names no token server") from None
         if realm.scheme == "http" and not origin.url.startswith("http://"):
             raise Unusable(f"{place} is one without TLS: no credentials are sent there")
+        is_trusted = origin.trusted and peer_of(realm.geturl()) == peer_of(origin.url)
         asked = {"scope": challenge.get("scope") or f"repository:{reference.repository}:pull"}
         if "service" in challenge:
             asked["service"] = challenge["service"]
         if login is not None and login.is_identity_token:
             form = {**asked, "grant_type": "refresh_token", "client_id": _CLIENT, "refresh_token": login.password}
-            request = Origin(realm.geturl(), form=urlencode(form))
+            request = Origin(realm.geturl(), form=urlencode(form), trusted=is_trusted)
         else:
             query = "&".join(filter(None, (realm.query, urlencode(asked))))
-            request = Origin(realm._replace(query=query).geturl(), _basic(login) if login else {})
+            request = Origin(realm._replace(query=query).geturl(), _basic(login) if login else {}, trusted=is_trusted)
         try:
-            answer = read_json(
-                read_document(Mirrors([request], options, first_wait=self._first_wait), _LONGEST_ANSWER).content
-            )
+            answer = read_json(_read(Mirrors([request], self.options, first_wait=self._first_wait), _LONGEST_ANSWER))
         except SourceBroken as broken:
             raise Unusable(f"{place} gives no token: {broken}") from broken
         except ValueError:
             answer = None
         return _bearer(answer, place)
+
+
+def _read(mirrors: Mirrors, most: int) -> bytes:
+    """Reads a document of at most so many bytes, with retries. Raises HttpRefused and SourceBroken."""
+    stream = RemoteStream(mirrors)
+    content, piece = bytearray(), memoryview(bytearray(1 << 16))
+    try:
+        stream.open()
+        while count := stream.readinto(piece):
+            content += piece[:count]
+            if len(content) > most:
+                raise SourceBroken(f"its answer has more than {most} bytes")
+    finally:
+        stream.close()
+    return bytes(content)
 
 
 def _bearer(answer: object, place: str) -> _Headers:

@@ -1,30 +1,28 @@
-"""Small documents on servers, read whole."""
+"""Small documents on servers: checksum files, listings, indexes. Bounded in bytes and in time."""
 
-from typing import NamedTuple
+import time
+from typing import Final
 
 from lading.adapters.stream.pipeline import SourceBroken
-from lading.adapters.web.mirrors import Mirrors
-from lading.adapters.web.remote import RemoteStream
+from lading.adapters.web.http import HttpConnection, Origin
 
-__all__ = ["Document", "read_document"]
+__all__ = ["read_document"]
 
-
-class Document(NamedTuple):
-    content: bytes
-    media_type: str
-    """The Content-Type, in lower case and without parameters; empty where there is none."""
+_MOST: Final = 1 << 20
+_SECONDS: Final = 60.0
+_PIECE: Final = 1 << 16
 
 
-def read_document(mirrors: Mirrors, most: int) -> Document:
-    """Reads a document of at most so many bytes, with retries. Raises HttpRefused and SourceBroken."""
-    stream = RemoteStream(mirrors)
-    content, piece = bytearray(), memoryview(bytearray(1 << 16))
-    try:
-        stream.open()
-        while count := stream.readinto(piece):
-            content += piece[:count]
-            if len(content) > most:
-                raise SourceBroken(f"its answer has more than {most} bytes")
-    finally:
-        stream.close()
-    return Document(bytes(content), mirrors.media_type)
+def read_document(connection: HttpConnection, origin: Origin, *, most: int = _MOST) -> bytes:
+    """Reads a document of at most `most` bytes, in about a minute at most. Raises HttpRefused and SourceBroken."""
+    deadline = time.monotonic() + _SECONDS
+    answer = connection.open(origin)
+    body, piece = bytearray(), memoryview(bytearray(_PIECE))
+    while len(body) <= most and (answer.stop or 0) <= most:
+        if time.monotonic() > deadline:
+            raise SourceBroken(f"it takes longer than {_SECONDS:g} seconds")
+        if not (count := answer.readinto(piece)):
+            return bytes(body)
+        body += piece[:count]
+    connection.close()
+    raise SourceBroken(f"it has more than {most} bytes")

@@ -51,8 +51,6 @@ class Guard:
     """Names in plain form; `.example.org` is that domain and all beneath it. Empty: any."""
     networks: tuple[_Network, ...] = ()
     """Allowed although they are not public."""
-    servers: frozenset[tuple[str, int]] = frozenset()
-    """Hosts in plain form and their ports, which the operator named: allowed whatever their address."""
     hint: str | None = None
     """The hint in messages, for a handler that does not have the http handler's settings."""
 
@@ -62,7 +60,7 @@ class Guard:
         parts = web_url(url).parts
         port = parts.port or PORTS[parts.scheme]
         host = plain_host(parts.hostname or "")
-        return cls(frozenset({parts.scheme}), frozenset({port}), (host,), _EVERYTHING, hint=hint)
+        return cls(frozenset({parts.scheme}), frozenset({port}), (host,), _EVERYTHING, hint)
 
     @classmethod
     def of(cls, schemes: Iterable[str], ports: Iterable[int], hosts: Iterable[str], networks: Iterable[str]) -> Self:
@@ -78,19 +76,15 @@ class Guard:
         """The reason why that server is not allowed, before its name is resolved; None: it is."""
         if scheme not in self.schemes:
             return f"{scheme} to {host} is not allowed; {self._setting('allowed_schemes lists those that are')}"
-        name = host.lower().removesuffix(".")
-        if (name, port) in self.servers:
-            return None
         if self.ports and port not in self.ports:
             return f"port {port} of {host} is not allowed; {self._setting('allowed_ports lists those that are')}"
+        name = host.lower().removesuffix(".")
         if self.hosts and not any(_covers(each, name) for each in self.hosts):
             return f"{host} is not allowed; {self._setting('allowed_hosts lists those that are')}"
         return None
 
     def address_conflict(self, host: str, address: str) -> str | None:
         """The reason why that address, to which the host's name resolved, is not allowed; None: it is."""
-        if any(host.lower().removesuffix(".") == each for each, _ in self.servers):
-            return None
         found = ip_address(address.partition("%")[0])  # without the zone, which means an interface
         meant = _embedded(found) or (found,)
         if self._lists(found) or all(map(self._lists, meant)):

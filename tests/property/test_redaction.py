@@ -59,6 +59,8 @@ def test_a_text_without_urls_stays_as_it_is(text: str) -> None:
         "lading: WARNING: download http://[::1]/an@image: refused (12:30:01)",
         "sha512:14c0 at 2026-11-25T12:30:01+00:00, who@example.org",
         'is /vms/what? and {"a":"b"} GET /v2/images HTTP/1.1',
+        f"no handler took https://host/noble.img#sha256={'ab' * 32}: it differs",
+        f"http://host/noble.img#etag={'ab' * 8}",
     ],
 )
 def test_what_is_no_credential_stays(text: str) -> None:
@@ -77,6 +79,8 @@ def test_what_is_no_credential_stays(text: str) -> None:
         (f"oci://me:a@b@host:5000/vms@sha256:{'ab' * 32}", f"oci://***@host:5000/vms@sha256:{'ab' * 32}"),
         ("oci://me:word@sha256:ab", "oci://***@sha256:ab"),
         ("(http://host/a?sig=b): HTTP 403", "(http://host/a?***): HTTP 403"),
+        (f"http://host/a?sig=b#sha256={'ab' * 32}", "http://host/a?***"),
+        ("http://host/a#sha256=hush", "http://host/a#***"),
     ],
 )
 def test_credentials_are_masked_where_they_stand(text: str, shown: str) -> None:

@@ -11,7 +11,8 @@ from tests.images import qcow2
 from tests.integration.oci.conftest import OciHost
 from tests.integration.services.registry import DOCKER_LIST, DOCKER_MANIFEST, EMPTY, OCI_MANIFEST, Registry
 
-from lading import Digest, ImageNotFound
+from lading import ANONYMOUS, Digest, Image, ImageNotFound
+from lading.adapters.catalogs.oci import OciCatalog
 from lading.adapters.catalogs.oci_settings import OciCatalogSettings
 from lading.adapters.oci.manifest import host_architecture
 
@@ -34,13 +35,17 @@ def container_disk(*names: str) -> bytes:
     return packed.getvalue()
 
 
+def manifest_of(image: Image) -> str:
+    """The digest of the manifest, in the image's id."""
+    return image.id.rpartition("@")[2]
+
+
 def test_an_artifact_of_one_blob_lands_verified(registry: Registry, repository: str, oci_host: OciHost) -> None:
     pushed = registry.push_artifact(repository, DATA, "1.2", title="noble.raw")
     reference = f"oci://{registry.host}/{repository}:1.2"
     image = oci_host.find(reference).unwrap()
-    assert (image.id, image.name, image.size, image.disk_format) == (
-        pushed.digest, f"{repository}:1.2", len(DATA), "raw",
-    )  # fmt: skip
+    assert image.id == f"oci://{registry.host}/{repository}@{pushed.digest}"
+    assert (image.name, image.size, image.disk_format) == (f"{repository}:1.2", len(DATA), "raw")
     assert image.digest == Digest("sha256", hashlib.sha256(DATA).hexdigest())
     assert [str(each) for each in image.locations] == [f"oci://{registry.host}/{repository}@{image.digest}"]
     landing = oci_host.fetch(reference)
@@ -50,7 +55,7 @@ def test_an_artifact_of_one_blob_lands_verified(registry: Registry, repository: 
 def test_an_image_is_found_by_its_manifests_digest(registry: Registry, repository: str, oci_host: OciHost) -> None:
     pushed = registry.push_artifact(repository, DATA)
     image = oci_host.find(f"oci://{registry.host}/{repository}@{pushed.digest}").unwrap()
-    assert (image.id, image.name) == (pushed.digest, repository)
+    assert (image.id, image.name) == (f"oci://{registry.host}/{repository}@{pushed.digest}", repository)
 
 
 def test_the_disk_is_taken_out_of_a_container_disk(registry: Registry, repository: str, oci_host: OciHost) -> None:
@@ -85,7 +90,7 @@ def test_an_index_gives_the_disk_of_this_host_in_qemus_form(
     registry.push_index(repository, entries, "5.6")
     reference = f"oci://{registry.host}/{repository}:5.6"
     image = oci_host.find(reference).unwrap()
-    assert (image.id, image.disk_format) == (wanted.digest, "qcow2")
+    assert (manifest_of(image), image.disk_format) == (wanted.digest, "qcow2")
     oci_host.fetch(reference)
     assert oci_host.landed == disk
 
@@ -102,7 +107,7 @@ def test_a_docker_list_gives_the_manifest_of_this_host(registry: Registry, repos
     entries = [mine.descriptor(platform={"os": "linux", "architecture": host_architecture()})]
     listed = {"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": entries}
     registry.push_manifest(repository, listed, "1", DOCKER_LIST)
-    assert oci_host.find(f"oci://{registry.host}/{repository}:1").unwrap().id == mine.digest
+    assert manifest_of(oci_host.find(f"oci://{registry.host}/{repository}:1").unwrap()) == mine.digest
 
 
 def test_another_architecture_is_refused_with_those_that_there_are(
@@ -156,14 +161,33 @@ def test_what_is_not_there_is_not_found(registry: Registry, repository: str, oci
 
 
 def test_a_configured_registry_is_not_typed_again(registry: Registry, repository: str, oci_host: OciHost) -> None:
+    """Each name leads back to the image."""
     pushed = registry.push_artifact(repository, DATA, "1.2")
-    for prefix, references in {
-        f"{registry.host}/vms": [f"{repository.removeprefix('vms/')}:1.2"],
-        f"oci://{registry.host}/{repository}/": [":1.2", f"@{pushed.digest}", pushed.digest],
+    for prefix, name in {
+        registry.host: f"{repository}:1.2",
+        f"{registry.host}/vms": f"{repository.removeprefix('vms/')}:1.2",
+        f"{registry.host}/{repository}/": ":1.2",
     }.items():
         oci_host.catalog_settings = OciCatalogSettings(prefix)
-        for reference in references:
-            assert oci_host.find(reference).unwrap().id == pushed.digest
+        image = oci_host.find(name).unwrap()
+        assert (manifest_of(image), image.name) == (pushed.digest, name)
+        assert oci_host.find(image.id).unwrap().digest == image.digest
+    assert manifest_of(oci_host.find(f"@{pushed.digest}").unwrap()) == pushed.digest
+
+
+@pytest.mark.parametrize("name", ["noble", "", ":", "noble:", "http://host/noble", "../noble", "x" * 5000, "\0"])
+def test_what_is_no_reference_is_not_found(oci_host: OciHost, name: str) -> None:
+    failure = oci_host.find(name).failure()
+    assert isinstance(failure, ImageNotFound)
+    assert failure.reference == name
+
+
+def test_a_recorded_image_has_its_location_again(registry: Registry, repository: str, oci_host: OciHost) -> None:
+    """An association keeps an image without its locations."""
+    registry.push_artifact(repository, DATA, "1")
+    found = oci_host.find(f"oci://{registry.host}/{repository}:1").unwrap()
+    (again,) = OciCatalog(oci_host.registries()).locations(found.redacted(), ANONYMOUS).unwrap()
+    assert (again, again.trusted) == (found.locations[0], True)
 
 
 def test_a_media_type_in_the_manifest_is_not_needed(registry: Registry, repository: str, oci_host: OciHost) -> None:
