@@ -40,6 +40,7 @@ class OciCatalog:
         self._registries = registries
         self._architecture = settings.architecture or host_architecture()
         self._prefix = None if settings.registry is None else settings.registry.rstrip("/")
+        self._mirrors = tuple(mirror.rstrip("/") for mirror in settings.mirrors)
         self._login = None
         if settings.username is not None and settings.password is not None:
             self._login = Login(settings.username, settings.password)
@@ -67,7 +68,7 @@ class OciCatalog:
             named = self._with_login(Reference.of(image.id))
         except ValueError as error:
             return Failure(CatalogUnavailable(f"image {image.id}: {error}"))
-        return Success([_location(named.with_digest(image.digest))])
+        return Success(self._locations(named.with_digest(image.digest)))
 
     @property
     def _title(self) -> str:
@@ -107,7 +108,7 @@ class OciCatalog:
             size=disk.size,
             disk_format=disk_format(found.manifest, disk, entry),
             digest=disk.digest,
-            locations=[_location(named.with_digest(disk.digest))],
+            locations=self._locations(named.with_digest(disk.digest)),
             properties={"self": str(named)},
         )
 
@@ -118,6 +119,11 @@ class OciCatalog:
             return whole.removeprefix(self._prefix).removeprefix("/")
         return named.name
 
-
-def _location(named: Reference) -> Location:
-    return Location(named.url, trusted=True)
+    def _locations(self, blob: Reference) -> Sequence[Location]:
+        """The blob in its registry, and in the mirrors."""
+        urls = [blob.url]
+        whole, prefix = f"{blob.registry}/{blob.repository}", f"{self._prefix}"
+        if f"{whole}/".startswith(f"{prefix}/"):
+            mirrored = (f"{_SCHEME}{mirror}{whole.removeprefix(prefix)}@{blob.digest}" for mirror in self._mirrors)
+            urls += mirrored
+        return [Location(url, trusted=True) for url in urls]

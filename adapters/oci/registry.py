@@ -128,7 +128,10 @@ class Registries:
             headers = _Headers(_basic(login), float("inf"))
         else:
             found = "those that were found are of no use" if login else f"none were found in {self._keychain}"
-            raise Unusable(f"{reference.registry} wants credentials, and {found}")
+            raise Unusable(
+                f"{reference.registry} wants credentials, and {found}: podman login {reference.registry},"
+                " or set [handlers.oci] passwords"
+            )
         with self._lock:
             self._headers[_key(reference)] = headers
         return replace(origin, headers={**origin.headers, **headers.values})

@@ -5,15 +5,28 @@ import io
 import lzma
 import os
 import tarfile
+from pathlib import Path
 
 import pytest
 from tests.images import qcow2
 from tests.integration.oci.conftest import OciHost
-from tests.integration.services.registry import DOCKER_LIST, DOCKER_MANIFEST, EMPTY, OCI_MANIFEST, Registry
+from tests.integration.services.registry import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    EMPTY,
+    OCI_MANIFEST,
+    PASSWORD,
+    USER,
+    Registry,
+)
 
-from lading import ANONYMOUS, Digest, Image, ImageNotFound
+from lading import ANONYMOUS, Digest, Dispatcher, FetchRequest, Image, ImageNotFound
 from lading.adapters.catalogs.oci import OciCatalog
 from lading.adapters.catalogs.oci_settings import OciCatalogSettings
+from lading.adapters.destinations.file.destination import FileDestination
+from lading.adapters.handlers.oci import OciHandler, OciHandlerSettings
+from lading.adapters.memory.associations import MemoryAssociations
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.oci.manifest import host_architecture
 
 DATA = os.urandom((1 << 20) + 512)
@@ -196,3 +209,28 @@ def test_a_media_type_in_the_manifest_is_not_needed(registry: Registry, reposito
     document = {"schemaVersion": 2, "config": config.descriptor(), "layers": [layer.descriptor()]}
     registry.push_manifest(repository, document, "1", OCI_MANIFEST)
     assert oci_host.find(f"oci://{registry.host}/{repository}:1").unwrap().disk_format is None
+
+
+def test_a_blob_that_the_registry_lost_comes_from_a_mirror(
+    registry: Registry, private_registry: Registry, repository: str, oci_host: OciHost, tmp_path: Path
+) -> None:
+    """Its digest is its name, so it may come from anywhere."""
+    own, mirrored = f"lost/{repository}", f"kept/{repository}"
+    registry.push_artifact(own, DATA, "1")
+    private_registry.push_artifact(mirrored, DATA)
+    oci_host.catalog_settings = OciCatalogSettings(f"{registry.host}/lost", mirrors=(f"{private_registry.host}/kept",))
+    oci_host.settings = OciHandlerSettings(passwords={private_registry.host: f"{USER}:{PASSWORD}"})
+    image = oci_host.find(f"{repository}:1").unwrap()
+    registry.delete_blob(own, str(image.digest))
+    assert [each.url for each in image.locations] == [
+        f"oci://{registry.host}/{own}@{image.digest}",
+        f"oci://{private_registry.host}/{mirrored}@{image.digest}",
+    ]
+    catalog = OciCatalog(oci_host.registries(), oci_host.catalog_settings)
+    files = FileDestination(MemoryVerifiedFiles())
+    dispatcher = Dispatcher(
+        handlers=[OciHandler(oci_host.registries(), files)], catalog=catalog, associations=MemoryAssociations()
+    )
+    result = dispatcher.fetch(FetchRequest(f"{repository}:1", str(tmp_path / "vms" / "vm"))).unwrap()
+    assert result.location == image.locations[1]
+    assert oci_host.landed == DATA

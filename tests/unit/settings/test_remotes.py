@@ -59,6 +59,8 @@ def test_a_variable_configures_a_remote_and_another_kind_drops_its_table() -> No
         ),
         ({"lab": {"kind": "oci", "registry": "host/vms:1"}}, "catalogs.lab: registry: expected"),
         ({"lab": {"kind": "oci", "registry": "me:hush@host"}}, "catalogs.lab: registry: expected"),
+        ({"lab": {"kind": "oci", "mirrors": ["host"]}}, "catalogs.lab: registry: expected with mirrors"),
+        ({"lab": {"kind": "oci", "registry": "a", "mirrors": ["b:c"]}}, "catalogs.lab: mirrors: expected HOST"),
         ({"lab": {"kind": "oci", "registry": "https://host"}}, "catalogs.lab: registry: expected"),
         ({"lab": 5}, "catalogs.lab: expected a table, got 5"),
         ({"https": {"kind": "memory"}}, "catalogs.https: the name of a remote is no prefix; expected a name of"),
