@@ -15,7 +15,7 @@ class OciCatalogSettings:
     architecture: str | None = None
     """`amd64`, `arm64`, …; None: this host's."""
     username: str | None = None
-    """For `registry`; None: as `[handlers.oci]` and the files of podman and docker say."""
+    """For `registry`; None: those in `[handlers.oci] passwords`, or in the files of podman and docker."""
     password: str | None = field(default=None, repr=False)
     mirrors: tuple[str, ...] = ()
     """Registries with the same repositories, `HOST[:PORT][/PATH]` each instead of `registry`. Blobs that `registry`

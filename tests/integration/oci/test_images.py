@@ -4,6 +4,7 @@ import hashlib
 import io
 import lzma
 import os
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.integration.services.registry import (
     USER,
     Registry,
 )
+from tests.packages import needs
 
 from lading import ANONYMOUS, Digest, Dispatcher, FetchRequest, Image, ImageNotFound
 from lading.adapters.catalogs.oci import OciCatalog
@@ -233,4 +235,25 @@ def test_a_blob_that_the_registry_lost_comes_from_a_mirror(
     )
     result = dispatcher.fetch(FetchRequest(f"{repository}:1", str(tmp_path / "vms" / "vm"))).unwrap()
     assert result.location == image.locations[1]
+    assert oci_host.landed == DATA
+
+
+@pytest.mark.parametrize("form", ["oci", "v2s2"])
+def test_a_container_disk_of_the_usual_tools_lands(
+    registry: Registry, repository: str, oci_host: OciHost, tmp_path: Path, form: str
+) -> None:
+    """Built by umoci and pushed by skopeo. Their manifests have no mediaType."""
+    needs("umoci", "skopeo")
+    disk, layout = tmp_path / "files" / "noble.raw", f"{tmp_path}/layout"
+    disk.parent.mkdir()
+    disk.write_bytes(DATA)
+    for command in (
+        ["umoci", "init", "--layout", layout],
+        ["umoci", "new", "--image", f"{layout}:v"],
+        ["umoci", "insert", "--rootless", "--image", f"{layout}:v", str(disk.parent), "/disk"],
+        ["skopeo", "copy", "--insecure-policy", "--dest-tls-verify=false", "-f", form, f"oci:{layout}:v",
+         f"docker://{registry.host}/{repository}:v"],
+    ):  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True)
+    oci_host.fetch(f"oci://{registry.host}/{repository}:v")
     assert oci_host.landed == DATA
