@@ -25,6 +25,8 @@ _MANIFESTS: Final = (
 )
 ACCEPT: Final = ", ".join((*_INDEXES, *_MANIFESTS))
 """The types that can be read. A registry answers 404 where its own is not among them."""
+_EMPTY: Final = "application/vnd.oci.empty.v1+json"
+"""The type of a layer that stands for none."""
 _TART: Final = "application/vnd.cirruslabs.tart."
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 """The kernel's names, and Go's."""
@@ -117,7 +119,11 @@ class Manifest:
         """The blob with the disk image. Raises ValueError where there is none, or several."""
         if any(each.media_type.startswith(_TART) for each in self.entries):
             raise ValueError("it is a virtual machine of tart: its disk is in pieces of Apple's own compression")
-        disks = [each for each in self.entries if each.size and not (each.title and is_no_disk(each.title))]
+        disks = [
+            each
+            for each in self.entries
+            if each.size and each.media_type != _EMPTY and not (each.title and is_no_disk(each.title))
+        ]
         match disks:
             case [disk]:
                 return disk

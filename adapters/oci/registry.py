@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -33,8 +34,12 @@ _LONGEST_MANIFEST: Final = 4 << 20
 """Bytes; the specification lets registries refuse longer ones."""
 _LONGEST_ANSWER: Final = 1 << 20
 """Bytes of a token server's answer."""
+_SECONDS: Final = 120.0
+"""The longest time for a manifest, or for a token server's answer, with all retries."""
 _CHALLENGE: Final = re.compile(r"(?:^|,)\s*(Bearer|Basic)(?=\s|$)", re.IGNORECASE)
-_PARAMETER: Final = re.compile(r'([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_PARAMETER: Final = re.compile(r'(?<![A-Za-z_])([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_LONGEST_CHALLENGE: Final = 4096
+_MOST_CHALLENGES: Final = 8
 _TOKEN: Final = re.compile(r"[!-~]{1,65536}")
 _SHORTEST_LIFE: Final = 60.0
 """Seconds that a token is valid, where the server does not say so, or says less."""
@@ -168,7 +173,7 @@ class Registries:
 
 def _read(mirrors: Mirrors, most: int) -> bytes:
     """Reads a document of at most so many bytes, with retries. Raises HttpRefused and SourceBroken."""
-    stream = RemoteStream(mirrors)
+    stream, deadline = RemoteStream(mirrors), time.monotonic() + _SECONDS
     content, piece = bytearray(), memoryview(bytearray(1 << 16))
     try:
         stream.open()
@@ -176,6 +181,8 @@ def _read(mirrors: Mirrors, most: int) -> bytes:
             content += piece[:count]
             if len(content) > most:
                 raise SourceBroken(f"its answer has more than {most} bytes")
+            if time.monotonic() > deadline:
+                raise SourceBroken(f"its answer takes longer than {_SECONDS:g} seconds")
     finally:
         stream.close()
     return bytes(content)
@@ -202,8 +209,8 @@ def _challenges(headers: Iterable[str]) -> Iterable[tuple[str, Mapping[str, str]
     >>> [*_challenges(['Basic realm="a b", Bearer realm="https://auth.example/token",service=x'])]
     [('basic', {'realm': 'a b'}), ('bearer', {'realm': 'https://auth.example/token', 'service': 'x'})]
     """
-    for header in headers:
-        _, *parts = _CHALLENGE.split(header)
+    for header in islice(headers, _MOST_CHALLENGES):
+        _, *parts = _CHALLENGE.split(header[:_LONGEST_CHALLENGE])
         for scheme, parameters in zip(parts[::2], parts[1::2], strict=True):
             found = {
                 name.lower(): re.sub(r"\\(.)", r"\1", quoted) or plain

@@ -6,9 +6,15 @@ import json
 import pytest
 from tests.faulty_server import GARBAGE, LONG_HEADERS, Drip, FaultyServer, Reply, chunked, redirect
 from tests.integration.oci.conftest import OciHost
-from tests.integration.services.registry import OCI_INDEX, OCI_MANIFEST
+from tests.integration.services.registry import EMPTY, OCI_INDEX, OCI_MANIFEST
 
 from lading import CatalogUnavailable
+from lading.adapters.handlers.oci import OciHandlerSettings
+from lading.adapters.oci import registry
+from lading.adapters.oci.reference import Reference
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.web.http import HttpRefused
+from lading.adapters.web.network import DIRECT
 
 DIGEST = f"sha256:{'ab' * 32}"
 MANIFEST = "/v2/vms/noble/manifests/1"
@@ -70,6 +76,20 @@ def test_an_endless_manifest_is_not_read_to_its_end(faulty_server: FaultyServer,
     assert "its answer has more than 4194304 bytes" in failure(faulty_server, oci_host)
 
 
+def test_a_manifest_that_drips_is_given_up(
+    faulty_server: FaultyServer, oci_host: OciHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slowly enough to take an hour, and too fast for a stall."""
+    monkeypatch.setattr(registry, "_SECONDS", 0.0)
+    faulty_server.answer(MANIFEST, Drip(chunked(b"{"), b"1\r\n \r\n", seconds=0))
+    assert "its answer takes longer than 0 seconds" in failure(faulty_server, oci_host)
+
+
+def test_a_layer_that_stands_for_none_is_no_disk(faulty_server: FaultyServer, oci_host: OciHost) -> None:
+    faulty_server.answer(MANIFEST, typed(layer(mediaType=EMPTY, size=2)))
+    assert "it has no layer with a disk image" in failure(faulty_server, oci_host)
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -129,6 +149,7 @@ def test_an_answer_that_is_none_is_a_failure(
         'Bearer realm="https://169.254.169.254/token"',
         "Bearer realm=" + '"' * 20_000,
         "Bearer " + "a=b," * 10_000,
+        "Bearer " + "a" * 60_000,
         'Basic realm="x"',
     ],
 )
@@ -142,12 +163,6 @@ def test_a_challenge_that_cannot_be_answered_is_a_failure(
 
 def test_an_https_registrys_token_server_must_have_tls() -> None:
     """The rule itself: a registry by TLS needs a certificate, which is not what this is about."""
-    from lading.adapters.handlers.oci import OciHandlerSettings  # noqa: PLC0415
-    from lading.adapters.oci.reference import Reference  # noqa: PLC0415
-    from lading.adapters.stream.pipeline import SourceBroken  # noqa: PLC0415
-    from lading.adapters.web.http import HttpRefused  # noqa: PLC0415
-    from lading.adapters.web.network import DIRECT  # noqa: PLC0415
-
     refused = HttpRefused(401)
     refused.challenges = ('Bearer realm="http://auth.example/token"',)
     named = Reference.of(f"oci://registry.example/a@{DIGEST}")
