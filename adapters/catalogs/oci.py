@@ -12,7 +12,7 @@ from lading.adapters.oci.reference import Login, Reference
 from lading.adapters.oci.registry import Registries
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.http import HttpRefused
-from lading.ports.context import Context
+from lading.ports.context import ANONYMOUS, Context
 from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound
 from lading.ports.image import Image
 from lading.ports.location import Location
@@ -29,7 +29,8 @@ class OciCatalog:
     """Disk images in registries: an ImageCatalog. Finds an image by `oci://HOST/REPOSITORY:TAG` or its digest.
 
     With a registry in the settings, a reference is what follows that: `noble:1.2`, or `:1.2` and `@sha256:…` where the
-    registry's path is the repository. The operator names the registries: they may have any address.
+    registry's path is the repository. A request without a user is the operator's: the registry that it names is
+    trusted, as that of the settings always is. Registries that a user names are guarded as locations are.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class OciCatalog:
         except ValueError as error:
             return Failure(ImageNotFound(reference, self._title, str(error)))
         try:
-            return Success(self._image(named))
+            return Success(self._image(named, context))
         except HttpRefused as refused:
             if refused.status in _ABSENT:
                 return Failure(ImageNotFound(reference, f"the registry {named.registry}"))
@@ -68,7 +69,7 @@ class OciCatalog:
             named = self._with_login(Reference.of(image.id))
         except ValueError as error:
             return Failure(CatalogUnavailable(f"image {image.id}: {error}"))
-        return Success(self._locations(named.with_digest(image.digest)))
+        return Success(self._locations(named.with_digest(image.digest), context))
 
     @property
     def _title(self) -> str:
@@ -90,13 +91,18 @@ class OciCatalog:
         own = self._prefix.partition("/")[0].lower()
         return replace(named, login=self._login) if named.registry == own else named
 
-    def _image(self, named: Reference) -> Image:
+    def _is_own(self, named: Reference) -> bool:
+        """Tells whether the repository is in the settings' registry, at its path."""
+        return f"{named.registry}/{named.repository}/".startswith(f"{self._prefix}/")
+
+    def _image(self, named: Reference, context: Context) -> Image:
         """Raises HttpRefused and SourceBroken."""
-        found, entry = self._registries.manifest(named, trusted=True), None
+        trusted = context == ANONYMOUS or self._is_own(named)
+        found, entry = self._registries.manifest(named, trusted=trusted), None
         try:
             if found.manifest.is_index:
                 entry = found.manifest.for_host(self._architecture)
-                found = self._registries.manifest(named.with_digest(entry.digest), trusted=True)
+                found = self._registries.manifest(named.with_digest(entry.digest), trusted=trusted)
                 if found.manifest.is_index:
                     raise SourceBroken("its index names another index")
             disk = found.manifest.disk()
@@ -108,7 +114,7 @@ class OciCatalog:
             size=disk.size,
             disk_format=disk_format(found.manifest, disk, entry),
             digest=disk.digest,
-            locations=self._locations(named.with_digest(disk.digest)),
+            locations=self._locations(named.with_digest(disk.digest), context),
             properties={"self": str(named)},
         )
 
@@ -119,11 +125,10 @@ class OciCatalog:
             return whole.removeprefix(self._prefix).removeprefix("/")
         return named.name
 
-    def _locations(self, blob: Reference) -> Sequence[Location]:
+    def _locations(self, blob: Reference, context: Context) -> Sequence[Location]:
         """The blob in its registry, and in the mirrors."""
-        urls = [blob.url]
-        whole, prefix = f"{blob.registry}/{blob.repository}", f"{self._prefix}"
-        if f"{whole}/".startswith(f"{prefix}/"):
-            mirrored = (f"{_SCHEME}{mirror}{whole.removeprefix(prefix)}@{blob.digest}" for mirror in self._mirrors)
-            urls += mirrored
-        return [Location(url, trusted=True) for url in urls]
+        if self._prefix is None or not self._is_own(blob):
+            return [Location(blob.url, trusted=context == ANONYMOUS)]
+        path = f"{blob.registry}/{blob.repository}".removeprefix(self._prefix)
+        mirrored = (f"{_SCHEME}{mirror}{path}@{blob.digest}" for mirror in self._mirrors)
+        return [Location(url, trusted=True) for url in (blob.url, *mirrored)]

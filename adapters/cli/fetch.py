@@ -10,7 +10,7 @@ from typing import Literal
 import click
 
 from lading.adapters.catalogs.remotes import split_reference
-from lading.adapters.catalogs.url_reference import UrlReference, is_url, with_options
+from lading.adapters.catalogs.url_reference import UrlReference, is_url
 from lading.adapters.cli.arguments import (
     DISK_SIZE,
     PATH,
@@ -35,6 +35,7 @@ from lading.adapters.cli.output import (
 )
 from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.url_options import UrlOptions, url_options
 from lading.domain.attempts import AttemptPreview, FetchRequest, FetchResult
 from lading.domain.failures import NoHandlerAvailable
 from lading.ports.context import ANONYMOUS
@@ -48,16 +49,7 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
 
     @click.argument("image", shell_complete=complete_images)
     @click.argument("target", type=PATH)
-    @click.option("--checksum", metavar="ALGORITHM:HEX", help="The digest of the image at a URL.")
-    @click.option(
-        "--checksums",
-        metavar="URL",
-        help="The checksum file of the image at a URL. Default: one beside it, by the names that vendors use.",
-    )
-    @click.option("--mirror", "mirrors", metavar="URL", multiple=True, help="Another URL of the same file. Repeatable.")
-    @click.option(
-        "--unverified", is_flag=True, help="Search no checksum file, and accept an image at a URL without a digest."
-    )
+    @url_options
     @click.option("--force", is_flag=True, help="Replace what is at the target.")
     @in_use_option("With --force: replace it also when another program has it locked, as a running guest has its disk.")
     @click.option(
@@ -104,18 +96,12 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
         member: str | None,
         max_size: int | None,
         reverify: bool,
-        checksum: str | None,
-        checksums: str | None,
-        mirrors: tuple[str, ...],
-        unverified: bool,
+        url: UrlOptions,
     ) -> None:
-        if unverified:
-            session.variables["LADING_LANDING__ALLOW_UNVERIFIED"] = "true"
         if max_size is not None:
             session.variables["LADING_LANDING__MAX_SIZE"] = str(max_size)
         form = Form(format, None if size == "fill" else size, size == "fill", fix_gpt, preallocation, member)
-        if checksum or checksums or mirrors or unverified:
-            image = _url_with_options(session, image.strip(), checksum, checksums, mirrors, unverified=unverified)
+        image = url.reference(session, image.strip())
         target = _target(session, image, target)
         request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, form=form, reverify=reverify)
         command(session, request)
@@ -145,29 +131,6 @@ def fetch(session: Session, request: FetchRequest) -> None:
         as_json(_result_record(result, seconds))
     else:
         _print_result(result, seconds)
-
-
-def _url_with_options(
-    session: Session,
-    image: str,
-    checksum: str | None,
-    checksums: str | None,
-    mirrors: Sequence[str],
-    *,
-    unverified: bool,
-) -> str:
-    """The reference with what the options say of the image. Raises BadParameter where it is no URL."""
-    remotes = session.container.settings().remotes
-    remote, _ = split_reference(image, remotes)
-    if not is_url(image) and (remote is None or remotes[remote].kind != "url"):
-        raise click.BadParameter(
-            "--checksum, --checksums, --mirror and --unverified are for an image at a URL",
-            param_hint="IMAGE",
-        )
-    try:
-        return with_options(image, checksum=checksum, checksums=checksums, mirrors=mirrors, unverified=unverified)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--checksum") from None
 
 
 def _target(session: Session, image: str, target: str) -> str:

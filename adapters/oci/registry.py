@@ -95,7 +95,8 @@ class Registries:
         algorithm = expected.algorithm if expected else "sha256"
         digest = Digest(algorithm, hashlib.new(algorithm, content).hexdigest())
         if expected is not None and digest != expected:
-            raise SourceBroken(f"its manifest is not the one that was asked for: expected {expected}, got {digest}")
+            both = f"expected {_short(expected)}, got {_short(digest)}"
+            raise SourceBroken(f"its manifest is not the one that was asked for: {both}")
         try:
             return ResolvedManifest(Manifest(content, mirrors.media_type), digest)
         except ValueError as error:
@@ -217,6 +218,10 @@ def _challenges(headers: Iterable[str]) -> Iterable[tuple[str, Mapping[str, str]
                 for name, quoted, plain in _PARAMETER.findall(parameters)
             }
             yield scheme.lower(), found
+
+
+def _short(digest: Digest) -> str:
+    return f"{digest.algorithm}:{digest.value[:12]}…"
 
 
 def _key(reference: Reference) -> tuple[str, str, Login | None]:

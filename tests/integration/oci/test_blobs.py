@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,20 @@ from tests.integration.services.nginx import Nginx, nginx
 from tests.integration.services.registry import Registry
 from tests.packages import needs
 
-from lading import Digest, Image, Location, Mismatched, Scope, Unavailable, Unsupported
+from lading import (
+    ANONYMOUS,
+    Context,
+    Digest,
+    Image,
+    ImageNotFound,
+    Location,
+    Mismatched,
+    Scope,
+    Unavailable,
+    Unsupported,
+)
+from lading.adapters.catalogs.oci import OciCatalog
+from lading.adapters.catalogs.oci_settings import OciCatalogSettings
 from lading.adapters.handlers.oci import OciHandlerSettings
 from lading.adapters.oci.reference import Reference
 
@@ -156,6 +170,23 @@ def test_a_location_on_this_host_is_refused_unless_the_operator_named_it(
     refused = oci_host.fetch_image(image_at(faulty_server, trusted=False)).failure()
     assert "[handlers.oci] allowed_hosts, allowed_ports and allowed_networks" in refused.reason
     assert faulty_server.requests == []
+
+
+def test_a_registry_that_a_user_names_is_guarded(faulty_server: FaultyServer, oci_host: OciHost) -> None:
+    """Only a request without a user is the operator's."""
+    reference, user = f"127.0.0.1:{faulty_server.port}/vms/noble:1", Context("user")
+    for settings in (OciCatalogSettings(), OciCatalogSettings("127.0.0.1:1")):
+        catalog = OciCatalog(oci_host.registries(), settings)
+        failure = catalog.find(f"oci://{reference}", user).failure()
+        assert "[handlers.oci] allowed_hosts, allowed_ports and allowed_networks" in str(failure)
+        image = image_at(faulty_server)
+        image = replace(image, id=f"{image.locations[0]}")
+        assert [each.trusted for each in catalog.locations(image, user).unwrap()] == [False]
+        assert [each.trusted for each in catalog.locations(image, ANONYMOUS).unwrap()] == [True]
+    assert faulty_server.requests == []
+    own = OciCatalog(oci_host.registries(), OciCatalogSettings(f"127.0.0.1:{faulty_server.port}/vms"))
+    assert isinstance(own.find("noble:1", user).failure(), ImageNotFound)
+    assert [each.path for each in faulty_server.requests] == ["/v2/vms/noble/manifests/1"]
 
 
 def test_an_insecure_registry_is_requested_by_http(faulty_server: FaultyServer, oci_host: OciHost) -> None:
