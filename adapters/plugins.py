@@ -13,6 +13,7 @@ from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.catalogs.oci_settings import OciCatalogSettings
 from lading.adapters.catalogs.url import UrlCatalog
 from lading.adapters.catalogs.url_settings import UrlCatalogSettings
 from lading.adapters.config.settings import (
@@ -135,6 +136,8 @@ def build_catalog(place: str, options: CatalogSettings, settings: Settings) -> I
             return GlanceCatalog.from_settings(options, network=settings.network)
         case UrlCatalogSettings():
             return _url_catalog(settings, options.mirrors)
+        case OciCatalogSettings():
+            return _oci_catalog(settings, options)
         case ThirdPartySettings():
             adapter: ImageCatalog = third_party(place, options, settings.source)
             return adapter
@@ -150,7 +153,9 @@ def remotes(settings: Settings) -> Mapping[str, Callable[[], ImageCatalog]]:
 
 def url_schemes(settings: Settings) -> Mapping[str, Callable[[], ImageCatalog]]:
     """What makes the catalog of each kind of URL, by scheme."""
-    return dict.fromkeys(("http", "https"), partial(_url_catalog, settings))
+    web = dict.fromkeys(("http", "https"), partial(_url_catalog, settings))
+    own = settings.catalog if isinstance(settings.catalog, OciCatalogSettings) else OciCatalogSettings()
+    return {**web, "oci": partial(_oci_catalog, settings, own)}
 
 
 def _url_catalog(settings: Settings, mirrors: Sequence[str] = ()) -> UrlCatalog:
@@ -158,6 +163,16 @@ def _url_catalog(settings: Settings, mirrors: Sequence[str] = ()) -> UrlCatalog:
     http = settings.handlers.table("http").read(HttpHandlerSettings)
     network = settings.network.trusting(http.ca_file, "[handlers.http] ca_file")
     return UrlCatalog(http.http_options(network, http.guard()), mirrors)
+
+
+def _oci_catalog(settings: Settings, options: OciCatalogSettings) -> ImageCatalog:
+    """Connects and signs in as the oci handler does."""
+    # Few programs read from a registry.
+    from lading.adapters.catalogs.oci import OciCatalog  # noqa: PLC0415
+    from lading.adapters.handlers.oci import OciHandlerSettings  # noqa: PLC0415
+
+    access = settings.handlers.table("oci").read(OciHandlerSettings)
+    return OciCatalog(access.registries(settings.network), options)
 
 
 def adapter_of(settings: AssociationsSettings | LocksSettings) -> str:

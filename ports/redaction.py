@@ -20,6 +20,8 @@ _IPV6: Final = re.compile(r"\[[0-9A-Fa-f:.]*\]")
 _S3: Final = re.compile(r"(?:^|[^A-Za-z0-9+.\-])s3(?:\+[A-Za-z]+)?:[/\\]*\Z", re.IGNORECASE)
 # After `file:/` and `file:///` the rest is a path (RFC 8089, appendix B).
 _FILE: Final = re.compile(r"(?:^|[^A-Za-z0-9+.\-])file:(?:/|/{3,})\Z", re.IGNORECASE)
+# The digest at the end of an OCI reference: no userinfo ends before it, because no port has so many digits.
+_DIGEST: Final = re.compile(r"@(?=sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})(?![0-9A-Za-z]))")
 # QEMU's `rbd:pool/image:id=…:key=…` and `json:{…"password": …}`. The end of such a secret is unknown.
 _SECRET: Final = re.compile(r"(?:key|password|secret)(?:[\"']?=|[\"']\s*:)", re.IGNORECASE)
 _QUOTED_AUTHORITY: Final = re.compile(r"%3A(?:%2F|/)+", re.IGNORECASE)
@@ -90,7 +92,7 @@ def _redacted(url: str, *, is_url: bool) -> str:
 def _redacted_parts(url: str, *, has_tail: bool) -> str:
     """Masks userinfo, query and fragment. `has_tail`: a query before the first URL is masked too."""
     parts: list[str] = []
-    place, last_at, is_within = 0, url.rfind("@"), False
+    place, last_at, is_within = 0, _DIGEST.sub(" ", url).rfind("@"), False
     last_secret = max((found.start() for found in _SECRET.finditer(url)), default=-1)
     for stop in _STOP.finditer(url):
         is_opaque = stop[0].endswith(":")

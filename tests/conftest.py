@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.quick_folder",
     "tests.rigs.local",
     "tests.rigs.cinder",
+    "tests.rigs.oci",
     "tests.rigs.rbd",
     "tests.rigs.s3",
     "tests.rigs.shelf",

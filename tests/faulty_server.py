@@ -123,6 +123,7 @@ class Request:
     """With the query."""
     headers: Mapping[str, str]
     """By lower-case name."""
+    body: bytes = b""
     sent: int = 0
     """Bytes handed to the network, of the body as it is on the wire (that is, with its chunks' sizes)."""
     status: int | None = None
@@ -336,7 +337,8 @@ class Rendered(NamedTuple):
 def rendered(reply: Reply, request: Request) -> Rendered:
     """The answer to this request by this reply."""
     body = gzip.compress(reply.body, mtime=0) if reply.gzipped else reply.body
-    headers = [("Content-Type", "application/octet-stream")]
+    is_typed = any(name.lower() == "content-type" for name, _ in reply.headers)
+    headers = [] if is_typed else [("Content-Type", "application/octet-stream")]
     if reply.status is None:
         known = {
             "ETag": reply.etag,
@@ -399,8 +401,8 @@ def _received(incoming: BinaryIO, connection: int) -> Request | None:
     while (line := incoming.readline().strip()) != b"":
         name, _, value = line.decode("latin-1").partition(":")
         headers[name.lower()] = value.strip()
-    incoming.read(int(headers.get("content-length", 0)))
-    return Request(connection, method, path, headers)
+    body = incoming.read(int(headers.get("content-length", 0)))
+    return Request(connection, method, path, headers, body)
 
 
 def _drain(connection: socket.socket) -> None:

@@ -7,6 +7,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from http.client import responses
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -157,7 +158,7 @@ class GlanceCatalog:
             mirrors = Mirrors(
                 [self._origin(place, context)],
                 self._http_options(),
-                renew=None if _token(context) else lambda: self._origin(place, context, fresh=True),
+                renew=None if _token(context) else partial(self._origin, place, context),
                 digest_decides=image.expected_digest is not None,
             )
             stream = RemoteStream(mirrors, offset)
@@ -231,10 +232,11 @@ class GlanceCatalog:
             raise CatalogUnavailable("the cloud's service catalog has no image endpoint for this region and interface")
         return re.sub(r"/v2(\.\d+)?/?$", "", endpoint).rstrip("/")
 
-    def _origin(self, place: _Place, context: Context, *, fresh: bool = False) -> Origin:
+    def _origin(self, place: _Place, context: Context, refused: HttpRefused | None = None) -> Origin:
+        """The URL of the data, with a token; a fresh one after Glance `refused` the last one."""
         client = self._client()
         with vendor_errors("no token can be obtained"):
-            if fresh:
+            if refused is not None:
                 client.invalidate()
             headers = _headers(context) or client.session.get_auth_headers(client.auth) or {}
         return Origin(f"{place.url}/file", dict(headers))

@@ -1,7 +1,7 @@
 """The configuration: one TOML file, `LADING_…` variables that override it, and defaults.
 
     [catalog]
-    kind = "file"                                   # memory, file, glance, url, or a third party's
+    kind = "file"                                   # memory, file, glance, url, oci, or a third party's
     folder = "/srv/lading/catalog"
     [catalogs.NAME]                                 # a remote: NAME:REFERENCE is an image in it
     kind = "url"                                    # as above
@@ -49,6 +49,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
+from lading.adapters.catalogs.oci_settings import OciCatalogSettings
 from lading.adapters.catalogs.remotes import split_reference
 from lading.adapters.catalogs.url_reference import is_url
 from lading.adapters.catalogs.url_settings import UrlCatalogSettings
@@ -132,13 +133,16 @@ class ThirdPartySettings:
 
 
 # For a new kind, add its dataclass above and its name here.
-_BuiltInCatalogSettings = MemorySettings | FileCatalogSettings | GlanceCatalogSettings | UrlCatalogSettings
+_BuiltInCatalogSettings = (
+    MemorySettings | FileCatalogSettings | GlanceCatalogSettings | UrlCatalogSettings | OciCatalogSettings
+)
 CatalogSettings = _BuiltInCatalogSettings | ThirdPartySettings
 _CATALOGS: Final[_Kinds[_BuiltInCatalogSettings]] = {
     "memory": MemorySettings,
     "file": FileCatalogSettings,
     "glance": GlanceCatalogSettings,
     "url": UrlCatalogSettings,
+    "oci": OciCatalogSettings,
 }
 AssociationsSettings = MemorySettings | FileAssociationsSettings | EtcdAssociationsSettings | ThirdPartySettings
 _ASSOCIATIONS: Final[_Kinds[MemorySettings | FileAssociationsSettings | EtcdAssociationsSettings]] = {
@@ -397,6 +401,9 @@ def _home(environ: Mapping[str, str], variable: str, fallback: str) -> Path | No
 def secrets_of(settings: Settings) -> Iterator[str]:
     """The values of the settings whose names mark them as secret."""
     yield from secret_values(settings.handlers.tables)
+    for catalog in (settings.catalog, *settings.remotes.values()):
+        if isinstance(catalog, OciCatalogSettings) and catalog.password:
+            yield catalog.password
     for each in (settings.catalog, *settings.remotes.values(), settings.associations, settings.locks):
         if isinstance(each, ThirdPartySettings):
             yield from secret_values(each.options)

@@ -12,6 +12,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "s3": "lading.adapters.handlers.s3:S3HandlerSettings",
     "swift": "lading.adapters.handlers.swift:SwiftHandlerSettings",
     "cinder": "lading.adapters.handlers.cinder.settings:CinderHandlerSettings",
+    "oci": "lading.adapters.handlers.oci:OciHandlerSettings",
     "http": "lading.adapters.handlers.http:HttpHandlerSettings",
     "download": "lading.adapters.handlers.download:DownloadHandlerSettings",
 }

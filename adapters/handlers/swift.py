@@ -3,6 +3,7 @@
 import re
 import threading
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote, unquote, urlsplit
@@ -14,7 +15,7 @@ from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.guard import Guard
-from lading.adapters.web.http import Origin
+from lading.adapters.web.http import HttpRefused, Origin
 from lading.adapters.web.mirrors import Mirrors
 from lading.adapters.web.network import DIRECT, NetworkPolicy
 from lading.adapters.web.urls import PORTS, web_url
@@ -169,9 +170,9 @@ class SwiftHandler(RemoteHandler):
         if token is not None or account is None:
             return Mirrors([Origin(url, {"X-Auth-Token": token or ""})], options, first_wait=self._first_wait)
         return Mirrors(
-            [Origin(url, account.headers())],
+            [_origin(url, account)],
             options,
-            renew=lambda: Origin(url, account.headers(fresh=True)),
+            renew=partial(_origin, url, account),
             first_wait=self._first_wait,
         )
 
@@ -198,6 +199,11 @@ class SwiftHandler(RemoteHandler):
             if self._known is None:
                 self._known = of_cloud(self._settings.cloud, self._options.network, self._limits)
             return self._known
+
+
+def _origin(url: str, account: "SwiftAccount", refused: HttpRefused | None = None) -> Origin:
+    """The URL with the account's token; a fresh one after the server `refused` the last one."""
+    return Origin(url, account.headers(fresh=refused is not None))
 
 
 def _peer(url: str) -> tuple[str, str | None, int]:

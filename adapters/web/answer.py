@@ -39,6 +39,7 @@ class Answer:
         self.stop = given.stop
         self.total = given.total
         self.validators = Validators(response.headers.get("ETag"), response.headers.get("Last-Modified"))
+        self.media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         self.encoding = _encoding(response)
         """Names of the bytes' Content-Encodings; None: they are the image's own."""
         self.peer = peer

@@ -73,6 +73,8 @@ class Origin:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     sign: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False, compare=False)
     """Makes the headers that are valid for one request only, just before it is sent."""
+    form: str | None = field(default=None, repr=False)
+    """A form to POST, as `application/x-www-form-urlencoded`; None: the URL is requested by GET."""
     trusted: bool = False
     """The operator named this URL. The guard checks only redirects to other servers."""
 
@@ -97,6 +99,8 @@ class HttpRefused(SourceBroken):
         self.status = status
         self.retry_after = retry_after
         """Seconds that the server asked to wait."""
+        self.challenges: tuple[str, ...] = ()
+        """`WWW-Authenticate` of the URL's own server; of one that it redirects to there is none."""
 
 
 class Unusable(SourceBroken):
@@ -137,13 +141,16 @@ class HttpConnection:
             self.was_redirected = hop > 0
             is_trusted = origin.trusted and _peer(parts) == peer_of(origin.url)
             try:
-                response = self._request(parts, {**headers, **own}, None if is_trusted else self._options.guard)
+                guard = None if is_trusted else self._options.guard
+                response = self._request(parts, {**headers, **own}, guard, origin.form)
             except Forbidden as forbidden:
                 raise Forbidden(f"it redirects to where it may not: {forbidden}") if hop else forbidden from None
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 return self._checked_answer(response, start, stop)
             self.close()
+            if origin.form is not None:
+                raise Forbidden("it redirects a form, which may have credentials")
             target = _redirect_target(parts, location)
             if _peer(target) != _peer(parts):
                 own = {}  # headers for one origin are not sent to another
@@ -162,13 +169,17 @@ class HttpConnection:
                 )
         except SourceBroken as broken:
             self.close()  # the body is not the image
+            if isinstance(broken, HttpRefused) and not self.was_redirected:
+                broken.challenges = tuple(response.headers.get_all("WWW-Authenticate", []))
             if isinstance(broken, HttpRefused) and self._proxy is not None:
                 raise HttpRefused(broken.status, broken.retry_after, self._proxy) from None
             raise
         return self._answer
 
-    def _request(self, parts: SplitResult, headers: Mapping[str, str], guard: Guard | None) -> Response:
-        """Sends a GET, over a new connection where the present one leads elsewhere. Raises SourceBroken."""
+    def _request(
+        self, parts: SplitResult, headers: Mapping[str, str], guard: Guard | None, form: str | None
+    ) -> Response:
+        """Sends a request, over a new connection where the present one leads elsewhere. Raises SourceBroken."""
         if guard is not None and (conflict := guard.conflict(parts.scheme, parts.hostname or "", _port(parts))):
             raise Forbidden(conflict)
         while True:
@@ -177,7 +188,7 @@ class HttpConnection:
                 if is_fresh:
                     self.close()
                     self._connect(parts, guard)
-                return self._send(parts, headers)
+                return self._send(parts, headers, form)
             except SourceBroken as failure:
                 self.close()
                 if isinstance(failure, Stalled):
@@ -190,8 +201,8 @@ class HttpConnection:
                     raise kind(f"{parts.netloc} cannot be reached: {failure_text(error)}") from error
             # A server may close a kept connection at any time. A fresh one tells whether the server works.
 
-    def _send(self, parts: SplitResult, headers: Mapping[str, str]) -> Response:
-        """Sends a GET over the connection, and reads the response's head."""
+    def _send(self, parts: SplitResult, headers: Mapping[str, str], form: str | None) -> Response:
+        """Sends a request over the connection, and reads the response's head."""
         if self._is_aborted:  # during the connect, when there was nothing to shut down
             raise SourceBroken("it was aborted")
         assert self._connection is not None  # noqa: S101 - the caller connected, or the connection is reusable
@@ -201,7 +212,11 @@ class HttpConnection:
             path, headers = f"{parts.scheme}://{parts.netloc}{path}", {**headers, **self._proxy.headers}
         with self._stalls:
             self._stalls.awaits_first_byte = True
-            self._connection.request("GET", path, headers=dict(headers))
+            if form is None:
+                self._connection.request("GET", path, headers=dict(headers))
+            else:
+                headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+                self._connection.request("POST", path, form.encode(), headers)
             response = self._connection.getresponse()
         assert isinstance(response, Response)  # noqa: S101 - the class is set above
         self._response = response

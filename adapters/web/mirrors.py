@@ -46,11 +46,11 @@ class Mirrors:
         origins: Sequence[Origin],
         options: HttpOptions,
         *,
-        renew: Callable[[], Origin] | None = None,
+        renew: Callable[[HttpRefused], Origin] | None = None,
         first_wait: float = 0.5,
         digest_decides: bool = False,
     ) -> None:
-        """`renew` returns the only server with fresh credentials, after a 401. `first_wait`: seconds; see `backoff`.
+        """`renew` returns the only server with fresh credentials, after that 401. `first_wait`: seconds; see `backoff`.
 
         `digest_decides`: the caller compares the whole with the catalog's digest.
         """
@@ -68,6 +68,8 @@ class Mirrors:
         """The answer broke off, and the rest may not be appended to what came."""
         self.encoding: str | None = None
         """The Content-Encoding in which bytes came; None: they are the image's own."""
+        self.media_type = ""
+        """The Content-Type of the last answer, in lower case and without parameters."""
         self._origins = list(origins)
         self._failures: dict[str, int] = {}
         """Failures by URL, since enough bytes came from it."""
@@ -109,6 +111,7 @@ class Mirrors:
                     raise Changed(f"it has {answer.total} bytes, and had {self.total}")
                 self.total = answer.total
             self.encoding = self.encoding or answer.encoding
+            self.media_type = answer.media_type
             if self._state is None:
                 self._state = state
                 return
@@ -181,5 +184,5 @@ class Mirrors:
             return False
         with self._lock:
             if origin in self._origins:
-                self._origins = [self._renew()]
+                self._origins = [self._renew(failure)]
         return True

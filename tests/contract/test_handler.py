@@ -25,6 +25,7 @@ class TestHandlers(HandlerContract):
             "rbd",
             "rbd-pool",
             "s3",
+            "oci",
             "swift",
             "cinder",
             "cinder-volume",

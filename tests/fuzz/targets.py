@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,8 @@ from lading.adapters.config.settings import read_settings
 from lading.adapters.config.sources import read_file
 from lading.adapters.destinations.file.notes import noted_file, noted_landing
 from lading.adapters.formats.unpacking.unpacked import Limits, Unpacked
+from lading.adapters.oci.manifest import Manifest, disk_format
+from lading.adapters.oci.reference import Reference
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
 from lading.adapters.sqlite.record_file import read_record
@@ -138,6 +141,27 @@ def packed(data: bytes) -> None:
         assert total <= max(limits.most, len(data))
 
 
+def references(data: bytes) -> None:
+    """A reference names one thing, also when it is read again as it is shown; others are a ValueError in words."""
+    try:
+        named = Reference.of(_text(data))
+    except ValueError:
+        return
+    assert Reference.of(str(named)) == replace(named, login=None)
+    assert Reference.of(named.url) == named
+
+
+def manifests(data: bytes) -> None:
+    """A manifest or an index names one disk, or says why not."""
+    for media_type in ("", "application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json"):
+        with suppress(ValueError):
+            manifest = Manifest(data, media_type)
+            chosen = manifest.for_host("amd64") if manifest.is_index else manifest.disk()
+            assert str(chosen).isprintable()
+            disk_format(manifest, chosen, None)
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
-    each.__name__: each for each in (urls, checksums, documents, settings, journal, record, answers, packed)
+    each.__name__: each
+    for each in (urls, checksums, documents, settings, journal, record, answers, packed, references, manifests)
 }

@@ -113,7 +113,7 @@ def test_handlers_tells_what_each_takes_and_why_one_is_skipped(lading: Lading) -
     records = [json.loads(line) for line in told.stdout.splitlines()]
     assert [(each["name"], each["state"]) for each in records] == [
         ("file", "loaded"), ("none", "skipped"), ("file", "skipped"),
-        *((name, "unused") for name in ("cinder", "download", "http", "rbd", "s3", "swift")),
+        *((name, "unused") for name in ("cinder", "download", "http", "oci", "rbd", "s3", "swift")),
     ]  # fmt: skip
     assert records[0]["schemes"] == ["file", "filesystem"]
     assert records[0]["from"].startswith("lading ")

@@ -147,7 +147,7 @@ def test_every_request_is_recorded_with_what_was_sent(server: FaultyServer, clie
     client.close()
     get(client, "/y").read()
     first, second, third = server.requests
-    assert first == Request(1, "GET", "/x?a=1", first.headers, 10, 206)
+    assert first == Request(1, "GET", "/x?a=1", first.headers, sent=10, status=206)
     assert (first.range, first.headers["authorization"]) == ("bytes=5-14", "Basic x")
     assert (second.connection, second.method, second.status, second.range) == (1, "POST", 404, None)
     assert third.connection == 2

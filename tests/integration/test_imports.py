@@ -88,3 +88,18 @@ def test_the_inspectors_and_the_clouds_settings_load_without_their_packages_othe
         "assert not {'oslo_utils.strutils', 'openstack.connection'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_registries_are_loaded_with_the_first_reference_to_one_only(tmp_path: Path) -> None:
+    code = """import sys
+from lading.adapters.config.settings import load_settings
+from lading.adapters.container import open_container
+from lading.ports.context import ANONYMOUS
+catalog = open_container(load_settings(None, {"HOME": sys.argv[1]}), recover=False).catalog()
+for reference in ("noble", "oci://127.0.0.1:1/noble"):
+    catalog.find(reference, ANONYMOUS)
+    print("lading.adapters.oci.registry" in sys.modules)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

@@ -60,6 +60,11 @@ class Marked:
         self.image("swift", f"swift+http://account%3A{USER}:{quote(PASSWORD, safe='')}@{authority}/v3/container/object")
         self.image("swift v1", f"swift+http://account%3A{USER}:{quote(PASSWORD, safe='')}@{authority}/v1.0/container/o")
         self.image("swift elsewhere", f"swift+https://account:{USER}:{PASSWORD}@127.0.0.1:1/v3/container/object")
+        blob = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
+        self.image("oci", f"oci://{USER}:{quote(PASSWORD, safe='')}@{authority}/vms/noble@{blob}")
+        self.image("oci elsewhere", f"oci://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:1/vms/noble@{blob}")
+        challenge = ("WWW-Authenticate", f'Basic realm="{USER}"')
+        origin.answer(f"/v2/vms/noble/blobs/{blob}", Reply(PASSWORD.encode(), status=401, headers=[challenge]))
         self._endpoint, self._authority = f"http://{authority}", authority
         self.image("rbd", f"rbd:pool/image:id={USER}:key={PASSWORD}")
 
@@ -76,9 +81,10 @@ class Marked:
             "HOME": str(self.top),
             "LADING_CATALOG__FOLDER": str(self.top / "catalog"),
             "LADING_ASSOCIATIONS__PATH": str(self.top / "state" / "associations.sqlite"),
-            "LADING_HANDLERS__ORDER": "http,file,s3,swift,cinder,download",
+            "LADING_HANDLERS__ORDER": "http,file,s3,swift,cinder,oci,download",
             "LADING_HANDLERS__S3__ENDPOINT": self._endpoint,
             "LADING_HANDLERS__SWIFT__HOSTS": self._authority,
+            "LADING_HANDLERS__OCI__INSECURE": self._authority,
             "LADING_HANDLERS__HTTP__ALLOWED_NETWORKS": "127.0.0.1",
             "LADING_HANDLERS__HTTP__ALLOWED_PORTS": "[]",
             "OS_PASSWORD": PASSWORD,
@@ -117,6 +123,8 @@ def every_command() -> list[tuple[str, ...]]:
         "swift v1",
         "swift elsewhere",
         "rbd",
+        "oci",
+        "oci elsewhere",
     )
     return [
         *((verb, name, f"vms/{name}") for name in failing for verb in ("explain", "fetch")),

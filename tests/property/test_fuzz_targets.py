@@ -21,6 +21,10 @@ INTENT = {
 }  # fmt: skip
 LANDED = {"file": [1, 2, 3, 4, 5], "method": "x", "digest": ["md5", "0"], "verified": True, "inspected_by": None}
 NOTES = {"landed": LANDED, "moving": [1, 2, 3, 4, 5]}
+LAYER = {
+    "mediaType": "application/octet-stream", "digest": f"sha256:{'ab' * 32}", "size": 1, "platform": {"os": "linux"},
+    "annotations": {"org.opencontainers.image.title": "noble.raw.xz", "disktype": "raw"},
+}  # fmt: skip
 SEEDS = {
     "urls": [b"http://user:p%40ss@host:80/noble.img?sig=1#x", b"s3://KEY:sec/ret@host/bucket/key", b"file:///%2e%2e/x"],
     "checksums": [
@@ -40,6 +44,8 @@ SEEDS = {
         tar_of(("a.img", b"noble")),
         ZIPPED.getvalue(),
     ],
+    "references": [f"oci://me:p%40ss@[::1]:5000/vms/no-ble:1.2@sha256:{'ab' * 32}".encode(), b"oci://docker.io/noble"],
+    "manifests": [json.dumps({"layers": [LAYER], "manifests": [LAYER]}).encode()],
     "journal": [json.dumps(INTENT).encode() + b"\0" + json.dumps(NOTES).encode()],
 }
 

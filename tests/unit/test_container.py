@@ -79,7 +79,7 @@ def test_every_provider_can_be_built_and_gives_the_same_object_again(tmp_path: P
     assert isinstance(container.dispatcher(), Dispatcher)
     # Without a configured order all that there are, the cheapest first. Ceph's bindings are the distribution's.
     names = [handler.name for handler in container.dispatcher().handlers if handler.name != "rbd"]
-    assert names == ["file", "s3", "swift", "cinder", "http", "download"]
+    assert names == ["file", "s3", "swift", "cinder", "oci", "http", "download"]
 
 
 @pytest.mark.parametrize("offline", ["refuse", "queue"])

@@ -7,7 +7,7 @@ from typing import Final
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import Mismatched
 
-__all__ = ["Choice"]
+__all__ = ["Choice", "is_no_disk"]
 
 _NO_DISKS: Final = (
     ".ovf", ".mf", ".cert", ".cer", ".pem", ".asc", ".sig", ".sign", ".gpg", ".md5", ".sha1", ".sha256", ".sha512",
@@ -49,7 +49,7 @@ class Choice:
     def takes(self, name: str, size: int) -> bool:
         """Tells whether the member's bytes are to be read: it may be the disk, and none was taken before."""
         plain = _plain(name)
-        if plain != self._wanted and (size == 0 or _is_no_disk(plain)):
+        if plain != self._wanted and (size == 0 or is_no_disk(plain)):
             return False
         self._found.append(plain)
         if self._taken is not None or self._wanted not in {None, plain}:
@@ -90,7 +90,8 @@ def _plain(name: str) -> str:
     return name.removeprefix("./")
 
 
-def _is_no_disk(name: str) -> bool:
+def is_no_disk(name: str) -> bool:
+    """Tells whether a file of that name lies beside disks: a checksum, a signature, a text."""
     base = os.path.basename(name).lower()
     return base.startswith(".") or base.endswith(_NO_DISKS) or base in _NO_DISK_NAMES
 

@@ -97,7 +97,12 @@ def _hole(start: int, end: int) -> Iterator[Chunk]:
 
 
 def _check_end(reader: Reader, last: bytes) -> None:
-    """An archive ends with two blocks of zeros or more; tarfile also stops at any block that is no header."""
+    """An archive ends with two blocks of zeros or more; tarfile also stops at any block that is no header.
+
+    umoci writes no such blocks: then it ends after a member, and the disk in it is whole.
+    """
+    if not last:
+        return
     if len(last) < _BLOCK:
         raise _incomplete(reader)
     if last.strip(b"\0"):

@@ -69,17 +69,23 @@ def test_a_preview_tells_the_way_of_transfer(server: FaultyServer, target: Path)
 
 
 def test_a_rejected_token_is_renewed_once_and_the_read_resumes(server: FaultyServer) -> None:
-    stale = Reply(b"", status=401)
+    stale = Reply(b"", status=401, headers=[("WWW-Authenticate", "Bearer")])
     url = server.answer("/x", Reply(DATA, after=MEBIBYTE, then=CUT), stale, WHOLE)
-    fresh = Origin(url, {"X-Auth-Token": "fresh"})
-    mirrors = Mirrors([Origin(url, {"X-Auth-Token": "stale"})], HttpOptions(), renew=lambda: fresh, first_wait=0.001)
+    refusals: list[HttpRefused] = []
+
+    def renew(refused: HttpRefused) -> Origin:
+        refusals.append(refused)
+        return Origin(url, {"X-Auth-Token": "fresh"})
+
+    mirrors = Mirrors([Origin(url, {"X-Auth-Token": "stale"})], HttpOptions(), renew=renew, first_wait=0.001)
     assert everything(RemoteStream(mirrors)) == DATA
+    assert [(each.status, each.challenges) for each in refusals] == [(401, ("Bearer",))]
     assert [request.headers["x-auth-token"] for request in server.requests] == ["stale", "stale", "fresh"]
 
 
 def test_a_new_token_that_is_rejected_too_is_a_failure(server: FaultyServer) -> None:
     url = server.answer("/x", Reply(b"", status=401))
-    mirrors = Mirrors([Origin(url)], HttpOptions(), renew=lambda: Origin(url), first_wait=0.001)
+    mirrors = Mirrors([Origin(url)], HttpOptions(), renew=lambda _: Origin(url), first_wait=0.001)
     with pytest.raises(HttpRefused, match="401"):
         everything(RemoteStream(mirrors))
     assert len(server.requests) == 2

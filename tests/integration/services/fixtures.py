@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import Protocol
 
 import pytest
+from tests.faulty_server import FaultyServer
 from tests.integration.services.cache import Cache, Unbuildable, cache, environment, newer_etcd
 from tests.integration.services.ceph import GIBIBYTE, Ceph, ceph, lacking, link_modules
 from tests.integration.services.cinder import Cinder, cinder
@@ -17,6 +18,7 @@ from tests.integration.services.etcd import Etcd, etcd
 from tests.integration.services.glance import Glance, Stores, glance
 from tests.integration.services.keystone import Keystone, keystone
 from tests.integration.services.nginx import Nginx, nginx
+from tests.integration.services.registry import Registry, registry
 from tests.integration.services.rgw import Rgw, lacking_gateway, rgw
 from tests.integration.services.squid import Squid, squid
 from tests.packages import needs
@@ -141,6 +143,30 @@ def nginx_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     """Serves `nginx.folder`, into which a test puts files of its own."""
     needs("nginx")
     with nginx(tmp_path_factory.mktemp("nginx")) as running:
+        yield running
+
+
+@pytest.fixture(name="registry", scope="session")
+def registry_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry for anybody."""
+    needs("docker-registry")
+    with FaultyServer() as unused, registry(tmp_path_factory.mktemp("registry"), unused) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def private_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry that wants a user and a password."""
+    needs("docker-registry")
+    with FaultyServer() as unused, registry(tmp_path_factory.mktemp("private"), unused, "htpasswd") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def token_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry that wants tokens, of the server that it plays at its `realm`."""
+    needs("docker-registry")
+    with FaultyServer() as realm, registry(tmp_path_factory.mktemp("tokens"), realm, "token") as running:
         yield running
 
 

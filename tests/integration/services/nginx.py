@@ -61,10 +61,13 @@ class Nginx:
 
 
 @contextmanager
-def nginx(top: Path, *, rate: int = 128 * 1024, proxied: Mapping[str, str] | None = None) -> Iterator[Nginx]:
+def nginx(
+    top: Path, *, rate: int = 128 * 1024, proxied: Mapping[str, str] | None = None, locations: str = ""
+) -> Iterator[Nginx]:
     """An nginx that writes into this new folder only, and serves its `served`.
 
     `proxied` are servers that it shows under a path of its own: `{"image": "http://127.0.0.1:9292"}`.
+    `locations` are more of them, in nginx's own words.
     """
     found = program("nginx")
     assert found is not None, want("nginx")
@@ -81,7 +84,7 @@ def nginx(top: Path, *, rate: int = 128 * 1024, proxied: Mapping[str, str] | Non
     )
     running.folder.mkdir()
     (top / "users").write_text("{}:{{PLAIN}}{}\n".format(*running.credentials))
-    (top / "nginx.conf").write_text(_settings(running, top, proxied or {}))
+    (top / "nginx.conf").write_text(_settings(running, top, proxied or {}, locations))
     try:
         running.start()
         yield running
@@ -89,7 +92,7 @@ def nginx(top: Path, *, rate: int = 128 * 1024, proxied: Mapping[str, str] | Non
         running.process.kill()
 
 
-def _settings(running: Nginx, top: Path, proxied: Mapping[str, str]) -> str:
+def _settings(running: Nginx, top: Path, proxied: Mapping[str, str], locations: str) -> str:
     shown = "\n".join(f"        location /{path}/ {{ proxy_pass {url}/; }}" for path, url in proxied.items())
     temporary = "\n".join(
         f"    {each}_temp_path {top}/temporary-{each};" for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -127,6 +130,7 @@ http {{
         location /elsewhere/ {{ rewrite ^/elsewhere/(.*)$ http://localhost:{running.port}/$1 redirect; }}
         location /looping/ {{ return 302 $request_uri; }}
 {shown}
+{locations}
     }}
 }}
 """

@@ -33,7 +33,7 @@ SECTIONS = "known: associations, catalog, catalogs, handlers, journal, landing, 
             {"handlers": {"ordr": []}},
             (
                 "handlers.ordr: unknown key, did you mean order?"
-                " (known: cinder, download, file, http, order, rbd, s3, swift)"
+                " (known: cinder, download, file, http, oci, order, rbd, s3, swift)"
             ),
         ),
         ({"handlers": {"file": 5}}, "handlers.file: expected a table, got 5"),

@@ -62,6 +62,15 @@ BUILT_IN: dict[str, object] = {
     "rbd": {"ceph_conf": None, "user": "admin", "connect_timeout": 10.0},
     "s3": {"endpoint": None, "access_key": None, "secret_key": None, "region": None, **READING},
     "swift": {"cloud": None, "hosts": (), **READING},
+    "oci": {
+        "allowed_ports": (80, 443),
+        "allowed_hosts": (),
+        "allowed_networks": (),
+        "insecure": (),
+        "passwords": {},
+        "auth_file": None,
+        **READING,
+    },
     "cinder": {
         "cloud": None,
         "host": None,

@@ -13,6 +13,7 @@ from lading.adapters.config.settings import load_settings, read_settings, secret
 from lading.adapters.config.table import Table
 from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.handlers.http import HttpHandlerSettings
+from lading.adapters.handlers.oci import OciHandlerSettings
 from lading.adapters.handlers.s3 import S3HandlerSettings
 from lading.ports.failures import SettingsError
 
@@ -180,3 +181,31 @@ def test_secrets_are_known_and_no_repr_shows_them(secret: str) -> None:
     assert {"hunter3", "hunter4", "AKIA", secret} <= {*secrets_of(settings)}
     assert settings.handlers.tables["s3"].read(S3HandlerSettings).secret_key == secret
     assert not re.search(f"hunter|{secret}|AKIA", repr(settings.handlers) + repr(settings.catalog))
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ({"insecure": ["http://registry.lan:5000"]}, "insecure: expected names like registry.example"),
+        ({"insecure": ["registry.lan/vms"]}, "insecure: expected names like registry.example"),
+        ({"insecure": ["registry.lan:99999"]}, "http or https URL"),
+        ({"passwords": {"registry.lan": "hunter2"}}, "passwords: expected user:password for each registry"),
+        ({"allowed_networks": ["10.0.0.1/8"]}, "allowed_networks: 10.0.0.1/8"),
+    ],
+)
+def test_a_mistake_in_the_table_of_registries_is_reported(table: Mapping[str, object], expected: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(expected)) as raised:
+        Table(table, "handlers.oci").read(OciHandlerSettings)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_passwords_of_registries_are_secrets() -> None:
+    settings = read_settings(
+        {
+            "catalog": {"kind": "oci", "registry": "registry.lan", "username": "me", "password": "hunter1"},
+            "handlers": {"oci": {"passwords": {"registry.lan": "me:hunter2"}}},
+        },
+        {"HOME": "/x"},
+    )
+    assert {"hunter1", "me:hunter2"} <= {*secrets_of(settings)}
+    assert "hunter" not in repr(settings) + repr(settings.handlers.tables["oci"].read(OciHandlerSettings))

@@ -46,9 +46,22 @@ def test_a_variable_configures_a_remote_and_another_kind_drops_its_table() -> No
 @pytest.mark.parametrize(
     ("catalogs", "told"),
     [
-        ({"lab": {}}, "catalogs.lab.kind: missing, expected one of file, glance, memory, url, or a third party's"),
+        ({"lab": {}}, "catalogs.lab.kind: missing, expected one of file, glance, memory, oci, url, or a third party's"),
         ({"lab": {"kind": "file"}}, "catalogs.lab.folder: missing, expected a path"),
         ({"lab": {"kind": "file", "foldr": "/x"}}, "catalogs.lab.foldr: unknown key, did you mean folder? (known: "),
+        (
+            {"lab": {"kind": "oci", "username": "me", "password": "hush"}},
+            "catalogs.lab: registry: expected with a username: a password is for one registry",
+        ),
+        (
+            {"lab": {"kind": "oci", "registry": "host", "username": "me"}},
+            "catalogs.lab: username, password: expected both, or neither",
+        ),
+        ({"lab": {"kind": "oci", "registry": "host/vms:1"}}, "catalogs.lab: registry: expected"),
+        ({"lab": {"kind": "oci", "registry": "me:hush@host"}}, "catalogs.lab: registry: expected"),
+        ({"lab": {"kind": "oci", "mirrors": ["host"]}}, "catalogs.lab: registry: expected with mirrors"),
+        ({"lab": {"kind": "oci", "registry": "a", "mirrors": ["b:c"]}}, "catalogs.lab: mirrors: expected HOST"),
+        ({"lab": {"kind": "oci", "registry": "https://host"}}, "catalogs.lab: registry: expected"),
         ({"lab": 5}, "catalogs.lab: expected a table, got 5"),
         ({"https": {"kind": "memory"}}, "catalogs.https: the name of a remote is no prefix; expected a name of"),
         ({"a:b": {"kind": "memory"}}, "catalogs.'a:b': the name of a remote is no prefix; expected a name of"),

@@ -77,6 +77,15 @@ class TestTar:
         for length in range(600, whole, 500):
             assert "incomplete" in refusal_of(packed[:length])
 
+    def test_an_archive_without_its_closing_blocks_is_whole_after_a_member(self) -> None:
+        """As umoci writes layers."""
+        packed = tar_of(("b.md", b"b"), ("a.img", DISK))
+        end = 3 * 512 + -(-len(DISK) // 512) * 512
+        assert opened(packed[:end]) == DISK
+        for length in (end - 1, end + 1, end + 511, end + 512):
+            assert "incomplete" in refusal_of(packed[:length])
+        assert "no disk in it" in refusal_of(packed[:1024])
+
     def test_other_bytes_after_the_end_are_refused(self) -> None:
         packed = tar_of(("a.img", DISK))
         assert "other bytes follow its tar archive" in refusal_of(packed + b"x")
