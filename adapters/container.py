@@ -11,6 +11,7 @@ from lading.adapters import plugins
 from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog
 from lading.adapters.config.settings import (
     FileLocksSettings,
     Settings,
@@ -64,12 +65,16 @@ class Container(DeclarativeContainer):
     glance_catalog: Provider[ImageCatalog] = Singleton(
         GlanceCatalog.from_settings, _options.catalog, network=_options.network
     )
+    simplestreams_catalog: Provider[ImageCatalog] = Singleton(
+        SimplestreamsCatalog, _options.catalog, network=_options.network
+    )
     third_party_catalog: Provider[ImageCatalog] = Singleton(
         plugins.third_party, "catalog", _options.catalog, _options.source
     )
     catalog: Provider[ImageCatalog] = Selector(
         Callable(plugins.adapter_of, _options.catalog),
-        memory=memory_catalog, file=file_catalog, glance=glance_catalog, third_party=third_party_catalog,
+        memory=memory_catalog, file=file_catalog, glance=glance_catalog, simplestreams=simplestreams_catalog,
+        third_party=third_party_catalog,
     )  # fmt: skip
 
     # Locks

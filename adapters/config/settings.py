@@ -1,7 +1,7 @@
 """The configuration: one TOML file, `LADING_…` variables that override it, and defaults.
 
     [catalog]
-    kind = "file"                                   # memory, file, or a third party's
+    kind = "file"                                   # memory, file, glance, simplestreams, or a third party's
     folder = "/srv/lading/catalog"
     [associations]
     kind = "file"                                   # memory, file, etcd, or a third party's
@@ -31,7 +31,7 @@
     no_proxy = ["localhost", ".example.org"]        # instead of the variable no_proxy
     ca_file = "/etc/ssl/ours.pem"                   # instead of REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE
 
-docs/etcd.md has the settings of the kind etcd.
+docs/etcd.md has the settings of the kind etcd, docs/simplestreams.md those of the kind simplestreams.
 `LADING_HANDLERS__FILE__ALLOWED_FOLDERS=/srv/images,/img` sets `handlers.file.allowed_folders`. Relative paths are
 relative to the file's folder, and in a variable to the current one.
 """
@@ -46,6 +46,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
+from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
 from lading.adapters.codec.sizes import Bytes
 from lading.adapters.config.sources import read_file, read_variables
 from lading.adapters.config.table import Table, secret_values
@@ -122,11 +123,13 @@ class ThirdPartySettings:
 
 
 # For a new kind, add its dataclass above and its name here.
-CatalogSettings = MemorySettings | FileCatalogSettings | GlanceCatalogSettings | ThirdPartySettings
-_CATALOGS: Final[_Kinds[MemorySettings | FileCatalogSettings | GlanceCatalogSettings]] = {
+_BuiltInCatalogs = MemorySettings | FileCatalogSettings | GlanceCatalogSettings | SimplestreamsCatalogSettings
+CatalogSettings = _BuiltInCatalogs | ThirdPartySettings
+_CATALOGS: Final[_Kinds[_BuiltInCatalogs]] = {
     "memory": MemorySettings,
     "file": FileCatalogSettings,
     "glance": GlanceCatalogSettings,
+    "simplestreams": SimplestreamsCatalogSettings,
 }
 AssociationsSettings = MemorySettings | FileAssociationsSettings | EtcdAssociationsSettings | ThirdPartySettings
 _ASSOCIATIONS: Final[_Kinds[MemorySettings | FileAssociationsSettings | EtcdAssociationsSettings]] = {
@@ -258,7 +261,8 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
     for key in root:
         if key not in _SECTIONS:
             raise root.unknown(key, _SECTIONS)
-    data = _home(environ, "XDG_DATA_HOME", ".local/share")
+    data, cache = _home(environ, "XDG_DATA_HOME", ".local/share"), _home(environ, "XDG_CACHE_HOME", ".cache")
+    catalogs = {"folder": data and data / "catalog", "cache": cache and cache / "simplestreams"}
     database = data and data / "associations.sqlite"
     # A database of its own: associations of the time before etcd are no copy of what etcd has.
     files = {"path": database, "copy": data and data / "etcd-copy.sqlite"}
@@ -274,7 +278,7 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
     if isinstance(journal, FileJournalSettings):
         database = journal.path
     return Settings(
-        catalog=_read_kind(root.section("catalog"), _CATALOGS, {"folder": data and data / "catalog"}),
+        catalog=_read_kind(root.section("catalog"), _CATALOGS, catalogs),
         associations=associations,
         journal=journal,
         locks=_read_kind(root.section("locks"), _LOCKS, {"folder": database and database.parent / "locks"}, kind),

@@ -12,6 +12,7 @@ from returns.result import Success
 from lading import Dispatcher, FetchRequest, Image, Intent, NoHandlerAvailable, Verb
 from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog
 from lading.adapters.config.settings import Settings, read_settings
 from lading.adapters.container import Container, open_container
 from lading.adapters.etcd.associations import EtcdAssociations
@@ -30,6 +31,10 @@ def settings(folder: Path, kind: str = "file", /, **tables: object) -> Settings:
             "associations": {"kind": "file", "path": str(folder / "db")},
         },
         "memory": {"catalog": {"kind": "memory"}, "associations": {"kind": "memory"}},
+        "simplestreams": {
+            "catalog": {"kind": "simplestreams", "url": "https://mirror.example", "cache": str(folder / "cache")},
+            "associations": {"kind": "memory"},
+        },
         "etcd": {
             "catalog": {"kind": "file", "folder": str(folder / "catalog")},
             "associations": {"kind": "etcd", "endpoints": ["http://127.0.0.1:1"]},
@@ -52,6 +57,7 @@ def settings(folder: Path, kind: str = "file", /, **tables: object) -> Settings:
     [
         ("file", (FileCatalog, FileAssociations, FileVerifiedFiles)),
         ("memory", (MemoryCatalog, MemoryAssociations, MemoryVerifiedFiles)),
+        ("simplestreams", (SimplestreamsCatalog, MemoryAssociations, MemoryVerifiedFiles)),
         ("etcd", (FileCatalog, EtcdAssociations, FileVerifiedFiles)),
         ("queue", (FileCatalog, QueuedAssociations, FileVerifiedFiles)),
     ],
@@ -61,7 +67,7 @@ def test_the_settings_choose_the_adapters(tmp_path: Path, kind: str, types: tupl
     assert tuple(map(type, (container.catalog(), container.associations(), container.verified()))) == types
 
 
-@pytest.mark.parametrize("kind", ["file", "memory", "etcd", "queue"])
+@pytest.mark.parametrize("kind", ["file", "memory", "simplestreams", "etcd", "queue"])
 def test_every_provider_can_be_built_and_gives_the_same_object_again(tmp_path: Path, kind: str) -> None:
     container = open_container(settings(tmp_path, kind))
     own = {
@@ -69,8 +75,9 @@ def test_every_provider_can_be_built_and_gives_the_same_object_again(tmp_path: P
         "queue": {"etcd_associations", "etcd_store", "queued", "file_catalog", "file_locks"},
         "file": {"file"},
         "memory": {"memory"},
+        "simplestreams": {"simplestreams", "memory"},
     }[kind]
-    others = ("file", "memory", "etcd", "queued", "glance", "third_party")
+    others = ("file", "memory", "etcd", "queued", "glance", "simplestreams", "third_party")
     for name, provider in container.providers.items():
         if name.startswith((*own,)) or not name.startswith((*others, "database", "journal_database")):
             assert provider() is provider(), name

@@ -1,0 +1,123 @@
+"""The catalog of images in simplestreams."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.catalogs.simplestreams.cache import Cache
+from lading.adapters.catalogs.simplestreams.documents import Documents
+from lading.adapters.catalogs.simplestreams.products import Product, architecture_name, listings, products
+from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
+from lading.adapters.catalogs.simplestreams.stream import Stream
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.web.http import HttpOptions, Origin
+from lading.adapters.web.mirrors import Mirrors
+from lading.adapters.web.network import DIRECT, NetworkPolicy
+from lading.adapters.web.remote import RemoteStream
+from lading.adapters.web.trusted_server import TrustingGuard
+from lading.ports.catalog import ByteStream
+from lading.ports.context import Context
+from lading.ports.failures import AmbiguousImage, CatalogFailure, CatalogUnavailable, ImageNotFound, SettingsError
+from lading.ports.image import Image
+from lading.ports.location import Location
+from lading.ports.redaction import redacted_url
+
+__all__ = ["SimplestreamsCatalog"]
+
+_INDEX: Final = "streams/v1/index"
+_LARGEST_INDEX: Final = 4 << 20
+_LARGEST_LISTINGS: Final = 64 << 20
+"""Bytes of all lists together."""
+_FRESH_SECONDS: Final = 60.0
+"""For so long this process does not request the lists again."""
+
+
+class SimplestreamsCatalog:
+    """A mirror with simplestreams: an ImageCatalog, ImageData and ImageListing.
+
+    A reference is an image's id, or `NAME[/ARCHITECTURE][/SERIAL]`: the name is an alias or a product's key, and means
+    the newest version. The id is the SHA-256 of the image as published.
+    """
+
+    def __init__(self, settings: SimplestreamsCatalogSettings, network: NetworkPolicy = DIRECT) -> None:
+        root, index = settings.root_and_index
+        guard = TrustingGuard.of_url(root, "only the server of the catalog's url may have such an address")
+        self._options = HttpOptions(network=network, guard=guard)
+        self._root = root
+        self._needs_checksum = settings.policy != "none"
+        self._architecture = architecture_name(settings.architecture)
+        keyring = settings.keyring if settings.needs_signature else None
+        names = (".sjson", ".json") if keyring is not None else (".json", ".sjson")
+        self._index = (index,) if index else tuple(f"{_INDEX}{name}" for name in names)
+        self._documents = Documents(
+            root,
+            self._options,
+            Cache(settings.cache),
+            keyring=keyring,
+            is_offline=settings.offline,
+            stale_hours=settings.stale_hours,
+        )
+        self._lock = threading.Lock()
+        self._stream: Stream | None = None
+        self._read_at = 0.0
+
+    def find(self, reference: str, context: Context) -> Result[Image, CatalogFailure]:
+        try:
+            stream = self._current_stream()
+            image = stream.find(reference)
+        except (AmbiguousImage, CatalogUnavailable, SettingsError) as failure:
+            return Failure(failure)
+        if image is None:
+            near = stream.near(reference)
+            return Failure(ImageNotFound(reference, str(self), f"near: {', '.join(near)}" if near else ""))
+        if self._needs_checksum and image.expected_digest is None:
+            return Failure(CatalogUnavailable(f'{self} has no checksum of {image.name}; policy = "none" accepts that'))
+        return Success(image)
+
+    def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
+        # An association records its image without locations.
+        return Success(image.locations) if image.locations else self.find(image.id, context).map(_locations)
+
+    def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
+        found = self.locations(image, context)
+        if isinstance(found, Failure):
+            return found
+        try:
+            origin = Origin.of(found.unwrap()[0].url)
+            mirrors = Mirrors([origin], self._options, digest_decides=image.expected_digest is not None)
+            stream = RemoteStream(mirrors, offset)
+            stream.open()
+        except SourceBroken as broken:
+            return Failure(CatalogUnavailable(f"image {image.name or image.id}: {broken}"))
+        return Success(stream)
+
+    def images(self) -> Iterator[Image]:
+        yield from self._current_stream().images()
+
+    def __str__(self) -> str:
+        return f"the stream {redacted_url(self._root)}"
+
+    def _current_stream(self) -> Stream:
+        """The stream, at most a minute old. Raises CatalogUnavailable and SettingsError."""
+        with self._lock:
+            if self._stream is None or time.monotonic() - self._read_at > _FRESH_SECONDS:
+                try:
+                    self._stream = Stream(self._products(), self._root, self._architecture)
+                except ValueError as error:
+                    raise CatalogUnavailable(f"{self} cannot be read: {error}") from error
+                self._read_at = time.monotonic()
+            return self._stream
+
+    def _products(self) -> Iterator[Product]:
+        left = _LARGEST_LISTINGS
+        for listing in listings(self._documents.read(self._index, _LARGEST_INDEX).tree):
+            document = self._documents.read((listing.path,), left)
+            left -= document.size
+            yield from products(document.tree, listing.content_id, document.signed_by)
+
+
+def _locations(image: Image) -> Sequence[Location]:
+    return image.locations
