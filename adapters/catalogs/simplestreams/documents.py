@@ -98,8 +98,8 @@ class Documents:
                     raise CatalogUnavailable(str(refused)) from refused
                 if document is not None:
                     return document
-        place = f"the cache {self._cache.folder}, and offline is set" if self._is_offline else "the server"
-        raise CatalogUnavailable(f"{' and '.join(names)}: not in {place}")
+        place = f"in the cache {self._cache.folder}, and offline is set" if self._is_offline else "on the server"
+        raise CatalogUnavailable(f"{' and '.join(names)}: not {place}")
 
     def _current(self, server: SmallFiles, url: str, limit: int) -> Document | None:
         """The document as the server has it, or as its copy in the cache; None: there is none."""

@@ -2,12 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.openpgp import Key, Keys
-from tests.packages import needs
 
 from lading.adapters.formats.conversion.sandbox import Tool
 from lading.adapters.signatures import openpgp
@@ -17,24 +15,6 @@ from lading.domain.refusals import Mismatched, Unconfigured
 
 DATA = b"0123  noble.img\n"
 LINES = b"first \t\n- dash\n-----BEGIN nothing\n\nlast"
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
-    needs("gpg", "gpgv", "sqv")
-    keys = Keys(tmp_path_factory.mktemp("keys"))
-    yield keys
-    keys.close()
-
-
-@pytest.fixture(scope="module")
-def vendor(keys: Keys) -> Key:
-    return keys.make("vendor")
-
-
-@pytest.fixture(scope="module")
-def stranger(keys: Keys) -> Key:
-    return keys.make("stranger")
 
 
 @pytest.fixture(params=["gpgv", "sqv"])
