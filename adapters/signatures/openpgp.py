@@ -75,8 +75,10 @@ def split_clear_signed(document: bytes, name: str) -> tuple[bytes, bytes]:
     end = _line_start(document, _SIGNATURE_END, stop) if stop >= 0 else -1
     if end < 0:
         raise Refused(Mismatched(f"{name} is not clear-signed"))
-    lines = document[start:stop].removesuffix(b"\n").split(b"\n")
-    text = b"\n".join(line.rstrip(b" \t\r").removeprefix(b"- ") for line in lines)
+    text = document[start:stop]
+    if any(blank in text for blank in (b" \n", b"\t\n", b"\r\n")):
+        text = b"\n".join(line.rstrip(b" \t\r") for line in text.split(b"\n"))
+    text = text.removesuffix(b"\n").removeprefix(b"- ").replace(b"\n- ", b"\n")
     return text, document[stop : end + len(_SIGNATURE_END)] + b"\n"
 
 

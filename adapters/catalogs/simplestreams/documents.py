@@ -7,8 +7,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from lading.adapters.catalogs.simplestreams.cache import Cache, Copy
-from lading.adapters.codec.documents import read_json
 from lading.adapters.signatures.openpgp import split_clear_signed, verify_clear_signed, verify_detached
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import SourceBroken
@@ -186,9 +187,11 @@ class Documents:
         else:
             signed_by = verify_detached(copy.content, copy.signature or b"", [self._keyring], name)
         try:
-            return Document(read_json(text), len(text), signed_by)
-        except ValueError as error:
+            return Document(msgspec.json.decode(text), len(text), signed_by)
+        except ValueError as error:  # its DecodeError too
             raise ValueError(f"it is no JSON: {error}") from error
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
 
 
 def _age(copy: Copy) -> str:

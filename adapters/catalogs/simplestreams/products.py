@@ -97,6 +97,8 @@ class Product:
 
     def _expanded(self, fields: _Fields) -> _Fields:
         """The fields, with those that the document's table `_aliases` abbreviates."""
+        if not self.abbreviations:
+            return fields
         expanded = dict(fields)
         for key, abbreviations in self.abbreviations.items():
             value = fields.get(key)
