@@ -8,10 +8,7 @@ from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Callable, Dependency, Object, Provider, Selector, Singleton
 
 from lading.adapters import plugins
-from lading.adapters.catalogs.file import FileCatalog
-from lading.adapters.catalogs.glance import GlanceCatalog
-from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog
+from lading.adapters.catalogs.remotes import RoutingCatalog
 from lading.adapters.config.settings import (
     FileLocksSettings,
     Settings,
@@ -23,7 +20,6 @@ from lading.adapters.etcd.fenced_journal import fenced
 from lading.adapters.etcd.locks import EtcdLocks
 from lading.adapters.etcd.queued import queued_associations
 from lading.adapters.flock.locks import FileLocks
-from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.memory.journal import MemoryJournal
 from lading.adapters.memory.locks import MemoryLocks
@@ -56,26 +52,10 @@ class Container(DeclarativeContainer):
     _options = settings.provided
 
     # Catalogs
-    memory_catalog: Provider[ImageCatalog] = Singleton(MemoryCatalog)
-    file_catalog: Provider[ImageCatalog] = Singleton(
-        FileCatalog,
-        folder=_options.catalog.folder,
-        allowed_folders=_options.handlers.tables["file"].read.call(FileHandlerSettings).allowed_folders,
+    default_catalog: Provider[ImageCatalog] = Singleton(plugins.build_catalog, "catalog", _options.catalog, settings)
+    catalog: Provider[RoutingCatalog] = Singleton(
+        RoutingCatalog, default_catalog, Callable(plugins.remotes, settings), Callable(plugins.url_schemes, settings)
     )
-    glance_catalog: Provider[ImageCatalog] = Singleton(
-        GlanceCatalog.from_settings, _options.catalog, network=_options.network
-    )
-    simplestreams_catalog: Provider[ImageCatalog] = Singleton(
-        SimplestreamsCatalog, _options.catalog, network=_options.network
-    )
-    third_party_catalog: Provider[ImageCatalog] = Singleton(
-        plugins.third_party, "catalog", _options.catalog, _options.source
-    )
-    catalog: Provider[ImageCatalog] = Selector(
-        Callable(plugins.adapter_of, _options.catalog),
-        memory=memory_catalog, file=file_catalog, glance=glance_catalog, simplestreams=simplestreams_catalog,
-        third_party=third_party_catalog,
-    )  # fmt: skip
 
     # Locks
     memory_locks: Provider[Locks] = Singleton(MemoryLocks)
@@ -163,6 +143,8 @@ def open_container(settings: Settings | None = None, *, recover: bool = True) ->
     plugins.require_locks(settings)
     plugins.require_etcd(settings)
     plugins.check_kind("catalog", settings.catalog, settings.source)
+    for name, remote in settings.remotes.items():
+        plugins.check_kind(f"catalogs.{name}", remote, settings.source)
     plugins.check_kind("associations", settings.associations, settings.source)
     plugins.check_kind("locks", settings.locks, settings.source)
     if isinstance(settings.locks, FileLocksSettings):

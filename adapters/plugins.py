@@ -2,26 +2,39 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from lading.adapters.catalogs.file import FileCatalog
+from lading.adapters.catalogs.glance import GlanceCatalog
+from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
+from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog
+from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
+from lading.adapters.catalogs.url import UrlCatalog
+from lading.adapters.catalogs.url_settings import UrlCatalogSettings
 from lading.adapters.config.settings import (
     BUILT_IN_KINDS,
     AssociationsSettings,
     CatalogSettings,
+    FileCatalogSettings,
     FileLocksSettings,
     LocksSettings,
+    MemorySettings,
     Settings,
     ThirdPartySettings,
 )
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.etcd.settings import EtcdLocksSettings
 from lading.adapters.handlers.built_in import BUILT_IN
+from lading.adapters.handlers.file import FileHandlerSettings
+from lading.adapters.handlers.http import HttpHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.web.http import HttpOptions
 from lading.domain.handler import Handler
 from lading.domain.handler_calls import exception_reason
 from lading.ports.association_store import AssociationStore
@@ -38,13 +51,16 @@ __all__ = [
     "THIRD_PARTY",
     "adapter_of",
     "available_handlers",
+    "build_catalog",
     "check_kind",
     "discover",
     "origin",
+    "remotes",
     "require_etcd",
     "require_inspection",
     "require_locks",
     "third_party",
+    "url_schemes",
 ]
 
 _log = logging.getLogger(__name__)
@@ -53,7 +69,12 @@ CATALOGS: Final = "lading.catalogs"
 ASSOCIATIONS: Final = "lading.associations"
 LOCKS: Final = "lading.locks"
 THIRD_PARTY: Final = "third_party"
-_GROUPS: Final[Mapping[str, str]] = {"catalog": CATALOGS, "associations": ASSOCIATIONS, "locks": LOCKS}
+_GROUPS: Final[Mapping[str, str]] = {
+    "catalog": CATALOGS,
+    "catalogs": CATALOGS,
+    "associations": ASSOCIATIONS,
+    "locks": LOCKS,
+}
 """By section of the settings."""
 _PORTS: Final[Mapping[str, type]] = {CATALOGS: ImageCatalog, ASSOCIATIONS: AssociationStore, LOCKS: Locks}
 """The port that the adapters of a group must have."""
@@ -105,22 +126,69 @@ def _load_handler(entry: EntryPoint, setup: HandlerSetup) -> Handler:
     return handler
 
 
-def adapter_of(settings: CatalogSettings | AssociationsSettings | LocksSettings) -> str:
+def build_catalog(place: str, options: CatalogSettings, settings: Settings) -> ImageCatalog:
+    """The catalog of a table, `catalog` or `catalogs.NAME`. Raises SettingsError."""
+    match options:
+        case MemorySettings():
+            return MemoryCatalog()
+        case FileCatalogSettings():
+            allowed = settings.handlers.table("file").read(FileHandlerSettings).allowed_folders
+            return FileCatalog(options.folder, allowed)
+        case GlanceCatalogSettings():
+            return GlanceCatalog.from_settings(options, network=settings.network)
+        case SimplestreamsCatalogSettings():
+            return SimplestreamsCatalog(options, _http_options(settings))
+        case UrlCatalogSettings():
+            return _url_catalog(settings, options.mirrors)
+        case ThirdPartySettings():
+            adapter: ImageCatalog = third_party(place, options, settings.source)
+            return adapter
+
+
+def remotes(settings: Settings) -> Mapping[str, Callable[[], ImageCatalog]]:
+    """What makes each remote, by name."""
+    return {
+        name: partial(build_catalog, f"catalogs.{name}", options, settings)
+        for name, options in settings.remotes.items()
+    }
+
+
+def url_schemes(settings: Settings) -> Mapping[str, Callable[[], ImageCatalog]]:
+    """What makes the catalog of each kind of URL, by scheme."""
+    return dict.fromkeys(("http", "https"), partial(_url_catalog, settings))
+
+
+def _url_catalog(settings: Settings, mirrors: Sequence[str] = ()) -> UrlCatalog:
+    return UrlCatalog(_http_options(settings), mirrors)
+
+
+def _http_options(settings: Settings) -> HttpOptions:
+    """Connects as the http handler does."""
+    http = settings.handlers.table("http").read(HttpHandlerSettings)
+    network = settings.network.trusting(http.ca_file, "[handlers.http] ca_file")
+    return http.http_options(network, http.guard())
+
+
+def adapter_of(settings: AssociationsSettings | LocksSettings) -> str:
     """The name of the container's provider for this kind."""
     return THIRD_PARTY if isinstance(settings, ThirdPartySettings) else settings.kind
 
 
 def check_kind(section: str, settings: CatalogSettings | AssociationsSettings | LocksSettings, source: str) -> None:
-    """Raises SettingsError where no adapter of the section's kind is installed. `source` is where it is configured."""
-    found = discover(_GROUPS[section]) if isinstance(settings, ThirdPartySettings) else {}
+    """Raises SettingsError where no adapter of the section's kind is installed. `source` is where it is configured.
+
+    `section` is `catalogs.NAME` for a remote.
+    """
+    name = section.partition(".")[0]
+    found = discover(_GROUPS[name]) if isinstance(settings, ThirdPartySettings) else {}
     if isinstance(settings, ThirdPartySettings) and settings.kind not in found:
-        known = ", ".join(sorted({*BUILT_IN_KINDS[section], *found}))
+        known = ", ".join(sorted({*BUILT_IN_KINDS[name], *found}))
         raise SettingsError(f"{source}: {section}.kind: expected one of {known}, got {settings.kind!r}")
 
 
 def third_party(section: str, settings: ThirdPartySettings, source: str) -> Any:  # noqa: ANN401 - a section's port
     """A third party's adapter for the section, built with its own table. Raises SettingsError."""
-    group = _GROUPS[section]
+    group = _GROUPS[section.partition(".")[0]]
     return _build(discover(group)[settings.kind], _PORTS[group], f"{source}: {section}.kind", settings.options)
 
 

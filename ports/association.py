@@ -186,5 +186,11 @@ class Association:
         return (self.image.id, self.image.expected_digest) == (image.id, image.expected_digest)
 
     def is_of(self, reference: str) -> bool:
-        """Tells whether the image may have this id, name or href. A record without an image may be of any."""
-        return self.image is None or reference in (self.image.id, self.image.name, self.image.properties.get("self"))
+        """Tells whether the image may have this id, name or href. A record without an image may be of any.
+
+        An image that was found by a URL has the name of a file, by which no catalog finds it.
+        """
+        image = self.image
+        if image is None or reference in (image.id, image.properties.get("self")):
+            return True
+        return reference == image.name and "://" not in image.id

@@ -30,6 +30,8 @@ class Location:
 
     url: str
     metadata: Mapping[str, object] = field(default_factory=dict, hash=False)
+    trusted: bool = field(default=False, compare=False, kw_only=True)
+    """The operator named this URL: it may lead to a server that is not public. Never stored."""
     scheme: str = field(init=False, compare=False)
     """Lower-case; empty when the URL has none."""
 
@@ -51,4 +53,4 @@ class Location:
     def redacted(self) -> Self:
         """The location as it may be stored, with credentials masked; itself when it has none."""
         redacted = type(self)(str(self), redacted_values(self.metadata))
-        return self if redacted == self else redacted
+        return self if redacted == self and not self.trusted else redacted

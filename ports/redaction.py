@@ -26,6 +26,8 @@ _QUOTED_AUTHORITY: Final = re.compile(r"%3A(?:%2F|/)+", re.IGNORECASE)
 _QUOTED_TAIL: Final = re.compile(r"%(?:3F|23)", re.IGNORECASE)
 # HTTP clients log a request without scheme and host.
 _REQUEST: Final = re.compile(r"\b(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[^\s?#]*)[?#]\S*")
+# The digest that an image is to have, or the state of its file: `https://host/noble.img#sha256=…`.
+_PIN: Final = re.compile(r"#(?:etag|[a-z0-9]{2,10})=(?:[0-9a-f]{16}|[0-9a-f]{32,128})")
 _WORD: Final = re.compile(r"[^ \t\n\r\f\v]+")
 _CLOSING: Final = ":,;.)]}'\">"
 _REDACTED: Final = re.compile(
@@ -100,6 +102,8 @@ def _redacted_parts(url: str, *, has_tail: bool) -> str:
         if (is_opaque or stop[0] in {":/", ":\\"}) and last_secret >= stop.end():
             return "".join((*parts, url[place : stop.end()], _MASK))
         if stop[0] in {"?", "#"}:
+            if _PIN.fullmatch(url, stop.start()):
+                continue
             if is_within or has_tail:
                 return "".join((*parts, url[place : stop.end()], _MASK))
         elif not (is_opaque and is_within and url[stop.start() - 1] in "=,"):  # part of the path

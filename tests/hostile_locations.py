@@ -69,8 +69,10 @@ class Network:
         assert address in self._permitted, f"connected to {address}"
         self._really_connect(wire, address)
 
-    def fetch(self, handler: FileHandler | HttpHandler, target: Path, *urls: str) -> Result[Landing, Refusal]:
-        locations = [Location(url) for url in urls]
+    def fetch(
+        self, handler: FileHandler | HttpHandler, target: Path, *urls: str | Location
+    ) -> Result[Landing, Refusal]:
+        locations = [url if isinstance(url, Location) else Location(url) for url in urls]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(socket, "getaddrinfo", self.look_up)
             patch.setattr(socket.socket, "connect", lambda wire, address: self.connect(wire, address))  # noqa: PLW0108 - bound

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
-from lading.adapters.catalogs.lookup import by_id_or_name
+from lading.adapters.catalogs.lookup import HREF, by_id_or_name
 from lading.adapters.codec.documents import catalog_image, read_json
 from lading.adapters.openstack.cloud import connect_cloud, get_with_retries, vendor_errors
 from lading.adapters.stream.pipeline import SourceBroken
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["GlanceCatalog"]
 
 _log = logging.getLogger(__name__)
-_HREF: Final = re.compile(r"(https?://[^\s?#]+)/v2/images/([^/\s?#]+)/?", re.IGNORECASE)
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
@@ -203,7 +202,7 @@ class GlanceCatalog:
         return f"{'; '.join(hints)}: name it by its id, if it is the one that you want" if hints else ""
 
     def _place(self, reference: str) -> _Place:
-        href = _HREF.fullmatch(reference)
+        href = HREF.fullmatch(reference)
         if href is None:
             return _Place(self._endpoint(), reference)
         endpoint = href[1]
@@ -216,7 +215,7 @@ class GlanceCatalog:
     def _place_of(self, image: Image) -> _Place:
         """The place where the image was found: its document's `self` is absolute for an image of another Glance."""
         own = image.properties.get("self")
-        return self._place(own if isinstance(own, str) and _HREF.fullmatch(own) else image.id)
+        return self._place(own if isinstance(own, str) and HREF.fullmatch(own) else image.id)
 
     def _client(self) -> "Adapter":
         with self._lock:

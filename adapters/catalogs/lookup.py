@@ -1,13 +1,18 @@
-"""Image lookup by id or name."""
+"""Image lookup by id or name, and the form of an href."""
 
+import re
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from returns.result import Failure, Result, Success
 
 from lading.ports.failures import AmbiguousImage, CatalogFailure, ImageNotFound
 from lading.ports.image import Image
 
-__all__ = ["by_id_or_name"]
+__all__ = ["HREF", "by_id_or_name"]
+
+HREF: Final = re.compile(r"(https?://[^\s?#]+)/v2/images/([^/\s?#]+)/?", re.IGNORECASE)
+"""A URL of an image in a Glance: the Glance, and the id."""
 
 
 def by_id_or_name(

@@ -161,7 +161,7 @@ def complete_images(context: click.Context, _parameter: click.Parameter, incompl
         from lading.adapters.config.settings import load_settings  # noqa: PLC0415 - only this completion needs it
         from lading.adapters.container import open_container  # noqa: PLC0415 - only this completion needs it
 
-        catalog = open_container(load_settings(context.params.get("config")), recover=False).catalog()
+        catalog = open_container(load_settings(context.params.get("config")), recover=False).default_catalog()
         # Only of this host's own catalog: a cloud may be slow, and each key press would send it a request.
         images = catalog.images() if isinstance(catalog, ImageListing) and isinstance(catalog, ImageRegistry) else ()
         words = dict.fromkeys(word for image in images for word in (image.name, image.id) if word)

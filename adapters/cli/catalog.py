@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -13,10 +13,13 @@ from urllib.parse import quote
 import click
 from returns.result import Failure
 
+from lading.adapters.catalogs.remotes import of_remote
+from lading.adapters.catalogs.url_reference import is_url
 from lading.adapters.cli.arguments import PATH, complete_images
 from lading.adapters.cli.output import as_json, image_record, say, say_row, size_text
 from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.url_options import UrlOptions, url_options
 from lading.adapters.formats.inspection import agrees, not_a_disk, unsafe
 from lading.adapters.formats.scan import Scan, scan, scan_packed
 from lading.adapters.formats.unpacking.unpacked import HEAD, packing
@@ -24,7 +27,7 @@ from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.safe_open import absolute_path, open_regular
 from lading.adapters.stream.sources import FileSource
-from lading.ports.catalog import ImageCatalog, ImageListing, ImageRegistry
+from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.context import ANONYMOUS
 from lading.ports.failures import CatalogUnavailable
 from lading.ports.image import Digest, Image
@@ -48,7 +51,8 @@ def catalog() -> None:
 
 
 @catalog.command(
-    short_help="Add an image file to the catalog.", epilog="Example: lading catalog add /srv/images/noble.img"
+    short_help="Add an image to the catalog: a file, or a URL.",
+    epilog="Example: lading catalog add /srv/images/noble.img",
 )
 @click.argument("file", type=PATH)
 @click.option("--name", help="The name of the image. Default: the file's name without its ending.")
@@ -59,6 +63,7 @@ def catalog() -> None:
 @click.option("--algorithm", default="sha512", show_default=True, help="The hash algorithm of the digest.")
 @click.option("--member", metavar="NAME", help="The name of the disk in an archive of several.")
 @click.option("--replace", "replaces", is_flag=True, help="Remove other images of this name from the catalog.")
+@url_options
 @command_options
 def add(
     session: Session,
@@ -70,6 +75,7 @@ def add(
     member: str | None,
     *,
     replaces: bool,
+    url: UrlOptions,
 ) -> None:
     """Add the image in FILE to the catalog: hash it, detect its format, and refuse an unsafe one.
 
@@ -78,38 +84,63 @@ def add(
     The file stays where it is: the catalog records its path. A file with the name and content of a catalog's image is
     that image, and only its path is added.
 
+    FILE may be an http or https URL. Then only what its server and its checksum file say of it is recorded, and the
+    image is not fetched.
+
     With --replace, the name passes from an older image to this one. Targets fetched from the older image stay, and stay
     recorded.
     """
+    file = url.reference(session, file)
     registry = _registry(session)
-    path = absolute_path(file)
-    _check_algorithm(algorithm)
-    scanned = _scan(session, path, algorithm, disk_format, member)
-    disk_format_found = _checked_format(session, scanned, path, disk_format)
-    name = name or Path(path).stem
+    data = None if is_url(file) else absolute_path(file)
+    if data is None:
+        described = _described(session, file, disk_format)
+    else:
+        _check_algorithm(algorithm)
+        described = _scanned(session, data, algorithm, disk_format, member)
+    name = name or Path(described.name or "").stem
+    new = replace(described, id=image_id or _id_of(name, described.digest or described.id), name=name)
     namesakes = _namesakes(session, name)
-    known = next((each for each in namesakes if each.digest == scanned.digest and image_id in {None, each.id}), None)
-    image = known or Image(
-        id=image_id or _id_of(name, scanned.digest),
-        name=name,
-        size=scanned.size,
-        disk_format=disk_format_found,
-        container_format=_container(scanned),
-        digest=scanned.digest,
-        content_size=scanned.content.size if scanned.content else None,
-        content_digest=scanned.content.digest if scanned.content else None,
-    )
+    known = next((each for each in namesakes if _is_same(each, new) and image_id in {None, each.id}), None)
+    image = known or new
     others = [each for each in namesakes if each.id != image.id]
     if others and not replaces:
         raise click.BadParameter(_name_conflict(name, others), param_hint="--name")
-    here = Location(f"file://{quote(os.fsencode(path))}")
-    locations = [here, *(each for each in image.locations if each != here)]
+    locations = [*new.locations, *(each for each in image.locations if each not in new.locations)]
     image = replace(image, disk_format=disk_format or image.disk_format, locations=locations)
-    session.value(registry.add(image, data=path))
+    session.value(registry.add(image, data))
     # In this order: a crash in between leaves two images of that name, and never none.
     for other in others:
         session.value(registry.discard(other.id))
     _print_added(session, image, others, is_known=known is not None)
+
+
+def _described(session: Session, url: str, disk_format: str | None) -> Image:
+    """The image at a URL, which is not read."""
+    found = session.value(session.container.catalog().find(url, ANONYMOUS))
+    properties = {key: value for key, value in found.properties.items() if key != "self"}
+    return replace(found, disk_format=disk_format, properties=properties)
+
+
+def _scanned(session: Session, path: str, algorithm: str, declared: str | None, member: str | None) -> Image:
+    """The image in a file, which is read. Ends the command for a file that cannot be read or is unsafe."""
+    scanned = _scan(session, path, algorithm, declared, member)
+    return Image(
+        path,
+        Path(path).name,
+        size=scanned.size,
+        disk_format=_checked_format(session, scanned, path, declared),
+        container_format=_container(scanned),
+        digest=scanned.digest,
+        content_size=scanned.content.size if scanned.content else None,
+        content_digest=scanned.content.digest if scanned.content else None,
+        locations=[Location(f"file://{quote(os.fsencode(path))}")],
+    )
+
+
+def _is_same(image: Image, other: Image) -> bool:
+    """Tells whether both have the same content: the same digest, or, without one, the same id."""
+    return image.digest == other.digest if other.digest else image.id == other.id
 
 
 def _print_added(session: Session, image: Image, removed: Sequence[Image], *, is_known: bool) -> None:
@@ -119,14 +150,15 @@ def _print_added(session: Session, image: Image, removed: Sequence[Image], *, is
     if is_known:
         say(f"{image.id} {image.name}: is in the catalog already, with this content")
     else:
-        say(f"{image.id} {image.name}: {size_text(image.size)}, {image.disk_format}, {image.digest}")
+        format_text = image.disk_format or "of a format that the first fetch finds"
+        say(f"{image.id} {image.name}: {size_text(image.size)}, {format_text}, {image.digest or 'without a digest'}")
     for each in removed:
         say(f"{each.id} {each.name}: removed from the catalog; its file and the targets fetched from it stay")
 
 
 def _namesakes(session: Session, name: str) -> Sequence[Image]:
     """The images of that name; none where the catalog cannot list its images."""
-    catalog = session.container.catalog()
+    catalog = session.container.default_catalog()
     return [each for each in catalog.images() if each.name == name] if isinstance(catalog, ImageListing) else ()
 
 
@@ -136,7 +168,7 @@ def _name_conflict(name: str, images: Sequence[Image]) -> str:
     return f"{subject} the name {name!r} already; --replace gives it to this file, --name gives this file another name"
 
 
-def _id_of(name: str, digest: Digest) -> str:
+def _id_of(name: str, digest: Digest | str) -> str:
     """Returns an id that is the same for the same name and content on all hosts (RFC 9562, version 5)."""
     import uuid  # noqa: PLC0415 - only this command needs it
 
@@ -204,10 +236,11 @@ def _disk_format(scanned: Scan, path: str, declared: str | None) -> str:
 
 
 @catalog.command("ls", short_help="List the images.", epilog="Example: lading catalog ls")
+@click.argument("remote", metavar="[REMOTE:]", default="")
 @command_options
-def list_images(session: Session) -> None:
-    """List the images of the catalog: id, name, size, format and status."""
-    for image in _listing(session).images():
+def list_images(session: Session, remote: str) -> None:
+    """List the images of the catalog, or of REMOTE: id, name, size, format and status."""
+    for image in _images(session, remote):
         if session.json:
             as_json(image_record(image))
         else:
@@ -219,11 +252,11 @@ def list_images(session: Session) -> None:
 @click.argument("image", shell_complete=complete_images)
 @command_options
 def show_image(session: Session, image: str) -> None:
-    """Show IMAGE (an id or a name) as JSON, in the form of Glance's API.
+    """Show IMAGE (an id, a name, REMOTE:NAME or a URL) as JSON, in the form of Glance's API.
 
     Credentials in its locations are masked.
     """
-    catalog: ImageCatalog = session.container.catalog()
+    catalog = session.container.catalog()
     record = image_record(session.value(catalog.find(image, ANONYMOUS)))
     as_json(record, indent=None if session.json else 2)
 
@@ -239,8 +272,7 @@ def discard(session: Session, image: str) -> None:
     The image's file stays, and so do the targets that were fetched from it.
     """
     registry = _registry(session)
-    catalog: ImageCatalog = session.container.catalog()
-    found = session.value(catalog.find(image, ANONYMOUS))
+    found = session.value(session.container.default_catalog().find(image, ANONYMOUS))
     session.value(registry.discard(found.id))
     if session.json:
         as_json(image_record(found))
@@ -249,14 +281,17 @@ def discard(session: Session, image: str) -> None:
 
 
 def _registry(session: Session) -> ImageRegistry:
-    catalog = session.container.catalog()
+    catalog = session.container.default_catalog()
     if not isinstance(catalog, ImageRegistry):
         session.fail(CatalogUnavailable(f"images cannot be added to this catalog or removed from it; {_FILE_CATALOG}"))
     return catalog
 
 
-def _listing(session: Session) -> ImageListing:
-    catalog = session.container.catalog()
+def _images(session: Session, remote: str) -> Iterator[Image]:
+    """The images of a remote, `NAME:`, or of the default catalog where it is empty."""
+    name = remote.strip().removesuffix(":") or None
+    catalog = session.container.catalog().remote(name)
     if not isinstance(catalog, ImageListing):
-        session.fail(CatalogUnavailable(f"this catalog cannot be listed; {_FILE_CATALOG}"))
-    return catalog
+        what = f"the remote {name}" if name else "this catalog"
+        session.fail(CatalogUnavailable(f"{what} cannot be listed{'' if name else f'; {_FILE_CATALOG}'}"))
+    return catalog.images() if name is None else (of_remote(name, each) for each in catalog.images())

@@ -9,6 +9,8 @@ from typing import Literal
 
 import click
 
+from lading.adapters.catalogs.remotes import split_reference
+from lading.adapters.catalogs.url_reference import UrlReference, is_url
 from lading.adapters.cli.arguments import (
     DISK_SIZE,
     PATH,
@@ -33,6 +35,7 @@ from lading.adapters.cli.output import (
 )
 from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.url_options import UrlOptions, url_options
 from lading.domain.attempts import AttemptPreview, FetchRequest, FetchResult
 from lading.domain.failures import NoHandlerAvailable
 from lading.ports.context import ANONYMOUS
@@ -46,6 +49,7 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
 
     @click.argument("image", shell_complete=complete_images)
     @click.argument("target", type=PATH)
+    @url_options
     @click.option("--force", is_flag=True, help="Replace what is at the target.")
     @in_use_option("With --force: replace it also when another program has it locked, as a running guest has its disk.")
     @click.option(
@@ -92,10 +96,12 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
         member: str | None,
         max_size: int | None,
         reverify: bool,
+        url: UrlOptions,
     ) -> None:
         if max_size is not None:
             session.variables["LADING_LANDING__MAX_SIZE"] = str(max_size)
         form = Form(format, None if size == "fill" else size, size == "fill", fix_gpt, preallocation, member)
+        image = url.reference(session, image.strip())
         target = _target(session, image, target)
         request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, form=form, reverify=reverify)
         command(session, request)
@@ -108,15 +114,16 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
 def fetch(session: Session, request: FetchRequest) -> None:
     """Fetch IMAGE to TARGET: verified, and completely or not at all.
 
-    IMAGE is an id or a name in the catalog. TARGET is a path, rbd:POOL/IMAGE or cinder:NAME. For a path that ends in a
-    slash, the file gets the image's name in that folder. A relative path with a colon must begin with ./
+    IMAGE is an id or a name in the catalog, REMOTE:NAME, or a URL. TARGET is a path, rbd:POOL/IMAGE or cinder:NAME. For
+    a path that ends in a slash, the file gets the image's name in that folder. A relative path with a colon must begin
+    with ./
 
     lading tries the handlers in order until one succeeds: see lading explain. An interrupted fetch is resumed by the
     next fetch.
     """
     started = time.monotonic()
     dispatcher = session.container.dispatcher()
-    with progress_bar(request.image_id or "") as observer:
+    with progress_bar(masked(request.image_id or "")) as observer:
         outcome = dispatcher.fetch(replace(request, observer=observer))
     result = session.value(outcome)
     seconds = time.monotonic() - started
@@ -132,7 +139,8 @@ def _target(session: Session, image: str, target: str) -> str:
         return local_target(target)
     target_in(target, "")  # before the catalog is called
     found = session.value(session.container.catalog().find(image.strip(), ANONYMOUS))
-    return target_in(target, file_name(found))
+    _, name = split_reference(found.name or "", session.container.settings().remotes)
+    return target_in(target, file_name(replace(found, name=name)))
 
 
 def _result_record(result: FetchResult, seconds: float) -> dict[str, object]:
@@ -165,8 +173,19 @@ def _print_result(result: FetchResult, seconds: float) -> None:
     resumed = f", {size_text(landing.resumed)} of it there already" if landing.resumed else ""
     way = f"{result.handler} ({landing.method})" if landing.method not in {None, result.handler} else result.handler
     made = f" of {landing.format}, made of {shipped_text(landing.shipped)}," if landing.shipped else ""
-    summary = f"{size_text(landing.size)}{made} by {way}{source}{resumed}, {verified_text(landing)}, {seconds:.1f} s"
+    verified = f"{verified_text(landing)}{_digest_source(result)}"
+    summary = f"{size_text(landing.size)}{made} by {way}{source}{resumed}, {verified}, {seconds:.1f} s"
     say(f"{result.target}: {summary}")
+
+
+def _digest_source(result: FetchResult) -> str:
+    """The checksum file that the digest is from; advice for an image at a URL that has none."""
+    image, source = result.image, result.image.properties.get("digest_from") if result.image else None
+    if result.landing.verified:
+        return f" by {source}" if isinstance(source, str) and is_url(source) else ""
+    if image is None or not UrlReference.is_unverified(image.id):
+        return ""
+    return ", because no digest of it is known: --checksum or --checksums names one"
 
 
 def _image_text(result: FetchResult) -> str:
@@ -189,7 +208,7 @@ def explain(session: Session, request: FetchRequest) -> None:
     if session.json:
         as_json(
             {
-                "image": request.image_id,
+                "image": masked(request.image_id) if request.image_id else None,
                 "target": request.target,
                 "handler": chosen.handler if chosen else None,
                 "location": str(chosen.location) if chosen and chosen.location else None,
@@ -197,7 +216,7 @@ def explain(session: Session, request: FetchRequest) -> None:
             }
         )
     else:
-        _print_tree(f"{request.image_id} → {request.target}", previews, chosen)
+        _print_tree(f"{masked(request.image_id or '')} → {request.target}", previews, chosen)
     if chosen is None:
         results = tuple(each.result for each in previews)
         sys.exit(exit_code(NoHandlerAvailable(request.image_id, request.target, results)))

@@ -45,7 +45,8 @@ _LEFT: Final = "what can be resumed is kept, the rest is removed"
 def cli() -> None:
     """Fetch VM disk images to files, volumes and clones.
 
-    An IMAGE is an id or a name in the catalog. A TARGET is where the image goes: a path, rbd:POOL/IMAGE or cinder:NAME.
+    An IMAGE is an id or a name in the catalog, REMOTE:NAME, or a URL. A TARGET is where the image goes: a path,
+    rbd:POOL/IMAGE or cinder:NAME.
     A handler transfers the image: it clones, copies or downloads. lading verifies the bytes and records each target
     with its handler, so that rm and mv later use the same handler.
 

@@ -135,11 +135,11 @@ def time_text(moment: datetime) -> str:
 
 
 def verified_text(result: Landing | Association) -> str:
-    """Returns the verified digest's algorithm, or `unverified`. MD5 is weak: two files can have the same (RFC 6151)."""
+    """Returns the verified digest's algorithm, or `unverified`. Weak: two files with it can be made (RFC 6151)."""
     digest = (result.shipped and result.shipped.digest) or result.digest
     if not result.verified or digest is None:
         return "unverified"
-    return f"verified {digest.algorithm}{' (weak)' if digest.algorithm == 'md5' else ''}"
+    return f"verified {digest.algorithm}{' (weak)' if digest.algorithm in {'md5', 'sha1'} else ''}"
 
 
 def attempt_records(attempts: Sequence[AttemptResult]) -> list[dict[str, object]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 import click
 from returns.result import Failure, Result, Success
 
+from lading.adapters.catalogs.remotes import split_reference
 from lading.adapters.cli.arguments import path_hint
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.logs import log_to_stderr
@@ -78,7 +79,7 @@ class Session:
                 hints = self._hints_not_found(failure)
             case AmbiguousImage():
                 hints = ["to compare them: lading catalog show ID"]
-                if isinstance(self.container.catalog(), ImageRegistry):
+                if isinstance(self.container.default_catalog(), ImageRegistry):
                     hints.append("to remove one: lading catalog rm ID")
             case NoHandlerAvailable():
                 names = ", ".join(each.name for each in self.container.loaded().skipped)
@@ -105,8 +106,11 @@ class Session:
         return isinstance(pending, Success) and (intent := pending.unwrap()) is not None and intent.verb is Verb.FETCH
 
     def _hints_not_found(self, failure: ImageNotFound) -> list[str]:
-        if failure.hint or not isinstance(self.container.catalog(), ImageListing):
+        remote, _ = split_reference(failure.reference, self.container.settings().remotes)
+        if failure.hint or not isinstance(self.container.catalog().remote(remote), ImageListing):
             return []
+        if remote is not None:
+            return [f"to list the images: lading catalog ls {remote}:"]
         hints = ["to list the images: lading catalog ls"]
         # Other clients would have asked the cloud.
         if self.container.settings().catalog.kind in {"file", "memory"}:

@@ -1,8 +1,11 @@
 """The configuration: one TOML file, `LADING_…` variables that override it, and defaults.
 
     [catalog]
-    kind = "file"                                   # memory, file, glance, simplestreams, or a third party's
+    kind = "file"                                   # memory, file, glance, simplestreams, url, or a third party's
     folder = "/srv/lading/catalog"
+    [catalogs.NAME]                                 # a remote: NAME:REFERENCE is an image in it
+    kind = "url"                                    # as above
+    mirrors = ["https://cloud.debian.org/images/cloud"]
     [associations]
     kind = "file"                                   # memory, file, etcd, or a third party's
     path = "/var/lib/lading/associations.sqlite"
@@ -47,9 +50,10 @@ from typing import Final, Literal, TypeVar
 
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
+from lading.adapters.catalogs.url_settings import UrlCatalogSettings
 from lading.adapters.codec.sizes import Bytes
 from lading.adapters.config.sources import read_file, read_variables
-from lading.adapters.config.table import Table, secret_values
+from lading.adapters.config.table import Table, Variable, secret_values
 from lading.adapters.etcd.settings import EtcdAssociationsSettings, EtcdLocksSettings, EtcdSettings
 from lading.adapters.handlers.built_in import BUILT_IN, settings_type
 from lading.adapters.web.network import Named, NetworkPolicy, Proxy
@@ -80,7 +84,11 @@ _Kind = TypeVar("_Kind")
 _Kinds = Mapping[str, type[_Kind]]
 _DEFAULT_KIND: Final = "file"
 _MAX_UNPACKED: Final = Bytes(2 << 40)
-_SECTIONS: Final = ("catalog", "associations", "journal", "locks", "handlers", "landing", "network")
+_REMOTE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""The name of a remote."""
+_SCHEMES: Final = frozenset({"http", "https", "oci"})
+"""What begins a reference and is no remote: a URL's scheme."""
+_SECTIONS: Final = ("catalog", "catalogs", "associations", "journal", "locks", "handlers", "landing", "network")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +131,16 @@ class ThirdPartySettings:
 
 
 # For a new kind, add its dataclass above and its name here.
-_BuiltInCatalogs = MemorySettings | FileCatalogSettings | GlanceCatalogSettings | SimplestreamsCatalogSettings
-CatalogSettings = _BuiltInCatalogs | ThirdPartySettings
-_CATALOGS: Final[_Kinds[_BuiltInCatalogs]] = {
+_BuiltInCatalogSettings = (
+    MemorySettings | FileCatalogSettings | GlanceCatalogSettings | SimplestreamsCatalogSettings | UrlCatalogSettings
+)
+CatalogSettings = _BuiltInCatalogSettings | ThirdPartySettings
+_CATALOGS: Final[_Kinds[_BuiltInCatalogSettings]] = {
     "memory": MemorySettings,
     "file": FileCatalogSettings,
     "glance": GlanceCatalogSettings,
     "simplestreams": SimplestreamsCatalogSettings,
+    "url": UrlCatalogSettings,
 }
 AssociationsSettings = MemorySettings | FileAssociationsSettings | EtcdAssociationsSettings | ThirdPartySettings
 _ASSOCIATIONS: Final[_Kinds[MemorySettings | FileAssociationsSettings | EtcdAssociationsSettings]] = {
@@ -146,7 +157,8 @@ _LOCKS: Final[_Kinds[MemorySettings | FileLocksSettings | EtcdLocksSettings]] = 
     "etcd": EtcdLocksSettings,
 }
 BUILT_IN_KINDS: Final[Mapping[str, Sequence[str]]] = {
-    "catalog": (*_CATALOGS,), "associations": (*_ASSOCIATIONS,), "journal": (*_JOURNALS,), "locks": (*_LOCKS,)
+    "catalog": (*_CATALOGS,), "catalogs": (*_CATALOGS,), "associations": (*_ASSOCIATIONS,),
+    "journal": (*_JOURNALS,), "locks": (*_LOCKS,),
 }  # fmt: skip
 """By section."""
 
@@ -213,6 +225,9 @@ class NetworkSettings:
 @dataclass(frozen=True, slots=True)
 class Settings:
     catalog: CatalogSettings
+    """The default catalog."""
+    remotes: Mapping[str, CatalogSettings]
+    """By name."""
     associations: AssociationsSettings
     handlers: HandlersSettings
     landing: LandingSettings
@@ -247,22 +262,20 @@ def load_settings(path: str | None = None, environ: Mapping[str, str] | None = N
 def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of the document, and the variables that override them, by default this process's.
 
-    A variable that sets another kind than the document's drops that section of the document. Raises SettingsError.
+    A variable that sets another kind than the document's drops that table of the document. Raises SettingsError.
     """
     environ = os.environ if environ is None else environ
     root = _copy(document)
     variables = read_variables(environ, _SECTIONS)
     for variable in variables:
-        section, *keys = variable.path
-        if keys == ["kind"] and root.section(section).get("kind", _DEFAULT_KIND) != variable.text:
-            root.pop(section, None)
+        _drop_other_kind(root, variable)
     for variable in variables:
         root.put(variable.path, variable)
     for key in root:
         if key not in _SECTIONS:
             raise root.unknown(key, _SECTIONS)
     data, cache = _home(environ, "XDG_DATA_HOME", ".local/share"), _home(environ, "XDG_CACHE_HOME", ".cache")
-    catalogs = {"folder": data and data / "catalog", "cache": cache and cache / "simplestreams"}
+    streams = {"cache": cache and cache / "simplestreams"}
     database = data and data / "associations.sqlite"
     # A database of its own: associations of the time before etcd are no copy of what etcd has.
     files = {"path": database, "copy": data and data / "etcd-copy.sqlite"}
@@ -278,7 +291,8 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
     if isinstance(journal, FileJournalSettings):
         database = journal.path
     return Settings(
-        catalog=_read_kind(root.section("catalog"), _CATALOGS, catalogs),
+        catalog=_read_kind(root.section("catalog"), _CATALOGS, {"folder": data and data / "catalog", **streams}),
+        remotes=_read_remotes(root.section("catalogs"), streams),
         associations=associations,
         journal=journal,
         locks=_read_kind(root.section("locks"), _LOCKS, {"folder": database and database.parent / "locks"}, kind),
@@ -311,6 +325,31 @@ def _read_kind(
         if path is not None and key in {each.name for each in fields(kinds[kind])}:  # type: ignore[arg-type]  # a dataclass
             table.setdefault(key, path)
     return table.read(kinds[kind])
+
+
+def _read_remotes(table: Table, files: Mapping[str, Path | None]) -> Mapping[str, CatalogSettings]:
+    """The remotes by name. Each has its own kind and folder: there is no default. `files` as for `_read_kind`."""
+    for name in table:
+        if not _REMOTE.fullmatch(name) or name.lower() in _SCHEMES:
+            schemes = " or ".join(sorted(_SCHEMES))
+            expected = f"a name of letters, digits, '_', '-' and '.', and not {schemes}"
+            raise SettingsError(f"{table.place(name)}: the name of a remote is no prefix; expected {expected}")
+        if "kind" not in (remote := table.section(name)):
+            known = ", ".join(sorted(BUILT_IN_KINDS["catalogs"]))
+            raise SettingsError(f"{remote.place('kind')}: missing, expected one of {known}, or a third party's")
+    return {name: _read_kind(table.section(name), _CATALOGS, files) for name in table}
+
+
+def _drop_other_kind(root: Table, variable: Variable) -> None:
+    """Drops the table of which the variable sets another kind: its other keys are that kind's."""
+    *path, key = variable.path
+    depth = 2 if path[0] == "catalogs" else 1
+    if key != "kind" or len(path) != depth:
+        return
+    table = root.section(path[0]) if depth > 1 else root
+    name = next((each for each in table if each.lower().replace("-", "_") == path[-1]), path[-1])
+    if name in table and table.section(name).get("kind", _DEFAULT_KIND) != variable.text:
+        del table[name]
 
 
 def _share_cluster(associations: Table, locks: Table) -> None:
@@ -355,6 +394,6 @@ def _home(environ: Mapping[str, str], variable: str, fallback: str) -> Path | No
 def secrets_of(settings: Settings) -> Iterator[str]:
     """The values of the settings whose names mark them as secret."""
     yield from secret_values(settings.handlers.tables)
-    for each in (settings.catalog, settings.associations, settings.locks):
+    for each in (settings.catalog, *settings.remotes.values(), settings.associations, settings.locks):
         if isinstance(each, ThirdPartySettings):
             yield from secret_values(each.options)

@@ -69,7 +69,7 @@ class RemoteHandler(SourceHandler):
 
     def origin(self, location: Location) -> Origin:
         """The URL to request for a location. Raises ValueError; its message shows no credentials."""
-        return Origin.of(location.url)
+        return Origin.of(location.url, trusted=location.trusted)
 
     def failure_text(self, failure: SourceBroken) -> str:
         """The refusal's reason."""

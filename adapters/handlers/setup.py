@@ -1,13 +1,13 @@
 """The argument of every factory in the entry-point group `lading.handlers`."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from lading.adapters.destinations.clone.destination import CloneDestination
 from lading.adapters.destinations.clone.storage import CloneStorage
 from lading.adapters.destinations.file.destination import FileDestination
-from lading.adapters.web.network import DIRECT, Named, NetworkPolicy
+from lading.adapters.web.network import DIRECT, NetworkPolicy
 from lading.ports.catalog import ImageCatalog
 from lading.ports.failures import LadingError
 from lading.ports.journal import Journal
@@ -62,11 +62,7 @@ class HandlerSetup:
 
     def network_trusting(self, ca_file: Path | None, handler: str) -> NetworkPolicy:
         """The network policy, with the handler's own `ca_file` where it has one. Raises SettingsError."""
-        if ca_file is None:
-            return self.network
-        policy = replace(self.network, ca_file=Named(str(ca_file), f"[handlers.{handler}] ca_file"))
-        policy.tls_context()
-        return policy
+        return self.network.trusting(ca_file, f"[handlers.{handler}] ca_file")
 
     def clones(self, storage: CloneStorage) -> CloneDestination:
         """Makes the destination of targets that are clones in this storage."""

@@ -73,15 +73,17 @@ class Origin:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     sign: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False, compare=False)
     """Makes the headers that are valid for one request only, just before it is sent."""
+    trusted: bool = False
+    """The operator named this URL. The guard checks only redirects to other servers."""
 
     @classmethod
-    def of(cls, url: str) -> Self:
+    def of(cls, url: str, *, trusted: bool = False) -> Self:
         """Raises ValueError for what is no http or https URL; its message shows no credentials."""
         parts, userinfo = web_url(url)
         if not userinfo:
-            return cls(parts.geturl())
+            return cls(parts.geturl(), trusted=trusted)
         credentials = base64.b64encode(unquote(userinfo).encode()).decode()
-        return cls(parts.geturl(), {"Authorization": f"Basic {credentials}"})
+        return cls(parts.geturl(), {"Authorization": f"Basic {credentials}"}, trusted=trusted)
 
 
 class HttpRefused(SourceBroken):
@@ -133,8 +135,9 @@ class HttpConnection:
         parts = urlsplit(origin.url)
         for hop in range(_MOST_HOPS + 1):
             self.was_redirected = hop > 0
+            is_trusted = origin.trusted and _peer(parts) == peer_of(origin.url)
             try:
-                response = self._request(parts, {**headers, **own})
+                response = self._request(parts, {**headers, **own}, None if is_trusted else self._options.guard)
             except Forbidden as forbidden:
                 raise Forbidden(f"it redirects to where it may not: {forbidden}") if hop else forbidden from None
             location = response.headers.get("Location")
@@ -164,9 +167,8 @@ class HttpConnection:
             raise
         return self._answer
 
-    def _request(self, parts: SplitResult, headers: Mapping[str, str]) -> Response:
+    def _request(self, parts: SplitResult, headers: Mapping[str, str], guard: Guard | None) -> Response:
         """Sends a GET, over a new connection where the present one leads elsewhere. Raises SourceBroken."""
-        guard = self._options.guard
         if guard is not None and (conflict := guard.conflict(parts.scheme, parts.hostname or "", _port(parts))):
             raise Forbidden(conflict)
         while True:
@@ -174,7 +176,7 @@ class HttpConnection:
             try:
                 if is_fresh:
                     self.close()
-                    self._connect(parts)
+                    self._connect(parts, guard)
                 return self._send(parts, headers)
             except SourceBroken as failure:
                 self.close()
@@ -207,10 +209,10 @@ class HttpConnection:
             require_credentials(response.status, self._proxy)
         return response
 
-    def _connect(self, parts: SplitResult) -> None:
+    def _connect(self, parts: SplitResult, guard: Guard | None) -> None:
         """Connects to the URL's server, or to its proxy. Raises SourceBroken and OSError."""
         host, port = parts.hostname or "", _port(parts)
-        seconds, guard = self._options.connect_seconds, self._options.guard
+        seconds = self._options.connect_seconds
         try:
             proxy = self._options.network.proxy_for(parts.scheme, host, port)
             context = self._options.network.tls_context() if parts.scheme == "https" else None

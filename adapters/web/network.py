@@ -9,7 +9,7 @@ import functools
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import unquote
@@ -19,6 +19,7 @@ from lading.adapters.web.urls import PORTS, web_url
 from lading.ports.failures import SettingsError
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from ssl import SSLContext
 
 __all__ = ["DIRECT", "Named", "NetworkPolicy", "Proxy", "authority"]
@@ -144,6 +145,14 @@ class NetworkPolicy:
         if named is None or is_exempt(self.no_proxy, host, port):
             return None
         return Proxy.of(named)
+
+    def trusting(self, ca_file: "Path | None", place: str) -> "NetworkPolicy":
+        """The policy with the certificates of `ca_file`, named at `place`; None: as it is. Raises SettingsError."""
+        if ca_file is None:
+            return self
+        policy = replace(self, ca_file=Named(str(ca_file), place))
+        policy.tls_context()
+        return policy
 
     def tls_context(self) -> "SSLContext":
         """The TLS context of connections. Raises SettingsError, which names the setting and the file."""

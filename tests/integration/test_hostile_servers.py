@@ -9,7 +9,7 @@ from returns.result import Success
 from tests.faulty_server import CUT, FaultyServer, Reply, redirect
 from tests.hostile_locations import BYTES, LONG, NO_URL, PUBLIC, TRANSFER, Network, http
 
-from lading import Unavailable
+from lading import Location, Unavailable
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.config.table import Table
 from lading.adapters.handlers.http import HttpHandler
@@ -150,3 +150,17 @@ def test_a_forbidden_mirror_is_not_used(network: Network, server: FaultyServer, 
     metadata = f"http://169.254.169.254:{server.port}/x"
     assert isinstance(network.fetch(http(only(server)), target, server.url("/x"), metadata), Success)
     assert network.connected == ["127.0.0.1"] * 2
+
+
+def test_a_url_that_the_operator_named_is_trusted_and_its_redirects_to_other_servers_are_not(
+    network: Network, server: FaultyServer, target: Path
+) -> None:
+    network.permit(server)
+    url = server.answer("/a", redirect("/x"), redirect("/x"), redirect(server.url("/x", host="localhost")))
+    assert "allowed_ports" in network.fetch(http(), target, url).failure().reason
+    assert isinstance(network.fetch(http(), target, Location(url, trusted=True)), Success)
+    target.unlink()
+    assert isinstance(network.fetch(http(), target, Location(url, trusted=True)), Success)
+    target.unlink()
+    refused = network.fetch(http(), target, Location(url, trusted=True)).failure()
+    assert "it redirects to where it may not: port" in refused.reason

@@ -111,3 +111,9 @@ def test_a_location_with_nothing_to_withhold_is_itself() -> None:
 )
 def test_a_location_has_a_scheme_and_is_shown_without_secrets(url: str, scheme: str, shown: str) -> None:
     assert (Location(url).scheme, str(Location(url))) == (scheme, shown)
+
+
+def test_that_a_location_is_trusted_is_neither_compared_nor_stored() -> None:
+    trusted = Location("http://10.0.0.5/noble.img", trusted=True)
+    assert trusted == Location("http://10.0.0.5/noble.img")
+    assert not trusted.redacted().trusted

@@ -58,6 +58,8 @@ def test_a_text_without_urls_stays_as_it_is(text: str) -> None:
         "lading: WARNING: download http://[::1]/an@image: refused (12:30:01)",
         "sha512:14c0 at 2026-11-25T12:30:01+00:00, who@example.org",
         'is /vms/what? and {"a":"b"} GET /v2/images HTTP/1.1',
+        f"no handler took https://host/noble.img#sha256={'ab' * 32}: it differs",
+        f"http://host/noble.img#etag={'ab' * 8}",
     ],
 )
 def test_what_is_no_credential_stays(text: str) -> None:
@@ -74,6 +76,8 @@ def test_what_is_no_credential_stays(text: str) -> None:
         ("http://cache/http%3A%2F%2Fu%3Ap%40h%2Fx%3Fsig%3Da", "http://cache/http%3A%2F%2F***%40h%2Fx%3F***"),
         ('["http://host/a","user:word@host:80"]', '["http://host/a","user:***@host:80"]'),
         ("(http://host/a?sig=b): HTTP 403", "(http://host/a?***): HTTP 403"),
+        (f"http://host/a?sig=b#sha256={'ab' * 32}", "http://host/a?***"),
+        ("http://host/a#sha256=hush", "http://host/a#***"),
     ],
 )
 def test_credentials_are_masked_where_they_stand(text: str, shown: str) -> None:

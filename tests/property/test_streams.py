@@ -20,6 +20,7 @@ from lading.adapters.codec.documents import image_from_document, image_to_docume
 from lading.adapters.codec.text import to_json
 from lading.adapters.signatures.openpgp import split_clear_signed
 from lading.adapters.stream.errors import Refused
+from lading.adapters.web.http import HttpOptions
 from lading.adapters.web.validators import Validators
 from lading.ports.context import ANONYMOUS
 from lading.ports.failures import AmbiguousImage, CatalogUnavailable, ImageNotFound
@@ -65,7 +66,7 @@ def catalog_of(folder: Path, listing: str, index_content: bytes, list_content: b
     cache.put(f"{ROOT}{INDEX}.json", Copy(index_content, None, Validators()))
     cache.put(f"{ROOT}{listing}.json", Copy(list_content, None, Validators()))
     configured = SimplestreamsCatalogSettings(ROOT, folder, policy="none", architecture="amd64", offline=True)
-    return SimplestreamsCatalog(configured)
+    return SimplestreamsCatalog(configured, HttpOptions())
 
 
 @pytest.mark.parametrize(("document", "listing"), [(UBUNTU, UBUNTU_LIST), (INCUS, INCUS_LIST)])

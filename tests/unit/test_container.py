@@ -64,20 +64,20 @@ def settings(folder: Path, kind: str = "file", /, **tables: object) -> Settings:
 )
 def test_the_settings_choose_the_adapters(tmp_path: Path, kind: str, types: tuple[type, ...]) -> None:
     container = open_container(settings(tmp_path, kind))
-    assert tuple(map(type, (container.catalog(), container.associations(), container.verified()))) == types
+    assert tuple(map(type, (container.default_catalog(), container.associations(), container.verified()))) == types
 
 
 @pytest.mark.parametrize("kind", ["file", "memory", "simplestreams", "etcd", "queue"])
 def test_every_provider_can_be_built_and_gives_the_same_object_again(tmp_path: Path, kind: str) -> None:
     container = open_container(settings(tmp_path, kind))
     own = {
-        "etcd": {"etcd", "file_catalog"},
-        "queue": {"etcd_associations", "etcd_store", "queued", "file_catalog", "file_locks"},
+        "etcd": {"etcd"},
+        "queue": {"etcd_associations", "etcd_store", "queued", "file_locks"},
         "file": {"file"},
         "memory": {"memory"},
-        "simplestreams": {"simplestreams", "memory"},
+        "simplestreams": {"memory"},
     }[kind]
-    others = ("file", "memory", "etcd", "queued", "glance", "simplestreams", "third_party")
+    others = ("file", "memory", "etcd", "queued", "third_party")
     for name, provider in container.providers.items():
         if name.startswith((*own,)) or not name.startswith((*others, "database", "journal_database")):
             assert provider() is provider(), name
@@ -201,7 +201,7 @@ def test_a_third_party_s_adapters_are_found_by_their_entry_points(
             handlers={"order": ["carrier", "file"], "carrier": {"pool": "gold"}},
         )
     )
-    assert vars(container.catalog())["options"] == {"url": "x"}
+    assert vars(container.default_catalog())["options"] == {"url": "x"}
     assert vars(container.associations())["options"] == {"hosts": ["a"]}
     carrier, file = container.loaded().handlers
     assert vars(carrier)["settings"] == {"pool": "gold"}

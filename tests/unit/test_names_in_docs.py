@@ -30,6 +30,7 @@ KNOWN: Mapping[str, set[str]] = {
     section: {each.name for cls in classes for each in fields(cls)}
     for section, classes in {
         "catalog": settings._CATALOGS.values(),  # noqa: SLF001 - the lists of what is read
+        "catalogs": settings._CATALOGS.values(),  # noqa: SLF001
         "associations": settings._ASSOCIATIONS.values(),  # noqa: SLF001
         "journal": settings._JOURNALS.values(),  # noqa: SLF001
         "locks": settings._LOCKS.values(),  # noqa: SLF001
@@ -60,7 +61,7 @@ def test_each_variable_and_setting_that_is_named_exists(path: Path) -> None:
 def _is_setting(name: str) -> bool:
     (variable,) = read_variables({name: "x"}, settings._SECTIONS)  # noqa: SLF001 - the list
     *section, key = variable.path
-    return key in KNOWN[".".join(section)]
+    return key in KNOWN["catalogs" if section[0] == "catalogs" else ".".join(section)]
 
 
 def _examples() -> Iterator[tuple[str, str]]:

@@ -12,13 +12,7 @@ from lading.adapters.catalogs.simplestreams.documents import Documents
 from lading.adapters.catalogs.simplestreams.products import Product, architecture_name, listings, products
 from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
 from lading.adapters.catalogs.simplestreams.stream import Stream
-from lading.adapters.stream.pipeline import SourceBroken
-from lading.adapters.web.http import HttpOptions, Origin
-from lading.adapters.web.mirrors import Mirrors
-from lading.adapters.web.network import DIRECT, NetworkPolicy
-from lading.adapters.web.remote import RemoteStream
-from lading.adapters.web.trusted_server import TrustingGuard
-from lading.ports.catalog import ByteStream
+from lading.adapters.web.http import HttpOptions
 from lading.ports.context import Context
 from lading.ports.failures import AmbiguousImage, CatalogFailure, CatalogUnavailable, ImageNotFound, SettingsError
 from lading.ports.image import Image
@@ -36,16 +30,15 @@ _FRESH_SECONDS: Final = 60.0
 
 
 class SimplestreamsCatalog:
-    """A mirror with simplestreams: an ImageCatalog, ImageData and ImageListing.
+    """A mirror with simplestreams: an ImageCatalog and ImageListing.
 
     A reference is an image's id, or `NAME[/ARCHITECTURE][/SERIAL]`: the name is an alias or a product's key, and means
     the newest version. The id is the SHA-256 of the image as published.
     """
 
-    def __init__(self, settings: SimplestreamsCatalogSettings, network: NetworkPolicy = DIRECT) -> None:
+    def __init__(self, settings: SimplestreamsCatalogSettings, options: HttpOptions) -> None:
+        """`options` for connections to the mirror, which the operator named: its guard checks redirects."""
         root, index = settings.root_and_index
-        guard = TrustingGuard.of_url(root, "only the server of the catalog's url may have such an address")
-        self._options = HttpOptions(network=network, guard=guard)
         self._root = root
         self._needs_checksum = settings.policy != "none"
         self._architecture = architecture_name(settings.architecture)
@@ -54,7 +47,7 @@ class SimplestreamsCatalog:
         self._index = (index,) if index else tuple(f"{_INDEX}{name}" for name in names)
         self._documents = Documents(
             root,
-            self._options,
+            options,
             Cache(settings.cache),
             keyring=keyring,
             is_offline=settings.offline,
@@ -80,19 +73,6 @@ class SimplestreamsCatalog:
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
         # An association records its image without locations.
         return Success(image.locations) if image.locations else self.find(image.id, context).map(_locations)
-
-    def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
-        found = self.locations(image, context)
-        if isinstance(found, Failure):
-            return found
-        try:
-            origin = Origin.of(found.unwrap()[0].url)
-            mirrors = Mirrors([origin], self._options, digest_decides=image.expected_digest is not None)
-            stream = RemoteStream(mirrors, offset)
-            stream.open()
-        except SourceBroken as broken:
-            return Failure(CatalogUnavailable(f"image {image.name or image.id}: {broken}"))
-        return Success(stream)
 
     def images(self) -> Iterator[Image]:
         yield from self._current_stream().images()

@@ -13,8 +13,8 @@ from lading.adapters.catalogs.simplestreams.cache import Cache, Copy
 from lading.adapters.signatures.openpgp import split_clear_signed, verify_clear_signed, verify_detached
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.web.changing_documents import ChangingDocuments, is_transient
 from lading.adapters.web.http import HttpOptions, HttpRefused
-from lading.adapters.web.small_files import SmallFiles, is_transient
 from lading.domain.refusals import Mismatched, Unconfigured
 from lading.ports.failures import CatalogUnavailable, SettingsError
 from lading.ports.redaction import redacted_url
@@ -85,7 +85,7 @@ class Documents:
         Raises CatalogUnavailable, and SettingsError where the keyring cannot be read or no tool is installed.
         """
         names = []
-        with closing(SmallFiles(self._options)) as server:
+        with closing(ChangingDocuments(self._options)) as server:
             for path in paths:
                 url = f"{self._url}{path}"
                 names.append(redacted_url(url))
@@ -102,7 +102,7 @@ class Documents:
         place = f"in the cache {self._cache.folder}, and offline is set" if self._is_offline else "on the server"
         raise CatalogUnavailable(f"{' and '.join(names)}: not {place}")
 
-    def _current(self, server: SmallFiles, url: str, limit: int) -> Document | None:
+    def _current(self, server: ChangingDocuments, url: str, limit: int) -> Document | None:
         """The document as the server has it, or as its copy in the cache; None: there is none."""
         copy = self._cache.get(url, limit)
         known = None if copy is None else self._opened_copy(url, copy)
@@ -125,7 +125,7 @@ class Documents:
             return known
 
     def _fetched(
-        self, server: SmallFiles, url: str, limit: int, known: tuple[Copy, Document] | None
+        self, server: ChangingDocuments, url: str, limit: int, known: tuple[Copy, Document] | None
     ) -> Document | None:
         """Requests the document where it is not the known one. Keeps it in the cache once it is verified."""
         try:
@@ -153,7 +153,7 @@ class Documents:
         self._cache.put(url, copy)
         return document
 
-    def _signature(self, server: SmallFiles, url: str) -> bytes | None:
+    def _signature(self, server: ChangingDocuments, url: str) -> bytes | None:
         """The document's detached signature; None where none is needed. Raises Refused and SourceBroken."""
         if self._keyring is None or url.endswith(_CLEAR_SIGNED):
             return None

@@ -146,7 +146,7 @@ class Stream:
             disk_format=_FORMATS.get(str(fields["ftype"])),
             digest=Digest(strong, digests[strong]) if strong else None,
             checksum=digests.get("md5"),
-            locations=[Location(url)],
+            locations=[Location(url, trusted=True)],
             properties={
                 **properties,
                 "arch": product.architecture,

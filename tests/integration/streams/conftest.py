@@ -12,6 +12,8 @@ from tests.packages import needs
 from lading.adapters.catalogs.simplestreams import documents
 from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog
 from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
+from lading.adapters.web.guard import Guard
+from lading.adapters.web.http import HttpOptions
 
 MakeCatalog = Callable[..., SimplestreamsCatalog]
 
@@ -46,7 +48,7 @@ def make_catalog(mirror: FaultyServer, tmp_path: Path) -> MakeCatalog:
 
     def make(**settings: Any) -> SimplestreamsCatalog:  # noqa: ANN401 - of settings
         known = {"url": mirror.url("/"), "cache": tmp_path / "cache", "architecture": "amd64"}
-        return SimplestreamsCatalog(SimplestreamsCatalogSettings(**{**known, **settings}))
+        return SimplestreamsCatalog(SimplestreamsCatalogSettings(**{**known, **settings}), HttpOptions(guard=Guard()))
 
     return make
 

@@ -52,6 +52,13 @@ def test_an_association_matches_its_image_by_id_name_or_href() -> None:
     assert replace(RECORDED, image=None).is_of("2")
 
 
+def test_an_image_found_by_a_url_does_not_match_its_files_name() -> None:
+    """An image of that name in a catalog is another one."""
+    url = "https://host/noble.img"
+    recorded = replace(RECORDED, image=Image(f"{url}#etag=00", "noble.img", properties={"self": url}))
+    assert [each for each in ("noble.img", url, f"{url}#etag=00") if recorded.is_of(each)] == [url, f"{url}#etag=00"]
+
+
 def test_an_association_of_an_unloaded_handler_is_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

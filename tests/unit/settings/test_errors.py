@@ -11,7 +11,7 @@ from lading.adapters.config.settings import FileCatalogSettings, load_settings, 
 from lading.adapters.config.table import Table
 from lading.ports.failures import SettingsError
 
-SECTIONS = "known: associations, catalog, handlers, journal, landing, locks, network"
+SECTIONS = "known: associations, catalog, catalogs, handlers, journal, landing, locks, network"
 
 
 @pytest.mark.parametrize(

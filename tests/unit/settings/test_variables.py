@@ -144,8 +144,9 @@ def test_variables_of_the_cluster_of_associations_are_those_of_the_locks_too(hom
 )
 def test_an_unknown_variable_is_an_error_that_lists_the_known_ones(name: str) -> None:
     assert error({}, **{name: "x"}) == (
-        f"{name}: names no setting (known: LADING_CONFIG, LADING_CATALOG__…, LADING_ASSOCIATIONS__…, "
-        "LADING_JOURNAL__…, LADING_LOCKS__…, LADING_HANDLERS__…, LADING_LANDING__…, LADING_NETWORK__…)"
+        f"{name}: names no setting (known: LADING_CONFIG, LADING_CATALOG__…, LADING_CATALOGS__…, "
+        "LADING_ASSOCIATIONS__…, LADING_JOURNAL__…, LADING_LOCKS__…, LADING_HANDLERS__…, LADING_LANDING__…, "
+        "LADING_NETWORK__…)"
     )
 
 

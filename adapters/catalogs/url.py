@@ -1,0 +1,215 @@
+"""Images by their URL, with the digest from a checksum file beside them."""
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Final, NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.catalogs.checksum_files import Checksums, checksums_of
+from lading.adapters.catalogs.url_reference import UrlReference
+from lading.adapters.stream.pipeline import SourceBroken
+from lading.adapters.web.documents import read_document
+from lading.adapters.web.http import HttpConnection, HttpOptions, HttpRefused, Origin, peer_of
+from lading.adapters.web.validators import Validators
+from lading.ports.context import Context
+from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound
+from lading.ports.image import Image
+from lading.ports.location import Location
+from lading.ports.redaction import is_redacted, redacted_url
+
+__all__ = ["UrlCatalog"]
+
+_log = logging.getLogger(__name__)
+_ABSENT: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED})
+"""Statuses of what does not exist. Object stores answer 403 to a user who may not list."""
+_FIRST_BYTE_SECONDS: Final = 30.0
+_OF_FOLDER: Final = ("SHA256SUMS", "SHA512SUMS")
+_OF_IMAGE: Final = (".sha256", ".SHA256", ".sha512", ".CHECKSUM", ".SHA256SUM", ".sha256sum", ".DIGESTS")
+_LAST: Final = ("CHECKSUM", "CHECKSUM.SHA512", "CHECKSUM.SHA256", "MD5SUMS")
+_LISTED: Final = re.compile(r"""href=["']?(?:\./)?([A-Za-z0-9._+~-]{1,200}-CHECKSUM)["'\s>]""", re.IGNORECASE)
+"""A link of a folder's listing to Fedora's checksum file, whose name has the compose's version."""
+_MOST_LISTED: Final = 4
+_ADVICE: Final = "--checksum ALGORITHM:HEX gives the digest, --unverified takes the image without"
+
+
+class _Probed(NamedTuple):
+    """What the first server that answers says of the file."""
+
+    origin: Origin
+    size: int | None
+    validators: Validators
+    """Those that the next answer will repeat where the file is the same."""
+
+
+class _Found(NamedTuple):
+    checksums: Checksums
+    source: str
+    """`given`, or the URL of the checksum file."""
+
+
+class UrlCatalog:
+    """Any http or https URL as an image: an ImageCatalog.
+
+    A reference is a `UrlReference`. Its id is the URL, with the digest as fragment, or with the state of the file (its
+    ETag, else its date, and its size) where no digest is known: so a changed file is another image. The id finds the
+    same image again, or none.
+
+    The digest is the given one, or that in a checksum file. Nothing is cached: a description takes a request for the
+    file's first byte, and one for each checksum file that is tried.
+    """
+
+    def __init__(self, options: HttpOptions, mirrors: Sequence[str] = ()) -> None:
+        """`mirrors` are URLs of folders on servers with the same files; references are paths beneath them."""
+        self._options = replace(options, first_byte_seconds=min(options.first_byte_seconds, _FIRST_BYTE_SECONDS))
+        self._mirrors = tuple(mirrors)
+
+    def find(self, reference: str, context: Context) -> Result[Image, CatalogFailure]:
+        try:
+            asked = UrlReference.of(reference, self._mirrors)
+        except ValueError as error:
+            return Failure(ImageNotFound(redacted_url(reference), "the web", str(error)))
+        if is_redacted(asked.text):
+            hint = "its password or its query is not recorded, give the whole URL"
+            return Failure(ImageNotFound(asked.public_text, "the web", hint))
+        try:
+            image = self._described(asked)
+        except (ImageNotFound, CatalogUnavailable) as failure:
+            return Failure(failure)
+        if asked.etag is not None and image.id != f"{asked.public_text}#etag={asked.etag}":
+            return Failure(ImageNotFound(redacted_url(reference), "the web", "the file at its URL has changed"))
+        return Success(image)
+
+    def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
+        if image.locations:
+            return Success(image.locations)
+        # An association records its image without locations.
+        return self.find(image.id, context).map(lambda found: found.locations)
+
+    def _described(self, asked: UrlReference) -> Image:
+        """Raises ImageNotFound and CatalogUnavailable."""
+        if not asked.name:
+            raise ImageNotFound(asked.public_text, "the web", "it names a folder, expected the URL of a file")
+        probed = self._probe(asked)
+        # One for all the checksum files that are tried.
+        with closing(HttpConnection(self._options)) as connection:
+            found = self._found(asked, probed.origin, connection)
+        checksums = found.checksums if found else None
+        validators = probed.validators
+        return Image(
+            f"{asked.public_text}#{_pin(probed, checksums)}",
+            asked.name,
+            probed.size,
+            digest=checksums.digest if checksums else None,
+            content_digest=checksums.content_digest if checksums else None,
+            locations=[Location(each, trusted=True) for each in asked.urls],
+            properties={
+                "self": asked.public_text,
+                **({"digest_from": found.source} if found else {}),
+                **({"etag": validators.etag} if validators.etag else {}),
+                **({"last_modified": validators.modified} if validators.modified else {}),
+            },
+        )
+
+    def _probe(self, asked: UrlReference) -> _Probed:
+        """Requests the file's first byte, of one server after the other. Raises ImageNotFound, CatalogUnavailable."""
+        failures: list[str] = []
+        is_absent = True
+        for url in asked.urls:
+            origin = Origin.of(url, trusted=True)
+            try:
+                # Closed at once: a server that ignores ranges sends the whole file.
+                with closing(HttpConnection(self._options, digest_decides=True)) as connection:
+                    answer = connection.open(origin, 0, 1)
+            except SourceBroken as failure:
+                is_absent = is_absent and isinstance(failure, HttpRefused) and failure.status in _ABSENT
+                failures.append(f"{redacted_url(url)}: {failure}")
+                continue
+            validators, size = answer.validators, answer.total
+            if answer.peer != peer_of(origin.url):
+                # The next redirect may lead to another mirror, whose ETags are its own.
+                validators = Validators(None, validators.modified)
+            return _Probed(origin, size, validators)
+        if is_absent:
+            raise ImageNotFound(asked.public_text, "the web", "; ".join(failures))
+        raise CatalogUnavailable("; ".join(failures))
+
+    def _found(self, asked: UrlReference, origin: Origin, connection: HttpConnection) -> _Found | None:
+        """The digest, and where it is from; None where there is none. Raises CatalogUnavailable."""
+        if asked.digest is not None:
+            return _Found(Checksums(asked.digest), "given")
+        if asked.unverified or asked.etag is not None:
+            return None
+        if asked.checksums is not None:
+            found = self._read(Origin.of(asked.checksums, trusted=True), asked.name, connection, must_exist=True)
+            if found is None:
+                raise CatalogUnavailable(
+                    f"{redacted_url(asked.checksums)}: it is no checksum file, or does not list {asked.name}; {_ADVICE}"
+                )
+            return found
+        for url in _beside(origin.url):
+            beside = replace(origin, url=url)
+            if (found := self._read(beside, asked.name, connection)) is not None:
+                return found
+        return self._found_in_listing(origin, asked.name, connection)
+
+    def _found_in_listing(self, origin: Origin, name: str, connection: HttpConnection) -> _Found | None:
+        """The digest in a checksum file that the folder's listing names."""
+        folder = replace(origin, url=urljoin(origin.url, "."))
+        try:
+            listing = read_document(connection, folder).decode("ascii", "replace")
+        except SourceBroken as failure:
+            _log.info("%s: its listing cannot be read: %s", folder.url, failure)
+            return None
+        for each in list(dict.fromkeys(_LISTED.findall(listing)))[:_MOST_LISTED]:
+            beside = replace(origin, url=urljoin(origin.url, f"./{each}"))
+            if (found := self._read(beside, name, connection)) is not None:
+                return found
+        return None
+
+    def _read(
+        self, origin: Origin, name: str, connection: HttpConnection, *, must_exist: bool = False
+    ) -> _Found | None:
+        """What a checksum file says of the image; None where it does not exist or does not list it.
+
+        Raises CatalogUnavailable where that cannot be told: an image must not pass unverified because a server is away.
+        """
+        url = redacted_url(origin.url)
+        try:
+            content = read_document(connection, origin)
+        except SourceBroken as failure:
+            if not must_exist and isinstance(failure, HttpRefused) and failure.status in _ABSENT:
+                return None
+            raise CatalogUnavailable(f"the checksum file {url} cannot be read: {failure}; {_ADVICE}") from failure
+        file = urlsplit(origin.url).path.rpartition("/")[2]
+        try:
+            checksums = checksums_of(content, name, alone=must_exist or file.startswith(name))
+        except ValueError as error:
+            raise CatalogUnavailable(f"the checksum file {url} contradicts itself: {error}; {_ADVICE}") from None
+        if checksums is None:
+            _log.info("%s does not list %s", url, name)
+            return None
+        if checksums.is_weak:
+            _log.warning("%s has only a weak digest of %s: %s", url, name, checksums.digest.algorithm)
+        return _Found(checksums, url)
+
+
+def _beside(url: str) -> Iterator[str]:
+    """The URLs of the checksum files that vendors publish beside an image, the most common first."""
+    file = urlsplit(url).path.rpartition("/")[2]
+    names = (*_OF_FOLDER, *(f"{file}{ending}" for ending in _OF_IMAGE), *_LAST)
+    return (urljoin(url, f"./{each}") for each in names)
+
+
+def _pin(probed: _Probed, checksums: Checksums | None) -> str:
+    """The fragment of the image's id: its digest, or else the state of its file."""
+    if checksums is not None:
+        return f"{checksums.digest.algorithm}={checksums.digest.value}"
+    state = (probed.origin.url, probed.validators.noted, probed.size)
+    return f"etag={hashlib.sha256(repr(state).encode()).hexdigest()[:16]}"
