@@ -24,10 +24,12 @@ class Keys:
         self._home = folder / "gnupg"
         self._home.mkdir(mode=0o700)
 
-    def make(self, name: str, *, algorithm: str = "ed25519", is_expired: bool = False) -> Key:
-        """Makes a key to sign with. An expired one expired years ago."""
+    def make(self, name: str, *, is_expired: bool = False, binding: str = "SHA512") -> Key:
+        """Makes a key to sign with. An expired one expired years ago. `binding`: the hash that binds it to its name."""
         options, expiry = (_LONG_AGO, "20200201T000000") if is_expired else ((), "never")
-        self._gpg(*options, "--quick-generate-key", name, algorithm, "sign", expiry)
+        if binding == "SHA1":
+            options = _LONG_AGO  # when that was usual
+        self._gpg(*options, "--cert-digest-algo", binding, "--quick-generate-key", name, "ed25519", "sign", expiry)
         listed = self._gpg("--with-colons", "--list-keys", name).decode().splitlines()
         fingerprint = next(line.split(":")[9] for line in listed if line.startswith("fpr:"))
         return Key(fingerprint, self.export(name, f"{name}.gpg"))

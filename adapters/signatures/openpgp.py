@@ -40,6 +40,8 @@ _BAD: Final = {
     "BADSIG": "the signature by the key {} does not match: the file was changed after it was signed",
 }
 """gpgv's verdicts, and what they mean. https://github.com/gpg/gnupg/blob/master/doc/DETAILS has all."""
+_WEAK: Final = "the key {} signed it with {}, which can be forged"
+_UNCHECKED: Final = "the signature by the key {} cannot be verified"
 _WEAK_HASHES: Final = {"1": "MD5", "2": "SHA-1", "3": "RIPEMD-160"}
 """By number (RFC 9580, section 9.5)."""
 
@@ -117,12 +119,16 @@ class _Verdict(NamedTuple):
 
 
 def _verdicts(files: Sequence[str], descriptors: Mapping[int, str], limits: Limits) -> Sequence[_Verdict]:
-    """The verdicts of gpgv where it is installed, else of sqv, which accepts what a key signed before it expired."""
+    """The verdicts of gpgv where it is installed, else of sqv.
+
+    sqv accepts what a key signed before it expired, refuses keys that are bound to their names with SHA-1, and does not
+    say which key it refuses.
+    """
     tool = next((tool for tool in (_GPGV, _SQV) if tool.is_installed), None)
     if tool is None:
         packages = f"install {_GPGV.debian} (Debian, Ubuntu) or {_GPGV.fedora} (Fedora)"
         raise Refused(Unconfigured(f"neither gpgv nor sqv is installed: {packages}"))
-    options = ["--homedir=/nonexistent", "--weak-digest=SHA1", "--status-fd=1"] if tool is _GPGV else []
+    options = ["--homedir=/nonexistent", "--status-fd=1"] if tool is _GPGV else []
     output: list[bytes] = []
     # gpgv's status is 0 also for an expired key, and 2 where one of two signatures is by an unknown key.
     status = run(tool, [*options, *files], descriptors, limits, output.append, answers=range(128))
@@ -143,13 +149,25 @@ def _gpgv_verdicts(text: str) -> Iterator[_Verdict]:
         if marker != "[GNUPG:]" or not fields:
             continue
         if keyword == "VALIDSIG" and is_good:
-            yield _Verdict(fields[-1])
+            yield _valid(fields)
         elif keyword in _BAD:
             yield _Verdict(fields[0], _BAD[keyword].format(fields[0]))
         elif keyword == "ERRSIG":
             yield _unchecked(fields)
         if keyword == "GOODSIG" or keyword in _BAD or keyword in {"ERRSIG", "NEWSIG"}:
             is_good = keyword == "GOODSIG"
+
+
+def _valid(fields: Sequence[str]) -> _Verdict:
+    """The verdict of a VALIDSIG line: `FINGERPRINT DATE TIME EXPIRY VERSION - ALGORITHM HASH CLASS PRIMARY`.
+
+    gpgv's `--weak-digest` would also refuse an old key that is bound to its name with SHA-1. Such a key comes from a
+    keyring that the operator trusts, where nobody can have forged it.
+    """
+    _, _, _, _, _, _, _, hash_number, _, primary = (*fields, *[""] * 10)[:10]
+    if hash_number in _WEAK_HASHES:
+        return _Verdict(primary, _WEAK.format(primary, _WEAK_HASHES[hash_number]))
+    return _Verdict(primary, "" if primary else _UNCHECKED.format(fields[0]))
 
 
 def _unchecked(fields: Sequence[str]) -> _Verdict:
@@ -159,8 +177,8 @@ def _unchecked(fields: Sequence[str]) -> _Verdict:
     if reason == "9":
         return _Verdict(key, f"it is signed by the key {key}, which no keyring has")
     if hash_number in _WEAK_HASHES:
-        return _Verdict(key, f"the key {key} signed it with {_WEAK_HASHES[hash_number]}, which can be forged")
-    return _Verdict(key, f"the signature by the key {key} cannot be verified")
+        return _Verdict(key, _WEAK.format(key, _WEAK_HASHES[hash_number]))
+    return _Verdict(key, _UNCHECKED.format(key))
 
 
 def _limits(size: int) -> Limits:

@@ -14,6 +14,7 @@ from lading.adapters.codec.text import MALFORMED, json_object
 from lading.adapters.host.private_files import make_private, open_private
 from lading.adapters.stream.errors import error_text
 from lading.adapters.web.validators import Validators
+from lading.ports.redaction import redacted_url
 
 __all__ = ["Cache", "Copy"]
 
@@ -52,7 +53,7 @@ class Cache:
         except FileNotFoundError:
             return None
         except (OSError, *MALFORMED) as error:
-            _log.info("the copy of %s in %s cannot be read: %s", url, self.folder, error)
+            _log.info("the copy of %s in %s cannot be read: %s", redacted_url(url), self.folder, error)
             return None
         return Copy(content, signature, validators, confirmed) if is_whole else None
 

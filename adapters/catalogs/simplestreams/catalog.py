@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Final
 
 from returns.result import Failure, Result, Success
@@ -93,10 +94,11 @@ class SimplestreamsCatalog:
 
     def _products(self) -> Iterator[Product]:
         left = _LARGEST_LISTINGS
-        for listing in listings(self._documents.read(self._index, _LARGEST_INDEX).tree):
-            document = self._documents.read((listing.path,), left)
-            left -= document.size
-            yield from products(document.tree, listing.content_id, document.signed_by)
+        with closing(self._documents) as documents:
+            for listing in listings(documents.read(self._index, _LARGEST_INDEX).tree):
+                document = documents.read((listing.path,), left)
+                left -= document.size
+                yield from products(document.tree, listing.content_id, document.signed_by)
 
 
 def _locations(image: Image) -> Sequence[Location]:

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -73,7 +72,7 @@ class Documents:
     ) -> None:
         """`url` is the mirror's root. `keyring` None: no signature is verified."""
         self._url = url
-        self._options = options
+        self._server = ChangingDocuments(options)
         self._cache = cache
         self._keyring = keyring
         self._is_offline = is_offline
@@ -85,34 +84,37 @@ class Documents:
         Raises CatalogUnavailable, and SettingsError where the keyring cannot be read or no tool is installed.
         """
         names = []
-        with closing(ChangingDocuments(self._options)) as server:
-            for path in paths:
-                url = f"{self._url}{path}"
-                names.append(redacted_url(url))
-                try:
-                    document = self._current(server, url, limit)
-                except (SourceBroken, ValueError) as error:
-                    raise CatalogUnavailable(f"{names[-1]}: {error}") from error
-                except Refused as refused:
-                    if isinstance(refused.refusal, Unconfigured):
-                        raise SettingsError(str(refused)) from refused
-                    raise CatalogUnavailable(str(refused)) from refused
-                if document is not None:
-                    return document
+        for path in paths:
+            url = f"{self._url}{path}"
+            names.append(redacted_url(url))
+            try:
+                document = self._current(url, limit)
+            except (SourceBroken, ValueError) as error:
+                raise CatalogUnavailable(f"{names[-1]}: {error}") from error
+            except Refused as refused:
+                if isinstance(refused.refusal, Unconfigured):
+                    raise SettingsError(str(refused)) from refused
+                raise CatalogUnavailable(str(refused)) from refused
+            if document is not None:
+                return document
         place = f"in the cache {self._cache.folder}, and offline is set" if self._is_offline else "on the server"
         raise CatalogUnavailable(f"{' and '.join(names)}: not {place}")
 
-    def _current(self, server: ChangingDocuments, url: str, limit: int) -> Document | None:
+    def close(self) -> None:
+        """Closes the connection. `read` opens another."""
+        self._server.close()
+
+    def _current(self, url: str, limit: int) -> Document | None:
         """The document as the server has it, or as its copy in the cache; None: there is none."""
         copy = self._cache.get(url, limit)
         known = None if copy is None else self._opened_copy(url, copy)
         if copy is None or known is None:
-            return None if self._is_offline else self._fetched(server, url, limit, None)
+            return None if self._is_offline else self._fetched(url, limit, None)
         if self._is_offline:
             _log.info("%s is as of %s, from the cache: offline is set", redacted_url(url), _age(copy))
             return known
         try:
-            return self._fetched(server, url, limit, (copy, known))
+            return self._fetched(url, limit, (copy, known))
         except SourceBroken as broken:
             if not is_transient(broken):
                 raise
@@ -124,12 +126,12 @@ class Documents:
             _log.warning("%s is as of %s, from the cache: %s", redacted_url(url), _age(copy), broken)
             return known
 
-    def _fetched(
-        self, server: ChangingDocuments, url: str, limit: int, known: tuple[Copy, Document] | None
-    ) -> Document | None:
+    def _fetched(self, url: str, limit: int, known: tuple[Copy, Document] | None) -> Document | None:
         """Requests the document where it is not the known one. Keeps it in the cache once it is verified."""
         try:
-            file = server.read_changed(url, limit, known[0].validators) if known else server.read(url, limit)
+            file = (
+                self._server.read_changed(url, limit, known[0].validators) if known else self._server.read(url, limit)
+            )
         except HttpRefused as refused:
             if refused.status not in _ABSENT:
                 raise
@@ -138,7 +140,7 @@ class Documents:
             self._cache.confirm(url)
             return known and known[1]
         for tries in range(1, _TRIES + 1):
-            copy = Copy(file.content, self._signature(server, url), file.validators)
+            copy = Copy(file.content, self._signature(url), file.validators)
             try:
                 document = self._opened(url, copy)
                 break
@@ -146,19 +148,19 @@ class Documents:
                 if copy.signature is None or tries == _TRIES:
                     raise
             time.sleep(_RACE_SECONDS)
-            file = server.read(url, limit)
+            file = self._server.read(url, limit)
         if known is not None and document.is_older(known[1]):
             _log.warning("%s is older than its copy in the cache, which is used", redacted_url(url))
             return known[1]
         self._cache.put(url, copy)
         return document
 
-    def _signature(self, server: ChangingDocuments, url: str) -> bytes | None:
+    def _signature(self, url: str) -> bytes | None:
         """The document's detached signature; None where none is needed. Raises Refused and SourceBroken."""
         if self._keyring is None or url.endswith(_CLEAR_SIGNED):
             return None
         try:
-            return server.read(f"{url}.gpg", _LARGEST_SIGNATURE).content
+            return self._server.read(f"{url}.gpg", _LARGEST_SIGNATURE).content
         except HttpRefused as refused:
             if refused.status not in _ABSENT:
                 raise

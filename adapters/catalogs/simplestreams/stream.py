@@ -32,6 +32,8 @@ _PLAIN: Final = "/:@!$&'()*+,;=~"
 _SIZES: Final = range(2**63)
 _NEAR: Final = 3
 """The most names in a hint."""
+_LONGEST: Final = 60
+"""Characters of a reference that are compared for a hint."""
 
 
 class _Versions(NamedTuple):
@@ -101,10 +103,12 @@ class Stream:
 
     def near(self, reference: str) -> Sequence[str]:
         """References that the one may be meant to be."""
-        name = reference.partition("/")[0]
+        name = reference.partition("/")[0][:_LONGEST]
         elsewhere = (f"{alias}/{architecture}" for alias, architecture in self._aliases if alias == reference)
         own = [alias for alias, architecture in self._aliases if architecture == self._architecture]
-        close = difflib.get_close_matches(reference, own, _NEAR) or difflib.get_close_matches(name, own, _NEAR)
+        close = difflib.get_close_matches(reference[:_LONGEST], own, _NEAR) or difflib.get_close_matches(
+            name, own, _NEAR
+        )
         return sorted(elsewhere)[:_NEAR] or close
 
     def _keys(self, name: str) -> Sequence[str]:

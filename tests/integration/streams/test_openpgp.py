@@ -91,6 +91,11 @@ def test_a_signature_with_sha1_is_refused(tool: str, keys: Keys, vendor: Key) ->
         assert f"the key {vendor.fingerprint} signed it with SHA-1, which can be forged" in reason
 
 
+def test_an_old_key_that_is_bound_to_its_name_with_sha1_counts(keys: Keys) -> None:
+    old = keys.make("old", binding="SHA1")
+    assert verify_detached(DATA, keys.sign(DATA, old), [old.keyring], "SHA256SUMS") == old.fingerprint
+
+
 def test_one_good_signature_of_two_is_enough(tool: str, keys: Keys, vendor: Key, stranger: Key) -> None:
     for signers in ((vendor, stranger), (stranger, vendor)):
         signature = keys.sign(DATA, *signers)

@@ -23,6 +23,13 @@ def test_a_valid_signature_that_is_not_good_does_not_count(verdict: str) -> None
     assert not good(f"gpgv: {VALID}", "gpgv: [GNUPG:] GOODSIG ID name", VALID)
 
 
+@pytest.mark.parametrize(
+    "line", [VALID.replace(" 22 8 ", " 22 2 "), VALID.removesuffix(" PRIMARY"), "[GNUPG:] VALIDSIG x"]
+)
+def test_a_valid_signature_with_sha1_or_without_a_primary_key_does_not_count(line: str) -> None:
+    assert not good("[GNUPG:] GOODSIG ID name", line)
+
+
 def test_a_good_signature_after_a_bad_one_counts() -> None:
     assert good("[GNUPG:] EXPKEYSIG ID name", VALID, "[GNUPG:] GOODSIG ID name", VALID) == ["PRIMARY"]
 
