@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fuzz.targets import TARGETS
 from tests.packed import COMPRESS, tar_of
+from tests.streams import INCUS
 
 from lading.adapters.sqlite.record_file import header_line, transaction_line
 
@@ -21,6 +22,9 @@ INTENT = {
 }  # fmt: skip
 LANDED = {"file": [1, 2, 3, 4, 5], "method": "x", "digest": ["md5", "0"], "verified": True, "inspected_by": None}
 NOTES = {"landed": LANDED, "moving": [1, 2, 3, 4, 5]}
+SIGNED = (
+    b"-----BEGIN PGP SIGNED MESSAGE-----|Hash: x||- a |-----BEGIN PGP SIGNATURE-----||x|-----END PGP SIGNATURE-----|"
+)
 SEEDS = {
     "urls": [b"http://user:p%40ss@host:80/noble.img?sig=1#x", b"s3://KEY:sec/ret@host/bucket/key", b"file:///%2e%2e/x"],
     "documents": [json.dumps({"id": "a", "size": 1, "locations": [{"url": "file:///x", "metadata": {}}]}).encode()],
@@ -35,6 +39,8 @@ SEEDS = {
         tar_of(("a.img", b"noble")),
         ZIPPED.getvalue(),
     ],
+    "streams": [json.dumps(INCUS).encode()],
+    "clear_signed": [SIGNED.replace(b"|", b"\n")],
     "journal": [json.dumps(INTENT).encode() + b"\0" + json.dumps(NOTES).encode()],
 }
 

@@ -7,20 +7,27 @@ import platform
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeGuard
+from typing import Final, NamedTuple, Self, TypeGuard
 
-__all__ = ["Disk", "Listing", "Product", "architecture_name", "is_path", "listings", "products"]
+__all__ = ["TOLD", "Disk", "Listing", "Product", "Reader", "architecture_name", "is_path", "listings", "products"]
 
 _DOWNLOADS: Final = "image-downloads"
 _PRODUCTS: Final = "products:1.0"
-_LONGEST: Final = 512
-"""The most characters of a name."""
+_LONGEST: Final = 1024
+"""The most characters of a name, and of any other field."""
 _MOST_LISTINGS: Final = 64
 _FTYPES: Final = ("disk1.img", "disk-kvm.img", "uefi1.img", "disk.img", "vmdk", "ova")
 """The types of disks, the first one that a version has is taken.
 
 Ubuntu's disk-kvm.img has a kernel for virtual machines only, its disk1.img a kernel for all.
 """
+TOLD: Final = (
+    "os", "release", "release_title", "release_codename", "version", "variant", "label", "pubname", "supported",
+    "support_eol", "ftype",
+)  # fmt: skip
+"""The fields that are told of an image."""
+_KEYS: Final = frozenset({*TOLD, "aliases", "arch", "path", "size", "sha256", "sha512", "md5"})
+_MOST_ABBREVIATIONS: Final = 64
 _DIGITS: Final = re.compile(r"([0-9]+)")
 _ARCHITECTURES: Final = {
     "x86_64": "amd64",
@@ -52,6 +59,38 @@ class Disk(NamedTuple):
     """The item's, with what it inherits of its version and product."""
 
 
+class Reader(NamedTuple):
+    """Reads the entries of one document: only the fields that mean something here, so that no entry costs much."""
+
+    keys: frozenset[str]
+    abbreviations: Mapping[str, _Fields]
+    """Tables of fields, by the key and the value that stand for them: the document's `_aliases`."""
+
+    @classmethod
+    def of(cls, document: _Fields) -> Self:
+        """Raises ValueError for too many abbreviations."""
+        table = document.get("_aliases")
+        entries = table.items() if isinstance(table, Mapping) else ()
+        found = {key: each for key, each in entries if isinstance(each, Mapping)}
+        if len(found) > _MOST_ABBREVIATIONS:
+            raise ValueError(f"it abbreviates more than {_MOST_ABBREVIATIONS} fields")
+        return cls(_KEYS | found.keys(), found)
+
+    def fields(self, entry: _Fields, inherited: _Fields) -> _Fields:
+        """The entry's fields that are numbers, flags or short texts, with those that it inherits and abbreviates."""
+        fields = {**inherited, **self._own(entry)}
+        for key, table in self.abbreviations.items():
+            value = fields.get(key)
+            meant = table.get(value) if isinstance(value, str) else None
+            if isinstance(meant, Mapping):
+                fields.update(self._own(meant))
+        return fields
+
+    def _own(self, entry: _Fields) -> _Fields:
+        values = ((key, entry.get(key)) for key in self.keys)
+        return {key: value for key, value in values if isinstance(value, int) or _is_name(value)}
+
+
 @dataclass(frozen=True, slots=True)
 class Product:
     """An image in its versions."""
@@ -65,7 +104,8 @@ class Product:
     """The fingerprint of the key that signed the list."""
     versions: _Fields = field(repr=False)
     """By serial, as published."""
-    abbreviations: _Fields = field(repr=False)
+    reader: Reader = field(repr=False)
+    """Of its document."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,28 +124,16 @@ class Product:
         items = version.get("items") if isinstance(version, Mapping) else None
         if not isinstance(version, Mapping) or not isinstance(items, Mapping):
             return None
-        inherited = self._expanded({**self.fields, **_values(version)})
+        inherited = self.reader.fields(version, self.fields)
         found: dict[object, Disk] = {}
         for item in items.values():
-            if not isinstance(item, Mapping) or (not self.abbreviations and item.get("ftype") not in _FTYPES):
+            if not isinstance(item, Mapping) or (not self.reader.abbreviations and item.get("ftype") not in _FTYPES):
                 continue
-            fields = self._expanded({**inherited, **_values(item)})
+            fields = self.reader.fields(item, inherited)
             ftype, path = fields.get("ftype"), fields.get("path")
             if ftype in _FTYPES and isinstance(path, str) and is_path(path):
                 found.setdefault(ftype, Disk(serial, path, fields))
         return next((found[ftype] for ftype in _FTYPES if ftype in found), None)
-
-    def _expanded(self, fields: _Fields) -> _Fields:
-        """The fields, with those that the document's table `_aliases` abbreviates."""
-        if not self.abbreviations:
-            return fields
-        expanded = dict(fields)
-        for key, abbreviations in self.abbreviations.items():
-            value = fields.get(key)
-            meant = abbreviations.get(value) if isinstance(abbreviations, Mapping) and isinstance(value, str) else None
-            if isinstance(meant, Mapping):
-                expanded.update(_values(meant))
-        return expanded
 
 
 def listings(index: object) -> list[Listing]:
@@ -139,11 +167,12 @@ def products(document: object, content_id: str, signed_by: str | None) -> Iterat
     # Else a mirror could replace a list by another one that the publisher signed: daily builds for releases.
     if document.get("content_id", content_id) != content_id:
         raise ValueError(f"it is another list than {content_id}, which the index names")
-    abbreviations = document.get("_aliases")
+    reader = Reader.of(document)
+    shared = reader.fields(document, {})
     for key, entry in listed.items():
         if not _is_name(key) or not isinstance(entry, Mapping):
             continue
-        fields = _values({**document, **entry})
+        fields = reader.fields(entry, shared)
         versions = entry.get("versions")
         aliases = (alias.strip() for alias in _text(fields, "aliases").split(","))
         yield Product(
@@ -153,7 +182,7 @@ def products(document: object, content_id: str, signed_by: str | None) -> Iterat
             fields,
             signed_by,
             versions if isinstance(versions, Mapping) else {},
-            abbreviations if isinstance(abbreviations, Mapping) else {},
+            reader,
         )
 
 
@@ -179,11 +208,6 @@ def is_path(path: str) -> bool:
 
 def _is_name(text: object) -> TypeGuard[str]:
     return isinstance(text, str) and 0 < len(text) <= _LONGEST and text.isprintable()
-
-
-def _values(fields: _Fields) -> _Fields:
-    """The fields that are numbers, flags or short texts."""
-    return {key: value for key, value in fields.items() if isinstance(value, int) or _is_name(value)}
 
 
 def _text(fields: _Fields, key: str) -> str:

@@ -5,10 +5,11 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from lading.adapters.catalogs.simplestreams.products import Disk, Product, architecture_name
+from lading.adapters.catalogs.simplestreams.products import TOLD, Disk, Product, architecture_name
 from lading.ports.failures import AmbiguousImage
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
@@ -22,11 +23,6 @@ _HEX: Final = {
 }
 _FORMATS: Final = {"disk1.img": "qcow2", "disk-kvm.img": "qcow2", "uefi1.img": "qcow2", "vmdk": "vmdk"}
 """By type of the disk. Of the others the format is not known."""
-_TOLD: Final = (
-    "os", "release", "release_title", "release_codename", "version", "variant", "label", "pubname", "supported",
-    "support_eol", "ftype",
-)  # fmt: skip
-"""The fields that become an image's properties."""
 _PLAIN: Final = "/:@!$&'()*+,;=~"
 """Characters that a URL's path has as they are, beside letters and digits (RFC 3986, section 3.3)."""
 _SIZES: Final = range(2**63)
@@ -34,6 +30,8 @@ _NEAR: Final = 3
 """The most names in a hint."""
 _LONGEST: Final = 60
 """Characters of a reference that are compared for a hint."""
+_MOST_COMPARED: Final = 10_000
+"""Names that a reference is compared with for a hint."""
 
 
 class _Versions(NamedTuple):
@@ -76,9 +74,8 @@ class Stream:
         """
         if (image := self._ids.get(reference.lower())) is not None:
             return image
-        name, serial = reference, None
-        keys = self._keys(reference)
-        if not keys:
+        serial = None
+        if not (keys := self._keys(reference)):
             name, _, serial = reference.rpartition("/")
             keys = self._keys(name)
         if len(keys) > 1:
@@ -103,13 +100,13 @@ class Stream:
 
     def near(self, reference: str) -> Sequence[str]:
         """References that the one may be meant to be."""
-        name = reference.partition("/")[0][:_LONGEST]
         elsewhere = (f"{alias}/{architecture}" for alias, architecture in self._aliases if alias == reference)
-        own = [alias for alias, architecture in self._aliases if architecture == self._architecture]
-        close = difflib.get_close_matches(reference[:_LONGEST], own, _NEAR) or difflib.get_close_matches(
-            name, own, _NEAR
-        )
-        return sorted(elsewhere)[:_NEAR] or close
+        if found := sorted(elsewhere)[:_NEAR]:
+            return found
+        known = islice(self._aliases, _MOST_COMPARED)
+        own = [alias for alias, architecture in known if architecture == self._architecture]
+        texts = (reference[:_LONGEST], reference.partition("/")[0][:_LONGEST])
+        return next(filter(None, (difflib.get_close_matches(text, own, _NEAR) for text in texts)), ())
 
     def _keys(self, name: str) -> Sequence[str]:
         """The keys of the products that have this name: a key, an alias, or an alias and an architecture."""
@@ -141,7 +138,7 @@ class Stream:
             if isinstance(value := fields.get(algorithm), str) and pattern.fullmatch(value)
         }
         strong = next((algorithm for algorithm in ("sha256", "sha512") if algorithm in digests), None)
-        properties = {key: fields[key] for key in _TOLD if key in fields}
+        properties = {key: fields[key] for key in TOLD if key in fields}
         return Image(
             # The bytes of a path never change, so that its URL is as good an id as a digest.
             digests.get("sha256") or hashlib.sha256(url.encode()).hexdigest(),

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,21 @@ def test_an_unchanged_list_is_not_sent_again(nginx: Nginx, make_catalog: MakeCat
     for path, content in signed(keys, vendor, newer).items():
         (folder / path).write_bytes(content)
     assert "no image 'noble'" in str(failure(make_catalog(**settings)))
+
+
+def test_threads_of_a_process_share_one_request(mirror: FaultyServer, make_catalog: MakeCatalog) -> None:
+    serve(mirror, ubuntu_tree())
+    catalog = make_catalog()
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(lambda _: found(catalog).id, range(32)))) == 1
+    assert len(mirror.requests) == 2
+
+
+def test_catalogs_can_share_a_cache_at_the_same_time(mirror: FaultyServer, make_catalog: MakeCatalog) -> None:
+    serve(mirror, ubuntu_tree())
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(lambda _: found(make_catalog()).id, range(16)))) == 1
+    assert found(make_catalog(offline=True)).name == "24.04"
 
 
 def test_a_detached_signature_is_kept_with_its_document(
