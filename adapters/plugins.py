@@ -13,7 +13,6 @@ from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.memory import MemoryCatalog
-from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog
 from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
 from lading.adapters.catalogs.url import UrlCatalog
 from lading.adapters.catalogs.url_settings import UrlCatalogSettings
@@ -137,6 +136,8 @@ def build_catalog(place: str, options: CatalogSettings, settings: Settings) -> I
         case GlanceCatalogSettings():
             return GlanceCatalog.from_settings(options, network=settings.network)
         case SimplestreamsCatalogSettings():
+            from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog  # noqa: PLC0415 - few use it
+
             return SimplestreamsCatalog(options, _http_options(settings))
         case UrlCatalogSettings():
             return _url_catalog(settings, options.mirrors)
