@@ -9,6 +9,7 @@ from lading.adapters.web.connections import Forbidden
 from lading.adapters.web.documents import WebDocument, read_with_validators
 from lading.adapters.web.http import HttpConnection, HttpOptions, HttpRefused, Origin, Unusable
 from lading.adapters.web.retries import TRANSIENT_STATUSES, backoff
+from lading.adapters.web.stalls import FirstByteTimeout
 from lading.adapters.web.validators import Validators
 
 __all__ = ["ChangingDocuments", "is_transient"]
@@ -52,7 +53,7 @@ class ChangingDocuments:
             try:
                 return read_with_validators(self._connection, origin, limit, _MOST_SECONDS)
             except SourceBroken as broken:
-                if not is_transient(broken):
+                if not is_transient(broken) or isinstance(broken, FirstByteTimeout):
                     raise
                 retry_after = broken.retry_after if isinstance(broken, HttpRefused) else None
                 time.sleep(backoff(failures, first_wait=_FIRST_WAIT, retry_after=retry_after))

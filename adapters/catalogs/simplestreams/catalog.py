@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Final
 
 from returns.result import Failure, Result, Success
@@ -26,6 +27,8 @@ _INDEX: Final = "streams/v1/index"
 _LARGEST_INDEX: Final = 4 << 20
 _LARGEST_LISTINGS: Final = 64 << 20
 """Bytes of all lists together."""
+_FIRST_BYTE_SECONDS: Final = 30.0
+"""The lists are files: no server has to prepare them."""
 _FRESH_SECONDS: Final = 60.0
 """For so long this process does not request the lists again."""
 
@@ -48,7 +51,7 @@ class SimplestreamsCatalog:
         self._index = (index,) if index else tuple(f"{_INDEX}{name}" for name in names)
         self._documents = Documents(
             root,
-            options,
+            replace(options, first_byte_seconds=min(options.first_byte_seconds, _FIRST_BYTE_SECONDS)),
             Cache(settings.cache),
             keyring=keyring,
             is_offline=settings.offline,

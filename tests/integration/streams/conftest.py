@@ -46,9 +46,12 @@ def mirror(faulty_server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> Faul
 def make_catalog(mirror: FaultyServer, tmp_path: Path) -> MakeCatalog:
     """Makes a catalog of the mirror, which shares its cache with the others of the test."""
 
-    def make(**settings: Any) -> SimplestreamsCatalog:  # noqa: ANN401 - of settings
+    def make(*, first_byte_seconds: float = 30.0, **settings: Any) -> SimplestreamsCatalog:  # noqa: ANN401 - of settings
         known = {"url": mirror.url("/"), "cache": tmp_path / "cache", "architecture": "amd64"}
-        return SimplestreamsCatalog(SimplestreamsCatalogSettings(**{**known, **settings}), HttpOptions(guard=Guard()))
+        return SimplestreamsCatalog(
+            SimplestreamsCatalogSettings(**{**known, **settings}),
+            HttpOptions(guard=Guard(), first_byte_seconds=first_byte_seconds),
+        )
 
     return make
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.faulty_server import BEFORE_THE_HEAD, RESET, FaultyServer, Reply, busy
+from tests.faulty_server import BEFORE_THE_HEAD, RESET, STALL, FaultyServer, Reply, busy
 from tests.integration.services.nginx import Nginx
 from tests.integration.streams.conftest import MakeCatalog, serve
 from tests.integration.streams.test_simplestreams import failure, found
@@ -101,6 +101,17 @@ def test_while_the_server_is_away_a_copy_that_is_young_enough_is_used(
     assert found(make_catalog(stale_hours=4)) == image
     assert "index.json is as of 3 h 0 min ago, from the cache: " in caplog.text
     assert "stale_hours = 4 would use the copy of 3 h 0 min ago" in str(failure(make_catalog(stale_hours=2)))
+
+
+def test_a_server_that_never_answers_is_asked_once_for_each_list(
+    mirror: FaultyServer, make_catalog: MakeCatalog
+) -> None:
+    serve(mirror, ubuntu_tree())
+    image = found(make_catalog())
+    fail(mirror, Reply(after=BEFORE_THE_HEAD, then=STALL))
+    before = len(mirror.requests)
+    assert found(make_catalog(stale_hours=1, first_byte_seconds=0.05)) == image
+    assert len(mirror.requests) - before == 2
 
 
 def test_a_server_that_refuses_is_not_away(mirror: FaultyServer, make_catalog: MakeCatalog) -> None:
