@@ -6,10 +6,10 @@ from typing import Final, Literal
 
 from lading.adapters.web.urls import web_url
 
-__all__ = ["Policy", "SimplestreamsCatalogSettings"]
+__all__ = ["SimplestreamsCatalogSettings"]
 
 _FOLDER: Final = "/streams/v1/"
-Policy = Literal["none", "checksum", "signature"]
+_Policy = Literal["none", "checksum", "signature"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class SimplestreamsCatalogSettings:
     """The folder for copies of the lists."""
     keyring: Path | None = None
     """The OpenPGP keys of the publisher, armored or binary."""
-    policy: Policy | None = None
+    policy: _Policy | None = None
     """`signature`: the lists must be signed by a key of the keyring. `checksum`: an image must have a checksum.
 
     None: signature where a keyring is configured, else checksum.
