@@ -25,6 +25,7 @@ from lading.domain.handler import Handler, Landing, Report, SupportsReport
 from lading.domain.handler_calls import call_handler, precheck, preview_attempt, value_or_raise
 from lading.domain.holders import holders
 from lading.domain.ledger import Ledger
+from lading.domain.newest import NewestImage, newest_images
 from lading.domain.order import CATALOG_FAILURES, Order
 from lading.domain.preparation import Preparation
 from lading.domain.recovery import Outcome, Recovered, Recovery, require_resolved
@@ -229,6 +230,13 @@ class Dispatcher:
         Raises NotHeld where no target holds it, AmbiguousDigest, StoreUnavailable, and the failures of the catalog.
         """
         return holders(image, self._catalog, self._associations, context)
+
+    def newest(self, context: Context = ANONYMOUS) -> Iterator[NewestImage]:
+        """Iterates over the recorded targets of this host, each with the image that its name means by now.
+
+        Targets whose image has no name are left out. Changes nothing, and calls no handler. Raises StoreUnavailable.
+        """
+        return newest_images(self._catalog, self._associations, context)
 
     def forget(self, target: str) -> Result[Forgotten, TargetFailure]:
         """Removes the association of the target, and the intents from or to it. For when neither is of use any more.

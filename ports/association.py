@@ -188,9 +188,9 @@ class Association:
     def is_of(self, reference: str) -> bool:
         """Tells whether the image may have this id, name or href. A record without an image may be of any.
 
-        An image that was found by a URL has the name of a file, by which no catalog finds it.
+        An image that was found by a URL may have the name of its file, by which no catalog finds it.
         """
         image = self.image
         if image is None or reference in (image.id, image.properties.get("self")):
             return True
-        return reference == image.name and "://" not in image.id
+        return reference == image.name and ("://" not in image.id or "://" in reference)

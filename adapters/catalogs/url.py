@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from http import HTTPStatus
@@ -13,12 +13,12 @@ from urllib.parse import urljoin, urlsplit
 from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.checksum_files import Checksums, checksums_of
-from lading.adapters.catalogs.url_reference import UrlReference
+from lading.adapters.catalogs.url_reference import UrlReference, is_url
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.documents import read_document
 from lading.adapters.web.http import HttpConnection, HttpOptions, HttpRefused, Origin, peer_of
 from lading.adapters.web.validators import Validators
-from lading.ports.context import Context
+from lading.ports.context import ANONYMOUS, Context
 from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound
 from lading.ports.image import Image
 from lading.ports.location import Location
@@ -30,12 +30,13 @@ _log = logging.getLogger(__name__)
 _ABSENT: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED})
 """Statuses of what does not exist. Object stores answer 403 to a user who may not list."""
 _FIRST_BYTE_SECONDS: Final = 30.0
-_OF_FOLDER: Final = ("SHA256SUMS", "SHA512SUMS")
+_COMMON: Final = ("SHA256SUMS", "SHA512SUMS")
 _OF_IMAGE: Final = (".sha256", ".SHA256", ".sha512", ".CHECKSUM", ".SHA256SUM", ".sha256sum", ".DIGESTS")
-_LAST: Final = ("CHECKSUM", "CHECKSUM.SHA512", "CHECKSUM.SHA256", "MD5SUMS")
-_LISTED: Final = re.compile(r"""href=["']?(?:\./)?([A-Za-z0-9._+~-]{1,200}-CHECKSUM)["'\s>]""", re.IGNORECASE)
-"""A link of a folder's listing to Fedora's checksum file, whose name has the compose's version."""
+_OF_FOLDER: Final = ("CHECKSUM", "CHECKSUM.SHA512", "CHECKSUM.SHA256", "MD5SUMS")
+_LINK: Final = re.compile(r"""href=["']?(?:\./)?([A-Za-z0-9._+~-]{1,255})["'\s>]""", re.IGNORECASE)
+"""A link of a folder's listing to a file in it."""
 _MOST_LISTED: Final = 4
+"""Files `…-CHECKSUM`, as Fedora publishes them, that are tried: their names have the compose's version."""
 _ADVICE: Final = "--checksum ALGORITHM:HEX gives the digest, --unverified takes the image without"
 
 
@@ -57,9 +58,12 @@ class _Found(NamedTuple):
 class UrlCatalog:
     """Any http or https URL as an image: an ImageCatalog.
 
-    A reference is a `UrlReference`. Its id is the URL, with the digest as fragment, or with the state of the file (its
+    A reference is a `UrlReference`. The id is the URL, with the digest as fragment, or with the state of the file (its
     ETag, else its date, and its size) where no digest is known: so a changed file is another image. The id finds the
-    same image again, or none.
+    same image again, or none. The name is that of the file, or the path beneath the mirrors.
+
+    A request without a user is the operator's: its URLs are trusted up to the first redirect, as the configured mirrors
+    always are. URLs of a user's request are guarded as locations are.
 
     The digest is the given one, or that in a checksum file. Nothing is cached: a description takes a request for the
     file's first byte, and one for each checksum file that is tried.
@@ -79,7 +83,7 @@ class UrlCatalog:
             hint = "its password or its query is not recorded, give the whole URL"
             return Failure(ImageNotFound(asked.public_text, "the web", hint))
         try:
-            image = self._described(asked)
+            image = self._described(asked, context)
         except (ImageNotFound, CatalogUnavailable) as failure:
             return Failure(failure)
         if asked.etag is not None and image.id != f"{asked.public_text}#etag={asked.etag}":
@@ -92,37 +96,40 @@ class UrlCatalog:
         # An association records its image without locations.
         return self.find(image.id, context).map(lambda found: found.locations)
 
-    def _described(self, asked: UrlReference) -> Image:
+    def _described(self, asked: UrlReference, context: Context) -> Image:
         """Raises ImageNotFound and CatalogUnavailable."""
         if not asked.name:
             raise ImageNotFound(asked.public_text, "the web", "it names a folder, expected the URL of a file")
-        probed = self._probe(asked)
+        probed = self._probe(asked, context)
         # One for all the checksum files that are tried.
         with closing(HttpConnection(self._options)) as connection:
-            found = self._found(asked, probed.origin, connection)
+            found = self._found(asked, probed.origin, context, connection)
         checksums = found.checksums if found else None
         validators = probed.validators
         return Image(
             f"{asked.public_text}#{_pin(probed, checksums)}",
-            asked.name,
+            asked.name if is_url(asked.text) else asked.text,
             probed.size,
             digest=checksums.digest if checksums else None,
             content_digest=checksums.content_digest if checksums else None,
-            locations=[Location(each, trusted=True) for each in asked.urls],
+            locations=[Location(each, trusted=self._is_trusted(each, context)) for each in asked.urls],
             properties={
-                "self": asked.public_text,
+                **({"self": asked.public_text} if is_url(asked.text) else {}),
                 **({"digest_from": found.source} if found else {}),
                 **({"etag": validators.etag} if validators.etag else {}),
                 **({"last_modified": validators.modified} if validators.modified else {}),
             },
         )
 
-    def _probe(self, asked: UrlReference) -> _Probed:
+    def _is_trusted(self, url: str, context: Context) -> bool:
+        return context == ANONYMOUS or any(url.startswith(f"{each.rstrip('/')}/") for each in self._mirrors)
+
+    def _probe(self, asked: UrlReference, context: Context) -> _Probed:
         """Requests the file's first byte, of one server after the other. Raises ImageNotFound, CatalogUnavailable."""
         failures: list[str] = []
         is_absent = True
         for url in asked.urls:
-            origin = Origin.of(url, trusted=True)
+            origin = Origin.of(url, trusted=self._is_trusted(url, context))
             try:
                 # Closed at once: a server that ignores ranges sends the whole file.
                 with closing(HttpConnection(self._options, digest_decides=True)) as connection:
@@ -140,38 +147,46 @@ class UrlCatalog:
             raise ImageNotFound(asked.public_text, "the web", "; ".join(failures))
         raise CatalogUnavailable("; ".join(failures))
 
-    def _found(self, asked: UrlReference, origin: Origin, connection: HttpConnection) -> _Found | None:
+    def _found(
+        self, asked: UrlReference, origin: Origin, context: Context, connection: HttpConnection
+    ) -> _Found | None:
         """The digest, and where it is from; None where there is none. Raises CatalogUnavailable."""
         if asked.digest is not None:
             return _Found(Checksums(asked.digest), "given")
         if asked.unverified or asked.etag is not None:
             return None
         if asked.checksums is not None:
-            found = self._read(Origin.of(asked.checksums, trusted=True), asked.name, connection, must_exist=True)
+            named = Origin.of(asked.checksums, trusted=self._is_trusted(asked.checksums, context))
+            found = self._read(named, asked.name, connection, must_exist=True)
             if found is None:
                 raise CatalogUnavailable(
                     f"{redacted_url(asked.checksums)}: it is no checksum file, or does not list {asked.name}; {_ADVICE}"
                 )
             return found
-        for url in _beside(origin.url):
-            beside = replace(origin, url=url)
+        for beside in self._beside(origin, connection):
             if (found := self._read(beside, asked.name, connection)) is not None:
                 return found
-        return self._found_in_listing(origin, asked.name, connection)
+        return None
 
-    def _found_in_listing(self, origin: Origin, name: str, connection: HttpConnection) -> _Found | None:
-        """The digest in a checksum file that the folder's listing names."""
-        folder = replace(origin, url=urljoin(origin.url, "."))
+    def _beside(self, origin: Origin, connection: HttpConnection) -> Iterator[Origin]:
+        """The checksum files that may be beside an image: the most common first, then those that are listed."""
+        file = urlsplit(origin.url).path.rpartition("/")[2]
+        names = (*(f"{file}{ending}" for ending in _OF_IMAGE), *_OF_FOLDER)
+        yield from (_in_folder(origin, each) for each in _COMMON)
+        listed = self._listed(_in_folder(origin, ""), connection)
+        of_composes = [each for each in listed if each.endswith("-CHECKSUM")][:_MOST_LISTED]
+        # A page of the folder need not list all: the others are tried too.
+        in_order = sorted(names, key=lambda name: name not in listed)
+        yield from (_in_folder(origin, each) for each in (*of_composes, *in_order))
+
+    def _listed(self, folder: Origin, connection: HttpConnection) -> Collection[str]:
+        """The names in the folder's listing; none where it has no listing."""
         try:
-            listing = read_document(connection, folder).decode("ascii", "replace")
+            listing = read_document(connection, folder)
         except SourceBroken as failure:
             _log.info("%s: its listing cannot be read: %s", folder.url, failure)
-            return None
-        for each in list(dict.fromkeys(_LISTED.findall(listing)))[:_MOST_LISTED]:
-            beside = replace(origin, url=urljoin(origin.url, f"./{each}"))
-            if (found := self._read(beside, name, connection)) is not None:
-                return found
-        return None
+            return ()
+        return dict.fromkeys(_LINK.findall(listing.decode("ascii", "replace")))
 
     def _read(
         self, origin: Origin, name: str, connection: HttpConnection, *, must_exist: bool = False
@@ -200,11 +215,9 @@ class UrlCatalog:
         return _Found(checksums, url)
 
 
-def _beside(url: str) -> Iterator[str]:
-    """The URLs of the checksum files that vendors publish beside an image, the most common first."""
-    file = urlsplit(url).path.rpartition("/")[2]
-    names = (*_OF_FOLDER, *(f"{file}{ending}" for ending in _OF_IMAGE), *_LAST)
-    return (urljoin(url, f"./{each}") for each in names)
+def _in_folder(origin: Origin, name: str) -> Origin:
+    """Another file of the origin's folder. The origin's query is not sent: it may sign that one URL only."""
+    return replace(origin, url=urljoin(origin.url, f"./{name}"))
 
 
 def _pin(probed: _Probed, checksums: Checksums | None) -> str:

@@ -87,7 +87,7 @@ class UrlReference:
 def _urls(text: str, bases: Sequence[str]) -> list[str]:
     if is_url(text) or not bases:
         return [text]
-    if any(part in {"", ".", ".."} for part in text.split("/")):
+    if any(unquote(part) in {"", ".", ".."} for part in text.split("/")):
         raise ValueError("it is neither a URL nor a path beneath the mirrors")
     return [f"{base.rstrip('/')}/{quote(text, safe=_PATH)}" for base in bases]
 

@@ -13,7 +13,7 @@ import click
 from typing_extensions import override
 
 from lading.adapters.codec.sizes import bytes_from
-from lading.adapters.stream.safe_open import absolute_path
+from lading.adapters.stream.safe_open import absolute_target
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.image import Image
 
@@ -87,7 +87,7 @@ def local_target(text: str) -> str:
     text = text.strip()
     if not text:
         raise click.BadParameter("a target must not be blank")
-    return text if _SCHEME.match(text) else absolute_path(text)
+    return absolute_target(text)
 
 
 def path_hint(target: str) -> str | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -13,10 +13,10 @@ from urllib.parse import quote
 import click
 from returns.result import Failure
 
-from lading.adapters.catalogs.remotes import of_remote
 from lading.adapters.catalogs.url_reference import is_url
 from lading.adapters.cli.arguments import PATH, complete_images
-from lading.adapters.cli.output import as_json, image_record, say, say_row, size_text
+from lading.adapters.cli.images import FILE_CATALOG, listed_images, print_image
+from lading.adapters.cli.output import as_json, image_record, say, size_text
 from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.url_options import UrlOptions, url_options
@@ -36,8 +36,6 @@ from lading.ports.observer import Observer
 
 __all__ = ["catalog"]
 
-_WIDTHS: Final = (36, 24, 9, 6)
-_FILE_CATALOG: Final = 'use one of [catalog] kind = "file"'
 _NAMESPACE: Final = "6ee75ad1-2e7e-4d1c-b71b-9b3b3f9a7a0d"
 """The namespace of the ids that are made from a name and a digest (RFC 9562, version 5); a random UUID."""
 
@@ -240,12 +238,8 @@ def _disk_format(scanned: Scan, path: str, declared: str | None) -> str:
 @command_options
 def list_images(session: Session, remote: str) -> None:
     """List the images of the catalog, or of REMOTE: id, name, size, format and status."""
-    for image in _images(session, remote):
-        if session.json:
-            as_json(image_record(image))
-        else:
-            cells = (image.id, image.name or "-", size_text(image.size), image.disk_format or "-", image.status)
-            say_row(cells, _WIDTHS)
+    for image in listed_images(session, remote):
+        print_image(session, image)
 
 
 @catalog.command("show", short_help="Show one image as JSON.", epilog="Example: lading catalog show noble")
@@ -283,15 +277,5 @@ def discard(session: Session, image: str) -> None:
 def _registry(session: Session) -> ImageRegistry:
     catalog = session.container.default_catalog()
     if not isinstance(catalog, ImageRegistry):
-        session.fail(CatalogUnavailable(f"images cannot be added to this catalog or removed from it; {_FILE_CATALOG}"))
+        session.fail(CatalogUnavailable(f"images cannot be added to this catalog or removed from it; {FILE_CATALOG}"))
     return catalog
-
-
-def _images(session: Session, remote: str) -> Iterator[Image]:
-    """The images of a remote, `NAME:`, or of the default catalog where it is empty."""
-    name = remote.strip().removesuffix(":") or None
-    catalog = session.container.catalog().remote(name)
-    if not isinstance(catalog, ImageListing):
-        what = f"the remote {name}" if name else "this catalog"
-        session.fail(CatalogUnavailable(f"{what} cannot be listed{'' if name else f'; {_FILE_CATALOG}'}"))
-    return catalog.images() if name is None else (of_remote(name, each) for each in catalog.images())

@@ -27,6 +27,8 @@ class Exit(IntEnum):
     """A catalog, a store, a handler or the system failed."""
     CHANGED = 8
     """`verify` found a target that has changed or is missing."""
+    OUTDATED = 9
+    """`outdated` found a target whose name means a newer image."""
     PIPE_CLOSED = 141
     INTERRUPTED = 130
     TERMINATED = 143

@@ -139,7 +139,10 @@ def _target(session: Session, image: str, target: str) -> str:
         return local_target(target)
     target_in(target, "")  # before the catalog is called
     found = session.value(session.container.catalog().find(image.strip(), ANONYMOUS))
-    _, name = split_reference(found.name or "", session.container.settings().remotes)
+    settings = session.container.settings()
+    _, name = split_reference(found.name or "", settings.remotes)
+    if settings.names_url(image.strip()):
+        name = name.rpartition("/")[2]  # it may be a path beneath mirrors
     return target_in(target, file_name(replace(found, name=name)))
 
 

@@ -17,6 +17,7 @@ from lading.adapters.cli.catalog import catalog
 from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.fetch import explain, fetch
 from lading.adapters.cli.handlers import handlers
+from lading.adapters.cli.images import images, outdated
 from lading.adapters.cli.logs import exception_lines
 from lading.adapters.cli.maintenance import forget, recover, verify
 from lading.adapters.cli.masking import masked
@@ -59,7 +60,10 @@ def cli() -> None:
     """
 
 
-for command in (fetch, explain, rm, mv, ls, show, who_has, verify, recover, forget, associations, handlers, catalog):
+for command in (
+    fetch, explain, images, rm, mv, ls, show, who_has, outdated, verify, recover, forget, associations, handlers,
+    catalog,
+):  # fmt: skip
     cli.add_command(command)
 
 

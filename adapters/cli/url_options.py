@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from lading.adapters.catalogs.remotes import split_reference
-from lading.adapters.catalogs.url_reference import is_url, with_options
+from lading.adapters.catalogs.url_reference import with_options
 
 if TYPE_CHECKING:
     from lading.adapters.cli.session import Session
@@ -32,9 +31,7 @@ class UrlOptions(NamedTuple):
             return image
         if self.unverified:
             session.variables["LADING_LANDING__ALLOW_UNVERIFIED"] = "true"
-        remotes = session.container.settings().remotes
-        remote, _ = split_reference(image, remotes)
-        if not is_url(image) and (remote is None or remotes[remote].kind != "url"):
+        if not session.container.settings().names_url(image):
             raise click.BadParameter(
                 "--checksum, --checksums, --mirror and --unverified are for an image at a URL", param_hint="IMAGE"
             )

@@ -49,7 +49,9 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
+from lading.adapters.catalogs.remotes import split_reference
 from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
+from lading.adapters.catalogs.url_reference import is_url
 from lading.adapters.catalogs.url_settings import UrlCatalogSettings
 from lading.adapters.codec.sizes import Bytes
 from lading.adapters.config.sources import read_file, read_variables
@@ -236,6 +238,12 @@ class Settings:
     network: NetworkPolicy
     source: str
     """The file and the variables that were read, for messages."""
+
+    def names_url(self, reference: str) -> bool:
+        """Tells whether the reference is a URL, or a path beneath the mirrors of a remote of kind `url`."""
+        remote, _ = split_reference(reference, self.remotes)
+        catalog = self.catalog if remote is None else self.remotes[remote]
+        return is_url(reference) or catalog.kind == "url"
 
 
 def load_settings(path: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:

@@ -78,7 +78,7 @@ def _from_settings() -> ImageHandlers:
 
     container = open_container()
     return ImageHandlers(
-        container.catalog(),
+        container.default_catalog(),  # references are users'
         container.associations(),
         container.available_handlers(),
         container.settings().handlers.order,

@@ -7,6 +7,7 @@ allow-lists that compare paths before symlinks are followed, and OSSA-2025-001 (
 import ctypes
 import errno
 import os
+import re
 import stat
 import struct
 import sys
@@ -24,6 +25,7 @@ from lading.ports.location import Location
 
 __all__ = [
     "absolute_path",
+    "absolute_target",
     "fingerprint",
     "folder_identity",
     "local_paths",
@@ -34,6 +36,7 @@ __all__ = [
     "own_link",
 ]
 
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 # O_NONBLOCK: opening a FIFO must not wait for its writer.
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _LONGEST: Final = 8192
@@ -102,6 +105,16 @@ def _statx() -> Callable[..., int] | None:
     if sys.platform != "linux":
         return None
     return getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
+
+
+def absolute_target(text: str) -> str:
+    """A target in the form that associations record: an absolute path of this host, or `scheme:…` unchanged.
+
+    >>> absolute_target("rbd:vms/disk"), absolute_target(" /usr/../vms/1")
+    ('rbd:vms/disk', '/vms/1')
+    """
+    text = text.strip()
+    return text if not text or _SCHEME.match(text) else absolute_path(text)
 
 
 def absolute_path(path: str) -> str:

@@ -31,6 +31,7 @@ from lading.domain.handler import (
     Work,
 )
 from lading.domain.matcher import LocationMatcher
+from lading.domain.newest import NewestImage
 from lading.domain.recovery import Outcome, Recovered
 from lading.domain.refusals import (
     Faulted,
@@ -116,6 +117,7 @@ __all__ = [
     "LockLost",
     "Locks",
     "Mismatched",
+    "NewestImage",
     "NoHandlerAvailable",
     "NotAssociated",
     "NotHeld",
@@ -156,12 +158,14 @@ __all__ = [
     "Verb",
     "Work",
     "__version__",
+    "fetch",
     "open_container",
 ]
 
 
 if TYPE_CHECKING:
     from lading.adapters.container import open_container
+    from lading.adapters.library import fetch
 
     __version__: str
 else:  # hidden from type checkers, which would take any name then
@@ -172,6 +176,10 @@ else:  # hidden from type checkers, which would take any name then
             from lading.adapters.container import open_container  # noqa: PLC0415 - see above
 
             return open_container
+        if name == "fetch":
+            from lading.adapters.library import fetch  # noqa: PLC0415 - see above
+
+            return fetch
         if name == "__version__":
             from importlib.metadata import version  # noqa: PLC0415 - see above
 

@@ -13,8 +13,10 @@ from typing import Final
 import msgspec
 
 from lading import Location, StoreUnavailable
+from lading.adapters.catalogs.checksum_files import LENGTHS, checksums_of
 from lading.adapters.catalogs.simplestreams.products import products
 from lading.adapters.catalogs.simplestreams.stream import Stream
+from lading.adapters.catalogs.url_reference import UrlReference
 from lading.adapters.codec.documents import catalog_image, image_to_document, read_json, unnested
 from lading.adapters.config.settings import read_settings
 from lading.adapters.config.sources import read_file
@@ -50,6 +52,15 @@ def urls(data: bytes) -> None:
     local_paths(location)
     with suppress(ValueError):
         Origin.of(location.url)
+    with suppress(ValueError):
+        assert UrlReference.of(location.url).urls
+
+
+def checksums(data: bytes) -> None:
+    """A checksum file gives a digest of the right length, or nothing, or a ValueError in words."""
+    with suppress(ValueError):
+        found = checksums_of(data, "noble.img", alone=True)
+        assert found is None or len(found.digest.value) == LENGTHS[found.digest.algorithm]
 
 
 def documents(data: bytes) -> None:
@@ -152,5 +163,6 @@ def clear_signed(data: bytes) -> None:
 
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
-    each.__name__: each for each in (urls, documents, settings, journal, record, answers, packed, streams, clear_signed)
+    each.__name__: each
+    for each in (urls, checksums, documents, settings, journal, record, answers, packed, streams, clear_signed)
 }

@@ -27,6 +27,11 @@ SIGNED = (
 )
 SEEDS = {
     "urls": [b"http://user:p%40ss@host:80/noble.img?sig=1#x", b"s3://KEY:sec/ret@host/bucket/key", b"file:///%2e%2e/x"],
+    "checksums": [
+        f"{'ab' * 32} *noble.img\nSHA512 (noble.img) = {'cd' * 64}\n".encode(),
+        json.dumps([{"name": "noble.img", "sha256": "ab" * 32}]).encode(),
+        b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n- x\n-----BEGIN PGP SIGNATURE-----\n",
+    ],
     "documents": [json.dumps({"id": "a", "size": 1, "locations": [{"url": "file:///x", "metadata": {}}]}).encode()],
     "settings": [b'[catalog]\nkind = "file"\nfolder = "x"\n[handlers.http]\nallowed_ports = [80]\n'],
     "answers": [

@@ -9,10 +9,12 @@ import pytest
 from dependency_injector.providers import Object
 from returns.result import Success
 
-from lading import Dispatcher, FetchRequest, Image, Intent, NoHandlerAvailable, Verb
+from lading import ANONYMOUS, Dispatcher, FetchRequest, Image, Intent, NoHandlerAvailable, Verb
 from lading.adapters.catalogs.file import FileCatalog
+from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog
+from lading.adapters.catalogs.url import UrlCatalog
 from lading.adapters.config.settings import Settings, read_settings
 from lading.adapters.container import Container, open_container
 from lading.adapters.etcd.associations import EtcdAssociations
@@ -207,6 +209,29 @@ def test_a_third_party_s_adapters_are_found_by_their_entry_points(
     assert vars(carrier)["settings"] == {"pool": "gold"}
     assert type(file).__module__ == "lading.adapters.handlers.file", "a built-in handler can't be taken over"
     assert "third_party:Carrier is not used" in caplog.text
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_third_party_s_catalog_is_a_remote_too(tmp_path: Path) -> None:
+    remotes = {"ours": {"kind": "elsewhere", "url": "x"}, "wrong": {"kind": "picky"}}
+    catalog = open_container(settings(tmp_path, catalogs=remotes)).catalog()
+    assert vars(catalog.remote("ours"))["options"] == {"url": "x"}
+    told = "the defaults: catalogs.wrong.kind: picky, from third-party 1.0, cannot be used: region: missing"
+    assert str(catalog.find("wrong:noble", ANONYMOUS).failure()) == told
+
+
+def test_a_remote_of_a_kind_that_nobody_brings_is_an_error_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as wrong:
+        open_container(settings(tmp_path, catalogs={"lab": {"kind": "redis"}}))
+    told = "the defaults: catalogs.lab.kind: expected one of file, glance, memory, url, got 'redis'"
+    assert str(wrong.value) == told
+
+
+def test_every_built_in_kind_can_be_a_remote(tmp_path: Path) -> None:
+    tables = {"a": {"kind": "memory"}, "b": {"kind": "file", "folder": str(tmp_path)}, "c": {"kind": "glance"}}
+    catalog = open_container(settings(tmp_path, catalogs={**tables, "d": {"kind": "url"}})).catalog()
+    kinds = [type(catalog.remote(name)) for name in "abcd"]
+    assert kinds == [MemoryCatalog, FileCatalog, GlanceCatalog, UrlCatalog]
 
 
 def test_a_kind_that_nobody_brings_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:

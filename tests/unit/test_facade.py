@@ -11,6 +11,7 @@ import pytest
 import lading
 from lading import Context, Digest, FetchRequest, Image, Location
 from lading.adapters.container import open_container
+from lading.adapters.library import fetch
 from lading.ports.observer import NullObserver
 
 PROMISED = [
@@ -60,6 +61,7 @@ PROMISED = [
     "LockLost",
     "Locks",
     "Mismatched",
+    "NewestImage",
     "NoHandlerAvailable",
     "NotAssociated",
     "NotHeld",
@@ -100,6 +102,7 @@ PROMISED = [
     "Verb",
     "Work",
     "__version__",
+    "fetch",
     "open_container",
 ]
 
@@ -124,6 +127,10 @@ def test_the_version_is_the_installed_one() -> None:
 
 def test_a_container_can_be_opened_from_the_facade() -> None:
     assert lading.open_container is open_container
+
+
+def test_an_image_can_be_fetched_from_the_facade() -> None:
+    assert lading.fetch is fetch
 
 
 def parts(annotation: object) -> Iterator[type]:

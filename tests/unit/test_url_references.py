@@ -42,7 +42,7 @@ def test_a_wrong_reference_is_an_error_that_says_what_was_expected(reference: st
         UrlReference.of(reference)
 
 
-@pytest.mark.parametrize("path", ["../noble.img", "/noble.img", "a//b", "", "a/./b"])
+@pytest.mark.parametrize("path", ["../noble.img", "/noble.img", "a//b", "", "a/./b", "%2e%2E/a"])
 def test_a_path_beneath_mirrors_leads_nowhere_else(path: str) -> None:
     with pytest.raises(ValueError, match="neither a URL nor a path"):
         UrlReference.of(path, ["https://host/images/"])

@@ -6,7 +6,7 @@ import pytest
 from tests.faulty_server import BEFORE_THE_HEAD, RESET, FaultyServer, Reply, busy, redirect
 from tests.integration.url_catalog.conftest import DATA, OTHER, SHA256, SHA512, catalog, failure, found
 
-from lading import ANONYMOUS, CatalogUnavailable, Digest, ImageNotFound
+from lading import ANONYMOUS, CatalogUnavailable, Context, Digest, ImageNotFound
 from lading.adapters.catalogs.url_reference import with_options
 
 
@@ -52,6 +52,14 @@ def test_fedora_s_checksum_file_is_found_in_the_folders_listing(server: FaultySe
     server.answer("/d/", Reply(f'<a href="noble.img">n</a> <a href="{file}">{file}</a>'.encode()))
     server.answer(f"/d/{file}", Reply(f"SHA256 (noble.img) = {SHA256}".encode()))
     assert found(server.url("/d/noble.img")).digest == Digest("sha256", SHA256)
+
+
+def test_a_listed_checksum_file_is_read_before_others_are_tried(server: FaultyServer) -> None:
+    server.answer("/d/", Reply(b"<a href='./noble.img'>image</a><a href=noble.img.sha512 >sums</a>"))
+    server.answer("/d/noble.img.sha512", Reply(SHA512.encode()))
+    assert found(server.url("/d/noble.img")).digest == Digest("sha512", SHA512)
+    paths = [each.path for each in server.requests]
+    assert paths == ["/d/noble.img", "/d/SHA256SUMS", "/d/SHA512SUMS", "/d/", "/d/noble.img.sha512"]
 
 
 def test_a_weak_digest_is_used_where_there_is_no_other(server: FaultyServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -116,7 +124,19 @@ def test_a_path_is_found_beneath_the_configured_mirrors(server: FaultyServer) ->
     image = found("d/noble.img", server.url("/"), server.url("/also"))
     assert [each.url for each in image.locations] == [server.url("/d/noble.img"), server.url("/also/d/noble.img")]
     assert image.id.startswith("d/noble.img#etag=")
+    assert image.name == "d/noble.img", "a reference that leads back"
+    assert "self" not in image.properties
     assert found(image.id, server.url("/"), server.url("/also")).id == image.id
+
+
+def test_the_urls_of_a_user_s_request_are_guarded(server: FaultyServer) -> None:
+    url, user = server.url("/d/noble.img"), Context("user")
+    refused = catalog().find(url, user).failure()
+    assert "allowed_ports" in str(refused)
+    assert server.requests == []
+    image = catalog(server.url("/d/")).find("noble.img", user).unwrap()
+    assert [each.trusted for each in image.locations] == [True]
+    assert "allowed_ports" in str(catalog(server.url("/d/")).find(f"noble.img#checksums={server.url('/x')}", user))
 
 
 @pytest.mark.parametrize("userinfo", ["me:hush", ""])

@@ -3,9 +3,12 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
-from tests.faulty_server import FaultyServer, Reply
+from tests.faulty_server import STALL, FaultyServer, Reply
 from tests.integration.conftest import Lading, record
 from tests.integration.services.nginx import Nginx
 from tests.integration.url_catalog.conftest import DATA, OTHER, SHA256
@@ -107,3 +110,64 @@ def test_a_url_is_registered_and_its_name_passes_to_the_newer_image(
     network = {"LADING_HANDLERS__HTTP__ALLOWED_NETWORKS": "127.0.0.1", "LADING_HANDLERS__HTTP__ALLOWED_PORTS": "[]"}
     assert "verified sha256" in lading("fetch", "noble", "vms/1", **network).stdout
     assert (host / "vms" / "1").read_bytes() == DATA
+
+
+def test_targets_of_which_there_is_a_newer_image_are_listed(lading: Lading, server: FaultyServer, host: Path) -> None:
+    url = server.url("/d/noble.img")
+    server.answer("/d/SHA256SUMS", Reply(LIST.encode()))
+    assert lading("fetch", url, "vms/1").returncode == 0
+    current = lading("outdated")
+    assert (current.returncode, current.stdout, current.stderr) == (0, "", "")
+    server.answer("/d/SHA256SUMS", Reply(LIST.replace(SHA256, OTHER).encode()))
+    told = lading("outdated")
+    row = [str(host / "vms" / "1"), url, f"sha256:{SHA256[:12]}", f"sha256:{OTHER[:12]}"]
+    assert (told.returncode, told.stdout) == (9, "\t".join(row) + "\n")
+    assert record(lading("outdated", "--json"))["outdated"] is True
+    server.answer("/d/SHA256SUMS", Reply(b"", status=503))
+    unknown = lading("outdated")
+    assert (unknown.returncode, unknown.stdout) == (7, "")
+    assert "it cannot be told whether it is outdated: the checksum file" in unknown.stderr
+
+
+def test_the_images_of_a_remote_are_listed_and_filtered(lading: Lading, host: Path) -> None:
+    remote = {"LADING_CATALOGS__LAB__KIND": "file", "LADING_CATALOGS__LAB__FOLDER": str(host / "lab")}
+    for name in ("noble", "jammy"):
+        (host / "images" / name).write_bytes(bytes(512))
+        added = lading("catalog", "add", f"images/{name}", LADING_CATALOG__FOLDER=str(host / "lab"))
+        assert added.returncode == 0
+    names = [line.split("\t")[1] for line in lading("images", "lab:", **remote).stdout.splitlines()]
+    assert names == ["lab:jammy", "lab:noble"]
+    found = record(lading("images", "lab:", "--filter", "NOB", "--json", **remote))
+    assert found["name"] == "lab:noble"
+    assert lading("images", **remote).stdout == ""
+    with FaultyServer() as web:
+        web.answer("/d/noble.img", Reply(DATA))
+        variables = {"LADING_CATALOGS__WEB__KIND": "url", "LADING_CATALOGS__WEB__MIRRORS": web.url("/")}
+        assert lading("fetch", "web:d/noble.img", "vms/", **variables).returncode == 0
+        assert os.listdir(host / "vms") == ["noble.img"]
+        assert "is there already" in lading("fetch", "web:d/noble.img", "vms/noble.img", **variables).stdout
+        assert lading("outdated", **variables).returncode == 0
+    cannot = lading("images", "web:", LADING_CATALOGS__WEB__KIND="url")
+    assert (cannot.returncode, "the remote web cannot be listed" in cannot.stderr) == (7, True)
+
+
+def test_an_interrupted_fetch_is_resumed_from_its_url(
+    lading: Lading, environment: dict[str, str], server: FaultyServer, host: Path
+) -> None:
+    data = DATA * 1000
+    url = server.answer("/d/big.img", Reply(data), Reply(data, after=2 << 20, then=STALL), Reply(data))
+    server.answer("/d/big.img.sha256", Reply(hashlib.sha256(data).hexdigest().encode()))
+    command = [sys.executable, "-m", "lading", "fetch", url, "vms/1"]
+    with subprocess.Popen(command, cwd=host, env=environment) as running:
+        server.wait_stalled()
+        part = host / "vms" / ".1.lading-part"
+        while not part.exists() or part.stat().st_size < 1 << 20:
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.kill()
+    recovered = lading("recover")
+    assert (recovered.returncode, "is finished, from 2.0 MiB of partial data" in recovered.stdout) == (0, True)
+    assert (host / "vms" / "1").read_bytes() == data
+    (host / "vms" / "1").unlink()
+    again = lading("fetch", url, "vms/1")
+    assert "verified sha256" in again.stdout, "the recorded location is not trusted, the URL is"

@@ -57,6 +57,9 @@ def test_an_image_found_by_a_url_does_not_match_its_files_name() -> None:
     url = "https://host/noble.img"
     recorded = replace(RECORDED, image=Image(f"{url}#etag=00", "noble.img", properties={"self": url}))
     assert [each for each in ("noble.img", url, f"{url}#etag=00") if recorded.is_of(each)] == [url, f"{url}#etag=00"]
+    assert replace(RECORDED, image=Image("oci://host/noble@sha256:00", "oci://host/noble:1")).is_of(
+        "oci://host/noble:1"
+    )
 
 
 def test_an_association_of_an_unloaded_handler_is_a_warning(

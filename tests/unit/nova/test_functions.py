@@ -46,7 +46,7 @@ class TestTheFunctionsOfTheModule:
             opened.append("container")
             return SimpleNamespace(
                 settings=lambda: SimpleNamespace(handlers=SimpleNamespace(order=("native", "legacy"))),
-                catalog=lambda: catalog,
+                default_catalog=lambda: catalog,
                 associations=lambda: associations,
                 available_handlers=lambda: {"native": lambda: ScriptedNativeHandler(schemes=frozenset({"pool"}))},
             )
