@@ -14,6 +14,7 @@ from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.catalogs.oci_settings import OciCatalogSettings
+from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
 from lading.adapters.catalogs.url import UrlCatalog
 from lading.adapters.catalogs.url_settings import UrlCatalogSettings
 from lading.adapters.config.settings import (
@@ -33,6 +34,7 @@ from lading.adapters.handlers.built_in import BUILT_IN
 from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.handlers.http import HttpHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.web.http import HttpOptions
 from lading.domain.handler import Handler
 from lading.domain.handler_calls import exception_reason
 from lading.ports.association_store import AssociationStore
@@ -124,7 +126,9 @@ def _load_handler(entry: EntryPoint, setup: HandlerSetup) -> Handler:
     return handler
 
 
-def build_catalog(place: str, options: CatalogSettings, settings: Settings) -> ImageCatalog:
+def build_catalog(  # noqa: PLR0911 - one for each kind
+    place: str, options: CatalogSettings, settings: Settings
+) -> ImageCatalog:
     """The catalog of a table, `catalog` or `catalogs.NAME`. Raises SettingsError."""
     match options:
         case MemorySettings():
@@ -134,6 +138,10 @@ def build_catalog(place: str, options: CatalogSettings, settings: Settings) -> I
             return FileCatalog(options.folder, allowed)
         case GlanceCatalogSettings():
             return GlanceCatalog.from_settings(options, network=settings.network)
+        case SimplestreamsCatalogSettings():
+            from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog  # noqa: PLC0415 - few use it
+
+            return SimplestreamsCatalog(options, _http_options(settings))
         case UrlCatalogSettings():
             return _url_catalog(settings, options.mirrors)
         case OciCatalogSettings():
@@ -159,10 +167,14 @@ def url_schemes(settings: Settings) -> Mapping[str, Callable[[], ImageCatalog]]:
 
 
 def _url_catalog(settings: Settings, mirrors: Sequence[str] = ()) -> UrlCatalog:
+    return UrlCatalog(_http_options(settings), mirrors)
+
+
+def _http_options(settings: Settings) -> HttpOptions:
     """Connects as the http handler does."""
     http = settings.handlers.table("http").read(HttpHandlerSettings)
     network = settings.network.trusting(http.ca_file, "[handlers.http] ca_file")
-    return UrlCatalog(http.http_options(network, http.guard()), mirrors)
+    return http.http_options(network, http.guard())
 
 
 def _oci_catalog(settings: Settings, options: OciCatalogSettings) -> ImageCatalog:

@@ -1,7 +1,7 @@
 """The configuration: one TOML file, `LADING_…` variables that override it, and defaults.
 
     [catalog]
-    kind = "file"                                   # memory, file, glance, url, oci, or a third party's
+    kind = "file"                                   # memory, file, glance, simplestreams, url, oci, or a third party's
     folder = "/srv/lading/catalog"
     [catalogs.NAME]                                 # a remote: NAME:REFERENCE is an image in it
     kind = "url"                                    # as above
@@ -34,7 +34,7 @@
     no_proxy = ["localhost", ".example.org"]        # instead of the variable no_proxy
     ca_file = "/etc/ssl/ours.pem"                   # instead of REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE
 
-docs/etcd.md has the settings of the kind etcd.
+docs/etcd.md has the settings of the kind etcd, docs/simplestreams.md those of the kind simplestreams.
 `LADING_HANDLERS__FILE__ALLOWED_FOLDERS=/srv/images,/img` sets `handlers.file.allowed_folders`. Relative paths are
 relative to the file's folder, and in a variable to the current one.
 """
@@ -51,6 +51,7 @@ from typing import Final, Literal, TypeVar
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.oci_settings import OciCatalogSettings
 from lading.adapters.catalogs.remotes import split_reference
+from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
 from lading.adapters.catalogs.url_reference import is_url
 from lading.adapters.catalogs.url_settings import UrlCatalogSettings
 from lading.adapters.codec.sizes import Bytes
@@ -134,13 +135,19 @@ class ThirdPartySettings:
 
 # For a new kind, add its dataclass above and its name here.
 _BuiltInCatalogSettings = (
-    MemorySettings | FileCatalogSettings | GlanceCatalogSettings | UrlCatalogSettings | OciCatalogSettings
+    MemorySettings
+    | FileCatalogSettings
+    | GlanceCatalogSettings
+    | SimplestreamsCatalogSettings
+    | UrlCatalogSettings
+    | OciCatalogSettings
 )
 CatalogSettings = _BuiltInCatalogSettings | ThirdPartySettings
 _CATALOGS: Final[_Kinds[_BuiltInCatalogSettings]] = {
     "memory": MemorySettings,
     "file": FileCatalogSettings,
     "glance": GlanceCatalogSettings,
+    "simplestreams": SimplestreamsCatalogSettings,
     "url": UrlCatalogSettings,
     "oci": OciCatalogSettings,
 }
@@ -282,7 +289,8 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
     for key in root:
         if key not in _SECTIONS:
             raise root.unknown(key, _SECTIONS)
-    data = _home(environ, "XDG_DATA_HOME", ".local/share")
+    data, cache = _home(environ, "XDG_DATA_HOME", ".local/share"), _home(environ, "XDG_CACHE_HOME", ".cache")
+    streams = {"cache": cache and cache / "simplestreams"}
     database = data and data / "associations.sqlite"
     # A database of its own: associations of the time before etcd are no copy of what etcd has.
     files = {"path": database, "copy": data and data / "etcd-copy.sqlite"}
@@ -298,8 +306,8 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
     if isinstance(journal, FileJournalSettings):
         database = journal.path
     return Settings(
-        catalog=_read_kind(root.section("catalog"), _CATALOGS, {"folder": data and data / "catalog"}),
-        remotes=_read_remotes(root.section("catalogs")),
+        catalog=_read_kind(root.section("catalog"), _CATALOGS, {"folder": data and data / "catalog", **streams}),
+        remotes=_read_remotes(root.section("catalogs"), streams),
         associations=associations,
         journal=journal,
         locks=_read_kind(root.section("locks"), _LOCKS, {"folder": database and database.parent / "locks"}, kind),
@@ -334,8 +342,8 @@ def _read_kind(
     return table.read(kinds[kind])
 
 
-def _read_remotes(table: Table) -> Mapping[str, CatalogSettings]:
-    """The remotes by name. Each has its own kind and folder: there is no default."""
+def _read_remotes(table: Table, files: Mapping[str, Path | None]) -> Mapping[str, CatalogSettings]:
+    """The remotes by name. Each has its own kind and folder: there is no default. `files` as for `_read_kind`."""
     for name in table:
         if not _REMOTE.fullmatch(name) or name.lower() in _SCHEMES:
             schemes = " or ".join(sorted(_SCHEMES))
@@ -344,7 +352,7 @@ def _read_remotes(table: Table) -> Mapping[str, CatalogSettings]:
         if "kind" not in (remote := table.section(name)):
             known = ", ".join(sorted(BUILT_IN_KINDS["catalogs"]))
             raise SettingsError(f"{remote.place('kind')}: missing, expected one of {known}, or a third party's")
-    return {name: _read_kind(table.section(name), _CATALOGS, {}) for name in table}
+    return {name: _read_kind(table.section(name), _CATALOGS, files) for name in table}
 
 
 def _drop_other_kind(root: Table, variable: Variable) -> None:

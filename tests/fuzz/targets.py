@@ -11,8 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from lading import Location, StoreUnavailable
 from lading.adapters.catalogs.checksum_files import LENGTHS, checksums_of
+from lading.adapters.catalogs.simplestreams.products import products
+from lading.adapters.catalogs.simplestreams.stream import Stream
 from lading.adapters.catalogs.url_reference import UrlReference
 from lading.adapters.codec.documents import catalog_image, image_to_document, read_json, unnested
 from lading.adapters.config.settings import read_settings
@@ -21,6 +25,7 @@ from lading.adapters.destinations.file.notes import noted_file, noted_landing
 from lading.adapters.formats.unpacking.unpacked import Limits, Unpacked
 from lading.adapters.oci.manifest import Manifest, disk_format
 from lading.adapters.oci.reference import Reference
+from lading.adapters.signatures.openpgp import split_clear_signed
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
 from lading.adapters.sqlite.record_file import read_record
@@ -161,7 +166,29 @@ def manifests(data: bytes) -> None:
             disk_format(manifest, chosen, None)
 
 
+def streams(data: bytes) -> None:
+    """A list of images is read, whatever is in it, or it is a ValueError in words; each image is found again."""
+    try:
+        document = msgspec.json.decode(data)
+        stream = Stream(products(document, "images", None), "https://mirror.example/", "amd64")
+    except (ValueError, RecursionError):
+        return
+    for image in stream.images():
+        found = stream.find(image.name or "")
+        assert found is not None
+        assert found.id == image.id
+
+
+def clear_signed(data: bytes) -> None:
+    """A document has a signed text, or is refused."""
+    with suppress(Refused):
+        split_clear_signed(data, "index.sjson")
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     each.__name__: each
-    for each in (urls, checksums, documents, settings, journal, record, answers, packed, references, manifests)
-}
+    for each in (
+        urls, checksums, documents, settings, journal, record, answers, packed, references, manifests, streams,
+        clear_signed,
+    )
+}  # fmt: skip

@@ -53,6 +53,22 @@ def test_decompressors_and_readers_of_archives_are_loaded_for_packed_images_only
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_simplestreams_and_signatures_are_loaded_where_they_are_configured_only(tmp_path: Path) -> None:
+    code = """import sys
+from lading.adapters.config.settings import load_settings
+from lading.adapters.container import open_container
+open_container(load_settings(sys.argv[1], {"HOME": sys.argv[2]}), recover=False).default_catalog()
+loaded = "lading.adapters.catalogs.simplestreams.catalog", "lading.adapters.signatures.openpgp"
+print(*(each in sys.modules for each in loaded))"""
+    for text, expected in (
+        ("", "False False\n"),
+        ("[catalog]\nkind = 'simplestreams'\nurl = 'https://mirror.example'\n", "True True\n"),
+    ):
+        (tmp_path / "lading.toml").write_text(text)
+        command = [sys.executable, "-c", code, str(tmp_path / "lading.toml"), str(tmp_path)]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == expected
+
+
 def test_the_client_of_etcd_is_loaded_with_the_first_call_only(tmp_path: Path) -> None:
     code = """import sys
 from lading.adapters.config.settings import load_settings

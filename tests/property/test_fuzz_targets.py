@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fuzz.targets import TARGETS
 from tests.packed import COMPRESS, tar_of
+from tests.streams import INCUS
 
 from lading.adapters.sqlite.record_file import header_line, transaction_line
 
@@ -25,6 +26,9 @@ LAYER = {
     "mediaType": "application/octet-stream", "digest": f"sha256:{'ab' * 32}", "size": 1, "platform": {"os": "linux"},
     "annotations": {"org.opencontainers.image.title": "noble.raw.xz", "disktype": "raw"},
 }  # fmt: skip
+SIGNED = (
+    b"-----BEGIN PGP SIGNED MESSAGE-----|Hash: x||- a |-----BEGIN PGP SIGNATURE-----||x|-----END PGP SIGNATURE-----|"
+)
 SEEDS = {
     "urls": [b"http://user:p%40ss@host:80/noble.img?sig=1#x", b"s3://KEY:sec/ret@host/bucket/key", b"file:///%2e%2e/x"],
     "checksums": [
@@ -46,6 +50,8 @@ SEEDS = {
     ],
     "references": [f"oci://me:p%40ss@[::1]:5000/vms/no-ble:1.2@sha256:{'ab' * 32}".encode(), b"oci://docker.io/noble"],
     "manifests": [json.dumps({"layers": [LAYER], "manifests": [LAYER]}).encode()],
+    "streams": [json.dumps(INCUS).encode()],
+    "clear_signed": [SIGNED.replace(b"|", b"\n")],
     "journal": [json.dumps(INTENT).encode() + b"\0" + json.dumps(NOTES).encode()],
 }
 

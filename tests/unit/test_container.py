@@ -13,6 +13,7 @@ from lading import ANONYMOUS, Dispatcher, FetchRequest, Image, Intent, NoHandler
 from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog
 from lading.adapters.catalogs.url import UrlCatalog
 from lading.adapters.config.settings import Settings, read_settings
 from lading.adapters.container import Container, open_container
@@ -32,6 +33,10 @@ def settings(folder: Path, kind: str = "file", /, **tables: object) -> Settings:
             "associations": {"kind": "file", "path": str(folder / "db")},
         },
         "memory": {"catalog": {"kind": "memory"}, "associations": {"kind": "memory"}},
+        "simplestreams": {
+            "catalog": {"kind": "simplestreams", "url": "https://mirror.example", "cache": str(folder / "cache")},
+            "associations": {"kind": "memory"},
+        },
         "etcd": {
             "catalog": {"kind": "file", "folder": str(folder / "catalog")},
             "associations": {"kind": "etcd", "endpoints": ["http://127.0.0.1:1"]},
@@ -54,6 +59,7 @@ def settings(folder: Path, kind: str = "file", /, **tables: object) -> Settings:
     [
         ("file", (FileCatalog, FileAssociations, FileVerifiedFiles)),
         ("memory", (MemoryCatalog, MemoryAssociations, MemoryVerifiedFiles)),
+        ("simplestreams", (SimplestreamsCatalog, MemoryAssociations, MemoryVerifiedFiles)),
         ("etcd", (FileCatalog, EtcdAssociations, FileVerifiedFiles)),
         ("queue", (FileCatalog, QueuedAssociations, FileVerifiedFiles)),
     ],
@@ -63,7 +69,7 @@ def test_the_settings_choose_the_adapters(tmp_path: Path, kind: str, types: tupl
     assert tuple(map(type, (container.default_catalog(), container.associations(), container.verified()))) == types
 
 
-@pytest.mark.parametrize("kind", ["file", "memory", "etcd", "queue"])
+@pytest.mark.parametrize("kind", ["file", "memory", "simplestreams", "etcd", "queue"])
 def test_every_provider_can_be_built_and_gives_the_same_object_again(tmp_path: Path, kind: str) -> None:
     container = open_container(settings(tmp_path, kind))
     own = {
@@ -71,6 +77,7 @@ def test_every_provider_can_be_built_and_gives_the_same_object_again(tmp_path: P
         "queue": {"etcd_associations", "etcd_store", "queued", "file_locks"},
         "file": {"file"},
         "memory": {"memory"},
+        "simplestreams": {"memory"},
     }[kind]
     others = ("file", "memory", "etcd", "queued", "third_party")
     for name, provider in container.providers.items():
@@ -216,7 +223,7 @@ def test_a_third_party_s_catalog_is_a_remote_too(tmp_path: Path) -> None:
 def test_a_remote_of_a_kind_that_nobody_brings_is_an_error_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as wrong:
         open_container(settings(tmp_path, catalogs={"lab": {"kind": "redis"}}))
-    told = "the defaults: catalogs.lab.kind: expected one of file, glance, memory, url, got 'redis'"
+    told = "the defaults: catalogs.lab.kind: expected one of file, glance, memory, simplestreams, url, got 'redis'"
     assert str(wrong.value) == told
 
 

@@ -37,13 +37,20 @@ class Tool(NamedTuple):
     debian: str
     fedora: str
 
+    @property
+    def is_installed(self) -> bool:
+        return self._found() is not None
+
     def path(self) -> str:
         """Its real path. Raises Refused where it is not installed."""
-        found = shutil.which(self.name, path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_PATH)))
+        found = self._found()
         if found is None:
             packages = f"install {self.debian} (Debian, Ubuntu) or {self.fedora} (Fedora)"
             raise Refused(Unconfigured(f"{self.name} is not installed: {packages}"))
         return os.path.realpath(found)
+
+    def _found(self) -> str | None:
+        return shutil.which(self.name, path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_PATH)))
 
 
 _PRLIMIT: Final = Tool("prlimit", "util-linux", "util-linux")

@@ -46,7 +46,10 @@ def test_a_variable_configures_a_remote_and_another_kind_drops_its_table() -> No
 @pytest.mark.parametrize(
     ("catalogs", "told"),
     [
-        ({"lab": {}}, "catalogs.lab.kind: missing, expected one of file, glance, memory, oci, url, or a third party's"),
+        (
+            {"lab": {}},
+            "catalogs.lab.kind: missing, expected one of file, glance, memory, oci, simplestreams, url, or a third",
+        ),
         ({"lab": {"kind": "file"}}, "catalogs.lab.folder: missing, expected a path"),
         ({"lab": {"kind": "file", "foldr": "/x"}}, "catalogs.lab.foldr: unknown key, did you mean folder? (known: "),
         (

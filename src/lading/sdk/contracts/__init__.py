@@ -24,6 +24,7 @@ from lading.sdk.contracts.image_catalogs import (
     Registry,
 )
 from lading.sdk.contracts.locks import LocksContract, SharedLocksContract
+from lading.sdk.contracts.published_images import PublishedImagesContract
 from lading.sdk.contracts.rigs import FolderPlace, handler_setup
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "LocksContract",
     "MakeCatalog",
     "Place",
+    "PublishedImagesContract",
     "ReadableCatalog",
     "Registry",
     "SharedLocksContract",

@@ -1,0 +1,108 @@
+"""The catalog of images in simplestreams."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import Final
+
+from returns.result import Failure, Result, Success
+
+from lading.adapters.catalogs.simplestreams.cache import Cache
+from lading.adapters.catalogs.simplestreams.documents import Documents
+from lading.adapters.catalogs.simplestreams.products import Product, architecture_name, listings, products
+from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
+from lading.adapters.catalogs.simplestreams.stream import Stream
+from lading.adapters.web.http import HttpOptions
+from lading.ports.context import Context
+from lading.ports.failures import AmbiguousImage, CatalogFailure, CatalogUnavailable, ImageNotFound, SettingsError
+from lading.ports.image import Image
+from lading.ports.location import Location
+from lading.ports.redaction import redacted_url
+
+__all__ = ["SimplestreamsCatalog"]
+
+_INDEX: Final = "streams/v1/index"
+_LARGEST_INDEX: Final = 4 << 20
+_LARGEST_LISTINGS: Final = 64 << 20
+"""Bytes of all lists together."""
+_FIRST_BYTE_SECONDS: Final = 30.0
+"""The lists are files: no server has to prepare them."""
+_FRESH_SECONDS: Final = 60.0
+"""For so long this process does not request the lists again."""
+
+
+class SimplestreamsCatalog:
+    """A mirror with simplestreams: an ImageCatalog and ImageListing.
+
+    A reference is an image's id, or `NAME[/ARCHITECTURE][/SERIAL]`: the name is an alias or a product's key, and means
+    the newest version. The id is the SHA-256 of the image as published.
+    """
+
+    def __init__(self, settings: SimplestreamsCatalogSettings, options: HttpOptions) -> None:
+        """`options` for connections to the mirror, which the operator named: its guard checks redirects."""
+        root, index = settings.root_and_index
+        self._root = root
+        self._needs_checksum = settings.policy != "none"
+        self._architecture = architecture_name(settings.architecture)
+        keyring = settings.keyring if settings.needs_signature else None
+        names = (".sjson", ".json") if keyring is not None else (".json", ".sjson")
+        self._index = (index,) if index else tuple(f"{_INDEX}{name}" for name in names)
+        self._documents = Documents(
+            root,
+            replace(options, first_byte_seconds=min(options.first_byte_seconds, _FIRST_BYTE_SECONDS)),
+            Cache(settings.cache),
+            keyring=keyring,
+            is_offline=settings.offline,
+            stale_hours=settings.stale_hours,
+        )
+        self._lock = threading.Lock()
+        self._stream: Stream | None = None
+        self._read_at = 0.0
+
+    def find(self, reference: str, context: Context) -> Result[Image, CatalogFailure]:
+        try:
+            stream = self._current_stream()
+            image = stream.find(reference)
+        except (AmbiguousImage, CatalogUnavailable, SettingsError) as failure:
+            return Failure(failure)
+        if image is None:
+            near = stream.near(reference)
+            return Failure(ImageNotFound(reference, str(self), f"near: {', '.join(near)}" if near else ""))
+        if self._needs_checksum and image.expected_digest is None:
+            return Failure(CatalogUnavailable(f'{self} has no checksum of {image.name}; policy = "none" accepts that'))
+        return Success(image)
+
+    def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
+        # An association records its image without locations.
+        return Success(image.locations) if image.locations else self.find(image.id, context).map(_locations)
+
+    def images(self) -> Iterator[Image]:
+        yield from self._current_stream().images()
+
+    def __str__(self) -> str:
+        return f"the stream {redacted_url(self._root)}"
+
+    def _current_stream(self) -> Stream:
+        """The stream, at most a minute old. Raises CatalogUnavailable and SettingsError."""
+        with self._lock:
+            if self._stream is None or time.monotonic() - self._read_at > _FRESH_SECONDS:
+                try:
+                    self._stream = Stream(self._products(), self._root, self._architecture)
+                except ValueError as error:
+                    raise CatalogUnavailable(f"{self} cannot be read: {error}") from error
+                self._read_at = time.monotonic()
+            return self._stream
+
+    def _products(self) -> Iterator[Product]:
+        left = _LARGEST_LISTINGS
+        with closing(self._documents) as documents:
+            for listing in listings(documents.read(self._index, _LARGEST_INDEX).tree):
+                document = documents.read((listing.path,), left)
+                left -= document.size
+                yield from products(document.tree, listing.content_id, document.signed_by)
+
+
+def _locations(image: Image) -> Sequence[Location]:
+    return image.locations
