@@ -223,7 +223,7 @@ def test_a_third_party_s_catalog_is_a_remote_too(tmp_path: Path) -> None:
 def test_a_remote_of_a_kind_that_nobody_brings_is_an_error_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as wrong:
         open_container(settings(tmp_path, catalogs={"lab": {"kind": "redis"}}))
-    told = "the defaults: catalogs.lab.kind: expected one of file, glance, memory, simplestreams, url, got 'redis'"
+    told = "the defaults: catalogs.lab.kind: expected one of file, glance, memory, oci, simplestreams, url, got 'redis'"
     assert str(wrong.value) == told
 
 
