@@ -7,7 +7,7 @@ from typing import Final, Self
 from lading.ports.location import Location
 from lading.ports.redaction import redacted_values
 
-__all__ = ["UNPROVEN", "Digest", "Image", "Proof", "Signature", "Signer"]
+__all__ = ["GIVEN", "UNPROVEN", "Digest", "Image", "Proof", "Signature", "Signer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,16 @@ class Signature:
     """Where it was found, for messages."""
 
 
+GIVEN: Final = "given"
+"""The origin of a digest that the request has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What lading found of an image beside what its catalog promises. No document of a catalog sets it."""
 
     digest_from: str | None = None
-    """The URL of the document that has the digest; `given`: the request has it; None: the catalog itself has it."""
+    """The URL of the document that has the digest; GIVEN: the request has it; None: the catalog itself has it."""
     signed_by: Signer | None = None
     """The key that signed that document."""
     signature: Signature | None = None

@@ -1,0 +1,29 @@
+"""The check of the signature that an image has over its bytes."""
+
+from lading.adapters.formats.audit import SignatureCheck
+from lading.adapters.signatures.certificates import Certificates, has_properties
+from lading.adapters.signatures.piped import PipedCheck
+from lading.ports.image import Image
+
+__all__ = ["check_of", "has_signature"]
+
+
+def check_of(image: Image | None, certificates: Certificates | None) -> SignatureCheck | None:
+    """The check of the image's bytes; None: it has no signature over them that can be verified here.
+
+    Raises Refused where it has one, and its certificate is not trusted or cannot be read.
+    """
+    if image is None:
+        return None
+    if image.proof.signature is not None:
+        return PipedCheck(image.proof.signature)
+    if certificates is not None and has_properties(image):
+        return certificates.check(image)
+    return None
+
+
+def has_signature(image: Image | None, certificates: Certificates | None) -> bool:
+    """Tells whether the image has a signature over its bytes that must count."""
+    if image is None:
+        return False
+    return image.proof.signature is not None or (certificates is not None and has_properties(image))
