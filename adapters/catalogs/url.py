@@ -34,6 +34,8 @@ _FIRST_BYTE_SECONDS: Final = 30.0
 _COMMON: Final = ("SHA256SUMS", "SHA512SUMS")
 _OF_IMAGE: Final = (".sha256", ".SHA256", ".sha512", ".CHECKSUM", ".SHA256SUM", ".sha256sum", ".DIGESTS")
 _OF_FOLDER: Final = ("CHECKSUM", "CHECKSUM.SHA512", "CHECKSUM.SHA256", "MD5SUMS")
+_COREOS: Final = ("fedora-coreos-", "rhcos-")
+"""Beginnings of names of images that have a description of their build beside them."""
 _LINK: Final = re.compile(r"""href=["']?(?:\./)?([A-Za-z0-9._+~-]{1,255})["'\s>]""", re.IGNORECASE)
 """A link of a folder's listing to a file in it."""
 _MOST_LISTED: Final = 4
@@ -194,7 +196,8 @@ class UrlCatalog:
     def _beside(self, origin: Origin, connection: HttpConnection) -> Iterator[Origin]:
         """The checksum files that may be beside an image: the most common first, then those that are listed."""
         file = urlsplit(origin.url).path.rpartition("/")[2]
-        names = (*(f"{file}{ending}" for ending in _OF_IMAGE), *_OF_FOLDER)
+        builds = ["meta.json"] if file.startswith(_COREOS) else []
+        names = (*(f"{file}{ending}" for ending in _OF_IMAGE), *_OF_FOLDER, f"{file.partition('.')[0]}.json", *builds)
         yield from (_in_folder(origin, each) for each in _COMMON)
         listed = self._listed(_in_folder(origin, ""), connection)
         of_composes = [each for each in listed if each.endswith("-CHECKSUM")][:_MOST_LISTED]

@@ -4,7 +4,7 @@ from lading.adapters.destinations.file.local_copies import LocalCopy
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.versions import known_digest
 from lading.adapters.formats.audit import Audit, Audited
-from lading.adapters.signatures.checks import check_of, has_signature
+from lading.adapters.signatures.checks import check_of, trusted_by
 from lading.adapters.stream.errors import Refused, value_or_refuse
 from lading.adapters.stream.sources import FileSource, Source, version_of
 from lading.domain.handler import Work
@@ -38,7 +38,7 @@ def audit_of(work: Work, source: Source, rules: Rules, verified: VerifiedFiles) 
 
 def must_be_signed(work: Work, rules: Rules) -> bool:
     """Tells whether the image may land only where a signature counts."""
-    return rules.require_signature or has_signature(work.image, rules.certificates)
+    return rules.require_signature or trusted_by(work.image, rules.certificates) is not None
 
 
 def _is_signed(work: Work) -> bool:
@@ -47,10 +47,15 @@ def _is_signed(work: Work) -> bool:
 
 
 def proven(copy: LocalCopy | None, work: Work, rules: Rules) -> LocalCopy | None:
-    """The copy; None where it has other bytes than were signed, and no signature was verified when they were made."""
-    if copy is None or copy.landing.shipped is None or copy.landing.signed_by is not None:
-        return copy
-    if not must_be_signed(work, rules):
+    """The copy; None where it has other bytes than were signed, and those were not verified by the same keys."""
+    if copy is None or copy.landing.shipped is None:
+        return copy  # a signature is verified when it is read
+    keys, signer = trusted_by(work.image, rules.certificates), copy.landing.signed_by
+    if keys is not None:
+        is_proven = signer is not None and signer.found_in == keys
+    else:
+        is_proven = not rules.require_signature or _is_signed(work)
+    if is_proven:
         return copy
     copy.source.close()
     return None

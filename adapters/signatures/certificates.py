@@ -45,6 +45,11 @@ class Certificates:
     trusted: Sequence[Path] = ()
     """Files of the authorities that must have issued them; none: each certificate that is read is trusted."""
 
+    @property
+    def found_in(self) -> str:
+        """The files of the authorities, or the folder where each certificate is trusted."""
+        return ", ".join(map(str, self.trusted)) or str(self.folder)
+
     def check(self, image: Image) -> "CertifiedCheck":
         """The check of the image's bytes, by its properties.
 
@@ -74,8 +79,7 @@ class Certificates:
         if verifier is None:
             raise Refused(Unsupported(f"{_SIGNATURE} is empty"))
         subject = certificate.subject.rfc4514_string()
-        found_in = ", ".join(map(str, self.trusted)) or str(self.folder)
-        return CertifiedCheck(verifier, Signer(f"{name} ({subject})", found_in, "cursive"))
+        return CertifiedCheck(verifier, Signer(f"{name} ({subject})", self.found_in, "cursive"))
 
     def _read(self, name: str) -> bytes:
         """The certificate with this id. Raises Refused."""

@@ -5,7 +5,7 @@ from lading.adapters.signatures.certificates import Certificates, has_properties
 from lading.adapters.signatures.piped import PipedCheck
 from lading.ports.image import Image
 
-__all__ = ["check_of", "has_signature"]
+__all__ = ["check_of", "trusted_by"]
 
 
 def check_of(image: Image | None, certificates: Certificates | None) -> SignatureCheck | None:
@@ -22,8 +22,10 @@ def check_of(image: Image | None, certificates: Certificates | None) -> Signatur
     return None
 
 
-def has_signature(image: Image | None, certificates: Certificates | None) -> bool:
-    """Tells whether the image has a signature over its bytes that must count."""
+def trusted_by(image: Image | None, certificates: Certificates | None) -> str | None:
+    """Where the key must be found that signed the image's bytes: see `Signer`. None: they have no such signature."""
     if image is None:
-        return False
-    return image.proof.signature is not None or (certificates is not None and has_properties(image))
+        return None
+    if image.proof.signature is not None:
+        return ", ".join(image.proof.signature.keyrings)
+    return certificates.found_in if certificates is not None and has_properties(image) else None

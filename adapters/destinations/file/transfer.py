@@ -89,7 +89,9 @@ class Transfer:
         with self._files:
             disk = self._copy_file(self._source, audit, "copy")
             self._shaping.allocate(disk)
-            facts = (made.verified, made.inspected_by, made.format, made.virtual_size, made.signed_by)
+            # The images are the same, so that what is known of their digest by now holds for both.
+            signer = (self._work.image and self._work.image.proof.signed_by) or made.signed_by
+            facts = (made.verified, made.inspected_by, made.format, made.virtual_size, signer)
             audited = Audited(disk.audited.size, disk.audited.digest, *facts)
             return self._publish(replace(disk, audited=audited, shipped=made.shipped, converted_by=made.converted_by))
 
