@@ -12,6 +12,7 @@ __all__ = [
     "CatalogUnavailable",
     "ImageNotActive",
     "ImageNotFound",
+    "ImageUnproven",
     "ImageWithoutData",
     "LadingError",
     "LockLost",
@@ -83,6 +84,16 @@ class ImageWithoutData(LadingError):
 
 
 @dataclass(eq=False)
+class ImageUnproven(LadingError):
+    """The image lacks a digest or a signature that it must have, or its signature does not count."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
 class CatalogUnavailable(LadingError):
     """The catalog cannot be read, or its answer is invalid."""
 
@@ -124,4 +135,12 @@ class SettingsError(LadingError):
         return self.reason
 
 
-CatalogFailure = ImageNotFound | AmbiguousImage | ImageNotActive | ImageWithoutData | CatalogUnavailable | SettingsError
+CatalogFailure = (
+    ImageNotFound
+    | AmbiguousImage
+    | ImageNotActive
+    | ImageWithoutData
+    | ImageUnproven
+    | CatalogUnavailable
+    | SettingsError
+)

@@ -28,10 +28,11 @@ from lading.adapters.cli.output import (
     as_json,
     attempt_records,
     form_record,
+    proof_record,
+    proof_text,
     say,
     shipped_text,
     size_text,
-    verified_text,
 )
 from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
@@ -40,6 +41,7 @@ from lading.domain.attempts import AttemptPreview, FetchRequest, FetchResult
 from lading.domain.failures import NoHandlerAvailable
 from lading.ports.context import ANONYMOUS
 from lading.ports.form import Form
+from lading.ports.image import GIVEN
 
 __all__ = ["explain", "fetch"]
 
@@ -158,7 +160,7 @@ def _result_record(result: FetchResult, seconds: float) -> dict[str, object]:
         "present": landing.present,
         "size": landing.size,
         "digest": str(landing.digest) if landing.digest else None,
-        "verified": landing.verified,
+        **proof_record(landing, result.image),
         **form_record(landing),
         "resumed": landing.resumed,
         "seconds": round(seconds, 3),
@@ -176,17 +178,19 @@ def _print_result(result: FetchResult, seconds: float) -> None:
     resumed = f", {size_text(landing.resumed)} of it there already" if landing.resumed else ""
     way = f"{result.handler} ({landing.method})" if landing.method not in {None, result.handler} else result.handler
     made = f" {landing.format} ({shipped_text(landing.shipped)} as shipped)" if landing.shipped else ""
-    verified = f"{verified_text(landing)}{_digest_source(result)}"
+    verified = f"{proof_text(landing, result.image)}{_advice(result)}"
     summary = f"{size_text(landing.size)}{made} by {way}{source}{resumed}, {verified}, {seconds:.1f} s"
     say(f"{result.target}: {summary}")
 
 
-def _digest_source(result: FetchResult) -> str:
-    """The checksum file that the digest is from; advice for an image at a URL that has none."""
-    image, source = result.image, result.image.properties.get("digest_from") if result.image else None
+def _advice(result: FetchResult) -> str:
+    """Advice for an image at a URL that has no digest, or whose signature was not checked."""
+    image = result.image
+    if image is None or not is_url(image.id) or result.landing.signed_by is not None:
+        return ""
     if result.landing.verified:
-        return f" by {source}" if isinstance(source, str) and is_url(source) else ""
-    if image is None or not UrlReference.is_unverified(image.id):
+        return ": --keyring FILE checks it" if image.proof.digest_from not in {None, GIVEN} else ""
+    if not UrlReference.is_unverified(image.id):
         return ""
     return ", because no digest of it is known: --checksum or --checksums names one"
 

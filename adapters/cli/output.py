@@ -14,11 +14,12 @@ import click
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.streams import OUTPUT_ERRORS
 from lading.adapters.codec.documents import image_to_document
+from lading.adapters.codec.proofs import signer_field
 from lading.domain.failures import AttemptResult, NoHandlerAvailable
 from lading.domain.handler import Landing
 from lading.ports.association import Association, Check, Shipped
 from lading.ports.failures import LadingError
-from lading.ports.image import Image
+from lading.ports.image import GIVEN, UNPROVEN, Image
 from lading.ports.redaction import redacted_values
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "image_record",
     "print_error",
     "printable",
+    "proof_record",
+    "proof_text",
     "say",
     "say_row",
     "shipped_text",
@@ -151,6 +154,30 @@ def verified_text(result: Landing | Association) -> str:
     return f"verified {digest.algorithm}{' (weak)' if digest.algorithm in {'md5', 'sha1'} else ''}"
 
 
+def proof_text(result: Landing | Association, image: Image | None) -> str:
+    """Returns what was proven of a target, and by whom: the digest, the document that it is from, the signer.
+
+    >>> proof_text(Landing(digest=Digest("sha256", "ab"), verified=True), Image("a"))
+    'verified sha256'
+    """
+    proof, signer = image.proof if image else UNPROVEN, result.signed_by
+    source = proof.digest_from if result.verified and proof.digest_from != GIVEN else None
+    by = f" by {source}" if source else ""
+    if signer is not None:
+        return f"{verified_text(result)}{by}, signed by {signer.key} in {signer.found_in} ({signer.tool})"
+    # Where the catalog itself has the digest, there is no document that could be signed.
+    return f"{verified_text(result)}{by}{', no signature was checked' if source else ''}"
+
+
+def proof_record(result: Landing | Association, image: Image | None) -> dict[str, object]:
+    """Returns what was proven of a target as `--json` prints it."""
+    return {
+        "verified": result.verified,
+        "digest_from": image.proof.digest_from if image else None,
+        "signed_by": signer_field(result.signed_by),
+    }
+
+
 def attempt_records(attempts: Sequence[AttemptResult]) -> list[dict[str, object]]:
     """Returns the attempts as `--json` prints them."""
     return [
@@ -177,7 +204,7 @@ def association_record(association: Association) -> dict[str, object]:
         "method": association.method,
         "size": association.size,
         "digest": str(association.digest) if association.digest else None,
-        "verified": association.verified,
+        **proof_record(association, image),
         **form_record(association),
         "inspected_by": association.inspected_by,
         "identity": association.identity,

@@ -28,6 +28,9 @@
     max_unpacked = "2T"                             # of the disk in a packed or converted image
     unpack = true
     format = "raw"                                  # or "qcow2"; default: the image's
+    require_signature = false
+    certificates = "/etc/lading/certificates"       # for signatures of Glance's images; default: not verified
+    trusted_certificates = ["/etc/lading/ca.pem"]
     require_space = true
     [network]
     proxy = "http://proxy.example:3128"             # instead of http_proxy, https_proxy and all_proxy
@@ -50,6 +53,7 @@ from typing import Final, Literal, TypeVar
 
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.oci_settings import OciCatalogSettings
+from lading.adapters.catalogs.policy import CatalogPolicy, Policy
 from lading.adapters.catalogs.remotes import split_reference
 from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
 from lading.adapters.catalogs.url_reference import is_url
@@ -74,6 +78,7 @@ __all__ = [
     "JournalSettings",
     "LandingSettings",
     "LocksSettings",
+    "MemoryCatalogSettings",
     "MemorySettings",
     "NetworkSettings",
     "Settings",
@@ -100,7 +105,12 @@ class MemorySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class FileCatalogSettings:
+class MemoryCatalogSettings(CatalogPolicy):
+    kind: Literal["memory"] = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class FileCatalogSettings(CatalogPolicy):
     folder: Path
     kind: Literal["file"] = "file"
 
@@ -131,11 +141,17 @@ class ThirdPartySettings:
     """The name of its entry point."""
     options: Table = field(repr=False)
     """The configured options with their secrets, without the kind; `options.read(…)` returns them as a dataclass."""
+    policy: Policy | None = None
+    """Of a catalog's images; it is not among the options."""
+
+    @property
+    def demanded(self) -> Policy:
+        return self.policy or "none"
 
 
 # For a new kind, add its dataclass above and its name here.
 _BuiltInCatalogSettings = (
-    MemorySettings
+    MemoryCatalogSettings
     | FileCatalogSettings
     | GlanceCatalogSettings
     | SimplestreamsCatalogSettings
@@ -144,7 +160,7 @@ _BuiltInCatalogSettings = (
 )
 CatalogSettings = _BuiltInCatalogSettings | ThirdPartySettings
 _CATALOGS: Final[_Kinds[_BuiltInCatalogSettings]] = {
-    "memory": MemorySettings,
+    "memory": MemoryCatalogSettings,
     "file": FileCatalogSettings,
     "glance": GlanceCatalogSettings,
     "simplestreams": SimplestreamsCatalogSettings,
@@ -208,8 +224,16 @@ class LandingSettings:
     """True: compressed images, and disks in archives, are unpacked."""
     format: Literal["raw", "qcow2"] | None = None
     """The format of targets for which no other is requested; None: the image's."""
+    require_signature: bool = False
+    """True: only images are accepted that a trusted key signed: their bytes, or the list that has their digest."""
+    certificates: Path | None = None
+    """The folder with the certificates of those who sign Glance's images, each in a file ID.pem."""
+    trusted_certificates: tuple[Path, ...] = ()
+    """Files of the authorities that must have issued these certificates; none: each in the folder is trusted."""
 
     def __post_init__(self) -> None:
+        if self.trusted_certificates and self.certificates is None:
+            raise ValueError("trusted_certificates: expected with certificates, the folder of what they have issued")
         if not re.fullmatch(r"(0o?)?[0-7]{3}", self.mode):
             raise ValueError("mode: expected three octal digits, for example 0600")
 
@@ -335,7 +359,10 @@ def _read_kind(
     if kind not in kinds:
         options = copy(table)
         del options["kind"]
-        return ThirdPartySettings(kind, options)
+        policy = options.value("policy", Policy | None) if kinds is _CATALOGS else None
+        if policy is not None:
+            del options["policy"]
+        return ThirdPartySettings(kind, options, policy)
     for key, path in files.items():
         if path is not None and key in {each.name for each in fields(kinds[kind])}:  # type: ignore[arg-type]  # a dataclass
             table.setdefault(key, path)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from lading.adapters.signatures.certificates import Certificates
 from lading.adapters.stream.errors import Refused
 from lading.domain.handler import Work
 from lading.domain.refusals import Mismatched
@@ -37,6 +38,10 @@ class Rules(NamedTuple):
     """Packed images are unpacked."""
     format: str | None = None
     """The format of targets whose request names none, `raw` or `qcow2`; None: the image's."""
+    require_signature: bool = False
+    """Only images land that a trusted key signed: their bytes, or the document that has their digest."""
+    certificates: Certificates | None = None
+    """The certificates by which signatures of Glance's images are verified; None: those are not verified."""
 
     @property
     def max_disk(self) -> int:

@@ -57,6 +57,7 @@ from lading.ports.failures import (
     CatalogUnavailable,
     ImageNotActive,
     ImageNotFound,
+    ImageUnproven,
     ImageWithoutData,
     LadingError,
     LockLost,
@@ -64,7 +65,7 @@ from lading.ports.failures import (
     StoreUnavailable,
 )
 from lading.ports.form import AS_SHIPPED, Form
-from lading.ports.image import Digest, Image
+from lading.ports.image import Digest, Image, Proof, Signature, Signer
 from lading.ports.journal import Intent, Journal, NullJournal, Verb
 from lading.ports.location import Location
 from lading.ports.locks import Locks, NullLocks, SupportsHolder, SupportsSharing
@@ -107,6 +108,7 @@ __all__ = [
     "ImageNotActive",
     "ImageNotFound",
     "ImageRegistry",
+    "ImageUnproven",
     "ImageWithoutData",
     "Intent",
     "Journal",
@@ -127,12 +129,15 @@ __all__ = [
     "Observer",
     "Outcome",
     "PartialData",
+    "Proof",
     "Recovered",
     "Refusal",
     "Report",
     "Scope",
     "SettingsError",
     "Shipped",
+    "Signature",
+    "Signer",
     "State",
     "StoreUnavailable",
     "SupportsCost",

@@ -23,7 +23,7 @@ from lading.adapters.destinations.file.partial import is_resumable, is_strong, r
 from lading.adapters.destinations.file.steps import check_gpt, steps
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.single_flight import SingleFlight
-from lading.adapters.destinations.source_audit import audit_of, verdict
+from lading.adapters.destinations.source_audit import audit_of, proven, verdict
 from lading.adapters.destinations.versions import remember_version
 from lading.adapters.formats.audit import Audit
 from lading.adapters.host.boot import boot_id
@@ -191,7 +191,7 @@ class DeviceDestination:
             return self._copy_as_shipped(work)
 
     def _copy_as_shipped(self, work: Work) -> FileSource | None:
-        copy = self._flights.local_copy(work, AS_SHIPPED)
+        copy = proven(self._flights.local_copy(work, AS_SHIPPED), work, self._rules)
         if copy is None or copy.landing.shipped is None:
             return copy and copy.source
         copy.source.close()
@@ -212,7 +212,7 @@ class DeviceDestination:
     ) -> Landing:
         """Makes the device of the source's bytes. Closes the source. `head`: the first bytes, when it is resumed."""
         with closing(source), ExitStack() as resources:
-            audit = audit_of(work, source, self._rules, self._verified)
+            audit = resources.enter_context(closing(audit_of(work, source, self._rules, self._verified)))
             if source.start:
                 return self._write_disk(work, device, notes, source, audit, method, head=head)
             seen = source if isinstance(source, FileSource) else resources.enter_context(closing(Peeked(source)))
@@ -233,7 +233,7 @@ class DeviceDestination:
             return audit
         rules = self._rules
         of_content = value_or_refuse(Audit.of_content(work.image, verify=rules.verify, inspect=rules.inspect))
-        of_content.most = rules.max_disk
+        of_content.most, of_content.signature = rules.max_disk, audit.signature
         return of_content
 
     def _write_disk(  # noqa: PLR0913 - the parts of one writing
@@ -274,6 +274,7 @@ class DeviceDestination:
                 copied_from=source.copied_from if isinstance(source, FileSource) else None,
                 format=audited.format, virtual_size=end or device.size, form=form,
                 shipped=shipped, converted_by=staged.converted_by if staged is not None else None,
+                signed_by=audited.signed_by,
             )  # fmt: skip
             notes.landed(landing)
         device.rescan_partitions()

@@ -25,7 +25,7 @@ from lading.adapters.destinations.file.transfer import Transfer
 from lading.adapters.destinations.file.verification import report, verify
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.single_flight import SingleFlight
-from lading.adapters.destinations.source_audit import audit_of
+from lading.adapters.destinations.source_audit import audit_of, proven
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream.errors import Refused, returning_refusals, system_errors, value_or_refuse
 from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source
@@ -152,7 +152,7 @@ class FileDestination:
         return self._write(work, source, opener.method)
 
     def _local_copy(self, work: Work) -> LocalCopy | None:
-        return self._flights.local_copy(work, self.rules.form_of(work))
+        return proven(self._flights.local_copy(work, self.rules.form_of(work)), work, self.rules)
 
     def _present(self, work: Work) -> Landing | None:
         """The landing that is at the target already; None when the target is free. Raises Refused."""
@@ -189,5 +189,9 @@ class FileDestination:
 
     def _write(self, work: Work, source: Source, method: str) -> Landing:
         """Makes the target of the source's bytes. Closes the source."""
-        with closing(source), system_errors(work.target, "written"):
-            return self._transfer(work, source).run(audit_of(work, source, self.rules, self.verified), method)
+        with (
+            closing(source),
+            system_errors(work.target, "written"),
+            closing(audit_of(work, source, self.rules, self.verified)) as audit,
+        ):
+            return self._transfer(work, source).run(audit, method)
