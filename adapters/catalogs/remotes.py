@@ -159,7 +159,7 @@ def _of_remote(name: str, failure: CatalogFailure) -> CatalogFailure:
     """The failure with references as the caller writes them."""
     match failure:
         case ImageNotFound():
-            return ImageNotFound(f"{name}:{failure.reference}", failure.catalog, failure.hint)
+            return ImageNotFound(f"{name}:{failure.reference}", failure.catalog, failure.advice)
         case AmbiguousImage():
             return AmbiguousImage(f"{name}:{failure.reference}", tuple(f"{name}:{each}" for each in failure.ids))
     return failure

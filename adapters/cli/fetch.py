@@ -23,6 +23,7 @@ from lading.adapters.cli.arguments import (
     target_in,
 )
 from lading.adapters.cli.exits import exit_code
+from lading.adapters.cli.interruption import interruptible_fetch
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import (
     as_json,
@@ -125,7 +126,7 @@ def fetch(session: Session, request: FetchRequest) -> None:
     """
     started = time.monotonic()
     dispatcher = session.container.dispatcher()
-    with progress_bar(masked(request.image_id or "")) as observer:
+    with interruptible_fetch(dispatcher, request.target), progress_bar(masked(request.image_id or "")) as observer:
         outcome = dispatcher.fetch(replace(request, observer=observer))
     result = session.value(outcome)
     seconds = time.monotonic() - started
@@ -235,6 +236,7 @@ def _preview_record(preview: AttemptPreview) -> dict[str, object]:
         "location": str(preview.location) if preview.location else None,
         "cost": preview.cost,
         "would": preview.would,
+        "code": preview.result.refusal.code if preview.result.refusal else None,
         "reason": masked(preview.reason),
     }
 

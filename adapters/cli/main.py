@@ -18,6 +18,7 @@ from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.fetch import explain, fetch
 from lading.adapters.cli.handlers import handlers
 from lading.adapters.cli.images import images, outdated
+from lading.adapters.cli.interruption import Interruption
 from lading.adapters.cli.logs import exception_lines
 from lading.adapters.cli.maintenance import forget, recover, verify
 from lading.adapters.cli.masking import masked
@@ -37,8 +38,6 @@ _EXHAUSTED: Final = {
 }
 """Advice for errors that are not bugs, wherever they are raised."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LEFT: Final = "what can be resumed is kept, the rest is removed"
-"""The data that an interrupted command leaves."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -91,10 +90,10 @@ def _run() -> int:
             _restore_signals()
     except click.ClickException as error:
         return _fail_usage(error)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted", f"interrupted; {_LEFT}", Exit.INTERRUPTED)
-    except _Terminated as ended:
-        return _fail("interrupted", f"ended by {ended.signal.name}; {_LEFT}", 128 + ended.signal)
+    except Interruption as ended:
+        return _fail("interrupted", ended.reason, 128 + ended.signal, *ended.left)
+    except (KeyboardInterrupt, click.Abort):  # before this module's handler of signals is set
+        return _fail("interrupted", "interrupted", Exit.INTERRUPTED)
     except OutputLost as lost:
         return _fail_output(lost)
     except Exception as error:  # noqa: BLE001 - the last resort: a bug ends in a message too
@@ -147,9 +146,10 @@ def _module_of(error: Exception) -> str:
     return str(frames[-1].f_globals.get("__name__"))
 
 
-def _fail(kind: str, message: str, code: int) -> int:
-    print_error(message)
-    _print_json(kind, message)
+def _fail(kind: str, message: str, code: int, *more: str) -> int:
+    """Prints the message, and below it more lines. Returns the exit code."""
+    print_error(message, *more)
+    _print_json(kind, "; ".join((message, *more)))
     return code
 
 
@@ -158,7 +158,7 @@ def _print_json(kind: str, message: str) -> None:
     arguments = sys.argv[1:]
     if "--json" in arguments[: arguments.index("--") if "--" in arguments else None]:
         with suppress(OutputLost):
-            as_json({"error": kind, "message": masked(message)})
+            as_json({"error": kind, "code": kind, "message": masked(message)})
 
 
 def _has_current_folder() -> bool:
@@ -168,14 +168,6 @@ def _has_current_folder() -> bool:
         return False
 
 
-class _Terminated(SystemExit):
-    """Ends the process because of a signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
-        self.signal = signal.Signals(number)
-
-
 def _interrupt(number: int, _frame: object) -> NoReturn:
     """Handles a signal: raises, so that the command cleans up. A second signal ends the process at once."""
     is_second = any(signal.getsignal(each) is signal.SIG_DFL for each in _SIGNALS)
@@ -183,9 +175,7 @@ def _interrupt(number: int, _frame: object) -> NoReturn:
     signal.signal(number, signal.SIG_DFL)
     if is_second:
         signal.raise_signal(number)
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise _Terminated(number)
+    raise Interruption(number)
 
 
 def _restore_signals() -> None:

@@ -239,7 +239,7 @@ def _print_verified(session: Session, target: str, outcome: Verified) -> Exit:
         case StoreUnavailable():
             session.fail(failure)
         case HandlerRefused():
-            _print_state(session, target, failure.state or State.UNKNOWN, None, failure.refusal.reason)
+            _print_state(session, target, failure.state or State.UNKNOWN, None, str(failure.refusal))
         case NotAssociated():
             reason = "; ".join(filter(None, (str(failure), path_hint(target))))
             _print_state(session, target, State.UNKNOWN, None, reason)

@@ -2,12 +2,11 @@
 
 import json
 import math
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final, TextIO
+from typing import TextIO
 
 import click
 
@@ -15,8 +14,10 @@ from lading.adapters.cli.masking import masked
 from lading.adapters.cli.streams import OUTPUT_ERRORS
 from lading.adapters.codec.documents import image_to_document
 from lading.adapters.codec.proofs import signer_field
-from lading.domain.failures import AttemptResult, NoHandlerAvailable
+from lading.adapters.codec.sizes import size_text
+from lading.domain.failures import AttemptResult, HandlerRefused, NoHandlerAvailable
 from lading.domain.handler import Landing
+from lading.domain.refusals import Refusal
 from lading.ports.association import Association, Check, Shipped
 from lading.ports.failures import LadingError
 from lading.ports.image import GIVEN, UNPROVEN, Image
@@ -41,10 +42,6 @@ __all__ = [
     "time_text",
     "verified_text",
 ]
-
-
-_LARGEST: Final = 2**63
-"""Bytes that no file or volume has."""
 
 
 def printable(text: str, stream: TextIO | None = None) -> str:
@@ -105,22 +102,6 @@ def _finite(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _finite(each) for key, each in value.items()}
     return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-def size_text(size: int | None) -> str:
-    """Returns a number of bytes in B, KiB, MiB, GiB or TiB; `?` for an unknown or impossible number.
-
-    >>> size_text(4 << 30), size_text(1536), size_text(None), size_text(10**400)
-    ('4.0 GiB', '1.5 KiB', '?', '?')
-    """
-    if size is None or size >= _LARGEST:
-        return "?"
-    value = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:  # noqa: PLR2004 - the step between two units
-            return f"{value:.1f} {unit}" if unit != "B" else f"{size} B"
-        value /= 1024
-    return f"{value:.1f} TiB"
 
 
 def shipped_text(shipped: Shipped) -> str:
@@ -185,7 +166,8 @@ def attempt_records(attempts: Sequence[AttemptResult]) -> list[dict[str, object]
             "handler": attempt.handler,
             "location": str(attempt.location) if attempt.location else None,
             "outcome": "refused" if attempt.refusal else "handled",
-            "reason": masked(attempt.refusal.reason) if attempt.refusal else None,
+            "code": attempt.refusal.code if attempt.refusal else None,
+            "reason": masked(str(attempt.refusal)) if attempt.refusal else None,
         }
         for attempt in attempts
     ]
@@ -240,9 +222,28 @@ def image_record(image: Image) -> dict[str, object]:
 
 
 def error_record(failure: LadingError) -> dict[str, object]:
-    """Returns a failure as `--json` prints it: its kind, its message and the attempts."""
-    kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(failure).__name__).lower()
-    record: dict[str, object] = {"error": kind, "message": masked(str(failure))}
+    """Returns a failure as `--json` prints it: its kind, the code of the decisive refusal, the message in parts."""
+    refusal = _decisive(failure)
+    explanation = failure.explanation
+    record: dict[str, object] = {
+        "error": failure.code,
+        "code": refusal.code if refusal else failure.code,
+        "message": masked(str(failure)),
+        **{
+            part: masked(getattr(explanation, part)) or None
+            for part in ("reason", "place", "expected", "found", "advice")
+        },
+    }
     if isinstance(failure, NoHandlerAvailable):
         record["attempts"] = attempt_records(failure.attempts)
     return record
+
+
+def _decisive(failure: LadingError) -> Refusal | None:
+    """The refusal that decided the failure, if one did."""
+    match failure:
+        case NoHandlerAvailable():
+            return failure.decisive
+        case HandlerRefused():
+            return failure.refusal
+    return None

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import click
 from returns.result import Failure, Result, Success
@@ -16,11 +17,14 @@ from lading.adapters.cli.arguments import path_hint
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.logs import log_to_stderr
 from lading.adapters.cli.masking import keep_secret
+from lading.adapters.cli.messages import message_lines
 from lading.adapters.cli.output import as_json, error_record, print_error
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
+from lading.domain.refusals import Mismatched, Scope
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
 from lading.ports.journal import Verb
+from lading.ports.location import Location
 
 if TYPE_CHECKING:
     from lading.adapters.container import Container
@@ -35,10 +39,12 @@ _Arguments = ParamSpec("_Arguments")
 class Session:
     """One run of a command."""
 
-    def __init__(self, *, config: str | None, cloud: str | None, json: bool) -> None:
+    def __init__(self, *, config: str | None, cloud: str | None, json: bool, full: bool = False) -> None:
         self._config = config
         self._cloud = cloud
         self.json = json
+        self.full = full
+        """True when digests are printed whole."""
         self.recovers = True
         """True when interrupted operations are recovered before the command begins."""
         self.variables: dict[str, str] = {}
@@ -66,7 +72,7 @@ class Session:
 
     def fail(self, failure: LadingError) -> NoReturn:
         """Ends the command with the failure's exit code. Prints its message, and with `--json` also an object."""
-        print_error(str(failure), *self._hints(failure))
+        print_error(*message_lines(failure, self._hints(failure), full=self.full))
         if self.json:
             as_json(error_record(failure))
         sys.exit(exit_code(failure))
@@ -82,9 +88,7 @@ class Session:
                 if isinstance(self.container.default_catalog(), ImageRegistry):
                     hints.append("to remove one: lading catalog rm ID")
             case NoHandlerAvailable():
-                names = ", ".join(each.name for each in self.container.loaded().skipped)
-                if names and failure.decisive is None:  # else no other handler could have helped
-                    hints = [f"not loaded: {names}; for the reasons: lading handlers"]
+                hints = self._hints_not_fetched(failure)
             case HandlerNotLoaded():
                 hints = [f"add {failure.handler!r} to [handlers] order; for the reason: lading handlers"]
             case TargetUnresolved():
@@ -93,6 +97,23 @@ class Session:
             case NotAssociated():
                 hints = self._hints_not_recorded(failure.target)
         return hints
+
+    def _hints_not_fetched(self, failure: NoHandlerAvailable) -> list[str]:
+        refusal, attempt = failure.decisive, failure.decisive_attempt
+        if refusal is not None and refusal.scope is Scope.REQUEST:
+            return []  # no other handler could have helped
+        location = attempt.location if attempt else None
+        if type(refusal) is Mismatched and location is not None and self._is_registered(failure, location):
+            path = unquote(urlsplit(location.url).path)
+            return [f"if the file is a newer image: lading catalog add --replace {shlex.quote(path)}"]
+        names = ", ".join(each.name for each in self.container.loaded().skipped)
+        return [f"not loaded: {names}; for the reasons: lading handlers"] if names else []
+
+    def _is_registered(self, failure: NoHandlerAvailable, location: Location) -> bool:
+        """Tells whether the location is a file's that `lading catalog add` has registered."""
+        remote, _ = split_reference(failure.image_id or "", self.container.settings().remotes)
+        is_own = remote is None and isinstance(self.container.default_catalog(), ImageRegistry)
+        return is_own and location.scheme == "file"
 
     def _hints_not_recorded(self, target: str) -> list[str]:
         if self._is_interrupted_fetch(target):
@@ -107,7 +128,7 @@ class Session:
 
     def _hints_not_found(self, failure: ImageNotFound) -> list[str]:
         remote, _ = split_reference(failure.reference, self.container.settings().remotes)
-        if failure.hint or not isinstance(self.container.catalog().remote(remote), ImageListing):
+        if failure.advice or not isinstance(self.container.catalog().remote(remote), ImageListing):
             return []
         if remote is not None:
             return [f"to list the images: lading catalog ls {remote}:"]
@@ -122,7 +143,7 @@ class Session:
 
 
 def command_options(command: Callable[_Arguments, None]) -> Callable[..., None]:
-    """Adds `--json`, `--config`, `--os-cloud` and `-v` to a command. Its first argument is then a Session."""
+    """Adds `--json`, `--config`, `--os-cloud`, `--full` and `-v` to a command. Its first argument is then a Session."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs: one object on each line.")
     @click.option(
@@ -135,15 +156,22 @@ def command_options(command: Callable[_Arguments, None]) -> Callable[..., None]:
     @click.option(
         "--os-cloud", metavar="NAME", help="Search images in the Glance of the cloud NAME, as clouds.yaml defines it."
     )
+    @click.option("--full", is_flag=True, help="Print all digits of the digests in an error message.")
     @click.option(
         "-v", "--verbose", count=True, help="Log each step to standard error; -vv: also debug messages and tracebacks."
     )
     @functools.wraps(command)
     def run(
-        *args: object, as_json: bool, config: str | None, os_cloud: str | None, verbose: int, **kwargs: object
+        *args: object,
+        as_json: bool,
+        config: str | None,
+        os_cloud: str | None,
+        full: bool,
+        verbose: int,
+        **kwargs: object,
     ) -> None:
         log_to_stderr(verbose)
-        session = Session(config=config, cloud=os_cloud, json=as_json)
+        session = Session(config=config, cloud=os_cloud, json=as_json, full=full)
         try:
             command(session, *args, **kwargs)  # type: ignore[arg-type]  # ParamSpec cannot express a Session before the arguments
         except LadingError as failure:

@@ -3,9 +3,12 @@
 import re
 from typing import Final
 
-__all__ = ["Bytes", "bytes_from"]
+__all__ = ["Bytes", "bytes_from", "size_text"]
 
 _BYTES: Final = re.compile(r"([1-9][0-9]{0,18})([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+_LARGEST: Final = 2**63
+"""Bytes that no file or volume has."""
 
 
 class Bytes(int):
@@ -22,3 +25,19 @@ def bytes_from(text: str) -> int:
     if found is None:
         raise ValueError(f"{text!r} is no size; expected bytes, or a number and K, M, G or T: 20G")
     return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
+
+
+def size_text(size: int | None) -> str:
+    """Returns a number of bytes in B, KiB, MiB, GiB or TiB; `?` for an unknown or impossible number.
+
+    >>> size_text(4 << 30), size_text(1536), size_text(None), size_text(10**400)
+    ('4.0 GiB', '1.5 KiB', '?', '?')
+    """
+    if size is None or size >= _LARGEST:
+        return "?"
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:  # noqa: PLR2004 - the step between two units
+            return f"{value:.1f} {unit}" if unit != "B" else f"{size} B"
+        value /= 1024
+    return f"{value:.1f} TiB"

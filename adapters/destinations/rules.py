@@ -3,18 +3,29 @@
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from lading.adapters.formats.audit import disk_too_large
 from lading.adapters.signatures.certificates import Certificates
 from lading.adapters.stream.errors import Refused
 from lading.domain.handler import Work
-from lading.domain.refusals import Mismatched
+from lading.domain.refusals import TooLarge
 from lading.ports.form import Form
 
-__all__ = ["PRIVATE", "Rules"]
+__all__ = ["PRIVATE", "Rules", "image_too_large"]
 
 _BOOTED: Final = frozenset({"aki", "ari"})
 """Kernels and RAM disks, which are no disks."""
 PRIVATE: Final = 0o600
 """Only the owner may read or write the file."""
+
+
+def image_too_large(most: int, found: int | None = None) -> TooLarge:
+    """The refusal of an image of more than `most` bytes. `found` None: its size is not known yet."""
+    return TooLarge(
+        "the image is too large",
+        expected=f"at most {most} bytes",
+        found=f"{found} bytes" if found else "more",
+        advice="[landing] max_size, or --max-size, is the limit",
+    )
 
 
 class Rules(NamedTuple):
@@ -58,11 +69,9 @@ class Rules(NamedTuple):
     def check_disk(self, size: int) -> None:
         """Raises Refused for a disk of more bytes than `max_disk`."""
         if size > self.max_disk:
-            raise Refused(
-                Mismatched(f"its disk has {size} bytes; [landing] max_size and max_unpacked allow {self.max_disk}")
-            )
+            raise Refused(disk_too_large(self.max_disk, size))
 
     def check_size(self, size: int | None) -> None:
         """Raises Refused for an image of more than `max_size` bytes; None: its size is not known."""
         if size is not None and self.max_size is not None and size > self.max_size:
-            raise Refused(Mismatched(f"it has {size} bytes; [landing] max_size allows {self.max_size}"))
+            raise Refused(image_too_large(self.max_size, size))

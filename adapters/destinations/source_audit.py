@@ -3,12 +3,12 @@
 from lading.adapters.destinations.file.local_copies import LocalCopy
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.versions import known_digest
-from lading.adapters.formats.audit import Audit, Audited
+from lading.adapters.formats.audit import Audit, Audited, size_mismatch
 from lading.adapters.signatures.checks import check_of, trusted_by
 from lading.adapters.stream.errors import Refused, value_or_refuse
 from lading.adapters.stream.sources import FileSource, Source, version_of
 from lading.domain.handler import Work
-from lading.domain.refusals import Mismatched, Unavailable, Unsupported
+from lading.domain.refusals import Unavailable, Unsupported
 from lading.ports.verified_files import VerifiedFiles
 
 __all__ = ["audit_of", "must_be_signed", "proven", "verdict"]
@@ -17,8 +17,8 @@ __all__ = ["audit_of", "must_be_signed", "proven", "verdict"]
 def audit_of(work: Work, source: Source, rules: Rules, verified: VerifiedFiles) -> Audit:
     """The audit of the source's bytes. Raises Refused where its size or its digest rules the image out already."""
     promised = work.image.size if work.image else None
-    if promised is not None and source.size not in {None, promised}:
-        raise Refused(Mismatched(f"it has {source.size} bytes, the catalog promises {promised}"))
+    if promised is not None and source.size is not None and source.size != promised:
+        raise Refused(size_mismatch(promised, source.size))
     rules.check_size(promised or source.size)
     audit = value_or_refuse(Audit.of(work.image, verify=rules.verify, inspect=rules.inspect))
     audit.most = rules.max_disk

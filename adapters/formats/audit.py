@@ -13,16 +13,24 @@ from lading.adapters.formats.other_files import PACKED, OtherFile
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks
 from lading.adapters.stream.sources import FileSource
-from lading.domain.refusals import Mismatched, Refusal, Unsupported
+from lading.domain.refusals import Mismatched, Refusal, TooLarge, Unsafe, Unsupported
 from lading.ports.image import Digest, Image, Signer
 
-__all__ = ["Audit", "Audited", "SignatureCheck", "digest_flaw", "is_kept_packed"]
+__all__ = [
+    "Audit",
+    "Audited",
+    "SignatureCheck",
+    "digest_flaw",
+    "digest_mismatch",
+    "disk_too_large",
+    "is_kept_packed",
+    "size_mismatch",
+]
 
 _ZEROS: Final = bytes(CHUNK)
 _SECTOR: Final = 512
 _UNPACKED: Final = frozenset({None, "bare", "ova", "compressed"})
 """The containers, as Glance names them, whose images are disks, also in a packed file."""
-_BOUNDS: Final = "[landing] max_size and max_unpacked"
 _SHOWN: Final = 12
 """Digits of a digest that a message shows."""
 
@@ -200,11 +208,11 @@ class Audit:
         # First, because it is the reason why size and digest differ.
         if (refusal := self._other_file()) is not None:
             return Failure(refusal)
-        if self._image and self._image.size not in {None, size}:
-            return Failure(Mismatched(f"it has {size} bytes, the catalog promises {self._image.size}"))
+        if self._image and self._image.size is not None and self._image.size != size:
+            return Failure(size_mismatch(self._image.size, size))
         digest = self.digest
         if self.expected_digest and digest != self.expected_digest:
-            return Failure(Mismatched(f"its digest is {digest}, the catalog promises {self.expected_digest}"))
+            return Failure(digest_mismatch(self.expected_digest, digest))
         is_verified = self.expected_digest is not None
         try:
             signer = self.signature.signer() if self.signature is not None else None
@@ -236,7 +244,7 @@ class Audit:
         other = self._inspection.other_file() if self._inspection is not None and self._checks_format else None
         if other is None or _is_declared(self._image, other):
             return None
-        return Mismatched(not_a_disk(other))
+        return not_a_disk(other)
 
     def _format(self) -> Refusal | None:
         if self._inspection is None or not self._checks_format:
@@ -244,14 +252,34 @@ class Audit:
         declared, found = _declared(self._image), self._inspection.formats()
         if not agrees(declared, found):
             names = " and ".join(sorted(found))
-            return Mismatched(f"its format is {names}, the catalog promises {declared}")
+            return Mismatched("format mismatch", expected=declared or "", found=names)
         # Also where another format is declared, or none: the next program may detect the format itself.
         if dangers := self._inspection.dangers():
-            return Mismatched(unsafe(dangers))
+            return Unsafe(unsafe(dangers))
         disk = self._inspection.virtual_size(0)
         if self.most is not None and disk is not None and disk > self.most:
-            return Mismatched(f"its disk has {disk} bytes; {_BOUNDS} allow {self.most}")
+            return disk_too_large(self.most, disk)
         return None
+
+
+def disk_too_large(most: int, found: int) -> TooLarge:
+    """The refusal of a disk that has more than `most` bytes for a guest."""
+    return TooLarge(
+        "the disk is too large",
+        expected=f"at most {most} bytes",
+        found=f"{found} bytes",
+        advice="[landing] max_size and max_unpacked are the limits",
+    )
+
+
+def size_mismatch(expected: int, found: int) -> Mismatched:
+    """The refusal of an image that has not the catalog's size. Both are bytes."""
+    return Mismatched("size mismatch", expected=f"{expected} bytes", found=f"{found} bytes")
+
+
+def digest_mismatch(expected: Digest, found: Digest | None) -> Mismatched:
+    """The refusal of bytes that have not the expected digest."""
+    return Mismatched("digest mismatch", expected=str(expected), found=str(found))
 
 
 def digest_flaw(digest: Digest) -> str | None:

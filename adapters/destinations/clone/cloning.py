@@ -13,10 +13,11 @@ from lading.adapters.destinations.intent_notes import write_notes
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.source_audit import must_be_signed
 from lading.adapters.destinations.versions import known_digest
+from lading.adapters.formats.audit import size_mismatch
 from lading.adapters.stream.errors import Refused
 from lading.domain.handler import Landing, Work
 from lading.domain.handler_calls import exception_reason
-from lading.domain.refusals import Mismatched, Unsupported
+from lading.domain.refusals import Unsupported
 from lading.ports.form import AS_SHIPPED, Form
 from lading.ports.image import Digest, Image, Signer
 from lading.ports.journal import Journal
@@ -61,7 +62,7 @@ def find_parent(storage: CloneStorage, location: Location, work: Work, rules: Ru
     parent = storage.find_parent(location, work)
     promised = work.image.size if work.image else None
     if promised is not None and parent.size != promised:
-        raise Refused(Mismatched(f"{parent.name} has {parent.size} bytes, the catalog promises {promised}"))
+        raise Refused(replace(size_mismatch(promised, parent.size), place=parent.name))
     size = work.form.size
     if size is not None and size < parent.size:
         raise Refused(Unsupported(f"{parent.name} has {parent.size} bytes, more than the {size} requested"))
@@ -159,5 +160,5 @@ def _purge(storage: CloneStorage, replaced: Clone) -> None:
     try:
         storage.purge(replaced.identity, replaced.name)
     except Exception as error:  # noqa: BLE001 - the vendor's own errors too
-        reason = error.refusal.reason if isinstance(error, Refused) else exception_reason(error)
+        reason = str(error) if isinstance(error, Refused) else exception_reason(error)
         _log.warning("%s: the replaced %s may be left: %s", replaced.name, replaced.identity, reason)

@@ -28,7 +28,7 @@ from lading.adapters.destinations.versions import remember_version
 from lading.adapters.formats.audit import Audit
 from lading.adapters.host.boot import boot_id
 from lading.adapters.stream import pipeline
-from lading.adapters.stream.errors import Refused, returning_refusals, system_errors, value_or_refuse
+from lading.adapters.stream.errors import Refused, device_too_small, returning_refusals, system_errors, value_or_refuse
 from lading.adapters.stream.pipeline import CHUNK
 from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source, version_of
 from lading.domain.handler import Landing, PartialData, Report, Work
@@ -314,8 +314,8 @@ def _read_back(work: Work, device: BlockDevice, size: int, expected: Digest | No
     audit = Audit(None, expected, None)
     pipeline.run(DeviceBytes(device, size), (audit.take,), lambda done: work.observer.progress(done, size))
     if audit.digest != expected:
-        reason = f"{device.path} does not hold what was written to it: the digest read back is {audit.digest}"
-        raise Refused(TargetFailed(f"{reason}, and was {expected}"))
+        reason = f"{device.path} does not hold what was written to it"
+        raise Refused(TargetFailed(reason, expected=str(expected), found=str(audit.digest)))
     return audit.digest
 
 
@@ -344,13 +344,13 @@ def _end(size: int, form: Form, device: BlockDevice, rules: Rules) -> int:
     Raises Refused for impossible sizes.
     """
     if size > device.size:
-        raise Refused(TargetFailed(f"{device.path} has {device.size} bytes, and the image has {size}"))
+        raise Refused(device_too_small(device.path, size, device.size))
     is_whole = form.fill or (form.fix_gpt and form.size is None)
     wanted = device.size if is_whole else form.size
     if wanted is None:
         return 0
     if wanted > device.size:
-        raise Refused(TargetFailed(f"{device.path} has {device.size} bytes, and not {wanted}"))
+        raise Refused(device_too_small(device.path, wanted, device.size))
     rules.check_disk(wanted)
     if wanted < size:
         raise Refused(Unsupported(f"the image has {size} bytes, which is more than {wanted}"))

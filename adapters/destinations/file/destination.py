@@ -27,12 +27,12 @@ from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.single_flight import SingleFlight
 from lading.adapters.destinations.source_audit import audit_of, proven
 from lading.adapters.formats.audit import Audit
-from lading.adapters.stream.errors import Refused, returning_refusals, system_errors, value_or_refuse
+from lading.adapters.stream.errors import Refused, occupied, returning_refusals, system_errors, value_or_refuse
 from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source
 from lading.adapters.stream.sparse import can_clone
 from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.ledger import lock_name
-from lading.domain.refusals import Mismatched, TargetOccupied, Unavailable, Unsupported
+from lading.domain.refusals import Mismatched, Unavailable, Unsupported
 from lading.ports.association_store import AssociationStore
 from lading.ports.form import AS_SHIPPED
 from lading.ports.journal import Journal, NullJournal
@@ -164,7 +164,7 @@ class FileDestination:
         landing = check_target(work)
         if landing is not None and not landing.is_in(self.rules.form_of(work)):
             reason = f"{work.target} holds the image in another form, as {landing.format}, {landing.virtual_size} bytes"
-            raise Refused(TargetOccupied(f"{reason}; remove it first, or force"))
+            raise Refused(occupied(reason))
         return landing
 
     def _copy(self, work: Work, copy: LocalCopy) -> Landing:

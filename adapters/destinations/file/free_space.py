@@ -2,8 +2,9 @@
 
 import os
 
+from lading.adapters.codec.sizes import size_text
 from lading.adapters.stream.errors import Refused
-from lading.domain.refusals import TargetFailed
+from lading.domain.refusals import TargetFull
 
 __all__ = ["require_space"]
 
@@ -18,5 +19,11 @@ def require_space(size: int | None, target: str, *, freed: int = 0) -> None:
     # Root may use the reserved blocks. A file system without a size, as tmpfs may be, has no blocks at all.
     free = (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) * disk.f_frsize + freed
     if size is not None and disk.f_blocks and size > free:
-        advice = "if most of it are zeros, which take no space: [landing] require_space = false"
-        raise Refused(TargetFailed(f"{target} needs {size} bytes, and the disk of {folder} has {free} free; {advice}"))
+        raise Refused(
+            TargetFull(
+                f"too little free space for {target}",
+                expected=f"{size_text(size)} free on the disk of {folder}",
+                found=size_text(free),
+                advice="for an image that is mostly zeros, which take no space: [landing] require_space = false",
+            )
+        )

@@ -25,7 +25,7 @@ from lading.adapters.formats.unpacking.unpacked import HEAD, Limits, Unpacked, p
 from lading.adapters.host.boot import boot_id
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.branch import Branch
-from lading.adapters.stream.errors import Refused, value_or_refuse
+from lading.adapters.stream.errors import Refused, unavailable, value_or_refuse
 from lading.adapters.stream.pipeline import Chunks, SourceBroken
 from lading.adapters.stream.sources import FileSource, Source, version_of
 from lading.adapters.stream.sparse import clone
@@ -73,7 +73,7 @@ class Transfer:
             except Refused as refused:
                 if disk.audited.verified and isinstance(refused.refusal, Mismatched | Unsupported | Unavailable):
                     # No other location has other bytes of it.
-                    reason = f"{self._work.target} cannot be made of the image: {refused.refusal.reason}"
+                    reason = f"{self._work.target} cannot be made of the image: {refused}"
                     raise Refused(TargetFailed(reason)) from refused
                 raise
             return self._publish(disk)
@@ -158,7 +158,7 @@ class Transfer:
             kept = kept_bytes(new.descriptor) if is_resumable else 0
             if kept:
                 new.keep()
-            raise Refused(Unavailable(str(broken), kept)) from broken
+            raise Refused(unavailable(broken, kept=kept)) from broken
         audited = value_or_refuse(audit.verdict(size))
         if self._unpacks_late:
             with closing(FileSource(os.dup(new.descriptor))) as received:

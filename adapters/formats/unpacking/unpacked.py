@@ -12,7 +12,7 @@ from lading.adapters.formats.unpacking.reader import Reader
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import CHUNK, HOLE, Chunk, Chunks
 from lading.adapters.stream.sources import FileSource
-from lading.domain.refusals import Mismatched
+from lading.domain.refusals import Mismatched, TooLarge
 
 __all__ = ["HEAD", "Limits", "Unpacked", "packing"]
 
@@ -110,8 +110,14 @@ class Unpacked:
             if self._check is not None:
                 self._check()
             if chunk.offset + chunk.length > self._limits.most:
-                most = f"{self._limits.most} bytes, which [landing] max_size and max_unpacked allow"
-                raise Refused(Mismatched(f"it unpacks to more than {most}"))
+                raise Refused(
+                    TooLarge(
+                        "the disk in the packed image is too large",
+                        expected=f"at most {self._limits.most} bytes",
+                        found="more",
+                        advice="[landing] max_size and max_unpacked are the limits",
+                    )
+                )
             yield chunk
 
 

@@ -164,7 +164,7 @@ def test_a_user_names_no_keyring_and_nobody_one_beside_unverified(server: Faulty
     catalog = url.UrlCatalog(HttpOptions(), [server.url("/")])
     outcome = catalog.find(reference, Context("user")).failure()
     assert isinstance(outcome, ImageNotFound)
-    assert "#keyring is for the operator" in outcome.hint
+    assert "#keyring is for the operator" in str(outcome)
     with pytest.raises(ValueError, match="contradict each other"):
         UrlReference.of(f"{reference}&unverified")
 

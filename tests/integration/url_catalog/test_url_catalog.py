@@ -96,7 +96,7 @@ def test_an_image_without_a_digest_is_another_one_when_its_file_changes(server: 
     assert found(url).id != image.id
     gone = failure(image.id)
     assert isinstance(gone, ImageNotFound)
-    assert gone.hint == "the file at its URL has changed"
+    assert gone.advice == "the file at its URL has changed"
 
 
 def test_the_etag_of_another_server_does_not_count(server: FaultyServer) -> None:
@@ -147,7 +147,7 @@ def test_no_credentials_are_in_what_is_recorded(server: FaultyServer, userinfo: 
     assert image.locations[0].url == server.url("/d/noble.img?sig=hush", userinfo=userinfo)
     gone = failure(image.id)
     assert isinstance(gone, ImageNotFound)
-    assert "give the whole URL" in gone.hint
+    assert "give the whole URL" in gone.advice
     assert "hush" not in str(failure(server.url("/none?sig=hush", userinfo=userinfo)))
 
 
