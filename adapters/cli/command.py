@@ -36,6 +36,11 @@ class CommonOptions:
         options: CommonOptions = context.meta.setdefault(__name__, cls())
         return options
 
+    def environment(self, environ: Mapping[str, str]) -> Mapping[str, str]:
+        """The environment for the settings: --os-cloud means the same as two variables."""
+        cloud = {"LADING_CATALOG__KIND": "glance", "LADING_CATALOG__CLOUD": self.os_cloud} if self.os_cloud else {}
+        return {**environ, **cloud}
+
 
 class _CommonOption(click.Option):
     """An option that each command has."""
@@ -83,13 +88,18 @@ class Command(click.Command):
         self.params += _common_options()
         self.examples = examples
 
-    @override
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def option_records(self, context: click.Context) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """The options and their help: the command's own, and the common ones."""
         own: list[tuple[str, str]] = []
         common: list[tuple[str, str]] = []
-        for each in self.get_params(ctx):
-            if isinstance(each, click.Option) and (record := each.get_help_record(ctx)) is not None:
+        for each in self.get_params(context):
+            if isinstance(each, click.Option) and (record := each.get_help_record(context)) is not None:
                 (common if isinstance(each, _CommonOption) else own).append(record)
+        return own, common
+
+    @override
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own, common = self.option_records(ctx)
         for title, records in (("Options", own), ("Common options, before or after the command", common)):
             with formatter.section(title):
                 formatter.write_dl(records)

@@ -153,8 +153,7 @@ def _settings(context: click.Context) -> "Settings":
     from lading.adapters.config.settings import load_settings  # noqa: PLC0415 - `--help` does without it
 
     options = CommonOptions.of(context)
-    cloud = {"LADING_CATALOG__KIND": "glance", "LADING_CATALOG__CLOUD": options.os_cloud} if options.os_cloud else {}
-    return load_settings(options.config, {**os.environ, **cloud})
+    return load_settings(options.config, options.environment(os.environ))
 
 
 def _images(section: str, options: "CatalogSettings", settings: "Settings") -> "Iterable[Image]":

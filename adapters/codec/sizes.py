@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-__all__ = ["Bytes", "bytes_from"]
+__all__ = ["Bytes", "bytes_from", "exact_text"]
 
 _BYTES: Final = re.compile(r"([1-9][0-9]{0,18})([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
@@ -22,3 +22,14 @@ def bytes_from(text: str) -> int:
     if found is None:
         raise ValueError(f"{text!r} is no size; expected bytes, or a number and K, M, G or T: 20G")
     return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
+
+
+def exact_text(size: int) -> str:
+    """Bytes as `bytes_from` reads them: in the largest unit of which they are a multiple.
+
+    >>> exact_text(2 << 40), exact_text(1000)
+    ('2T', '1000')
+    """
+    units = [(number, unit) for number, unit in enumerate(" KMGT") if size and size % (1 << 10 * number) == 0]
+    number, unit = units[-1] if units else (0, "")
+    return f"{size >> 10 * number}{unit}".strip()
