@@ -33,7 +33,7 @@ folder = "lab"
 def comparable(settings: Settings) -> tuple[object, ...]:
     """The settings, and those of the built-in handlers as they read them."""
     handlers = settings.handlers
-    typed = {name: handlers.table(name).read(settings_type(name)) for name in BUILT_IN}
+    typed: dict[str, object] = {name: handlers.table(name).read(settings_type(name)) for name in BUILT_IN}
     return replace(settings, handlers=replace(handlers, tables={}), source=""), typed
 
 
