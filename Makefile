@@ -71,7 +71,7 @@ lowest: $(LOWEST_READY)  ## a part of the tests with the lowest version of each 
 	@$(LOWEST)/bin/lading handlers >/dev/null
 
 man: $(READY)  ## the man pages, from what --help prints; they are committed, and the wheel installs them
-	@$(BIN)/python docs/man.py docs/man
+	@$(BIN)/python docs/man_pages.py docs/man
 
 format: $(READY)
 	@$(BIN)/ruff check --fix

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
-from docs import man
+from docs import man_pages
 from tests.packages import needs
 from tests.unit.cli.conftest import Run
 
@@ -135,7 +135,7 @@ print(heavy & sys.modules.keys(), file=sys.stderr)"""
 
 def test_the_man_pages_are_those_of_the_commands() -> None:
     written = {path.name: path.read_text() for path in MAN.iterdir()}
-    assert written == dict(man.pages()), "make man writes them anew"
+    assert written == dict(man_pages.pages()), "make man writes them anew"
 
 
 def test_man_prints_each_page_without_a_warning() -> None:
@@ -147,5 +147,5 @@ def test_man_prints_each_page_without_a_warning() -> None:
 
 
 def test_text_that_roff_would_execute_is_escaped() -> None:
-    assert man._escaped(".so /etc/passwd") == r"\&.so /etc/passwd"  # noqa: SLF001
-    assert man._escaped(r"\fB -x") == r"\efB \-x"  # noqa: SLF001
+    assert man_pages._escaped(".so /etc/passwd") == r"\&.so /etc/passwd"  # noqa: SLF001
+    assert man_pages._escaped(r"\fB -x") == r"\efB \-x"  # noqa: SLF001
