@@ -114,8 +114,14 @@ def available_handlers(
     found = discover(HANDLERS)
     tables = settings.handlers.tables
     if unknown := sorted(tables.keys() - found.keys()):
+        import difflib  # noqa: PLC0415 - only an error needs it
+
+        close = difflib.get_close_matches(unknown[0], found, 1)
+        meant = f", did you mean {close[0]}?" if close else ""
         known = ", ".join(sorted(found))
-        raise SettingsError(f"{settings.source}: handlers.{unknown[0]}: no handler has this name; known are {known}")
+        raise SettingsError(
+            f"{settings.source}: handlers.{unknown[0]}: no handler has this name{meant} (known: {known})"
+        )
     # Where no order is configured, handlers of equal cost are tried in this order: BUILT_IN's, then third parties'.
     names = [*(name for name in BUILT_IN if name in found), *(name for name in found if name not in BUILT_IN)]
     setups = {

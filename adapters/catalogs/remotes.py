@@ -121,7 +121,11 @@ class RoutingCatalog:
             return self._default
         if name not in self._remotes:
             known = ", ".join(sorted(self._remotes)) or "none"
-            raise SettingsError(f"no remote is named {name!r}; [catalogs.NAME] configures one (known: {known})")
+            import difflib  # noqa: PLC0415 - only an error needs it
+
+            close = difflib.get_close_matches(name, self._remotes, 1)
+            meant = f", did you mean {close[0]}?" if close else ""
+            raise SettingsError(f"no remote is named {name!r}{meant} (known: {known}); [catalogs.NAME] configures one")
         return self._catalog(self._remotes[name])
 
     def _route(self, reference: str) -> _Route:

@@ -38,7 +38,7 @@ class Exit(IntEnum):
     TERMINATED = 143
 
 
-def exit_code(failure: LadingError) -> Exit:
+def exit_code(failure: LadingError) -> Exit:  # noqa: PLR0911 - one for each kind
     """Returns the exit code for a failure."""
     match failure:
         case ImageNotFound() | AmbiguousImage() | AmbiguousDigest():

@@ -15,13 +15,14 @@ from lading.adapters.cli.arguments import (
     DISK_SIZE,
     PATH,
     SIZE,
-    complete_images,
     file_name,
     in_use_option,
     local_target,
     names_folder,
     target_in,
 )
+from lading.adapters.cli.command import command
+from lading.adapters.cli.completions import complete_images
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.interruption import interruptible_fetch
 from lading.adapters.cli.masking import masked
@@ -37,6 +38,7 @@ from lading.adapters.cli.output import (
 )
 from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.suggestions import check_order, full_reference
 from lading.adapters.cli.url_options import UrlOptions, url_options
 from lading.domain.attempts import AttemptPreview, FetchRequest, FetchResult
 from lading.domain.failures import NoHandlerAvailable
@@ -103,8 +105,9 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
     ) -> None:
         if max_size is not None:
             session.variables["LADING_LANDING__MAX_SIZE"] = str(max_size)
+        check_order(image.strip(), target.strip())
         form = Form(format, None if size == "fill" else size, size == "fill", fix_gpt, preallocation, member)
-        image = url.reference(session, image.strip())
+        image = full_reference(session.container, url.reference(session, image.strip()))
         target = _target(session, image, target)
         request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, form=form, reverify=reverify)
         command(session, request)
@@ -112,7 +115,19 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
     return run
 
 
-@click.command(short_help="Fetch an image to a target.", epilog="Example: lading fetch noble /vms/1.img --max-size 20G")
+@command(
+    examples=[
+        ("lading fetch noble /vms/1.img", "Fetches the image noble of the catalog to a file."),
+        (
+            "lading fetch https://cloud.example/noble.img /vms/ --format raw --size 20G",
+            "Fetches the image at the URL to /vms/noble.img, as a raw disk of 20 GiB.",
+        ),
+        (
+            "lading fetch ubuntu:24.04 /dev/vg0/vm3 --size fill --fix-gpt",
+            "Fetches an image of the remote ubuntu to a block device, and uses all of the device.",
+        ),
+    ]
+)
 @_request_options
 def fetch(session: Session, request: FetchRequest) -> None:
     """Fetch IMAGE to TARGET: verified, and completely or not at all.
@@ -201,8 +216,11 @@ def _image_text(result: FetchResult) -> str:
     return f"{image.id} {image.name or ''}".rstrip() if image else "no image that has a name"
 
 
-@click.command(
-    short_help="Show which handlers fetch would try, and why.", epilog="Example: lading explain noble /vms/1.img"
+@command(
+    examples=[
+        ("lading explain noble /vms/1.img", "Shows which handler would fetch the image, and why no other."),
+        ("lading explain noble rbd:vms/1", "Shows whether the image can be cloned in Ceph."),
+    ]
 )
 @_request_options
 def explain(session: Session, request: FetchRequest) -> None:

@@ -7,6 +7,8 @@ from typing import Final
 import click
 
 from lading.adapters.catalogs.remotes import of_remote
+from lading.adapters.cli.command import command
+from lading.adapters.cli.completions import complete_remotes
 from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, image_record, print_error, say_row, size_text
@@ -24,8 +26,13 @@ _SHOWN: Final = 12
 """Hex digits of a digest."""
 
 
-@click.command(short_help="List the images of the catalog or of a remote.", epilog="Example: lading images ubuntu:")
-@click.argument("remote", metavar="[REMOTE:]", default="")
+@command(
+    examples=[
+        ("lading images", "Lists the images of the catalog."),
+        ("lading images ubuntu: --filter 24.04", "Lists those of the remote ubuntu with 24.04 in the name or the id."),
+    ]
+)
+@click.argument("remote", metavar="[REMOTE:]", default="", shell_complete=complete_remotes)
 @click.option("--filter", "text", metavar="TEXT", default="", help="List only images with TEXT in the name or the id.")
 @command_options
 def images(session: Session, remote: str, text: str) -> None:
@@ -44,8 +51,11 @@ def print_image(session: Session, image: Image) -> None:
         say_row(cells, _WIDTHS)
 
 
-@click.command(
-    short_help="List targets whose image's name means a newer image by now.", epilog="Example: lading outdated"
+@command(
+    examples=[
+        ("lading outdated", "Lists the outdated targets; the exit code is 9 when there are some."),
+        ("lading outdated --quiet || echo outdated", "Prints only whether there are outdated targets, for a script."),
+    ]
 )
 @command_options
 def outdated(session: Session) -> None:

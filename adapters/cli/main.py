@@ -7,24 +7,19 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Final, NoReturn
 
 import click
 
-from lading.adapters.cli.associations import associations
-from lading.adapters.cli.catalog import catalog
+from lading.adapters.cli.command import MainGroup
+from lading.adapters.cli.commands import SECTIONS, SYNONYMS
 from lading.adapters.cli.exits import Exit
-from lading.adapters.cli.fetch import explain, fetch
-from lading.adapters.cli.handlers import handlers
-from lading.adapters.cli.images import images, outdated
 from lading.adapters.cli.interruption import Interruption
-from lading.adapters.cli.logs import exception_lines
-from lading.adapters.cli.maintenance import forget, recover, verify
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, print_error, printable
 from lading.adapters.cli.streams import OutputLost, close_streams, open_streams
-from lading.adapters.cli.targets import ls, mv, rm, show, who_has
 
 __all__ = ["cli", "main"]
 
@@ -40,7 +35,22 @@ _EXHAUSTED: Final = {
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=MainGroup,
+    sections=SECTIONS,
+    synonyms=SYNONYMS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=[
+        (
+            "lading fetch https://cloud.example/noble.img /vms/1.img --format raw --size 20G",
+            "Fetches the image, verified by the checksum file beside it, as a raw disk of 20 GiB.",
+        ),
+        ("lading catalog add noble.img", "Adds the file noble.img of this folder to the catalog, as noble."),
+        ("lading fetch noble /vms/2.img", "Fetches an image of the catalog to a file."),
+        ("lading ls", "Lists the targets."),
+        ("lading rm /vms/1.img /vms/2.img", "Removes both files and their records."),
+    ],
+)
 @click.version_option(package_name="lading", message="%(prog)s %(version)s")
 def cli() -> None:
     """Fetch VM disk images to files, block devices, volumes and clones.
@@ -50,20 +60,8 @@ def cli() -> None:
     A handler transfers the image: it clones, copies or downloads. lading verifies the bytes and records each target
     with its handler, so that rm and mv later use the same handler.
 
-    \b
-    Example: add an image to the catalog, fetch it, list the targets, remove one
-      lading catalog add noble.img
-      lading fetch noble /vms/1.img
-      lading ls
-      lading rm /vms/1.img
+    For the help of a command: lading help COMMAND
     """
-
-
-for command in (
-    fetch, explain, images, rm, mv, ls, show, who_has, outdated, verify, recover, forget, associations, handlers,
-    catalog,
-):  # fmt: skip
-    cli.add_command(command)
 
 
 def main() -> NoReturn:
@@ -81,6 +79,8 @@ def main() -> NoReturn:
 
 def _run() -> int:
     """Runs the command and returns its exit code."""
+    if "_LADING_COMPLETE" in os.environ:
+        import_module("lading.adapters.cli.completion")  # it tells click how lading completes in bash
     try:
         try:
             # A command returns None; `--help` and `--version` return their exit code.
@@ -132,6 +132,8 @@ def _fail_unexpected(error: Exception) -> int:
         message = f"the system's limit is reached: {error.strerror}{where}; {_EXHAUSTED[error.errno]}"
         return _fail("system_exhausted", message, Exit.FAILED)
     if logging.getLogger().isEnabledFor(logging.DEBUG):
+        from lading.adapters.cli.logs import exception_lines  # noqa: PLC0415 - `--help` does not need it
+
         with suppress(OSError):
             for line in exception_lines(error):
                 click.echo(printable(masked(line), sys.stderr), err=True)

@@ -1,5 +1,6 @@
 """The progress bar."""
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +17,11 @@ __all__ = ["progress_bar"]
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Observer]:
-    """Yields an observer that shows a progress bar (bytes, rate, time left) when standard error is a terminal."""
-    if not sys.stderr.isatty():
+    """Yields an observer that shows a progress bar (bytes, rate, time left) when standard error is a terminal.
+
+    With --quiet, which does not log warnings either, it shows nothing.
+    """
+    if not sys.stderr.isatty() or not logging.getLogger().isEnabledFor(logging.WARNING):
         yield NullObserver()
         return
     bar = _Bar(title)

@@ -5,7 +5,9 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -14,11 +16,14 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.remotes import split_reference
 from lading.adapters.cli.arguments import path_hint
-from lading.adapters.cli.exits import exit_code
+from lading.adapters.cli.command import CommonOptions
+from lading.adapters.cli.exits import Exit, exit_code
 from lading.adapters.cli.logs import log_to_stderr
 from lading.adapters.cli.masking import keep_secret
 from lading.adapters.cli.messages import message_lines
 from lading.adapters.cli.output import as_json, error_record, print_error
+from lading.adapters.cli.streams import OUTPUT_ERRORS
+from lading.adapters.cli.suggestions import close_images, close_targets, corrected
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
 from lading.domain.refusals import Mismatched, Scope
 from lading.ports.catalog import ImageListing, ImageRegistry
@@ -72,10 +77,14 @@ class Session:
 
     def fail(self, failure: LadingError) -> NoReturn:
         """Ends the command with the failure's exit code. Prints its message, and with `--json` also an object."""
+        sys.exit(self.report(failure))
+
+    def report(self, failure: LadingError, **about: object) -> Exit:
+        """Prints the failure's message, and with `--json` also an object with `about`. Returns its exit code."""
         print_error(*message_lines(failure, self._hints(failure), full=self.full))
         if self.json:
-            as_json(error_record(failure))
-        sys.exit(exit_code(failure))
+            as_json({**about, **error_record(failure)})
+        return exit_code(failure)
 
     def _hints(self, failure: LadingError) -> list[str]:
         """The next steps for the user, one line each."""
@@ -120,13 +129,18 @@ class Session:
             command = f"lading recover --discard {shlex.quote(target)}"
             return [f"a fetch to it is not finished: repeat the fetch, or discard its data: {command}"]
         path = path_hint(target)
-        return [*([path] if path else []), "to list the recorded targets: lading ls"]
+        close = close_targets(self.container, target)
+        meant = [f"did you mean {' or '.join(close)}?"] if close else []
+        return [*meant, *([path] if path else []), "to list the recorded targets: lading ls"]
 
     def _is_interrupted_fetch(self, target: str) -> bool:
         pending = self.container.journal().pending(target)
         return isinstance(pending, Success) and (intent := pending.unwrap()) is not None and intent.verb is Verb.FETCH
 
     def _hints_not_found(self, failure: ImageNotFound) -> list[str]:
+        if close := close_images(self.container, failure.reference):
+            command = corrected({failure.reference: close[0]})
+            return [f"did you mean {' or '.join(close)}? For the first: {command}"]
         remote, _ = split_reference(failure.reference, self.container.settings().remotes)
         if failure.advice or not isinstance(self.container.catalog().remote(remote), ImageListing):
             return []
@@ -142,39 +156,27 @@ class Session:
         return hints
 
 
-def command_options(command: Callable[_Arguments, None]) -> Callable[..., None]:
-    """Adds `--json`, `--config`, `--os-cloud`, `--full` and `-v` to a command. Its first argument is then a Session."""
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Discards what the block prints to standard output."""
+    with Path(os.devnull).open("w", errors=OUTPUT_ERRORS) as nothing, redirect_stdout(nothing):
+        yield
 
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs: one object on each line.")
-    @click.option(
-        "--config",
-        type=click.Path(),
-        metavar="FILE",
-        help="Read the settings from FILE. Default: the first of $LADING_CONFIG, ./lading.toml, "
-        "~/.config/lading/lading.toml and /etc/lading/lading.toml.",
-    )
-    @click.option(
-        "--os-cloud", metavar="NAME", help="Search images in the Glance of the cloud NAME, as clouds.yaml defines it."
-    )
-    @click.option("--full", is_flag=True, help="Print all digits of the digests in an error message.")
-    @click.option(
-        "-v", "--verbose", count=True, help="Log each step to standard error; -vv: also debug messages and tracebacks."
-    )
+
+def command_options(command: Callable[_Arguments, None]) -> Callable[..., None]:
+    """Makes a Session of the common options, the first argument of the command."""
+
     @functools.wraps(command)
-    def run(
-        *args: object,
-        as_json: bool,
-        config: str | None,
-        os_cloud: str | None,
-        full: bool,
-        verbose: int,
-        **kwargs: object,
-    ) -> None:
-        log_to_stderr(verbose)
-        session = Session(config=config, cloud=os_cloud, json=as_json, full=full)
-        try:
-            command(session, *args, **kwargs)  # type: ignore[arg-type]  # ParamSpec cannot express a Session before the arguments
-        except LadingError as failure:
-            session.fail(failure)
+    def run(*args: object, **kwargs: object) -> None:
+        options = CommonOptions.of(click.get_current_context())
+        if options.quiet and options.verbose:
+            raise click.UsageError("--quiet and --verbose contradict each other: give one of them")
+        log_to_stderr(options.verbose, quiet=options.quiet)
+        session = Session(config=options.config, cloud=options.os_cloud, json=options.json, full=options.full)
+        with _silence() if options.quiet and not options.json else nullcontext():
+            try:
+                command(session, *args, **kwargs)  # type: ignore[arg-type]  # ParamSpec cannot express a Session before the arguments
+            except LadingError as failure:
+                session.fail(failure)
 
     return run

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from itertools import chain
@@ -9,8 +10,12 @@ from pathlib import Path
 from typing import Final
 
 import click
+from returns.result import Failure
 
-from lading.adapters.cli.arguments import PATH, complete_images, in_use_option, is_folder, local_target, target_in
+from lading.adapters.cli.arguments import PATH, in_use_option, is_folder, local_target, target_in
+from lading.adapters.cli.command import command
+from lading.adapters.cli.completions import complete_handlers, complete_hosts, complete_images, complete_targets
+from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.output import (
     as_json,
     association_record,
@@ -23,6 +28,7 @@ from lading.adapters.cli.output import (
     time_text,
 )
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.suggestions import full_reference
 from lading.adapters.destinations.device.form import is_device
 from lading.domain.failures import NotAssociated
 from lading.domain.handler import Report
@@ -38,21 +44,38 @@ _MOST_NAMES: Final = 20
 """Names in one message; there may be thousands of hosts."""
 
 
-@click.command(short_help="Remove a target and its record.", epilog="Example: lading rm /vms/1.img")
-@click.argument("target", type=PATH)
+@command(
+    examples=[
+        ("lading rm /vms/1.img", "Removes the file and its record."),
+        ("lading rm /vms/1.img rbd:vms/2", "Removes both. When one cannot be removed, the other still is."),
+        ("lading rm /dev/vg0/vm3 --wipe", "Removes the record, and makes the device empty for other programs."),
+    ]
+)
+@click.argument("targets", type=PATH, nargs=-1, required=True, metavar="TARGET...", shell_complete=complete_targets)
 @click.option("--force", is_flag=True, help="Remove the target also when it is not the file that was fetched.")
 @in_use_option("Remove the target also when another program has it locked, as a running guest has its disk.")
 @click.option("--wipe", is_flag=True, help="On a block device: zero the first and the last MiB, where signatures are.")
 @command_options
-def rm(session: Session, target: str, *, force: bool, even_if_in_use: bool, wipe: bool) -> None:
-    """Remove TARGET and its record, by the handler that fetched it.
+def rm(session: Session, targets: tuple[str, ...], *, force: bool, even_if_in_use: bool, wipe: bool) -> None:
+    """Remove each TARGET and its record, by the handler that fetched it.
 
+    When a target cannot be removed, the others still are, and the exit code is that of the first failure.
     Of a block device only the record is removed, and its bytes stay; see --wipe.
     """
     dispatcher = session.container.dispatcher()
-    removed = session.value(
-        dispatcher.remove(local_target(target), force=force, even_if_in_use=even_if_in_use, wipe=wipe)
-    )
+    code = Exit.DONE
+    for target in dict.fromkeys(map(local_target, targets)):
+        removed = dispatcher.remove(target, force=force, even_if_in_use=even_if_in_use, wipe=wipe)
+        if isinstance(removed, Failure):
+            failed = session.report(removed.failure(), target=target)
+            code = code or failed
+        else:
+            _print_removed(session, removed.unwrap(), wipe=wipe)
+    if code is not Exit.DONE:
+        sys.exit(code)
+
+
+def _print_removed(session: Session, removed: Association, *, wipe: bool) -> None:
     if session.json:
         as_json(association_record(removed))
     elif not is_device(removed.target):
@@ -63,8 +86,13 @@ def rm(session: Session, target: str, *, force: bool, even_if_in_use: bool, wipe
         say(f"{removed.target}: no longer recorded; its bytes stay, and only a fetch with --force replaces them")
 
 
-@click.command(short_help="Move or rename a target.", epilog="Example: lading mv /vms/1.img /vms/2.img")
-@click.argument("source", type=PATH)
+@command(
+    examples=[
+        ("lading mv /vms/1.img /vms/2.img", "Renames the file, and its record."),
+        ("lading mv /vms/1.img /archive/", "Moves the file to the folder /archive, also on another file system."),
+    ]
+)
+@click.argument("source", type=PATH, shell_complete=complete_targets)
 @click.argument("destination", type=PATH)
 @in_use_option("Move the target to another file system also when another program has it locked.")
 @command_options
@@ -82,8 +110,19 @@ def mv(session: Session, source: str, destination: str, *, even_if_in_use: bool)
         say(f"{moved.target}: moved by {moved.handler}")
 
 
-@click.command(short_help="List the recorded targets.", epilog="Example: lading ls --image noble")
-@click.option("--handler", metavar="NAME", help="List only targets of this handler. Default: of all handlers.")
+@command(
+    examples=[
+        ("lading ls", "Lists the targets of this host."),
+        ("lading ls --image noble --json", "Prints a JSON object for each target that holds the image noble."),
+        ("lading ls --all", "Lists the targets of all hosts, where the record is in etcd."),
+    ]
+)
+@click.option(
+    "--handler",
+    metavar="NAME",
+    shell_complete=complete_handlers,
+    help="List only targets of this handler. Default: of all handlers.",
+)
 @click.option(
     "--image",
     metavar="IMAGE",
@@ -93,6 +132,7 @@ def mv(session: Session, source: str, destination: str, *, even_if_in_use: bool)
 @click.option(
     "--host",
     metavar="NAME",
+    shell_complete=complete_hosts,
     help="List the targets of this host, or of the storage that several hosts share by this name. Default: this host.",
 )
 @click.option("--all", "all_hosts", is_flag=True, help="List the targets of all hosts, with the host first.")
@@ -107,6 +147,8 @@ def ls(session: Session, handler: str | None, image: str | None, host: str | Non
     listed = partial(_listed, session, host) if all_hosts or host is not None else partial(_listed_here, session)
     if handler is not None:
         _check_handler(handler, listed)
+    if image is not None:
+        image = full_reference(session.container, image)
     for name, association in listed(handler):
         if image is not None and (association.image is None or not association.is_of(image)):
             continue
@@ -172,7 +214,13 @@ def _hint(name: str, known: Collection[str]) -> str:
     return f"there are: {', '.join(sorted(known)[:_MOST_NAMES])}{more}"
 
 
-@click.command("who-has", short_help="List the targets that hold an image.", epilog="Example: lading who-has noble")
+@command(
+    "who-has",
+    examples=[
+        ("lading who-has noble", "Lists the targets that hold the image noble."),
+        ("lading who-has sha512:6344ab01c2d3", "Lists the targets that hold an image whose digest begins like this."),
+    ],
+)
 @click.argument("image", shell_complete=complete_images)
 @command_options
 def who_has(session: Session, image: str) -> None:
@@ -184,7 +232,7 @@ def who_has(session: Session, image: str) -> None:
     The state is what the last verification found: intact, changed or missing. A target that was never verified since
     its fetch is called verified when the fetch compared its digest with the catalog's, or else unverified.
     """
-    for each in session.container.dispatcher().holders(image):
+    for each in session.container.dispatcher().holders(full_reference(session.container, image)):
         host = os.uname().nodename if each.host is None else each.host
         if session.json:
             as_json(_holder_record(each, host))
@@ -216,8 +264,13 @@ def _known_state(holder: HostTarget) -> str:
     return f"{_state(holder)}, {when}"
 
 
-@click.command(short_help="Show the record and the state of a target.", epilog="Example: lading show /vms/1.img")
-@click.argument("target", type=PATH)
+@command(
+    examples=[
+        ("lading show /vms/1.img", "Shows the image, the handler, the digest and the state."),
+        ("lading show /vms/1.img --json", "Prints the same as a JSON object."),
+    ]
+)
+@click.argument("target", type=PATH, shell_complete=complete_targets)
 @command_options
 def show(session: Session, target: str) -> None:
     """Show the record of TARGET (image, location, handler, time, digest) and its state.

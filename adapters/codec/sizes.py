@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-__all__ = ["Bytes", "bytes_from", "size_text"]
+__all__ = ["Bytes", "bytes_from", "exact_text", "size_text"]
 
 _BYTES: Final = re.compile(r"([1-9][0-9]{0,18})([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
@@ -41,3 +41,14 @@ def size_text(size: int | None) -> str:
             return f"{value:.1f} {unit}" if unit != "B" else f"{size} B"
         value /= 1024
     return f"{value:.1f} TiB"
+
+
+def exact_text(size: int) -> str:
+    """Bytes as `bytes_from` reads them: in the largest unit of which they are a multiple.
+
+    >>> exact_text(2 << 40), exact_text(1000)
+    ('2T', '1000')
+    """
+    units = [(number, unit) for number, unit in enumerate(" KMGT") if size and size % (1 << 10 * number) == 0]
+    number, unit = units[-1] if units else (0, "")
+    return f"{size >> 10 * number}{unit}".strip()

@@ -83,9 +83,15 @@ __all__ = [
     "NetworkSettings",
     "Settings",
     "ThirdPartySettings",
+    "default_paths",
+    "kind_settings",
+    "load_document",
     "load_settings",
+    "merged",
     "read_settings",
     "secrets_of",
+    "typed_settings",
+    "user_file",
 ]
 
 _Kind = TypeVar("_Kind")
@@ -188,6 +194,14 @@ BUILT_IN_KINDS: Final[Mapping[str, Sequence[str]]] = {
 """By section."""
 
 
+def kind_settings(section: str, kind: str) -> type:
+    """The dataclass of a section's built-in kind."""
+    kinds: Mapping[str, Mapping[str, type]] = {
+        "catalog": _CATALOGS, "associations": _ASSOCIATIONS, "journal": _JOURNALS, "locks": _LOCKS,
+    }  # fmt: skip
+    return kinds[section][kind]
+
+
 @dataclass(frozen=True, slots=True)
 class HandlersSettings:
     order: tuple[str, ...] | None
@@ -286,16 +300,27 @@ def load_settings(path: str | None = None, environ: Mapping[str, str] | None = N
     """
     # Not a default argument: help() would show it, with every password in it.
     environ = os.environ if environ is None else environ
+    return read_settings(load_document(path, environ), environ)
+
+
+def load_document(path: str | None, environ: Mapping[str, str]) -> Mapping[str, object]:
+    """The content of the file that `load_settings` reads; empty if there is none. Raises SettingsError."""
     named = path if path is not None else environ.get("LADING_CONFIG") or None
     if named is not None:
         table = read_file(Path(named))
         if table is None:
             raise SettingsError(f"{named}: no such file")
-        return read_settings(table, environ)
-    home = _home(environ, "XDG_CONFIG_HOME", ".config")
-    places = [Path("lading.toml"), *([home / "lading.toml"] if home else []), Path("/etc/lading/lading.toml")]
+        return table
+    user = user_file(environ)
+    places = [Path("lading.toml"), *([user] if user else []), Path("/etc/lading/lading.toml")]
     tables = (read_file(place, trusted=place.is_absolute()) for place in places)
-    return read_settings(next((table for table in tables if table is not None), {}), environ)
+    return next((table for table in tables if table is not None), {})
+
+
+def user_file(environ: Mapping[str, str]) -> Path | None:
+    """The path of the user's own settings file; None where the user has no home."""
+    home = _home(environ, "XDG_CONFIG_HOME", ".config")
+    return home / "lading.toml" if home else None
 
 
 def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Settings:
@@ -304,6 +329,11 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
     A variable that sets another kind than the document's drops that table of the document. Raises SettingsError.
     """
     environ = os.environ if environ is None else environ
+    return typed_settings(merged(document, environ), environ)
+
+
+def merged(document: Mapping[str, object], environ: Mapping[str, str]) -> Table:
+    """The document with the variables that override it. Raises SettingsError."""
     root = _copy(document)
     variables = read_variables(environ, _SECTIONS)
     for variable in variables:
@@ -313,12 +343,15 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
     for key in root:
         if key not in _SECTIONS:
             raise root.unknown(key, _SECTIONS)
-    data, cache = _home(environ, "XDG_DATA_HOME", ".local/share"), _home(environ, "XDG_CACHE_HOME", ".cache")
-    streams = {"cache": cache and cache / "simplestreams"}
-    database = data and data / "associations.sqlite"
-    # A database of its own: associations of the time before etcd are no copy of what etcd has.
-    files = {"path": database, "copy": data and data / "etcd-copy.sqlite"}
-    associations = _read_kind(root.section("associations"), _ASSOCIATIONS, files)
+    return root
+
+
+def typed_settings(root: Table, environ: Mapping[str, str]) -> Settings:
+    """The settings of merged tables, which get the defaults of paths. Raises SettingsError."""
+    variables = read_variables(environ, _SECTIONS)
+    paths = default_paths(environ)
+    database = paths["path"]
+    associations = _read_kind(root.section("associations"), _ASSOCIATIONS, paths)
     if isinstance(associations, FileAssociationsSettings):
         database = associations.path
     # The journal and the locks are beside the associations: in a folder, or in memory.
@@ -330,8 +363,8 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
     if isinstance(journal, FileJournalSettings):
         database = journal.path
     return Settings(
-        catalog=_read_kind(root.section("catalog"), _CATALOGS, {"folder": data and data / "catalog", **streams}),
-        remotes=_read_remotes(root.section("catalogs"), streams),
+        catalog=_read_kind(root.section("catalog"), _CATALOGS, paths),
+        remotes=_read_remotes(root.section("catalogs"), {"cache": paths["cache"]}),
         associations=associations,
         journal=journal,
         locks=_read_kind(root.section("locks"), _LOCKS, {"folder": database and database.parent / "locks"}, kind),
@@ -340,6 +373,18 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
         network=_read_network(root.section("network"), environ),
         source=", ".join((root.source or "the defaults", *(variable.name for variable in variables))),
     )
+
+
+def default_paths(environ: Mapping[str, str]) -> Mapping[str, Path | None]:
+    """The default paths in [catalog] and [associations], by key; None: there is none, because the user has no home."""
+    data, cache = _home(environ, "XDG_DATA_HOME", ".local/share"), _home(environ, "XDG_CACHE_HOME", ".cache")
+    return {
+        "folder": data and data / "catalog",
+        "cache": cache and cache / "simplestreams",
+        "path": data and data / "associations.sqlite",
+        # A database of its own: associations of the time before etcd are no copy of what etcd has.
+        "copy": data and data / "etcd-copy.sqlite",
+    }
 
 
 def _copy(document: Mapping[str, object]) -> Table:

@@ -138,7 +138,6 @@ def test_variables_of_the_cluster_of_associations_are_those_of_the_locks_too(hom
         "LADING_CATALOG__",
         "LADING_CATALOG____KIND",
         "LADING___KIND",
-        "LADING_CATALOGUE__KIND",
         "LADING_CATALOG" + "__A" * 10_000,
     ],
 )
@@ -147,6 +146,12 @@ def test_an_unknown_variable_is_an_error_that_lists_the_known_ones(name: str) ->
         f"{name}: names no setting (known: LADING_CONFIG, LADING_CATALOG__…, LADING_CATALOGS__…, "
         "LADING_ASSOCIATIONS__…, LADING_JOURNAL__…, LADING_LOCKS__…, LADING_HANDLERS__…, LADING_LANDING__…, "
         "LADING_NETWORK__…)"
+    )
+
+
+def test_a_variable_of_an_unknown_section_is_compared_with_the_known_ones() -> None:
+    assert error({}, LADING_LANDNG__MODE="0640").startswith(
+        "LADING_LANDNG__MODE: names no setting, did you mean LADING_LANDING__MODE? (known: LADING_CONFIG, "
     )
 
 
