@@ -21,7 +21,7 @@ class SupportsWaiting(Protocol):
     """An observer that is also called when a fetch waits for another one."""
 
     def waiting(self, reason: str) -> None:
-        """Reports the reason of a wait: `process 4242, which fetches the same image (40/150 MiB)`.
+        """Reports the reason of a wait: `process 4242, which fetches the same image (40.0 of 150.0 MiB)`.
 
         It may be called again, by another thread, but never at the same time as `progress`. The wait ends with the
         next `progress`, or with the fetch. Be quick, never raise.

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.stream.errors import Refused
 from lading.domain.handler import Work
 from lading.domain.refusals import Mismatched
@@ -53,11 +54,12 @@ class Rules(NamedTuple):
     def check_disk(self, size: int) -> None:
         """Raises Refused for a disk of more bytes than `max_disk`."""
         if size > self.max_disk:
-            raise Refused(
-                Mismatched(f"its disk has {size} bytes; [landing] max_size and max_unpacked allow {self.max_disk}")
-            )
+            bounds = f"[landing] max_size and max_unpacked allow {exact_size(self.max_disk)}"
+            raise Refused(Mismatched(f"its disk has {exact_size(size)}; {bounds}"))
 
     def check_size(self, size: int | None) -> None:
         """Raises Refused for an image of more than `max_size` bytes; None: its size is not known."""
         if size is not None and self.max_size is not None and size > self.max_size:
-            raise Refused(Mismatched(f"it has {size} bytes; [landing] max_size allows {self.max_size}"))
+            raise Refused(
+                Mismatched(f"it has {exact_size(size)}; [landing] max_size allows {exact_size(self.max_size)}")
+            )

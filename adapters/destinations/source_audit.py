@@ -1,5 +1,6 @@
 """The audit of a source's bytes by the rules, and its verdict."""
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.versions import known_digest
 from lading.adapters.formats.audit import Audit, Audited
@@ -16,7 +17,7 @@ def audit_of(work: Work, source: Source, rules: Rules, verified: VerifiedFiles) 
     """The audit of the source's bytes. Raises Refused where its size or its digest rules the image out already."""
     promised = work.image.size if work.image else None
     if promised is not None and source.size not in {None, promised}:
-        raise Refused(Mismatched(f"it has {source.size} bytes, the catalog promises {promised}"))
+        raise Refused(Mismatched(f"it has {exact_size(source.size)}, the catalog promises {exact_size(promised)}"))
     rules.check_size(promised or source.size)
     audit = value_or_refuse(Audit.of(work.image, verify=rules.verify, inspect=rules.inspect))
     audit.most = rules.max_disk

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, Self
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.formats.hashing import new_hash
 from lading.adapters.formats.inspection import Inspection, agrees, inspected_by, not_a_disk, unsafe
 from lading.adapters.formats.other_files import PACKED, OtherFile
@@ -174,7 +175,9 @@ class Audit:
         if (refusal := self._other_file()) is not None:
             return Failure(refusal)
         if self._image and self._image.size not in {None, size}:
-            return Failure(Mismatched(f"it has {size} bytes, the catalog promises {self._image.size}"))
+            return Failure(
+                Mismatched(f"it has {exact_size(size)}, the catalog promises {exact_size(self._image.size)}")
+            )
         digest = self.digest
         if self.expected_digest and digest != self.expected_digest:
             return Failure(Mismatched(f"its digest is {digest}, the catalog promises {self.expected_digest}"))
@@ -212,7 +215,7 @@ class Audit:
             return Mismatched(unsafe(dangers))
         disk = self._inspection.virtual_size(0)
         if self.most is not None and disk is not None and disk > self.most:
-            return Mismatched(f"its disk has {disk} bytes; {_BOUNDS} allow {self.most}")
+            return Mismatched(f"its disk has {exact_size(disk)}; {_BOUNDS} allow {exact_size(self.most)}")
         return None
 
 

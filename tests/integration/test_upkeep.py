@@ -18,6 +18,7 @@ import pytest
 from tests.faulty_server import STALL, FaultyServer, Reply
 from tests.integration.conftest import mounted
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
 from lading.ports.journal import Intent, Verb
@@ -164,7 +165,7 @@ def test_verify_reads_targets_again_and_names_what_changed(lading: Lading, noble
     assert (told["2"][0], told["3"][0], told["4"][0]) == ("changed", "missing", "changed")
     assert "its digest is" in told["2"][1]
     assert "is gone" in told["3"][1]
-    assert f"it has {len(DATA) + 4} bytes, and had {len(DATA)}" in told["4"][1]
+    assert f"it has {exact_size(len(DATA) + 4)}, and had {exact_size(len(DATA))}" in told["4"][1]
 
 
 def test_a_target_whose_bytes_are_the_same_is_intact_again_once_it_is_verified(

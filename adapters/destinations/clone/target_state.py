@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.clone.storage import Clone, CloneStorage
 from lading.adapters.stream.errors import Refused
 from lading.domain.handler import Work
@@ -67,7 +68,7 @@ def check_target(storage: CloneStorage, work: Work, found: Sequence[Clone]) -> A
         raise Refused(TargetOccupied(f"{work.target} holds {other}; remove it first, or force"))
     size = work.form.size
     if size is not None and (clone.size < size or (clone.size > size and storage.sizes_are_exact)):
-        reason = f"{work.target} is there, with {clone.size} bytes; remove it first, or force"
+        reason = f"{work.target} is there, with {exact_size(clone.size)}; remove it first, or force"
         raise Refused(TargetOccupied(reason))
     return recorded
 

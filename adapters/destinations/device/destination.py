@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 
+from lading.adapters.codec.sizes import exact_size, size_text
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.device.block_device import HEAD, BlockDevice
 from lading.adapters.destinations.device.device_writer import DeviceWriter, check_sectors
@@ -99,10 +100,10 @@ class DeviceDestination:
                 return "is there already"
             source: Source | None = self._copy_as_shipped(work) if opener.single_flight else None
             if isinstance(source, FileSource):
-                plan = f"copies {source.size} bytes from {source.copied_from}, which is this image"
+                plan = f"copies {size_text(source.size)} from {source.copied_from}, which is this image; no network"
             else:
                 source = value_or_refuse(opener.probe() if opener.probe is not None else opener.open(FROM_START))
-                plan = opener.plan(source.size)
+                plan = opener.plan_text(source.size)
             with closing(source), closing(Peeked(source)) as peeked:
                 audit_of(work, source, self._rules, self._verified)
                 if is_plain(work, peeked.head, self._rules):
@@ -110,7 +111,7 @@ class DeviceDestination:
                     end = _end(size, form, device, self._rules)
                     check_sectors(peeked.head, device)
                     check_gpt(form, peeked.head)
-                    return plan + (f", grown to {end}" if end > size else "")
+                    return plan + (f", grows to {exact_size(end)}" if end > size else "")
                 end = _end(0, form, device, self._rules)
                 raw = replace(work, form=Form(form.format, end or None, member=form.member))
                 seen = source if isinstance(source, FileSource) else peeked
@@ -170,7 +171,7 @@ class DeviceDestination:
         if not os.path.exists(work.target):
             return Report(State.MISSING)
         with system_errors(work.target, "examined"), BlockDevice(work.target, write=False, shared=True) as device:
-            details = {"device": device.identity, "device size": f"{device.size} bytes"}
+            details = {"device": device.identity, "device size": exact_size(device.size)}
             intent = work.intent
             if intent is not None and intent.verb is Verb.FETCH and is_incomplete(device, intent.notes):
                 image = intent.image.id if intent.image else "an image"
@@ -256,7 +257,7 @@ class DeviceDestination:
             audited = staged.audited if staged is not None else verdict(audit, source, size)
             writer.check_format()
             if 0 < end < size:
-                raise Refused(Unsupported(f"the image has {size} bytes, which is more than {end}"))
+                raise Refused(Unsupported(f"the image has {exact_size(size)}, which is more than {exact_size(end)}"))
             writer.finish()
             notes.sealing(device, writer.head)
             writer.seal()
@@ -343,19 +344,21 @@ def _end(size: int, form: Form, device: BlockDevice, rules: Rules) -> int:
     Raises Refused for impossible sizes.
     """
     if size > device.size:
-        raise Refused(TargetFailed(f"{device.path} has {device.size} bytes, and the image has {size}"))
+        raise Refused(
+            TargetFailed(f"{device.path} has {exact_size(device.size)}, and the image has {exact_size(size)}")
+        )
     is_whole = form.fill or (form.fix_gpt and form.size is None)
     wanted = device.size if is_whole else form.size
     if wanted is None:
         return 0
     if wanted > device.size:
-        raise Refused(TargetFailed(f"{device.path} has {device.size} bytes, and not {wanted}"))
+        raise Refused(TargetFailed(f"{device.path} has {exact_size(device.size)}, and not {exact_size(wanted)}"))
     rules.check_disk(wanted)
     if wanted < size:
-        raise Refused(Unsupported(f"the image has {size} bytes, which is more than {wanted}"))
+        raise Refused(Unsupported(f"the image has {exact_size(size)}, which is more than {exact_size(wanted)}"))
     if wanted % device.sector:
         sectors = f"{device.path} has whole sectors of {device.sector} bytes"
-        raise Refused(Unsupported(f"{sectors}, and {wanted} bytes were requested"))
+        raise Refused(Unsupported(f"{sectors}, and {exact_size(wanted)} were requested"))
     return wanted
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.device.block_device import HEAD, BlockDevice
 from lading.adapters.destinations.device.target_state import DeviceBytes
 from lading.adapters.destinations.file.steps import RAW_LIKE, check_gpt
@@ -141,7 +142,7 @@ class DeviceWriter:
             yield from DeviceBytes(self._device, self._source.start, HEAD).chunks(free)
         for chunk in self._source.chunks(free):
             if self._most is not None and chunk.offset + chunk.length > self._most:
-                raise Refused(Mismatched(f"it has more than {self._most} bytes, which [landing] max_size allows"))
+                raise Refused(Mismatched(f"it has more than {exact_size(self._most)}, which [landing] max_size allows"))
             yield chunk
 
     def _progress(self, done: int) -> None:
@@ -258,4 +259,6 @@ def check_sectors(head: bytes | bytearray, device: BlockDevice) -> None:
 
 
 def _too_small(device: BlockDevice, size: int | None) -> TargetFailed:
-    return TargetFailed(f"{device.path} has {device.size} bytes, and the image has {size or 'more'}")
+    return TargetFailed(
+        f"{device.path} has {exact_size(device.size)}, and the image has {exact_size(size) if size else 'more'}"
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from lading.adapters.codec.sizes import exact_size, size_text
 from lading.adapters.destinations.device.block_device import HEAD, BlockDevice
 from lading.adapters.destinations.device.content import content_text
 from lading.adapters.destinations.device.notes import is_noted, may_be_noted_head
@@ -91,7 +92,7 @@ def compare(recorded: Association, device: BlockDevice, observer: Observer, *, i
     Raises Refused and OSError.
     """
     if recorded.size is None or recorded.digest is None or recorded.size > device.size:
-        raise Refused(Mismatched(f"it has {device.size} bytes, and {recorded.size} were fetched"))
+        raise Refused(Mismatched(f"it has {exact_size(device.size)}, and {size_text(recorded.size)} were fetched"))
     size = recorded.size
     image = recorded.image if recorded.shipped is None else None  # else the device has other bytes
     audit = value_or_refuse(Audit.of(image, verify=True, inspect=inspect, digest=recorded.digest))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.file.unpacking import Unpacking
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream import pipeline
@@ -82,7 +83,7 @@ class FileWriter:
         """The partial data in the file, then the source's chunks."""
         for chunk in self._all_chunks(free):
             if self._most is not None and chunk.offset + chunk.length > self._most:
-                raise Refused(Mismatched(f"it has more than {self._most} bytes, which [landing] max_size allows"))
+                raise Refused(Mismatched(f"it has more than {exact_size(self._most)}, which [landing] max_size allows"))
             if self._unpacking is not None:
                 self._unpacking.look(chunk)
             yield chunk

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.steps import RAW_LIKE, check_form, format_of, must_convert, whole_sectors
 from lading.adapters.destinations.file.work_files import Disk, WorkFiles
@@ -99,7 +100,9 @@ class Shaping:
         image = qemu.Disk(self._files.for_tools(new), found, audited.virtual_size or 0)
         size = whole_sectors(image.size) if form.size is None else form.size
         if size < image.size:  # the format's own header tells less than QEMU does: a VHD's
-            raise Refused(Unsupported(f"its disk has {image.size} bytes, more than the {size} requested"))
+            raise Refused(
+                Unsupported(f"its disk has {exact_size(image.size)}, more than the {exact_size(size)} requested")
+            )
         if size == image.size and not form.fix_gpt:
             return disk
         if new.resumable:  # it is no part of the image as shipped any more

@@ -6,6 +6,7 @@ from typing import Final
 
 from returns.result import Result
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.file.target_state import conflict, is_intact, mount_conflict, status_of
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream import pipeline
@@ -61,7 +62,9 @@ def _image_at(recorded: Association) -> Image | None:
 
 def _compare(work: Work, recorded: Association, source: FileSource, *, inspect: bool) -> Landing:
     if recorded.size is not None and source.size != recorded.size:
-        raise Refused(Mismatched(f"it has {source.size} bytes, and had {recorded.size}; {_GUEST}"))
+        raise Refused(
+            Mismatched(f"it has {exact_size(source.size)}, and had {exact_size(recorded.size or 0)}; {_GUEST}")
+        )
     audit = value_or_refuse(Audit.of(_image_at(recorded), verify=True, inspect=inspect, digest=recorded.digest))
     size = pipeline.run(source, (audit.take,), lambda done: work.observer.progress(done, source.size), buffers=4)
     digest = audit.digest

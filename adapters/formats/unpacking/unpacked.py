@@ -5,6 +5,7 @@ from functools import partial
 from itertools import repeat
 from typing import Final, NamedTuple
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.formats.other_files import other_file
 from lading.adapters.formats.unpacking.choice import Choice
 from lading.adapters.formats.unpacking.decompression import COMPRESSIONS, decompress
@@ -110,7 +111,7 @@ class Unpacked:
             if self._check is not None:
                 self._check()
             if chunk.offset + chunk.length > self._limits.most:
-                most = f"{self._limits.most} bytes, which [landing] max_size and max_unpacked allow"
+                most = f"{exact_size(self._limits.most)}, which [landing] max_size and max_unpacked allow"
                 raise Refused(Mismatched(f"it unpacks to more than {most}"))
             yield chunk
 

@@ -13,6 +13,7 @@ from tests.loop_devices import LoopDevice
 from tests.packages import needs
 
 from lading import HandlerRefused, Mismatched, StoreUnavailable, TargetFailed, TargetOccupied, Unsupported
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.device.form import is_device
 from lading.adapters.destinations.file.destination import Rules
 from lading.adapters.formats.hashing import content_algorithm
@@ -147,7 +148,7 @@ def test_a_device_that_is_too_small_stays_as_it_is(host: Host, *, promised: bool
     host.add(data, image=replace(image_of(data), size=len(data) if promised else None))
     refusal = host.refusal()
     assert isinstance(refusal, TargetFailed)
-    assert f"has {SIZE} bytes, and the image has {SIZE + 1}" in refusal.reason
+    assert f"has {exact_size(SIZE)}, and the image has {exact_size(SIZE + 1)}" in refusal.reason
     assert host.is_untouched
 
 
