@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-__all__ = ["NullObserver", "Observer", "SupportsWaiting"]
+__all__ = ["NullObserver", "Observer", "SupportsSteps", "SupportsWaiting", "report_step"]
 
 
 class Observer(Protocol):
@@ -29,8 +29,26 @@ class SupportsWaiting(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsSteps(Protocol):
+    """An observer that is also called when the next step of an attempt begins."""
+
+    def step(self, name: str) -> None:
+        """Reports a step after the transfer: `unpacking`, `converting to raw`, `flushing`, `reading back`, ….
+
+        The next `progress` is of this step. A step that cannot tell its progress reports none. Be quick, never raise.
+        """
+        ...
+
+
 class NullObserver:
     """An observer that ignores progress."""
 
     def progress(self, done: int, total: int | None) -> None:
         pass
+
+
+def report_step(observer: Observer, name: str) -> None:
+    """Reports the step to an observer that supports steps."""
+    if isinstance(observer, SupportsSteps):
+        observer.step(name)

@@ -68,7 +68,7 @@ from lading.ports.image import Digest, Image
 from lading.ports.journal import Intent, Journal, NullJournal, Verb
 from lading.ports.location import Location
 from lading.ports.locks import Locks, NullLocks, SupportsHolder, SupportsSharing
-from lading.ports.observer import NullObserver, Observer, SupportsWaiting
+from lading.ports.observer import NullObserver, Observer, SupportsSteps, SupportsWaiting
 
 __all__ = [
     "ANONYMOUS",
@@ -144,6 +144,7 @@ __all__ = [
     "SupportsRecovery",
     "SupportsReport",
     "SupportsSharing",
+    "SupportsSteps",
     "SupportsVerification",
     "SupportsWaiting",
     "TargetFailed",

@@ -88,6 +88,7 @@ PROMISED = [
     "SupportsRecovery",
     "SupportsReport",
     "SupportsSharing",
+    "SupportsSteps",
     "SupportsVerification",
     "SupportsWaiting",
     "TargetFailed",

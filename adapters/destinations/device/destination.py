@@ -38,6 +38,7 @@ from lading.ports.association import Shipped, State
 from lading.ports.form import AS_SHIPPED, Form
 from lading.ports.image import Digest
 from lading.ports.journal import Journal, Verb
+from lading.ports.observer import report_step
 from lading.ports.verified_files import StoredVersion, VerifiedFiles
 
 __all__ = ["DeviceDestination"]
@@ -253,11 +254,14 @@ class DeviceDestination:
             note=(lambda offset: notes.flushed(device, offset, source.validator)) if is_resumable else None,
         )  # fmt: skip
         with _incomplete_unless_read_back(writer, device, notes):
+            if staged is not None:
+                report_step(work.observer, "writing")
             size = writer.stream()
             audited = staged.audited if staged is not None else verdict(audit, source, size)
             writer.check_format()
             if 0 < end < size:
                 raise Refused(Unsupported(f"the image has {exact_size(size)}, which is more than {exact_size(end)}"))
+            report_step(work.observer, "flushing")
             writer.finish()
             notes.sealing(device, writer.head)
             writer.seal()
@@ -311,6 +315,7 @@ def _incomplete_unless_read_back(writer: DeviceWriter, device: BlockDevice, note
 
 def _read_back(work: Work, device: BlockDevice, size: int, expected: Digest | None) -> Digest | None:
     """Reads the image's bytes from the device. Returns their digest. Raises Refused where another is expected."""
+    report_step(work.observer, "reading back")
     audit = Audit(None, expected, None)
     pipeline.run(DeviceBytes(device, size), (audit.take,), lambda done: work.observer.progress(done, size))
     if audit.digest != expected:

@@ -22,6 +22,7 @@ from lading.domain.refusals import Mismatched, Unavailable, Unsupported
 from lading.ports.association import Shipped
 from lading.ports.form import AS_SHIPPED
 from lading.ports.image import Digest
+from lading.ports.observer import report_step
 
 __all__ = ["ALLOCATED", "Shaping", "require_unchanged"]
 
@@ -75,6 +76,7 @@ class Shaping:
         is_allocated = self.form.preallocation in ALLOCATED
         self._files.require_space(max(image.size, self.form.size or 0) if is_allocated else qemu.required_space(image))
         write_back = WriteBack(new.descriptor)
+        report_step(self._work.observer, f"converting to {wanted}")
         made = qemu.convert(
             image, self._files.for_tools(new), wanted, partial(self._converted, write_back, image.size),
             preallocation=self.form.preallocation or "off",
@@ -121,10 +123,12 @@ class Shaping:
     def allocate(self, disk: Disk) -> None:
         """Takes the space of the file's holes, where the form says so."""
         if self.form.preallocation in ALLOCATED:
+            report_step(self._work.observer, "allocating")
             os.posix_fallocate(disk.descriptor, 0, os.fstat(disk.descriptor).st_size)
 
     def digest_of(self, descriptor: int) -> Digest:
         """The digest of a file that was made of the image: no catalog has one."""
+        report_step(self._work.observer, "hashing")
         with closing(FileSource(os.dup(descriptor))) as filled:
             return content_digest(filled, self._files.reached(filled.size))
 
