@@ -15,11 +15,12 @@ from returns.result import Failure
 
 from lading.adapters.catalogs.url_reference import is_url
 from lading.adapters.cli.arguments import PATH, complete_images
-from lading.adapters.cli.images import FILE_CATALOG, listed_images, print_image
-from lading.adapters.cli.output import as_json, image_record, say, size_text
-from lading.adapters.cli.progress import progress_bar
+from lading.adapters.cli.images import FILE_CATALOG, list_options, print_images
+from lading.adapters.cli.output import as_json, image_record, say
+from lading.adapters.cli.progress import progress_bar, progress_option
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.url_options import UrlOptions, url_options
+from lading.adapters.codec.sizes import size_text
 from lading.adapters.formats.inspection import agrees, not_a_disk, unsafe
 from lading.adapters.formats.scan import Scan, scan, scan_packed
 from lading.adapters.formats.unpacking.unpacked import HEAD, packing
@@ -62,6 +63,7 @@ def catalog() -> None:
 @click.option("--member", metavar="NAME", help="The name of the disk in an archive of several.")
 @click.option("--replace", "replaces", is_flag=True, help="Remove other images of this name from the catalog.")
 @url_options
+@progress_option
 @command_options
 def add(
     session: Session,
@@ -185,7 +187,7 @@ def _scan(session: Session, path: str, algorithm: str, declared: str | None, mem
     opened = open_regular(path)
     if isinstance(opened, Failure):
         raise click.BadParameter(opened.failure(), param_hint="FILE")
-    with closing(FileSource(opened.unwrap())) as source, progress_bar(path) as observer:
+    with closing(FileSource(opened.unwrap())) as source, progress_bar(Path(path).name) as observer:
         landing = session.container.settings().landing
         packed_as = packing(source.first_bytes(HEAD)) if landing.unpack else None
         read = partial(_report, observer, source.size)
@@ -234,12 +236,11 @@ def _disk_format(scanned: Scan, path: str, declared: str | None) -> str:
 
 
 @catalog.command("ls", short_help="List the images.", epilog="Example: lading catalog ls")
-@click.argument("remote", metavar="[REMOTE:]", default="")
+@list_options
 @command_options
-def list_images(session: Session, remote: str) -> None:
+def list_images(session: Session, remote: str, text: str, sort: str | None) -> None:
     """List the images of the catalog, or of REMOTE: id, name, size, format and status."""
-    for image in listed_images(session, remote):
-        print_image(session, image)
+    print_images(session, remote, text, sort)
 
 
 @catalog.command("show", short_help="Show one image as JSON.", epilog="Example: lading catalog show noble")

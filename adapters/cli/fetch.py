@@ -30,12 +30,12 @@ from lading.adapters.cli.output import (
     form_record,
     say,
     shipped_text,
-    size_text,
     verified_text,
 )
-from lading.adapters.cli.progress import progress_bar
+from lading.adapters.cli.progress import progress_bar, progress_option
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.url_options import UrlOptions, url_options
+from lading.adapters.codec.sizes import size_text
 from lading.domain.attempts import AttemptPreview, FetchRequest, FetchResult
 from lading.domain.failures import NoHandlerAvailable
 from lading.ports.context import ANONYMOUS
@@ -110,6 +110,7 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
 
 
 @click.command(short_help="Fetch an image to a target.", epilog="Example: lading fetch noble /vms/1.img --max-size 20G")
+@progress_option
 @_request_options
 def fetch(session: Session, request: FetchRequest) -> None:
     """Fetch IMAGE to TARGET: verified, and completely or not at all.

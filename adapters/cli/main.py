@@ -19,11 +19,12 @@ from lading.adapters.cli.fetch import explain, fetch
 from lading.adapters.cli.handlers import handlers
 from lading.adapters.cli.images import images, outdated
 from lading.adapters.cli.logs import exception_lines
+from lading.adapters.cli.ls import ls
 from lading.adapters.cli.maintenance import forget, recover, verify
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, print_error, printable
 from lading.adapters.cli.streams import OutputLost, close_streams, open_streams
-from lading.adapters.cli.targets import ls, mv, rm, show, who_has
+from lading.adapters.cli.targets import mv, rm, show, who_has
 
 __all__ = ["cli", "main"]
 
