@@ -49,6 +49,8 @@ class _Row(NamedTuple):
     state: str
     received: int | None = None
     """Bytes that a fetch has received so far; None: it has ended, or it is not known."""
+    total: int | None = None
+    """Bytes of the image that it fetches."""
 
     @property
     def target(self) -> str:
@@ -75,7 +77,7 @@ class _Row(NamedTuple):
         return text.lower() in f"{self.target}\n{self.image_name}\n{image_id}".lower()
 
     def cells(self, *, all_hosts: bool) -> tuple[str, ...]:
-        state = f"{self.state}, {share_text(self.received, self.size)}" if self.received is not None else self.state
+        state = f"{self.state}, {share_text(self.received, self.total)}" if self.received is not None else self.state
         cells = (self.target, self.image_name, self.source.handler, size_text(self.size), when_text(self.at), state)
         return (str(self.host), *cells) if all_hosts else cells
 
@@ -172,27 +174,29 @@ _Listed = Iterator[_Row]
 def _listed_here(session: Session, handler: str | None) -> _Listed:
     """The associations of this host, and the fetches that have not ended, ordered by target."""
     associations: AssociationStore = session.container.associations()
-    fetches = {
-        intent.target: intent
-        for intent in session.container.journal().list()
-        if intent.verb is Verb.FETCH and handler in {None, intent.handler}
-    }
+    fetches = {intent.target: intent for intent in session.container.journal().list() if intent.verb is Verb.FETCH}
     locks = session.container.locks()
-    begun = [_begun_row(intent, locks) for _, intent in sorted(fetches.items())]
+    begun = [
+        _begun_row(intent, intent, locks)
+        for _, intent in sorted(fetches.items())
+        if handler in {None, intent.handler} and session.value(associations.get(intent.target)) is None
+    ]
     recorded = (
-        _Row(None, each, last_state(each)) for each in associations.list(handler=handler) if each.target not in fetches
+        _begun_row(each, fetches[each.target], locks) if each.target in fetches else _Row(None, each, last_state(each))
+        for each in associations.list(handler=handler)
     )
     return merge(begun, recorded, key=lambda row: row.target)
 
 
-def _begun_row(intent: Intent, locks: Locks) -> _Row:
-    """The line of a fetch that was interrupted, or that another process works on."""
-    is_held = isinstance(locks, SupportsHolder) and locks.holder(lock_name(intent.target)) is not None
+def _begun_row(source: Association | Intent, fetch: Intent, locks: Locks) -> _Row:
+    """The line of a target to which a fetch was interrupted, or to which another process fetches."""
+    is_held = isinstance(locks, SupportsHolder) and locks.holder(lock_name(fetch.target)) is not None
     received = None
-    if intent.target.startswith("/"):
+    if fetch.target.startswith("/"):
         with suppress(OSError):
-            received = Path(noted_part(intent.target, intent.notes)).stat().st_size
-    return _Row(None, intent, "fetching" if is_held else "interrupted", received)
+            received = Path(noted_part(fetch.target, fetch.notes)).stat().st_size
+    total = fetch.image.size if fetch.image else None
+    return _Row(None, source, "fetching" if is_held else "interrupted", received, total)
 
 
 def _listed(session: Session, host: str | None, handler: str | None) -> _Listed:

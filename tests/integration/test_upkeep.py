@@ -136,7 +136,11 @@ def test_what_was_kept_goes_when_the_image_turns_out_to_be_there(
 
 
 def test_other_commands_keep_what_had_come(lading: Lading, host: Path, cut_off: FaultyServer) -> None:
-    assert lading("ls").stdout == ""
+    (told,) = records(lading("ls", "--json"))
+    assert (told["target"], told["name"], told["state"]) == (f"{host}/vms/1", "jammy", "interrupted")
+    assert (told["landed_at"], told["received"] // MEBIBYTE) == (None, 2)
+    assert f"\tinterrupted, 2.0 of {len(DATA) / MEBIBYTE:.1f} MiB\n" in lading("ls", "--filter", "JAMMY").stdout
+    assert lading("ls", "--handler", "file").stdout == lading("ls", "--image", "noble").stdout == ""
     assert os.listdir(host / "vms") == [".1.lading-part"]
 
 
