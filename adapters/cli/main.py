@@ -15,7 +15,8 @@ import click
 from lading.adapters.cli.associations import associations
 from lading.adapters.cli.catalog import catalog
 from lading.adapters.cli.exits import Exit
-from lading.adapters.cli.fetch import explain, fetch
+from lading.adapters.cli.explain import explain
+from lading.adapters.cli.fetch import fetch
 from lading.adapters.cli.handlers import handlers
 from lading.adapters.cli.images import images, outdated
 from lading.adapters.cli.logs import exception_lines
