@@ -9,7 +9,7 @@ from typing import Literal
 import click
 
 from lading.adapters.catalogs.remotes import split_reference
-from lading.adapters.catalogs.url_reference import UrlReference, is_url
+from lading.adapters.catalogs.url_reference import UrlReference
 from lading.adapters.cli.arguments import (
     DISK_SIZE,
     PATH,
@@ -174,17 +174,15 @@ def _print_result(result: FetchResult, seconds: float) -> None:
     resumed = f", {size_text(landing.resumed)} of it there already" if landing.resumed else ""
     way = f"{result.handler} ({landing.method})" if landing.method not in {None, result.handler} else result.handler
     made = f" {landing.format} ({shipped_text(landing.shipped)} as shipped)" if landing.shipped else ""
-    verified = f"{verified_text(landing)}{_digest_source(result)}"
+    verified = f"{verified_text(landing, result.image)}{_advice(result)}"
     summary = f"{size_text(landing.size)}{made} by {way}{source}{resumed}, {verified}, {seconds:.1f} s"
     say(f"{result.target}: {summary}")
 
 
-def _digest_source(result: FetchResult) -> str:
-    """The checksum file that the digest is from; advice for an image at a URL that has none."""
-    image, source = result.image, result.image.properties.get("digest_from") if result.image else None
-    if result.landing.verified:
-        return f" by {source}" if isinstance(source, str) and is_url(source) else ""
-    if image is None or not UrlReference.is_unverified(image.id):
+def _advice(result: FetchResult) -> str:
+    """Advice for an image at a URL that has no digest."""
+    image = result.image
+    if result.landing.verified or image is None or not UrlReference.is_unverified(image.id):
         return ""
     return ", because no digest of it is known: --checksum or --checksums names one"
 

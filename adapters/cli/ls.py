@@ -2,12 +2,10 @@
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from heapq import merge
 from itertools import chain
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import click
@@ -17,7 +15,7 @@ from lading.adapters.cli.output import as_json, association_record, last_state, 
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.table import Column, print_table
 from lading.adapters.codec.sizes import share_text, size_text
-from lading.adapters.destinations.file.partial import noted_part
+from lading.adapters.destinations.file.partial import received_bytes
 from lading.domain.ledger import lock_name
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore, SupportsHosts
@@ -191,10 +189,7 @@ def _listed_here(session: Session, handler: str | None) -> _Listed:
 def _begun_row(source: Association | Intent, fetch: Intent, locks: Locks) -> _Row:
     """The line of a target to which a fetch was interrupted, or to which another process fetches."""
     is_held = isinstance(locks, SupportsHolder) and locks.holder(lock_name(fetch.target)) is not None
-    received = None
-    if fetch.target.startswith("/"):
-        with suppress(OSError):
-            received = Path(noted_part(fetch.target, fetch.notes)).stat().st_size
+    received = received_bytes(fetch.target, fetch.notes)
     total = fetch.image.size if fetch.image else None
     return _Row(None, source, "fetching" if is_held else "interrupted", received, total)
 

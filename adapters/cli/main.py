@@ -24,8 +24,9 @@ from lading.adapters.cli.ls import ls
 from lading.adapters.cli.maintenance import forget, recover, verify
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, print_error, printable
+from lading.adapters.cli.show import show
 from lading.adapters.cli.streams import OutputLost, close_streams, open_streams
-from lading.adapters.cli.targets import mv, rm, show, who_has
+from lading.adapters.cli.targets import mv, rm, who_has
 
 __all__ = ["cli", "main"]
 

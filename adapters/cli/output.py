@@ -12,6 +12,7 @@ from typing import Final, TextIO
 
 import click
 
+from lading.adapters.catalogs.url_reference import is_url
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.streams import OUTPUT_ERRORS
 from lading.adapters.codec.documents import image_to_document
@@ -152,21 +153,23 @@ def last_state(target: Association | HostTarget) -> str:
     return "verified" if target.verified else "unverified"
 
 
-def verified_text(result: Landing | Association) -> str:
-    """Returns the verified digest's algorithm, or `unverified`.
+def verified_text(result: Landing | Association, image: Image | None) -> str:
+    """Returns what the bytes were verified by: the digest's algorithm and where it is from, or `unverified`.
 
     MD5 and SHA-1 are weak: two files can have the same (RFC 6151, RFC 6194). Where only the disk in a packed image was
     verified, the target's digest may be another than the catalog's.
 
-    >>> verified_text(Landing(verified=True, shipped=Shipped("xz, raw", 9)))
+    >>> verified_text(Landing(verified=True, shipped=Shipped("xz, raw", 9)), None)
     'verified'
     """
     digest = result.shipped.digest if result.shipped else result.digest
-    if not result.verified:
+    if not result.verified or (digest is None and result.shipped is None):
         return "unverified"
+    source = image.properties.get("digest_from") if image else None
+    origin = f" by {source}" if isinstance(source, str) and is_url(source) else ""
     if digest is None:
-        return "verified" if result.shipped else "unverified"
-    return f"verified {digest.algorithm}{' (weak)' if digest.algorithm in {'md5', 'sha1'} else ''}"
+        return f"verified{origin}"
+    return f"verified {digest.algorithm}{' (weak)' if digest.algorithm in {'md5', 'sha1'} else ''}{origin}"
 
 
 def attempt_records(attempts: Sequence[AttemptResult]) -> list[dict[str, object]]:

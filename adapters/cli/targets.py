@@ -1,7 +1,6 @@
-"""`lading rm`, `mv`, `show` and `who-has`: commands on recorded targets."""
+"""`lading rm`, `mv` and `who-has`: commands on recorded targets."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,20 +13,15 @@ from lading.adapters.cli.output import (
     check_record,
     last_state,
     say,
-    shipped_text,
     time_text,
-    verified_text,
 )
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.table import Column, print_table
 from lading.adapters.codec.sizes import size_text
 from lading.adapters.destinations.device.form import is_device
-from lading.domain.failures import NotAssociated
-from lading.domain.handler import Report
-from lading.ports.association import Association
 from lading.ports.association_store import HostTarget
 
-__all__ = ["mv", "rm", "show", "who_has"]
+__all__ = ["mv", "rm", "who_has"]
 
 _HOLDER_COLUMNS: Final = (
     Column("HOST", 3),
@@ -120,98 +114,3 @@ def _holder_record(holder: HostTarget, host: str) -> dict[str, object]:
 def _known_state(holder: HostTarget) -> str:
     when = f"checked {time_text(holder.checked.at)}" if holder.checked else f"landed {time_text(holder.landed_at)}"
     return f"{last_state(holder)}, {when}"
-
-
-@click.command(short_help="Show the record and the state of a target.", epilog="Example: lading show /vms/1.img")
-@click.argument("target", type=PATH)
-@command_options
-def show(session: Session, target: str) -> None:
-    """Show the record of TARGET (image, location, handler, time, digest) and its state.
-
-    The state is intact, changed, missing, detached, incomplete or unknown. The bytes are not read; to read them: lading
-    verify.
-    """
-    target = local_target(target)
-    association = session.value(session.container.associations().get(target))
-    report = session.value(session.container.dispatcher().report(target))
-    if association is None:
-        _print_incomplete(session, target, report)
-    elif session.json:
-        as_json({**association_record(association), "state": report.state, "details": dict(report.details)})
-    else:
-        _print_rows(association, report)
-
-
-def _print_incomplete(session: Session, target: str, report: Report) -> None:
-    """Prints the state of a target that is not recorded, because a fetch to it has not ended."""
-    intent = session.value(session.container.journal().pending(target))
-    if intent is None:  # it has ended in the meantime
-        session.fail(NotAssociated(target))
-    image = intent.image
-    if session.json:
-        as_json(
-            {
-                "target": target,
-                "image": image.id if image else None,
-                "handler": intent.handler,
-                "began_at": intent.began_at.isoformat(),
-                "state": report.state,
-                "details": dict(report.details),
-            }
-        )
-        return
-    _say_rows(
-        {
-            "target": target,
-            "image": f"{image.id} {image.name or ''}".rstrip() if image else "not named",
-            "handler": intent.handler,
-            "began": time_text(intent.began_at),
-            "state": report.state,
-            **report.details,
-        }
-    )
-
-
-def _form_rows(association: Association) -> dict[str, str]:
-    """The rows on the target's form, and on what was shipped where that is something else."""
-    rows = {}
-    if association.format is not None:
-        disk = association.virtual_size
-        of_disk = f", a disk of {size_text(disk)}" if disk not in {None, association.size} else ""
-        rows["format"] = f"{association.format}{of_disk}"
-    if (shipped := association.shipped) is not None:
-        digest = f", {shipped.digest}" if shipped.digest else ""
-        rows["shipped"] = f"{shipped_text(shipped)}{digest} ({verified_text(association)})"
-    if association.converted_by is not None:
-        rows["converted"] = f"by {association.converted_by}"
-    return rows
-
-
-def _print_rows(association: Association, report: Report) -> None:
-    image = association.image
-    verified = f" ({verified_text(association)})"
-    digest = f"{association.digest}{'' if association.shipped else verified}"
-    rows = {
-        "target": association.target,
-        "image": f"{image.id} {image.name or ''}".rstrip() if image else "not named",
-        "location": str(association.location or "none"),
-        "handler": f"{association.handler} ({association.method})" if association.method else association.handler,
-        "landed": time_text(association.landed_at),
-        "size": size_text(association.size),
-        **_form_rows(association),
-        "digest": digest if association.digest else "unverified",
-        "inspected": f"by {association.inspected_by}" if association.inspected_by else "no",
-        "state": report.state,
-    }
-    if (checked := association.checked) is not None:
-        rows["checked"] = f"{checked.state}, {time_text(checked.at)}"
-    if association.copied_from:
-        rows["copied from"] = association.copied_from
-    rows |= dict(report.details) | rows  # a handler's detail does not replace one of these rows
-    _say_rows(rows)
-
-
-def _say_rows(rows: Mapping[str, str]) -> None:
-    width = max(map(len, rows)) + 2
-    for name, value in rows.items():
-        say(f"{name + ':':<{width}}{value}")

@@ -140,6 +140,9 @@ def test_other_commands_keep_what_had_come(lading: Lading, host: Path, cut_off: 
     assert (told["target"], told["name"], told["state"]) == (f"{host}/vms/1", "jammy", "interrupted")
     assert (told["landed_at"], told["received"] // MEBIBYTE) == (None, 2)
     assert f"\tinterrupted, 2.0 of {len(DATA) / MEBIBYTE:.1f} MiB\n" in lading("ls", "--filter", "JAMMY").stdout
+    shown = lading("show", "vms/1").stdout
+    assert "state:    interrupted\nreceived: 2.0 of 3.0 MiB\n" in shown
+    assert only(lading("show", "vms/1", "--json"))["details"] == {"received": "2.0 of 3.0 MiB"}
     assert lading("ls", "--handler", "file").stdout == lading("ls", "--image", "noble").stdout == ""
     assert os.listdir(host / "vms") == [".1.lading-part"]
 
