@@ -14,6 +14,7 @@ from typing import Final
 from returns.result import Failure, Result, Success
 
 from lading.adapters.codec.documents import catalog_image, image_to_document, read_json, unnested
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.host.private_files import make_private, open_private
 from lading.adapters.stream.safe_open import absolute_path, open_own, own_link
 from lading.ports.image import Image
@@ -178,7 +179,7 @@ def _is_shared(folder: Path) -> bool:
 
 def _parsed(content: bytes) -> Image:
     if len(content) > _LARGEST:
-        raise ValueError(f"it has more than {_LARGEST} bytes")
+        raise ValueError(f"it has more than {exact_size(_LARGEST)}")
     document = read_json(content)
     if not isinstance(document, dict):
         raise ValueError("it is not a JSON object")  # noqa: TRY004 - the error is about a file, not an argument

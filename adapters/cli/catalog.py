@@ -16,13 +16,14 @@ from returns.result import Failure
 from lading.adapters.catalogs.url_reference import is_url
 from lading.adapters.cli.arguments import PATH
 from lading.adapters.cli.command import group
-from lading.adapters.cli.completions import complete_formats, complete_images, complete_remotes
-from lading.adapters.cli.images import FILE_CATALOG, listed_images, print_image
-from lading.adapters.cli.output import as_json, image_record, say, size_text
-from lading.adapters.cli.progress import progress_bar
+from lading.adapters.cli.completions import complete_formats, complete_images
+from lading.adapters.cli.images import FILE_CATALOG, list_options, print_images
+from lading.adapters.cli.output import as_json, image_record, say
+from lading.adapters.cli.progress import progress_bar, progress_option
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.suggestions import full_reference
 from lading.adapters.cli.url_options import UrlOptions, url_options
+from lading.adapters.codec.sizes import size_text
 from lading.adapters.formats.inspection import agrees, not_a_disk, unsafe
 from lading.adapters.formats.scan import Scan, scan, scan_packed
 from lading.adapters.formats.unpacking.unpacked import HEAD, packing
@@ -75,6 +76,7 @@ def catalog() -> None:
 @click.option("--member", metavar="NAME", help="The name of the disk in an archive of several.")
 @click.option("--replace", "replaces", is_flag=True, help="Remove other images of this name from the catalog.")
 @url_options
+@progress_option
 @command_options
 def add(
     session: Session,
@@ -198,7 +200,7 @@ def _scan(session: Session, path: str, algorithm: str, declared: str | None, mem
     opened = open_regular(path)
     if isinstance(opened, Failure):
         raise click.BadParameter(opened.failure(), param_hint="FILE")
-    with closing(FileSource(opened.unwrap())) as source, progress_bar(path) as observer:
+    with closing(FileSource(opened.unwrap())) as source, progress_bar(Path(path).name) as observer:
         landing = session.container.settings().landing
         packed_as = packing(source.first_bytes(HEAD)) if landing.unpack else None
         read = partial(_report, observer, source.size)
@@ -254,12 +256,11 @@ def _disk_format(scanned: Scan, path: str, declared: str | None) -> str:
         ("lading catalog ls ubuntu:", "Lists the images of the remote ubuntu."),
     ],
 )
-@click.argument("remote", metavar="[REMOTE:]", default="", shell_complete=complete_remotes)
+@list_options
 @command_options
-def list_images(session: Session, remote: str) -> None:
+def list_images(session: Session, remote: str, text: str, sort: str | None) -> None:
     """List the images of the catalog, or of REMOTE: id, name, size, format and status."""
-    for image in listed_images(session, remote):
-        print_image(session, image)
+    print_images(session, remote, text, sort)
 
 
 @catalog.command(

@@ -11,9 +11,9 @@ _CLI: Final = "lading.adapters.cli"
 SECTIONS: Final[Mapping[str, Mapping[str, Entry]]] = {
     "Fetch and look": {
         "fetch": Entry(f"{_CLI}.fetch:fetch", "Fetch an image to a target."),
-        "explain": Entry(f"{_CLI}.fetch:explain", "Show which handlers fetch would try, and why."),
-        "ls": Entry(f"{_CLI}.targets:ls", "List the recorded targets."),
-        "show": Entry(f"{_CLI}.targets:show", "Show the record and the state of a target."),
+        "explain": Entry(f"{_CLI}.explain:explain", "Show which handlers fetch would try, and why."),
+        "ls": Entry(f"{_CLI}.ls:ls", "List the recorded targets."),
+        "show": Entry(f"{_CLI}.show:show", "Show the record and the state of a target."),
         "who-has": Entry(f"{_CLI}.targets:who_has", "List the targets that hold an image."),
     },
     "Targets": {

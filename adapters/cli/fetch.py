@@ -1,9 +1,8 @@
-"""`lading fetch` and `lading explain`."""
+"""`lading fetch`."""
 
 import functools
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -23,7 +22,6 @@ from lading.adapters.cli.arguments import (
 )
 from lading.adapters.cli.command import command
 from lading.adapters.cli.completions import complete_images
-from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.interruption import interruptible_fetch
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import (
@@ -34,22 +32,21 @@ from lading.adapters.cli.output import (
     proof_text,
     say,
     shipped_text,
-    size_text,
 )
-from lading.adapters.cli.progress import progress_bar
+from lading.adapters.cli.progress import progress_bar, progress_option
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.suggestions import check_order, full_reference
 from lading.adapters.cli.url_options import UrlOptions, url_options
-from lading.domain.attempts import AttemptPreview, FetchRequest, FetchResult
-from lading.domain.failures import NoHandlerAvailable
+from lading.adapters.codec.sizes import size_text
+from lading.domain.attempts import FetchRequest, FetchResult
 from lading.ports.context import ANONYMOUS
 from lading.ports.form import Form
 from lading.ports.image import GIVEN
 
-__all__ = ["explain", "fetch"]
+__all__ = ["fetch", "request_options"]
 
 
-def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callable[..., None]:
+def request_options(command: Callable[[Session, FetchRequest], None]) -> Callable[..., None]:
     """Adds the arguments and options of a fetch to a command, which gets them as a request."""
 
     @click.argument("image", shell_complete=complete_images)
@@ -128,7 +125,8 @@ def _request_options(command: Callable[[Session, FetchRequest], None]) -> Callab
         ),
     ]
 )
-@_request_options
+@progress_option
+@request_options
 def fetch(session: Session, request: FetchRequest) -> None:
     """Fetch IMAGE to TARGET: verified, and completely or not at all.
 
@@ -214,58 +212,3 @@ def _advice(result: FetchResult) -> str:
 def _image_text(result: FetchResult) -> str:
     image = result.image
     return f"{image.id} {image.name or ''}".rstrip() if image else "no image that has a name"
-
-
-@command(
-    examples=[
-        ("lading explain noble /vms/1.img", "Shows which handler would fetch the image, and why no other."),
-        ("lading explain noble rbd:vms/1", "Shows whether the image can be cloned in Ceph."),
-    ]
-)
-@_request_options
-def explain(session: Session, request: FetchRequest) -> None:
-    """Show the attempts that fetch would make for IMAGE and TARGET, in order, and whether each would succeed.
-
-    The options are those of fetch, but nothing is transferred or changed. The exit code is 0 when fetch would succeed,
-    else the exit code of fetch.
-    """
-    previews = session.container.dispatcher().preview(request)
-    chosen = next((each for each in previews if each.would), None)
-    if session.json:
-        as_json(
-            {
-                "image": masked(request.image_id) if request.image_id else None,
-                "target": request.target,
-                "handler": chosen.handler if chosen else None,
-                "location": str(chosen.location) if chosen and chosen.location else None,
-                "attempts": list(map(_preview_record, previews)),
-            }
-        )
-    else:
-        _print_tree(f"{masked(request.image_id or '')} → {request.target}", previews, chosen)
-    if chosen is None:
-        results = tuple(each.result for each in previews)
-        sys.exit(exit_code(NoHandlerAvailable(request.image_id, request.target, results)))
-
-
-def _preview_record(preview: AttemptPreview) -> dict[str, object]:
-    return {
-        "handler": preview.handler,
-        "location": str(preview.location) if preview.location else None,
-        "cost": preview.cost,
-        "would": preview.would,
-        "code": preview.result.refusal.code if preview.result.refusal else None,
-        "reason": masked(preview.reason),
-    }
-
-
-def _print_tree(title: str, previews: Sequence[AttemptPreview], chosen: AttemptPreview | None) -> None:
-    say(title)
-    for position, each in enumerate(previews):
-        branch, trunk = ("└─", "  ") if position == len(previews) - 1 else ("├─", "│ ")
-        mark = "✓" if each.would else "✗"
-        where = f" {each.location}" if each.location else ""
-        say(f"{branch} {mark} {each.handler}{where}{'  ← this one' if each is chosen else ''}")
-        say(f"{trunk}    {f'[{each.cost}] ' if each.cost else ''}{masked(each.reason)}", dim=True)
-    if not previews:
-        say("└─ no handler takes any of its locations, and none works without a location")

@@ -4,15 +4,21 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from lading.adapters.cli.command import command
-from lading.adapters.cli.output import as_json, say_row
+from lading.adapters.cli.output import as_json
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.table import Column, print_table
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 __all__ = ["handlers"]
 
-_WIDTHS: Final = (12, 8, 32)
+_COLUMNS: Final = (
+    Column("NAME", 4),
+    Column("STATE", 3, least=7),
+    Column("SCHEMES, OR REASON", 2, least=20),
+    Column("FROM", 1),
+)
 
 
 @command(
@@ -46,11 +52,11 @@ def handlers(session: Session) -> None:
     records += [_not_loaded(each.name, "skipped", each.reason, installed) for each in loaded.skipped]
     unused = sorted(installed.keys() - {record["name"] for record in records})
     records += [_not_loaded(name, "unused", "not in [handlers] order", installed) for name in unused]
-    for record in records:
-        if session.json:
+    if session.json:
+        for record in records:
             as_json(record)
-        else:
-            say_row(_cells(record), _WIDTHS)
+    else:
+        print_table(_COLUMNS, map(_cells, records))
 
 
 def _not_loaded(name: str, state: str, reason: str, installed: "Mapping[str, EntryPoint]") -> dict[str, object]:

@@ -1,8 +1,8 @@
 """`lading images` and `lading outdated`."""
 
 import sys
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import click
 
@@ -11,19 +11,53 @@ from lading.adapters.cli.command import command
 from lading.adapters.cli.completions import complete_remotes
 from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.masking import masked
-from lading.adapters.cli.output import as_json, image_record, print_error, say_row, size_text
+from lading.adapters.cli.output import as_json, image_record, print_error
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.table import Column, print_table
+from lading.adapters.codec.sizes import size_text
 from lading.domain.newest import NewestImage
 from lading.ports.catalog import ImageListing
 from lading.ports.failures import CatalogUnavailable
 from lading.ports.image import Image
 
-__all__ = ["FILE_CATALOG", "images", "listed_images", "outdated", "print_image"]
+__all__ = ["FILE_CATALOG", "images", "list_options", "outdated", "print_images"]
 
 FILE_CATALOG: Final = 'use one of [catalog] kind = "file"'
-_WIDTHS: Final = (36, 24, 9, 6)
+_COLUMNS: Final = (
+    Column("ID", 1),
+    Column("NAME", 5, least=16),
+    Column("SIZE", 4, is_number=True),
+    Column("FORMAT", 2, least=6),
+    Column("STATUS", 3, least=6),
+)
+_OUTDATED_COLUMNS: Final = (
+    Column("TARGET", 4, least=16, keeps_end=True),
+    Column("NAME", 3, least=16),
+    Column("RECORDED", 1),
+    Column("NEWEST", 2),
+)
+_SORT_KEYS: Final[Mapping[str, Callable[[Image], Any]]] = {
+    "id": lambda image: image.id,
+    "name": lambda image: (image.name or "", image.id),
+    "size": lambda image: (-(image.size or 0), image.name or ""),
+    "format": lambda image: (image.disk_format or "", image.name or ""),
+    "status": lambda image: (image.status, image.name or ""),
+}
 _SHOWN: Final = 12
 """Hex digits of a digest."""
+
+
+def list_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the argument and the options of a list of images to a command."""
+    sort = click.option(
+        "--sort",
+        type=click.Choice([*_SORT_KEYS]),
+        help="Sort by this column: the largest first. Default: the catalog's order.",
+    )
+    text_help = "List only images with TEXT in the name or the id."
+    text = click.option("--filter", "text", metavar="TEXT", default="", help=text_help)
+    remote = click.argument("remote", metavar="[REMOTE:]", default="", shell_complete=complete_remotes)
+    return remote(text(sort(command)))
 
 
 @command(
@@ -32,23 +66,29 @@ _SHOWN: Final = 12
         ("lading images ubuntu: --filter 24.04", "Lists those of the remote ubuntu with 24.04 in the name or the id."),
     ]
 )
-@click.argument("remote", metavar="[REMOTE:]", default="", shell_complete=complete_remotes)
-@click.option("--filter", "text", metavar="TEXT", default="", help="List only images with TEXT in the name or the id.")
+@list_options
 @command_options
-def images(session: Session, remote: str, text: str) -> None:
+def images(session: Session, remote: str, text: str, sort: str | None) -> None:
     """List the images of the catalog, or of REMOTE: id, name, size, format and status."""
-    for image in listed_images(session, remote):
-        if text.lower() in f"{image.id} {image.name or ''}".lower():
-            print_image(session, image)
+    print_images(session, remote, text, sort)
 
 
-def print_image(session: Session, image: Image) -> None:
-    """Prints one image of a list."""
+def print_images(session: Session, remote: str, text: str, sort: str | None) -> None:
+    """Prints the images of a remote, or of the default catalog."""
+    found: Iterable[Image] = (
+        image for image in listed_images(session, remote) if text.lower() in f"{image.id} {image.name or ''}".lower()
+    )
+    if sort is not None:
+        found = sorted(found, key=_SORT_KEYS[sort])
     if session.json:
-        as_json(image_record(image))
+        for image in found:
+            as_json(image_record(image))
     else:
-        cells = (image.id, image.name or "-", size_text(image.size), image.disk_format or "-", image.status)
-        say_row(cells, _WIDTHS)
+        print_table(_COLUMNS, map(_cells, found))
+
+
+def _cells(image: Image) -> tuple[str, ...]:
+    return image.id, image.name or "-", size_text(image.size), image.disk_format or "-", image.status
 
 
 @command(
@@ -64,22 +104,40 @@ def outdated(session: Session) -> None:
     Nothing is changed. To replace such a target: lading fetch NAME TARGET --force. The exit code is 9 when there are
     such targets, else 7 when it cannot be told of some, else 0.
     """
-    code = Exit.DONE
-    for found in session.container.dispatcher().newest():
-        if session.json:
-            as_json(_record(found))
-        elif found.is_newer:
-            newest = found.image and _version(found.image)
-            recorded = found.association.image and _version(found.association.image)
-            say_row((found.association.target, found.reference, recorded or "-", newest or "-"), _WIDTHS)
-        elif found.is_newer is None:
-            print_error(f"{found.association.target}: it cannot be told whether it is outdated: {found.reason}")
-        if found.is_newer:
-            code = Exit.OUTDATED
-        elif found.is_newer is None and code is Exit.DONE:
-            code = Exit.FAILED
-    if code is not Exit.DONE:
-        sys.exit(code)
+    states: set[bool | None] = set()
+    found = _noted(session.container.dispatcher().newest(), states)
+    if session.json:
+        for each in found:
+            as_json(_record(each))
+    else:
+        print_table(_OUTDATED_COLUMNS, _newer(found))
+    if True in states:
+        sys.exit(Exit.OUTDATED)
+    if None in states:
+        sys.exit(Exit.FAILED)
+
+
+def _noted(found: Iterator[NewestImage], states: set[bool | None]) -> Iterator[NewestImage]:
+    """Yields the same, and adds what was found to the states."""
+    for each in found:
+        states.add(each.is_newer)
+        yield each
+
+
+def _newer(found: Iterator[NewestImage]) -> Iterator[Sequence[str]]:
+    """The lines of the targets that are outdated. Prints an error for each of which it cannot be told."""
+    for each in found:
+        if each.is_newer:
+            yield _outdated_cells(each)
+        elif each.is_newer is None:
+            target = each.association.target
+            print_error(f"{target}: it cannot be told whether it is outdated: {each.reason}")
+
+
+def _outdated_cells(found: NewestImage) -> tuple[str, ...]:
+    newest = found.image and _version(found.image)
+    recorded = found.association.image and _version(found.association.image)
+    return found.association.target, found.reference, recorded or "-", newest or "-"
 
 
 def _version(image: Image) -> str:

@@ -17,10 +17,11 @@ from lading.adapters.cli.completions import complete_targets
 from lading.adapters.cli.exits import Exit, exit_code
 from lading.adapters.cli.handovers import Handover
 from lading.adapters.cli.masking import masked
-from lading.adapters.cli.output import as_json, say, size_text
-from lading.adapters.cli.progress import progress_bar
+from lading.adapters.cli.output import as_json, say
+from lading.adapters.cli.progress import progress_bar, progress_option
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.verifications import Verified, verify_each
+from lading.adapters.codec.sizes import size_text
 from lading.adapters.config.settings import AssociationsSettings, FileAssociationsSettings
 from lading.adapters.destinations.file.partial import noted_part
 from lading.adapters.etcd.settings import EtcdAssociationsSettings
@@ -51,6 +52,7 @@ __all__ = ["forget", "recover", "verify"]
     is_flag=True,
     help="Rebuild a damaged or lost database from what can be verified. A damaged one is kept aside.",
 )
+@progress_option
 @command_options
 def recover(session: Session, target: str | None, *, discard: bool, rebuild: bool) -> None:
     """Recover interrupted fetches, removals and moves, for example after a crash.

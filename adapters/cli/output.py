@@ -2,11 +2,12 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
-from typing import TextIO
+from datetime import UTC, datetime
+from typing import Final, TextIO
 
 import click
 
@@ -19,11 +20,13 @@ from lading.domain.failures import AttemptResult, HandlerRefused, NoHandlerAvail
 from lading.domain.handler import Landing
 from lading.domain.refusals import Refusal
 from lading.ports.association import Association, Check, Shipped
+from lading.ports.association_store import HostTarget
 from lading.ports.failures import LadingError
 from lading.ports.image import GIVEN, UNPROVEN, Image
 from lading.ports.redaction import redacted_values
 
 __all__ = [
+    "age_text",
     "as_json",
     "association_record",
     "attempt_records",
@@ -31,17 +34,23 @@ __all__ = [
     "error_record",
     "form_record",
     "image_record",
+    "last_state",
     "print_error",
     "printable",
     "proof_record",
     "proof_text",
     "say",
-    "say_row",
     "shipped_text",
-    "size_text",
+    "terminal_width",
     "time_text",
     "verified_text",
+    "when_text",
 ]
+
+
+_USUAL_WIDTH: Final = 80
+_AGES: Final = (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+"""Units of ages, with their seconds."""
 
 
 def printable(text: str, stream: TextIO | None = None) -> str:
@@ -64,20 +73,27 @@ def _is_byte(character: str) -> bool:
     return "\udc80" <= character <= "\udcff"
 
 
+def terminal_width(stream: TextIO) -> int:
+    """Returns the columns of the stream's terminal; $COLUMNS goes first, and 80 is taken for an unknown width."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL_WIDTH
+    except (OSError, ValueError):
+        return _USUAL_WIDTH
+
+
 def say(text: str, *, dim: bool = False) -> None:
-    """Prints a line."""
+    """Prints a line; dimmed on a terminal, unless colours are turned off (no-color.org, bixense.com/clicolors)."""
     text = printable(text)
-    click.echo(click.style(text, dim=True) if dim else text)
+    click.echo(click.style(text, dim=True) if dim and _has_styles() else text)
 
 
-def say_row(cells: Sequence[str], widths: Sequence[int]) -> None:
-    """Prints a line of a table: on a terminal in columns of at least these widths, elsewhere separated by tabs."""
-    cells = [printable(cell) for cell in cells]
-    if sys.stdout.isatty():
-        cells = [*map(str.ljust, cells, widths), *cells[len(widths) :]]
-        click.echo("  ".join(cells))
-    else:
-        click.echo("\t".join(cells))
+def _has_styles() -> bool:
+    environ = os.environ
+    is_off = environ.get("NO_COLOR") or environ.get("TERM") == "dumb" or environ.get("CLICOLOR") == "0"
+    return sys.stdout.isatty() and not is_off
 
 
 def print_error(message: str, *hints: str) -> None:
@@ -118,6 +134,27 @@ def time_text(moment: datetime) -> str:
     return moment.astimezone().isoformat(sep=" ", timespec="seconds")
 
 
+def age_text(moment: datetime) -> str:
+    """Returns the time that has passed since the moment, in its largest unit: `5 min`, `3 d`."""
+    seconds = max(int((datetime.now(UTC) - moment).total_seconds()), 0)
+    for unit, length in _AGES:
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return "0 s"
+
+
+def when_text(moment: datetime) -> str:
+    """Returns the age for a table on a terminal, and elsewhere the time, which stays the same."""
+    return age_text(moment) if sys.stdout.isatty() else time_text(moment)
+
+
+def last_state(target: Association | HostTarget) -> str:
+    """Returns the state that the last verification found, or else whether the fetch compared the digest."""
+    if target.checked is not None:
+        return target.checked.state
+    return "verified" if target.verified else "unverified"
+
+
 def verified_text(result: Landing | Association) -> str:
     """Returns the verified digest's algorithm, or `unverified`.
 
@@ -128,10 +165,10 @@ def verified_text(result: Landing | Association) -> str:
     'verified'
     """
     digest = result.shipped.digest if result.shipped else result.digest
-    if not result.verified:
+    if not result.verified or (digest is None and result.shipped is None):
         return "unverified"
     if digest is None:
-        return "verified" if result.shipped else "unverified"
+        return "verified"
     return f"verified {digest.algorithm}{' (weak)' if digest.algorithm in {'md5', 'sha1'} else ''}"
 
 

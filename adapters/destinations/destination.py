@@ -6,6 +6,7 @@ from typing import Protocol
 
 from returns.result import Result
 
+from lading.adapters.codec.sizes import size_text
 from lading.adapters.stream.sources import ResumePoint, Source
 from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.refusals import Refusal
@@ -23,10 +24,14 @@ class SourceOpener:
     """The method that the association records."""
     single_flight: bool = False
     """True for remote bytes: only one process of this host reads an image at a time, and the others copy from it."""
-    plan: Callable[[int | None], str] = "copies {} bytes".format
-    """Returns the text of a preview. Takes the number of bytes; None: it is not known."""
+    plan: Callable[[str], str] = "copies {}".format
+    """Returns the text of a preview. Takes the size in words: `3.5 GiB`."""
     probe: Callable[[], Result[Source, Refusal]] | None = None
     """Opens a source that is enough for a preview; None: `open` does."""
+
+    def plan_text(self, size: int | None) -> str:
+        """The text of a preview, for so many bytes; None: their number is not known."""
+        return self.plan("an unknown number of bytes" if size is None else size_text(size))
 
 
 class Destination(Protocol):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.formats.audit import disk_too_large
 from lading.adapters.signatures.certificates import Certificates
 from lading.adapters.stream.errors import Refused
@@ -22,8 +23,8 @@ def image_too_large(most: int, found: int | None = None) -> TooLarge:
     """The refusal of an image of more than `most` bytes. `found` None: its size is not known yet."""
     return TooLarge(
         "the image is too large",
-        expected=f"at most {most} bytes",
-        found=f"{found} bytes" if found else "more",
+        expected=f"at most {exact_size(most)}",
+        found=exact_size(found) if found else "more",
         advice="[landing] max_size, or --max-size, is the limit",
     )
 

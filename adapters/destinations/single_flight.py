@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+from lading.adapters.codec.sizes import share_text
 from lading.adapters.destinations.file.local_copies import LocalCopies, LocalCopy
 from lading.adapters.destinations.file.lock_waits import reported_wait
 from lading.adapters.stream.errors import Refused
@@ -53,5 +54,5 @@ class SingleFlight:
     def _wait_reason(self, name: str, work: Work) -> str:
         received = self._copies.received_bytes(work) if self._copies is not None else None
         size = work.image.size if work.image else None
-        so_far = "" if received is None or size is None else f" ({received >> 20}/{size >> 20} MiB)"
+        so_far = "" if received is None else f" ({share_text(received, size)})"
         return holder_text(self._locks, name, "fetches the same image") + so_far

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, Protocol, Self
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.formats.hashing import new_hash
 from lading.adapters.formats.inspection import Inspection, agrees, inspected_by, not_a_disk, unsafe
 from lading.adapters.formats.other_files import PACKED, OtherFile
@@ -266,15 +267,15 @@ def disk_too_large(most: int, found: int) -> TooLarge:
     """The refusal of a disk that has more than `most` bytes for a guest."""
     return TooLarge(
         "the disk is too large",
-        expected=f"at most {most} bytes",
-        found=f"{found} bytes",
+        expected=f"at most {exact_size(most)}",
+        found=exact_size(found),
         advice="[landing] max_size and max_unpacked are the limits",
     )
 
 
 def size_mismatch(expected: int, found: int) -> Mismatched:
     """The refusal of an image that has not the catalog's size. Both are bytes."""
-    return Mismatched("size mismatch", expected=f"{expected} bytes", found=f"{found} bytes")
+    return Mismatched("size mismatch", expected=exact_size(expected), found=exact_size(found))
 
 
 def digest_mismatch(expected: Digest, found: Digest | None) -> Mismatched:

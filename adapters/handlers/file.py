@@ -45,7 +45,7 @@ class FileHandler(SourceHandler):
         return Cost.LOCAL_COPY
 
     def opener(self, work: Work) -> SourceOpener:
-        return SourceOpener(partial(self._open, work), plan="clones or copies {} bytes".format)
+        return SourceOpener(partial(self._open, work), plan="clones or copies {}".format)
 
     def _open(self, work: Work, start: ResumePoint) -> Result[FileSource, Refusal]:
         if not self._allowed_folders:

@@ -94,7 +94,7 @@ class _Reading:
 
     @property
     def opener(self) -> SourceOpener:
-        return SourceOpener(self._open, self._handler.name, single_flight=True, plan=_plan)
+        return SourceOpener(self._open, self._handler.name, single_flight=True, plan="downloads {}".format)
 
     def needs_restart(self, landed: Result[Landing, Refusal]) -> bool:
         """Returns True when the bytes of a single answer may be right where combined answers failed."""
@@ -166,7 +166,3 @@ class _Reading:
     def _taken_locations(self) -> list[Location]:
         image = self._work.image
         return [each for each in image.locations if each.scheme in self._handler.schemes] if image else []
-
-
-def _plan(size: int | None) -> str:
-    return f"downloads {size or 'some'} bytes"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Self
 
 from lading.adapters.codec.documents import read_json
+from lading.adapters.codec.sizes import size_text
 from lading.adapters.formats.unpacking.choice import is_no_disk
 from lading.adapters.oci.reference import digest_of
 from lading.ports.image import Digest
@@ -74,7 +75,7 @@ class Descriptor(NamedTuple):
 
     def __str__(self) -> str:
         name = self.title if self.title.isprintable() else ascii(self.title)
-        about = ", ".join(filter(None, (name, self.disk_type, self.architecture, f"{self.size} bytes")))
+        about = ", ".join(filter(None, (name, self.disk_type, self.architecture, size_text(self.size))))
         return f"{str(self.digest)[:19]} ({about[:120]})"
 
 

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
 
 from lading.adapters.codec.documents import read_json
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.oci.credentials import Keychain
 from lading.adapters.oci.manifest import ACCEPT, Manifest
 from lading.adapters.oci.reference import DOCKER_HUB, Login, Reference
@@ -181,7 +182,7 @@ def _read(mirrors: Mirrors, most: int) -> bytes:
         while count := stream.readinto(piece):
             content += piece[:count]
             if len(content) > most:
-                raise SourceBroken(f"its answer has more than {most} bytes")
+                raise SourceBroken(f"its answer has more than {exact_size(most)}")
             if time.monotonic() > deadline:
                 raise SourceBroken(f"its answer takes longer than {_SECONDS:g} seconds")
     finally:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.stream.direct import is_cached, open_directly
 from lading.adapters.stream.pipeline import CHUNK, HOLE, Chunk, Chunks, SourceBroken
 from lading.adapters.stream.safe_open import fingerprint
@@ -109,7 +110,7 @@ class FileSource:
         """The change of its content since this was made, for a message; None: it has not changed."""
         now = fingerprint(self.descriptor)
         if now.size != self.size:
-            return f"it had {self.size} bytes, and has {now.size}"
+            return f"it had {exact_size(self.size)}, and has {exact_size(now.size)}"
         return "it was written to" if now.mtime_ns != self.fingerprint.mtime_ns else None
 
     def first_bytes(self, count: int) -> bytes:

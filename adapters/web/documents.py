@@ -3,6 +3,7 @@
 import time
 from typing import Final, NamedTuple
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.web.http import HttpConnection, Origin, Unusable
 from lading.adapters.web.validators import Validators
 
@@ -37,4 +38,4 @@ def read_with_validators(connection: HttpConnection, origin: Origin, most: int, 
             return WebDocument(bytes(body), answer.validators)
         body += piece[:count]
     connection.close()
-    raise Unusable(f"it has more than {most} bytes")
+    raise Unusable(f"it has more than {exact_size(most)}")

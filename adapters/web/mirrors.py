@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.answer import Answer
 from lading.adapters.web.http import HttpOptions, HttpRefused, Origin, peer_of
@@ -108,7 +109,7 @@ class Mirrors:
         with self._lock:
             if answer.total is not None:
                 if self.total not in {None, answer.total}:
-                    raise Changed(f"it has {answer.total} bytes, and had {self.total}")
+                    raise Changed(f"it has {exact_size(answer.total)}, and had {exact_size(self.total)}")
                 self.total = answer.total
             self.encoding = self.encoding or answer.encoding
             self.media_type = answer.media_type

@@ -76,7 +76,7 @@ from lading.ports.image import Digest, Image, Proof, Signature, Signer
 from lading.ports.journal import Intent, Journal, NullJournal, Verb
 from lading.ports.location import Location
 from lading.ports.locks import Locks, NullLocks, SupportsHolder, SupportsSharing
-from lading.ports.observer import NullObserver, Observer, SupportsWaiting
+from lading.ports.observer import NullObserver, Observer, SupportsSteps, SupportsWaiting
 
 __all__ = [
     "ANONYMOUS",
@@ -158,6 +158,7 @@ __all__ = [
     "SupportsRecovery",
     "SupportsReport",
     "SupportsSharing",
+    "SupportsSteps",
     "SupportsVerification",
     "SupportsWaiting",
     "TargetFailed",

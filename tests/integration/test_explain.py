@@ -5,6 +5,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.faulty_server import FaultyServer, Reply
 from tests.integration.conftest import Lading, record
 
 from lading import Association, Image, Location
@@ -20,11 +21,32 @@ def test_explain_shows_every_attempt_with_its_reason_and_touches_nothing(
     assert "✗ file file://" in explained.stdout
     assert "allowed_folders" in explained.stdout
     assert "✓ download  ← this one" in explained.stdout
+    assert "GiB on the disk of" in explained.stdout
+    assert "\nnetwork: not used\n" in explained.stdout
     told = record(lading("explain", "noble", "vms/1", "--json"))
     assert (told["handler"], told["attempts"][0]["would"]) == ("file", True)
     assert os.listdir(host / "vms") == []
     assert lading("ls").stdout == ""
     assert os.listdir(host / "home" / ".local" / "share" / "lading") == ["catalog"]
+
+
+def test_explain_shows_attempts_that_cannot_help_only_with_all(lading: Lading, noble: Path) -> None:
+    few, all_of_them = lading("explain", "noble", "vms/1"), lading("explain", "noble", "vms/1", "--all")
+    assert "not shown, because it cannot help: 1 of the attempts; see --all" in few.stdout
+    assert "✗ download file://" not in few.stdout
+    assert "✗ download file://" in all_of_them.stdout
+    assert "- http\n      makes no attempt: it takes http, https\n" in all_of_them.stdout
+    told = record(lading("explain", "noble", "vms/1", "--json"))
+    assert [each["handler"] for each in told["attempts"]] == ["file", "download", "download"]
+    assert told["free_space"] > 0
+
+
+def test_explain_names_the_servers_that_are_asked(lading: Lading, host: Path, faulty_server: FaultyServer) -> None:
+    faulty_server.answer("/noble.img", Reply(bytes(1024)))
+    url = faulty_server.url("/noble.img", userinfo="user:secret")
+    explained = lading("explain", url, "vms/1", "--unverified").stdout
+    assert f"network: {faulty_server.url('')}\n" in explained
+    assert "downloads 1.0 KiB" in explained
 
 
 def test_explain_says_by_its_exit_code_that_nothing_would_do(lading: Lading, noble: Path) -> None:

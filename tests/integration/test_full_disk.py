@@ -53,7 +53,7 @@ def test_a_fetch_to_a_full_disk_is_refused_and_works_when_there_is_room(
 ) -> None:
     filler = fill(small_disk, but=room)
     for _ in range(2):  # what the first left would be in the second's way
-        assert refusal(lading("fetch", "noble", "small/1"), 4, "small/1 needs 2097152 bytes, and the disk of")
+        assert refusal(lading("fetch", "noble", "small/1"), 4, "small/1 needs 2.0 MiB, ")
     assert os.listdir(small_disk) == [filler.name]
     assert lading("ls").stdout == ""
     filler.unlink()
@@ -64,7 +64,7 @@ def test_a_fetch_to_a_full_disk_is_refused_and_works_when_there_is_room(
 def test_a_forced_fetch_to_a_full_disk_leaves_what_was_there(lading: Lading, noble: Path, small_disk: Path) -> None:
     (small_disk / "1").write_bytes(b"precious")
     filler = fill(small_disk, but=MEBIBYTE)
-    assert refusal(lading("fetch", "noble", "small/1", "--force"), 4, "small/1 needs 2097152 bytes, and the disk of")
+    assert refusal(lading("fetch", "noble", "small/1", "--force"), 4, "small/1 needs 2.0 MiB, ")
     assert (small_disk / "1").read_bytes() == b"precious"
     filler.unlink()
     assert lading("fetch", "noble", "small/1", "--force").returncode == 0

@@ -74,7 +74,8 @@ class Host:
             time.sleep(1)
 
     def recorded(self) -> set[str]:
-        return {json.loads(line)["target"] for line in self.run("ls", "--json")[1].splitlines()}
+        listed = map(json.loads, self.run("ls", "--json")[1].splitlines())
+        return {each["target"] for each in listed if each["landed_at"]}
 
 
 def test_whatever_is_killed_is_finished_or_taken_back(

@@ -22,6 +22,11 @@ def record_target(host: Path, association: Association) -> None:
 def test_show_tells_whether_a_target_is_still_what_was_put_there(lading: Lading, noble: Path, host: Path) -> None:
     lading("fetch", "noble", "vms/1")
     assert record(lading("show", "vms/1", "--json"))["state"] == "intact"
+    rows = dict(line.split(": ", 1) for line in lading("show", "vms/1").stdout.splitlines())
+    assert rows["source"].strip() == f"file://{noble}"
+    assert rows["fetched"].endswith((" ago) by file (copy)", " ago) by file (reflink)"))
+    assert rows["proof"].strip() == "verified sha512"
+    assert rows["state"].strip().startswith("intact: it is the same file, ")
     with (host / "vms" / "1").open("r+b") as disk:
         disk.write(b"a guest wrote here")
     assert record(lading("show", "vms/1", "--json"))["state"] == "changed"
@@ -42,6 +47,25 @@ def test_ls_takes_an_image_by_its_id_name_or_href(lading: Lading, noble: Path, h
         assert record(lading("ls", "--image", reference, "--json"))["target"] == target
     nothing = lading("ls", "--image", "plucky")
     assert (nothing.returncode, nothing.stdout) == (0, "")
+
+
+def test_ls_sorts_and_filters(lading: Lading, host: Path) -> None:
+    for number, (name, size, day) in enumerate([("noble", 5, 2), ("jammy", 9, 3), ("noble-minimal", 7, 1)]):
+        landed_at = NOW.replace(day=day)
+        record_target(host, Association(f"/vms/{number}", "file", Image("i", name), None, landed_at, size=size))
+    for key, order in (("target", "012"), ("image", "102"), ("size", "120"), ("age", "102"), ("state", "012")):
+        listed = lading("ls", "--sort", key).stdout.splitlines()
+        assert "".join(line.split("\t")[0].removeprefix("/vms/") for line in listed) == order
+    filtered = lading("ls", "--filter", "NOBLE", "--sort", "handler").stdout.splitlines()
+    assert [line.split("\t")[1] for line in filtered] == ["noble", "noble-minimal"]
+
+
+def test_images_are_sorted_and_filtered(lading: Lading, noble: Path) -> None:
+    lading("catalog", "add", str(noble), "--name", "jammy")
+    for command in (["images"], ["catalog", "ls"]):
+        names = [line.split("\t")[1] for line in lading(*command, "--sort", "name").stdout.splitlines()]
+        assert names == ["jammy", "noble"]
+    assert lading("images", "--filter", "JAM", "--sort", "size").stdout.count("\n") == 1
 
 
 def test_ls_refuses_a_handler_that_there_is_not(lading: Lading, host: Path) -> None:

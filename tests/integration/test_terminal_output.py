@@ -1,41 +1,36 @@
-"""A terminal gets a bar and aligned columns, and no name can speak to it."""
+"""A terminal gets a bar and columns that fit it, and no name can control it; a pipe gets plain lines."""
 
+import fcntl
 import json
 import os
 import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from tests.integration.conftest import Lading, record
 
+WIDE_NAME = "日本語-noble-server-cloudimg-amd64"
 
-def test_on_a_terminal_a_bar_shows_the_progress_and_piped_it_is_silent(
-    lading: Lading, noble: Path, host: Path, environment: dict[str, str]
-) -> None:
+
+def on_terminal(arguments: list[str], columns: int, host: Path, environment: Mapping[str, str]) -> str:
+    """What a command prints on a terminal of this width."""
     ours, theirs = pty.openpty()
-    fetching = subprocess.Popen(
-        [sys.executable, "-m", "lading", "fetch", "noble", "vms/1"],
-        cwd=host, env=environment | {"TERM": "xterm", "COLUMNS": "100"}, stdout=subprocess.PIPE, stderr=theirs,
-    )  # fmt: skip
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    command = [sys.executable, "-m", "lading", *arguments]
+    running = subprocess.Popen(
+        command, cwd=host, env={"TERM": "xterm", **environment}, stdin=theirs, stdout=theirs, stderr=theirs
+    )
     os.close(theirs)
-    seen = all_of(ours)
-    fetching.communicate()
-    assert "MiB" in seen
-    assert lading("fetch", "noble", "vms/2").stderr == ""
-
-
-def test_on_a_terminal_a_fetch_says_which_process_it_waits_for(environment: dict[str, str]) -> None:
-    ours, theirs = pty.openpty()
-    driver = "import sys; from lading.adapters.cli.progress import progress_bar\n"
-    driver += "with progress_bar('noble') as bar: bar.waiting(sys.argv[1]); bar.progress(1, 2)"
-    subprocess.run(
-        [sys.executable, "-c", driver, "process 4242, which fetches the same image (40/150 MiB)"],
-        env=environment | {"TERM": "xterm", "COLUMNS": "200"}, stderr=theirs, check=True,
-    )  # fmt: skip
-    os.close(theirs)
-    assert "noble: waiting for process 4242, which fetches the same image (40/150 MiB)" in all_of(ours)
+    printed = all_of(ours)
+    running.wait()
+    return printed
 
 
 def all_of(terminal: int) -> str:
@@ -50,25 +45,59 @@ def all_of(terminal: int) -> str:
     return seen.decode()
 
 
-@pytest.mark.parametrize("command", [["ls"], ["catalog", "ls"], ["handlers"]])
-def test_columns_are_aligned_on_a_terminal_and_tab_separated_elsewhere(
-    lading: Lading, noble: Path, host: Path, environment: dict[str, str], command: list[str]
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_a_bar_never_wraps(columns: int, noble: Path, host: Path, environment: dict[str, str]) -> None:
+    printed = on_terminal(["fetch", "noble", "vms/1", "--progress", "auto"], columns, host, environment)
+    *drawn, result = re.split(r"\r(?!\n)", printed)
+    assert any("MiB" in line for line in drawn)
+    assert max(map(cell_len, drawn)) < columns
+    assert "verified" in result
+    assert "\x1b" not in printed
+
+
+def test_in_a_pipe_a_fetch_says_nothing_on_its_way(lading: Lading, noble: Path) -> None:
+    assert lading("fetch", "noble", "vms/1").stderr == ""
+    assert "noble: flushing\n" in lading("fetch", "noble", "vms/2", "--progress", "plain").stderr
+
+
+def test_tables_fit_the_terminal_and_are_separated_by_tabs_in_a_pipe(
+    lading: Lading, noble: Path, host: Path, environment: dict[str, str]
 ) -> None:
-    lading("catalog", "add", str(noble), "--name", "a-longer-name")
-    for image, target in (("noble", "1"), ("a-longer-name", "a-longer-target")):
-        lading("fetch", image, target, "--force")
-    ours, theirs = pty.openpty()
-    listing = subprocess.Popen(
-        [sys.executable, "-m", "lading", *command], cwd=host, env=environment, stdout=theirs, stderr=subprocess.PIPE
-    )
-    os.close(theirs)
-    rows = all_of(ours).splitlines()
-    assert listing.communicate()[1] == b""
-    piped = [line.split("\t") for line in lading(*command).stdout.splitlines()]
-    assert len(rows) == len(piped) > 1
-    assert all(row.index(f"  {cells[1]}  ") > 0 for row, cells in zip(rows, piped, strict=True))
-    if command != ["ls"]:  # its targets are longer than any column
-        assert len({row.index(f"  {cells[1]}  ") for row, cells in zip(rows, piped, strict=True)}) == 1
+    lading("catalog", "add", str(noble), "--name", WIDE_NAME)
+    for image, target in (("noble", "1"), (WIDE_NAME, "a-longer-target")):
+        lading("fetch", image, f"vms/{target}")
+    for command, title in ((["ls"], "TARGET"), (["images"], "NAME"), (["handlers"], "NAME")):
+        piped = lading(*command).stdout.splitlines()
+        assert {line.count("\t") for line in piped} == {5 if command == ["ls"] else 4 if command == ["images"] else 3}
+        for columns in (40, 80, 200):
+            header, *lines = on_terminal(command, columns, host, environment).splitlines()
+            assert title in header
+            assert len(lines) == len(piped)
+            assert max(map(cell_len, [header, *lines])) <= columns
+    header, first, second = on_terminal(["ls"], 200, host, environment).splitlines()
+    at = header.index("HANDLER")
+    assert [line[cells_at(line, at) :].split()[0] for line in (first, second)] == ["file", "file"]
+
+
+def cells_at(line: str, cells: int) -> int:
+    """The index of the character that begins at this cell."""
+    return next(index for index in range(len(line)) if cell_len(line[:index]) == cells)
+
+
+def test_piped_columns_are_stable(lading: Lading, noble: Path, host: Path) -> None:
+    lading("fetch", "noble", "vms/1")
+    fetched = record(lading("ls", "--json"))
+    target, image, handler, size, when, state = lading("ls").stdout.removesuffix("\n").split("\t")
+    assert (target, image, handler, size, state) == (str(host / "vms" / "1"), "noble", "file", "16.0 MiB", "verified")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d", when)
+    assert lading("images").stdout == f"{fetched['image']}\tnoble\t16.0 MiB\traw\tactive\n"
+
+
+@pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"CLICOLOR": "0"}])
+def test_without_colours_no_escape_sequence_is_printed(
+    variable: dict[str, str], noble: Path, host: Path, environment: dict[str, str]
+) -> None:
+    assert "\x1b" not in on_terminal(["explain", "noble", "vms/1"], 80, host, {**environment, **variable})
 
 
 INJECTED = "\x1b[31mred\nsecond line"

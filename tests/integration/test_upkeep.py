@@ -18,6 +18,7 @@ import pytest
 from tests.faulty_server import STALL, FaultyServer, Reply
 from tests.integration.conftest import mounted
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
 from lading.ports.journal import Intent, Verb
@@ -135,7 +136,14 @@ def test_what_was_kept_goes_when_the_image_turns_out_to_be_there(
 
 
 def test_other_commands_keep_what_had_come(lading: Lading, host: Path, cut_off: FaultyServer) -> None:
-    assert lading("ls").stdout == ""
+    (told,) = records(lading("ls", "--json"))
+    assert (told["target"], told["name"], told["state"]) == (f"{host}/vms/1", "jammy", "interrupted")
+    assert (told["landed_at"], told["received"] // MEBIBYTE) == (None, 2)
+    assert f"\tinterrupted, 2.0 of {len(DATA) / MEBIBYTE:.1f} MiB\n" in lading("ls", "--filter", "JAMMY").stdout
+    shown = lading("show", "vms/1").stdout
+    assert "state:    interrupted\nreceived: 2.0 of 3.0 MiB\n" in shown
+    assert only(lading("show", "vms/1", "--json"))["details"] == {"received": "2.0 of 3.0 MiB"}
+    assert lading("ls", "--handler", "file").stdout == lading("ls", "--image", "noble").stdout == ""
     assert os.listdir(host / "vms") == [".1.lading-part"]
 
 
@@ -164,7 +172,7 @@ def test_verify_reads_targets_again_and_names_what_changed(lading: Lading, noble
     assert (told["2"][0], told["3"][0], told["4"][0]) == ("changed", "missing", "changed")
     assert "digest mismatch" in told["2"][1]
     assert "is gone" in told["3"][1]
-    assert f"it has {len(DATA) + 4} bytes, and had {len(DATA)}" in told["4"][1]
+    assert f"it has {exact_size(len(DATA) + 4)}, and had {exact_size(len(DATA))}" in told["4"][1]
 
 
 def test_a_target_whose_bytes_are_the_same_is_intact_again_once_it_is_verified(

@@ -94,6 +94,7 @@ PROMISED = [
     "SupportsRecovery",
     "SupportsReport",
     "SupportsSharing",
+    "SupportsSteps",
     "SupportsVerification",
     "SupportsWaiting",
     "TargetFailed",

@@ -121,7 +121,7 @@ def test_the_disk_type_that_qemu_opens_best_is_chosen(disk_types: list[str | Non
 @pytest.mark.parametrize(
     ("only", "expected"),
     [
-        (entry("gce"), "it has no disk of a known type; it has sha256:abababababab (gce, amd64, 1 bytes)"),
+        (entry("gce"), "it has no disk of a known type; it has sha256:abababababab (gce, amd64, 1 B)"),
         (entry("qemu", os="darwin"), "it has nothing for linux on amd64"),
         (entry("qemu", architecture="arm64"), "it has nothing for linux on amd64"),
     ],

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.clone.inspection import inspect
 from lading.adapters.destinations.clone.storage import AttachesClones, Clone, CloneStorage, Parent
 from lading.adapters.destinations.clone.target_state import by_identity, check_name, make_way, part_of
@@ -65,7 +66,9 @@ def find_parent(storage: CloneStorage, location: Location, work: Work, rules: Ru
         raise Refused(replace(size_mismatch(promised, parent.size), place=parent.name))
     size = work.form.size
     if size is not None and size < parent.size:
-        raise Refused(Unsupported(f"{parent.name} has {parent.size} bytes, more than the {size} requested"))
+        raise Refused(
+            Unsupported(f"{parent.name} has {exact_size(parent.size)}, more than the {exact_size(size)} requested")
+        )
     rules.check_size(parent.size)
     return parent
 

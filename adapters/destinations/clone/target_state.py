@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.clone.storage import Clone, CloneStorage
 from lading.adapters.stream.errors import Refused, occupied
 from lading.domain.handler import Work
@@ -67,7 +68,7 @@ def check_target(storage: CloneStorage, work: Work, found: Sequence[Clone]) -> A
         raise Refused(occupied(f"{work.target} holds another image: {other}"))
     size = work.form.size
     if size is not None and (clone.size < size or (clone.size > size and storage.sizes_are_exact)):
-        raise Refused(occupied(f"{work.target} holds the image with another size: {clone.size} bytes"))
+        raise Refused(occupied(f"{work.target} holds the image with another size: {exact_size(clone.size)}"))
     return recorded
 
 

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 
+from lading.adapters.codec.sizes import exact_size, size_text
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.device.block_device import HEAD, BlockDevice
 from lading.adapters.destinations.device.device_writer import DeviceWriter, check_sectors
@@ -37,6 +38,7 @@ from lading.ports.association import Shipped, State
 from lading.ports.form import AS_SHIPPED, Form
 from lading.ports.image import Digest
 from lading.ports.journal import Journal, Verb
+from lading.ports.observer import report_step
 from lading.ports.verified_files import StoredVersion, VerifiedFiles
 
 __all__ = ["DeviceDestination"]
@@ -99,10 +101,10 @@ class DeviceDestination:
                 return "is there already"
             source: Source | None = self._copy_as_shipped(work) if opener.single_flight else None
             if isinstance(source, FileSource):
-                plan = f"copies {source.size} bytes from {source.copied_from}, which is this image"
+                plan = f"copies {size_text(source.size)} from {source.copied_from}, which is this image; no network"
             else:
                 source = value_or_refuse(opener.probe() if opener.probe is not None else opener.open(FROM_START))
-                plan = opener.plan(source.size)
+                plan = opener.plan_text(source.size)
             with closing(source), closing(Peeked(source)) as peeked:
                 audit_of(work, source, self._rules, self._verified)
                 if is_plain(work, peeked.head, self._rules):
@@ -110,7 +112,7 @@ class DeviceDestination:
                     end = _end(size, form, device, self._rules)
                     check_sectors(peeked.head, device)
                     check_gpt(form, peeked.head)
-                    return plan + (f", grown to {end}" if end > size else "")
+                    return plan + (f", grows to {exact_size(end)}" if end > size else "")
                 end = _end(0, form, device, self._rules)
                 raw = replace(work, form=Form(form.format, end or None, member=form.member))
                 seen = source if isinstance(source, FileSource) else peeked
@@ -170,7 +172,7 @@ class DeviceDestination:
         if not os.path.exists(work.target):
             return Report(State.MISSING)
         with system_errors(work.target, "examined"), BlockDevice(work.target, write=False, shared=True) as device:
-            details = {"device": device.identity, "device size": f"{device.size} bytes"}
+            details = {"device": device.identity, "device size": exact_size(device.size)}
             intent = work.intent
             if intent is not None and intent.verb is Verb.FETCH and is_incomplete(device, intent.notes):
                 image = intent.image.id if intent.image else "an image"
@@ -252,11 +254,14 @@ class DeviceDestination:
             note=(lambda offset: notes.flushed(device, offset, source.validator)) if is_resumable else None,
         )  # fmt: skip
         with _incomplete_unless_read_back(writer, device, notes):
+            if staged is not None:
+                report_step(work.observer, "writing")
             size = writer.stream()
             audited = staged.audited if staged is not None else verdict(audit, source, size)
             writer.check_format()
             if 0 < end < size:
-                raise Refused(Unsupported(f"the image has {size} bytes, which is more than {end}"))
+                raise Refused(Unsupported(f"the image has {exact_size(size)}, which is more than {exact_size(end)}"))
+            report_step(work.observer, "flushing")
             writer.finish()
             notes.sealing(device, writer.head)
             writer.seal()
@@ -311,6 +316,7 @@ def _incomplete_unless_read_back(writer: DeviceWriter, device: BlockDevice, note
 
 def _read_back(work: Work, device: BlockDevice, size: int, expected: Digest | None) -> Digest | None:
     """Reads the image's bytes from the device. Returns their digest. Raises Refused where another is expected."""
+    report_step(work.observer, "reading back")
     audit = Audit(None, expected, None)
     pipeline.run(DeviceBytes(device, size), (audit.take,), lambda done: work.observer.progress(done, size))
     if audit.digest != expected:
@@ -353,10 +359,10 @@ def _end(size: int, form: Form, device: BlockDevice, rules: Rules) -> int:
         raise Refused(device_too_small(device.path, wanted, device.size))
     rules.check_disk(wanted)
     if wanted < size:
-        raise Refused(Unsupported(f"the image has {size} bytes, which is more than {wanted}"))
+        raise Refused(Unsupported(f"the image has {exact_size(size)}, which is more than {exact_size(wanted)}"))
     if wanted % device.sector:
         sectors = f"{device.path} has whole sectors of {device.sector} bytes"
-        raise Refused(Unsupported(f"{sectors}, and {wanted} bytes were requested"))
+        raise Refused(Unsupported(f"{sectors}, and {exact_size(wanted)} were requested"))
     return wanted
 
 

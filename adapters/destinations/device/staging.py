@@ -27,7 +27,7 @@ from lading.adapters.stream.sources import FileSource, Source
 from lading.domain.handler import Work
 from lading.domain.refusals import Unavailable, Unsupported
 from lading.ports.association import Shipped
-from lading.ports.observer import NullObserver
+from lading.ports.observer import NullObserver, report_step
 
 __all__ = ["Peeked", "Staged", "is_plain", "stage"]
 
@@ -119,6 +119,7 @@ def _stage(work: Work, source: Source, head: bytes, audit: Audit, rules: Rules, 
     target = _new_file(resources)
     if rules.require_space:
         require_space(qemu.required_space(image), os.path.join(_folder(), "disk"))
+    report_step(work.observer, "converting to raw")
     qemu.convert(image, target, "raw", lambda done: work.observer.progress(done, image.size))
     return Staged(_made_of(source, target), facts, shipped, qemu.converted_by())
 

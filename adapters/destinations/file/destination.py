@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Final
 
+from lading.adapters.codec.sizes import size_text
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.device.destination import DeviceDestination
 from lading.adapters.destinations.file.free_space import require_space
@@ -91,11 +92,11 @@ class FileDestination:
         value_or_refuse(Audit.of(work.image, verify=self.rules.verify, inspect=False))
         if opener.single_flight and (copy := self._local_copy(work)) is not None:
             source: Source = copy.source
-            plan = f"copies {source.size} bytes from {copy.source.copied_from}, which is this image"
+            plan = f"copies {size_text(source.size)} from {copy.source.copied_from}, which is this image; no network"
             is_made = copy.landing.shipped is not None
         else:
             source = value_or_refuse(opener.probe() if opener.probe is not None else opener.open(FROM_START))
-            plan, is_made = opener.plan(source.size), False
+            plan, is_made = opener.plan_text(source.size), False
         with closing(source), system_errors(work.target, "examined"):
             if not is_made:
                 audit_of(work, source, self.rules, self.verified)
@@ -163,8 +164,8 @@ class FileDestination:
             raise Refused(Unsupported(reason))
         landing = check_target(work)
         if landing is not None and not landing.is_in(self.rules.form_of(work)):
-            reason = f"{work.target} holds the image in another form, as {landing.format}, {landing.virtual_size} bytes"
-            raise Refused(occupied(reason))
+            size = size_text(landing.virtual_size)
+            raise Refused(occupied(f"{work.target} holds the image in another form, as {landing.format}, {size}"))
         return landing
 
     def _copy(self, work: Work, copy: LocalCopy) -> Landing:

@@ -6,7 +6,17 @@ from lading.adapters.codec.sizes import size_text
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import TargetFull
 
-__all__ = ["require_space"]
+__all__ = ["free_space", "require_space"]
+
+
+def free_space(folder: str) -> int | None:
+    """Free bytes on the folder's disk, without those of quotas; None where its file system has no size, as tmpfs may.
+
+    Raises OSError.
+    """
+    disk = os.statvfs(folder)
+    # Root may use the reserved blocks.
+    return (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) * disk.f_frsize if disk.f_blocks else None
 
 
 def require_space(size: int | None, target: str, *, freed: int = 0) -> None:
@@ -15,15 +25,14 @@ def require_space(size: int | None, target: str, *, freed: int = 0) -> None:
     `size` None: it is not known. `freed`: bytes that will be freed before the first byte is written.
     """
     folder = os.path.dirname(target)
-    disk = os.statvfs(folder)
-    # Root may use the reserved blocks. A file system without a size, as tmpfs may be, has no blocks at all.
-    free = (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) * disk.f_frsize + freed
-    if size is not None and disk.f_blocks and size > free:
-        raise Refused(
-            TargetFull(
-                f"too little free space for {target}",
-                expected=f"{size_text(size)} free on the disk of {folder}",
-                found=size_text(free),
-                advice="for an image that is mostly zeros, which take no space: [landing] require_space = false",
-            )
+    free = free_space(folder)
+    if size is None or free is None or size <= free + freed:
+        return
+    raise Refused(
+        TargetFull(
+            f"too little free space for {target}",
+            expected=f"{size_text(size)} free on the disk of {folder}",
+            found=size_text(free + freed),
+            advice="for an image that is mostly zeros, which take no space: [landing] require_space = false",
         )
+    )

@@ -34,6 +34,7 @@ __all__ = [
     "open_part",
     "part_blocks",
     "part_path",
+    "received_bytes",
     "refuse_taken",
     "release_part",
     "resume_point",
@@ -245,6 +246,16 @@ def refuse_taken(part: str) -> NoReturn:
             os.close(descriptor)
     reason = f"{part} exists, and lading has no record of it"
     raise Refused(TargetOccupied(reason, advice="move or delete that file"))
+
+
+def received_bytes(target: str, notes: Mapping[str, object]) -> int | None:
+    """Bytes in the temporary file of a fetch that has not ended; None: the target is no file, or nothing is there."""
+    if not target.startswith("/"):
+        return None
+    try:
+        return os.stat(noted_part(target, notes)).st_size
+    except OSError:
+        return None
 
 
 def kept_bytes(descriptor: int) -> int:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.steps import RAW_LIKE, check_form, format_of, must_convert, whole_sectors
 from lading.adapters.destinations.file.work_files import Disk, WorkFiles
@@ -21,6 +22,7 @@ from lading.domain.refusals import Mismatched, Unavailable, Unsupported
 from lading.ports.association import Shipped
 from lading.ports.form import AS_SHIPPED
 from lading.ports.image import Digest
+from lading.ports.observer import report_step
 
 __all__ = ["ALLOCATED", "Shaping", "require_unchanged"]
 
@@ -74,6 +76,7 @@ class Shaping:
         is_allocated = self.form.preallocation in ALLOCATED
         self._files.require_space(max(image.size, self.form.size or 0) if is_allocated else qemu.required_space(image))
         write_back = WriteBack(new.descriptor)
+        report_step(self._work.observer, f"converting to {wanted}")
         made = qemu.convert(
             image, self._files.for_tools(new), wanted, partial(self._converted, write_back, image.size),
             preallocation=self.form.preallocation or "off",
@@ -99,7 +102,9 @@ class Shaping:
         image = qemu.Disk(self._files.for_tools(new), found, audited.virtual_size or 0)
         size = whole_sectors(image.size) if form.size is None else form.size
         if size < image.size:  # the format's own header tells less than QEMU does: a VHD's
-            raise Refused(Unsupported(f"its disk has {image.size} bytes, more than the {size} requested"))
+            raise Refused(
+                Unsupported(f"its disk has {exact_size(image.size)}, more than the {exact_size(size)} requested")
+            )
         if size == image.size and not form.fix_gpt:
             return disk
         if new.resumable:  # it is no part of the image as shipped any more
@@ -118,10 +123,12 @@ class Shaping:
     def allocate(self, disk: Disk) -> None:
         """Takes the space of the file's holes, where the form says so."""
         if self.form.preallocation in ALLOCATED:
+            report_step(self._work.observer, "allocating")
             os.posix_fallocate(disk.descriptor, 0, os.fstat(disk.descriptor).st_size)
 
     def digest_of(self, descriptor: int) -> Digest:
         """The digest of a file that was made of the image: no catalog has one."""
+        report_step(self._work.observer, "hashing")
         with closing(FileSource(os.dup(descriptor))) as filled:
             return content_digest(filled, self._files.reached(filled.size))
 

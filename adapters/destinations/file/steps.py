@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
+from lading.adapters.codec.sizes import exact_size, size_text
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.formats.audit import is_kept_packed
 from lading.adapters.formats.conversion import gpt, qemu
@@ -59,9 +60,13 @@ def must_convert(form: Form, found: str, disk_size: int | None) -> bool:
         raise Refused(Unsupported(f"an image of format {wanted} has no other form: add --format raw or qcow2"))
     qemu.check_preallocation(wanted, form.preallocation or "off")
     if form.size is not None and form.size % _SECTOR:
-        raise Refused(Unsupported(f"a disk has whole sectors of {_SECTOR} bytes, and {form.size} bytes were requested"))
+        raise Refused(
+            Unsupported(f"a disk has whole sectors of {_SECTOR} bytes, and {exact_size(form.size)} were requested")
+        )
     if form.size is not None and disk_size is not None and form.size < disk_size:
-        raise Refused(Unsupported(f"its disk has {disk_size} bytes, more than the {form.size} requested"))
+        raise Refused(
+            Unsupported(f"its disk has {exact_size(disk_size)}, more than the {exact_size(form.size)} requested")
+        )
     return form.preallocation is not None or not (wanted == found or (wanted == "raw" and found in RAW_LIKE))
 
 
@@ -87,30 +92,31 @@ def check_gpt(form: Form, head: bytes | bytearray) -> None:
 
 
 def steps(work: Work, source: Source, rules: Rules, *, room: int | None = None) -> str:
-    """The steps for a preview: `, xz → qcow2 → raw, a disk of 2362232012 bytes, grown to 21474836480`.
+    """The steps for a preview: `, unpacks xz → qcow2 of 2.2 GiB, converts qcow2 to raw, grows to 20 GiB`.
 
     Empty where the target gets the bytes as shipped. Reads the source's first mebibyte, and no more. `room`: bytes of
     the largest disk that the target can hold; None: any. Raises Refused where the form cannot be had.
     """
     form = rules.form_of(work)
     found = _found(work, source, rules, form)
-    names = [*found.layers]
+    disk = f" of {size_text(found.disk_size)}" if found.disk_size is not None else ""
+    plan = [f"unpacks {' → '.join((*found.layers, found.format or 'a disk'))}{disk}"] if found.layers else []
     if found.format is None:
-        if found.layers:  # the first bytes do not tell more
-            names += ["…", *([form.format] if form.format else [])]
+        if found.layers and form.format:  # the first bytes do not tell more
+            plan.append(f"converts it to {form.format}")
     else:
-        names.append(found.format)
+        if not found.layers and found.disk_size not in {None, source.size}:
+            plan.append(f"a {found.format} disk{disk}")
         check_form(form, found.format, found.disk_size)
         if must_convert(form, found.format, found.disk_size):
-            names.append(format_of(form, found.format))
+            plan.append(f"converts {found.format} to {format_of(form, found.format)}")
         if found.layers or found.format not in RAW_LIKE or form.size is not None:
             rules.check_disk(max(found.disk_size or 0, form.size or 0))
     if room is not None and found.disk_size is not None and found.disk_size > room:
         raise Refused(device_too_small(work.target, found.disk_size, room))
-    text = f", {' → '.join(names)}" if len(names) > 1 else ""
-    if found.disk_size not in {None, source.size}:
-        text += f", a disk of {found.disk_size} bytes"
-    return text + (f", grown to {form.size}" if form.size not in {None, found.disk_size} else "")
+    if form.size is not None and form.size != found.disk_size:
+        plan.append(f"grows to {exact_size(form.size)}")
+    return "".join(f", {each}" for each in plan)
 
 
 def _found(work: Work, source: Source, rules: Rules, form: Form) -> _Found:

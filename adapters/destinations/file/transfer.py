@@ -32,7 +32,7 @@ from lading.adapters.stream.sparse import clone
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Mismatched, TargetFailed, Unavailable, Unsupported
 from lading.ports.association import Fingerprint, Shipped
-from lading.ports.observer import NullObserver
+from lading.ports.observer import NullObserver, report_step
 from lading.ports.verified_files import VerifiedFiles
 
 __all__ = ["Transfer"]
@@ -115,6 +115,7 @@ class Transfer:
         """Compares a downloaded image that turned out not to be packed with the digest of its content."""
         if disk.shipped is not None or disk.audited.verified or (audit := self._content_audit()) is None:
             return disk
+        report_step(self._work.observer, "verifying")
         with closing(FileSource(os.dup(disk.descriptor))) as received:
             size = pipeline.run(received, (audit.take,), self._files.reached(received.size))
         return replace(disk, audited=value_or_refuse(audit.verdict(size)).proven_by(disk.audited))
@@ -161,6 +162,7 @@ class Transfer:
             raise Refused(unavailable(broken, kept=kept)) from broken
         audited = value_or_refuse(audit.verdict(size))
         if self._unpacks_late:
+            report_step(work.observer, "unpacking")
             with closing(FileSource(os.dup(new.descriptor))) as received:
                 self._unpacker(audit)(received)
         if audit.is_hashing and not source.start:
@@ -286,6 +288,7 @@ class Transfer:
         digest = audited.digest
         if digest is None and disk.shipped is not None:
             digest = self._shaping.digest_of(new.descriptor)
+        report_step(work.observer, "flushing")
         file = new.finish()
         # A guest may have been started from the earlier file in the meantime.
         if work.force and (in_use := use_of(work)) is not None:

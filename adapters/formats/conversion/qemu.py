@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.formats.conversion.run import run
 from lading.adapters.formats.conversion.sandbox import Limits, Stall, Tool
 from lading.adapters.formats.inspection import unsafe
@@ -206,7 +207,7 @@ def grow(disk: Disk, size: int, *, preallocation: str = "off") -> Disk:
     """
     check_preallocation(disk.format, preallocation)
     if size < disk.size:
-        raise Refused(Mismatched(f"its disk has {disk.size} bytes, and cannot shrink to {size}"))
+        raise Refused(Mismatched(f"its disk has {exact_size(disk.size)}, and cannot shrink to {exact_size(size)}"))
     if size > disk.size:
         arguments = ["resize", "-q", "-f", disk.format, f"--preallocation={preallocation}"]
         limits = Limits(3600, 3600, _largest(disk.format, size))

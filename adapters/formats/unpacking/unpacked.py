@@ -5,6 +5,7 @@ from functools import partial
 from itertools import repeat
 from typing import Final, NamedTuple
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.formats.other_files import other_file
 from lading.adapters.formats.unpacking.choice import Choice
 from lading.adapters.formats.unpacking.decompression import COMPRESSIONS, decompress
@@ -113,7 +114,7 @@ class Unpacked:
                 raise Refused(
                     TooLarge(
                         "the disk in the packed image is too large",
-                        expected=f"at most {self._limits.most} bytes",
+                        expected=f"at most {exact_size(self._limits.most)}",
                         found="more",
                         advice="[landing] max_size and max_unpacked are the limits",
                     )

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.formats.unpacking.choice import Choice
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import Chunk, SourceBroken
@@ -85,7 +86,7 @@ def disk_in_zip(source: FileSource, choice: Choice) -> Iterator[Chunk]:
                     yield Chunk(offset, len(data), data)
                     offset += len(data)
             if offset != chosen.file_size:
-                raise _damaged(f"the disk has {offset} bytes, its directory says {chosen.file_size}")
+                raise _damaged(f"the disk has {exact_size(offset)}, its directory says {exact_size(chosen.file_size)}")
     except _ERRORS as error:
         raise _damaged(str(error) or type(error).__name__) from error
 

@@ -73,7 +73,7 @@ class CinderHandler(StorageHandler):
             partial(self._volumes.open, work),
             "read",
             single_flight=True,
-            plan="attaches the volume and reads {} bytes".format,
+            plan="attaches the volume and reads {}".format,
             probe=partial(self._volumes.preview, work),
         )
 

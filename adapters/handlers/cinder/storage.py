@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Self
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.clone.storage import AttachesClones, Clone, Parent
 from lading.adapters.destinations.clone.target_state import part_of, taken, target_of
 from lading.adapters.handlers.cinder.api import GIBIBYTE, Cinder, Volume, cinder_errors
@@ -48,7 +49,7 @@ class VolumeStorage(AttachesClones):
         name, capacity = f"volume {volume.id}", volume.size * GIBIBYTE
         promised = work.image.size if work.image else None
         if promised is not None and promised > capacity:
-            raise Refused(Mismatched(f"{name} has {volume.size} GiB, the catalog promises {promised} bytes"))
+            raise Refused(Mismatched(f"{name} has {volume.size} GiB, the catalog promises {exact_size(promised)}"))
         plan = f"clones {name} to one of {_gibibytes(volume, work.form.size)} GiB, and attaches that"
         return Parent(location, name, promised or capacity, plan)
 

@@ -44,7 +44,7 @@ class RbdHandler(StorageHandler):
 
     def opener(self, work: Work) -> SourceOpener:
         return SourceOpener(
-            partial(self._open, work), "export", single_flight=True, plan="exports what is allocated of {} bytes".format
+            partial(self._open, work), "export", single_flight=True, plan="exports what is allocated of {}".format
         )
 
     @returning_refusals

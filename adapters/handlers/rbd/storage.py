@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import Any, Self
 
+from lading.adapters.codec.sizes import size_text
 from lading.adapters.destinations.clone.storage import Clone, CopiesClones, Parent
 from lading.adapters.destinations.clone.target_state import taken
 from lading.adapters.handlers.rbd.cluster import Absent, Cluster, cluster_errors, connected
@@ -60,7 +61,7 @@ class PoolStorage(CopiesClones):
                 raise Refused(elsewhere)
         with closing(self._source(snapshot)) as source:
             self._check_cloneable(snapshot, source.image, _where(work.target))
-            plan = f"clones {snapshot}, {source.size} bytes, without copying them"
+            plan = f"clones {snapshot}, {size_text(source.size)}, without copying them"
             return Parent(
                 location, str(snapshot), source.size, plan, partial(self._source, snapshot), version_of(source)
             )

@@ -169,7 +169,8 @@ class ChainHost:
 
     def targets(self) -> list[str]:
         """The names of the recorded targets."""
-        return [os.path.basename(json.loads(line)["target"]) for line in self.run("ls", "--json").stdout.splitlines()]
+        listed = map(json.loads, self.run("ls", "--json").stdout.splitlines())
+        return [os.path.basename(each["target"]) for each in listed if each["landed_at"]]
 
     def assert_nothing(self) -> None:
         """Nothing is there, and nothing is recorded."""

@@ -19,6 +19,8 @@ from tests.integration.test_full_disk import fill
 from tests.packages import needs
 from tests.packed import tar_of
 
+from lading.adapters.codec.sizes import exact_size
+
 TEXT: Final = b"no zeros, and packed it is small" * (6 * MIB // 32)
 """6 MiB."""
 BOMB: Final = bz2.compress(bytes(10 * MIB)) * 30
@@ -63,7 +65,8 @@ def test_a_wrong_digest_of_the_content_of_an_image_that_is_not_packed_is_refused
 
 def test_a_wrong_size_of_the_content_is_refused(chain_host: ChainHost, order: str) -> None:
     chain_host.add("noble", gzip.compress(TEXT), content_size=len(TEXT) + 1)
-    assert f"expected {len(TEXT) + 1} bytes, found {len(TEXT)} bytes" in chain_host.refused("noble", order=order)
+    told = f"expected {exact_size(len(TEXT) + 1)}, found {exact_size(len(TEXT))}"
+    assert told in chain_host.refused("noble", order=order)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +93,7 @@ def test_a_bomb_is_refused(chain_host: ChainHost, order: str, setting: str) -> N
     chain_host.add("noble", BOMB)
     chain_host.settings[f"LADING_LANDING__{setting}"] = str(64 * MIB)
     said = chain_host.refused("noble", order=order)
-    assert f"it unpacks to more than {64 * MIB} bytes" in said
+    assert "it unpacks to more than 64 MiB" in said
     chain_host.assert_nothing()
 
 
@@ -98,10 +101,10 @@ def test_a_bomb_is_refused(chain_host: ChainHost, order: str, setting: str) -> N
 def test_a_disk_larger_than_allowed_is_refused(chain_host: ChainHost, images: Images, order: str, packing: str) -> None:
     chain_host.add("noble", images.packed("qcow2", packing))
     chain_host.settings["LADING_LANDING__MAX_UNPACKED"] = str(3 * MIB)
-    assert f"its disk has {4 * MIB} bytes" in chain_host.refused("noble", "--format", "raw", order=order)
+    assert "its disk has 4 MiB" in chain_host.refused("noble", "--format", "raw", order=order)
     chain_host.settings["LADING_LANDING__MAX_UNPACKED"] = str(5 * MIB)
     said = chain_host.refused("noble", "--format", "raw", "--size", str(8 * MIB), order=order)
-    assert f"its disk has {8 * MIB} bytes" in said
+    assert "its disk has 8 MiB" in said
     chain_host.assert_nothing()
 
 
@@ -112,7 +115,7 @@ def test_a_disk_is_not_made_smaller_than_qemu_sees_it(chain_host: ChainHost, ord
     subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "vpc", disk, image], check=True)
     chain_host.add("noble", image.read_bytes(), disk_format="vhd")
     said = chain_host.refused("noble", "--format", "raw", "--size", "20000256", order=order)
-    assert "its disk has 20019200 bytes, more than the 20000256 requested" in said
+    assert "its disk has 19.1 MiB (20019200 bytes), more than the 19.1 MiB (20000256 bytes) requested" in said
     assert chain_host.fetch("noble", "--format", "raw", "--size", "20019200", order=order)["size"] == 20019200
 
 

@@ -12,6 +12,7 @@ from tests.integration.cinder_handler.stand_in import HOST, NOW, StandIn, record
 
 from lading import Association, Location, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.codec.sizes import size_text
 from lading.adapters.config.table import Table
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.cinder import attachments, names
@@ -44,7 +45,7 @@ print(*{each.partition(".")[0] for each in sys.modules} & {"os_brick", "keystone
 def test_a_preview_attaches_and_makes_nothing(
     cinder: StandIn, handler: CinderHandler, work: Work, cloning: Work
 ) -> None:
-    assert handler.preview(work) == Success(f"attaches the volume and reads {len(DATA)} bytes")
+    assert handler.preview(work) == Success(f"attaches the volume and reads {size_text(len(DATA))}")
     assert handler.preview(cloning) == Success(f"clones volume {volume(work)} to one of 1 GiB, and attaches that")
     assert {method for method, _ in cinder.asked} == {"GET"}
 

@@ -10,6 +10,7 @@ from tests.integration.conversion.conftest import Opened
 from tests.integration.conversion.disks import DISK, disk_with_gpt, image_of, plain
 from tests.packages import needs
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.formats.conversion.gpt import move_backup, moved_backup, sector_size
 from lading.adapters.formats.conversion.qemu import HEAD, grow, open_disk
 from lading.adapters.stream.errors import Refused
@@ -60,7 +61,7 @@ def test_a_disk_does_not_shrink(tmp_path: Path, opened: Opened) -> None:
     disk = open_disk(opened(image_of(DISK, "qcow2", tmp_path)), "qcow2")
     with pytest.raises(Refused) as refused:
         grow(disk, MIB)
-    assert refused.value.refusal == Mismatched(f"its disk has {len(DISK)} bytes, and cannot shrink to {MIB}")
+    assert refused.value.refusal == Mismatched(f"its disk has {exact_size(len(DISK))}, and cannot shrink to 1 MiB")
 
 
 def test_a_vmdk_does_not_grow(tmp_path: Path, opened: Opened) -> None:

@@ -93,7 +93,7 @@ def test_a_preview_tells_the_steps(host: Host, tmp_path: Path) -> None:
     data = shipped("xz, qcow2", tmp_path)
     host.serve(Reply(data), image=described(data))
     (preview,) = host.preview()
-    assert "xz → qcow2 → raw" in preview
+    assert "unpacks xz → qcow2" in preview
 
 
 def test_what_is_wrong_with_a_packed_image_leaves_the_device_as_it_was(host: Host) -> None:
@@ -181,7 +181,7 @@ def test_a_preview_of_an_archive_tells_what_its_first_bytes_tell(host: Host) -> 
     data = lzma.compress(noise(2 * MEBIBYTE))
     host.serve(Reply(data), image=described(data))
     (preview,) = host.preview()
-    assert "xz → … → raw" in preview
+    assert "unpacks xz → a disk, converts it to raw" in preview
 
 
 def test_a_packed_file_that_is_the_image_itself_is_no_disk(host: Host) -> None:

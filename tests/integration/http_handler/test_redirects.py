@@ -9,6 +9,7 @@ from tests.faulty_server import CUT, FaultyServer, Reply, redirect
 from tests.integration.http_handler.served import DATA, IMAGE, MEBIBYTE, WHOLE, fetch, handler
 
 from lading import Location, Unavailable, Unsupported, Work
+from lading.adapters.codec.sizes import size_text
 from lading.adapters.web.http import HttpOptions, HttpRefused, Origin
 from lading.adapters.web.mirrors import Mirrors
 from lading.adapters.web.remote import RemoteStream
@@ -62,7 +63,7 @@ def test_a_text_that_is_no_url_is_refused(target: Path, url: str) -> None:
 
 def test_a_preview_tells_the_way_of_transfer(server: FaultyServer, target: Path) -> None:
     location = Location(server.answer("/x", WHOLE))
-    assert handler().preview(Work(str(target), IMAGE, location)) == Success(f"downloads {len(DATA)} bytes")
+    assert handler().preview(Work(str(target), IMAGE, location)) == Success(f"downloads {size_text(len(DATA))}")
     assert isinstance(handler().preview(Work(str(target), IMAGE, Location(server.url("/none")))), Failure)
     assert isinstance(handler().preview(Work(str(target), IMAGE)), Failure)
     assert not target.exists()

@@ -73,7 +73,7 @@ def test_an_index_of_indexes_is_refused(faulty_server: FaultyServer, oci_host: O
 def test_an_endless_manifest_is_not_read_to_its_end(faulty_server: FaultyServer, oci_host: OciHost) -> None:
     head = chunked(b"{").replace(b"200 OK\r\n", f"200 OK\r\nContent-Type: {OCI_MANIFEST}\r\n".encode())
     faulty_server.answer(MANIFEST, Drip(head, b"10000\r\n" + b" " * 65536 + b"\r\n", seconds=0))
-    assert "its answer has more than 4194304 bytes" in failure(faulty_server, oci_host)
+    assert "its answer has more than 4 MiB" in failure(faulty_server, oci_host)
 
 
 def test_a_manifest_that_drips_is_given_up(

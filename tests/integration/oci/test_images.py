@@ -25,6 +25,7 @@ from tests.packages import needs
 from lading import ANONYMOUS, Digest, Dispatcher, FetchRequest, Image, ImageNotFound
 from lading.adapters.catalogs.oci import OciCatalog
 from lading.adapters.catalogs.oci_settings import OciCatalogSettings
+from lading.adapters.codec.sizes import size_text
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.oci import OciHandler, OciHandlerSettings
 from lading.adapters.memory.associations import MemoryAssociations
@@ -145,7 +146,7 @@ def test_several_layers_are_refused_and_listed(registry: Registry, repository: s
     registry.push_manifest(repository, {"schemaVersion": 2, "config": config.descriptor(), "layers": titled}, "1")
     failure = oci_host.failure(f"oci://{registry.host}/{repository}:1")
     assert "it has 2 layers" in failure
-    assert all(f"disk-{number}.raw, {each.size} bytes" in failure for number, each in enumerate(layers))
+    assert all(f"disk-{number}.raw, {size_text(each.size)}" in failure for number, each in enumerate(layers))
 
 
 def test_a_checksum_beside_the_disk_is_no_disk(registry: Registry, repository: str, oci_host: OciHost) -> None:

@@ -11,6 +11,7 @@ from tests.integration.services.fixtures import StartCeph
 from tests.rigs.rbd import Pool
 
 from lading import Image, Location, Mismatched, TargetFailed, Work
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.file.destination import Rules
 from lading.ports.form import Form
 from lading.sdk.contracts import DATA, IMAGE
@@ -31,7 +32,7 @@ def test_a_clone_shares_its_parents_blocks_and_is_unverified(ceph: Ceph, clone_w
 
 def test_a_clone_has_the_wished_size_but_not_less_than_its_image(ceph: Ceph, clone_work: Work) -> None:
     smaller = handler_of(ceph).fetch(replace(clone_work, form=Form(size=len(DATA) - 1)))
-    assert f"has {len(DATA)} bytes, more than the {len(DATA) - 1}" in reason_of(smaller)
+    assert f"has {exact_size(len(DATA))}, more than the {exact_size(len(DATA) - 1)}" in reason_of(smaller)
     landing = handler_of(ceph).fetch(replace(clone_work, form=Form(size=1 << 30))).unwrap()
     assert landing.size == 1 << 30
     assert json.loads(ceph.rbd("info", clone_work.target.removeprefix("rbd:"), "--format", "json"))["size"] == 1 << 30
@@ -48,7 +49,7 @@ def test_a_clone_of_another_size_occupies_the_target(ceph: Ceph, clone_work: Wor
         (replace(IMAGE, disk_format="qcow2"), "the image is qcow2 in bare"),
         (replace(IMAGE, disk_format=None), "the image is unknown in bare"),
         (replace(IMAGE, container_format="ova"), "the image is raw in ova"),
-        (replace(IMAGE, size=5), f"size mismatch: expected 5 bytes, found {len(DATA)} bytes"),
+        (replace(IMAGE, size=5), f"size mismatch: expected 5 bytes, found {exact_size(len(DATA))}"),
     ],
 )
 def test_only_a_raw_image_of_the_promised_size_is_cloned(

@@ -28,6 +28,7 @@ from tests.integration.resuming.host import (
 from typing_extensions import override
 
 from lading import Association, Digest, Dispatcher, FetchRequest, Landing, Location, Work
+from lading.adapters.codec.sizes import size_text
 from lading.adapters.handlers.download import DownloadHandler
 from lading.adapters.sqlite.journal import FileJournal
 from lading.ports.failures import StoreUnavailable
@@ -53,7 +54,7 @@ def test_a_second_target_is_copied_from_the_first(fetched: Host) -> None:
 def test_a_preview_tells_that_the_first_target_would_be_copied(fetched: Host) -> None:
     fetched.server.answer("/noble", GONE)
     [previewed] = fetched.dispatcher.preview(FetchRequest("id", str(fetched.folder / "second")))
-    told = f"copies {len(DATA)} bytes from {fetched.target}, which is this image"
+    told = f"copies {size_text(len(DATA))} from {fetched.target}, which is this image; no network"
     assert previewed.outcome == Success(told)
     assert os.listdir(fetched.folder) == ["vm"]
     fetched.fetch(fetched.folder / "second").unwrap()

@@ -18,6 +18,7 @@ from tests.integration.resuming.host import (
 )
 
 from lading import Mismatched, State, Unsupported, Work
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.file.destination import Rules
 
 
@@ -43,7 +44,7 @@ def test_a_target_with_a_new_time_is_intact_and_recorded_so(fetched: Host) -> No
     ("change", "words"),
     [
         (a_changed_byte, "digest mismatch: expected sha256:"),
-        (a_byte_more, f"it has {len(DATA) + 1} bytes, and had {len(DATA)}"),
+        (a_byte_more, f"expected {exact_size(len(DATA))}, found {exact_size(len(DATA) + 1)}"),
         (Path.unlink, "is gone"),
         (replaced, "is another file than the one that was fetched"),
         (a_symlink_there, "is no longer a file"),
@@ -66,7 +67,7 @@ def test_without_a_digest_the_size_of_a_target_is_compared(host: Host) -> None:
     a_changed_byte(host.target)
     assert host.dispatcher.verify(str(host.target)).unwrap().digest is None
     a_byte_more(host.target)
-    assert "bytes, and had" in str(host.dispatcher.verify(str(host.target)).failure())
+    assert ", and had " in str(host.dispatcher.verify(str(host.target)).failure())
 
 
 def test_a_target_that_landed_unverified_is_verified(host: Host) -> None:

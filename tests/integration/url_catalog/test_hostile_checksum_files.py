@@ -15,9 +15,9 @@ LIST = f"{SHA256}  noble.img\n".encode()
     ("answer", "told"),
     [
         (Reply(LIST + f"{OTHER}  noble.img\n".encode()), "contradicts itself: it has two sha256 digests of noble.img"),
-        (Reply(bytes(1 << 20) + LIST), "it has more than 1048576 bytes"),
-        (Reply(bytes(1 << 20) + LIST, framing="chunked"), "it has more than 1048576 bytes"),
-        (Drip(chunked(LIST), chunked(bytes(1 << 16)).partition(b"\r\n\r\n")[2], 0), "it has more than 1048576 bytes"),
+        (Reply(bytes(1 << 20) + LIST), "it has more than 1 MiB"),
+        (Reply(bytes(1 << 20) + LIST, framing="chunked"), "it has more than 1 MiB"),
+        (Drip(chunked(LIST), chunked(bytes(1 << 16)).partition(b"\r\n\r\n")[2], 0), "it has more than 1 MiB"),
         (busy(), "HTTP 503"),
         (Reply(LIST * 9, after=30, then=CUT), "it broke off at byte 30 of"),
         (redirect("http://169.254.169.254/SHA256SUMS"), "it redirects to where it may not: 169.254.169.254 is"),

@@ -70,8 +70,8 @@ def test_an_image_without_a_digest_is_refused_if_so_configured(
     ("described", "data", "word"),
     [
         ({"digest": Digest("sha256", "0" * 64)}, DATA, "digest"),
-        ({"size": len(DATA) + 1}, DATA, "bytes"),
-        ({"size": len(DATA) - 1}, DATA, "bytes"),
+        ({"size": len(DATA) + 1}, DATA, "size mismatch"),
+        ({"size": len(DATA) - 1}, DATA, "size mismatch"),
         ({"disk_format": "qcow2"}, DATA, "found raw"),
         ({"disk_format": "raw"}, b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(600), "found qcow2"),
     ],

@@ -9,6 +9,7 @@ import pytest
 from backports import zstd
 from tests.packed import COMPRESS, LIMITS, Pieces, contents, opened, refusal_of
 
+from lading.adapters.codec.sizes import exact_size
 from lading.adapters.formats.unpacking.decompression import COMPRESSIONS
 from lading.adapters.formats.unpacking.unpacked import Unpacked
 from lading.adapters.stream.errors import Refused
@@ -51,7 +52,7 @@ class TestEveryCompression:
     def test_a_bomb_is_refused_at_the_limit(self, kind: str) -> None:
         limits = LIMITS._replace(most=len(PLAIN) - 1)
         assert refusal_of(COMPRESS[kind](PLAIN), limits=limits) == (
-            f"the disk in the packed image is too large: expected at most {len(PLAIN) - 1} bytes, found more; "
+            f"the disk in the packed image is too large: expected at most {exact_size(len(PLAIN) - 1)}, found more; "
             "[landing] max_size and max_unpacked are the limits"
         )
 
