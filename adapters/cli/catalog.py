@@ -43,7 +43,13 @@ _NAMESPACE: Final = "6ee75ad1-2e7e-4d1c-b71b-9b3b3f9a7a0d"
 """The namespace of the ids that are made from a name and a digest (RFC 9562, version 5); a random UUID."""
 
 
-@group()
+@group(
+    examples=[
+        ("lading catalog add noble.img", "Adds the file noble.img of this folder to the catalog, as noble."),
+        ("lading catalog ls", "Lists the images."),
+        ("lading catalog rm noble", "Removes the image noble; its file stays."),
+    ]
+)
 def catalog() -> None:
     """Add, list, show and remove the images of the catalog.
 

@@ -19,7 +19,7 @@ from lading.adapters.cli.command import CommonOptions
 from lading.adapters.cli.exits import Exit, exit_code
 from lading.adapters.cli.logs import log_to_stderr
 from lading.adapters.cli.masking import keep_secret
-from lading.adapters.cli.output import as_json, error_record, print_error
+from lading.adapters.cli.output import as_json, error_record, print_error, say
 from lading.adapters.cli.streams import OUTPUT_ERRORS
 from lading.adapters.cli.suggestions import close_images, close_targets, corrected
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
@@ -40,9 +40,10 @@ _Arguments = ParamSpec("_Arguments")
 class Session:
     """One run of a command."""
 
-    def __init__(self, *, config: str | None, cloud: str | None, json: bool) -> None:
+    def __init__(self, *, config: str | None, cloud: str | None, json: bool, quiet: bool = False) -> None:
         self._config = config
         self._cloud = cloud
+        self._quiet = quiet
         self.json = json
         self.recovers = True
         """True when interrupted operations are recovered before the command begins."""
@@ -68,6 +69,13 @@ class Session:
         if isinstance(outcome, Failure):
             self.fail(outcome.failure())
         return outcome.unwrap()
+
+    def say(self, text: str, *, is_problem: bool) -> None:
+        """Prints a line of a result. With `--quiet` only a problem is printed, as an error."""
+        if not self._quiet:
+            say(text)
+        elif is_problem:
+            print_error(text)
 
     def fail(self, failure: LadingError) -> NoReturn:
         """Ends the command with the failure's exit code. Prints its message, and with `--json` also an object."""
@@ -151,7 +159,7 @@ def command_options(command: Callable[_Arguments, None]) -> Callable[..., None]:
         if options.quiet and options.verbose:
             raise click.UsageError("--quiet and --verbose contradict each other: give one of them")
         log_to_stderr(options.verbose, quiet=options.quiet)
-        session = Session(config=options.config, cloud=options.os_cloud, json=options.json)
+        session = Session(config=options.config, cloud=options.os_cloud, json=options.json, quiet=options.quiet)
         with _silence() if options.quiet and not options.json else nullcontext():
             try:
                 command(session, *args, **kwargs)  # type: ignore[arg-type]  # ParamSpec cannot express a Session before the arguments

@@ -97,6 +97,6 @@ def check_order(image: str, target: str) -> None:
     """Raises UsageError for an image that begins like a target and a target that does not: they are swapped."""
     if _IS_TARGET.match(image) and (not _IS_TARGET.match(target) and ("/" not in target or "://" in target)):
         raise click.UsageError(
-            f"IMAGE comes before TARGET, and they look swapped: {image} is a target, and {target} an image.\n"
-            f"To fetch it: {corrected({image: target, target: image})}"
+            f"IMAGE comes before TARGET, and they look swapped. To fetch {target} to {image}: "
+            f"{corrected({image: target, target: image})}"
         )

@@ -101,7 +101,7 @@ def test_a_catalog_on_a_server_is_not_searched_for_short_ids(tmp_path: Path) -> 
 def test_swapped_arguments_are_told_with_the_right_command(run: Run, command: str, image: str, target: str) -> None:
     done = run(command, "--force", image, target)
     assert (done.exit_code, "they look swapped" in done.stderr) == (2, True)
-    assert f"To fetch it: lading {command} --force {target} {image}\n" in done.stderr
+    assert f"To fetch {target} to {image}: lading {command} --force {target} {image}\n" in done.stderr
 
 
 @pytest.mark.parametrize(("image", "target"), [("/vms/1", "./noble"), ("noble", "jammy"), ("/vms/1", "vms/2")])
