@@ -352,7 +352,7 @@ def typed_settings(root: Table, environ: Mapping[str, str]) -> Settings:
 
 
 def default_paths(environ: Mapping[str, str]) -> Mapping[str, Path | None]:
-    """The default paths in [catalog] and [associations], by key; None: there is none, because the user has no home."""
+    """The default paths of catalogs and associations, by key; None: there is none, because the user has no home."""
     data, cache = _home(environ, "XDG_DATA_HOME", ".local/share"), _home(environ, "XDG_CACHE_HOME", ".cache")
     return {
         "folder": data and data / "catalog",
