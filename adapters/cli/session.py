@@ -40,11 +40,9 @@ _Arguments = ParamSpec("_Arguments")
 class Session:
     """One run of a command."""
 
-    def __init__(self, *, config: str | None, cloud: str | None, json: bool, quiet: bool = False) -> None:
-        self._config = config
-        self._cloud = cloud
-        self._quiet = quiet
-        self.json = json
+    def __init__(self, options: CommonOptions) -> None:
+        self._options = options
+        self.json = options.json
         self.recovers = True
         """True when interrupted operations are recovered before the command begins."""
         self.variables: dict[str, str] = {}
@@ -57,9 +55,7 @@ class Session:
         from lading.adapters.config.settings import load_settings, secrets_of  # noqa: PLC0415
         from lading.adapters.container import open_container  # noqa: PLC0415
 
-        # --os-cloud means the same as these variables.
-        cloud = {"LADING_CATALOG__KIND": "glance", "LADING_CATALOG__CLOUD": self._cloud} if self._cloud else {}
-        settings = load_settings(self._config, {**os.environ, **cloud, **self.variables})
+        settings = load_settings(self._options.config, {**self._options.environment(os.environ), **self.variables})
         keep_secret(secrets_of(settings))
         _log.info("settings: %s", settings.source)
         return open_container(settings, recover=self.recovers)
@@ -72,7 +68,7 @@ class Session:
 
     def say(self, text: str, *, is_problem: bool) -> None:
         """Prints a line of a result. With `--quiet` only a problem is printed, as an error."""
-        if not self._quiet:
+        if not self._options.quiet:
             say(text)
         elif is_problem:
             print_error(text)
@@ -127,7 +123,7 @@ class Session:
     def _hints_not_found(self, failure: ImageNotFound) -> list[str]:
         if close := close_images(self.container, failure.reference):
             command = corrected({failure.reference: close[0]})
-            return [f"did you mean {' or '.join(close)}? For the first: {command}"]
+            return [f"did you mean {' or '.join(close)}?", *([f"for {close[0]}: {command}"] if command else [])]
         remote, _ = split_reference(failure.reference, self.container.settings().remotes)
         if failure.hint or not isinstance(self.container.catalog().remote(remote), ImageListing):
             return []
@@ -159,7 +155,7 @@ def command_options(command: Callable[_Arguments, None]) -> Callable[..., None]:
         if options.quiet and options.verbose:
             raise click.UsageError("--quiet and --verbose contradict each other: give one of them")
         log_to_stderr(options.verbose, quiet=options.quiet)
-        session = Session(config=options.config, cloud=options.os_cloud, json=options.json, quiet=options.quiet)
+        session = Session(options)
         with _silence() if options.quiet and not options.json else nullcontext():
             try:
                 command(session, *args, **kwargs)  # type: ignore[arg-type]  # ParamSpec cannot express a Session before the arguments

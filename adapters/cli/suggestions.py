@@ -87,16 +87,15 @@ def full_reference(container: "Container", reference: str) -> str:
     return f"{reference.removesuffix(start)}{ids[0]}"
 
 
-def corrected(changes: Mapping[str, str]) -> str:
-    """Returns the command line with other words for some of its words, to be copied to a shell."""
+def corrected(changes: Mapping[str, str]) -> str | None:
+    """Returns the command line with other words for some of its words, to be copied; None where it has none of them."""
     words = CommonOptions.of(click.get_current_context()).words
-    return shlex.join(["lading", *(changes.get(each, each) for each in words)])
+    new = [changes.get(each, each) for each in words]
+    return shlex.join(["lading", *new]) if new != [*words] else None
 
 
 def check_order(image: str, target: str) -> None:
     """Raises UsageError for an image that begins like a target and a target that does not: they are swapped."""
     if _IS_TARGET.match(image) and (not _IS_TARGET.match(target) and ("/" not in target or "://" in target)):
-        raise click.UsageError(
-            f"IMAGE comes before TARGET, and they look swapped. To fetch {target} to {image}: "
-            f"{corrected({image: target, target: image})}"
-        )
+        command = corrected({image: target, target: image}) or ""
+        raise click.UsageError(f"IMAGE comes before TARGET, and they look swapped. The other way round: {command}")

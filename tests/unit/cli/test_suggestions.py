@@ -35,13 +35,13 @@ def test_an_unknown_image_is_compared_with_those_of_the_catalog(run: Run, fill: 
     fill(Image(NOBLE, "noble"), Image(PLUCKY, "plucky"))
     done = run("fetch", "Nobel", "vms/my vm", "--force")
     assert done.exit_code == 3
-    assert "  did you mean noble? For the first: lading fetch noble 'vms/my vm' --force\n" in done.stderr
+    assert "  did you mean noble?\n  for noble: lading fetch noble 'vms/my vm' --force\n" in done.stderr
 
 
 def test_an_unknown_remote_is_compared_with_the_configured_ones(run: Run, fill: Fill) -> None:
     fill(Image(NOBLE, "noble"), remote=True)
     done = run("explain", "lap:noble", "vms/1")
-    assert "did you mean lab:noble? For the first: lading explain lab:noble vms/1\n" in done.stderr
+    assert "did you mean lab:noble?\n  for lab:noble: lading explain lab:noble vms/1\n" in done.stderr
     assert "did you mean lab? (known: lab)" in run("images", "lap:").stderr
     assert "did you mean lab:noble?" in run("catalog", "show", "lab:nobel").stderr
 
@@ -101,7 +101,7 @@ def test_a_catalog_on_a_server_is_not_searched_for_short_ids(tmp_path: Path) -> 
 def test_swapped_arguments_are_told_with_the_right_command(run: Run, command: str, image: str, target: str) -> None:
     done = run(command, "--force", image, target)
     assert (done.exit_code, "they look swapped" in done.stderr) == (2, True)
-    assert f"To fetch {target} to {image}: lading {command} --force {target} {image}\n" in done.stderr
+    assert f"The other way round: lading {command} --force {target} {image}\n" in done.stderr
 
 
 @pytest.mark.parametrize(("image", "target"), [("/vms/1", "./noble"), ("noble", "jammy"), ("/vms/1", "vms/2")])
