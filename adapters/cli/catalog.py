@@ -284,7 +284,7 @@ def show_image(session: Session, image: str) -> None:
     Credentials in its locations are masked.
     """
     catalog = session.container.catalog()
-    image = full_reference(session.container, image)
+    image = full_reference(session, image)
     record = image_record(session.value(catalog.find(image, ANONYMOUS)))
     as_json(record, indent=None if session.json else 2)
 
@@ -305,7 +305,7 @@ def discard(session: Session, image: str) -> None:
     The image's file stays, and so do the targets that were fetched from it.
     """
     registry = _registry(session)
-    image = full_reference(session.container, image)
+    image = full_reference(session, image)
     found = session.value(session.container.default_catalog().find(image, ANONYMOUS))
     session.value(registry.discard(found.id))
     if session.json:

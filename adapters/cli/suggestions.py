@@ -16,6 +16,7 @@ from lading.ports.catalog import ImageCatalog, ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, LadingError
 
 if TYPE_CHECKING:
+    from lading.adapters.cli.session import Session
     from lading.adapters.container import Container
 
 __all__ = ["check_order", "close_images", "close_targets", "corrected", "full_reference", "is_local", "meant"]
@@ -66,15 +67,16 @@ def close_targets(container: "Container", target: str) -> list[str]:
     return []
 
 
-def full_reference(container: "Container", reference: str) -> str:
+def full_reference(session: "Session", reference: str) -> str:
     """Returns a reference with the full id for one with the first digits of an id, at least eight.
 
     Any other reference stays as it is, also one to a catalog that is not on this host: Glance cannot search for the
     beginning of an id. An image with exactly this id or name comes first. Raises AmbiguousImage.
     """
-    remote, start = split_reference(reference, container.settings().remotes)
-    if not _SHORT_ID.fullmatch(start):
+    if not _SHORT_ID.fullmatch(reference.rpartition(":")[2]):
         return reference
+    container = session.container
+    remote, start = split_reference(reference, container.settings().remotes)
     catalog = container.catalog().remote(remote)
     if not is_local(catalog) or not isinstance(catalog, ImageListing):
         return reference

@@ -148,7 +148,7 @@ def ls(session: Session, handler: str | None, image: str | None, host: str | Non
     if handler is not None:
         _check_handler(handler, listed)
     if image is not None:
-        image = full_reference(session.container, image)
+        image = full_reference(session, image)
     for name, association in listed(handler):
         if image is not None and (association.image is None or not association.is_of(image)):
             continue
@@ -232,7 +232,7 @@ def who_has(session: Session, image: str) -> None:
     The state is what the last verification found: intact, changed or missing. A target that was never verified since
     its fetch is called verified when the fetch compared its digest with the catalog's, or else unverified.
     """
-    for each in session.container.dispatcher().holders(full_reference(session.container, image)):
+    for each in session.container.dispatcher().holders(full_reference(session, image)):
         host = os.uname().nodename if each.host is None else each.host
         if session.json:
             as_json(_holder_record(each, host))
