@@ -68,7 +68,7 @@ def test_a_key_of_another_kind_in_the_file_is_not_the_origin(run: Run, tmp_path:
     assert origins(run, LADING_CATALOG__KIND="url")["catalog.mirrors"] == ([], "default")
     (tmp_path / "lading.toml").write_text("[locks]\nfolder = '/locks'\n")
     etcd = {"LADING_LOCKS__KIND": "etcd", "LADING_LOCKS__ENDPOINTS": "http://e:1"}
-    assert origins(run, **etcd)["locks.folder"] == (None, "default")
+    assert origins(run, **etcd)["locks.folder"] == (f"{tmp_path}/.local/share/lading/locks", "default")
 
 
 def test_locks_in_etcd_have_the_cluster_of_the_associations(run: Run, tmp_path: Path) -> None:
