@@ -123,7 +123,7 @@ class Session:
     def _hints_not_found(self, failure: ImageNotFound) -> list[str]:
         if close := close_images(self.container, failure.reference):
             command = corrected({failure.reference: close[0]})
-            return [f"did you mean {' or '.join(close)}?", *([f"for {close[0]}: {command}"] if command else [])]
+            return [f"did you mean {' or '.join(close)}?", *([command] if command else [])]
         remote, _ = split_reference(failure.reference, self.container.settings().remotes)
         if failure.hint or not isinstance(self.container.catalog().remote(remote), ImageListing):
             return []

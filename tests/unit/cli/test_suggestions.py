@@ -35,13 +35,13 @@ def test_an_unknown_image_is_compared_with_those_of_the_catalog(run: Run, fill: 
     fill(Image(NOBLE, "noble"), Image(PLUCKY, "plucky"))
     done = run("fetch", "Nobel", "vms/my vm", "--force")
     assert done.exit_code == 3
-    assert "  did you mean noble?\n  for noble: lading fetch noble 'vms/my vm' --force\n" in done.stderr
+    assert "  did you mean noble?\n  lading fetch noble 'vms/my vm' --force\n" in done.stderr
 
 
 def test_an_unknown_remote_is_compared_with_the_configured_ones(run: Run, fill: Fill) -> None:
     fill(Image(NOBLE, "noble"), remote=True)
     done = run("explain", "lap:noble", "vms/1")
-    assert "did you mean lab:noble?\n  for lab:noble: lading explain lab:noble vms/1\n" in done.stderr
+    assert "did you mean lab:noble?\n  lading explain lab:noble vms/1\n" in done.stderr
     assert "did you mean lab? (known: lab)" in run("images", "lap:").stderr
     assert "did you mean lab:noble?" in run("catalog", "show", "lab:nobel").stderr
 
