@@ -22,7 +22,7 @@ LOWEST_READY := $(LOWEST)/.ready
 LOWEST_TESTS := tests/contract/test_locks.py tests/property/test_completion.py tests/property/test_output.py \
 	tests/integration/cinder_handler tests/unit/test_container.py tests/unit/test_inspection.py tests/unit/test_progress.py \
 	tests/integration/test_glance_catalog.py tests/integration/test_s3_handler.py tests/integration/test_swift_handler.py \
-	tests/unit/unpacking/test_compressed.py tests/unit/test_hashing.py
+	tests/unit/unpacking/test_compressed.py tests/unit/test_hashing.py tests/unit/cli/test_completions.py
 
 .PHONY: demo test torture fuzz check lowest man format bench clean
 

@@ -30,7 +30,9 @@ __all__ = ["associations"]
 _log = logging.getLogger(__name__)
 
 
-@group()
+@group(
+    examples=[("lading associations copy --to /etc/lading/etcd.toml", "Copies the records to the store of that file.")]
+)
 def associations() -> None:
     """Copy the associations, the records of targets, to another store."""
 
@@ -72,7 +74,7 @@ def copy(session: Session, to: str, *, replace: bool) -> None:
         if outcome is Copied.WAITING:
             _log.warning("%s: an operation on it is in progress; it is copied after that", target)
         if outcome is Copied.DIFFERENT and not session.json:
-            say(f"{target}: is recorded differently there; --replace replaces that record")
+            session.say(f"{target}: is recorded differently there; --replace replaces that record", is_problem=True)
     _print_counts(session, targets)
     if targets[Copied.DIFFERENT]:
         sys.exit(Exit.TARGET_CONFLICT)

@@ -154,7 +154,8 @@ def _print_outcome(session: Session, found: Recovered) -> None:
         reason += f"; to give it up: lading recover --discard {shlex.quote(intent.target)}"
     if found.outcome is Outcome.INCOMPLETE:
         reason += f"; repeat the fetch, or end it: lading forget {shlex.quote(intent.target)}"
-    say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{kept}{reason}")
+    text = f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{kept}{reason}"
+    session.say(text, is_problem=found.is_open)
 
 
 @command(
@@ -275,4 +276,5 @@ def _print_state(
         inspected_by = association.inspected_by if association else None
         as_json({"target": target, "state": state, "digest": digest, "inspected_by": inspected_by, "reason": reason})
     else:
-        say(f"{target}: {state}{f', {digest}' if digest else ''}{f': {reason}' if reason else ''}")
+        text = f"{target}: {state}{f', {digest}' if digest else ''}{f': {reason}' if reason else ''}"
+        session.say(text, is_problem=association is None)

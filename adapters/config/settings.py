@@ -68,6 +68,7 @@ from lading.ports.failures import SettingsError
 
 __all__ = [
     "BUILT_IN_KINDS",
+    "DEFAULT_KIND",
     "AssociationsSettings",
     "CatalogSettings",
     "FileAssociationsSettings",
@@ -96,7 +97,7 @@ __all__ = [
 
 _Kind = TypeVar("_Kind")
 _Kinds = Mapping[str, type[_Kind]]
-_DEFAULT_KIND: Final = "file"
+DEFAULT_KIND: Final = "file"
 _MAX_UNPACKED: Final = Bytes(2 << 40)
 _REMOTE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """The name of a remote."""
@@ -355,7 +356,7 @@ def typed_settings(root: Table, environ: Mapping[str, str]) -> Settings:
     if isinstance(associations, FileAssociationsSettings):
         database = associations.path
     # The journal and the locks are beside the associations: in a folder, or in memory.
-    kind = "memory" if isinstance(associations, MemorySettings) else _DEFAULT_KIND
+    kind = "memory" if isinstance(associations, MemorySettings) else DEFAULT_KIND
     _share_cluster(root.section("associations"), root.section("locks"))
     journal = _read_kind(root.section("journal"), _JOURNALS, {"path": database}, kind)
     if isinstance(journal, ThirdPartySettings):
@@ -376,7 +377,7 @@ def typed_settings(root: Table, environ: Mapping[str, str]) -> Settings:
 
 
 def default_paths(environ: Mapping[str, str]) -> Mapping[str, Path | None]:
-    """The default paths of the catalog and the associations, by key; None: there is none, the user has no home."""
+    """The default paths of catalogs and associations, by key; None: there is none, because the user has no home."""
     data, cache = _home(environ, "XDG_DATA_HOME", ".local/share"), _home(environ, "XDG_CACHE_HOME", ".cache")
     return {
         "folder": data and data / "catalog",
@@ -396,7 +397,7 @@ def _copy(document: Mapping[str, object]) -> Table:
 
 
 def _read_kind(
-    table: Table, kinds: _Kinds[_Kind], files: Mapping[str, Path | None], default: str = _DEFAULT_KIND
+    table: Table, kinds: _Kinds[_Kind], files: Mapping[str, Path | None], default: str = DEFAULT_KIND
 ) -> _Kind | ThirdPartySettings:
     """The table as the settings of its kind. `files` are default paths by key; None: there is none."""
     table.setdefault("kind", default)
@@ -435,7 +436,7 @@ def _drop_other_kind(root: Table, variable: Variable) -> None:
         return
     table = root.section(path[0]) if depth > 1 else root
     name = next((each for each in table if each.lower().replace("-", "_") == path[-1]), path[-1])
-    if name in table and table.section(name).get("kind", _DEFAULT_KIND) != variable.text:
+    if name in table and table.section(name).get("kind", DEFAULT_KIND) != variable.text:
         del table[name]
 
 

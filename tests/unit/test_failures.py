@@ -53,7 +53,7 @@ FAILURES = [
     (ImageNotFound("noble", "Glance"), "no image 'noble' in Glance"),
     (ImageNotFound("noble", "Glance", "image 2 is shared"), "no image 'noble' in Glance; image 2 is shared"),
     (HandlerRefused(TARGET, "file", Mismatched("it is gone"), State.MISSING), f"{TARGET}: file: it is gone"),
-    (AmbiguousImage("noble", ("1", "2")), "2 images are named 'noble', name one by its id: 1, 2"),
+    (AmbiguousImage("noble", ("1", "2")), "2 images match 'noble', name one by its id: 1, 2"),
     (ImageNotActive("1", "queued"), "image 1 is queued; only an active image can be fetched"),
     (
         ImageWithoutData("1", ("volume snapshot 8f", "volume 9a")),
