@@ -104,7 +104,9 @@ class RoutingCatalog:
             return self._default
         if name not in self._remotes:
             known = ", ".join(sorted(self._remotes)) or "none"
-            raise SettingsError(f"no remote is named {name!r}; [catalogs.NAME] configures one (known: {known})")
+            raise SettingsError(
+                f"no remote is named {name!r} (known: {known})", advice=f"[catalogs.{name}] configures one"
+            )
         return self._catalog(self._remotes[name])
 
     def _route(self, reference: str) -> _Route:

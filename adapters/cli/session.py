@@ -72,9 +72,10 @@ class Session:
 
     def fail(self, failure: LadingError) -> NoReturn:
         """Ends the command with the failure's exit code. Prints its message, and with `--json` also an object."""
-        print_error(*message_lines(failure, self._hints(failure), full=self.full))
+        hints = self._hints(failure)
+        print_error(*message_lines(failure, hints, full=self.full))
         if self.json:
-            as_json(error_record(failure))
+            as_json(error_record(failure, hints))
         sys.exit(exit_code(failure))
 
     def _hints(self, failure: LadingError) -> list[str]:

@@ -319,7 +319,7 @@ def test_no_command_acts_where_the_disk_is_not_mounted(
     lading: Lading, unmounted: Mount, command: tuple[str, ...]
 ) -> None:
     refused = lading(*command)
-    assert refused.returncode == (4 if command[0] == "fetch" else 7)
+    assert refused.returncode == 11
     assert "is its file system not mounted?" in refused.stderr
     assert os.listdir(unmounted.place) == []
     assert (unmounted.disk / "1").read_bytes() == DATA
