@@ -6,7 +6,7 @@ from lading.adapters.formats.audit import Audit, Audited, size_mismatch
 from lading.adapters.stream.errors import Refused, value_or_refuse
 from lading.adapters.stream.sources import FileSource, Source, version_of
 from lading.domain.handler import Work
-from lading.domain.refusals import Unavailable, Unsupported
+from lading.domain.refusals import Forbidden, Unavailable
 from lading.ports.verified_files import VerifiedFiles
 
 __all__ = ["audit_of", "verdict"]
@@ -22,7 +22,7 @@ def audit_of(work: Work, source: Source, rules: Rules, verified: VerifiedFiles) 
     audit.most = rules.max_disk
     is_promised = audit.expected_digest is not None or (work.image is not None and work.image.content_digest)
     if not rules.allow_unverified and not is_promised:
-        raise Refused(Unsupported("the catalog has no digest of it, and landing.allow_unverified is false"))
+        raise Refused(Forbidden("the catalog has no digest of it, and landing.allow_unverified is false"))
     # Partial data is hashed too: after a power failure it may not be what was written.
     if audit.is_hashing and not source.start:
         known = known_digest(verified, version_of(source), work)

@@ -8,9 +8,11 @@ from lading import (
     Forbidden,
     HandlerRefused,
     ImageNotFound,
+    LadingError,
     Location,
     Mismatched,
     NoHandlerAvailable,
+    TargetFailed,
     TargetFull,
     TargetInUse,
     TargetUnresolved,
@@ -87,8 +89,9 @@ def test_an_unresolved_operation_is_told_with_its_reason_and_the_command() -> No
         (refused(AttemptResult("file", NOBLE, TargetFull("full"))), Exit.NOT_WRITABLE),
         (refused(AttemptResult("file", NOBLE, TargetInUse("in use"))), Exit.TARGET_CONFLICT),
         (HandlerRefused(TARGET, "file", TargetFull("full")), Exit.NOT_WRITABLE),
+        (HandlerRefused(TARGET, "file", TargetFailed("is its file system not mounted?")), Exit.FAILED),
         (HandlerRefused(TARGET, "file", Unavailable("away")), Exit.FAILED),
     ],
 )
-def test_the_exit_code_is_that_of_the_decisive_refusal(failure: NoHandlerAvailable, code: Exit) -> None:
+def test_the_exit_code_is_that_of_the_decisive_refusal(failure: LadingError, code: Exit) -> None:
     assert exit_code(failure) is code
