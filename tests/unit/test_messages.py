@@ -58,7 +58,7 @@ def test_a_refusal_about_the_target_names_no_location() -> None:
 
 
 def test_partial_data_is_told_with_the_way_to_resume_it() -> None:
-    broken = AttemptResult("http", NOBLE, Unavailable("it broke off at byte 5", kept=3 << 20))
+    broken = AttemptResult("http", NOBLE, Unavailable("the connection broke off at byte 5", kept=3 << 20))
     assert message_lines(refused(broken))[2] == (
         f"3.0 MiB are kept: repeat the command to resume, or discard them: lading recover --discard {TARGET}"
     )
