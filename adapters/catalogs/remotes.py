@@ -124,8 +124,10 @@ class RoutingCatalog:
             import difflib  # noqa: PLC0415 - only an error needs it
 
             close = difflib.get_close_matches(name, self._remotes, 1)
-            meant = f", did you mean {close[0]}?" if close else ""
-            raise SettingsError(f"no remote is named {name!r}{meant} (known: {known}); [catalogs.NAME] configures one")
+            meant = f"did you mean {close[0]}? " if close else ""
+            raise SettingsError(
+                f"no remote is named {name!r} (known: {known})", advice=f"{meant}[catalogs.{name}] configures one"
+            )
         return self._catalog(self._remotes[name])
 
     def _route(self, reference: str) -> _Route:

@@ -318,5 +318,7 @@ def discard(session: Session, image: str) -> None:
 def _registry(session: Session) -> ImageRegistry:
     catalog = session.container.default_catalog()
     if not isinstance(catalog, ImageRegistry):
-        session.fail(CatalogUnavailable(f"images cannot be added to this catalog or removed from it; {FILE_CATALOG}"))
+        session.fail(
+            CatalogUnavailable("images cannot be added to this catalog or removed from it", advice=FILE_CATALOG)
+        )
     return catalog

@@ -3,7 +3,17 @@
 from enum import IntEnum
 
 from lading.domain.failures import AmbiguousDigest, HandlerRefused, NoHandlerAvailable, NotAssociated, NotHeld
-from lading.domain.refusals import Mismatched, Refusal, TargetFailed, TargetInUse, TargetOccupied, TooLarge
+from lading.domain.refusals import (
+    Mismatched,
+    Refusal,
+    TargetFailed,
+    TargetFull,
+    TargetInUse,
+    TargetNotWritable,
+    TargetOccupied,
+    TargetTooSmall,
+    TooLarge,
+)
 from lading.ports.failures import AmbiguousImage, ImageNotFound, ImageUnproven, LadingError, SettingsError
 
 __all__ = ["Exit", "exit_code"]
@@ -44,7 +54,8 @@ def exit_code(failure: LadingError) -> Exit:  # noqa: PLR0911 - one for each kin
         case ImageNotFound() | AmbiguousImage() | AmbiguousDigest():
             return Exit.IMAGE_NOT_FOUND
         case NoHandlerAvailable():
-            return _of_refusal(failure.decisive, Exit.NO_HANDLER)
+            is_about_target = isinstance(failure.decisive, TargetFailed)
+            return _of_refusal(failure.decisive, Exit.NOT_WRITABLE if is_about_target else Exit.NO_HANDLER)
         case ImageUnproven():
             return Exit.BAD_IMAGE
         case SettingsError():
@@ -61,7 +72,7 @@ def _of_refusal(refusal: Refusal | None, otherwise: Exit) -> Exit:
     match refusal:
         case TargetOccupied() | TargetInUse():
             return Exit.TARGET_CONFLICT
-        case TargetFailed():
+        case TargetFull() | TargetTooSmall() | TargetNotWritable():
             return Exit.NOT_WRITABLE
         case Mismatched() if not isinstance(refusal, TooLarge):  # a limit of the operator's is no fault of the image
             return Exit.BAD_IMAGE

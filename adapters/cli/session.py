@@ -83,9 +83,10 @@ class Session:
 
     def report(self, failure: LadingError, **about: object) -> Exit:
         """Prints the failure's message, and with `--json` also an object with `about`. Returns its exit code."""
-        print_error(*message_lines(failure, self._hints(failure), full=self._options.full))
+        hints = self._hints(failure)
+        print_error(*message_lines(failure, hints, full=self._options.full))
         if self.json:
-            as_json({**about, **error_record(failure)})
+            as_json({**about, **error_record(failure, hints)})
         return exit_code(failure)
 
     def _hints(self, failure: LadingError) -> list[str]:

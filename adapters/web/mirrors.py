@@ -120,7 +120,7 @@ class Mirrors:
                 return
             if not self.digest_decides:
                 is_other = state.validators.is_same(self._state.validators) is False
-                raise Changed("it was changed while it was read" if is_other else _UNPROVEN)
+                raise Changed("the file was changed while it was read" if is_other else _UNPROVEN)
             self.is_combined = True
 
     def set_total(self, total: int) -> None:

@@ -249,10 +249,10 @@ def test_an_explanation_about_the_target_names_no_location() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "place"), [("no quorum", TARGET), (f"{TARGET} is in use", ""), (f"{TARGET} cannot be read", "")]
+    ("reason", "told"), [("no quorum", f"{TARGET}: no quorum"), (f"{TARGET} is in use", f"{TARGET} is in use")]
 )
-def test_an_explanation_names_the_target_once(reason: str, place: str) -> None:
-    assert HandlerRefused(TARGET, "rbd", Unavailable(reason)).explanation.place == place
+def test_an_explanation_names_the_target_once(reason: str, told: str) -> None:
+    assert HandlerRefused(TARGET, "rbd", Unavailable(reason)).explanation.reason == told
 
 
 @pytest.mark.parametrize("failure", [failure for failure, _ in FAILURES])

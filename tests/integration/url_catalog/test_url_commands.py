@@ -32,11 +32,11 @@ def test_a_url_is_fetched_and_verified_by_the_file_beside_it(lading: Lading, ngi
     assert str(host / "vms" / "noble.img") in lading("who-has", url).stdout
     (folder / "SHA256SUMS").write_text(f"{OTHER}  noble.img\n")
     wrong = lading("fetch", url, "vms/2")
-    assert (wrong.returncode, not (host / "vms" / "2").exists()) == (4, True)
+    assert (wrong.returncode, not (host / "vms" / "2").exists()) == (10, True)
     moved = lading("fetch", nginx.url("moved/url-commands/noble.img"), "vms/3", "--unverified", "--json")
     assert record(moved)["verified"] is False
     refused = lading("fetch", nginx.url("elsewhere/url-commands/noble.img"), "vms/4", "--unverified")
-    assert (refused.returncode, "it redirects to where it may not" in refused.stderr) == (7, True)
+    assert (refused.returncode, "the server redirects to a forbidden place" in refused.stderr) == (7, True)
 
 
 def test_what_the_options_say_of_a_url_holds(lading: Lading, server: FaultyServer, host: Path) -> None:
