@@ -329,14 +329,19 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
         raise root.section("journal").type_error("kind", "one of file, memory")
     if isinstance(journal, FileJournalSettings):
         database = journal.path
+    catalog = _read_kind(root.section("catalog"), _CATALOGS, {"folder": data and data / "catalog", **streams})
+    remotes = _read_remotes(root.section("catalogs"), streams)
+    landing = root.section("landing").read(LandingSettings)
+    for name, each in {"catalog": catalog, **{f"catalogs.{name}": remote for name, remote in remotes.items()}}.items():
+        _check_policy(name, each, landing, root.source)
     return Settings(
-        catalog=_read_kind(root.section("catalog"), _CATALOGS, {"folder": data and data / "catalog", **streams}),
-        remotes=_read_remotes(root.section("catalogs"), streams),
+        catalog=catalog,
+        remotes=remotes,
         associations=associations,
         journal=journal,
         locks=_read_kind(root.section("locks"), _LOCKS, {"folder": database and database.parent / "locks"}, kind),
         handlers=_read_handlers(root.section("handlers")),
-        landing=root.section("landing").read(LandingSettings),
+        landing=landing,
         network=_read_network(root.section("network"), environ),
         source=", ".join((root.source or "the defaults", *(variable.name for variable in variables))),
     )
@@ -380,6 +385,14 @@ def _read_remotes(table: Table, files: Mapping[str, Path | None]) -> Mapping[str
             known = ", ".join(sorted(BUILT_IN_KINDS["catalogs"]))
             raise SettingsError(f"{remote.place('kind')}: missing, expected one of {known}, or a third party's")
     return {name: _read_kind(table.section(name), _CATALOGS, files) for name in table}
+
+
+def _check_policy(name: str, catalog: CatalogSettings, landing: LandingSettings, source: str) -> None:
+    """Raises SettingsError where signatures are demanded that nothing verifies."""
+    is_glance_like = isinstance(catalog, MemoryCatalogSettings | FileCatalogSettings | GlanceCatalogSettings)
+    if is_glance_like and catalog.demanded == "signature" and landing.certificates is None:
+        reason = f'{name}: policy = "signature" needs [landing] certificates, which verify the images of this kind'
+        raise SettingsError(f"{source}: {reason}".removeprefix(": "))
 
 
 def _drop_other_kind(root: Table, variable: Variable) -> None:
