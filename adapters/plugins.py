@@ -36,7 +36,7 @@ from lading.adapters.handlers.built_in import BUILT_IN
 from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.handlers.http import HttpHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.signatures.certificates import Certificates
+from lading.adapters.signatures.certificates import CertificateFolder, Certificates
 from lading.adapters.web.http import HttpOptions
 from lading.domain.handler import Handler
 from lading.domain.handler_calls import exception_reason
@@ -167,7 +167,11 @@ def remotes(settings: Settings) -> Mapping[str, Callable[[], ImageCatalog]]:
 
 def certificates(landing: LandingSettings) -> Certificates | None:
     """The certificates for signatures of Glance's images; None: those are not verified."""
-    return None if landing.certificates is None else Certificates(landing.certificates, landing.trusted_certificates)
+    return (
+        None
+        if landing.certificates is None
+        else Certificates(CertificateFolder(landing.certificates), landing.trusted_certificates)
+    )
 
 
 def policies(settings: Settings) -> Mapping[str | None, Policy]:
