@@ -8,7 +8,7 @@ from typing import Final, TypedDict, TypeVar
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.codec.documents import PLACES, image_from_document, image_to_document, unnested
+from lading.adapters.codec.documents import PLACES, PROOF, image_from_document, image_to_document, unnested
 from lading.domain.matcher import matching
 from lading.ports.context import Context
 from lading.ports.image import UNPROVEN, Image
@@ -147,7 +147,7 @@ def _document(image_meta: Mapping[str, object]) -> dict[str, object]:
 
     It has no proof: Nova's metadata are what a user may have written.
     """
-    document = {key: value for key, value in unnested(image_meta).items() if key != "proof"}
+    document = {key: value for key, value in unnested(image_meta).items() if key != PROOF}
     return {key: value for key, value in document.items() if value is not None or key not in _ATTRIBUTES}
 
 

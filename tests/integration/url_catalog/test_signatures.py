@@ -253,3 +253,19 @@ def test_a_remote_s_keyring_and_what_show_tells_of_it(
     unchecked = lading("fetch", *plain)
     assert f"verified sha256 by {sums}, no signature was checked: --keyring FILE checks it, " in unchecked.stdout
     assert lading("fetch", *plain, "--force", "--keyring", str(vendor.keyring)).returncode == 0
+
+
+def test_the_signature_of_a_registered_url_is_verified_when_it_is_fetched(
+    lading: Lading, server: FaultyServer, keys: Keys, vendor: Key
+) -> None:
+    server.answer("/d/noble.img.SHA256", Reply(LIST))
+    server.answer("/d/noble.img.sig", Reply(keys.sign(DATA, vendor)))
+    network = {"LADING_HANDLERS__HTTP__ALLOWED_NETWORKS": "127.0.0.1", "LADING_HANDLERS__HTTP__ALLOWED_PORTS": "[]"}
+    added = lading("catalog", "add", server.url("/d/noble.img"), "--name", "noble", "--keyring", str(vendor.keyring))
+    assert added.returncode == 0
+    fetched = lading("fetch", "noble", "vms/1", LADING_LANDING__REQUIRE_SIGNATURE="true", **network)
+    assert f"signed by {vendor.fingerprint} in {vendor.keyring} (gpgv)" in fetched.stdout
+    server.answer("/d/noble.img.sig", Reply(keys.sign(DATA[1:], vendor)))
+    lading("catalog", "add", server.url("/d/noble.img"), "--name", "wrong", "--keyring", str(vendor.keyring))
+    refused = lading("fetch", "wrong", "vms/2", **network)
+    assert "noble.img.sig: the signature by the key" in refused.stderr
