@@ -279,3 +279,19 @@ def test_the_signature_of_a_registered_url_is_verified_when_it_is_fetched(
     lading("catalog", "add", server.url("/d/noble.img"), "--name", "wrong", "--keyring", str(vendor.keyring))
     refused = lading("fetch", "wrong", "vms/2", **network)
     assert "noble.img.sig: the signature by the key" in refused.stderr
+
+
+def test_a_resumed_image_is_verified_from_its_first_byte(
+    server: FaultyServer, keys: Keys, vendor: Key, settings: Settings, tmp_path: Path
+) -> None:
+    data = DATA * 1000
+    server.answer("/d/noble.img.sig", Reply(keys.sign(data, vendor)))
+    url = server.url("/d/noble.img")
+    server.answer("/d/noble.img", Reply(data), Reply(data, after=2 << 20), Reply(b"", status=403))
+    keyrings = (vendor.keyring,)
+    with pytest.raises(library.NoHandlerAvailable):
+        library.fetch(url, tmp_path / "1", keyrings=keyrings, settings=settings)
+    server.answer("/d/noble.img", Reply(data))
+    resumed = library.fetch(url, tmp_path / "1", keyrings=keyrings, settings=settings)
+    assert resumed.landing.resumed > 0
+    assert resumed.landing.signed_by == vendor.signer
