@@ -272,8 +272,8 @@ def _with_signature(proof: Proof, origin: Origin, connection: HttpConnection, ke
     signature = image_signature(origin, connection, keyrings)
     if signature is None:
         raise ImageUnproven(
-            f"{redacted_url(origin.url)} is not signed: no signature is beside it, and none beside its checksum file; "
-            f"only without a keyring ({keyrings}) it is accepted"
+            f"{redacted_url(origin.url)} is not signed: no signature is beside it, and none beside its checksum file "
+            f'(keyring: {keyrings}); without --keyring, or with policy = "checksum", it is accepted'
         )
     return replace(proof, signature=signature)
 
