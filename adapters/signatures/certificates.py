@@ -83,6 +83,7 @@ class Certificates:
         if find_spec("cursive") is None:
             install = "pip install 'lading[signatures]'"
             raise Refused(Unconfigured(f"cursive is not installed, which verifies its signature: {install}"))
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - loaded with cursive
         from cursive import signature_utils  # noqa: PLC0415 - of an optional package, and slow to load
         from cursive.exception import SignatureVerificationError  # noqa: PLC0415
 
@@ -96,7 +97,7 @@ class Certificates:
                 raise Refused(Unsupported(f"{_KEY_TYPE} is {key_type}, which the certificate {name} has no key of"))
             value, method = signature_utils.get_signature(signature), signature_utils.get_hash_method(hash_method)
             verifier = kind.create_verifier(value, method, key)
-        except SignatureVerificationError as error:
+        except (SignatureVerificationError, UnsupportedAlgorithm, ValueError) as error:
             raise Refused(
                 Unsupported(f"its signature by the certificate {name} cannot be verified: {error}")
             ) from error
@@ -127,7 +128,7 @@ class Certificates:
             return
         try:
             context.verify()
-        except SignatureVerificationError as error:
+        except (SignatureVerificationError, TypeError, AttributeError) as error:  # the last ones for Ed25519
             names = ", ".join(map(str, self.trusted))
             raise SignatureVerificationError(f"no authority in {names} has issued it: {error}") from error
 

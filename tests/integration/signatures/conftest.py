@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,7 @@ class Images:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, properties: dict[str, str], data: bytes = DATA, location: str | None = None) -> str:
+    def add(self, properties: Mapping[str, object], data: bytes = DATA, location: str | None = None) -> str:
         """Adds an image. Returns its id."""
         digest = hashlib.sha256(data).hexdigest()
         (self.folder / "noble.img").write_bytes(data)

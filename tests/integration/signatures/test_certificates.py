@@ -4,7 +4,7 @@ import lzma
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from tests.certificates import Authority, PrivateKey, Signing
 from tests.faulty_server import FaultyServer, Reply
 from tests.integration.signatures.conftest import DATA, Images, MakeSettings
@@ -94,6 +94,22 @@ def test_a_certificate_that_is_not_trusted_is_refused(
     image = images.add(signer.properties(DATA))
     with pytest.raises(NoHandlerAvailable, match=told):
         lading.fetch(image, tmp_path / "vm.img", settings=make_settings(**trusted))
+
+
+def test_keys_that_cursive_does_not_know_are_refused(
+    images: Images, make_settings: MakeSettings, authority: Authority, tmp_path: Path
+) -> None:
+    properties = authority.issue("signer").properties(DATA)
+    issued = authority.issue("signer", ed25519.Ed25519PrivateKey.generate())
+    issued.write(tmp_path / "certificates")
+    image, settings = images.add(properties), make_settings()
+    with pytest.raises(NoHandlerAvailable, match="img_signature_key_type is ECC_SECP384R1, which the certificate"):
+        lading.fetch(image, tmp_path / "1", settings=settings)
+    other = Authority.make("authority", ed25519.Ed25519PrivateKey.generate())
+    other.own.write(tmp_path)
+    other.issue("signer").write(tmp_path / "certificates")
+    with pytest.raises(NoHandlerAvailable, match=r"no authority in .*authority\.pem has issued it"):
+        lading.fetch(image, tmp_path / "1", settings=settings)
 
 
 def test_without_authorities_each_certificate_of_the_folder_is_trusted(
