@@ -96,7 +96,7 @@ class RoutingCatalog:
         policy = self._policy(route)
         if (lacking := flaw(image, policy)) is not None:
             section = "[catalog]" if remote is None else f"[catalogs.{remote}]"
-            return Failure(ImageUnproven(f'image {reference}: {lacking}, and {section} policy is "{policy}"'))
+            return Failure(ImageUnproven(f'image {image.id}: {lacking}, and {section} policy is "{policy}"'))
         return Success(image)
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:

@@ -243,14 +243,25 @@ class LandingSettings:
     """True: only images are accepted that a trusted key signed: their bytes, or the list that has their digest."""
     certificates: Path | None = None
     """The folder with the certificates of those who sign Glance's images, each in a file ID.pem."""
+    key_manager: str | None = None
+    """Instead of the folder: a cloud in clouds.yaml, whose Barbican has the certificates."""
     trusted_certificates: tuple[Path, ...] = ()
     """Files of the authorities that must have issued these certificates; none: each in the folder is trusted."""
 
     def __post_init__(self) -> None:
-        if self.trusted_certificates and self.certificates is None:
-            raise ValueError("trusted_certificates: expected with certificates, the folder of what they have issued")
+        if self.certificates is not None and self.key_manager is not None:
+            raise ValueError("certificates, key_manager: expected one of them")
+        if self.trusted_certificates and not self.verifies_certified:
+            raise ValueError("trusted_certificates: expected with certificates, or with key_manager")
+        if self.key_manager is not None and not self.trusted_certificates:
+            raise ValueError("trusted_certificates: expected with key_manager: each user can store certificates there")
         if not re.fullmatch(r"(0o?)?[0-7]{3}", self.mode):
             raise ValueError("mode: expected three octal digits, for example 0600")
+
+    @property
+    def verifies_certified(self) -> bool:
+        """Signatures of Glance's images are verified."""
+        return self.certificates is not None or self.key_manager is not None
 
     @property
     def bits(self) -> int:
@@ -363,7 +374,7 @@ def typed_settings(root: Table, environ: Mapping[str, str]) -> Settings:
         raise root.section("journal").type_error("kind", "one of file, memory")
     if isinstance(journal, FileJournalSettings):
         database = journal.path
-    return Settings(
+    settings = Settings(
         catalog=_read_kind(root.section("catalog"), _CATALOGS, paths),
         remotes=_read_remotes(root.section("catalogs"), {"cache": paths["cache"]}),
         associations=associations,
@@ -374,6 +385,10 @@ def typed_settings(root: Table, environ: Mapping[str, str]) -> Settings:
         network=_read_network(root.section("network"), environ),
         source=", ".join((root.source or "the defaults", *(variable.name for variable in variables))),
     )
+    _check_policy("catalog", settings.catalog, settings)
+    for name, remote in settings.remotes.items():
+        _check_policy(f"catalogs.{name}", remote, settings)
+    return settings
 
 
 def default_paths(environ: Mapping[str, str]) -> Mapping[str, Path | None]:
@@ -426,6 +441,16 @@ def _read_remotes(table: Table, files: Mapping[str, Path | None]) -> Mapping[str
             known = ", ".join(sorted(BUILT_IN_KINDS["catalogs"]))
             raise SettingsError(f"{remote.place('kind')}: missing, expected one of {known}, or a third party's")
     return {name: _read_kind(table.section(name), _CATALOGS, files) for name in table}
+
+
+def _check_policy(name: str, catalog: CatalogSettings, settings: Settings) -> None:
+    """Raises SettingsError where signatures are demanded that nothing verifies."""
+    is_glance_like = isinstance(catalog, MemoryCatalogSettings | FileCatalogSettings | GlanceCatalogSettings)
+    if is_glance_like and catalog.demanded == "signature" and not settings.landing.verifies_certified:
+        reason = (
+            f'{name}: policy = "signature" needs [landing] certificates or key_manager, for the images of this kind'
+        )
+        raise SettingsError(f"{settings.source}: {reason}")
 
 
 def _drop_other_kind(root: Table, variable: Variable) -> None:
