@@ -13,7 +13,7 @@ from lading.adapters.formats.audit import digest_flaw
 from lading.adapters.stream.safe_open import fingerprint, open_regular
 from lading.adapters.stream.sources import FileSource
 from lading.domain.handler import Landing, Work
-from lading.ports.association import Association, Fingerprint
+from lading.ports.association import Association, Fingerprint, Shipped
 from lading.ports.association_store import AssociationStore
 from lading.ports.context import ANONYMOUS
 from lading.ports.failures import StoreUnavailable
@@ -131,10 +131,17 @@ def _may_be_copied(found: Image | None, landing: Landing, work: Work) -> bool:
         return False
     if found.id == image.id:
         return True
-    # What was made of the other image was compared with the other catalog's description only.
-    promises = ("disk_format", "container_format", "content_digest", "content_size")
-    is_described = all(getattr(image, each) in {None, getattr(found, each)} for each in promises)
-    return landing.verified and (landing.shipped is None or is_described)
+    return landing.verified and (landing.shipped is None or _is_described(image, found, landing.shipped))
+
+
+def _is_described(image: Image, found: Image, shipped: Shipped) -> bool:
+    """Tells whether what was made of the image `found` agrees with all that `image` promises of it."""
+    return (
+        image.disk_format in {None, found.disk_format, shipped.format.rpartition(", ")[2]}
+        and (image.container_format or "bare") == (found.container_format or "bare")
+        and image.content_digest in {None, found.content_digest}
+        and image.content_size in {None, found.content_size}
+    )
 
 
 def _is_trusted(landing: Landing) -> bool:

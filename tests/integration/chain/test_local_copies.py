@@ -70,7 +70,8 @@ def test_a_made_target_is_cloned_where_the_file_system_clones(
 
 
 @pytest.mark.parametrize(
-    ("described", "is_copied"), [({}, True), ({"disk_format": "qcow2"}, True), ({"disk_format": "vmdk"}, False)]
+    ("described", "is_copied"),
+    [({}, True), ({"disk_format": "qcow2"}, True), ({"disk_format": "vmdk"}, False)],
 )
 def test_a_made_target_is_copied_for_another_catalog_only_if_its_image_is_described_so(
     first: ChainHost, images: Images, described: dict[str, str], *, is_copied: bool
