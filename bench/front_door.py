@@ -92,8 +92,8 @@ def stream() -> dict[str, Any]:
     products = {
         f"com.ubuntu.cloud:server:{version}:{architecture}": {
             "aliases": f"{version},release{number}", "arch": architecture, "os": "ubuntu",
-            "release": f"release{number}", "release_codename": f"Release {number}", "release_title": f"{version} LTS", "support_eol": "2029-05-31",
-            "supported": True, "version": version,
+            "release": f"release{number}", "release_codename": f"Release {number}", "release_title": f"{version} LTS",
+            "support_eol": "2029-05-31", "supported": True, "version": version,
             "versions": {serial: _version(version, architecture, serial) for serial in _serials()},
         }
         for number, version in enumerate(_releases())

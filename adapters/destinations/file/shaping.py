@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from lading.adapters.destinations.file.file_writer import in_background
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.steps import RAW_LIKE, check_form, format_of, must_convert, whole_sectors
 from lading.adapters.destinations.file.work_files import Disk, WorkFiles
@@ -72,12 +73,16 @@ class Shaping:
         self._rules.check_disk(image.size)
         new = self._files.new_file("made")
         is_allocated = self.form.preallocation in ALLOCATED
-        self._files.require_space(max(image.size, self.form.size or 0) if is_allocated else qemu.required_space(image))
+        if is_allocated:
+            self._files.require_space(max(image.size, self.form.size or 0))
+        elif not self._files.has_space(image.size):
+            self._files.require_space(qemu.required_space(image))
         write_back = WriteBack(new.descriptor)
-        made = qemu.convert(
-            image, self._files.for_tools(new), wanted, partial(self._converted, write_back, image.size),
-            preallocation=self.form.preallocation or "off",
-        )  # fmt: skip
+        with in_background(qemu.converted_by):
+            made = qemu.convert(
+                image, self._files.for_tools(new), wanted, partial(self._converted, write_back, image.size),
+                preallocation=self.form.preallocation or "off",
+            )  # fmt: skip
         if isinstance(self._source, FileSource) and disk.file is None:
             require_unchanged(self._source)
         audited = disk.audited

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from lading.adapters.destinations.file.free_space import require_space
+from lading.adapters.destinations.file.free_space import has_space, require_space
 from lading.adapters.destinations.file.new_file import NewFile
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.partial import made_path
@@ -61,6 +61,10 @@ class WorkFiles(ExitStack):
         descriptor = os.open(f"/dev/fd/{file.descriptor}", os.O_RDWR | os.O_CLOEXEC)
         self.callback(os.close, descriptor)
         return descriptor
+
+    def has_space(self, size: int) -> bool:
+        """Tells whether so many bytes fit, or the rules do not ask for it. Raises OSError."""
+        return not self._rules.require_space or has_space(size, self._work.target)
 
     def require_space(self, size: int | None) -> None:
         """Raises Refused when so many bytes do not fit, where the rules say so; None: it is not known."""
