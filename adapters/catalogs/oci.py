@@ -25,7 +25,9 @@ __all__ = ["OciCatalog"]
 _log = logging.getLogger(__name__)
 _SCHEME: Final = "oci://"
 _MOST_LISTED: Final = 10_000
-"""Images of a list, and repositories that are asked for their tags."""
+"""Images of a list."""
+_MOST_REPOSITORIES: Final = 1000
+"""Each is a request for its tags."""
 _ABSENT: Final = frozenset({400, 404})
 """Statuses of a registry's answer for what it does not have, or cannot have."""
 _REFUSED: Final = frozenset({401, 403})
@@ -109,7 +111,7 @@ class OciCatalog:
                 if refused.status not in _ABSENT | _REFUSED:  # there may be repositories beneath it
                     raise
         try:
-            repositories = list(islice(self._registries.repositories(registry, trusted=True), _MOST_LISTED))
+            repositories = list(islice(self._registries.repositories(registry, trusted=True), _MOST_REPOSITORIES))
         except SourceBroken as broken:
             if has_tags:
                 return
@@ -121,10 +123,11 @@ class OciCatalog:
                     yield from self._tags_of(replace(registry, repository=name))
 
     def _tags_of(self, repository: Reference) -> Iterator[Reference]:
+        if not _is_reference(repository, "latest"):
+            return  # a name that no repository can have
         for tag in self._registries.tags(repository, trusted=True):
-            with suppress(ValueError):  # what can be no tag is left out
-                named = Reference.of(f"{_SCHEME}{repository.registry}/{repository.repository}:{tag}")
-                yield replace(named, login=repository.login)
+            if _is_reference(repository, tag):
+                yield replace(repository, tag=tag)
 
     @property
     def _title(self) -> str:
@@ -187,6 +190,15 @@ class OciCatalog:
         path = f"{blob.registry}/{blob.repository}".removeprefix(self._prefix)
         mirrored = (f"{_SCHEME}{mirror}{path}@{blob.digest}" for mirror in self._mirrors)
         return [Location(url, trusted=True) for url in (blob.url, *mirrored)]
+
+
+def _is_reference(repository: Reference, tag: str) -> bool:
+    """Tells whether the repository and the tag have names that can be, so that the reference finds the image."""
+    named = replace(repository, tag=tag, login=None)
+    try:
+        return Reference.of(str(named)) == named
+    except ValueError:
+        return False
 
 
 def _in_plain_form(registry: str) -> str:

@@ -127,9 +127,10 @@ class Registries:
                 document = read_json(_read(mirrors, _LONGEST_ANSWER))
             except ValueError:
                 document = None
-            if not isinstance(document, dict) or not isinstance(names := document.get(key) or [], list):
+            names = document.get(key, ()) if isinstance(document, dict) else ()
+            if names is not None and not isinstance(names, list):
                 raise SourceBroken(f"its answer is no list of {key}")
-            yield from (each for each in names if isinstance(each, str))
+            yield from (each for each in names or () if isinstance(each, str))
             following = _NEXT.search(mirrors.link[:_LONGEST_LINK])
             if following is None:
                 return
