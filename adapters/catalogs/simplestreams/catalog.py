@@ -40,8 +40,12 @@ class SimplestreamsCatalog:
     the newest version. The id is the SHA-256 of the image as published.
     """
 
-    def __init__(self, settings: SimplestreamsCatalogSettings, options: HttpOptions) -> None:
-        """`options` for connections to the mirror, which the operator named: its guard checks redirects."""
+    def __init__(self, settings: SimplestreamsCatalogSettings, options: HttpOptions, *, prefix: str = "") -> None:
+        """`options` for connections to the mirror, which the operator named: its guard checks redirects.
+
+        `prefix`: before the names in advice, `ubuntu:` for a remote.
+        """
+        self._prefix = prefix
         root, index = settings.root_and_index
         self._root = root
         self._needs_checksum = settings.policy != "none"
@@ -68,7 +72,7 @@ class SimplestreamsCatalog:
         except (AmbiguousImage, CatalogUnavailable, SettingsError) as failure:
             return Failure(failure)
         if image is None:
-            near = stream.near(reference)
+            near = [f"{self._prefix}{each}" for each in stream.near(reference)]
             return Failure(ImageNotFound(reference, str(self), f"near: {', '.join(near)}" if near else ""))
         if self._needs_checksum and image.expected_digest is None:
             return Failure(CatalogUnavailable(f'{self} has no checksum of {image.name}; policy = "none" accepts that'))

@@ -45,6 +45,17 @@ def test_an_unchanged_list_is_not_sent_again(nginx: Nginx, make_catalog: MakeCat
     assert "no image 'noble'" in str(failure(make_catalog(**settings)))
 
 
+def test_a_list_that_is_unchanged_keeps_the_connection(mirror: FaultyServer, make_catalog: MakeCatalog) -> None:
+    serve(mirror, ubuntu_tree())
+    assert found(make_catalog()) == found(make_catalog())
+    for path in ubuntu_tree():
+        mirror.answer(f"/{path}", Reply(b"", status=304))
+    before = len(mirror.requests)
+    assert found(make_catalog()).name == "24.04"
+    unchanged = mirror.requests[before:]
+    assert (len(unchanged), len({each.connection for each in unchanged})) == (2, 1)
+
+
 def test_threads_of_a_process_share_one_request(mirror: FaultyServer, make_catalog: MakeCatalog) -> None:
     serve(mirror, ubuntu_tree())
     catalog = make_catalog()
