@@ -137,7 +137,8 @@ def _may_be_copied(found: Image | None, landing: Landing, work: Work) -> bool:
 def _is_described(image: Image, found: Image, shipped: Shipped) -> bool:
     """Tells whether what was made of the image `found` agrees with all that `image` promises of it."""
     return (
-        image.disk_format in {None, found.disk_format, shipped.format.rpartition(", ")[2]}
+        "img_signature" not in image.properties  # Glance's, which another image's fetch did not verify
+        and image.disk_format in {None, found.disk_format, shipped.format.rpartition(", ")[2]}
         and (image.container_format or "bare") == (found.container_format or "bare")
         and image.content_digest in {None, found.content_digest}
         and image.content_size in {None, found.content_size}

@@ -64,6 +64,19 @@ def test_threads_of_a_process_share_one_request(mirror: FaultyServer, make_catal
     assert len(mirror.requests) == 2
 
 
+def test_threads_do_not_wait_in_turn_for_a_server_that_is_away(
+    mirror: FaultyServer, make_catalog: MakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = make_catalog()
+    with ThreadPoolExecutor(4) as threads:
+        told = {str(each) for each in threads.map(lambda _: failure(catalog), range(8))}
+    assert len(told) == 1
+    assert len(mirror.requests) == 2
+    serve(mirror, ubuntu_tree())
+    monkeypatch.setattr("lading.adapters.catalogs.simplestreams.catalog._RETRY_SECONDS", 0.0)
+    assert found(catalog).name == "24.04"
+
+
 def test_catalogs_can_share_a_cache_at_the_same_time(mirror: FaultyServer, make_catalog: MakeCatalog) -> None:
     serve(mirror, ubuntu_tree())
     with ThreadPoolExecutor(8) as threads:
