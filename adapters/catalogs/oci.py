@@ -115,6 +115,8 @@ class OciCatalog:
         except SourceBroken as broken:
             if has_tags:
                 return
+            if not isinstance(broken, HttpRefused):
+                raise
             hint = 'it may list no repositories: set `registry` to one, "HOST/REPOSITORY"'
             raise SourceBroken(f"{broken}; {hint}") from broken
         for name in repositories:
@@ -140,7 +142,10 @@ class OciCatalog:
         if self._prefix is None:
             raise ValueError("expected oci://HOST/REPOSITORY:TAG")
         joint = "" if reference.startswith((":", "@")) else "/"
-        return self._with_login(Reference.of(f"{_SCHEME}{self._prefix}{joint}{reference}"))
+        try:
+            return self._with_login(Reference.of(f"{_SCHEME}{self._prefix}{joint}{reference}"))
+        except ValueError:
+            raise ValueError("expected REPOSITORY:TAG or REPOSITORY@sha256:…, in lower case") from None
 
     def _with_login(self, named: Reference) -> Reference:
         """The reference with the settings' credentials, where it is of the settings' registry."""

@@ -86,5 +86,7 @@ def test_a_registry_without_lists_is_a_failure_that_says_what_to_set(
     faulty_server.answer(REPOSITORIES, ABSENT)
     told = failure(faulty_server, oci_host, "")
     assert 'it may list no repositories: set `registry` to one, "HOST/REPOSITORY"' in told
+    faulty_server.answer(REPOSITORIES, Reply(b"[]"))
+    assert failure(faulty_server, oci_host, "").endswith("its answer is no list of repositories")
     with pytest.raises(CatalogUnavailable, match="set `registry`"):
         OciCatalog(oci_host.registries()).images()
