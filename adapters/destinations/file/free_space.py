@@ -5,13 +5,7 @@ import os
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import TargetFailed
 
-__all__ = ["has_space", "require_space"]
-
-
-def has_space(size: int, target: str) -> bool:
-    """Tells whether `size` bytes fit on the target's disk. Raises OSError. Quotas are not considered."""
-    free = _free_space(target)
-    return free is None or size <= free
+__all__ = ["require_space"]
 
 
 def require_space(size: int | None, target: str, *, freed: int = 0) -> None:
@@ -19,16 +13,10 @@ def require_space(size: int | None, target: str, *, freed: int = 0) -> None:
 
     `size` None: it is not known. `freed`: bytes that will be freed before the first byte is written.
     """
-    free = _free_space(target)
-    if size is not None and free is not None and size > free + freed:
-        disk = f"the disk of {os.path.dirname(target)} has {free + freed} free"
+    folder = os.path.dirname(target)
+    disk = os.statvfs(folder)
+    # Root may use the reserved blocks. A file system without a size, as tmpfs may be, has no blocks at all.
+    free = (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) * disk.f_frsize + freed
+    if size is not None and disk.f_blocks and size > free:
         advice = "if most of it are zeros, which take no space: [landing] require_space = false"
-        raise Refused(TargetFailed(f"{target} needs {size} bytes, and {disk}; {advice}"))
-
-
-def _free_space(target: str) -> int | None:
-    """Free bytes on the target's disk; None: its file system has no size, as a tmpfs may have none."""
-    disk = os.statvfs(os.path.dirname(target))
-    # Root may use the reserved blocks.
-    free = (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) * disk.f_frsize
-    return free if disk.f_blocks else None
+        raise Refused(TargetFailed(f"{target} needs {size} bytes, and the disk of {folder} has {free} free; {advice}"))

@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from lading.adapters.destinations.file.file_writer import in_background
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.steps import RAW_LIKE, check_form, format_of, must_convert, whole_sectors
 from lading.adapters.destinations.file.work_files import Disk, WorkFiles
@@ -78,11 +77,10 @@ class Shaping:
         elif not self._files.has_space(image.size):
             self._files.require_space(qemu.required_space(image))
         write_back = WriteBack(new.descriptor)
-        with in_background(qemu.converted_by):
-            made = qemu.convert(
-                image, self._files.for_tools(new), wanted, partial(self._converted, write_back, image.size),
-                preallocation=self.form.preallocation or "off",
-            )  # fmt: skip
+        made = qemu.convert(
+            image, self._files.for_tools(new), wanted, partial(self._converted, write_back, image.size),
+            preallocation=self.form.preallocation or "off",
+        )  # fmt: skip
         if isinstance(self._source, FileSource) and disk.file is None:
             require_unchanged(self._source)
         audited = disk.audited
