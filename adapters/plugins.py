@@ -151,7 +151,8 @@ def build_catalog(  # noqa: PLR0911 - one for each kind
         case SimplestreamsCatalogSettings():
             from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog  # noqa: PLC0415 - few use it
 
-            return SimplestreamsCatalog(options, _http_options(settings))
+            _, dot, name = place.partition(".")
+            return SimplestreamsCatalog(options, _http_options(settings), prefix=f"{name}:" if dot else "")
         case UrlCatalogSettings():
             keyring = options.keyring if options.demanded == "signature" else None
             return UrlCatalog(_http_options(settings), options.mirrors, keyring)

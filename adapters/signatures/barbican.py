@@ -56,7 +56,7 @@ class Barbican:
             if self._client is None:
                 self._client = connect_cloud(self._cloud, "key-manager", network=self._network)
             client = self._client
-        with vendor_errors("Barbican cannot be found"):
+        with vendor_errors("Barbican cannot be found", client):
             endpoint: str | None = client.get_endpoint()
         if not endpoint:
             raise CatalogUnavailable("the cloud's service catalog has no key-manager endpoint")

@@ -40,6 +40,8 @@ class Answer:
         self.total = given.total
         self.validators = Validators(response.headers.get("ETag"), response.headers.get("Last-Modified"))
         self.media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        self.link = response.headers.get("Link", "")
+        """Where more is (RFC 8288), as the server says it."""
         self.encoding = _encoding(response)
         """Names of the bytes' Content-Encodings; None: they are the image's own."""
         self.peer = peer

@@ -174,7 +174,10 @@ class HttpConnection:
                     "and no digest tells whether that is the image itself"
                 )
         except SourceBroken as broken:
-            self.close()  # the body is not the image
+            if response.status == http.client.NOT_MODIFIED and not response.will_close:
+                response.close()  # it has no body: the connection stays
+            else:
+                self.close()  # the body is not the image
             if isinstance(broken, HttpRefused) and not self.was_redirected:
                 broken.challenges = tuple(response.headers.get_all("WWW-Authenticate", []))
             if isinstance(broken, HttpRefused) and self._proxy is not None:

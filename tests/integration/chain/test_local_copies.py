@@ -69,6 +69,23 @@ def test_a_made_target_is_cloned_where_the_file_system_clones(
     host.assert_whole(names=["2", "vm"])
 
 
+@pytest.mark.parametrize(
+    ("described", "is_copied"),
+    [({}, True), ({"disk_format": "qcow2"}, True), ({"disk_format": "vmdk"}, False), ({"img_signature": "ab"}, False)],
+)
+def test_a_made_target_is_copied_for_another_catalog_only_if_its_image_is_described_so(
+    first: ChainHost, images: Images, described: dict[str, str], *, is_copied: bool
+) -> None:
+    first.add("other", images.packed("qcow2", "xz"), **described)
+    if is_copied:
+        copied = first.fetch("other", "--format", "raw", order="http", target=first.vms / "2")
+        assert copied["copied_from"] == str(first.target)
+        assert not first.asked("other")
+    else:
+        first.run("fetch", "other", str(first.vms / "2"), "--format", "raw", order="http")
+        assert first.asked("other")
+
+
 def test_of_two_at_once_one_downloads(chain_host: ChainHost, images: Images, forks: Sequence[Forks]) -> None:
     chain_host.add("noble", images.packed("qcow2", "xz"))
     other = copy(chain_host)

@@ -110,6 +110,11 @@ def test_a_url_is_registered_and_its_name_passes_to_the_newer_image(
     network = {"LADING_HANDLERS__HTTP__ALLOWED_NETWORKS": "127.0.0.1", "LADING_HANDLERS__HTTP__ALLOWED_PORTS": "[]"}
     assert "verified sha256" in lading("fetch", "noble", "vms/1", **network).stdout
     assert (host / "vms" / "1").read_bytes() == DATA
+    assert lading("outdated").returncode == 0
+    assert lading("catalog", "add", *newer, "--replace").returncode == 0
+    told = lading("outdated")
+    row = [str(host / "vms" / "1"), "noble", f"sha256:{SHA256[:12]}", f"sha256:{OTHER[:12]}"]
+    assert (told.returncode, told.stdout) == (9, "\t".join(row) + "\n")
 
 
 def test_targets_of_which_there_is_a_newer_image_are_listed(lading: Lading, server: FaultyServer, host: Path) -> None:
