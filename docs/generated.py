@@ -162,8 +162,8 @@ def _words(annotation: Any) -> str:  # noqa: ANN401 - an annotation
     if origin in {Union, UnionType}:
         return ", or ".join(map(_words, arguments))
     if origin is tuple:
-        return f"list of {_words(arguments[0])}s"
-    return f"table of {_words(arguments[1])}s"
+        return f"list: {_words(arguments[0])}"
+    return f"table: {_words(arguments[1])}"
 
 
 def _default(section: str, kind: str, field: Field[Any]) -> str:

@@ -34,7 +34,7 @@ _VARIABLE: Final = {
     r"\b[0-9a-f]{40,}\b": "HEX",
     r"\b\d{5,} bytes\b": "BYTES",
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}": "ID",
-    r"\b(sha\d+|blake3):[0-9a-f]{8,}…?": r"\1:DIGEST",
+    r"\b(sha\d+|blake3)([:=])[0-9a-f]{8,}…?": r"\1\2DIGEST",
     r"\b\d+(\.\d+)? (ms|s)\b": "TIME",
     r"\d{4}-\d\d-\d\d[ T][\d:.]+(\+00:00| UTC|Z)?": "TIME",
     r"\((copy|reflink)\)": "(METHOD)",
@@ -67,7 +67,7 @@ class Host:
         for named, here in self.servers.items():
             output = output.replace(here, named)
         output = re.sub(r"\x1b\[[\d;]*m", "", output.replace(str(self.root), ""))
-        output = re.sub(r"\b((?:sha\d+|blake3):[0-9a-f]{12})[0-9a-f]+", r"\1…", output)
+        output = re.sub(r"\b((?:sha\d+|blake3)[:=][0-9a-f]{12})[0-9a-f]+", r"\1…", output)
         return "\n".join(line.rstrip() for line in output.splitlines()).strip()
 
     def write(self, name: str, text: str) -> None:
