@@ -9,7 +9,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
-from itertools import chain
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
@@ -24,7 +24,6 @@ from lading.adapters.codec.sizes import Bytes
 from lading.adapters.config import settings
 from lading.adapters.config.settings import LandingSettings, NetworkSettings, read_settings
 from lading.adapters.handlers.built_in import BUILT_IN, settings_type
-from lading.ports.failures import SettingsError
 
 __all__ = ["documented_attributes", "settings_tables", "text"]
 
@@ -48,9 +47,14 @@ NAVIGATION: Final[Mapping[str, Sequence[str]]] = {
 _WORDS: Final[Mapping[Any, str]] = {
     bool: "true or false", int: "whole number", float: "number", str: "text", Path: "path", Bytes: "size",
 }  # fmt: skip
+_TIB: Final = 1 << 40
 _HOME: Final = "/home/you"
 _UNKNOWN_HERE: Final = {"host": "this host's name"}
 """Defaults that differ from host to host."""
+_REQUIRED: Final = {"url": "https://images.example/", "endpoints": ["http://127.0.0.1:2379"]}
+"""Settings without a default, each with an example: with them the defaults of the others can be read."""
+_NEEDED: Final = {"simplestreams": ["url"], "etcd": ["endpoints"]}
+"""Those, by the kind that requires them."""
 
 
 def text(name: str) -> str:
@@ -68,10 +72,11 @@ def text(name: str) -> str:
 
 
 def navigation() -> str:
-    groups = [
-        ["```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", ""] for caption, pages in NAVIGATION.items()
-    ]
-    return "\n".join(chain.from_iterable(groups))
+    """One table of contents for each group."""
+    return "\n".join(
+        "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", ""])
+        for caption, pages in NAVIGATION.items()
+    )
 
 
 # Settings.
@@ -94,23 +99,23 @@ def settings_tables() -> Iterator[tuple[str, str, type]]:
 
 
 def settings_reference() -> str:
+    """A table for each table of a settings file."""
     parts = []
     previous = ""
     for section, kind, settings_class in settings_tables():
         if section != previous:
-            parts.append(f"## [{section}]\n")
-            parts.append(_SECTIONS.get(section, ""))
+            parts += [f"## [{section}]\n", _SECTIONS.get(section, "")]
             previous = section
         if kind:
             parts.append(f"### [{section}] of kind `{kind}`\n")
+        types = get_type_hints(settings_class)
         rows = [
-            f"| `{each.name}` | {_words(get_type_hints(settings_class)[each.name])} "
-            f"| {_default(section, kind, each)} | {_cell(meaning)} |"
+            f"| `{each.name}` | {_words(types[each.name])} | {_default(section, kind, each)} | {_cell(meaning)} |"
             for each, meaning in documented_attributes(settings_class)
             if each.name != "kind"
         ]
         header = ["| setting | type | default | meaning |", "|---|---|---|---|"]
-        parts.append("\n".join([*header, *rows]) + "\n" if rows else "It has no settings.\n")
+        parts.append("\n".join([*header, *rows, ""]) if rows else "It has no settings.\n")
     return "\n".join(parts)
 
 
@@ -130,17 +135,15 @@ _SECTIONS: Final = {
 def documented_attributes(settings_class: type) -> Iterator[tuple[Field[Any], str]]:
     """The fields of a dataclass, each with the docstring below it, or an empty text."""
     found: dict[str, str] = {}
-    for each in reversed(settings_class.__mro__[:-1]):
-        found |= _attribute_docstrings(each)
+    for base in reversed(settings_class.__mro__[:-1]):
+        found |= _attribute_docstrings(base)
     for each in fields(settings_class):
         yield each, found.get(each.name, "")
 
 
 def _attribute_docstrings(of: type) -> Mapping[str, str]:
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(of))).body
-    assert isinstance(tree, ast.ClassDef)
     named: dict[str, str] = {}
-    for first, second in zip(tree.body, tree.body[1:], strict=False):
+    for first, second in pairwise(ast.parse(textwrap.dedent(inspect.getsource(of))).body[0].body):  # type: ignore[attr-defined]  # a class
         match first, second:
             case (
                 ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]),
@@ -167,43 +170,26 @@ def _words(annotation: Any) -> str:  # noqa: ANN401 - an annotation
 
 
 def _default(section: str, kind: str, field: Field[Any]) -> str:
-    if field.name in _UNKNOWN_HERE and field.default_factory is not MISSING:
-        return _UNKNOWN_HERE[field.name]
-    if field.default_factory is not MISSING:
-        return f"`{_toml(field.default_factory())}`"
-    default = field.default if field.default is not MISSING else _filled_in(section, kind, field.name)
-    if default is MISSING:
+    if field.name in _REQUIRED:
         return "required"
+    if field.name in _UNKNOWN_HERE and kind == "etcd":
+        return _UNKNOWN_HERE[field.name]
+    if kind:  # some defaults depend on other settings, and on the user's folders
+        needed = {name: value for name, value in _REQUIRED.items() if name in _NEEDED.get(kind, ())}
+        read = read_settings({section: {"kind": kind, **needed}}, {"HOME": _HOME})
+        default = getattr(getattr(read, section), field.name)
+    else:
+        default = field.default if field.default_factory is MISSING else field.default_factory()
     return "none" if default is None else f"`{_toml(default)}`"
-
-
-def _filled_in(section: str, kind: str, name: str) -> Any:  # noqa: ANN401 - a setting
-    """The default that depends on the user's folders; MISSING where there is none."""
-    required = {"url": "https://images.example/", "endpoints": ["http://127.0.0.1:2379"]}
-    table = {"kind": kind, **({name: required[name]} if name in required else required if kind != "file" else {})}
-    known = {each.name for each in fields(dict(_classes())[section, kind])}
-    given = {key: value for key, value in table.items() if key in known}
-    if name in required:
-        return MISSING
-    try:
-        read = getattr(read_settings({section: given}, {"HOME": _HOME}), section)
-    except SettingsError:
-        return MISSING
-    return getattr(read, name)
-
-
-def _classes() -> Iterator[tuple[tuple[str, str], type]]:
-    for section, kind, settings_class in settings_tables():
-        yield (section, kind), settings_class
 
 
 def _toml(value: object) -> str:
     match value:
         case bool():
             return str(value).lower()
-        case str():
-            return f'"{value}"'
-        case Path():
+        case int() if value >= _TIB:
+            return f'"{value // _TIB}T"'
+        case str() | Path():
             return f'"{str(value).replace(_HOME, "~")}"'
         case tuple():
             return f"[{', '.join(map(_toml, value))}]"
@@ -212,8 +198,8 @@ def _toml(value: object) -> str:
 
 
 def _cell(meaning: str) -> str:
-    meaning = re.sub(r"\bNone:", "Without it:", " ".join(meaning.split()))
-    return meaning.replace("|", "\\|")
+    words = " ".join(meaning.split()).replace("; None: ", "; without it: ").replace("None: ", "Without it: ")
+    return words.replace("|", "\\|")
 
 
 # Commands.
@@ -285,8 +271,7 @@ def _api(facade: ModuleType) -> str:
     parts = []
     for module, names in sorted(by_module.items(), key=lambda each: each[0].split(".")[::-1]):
         parts.append(f"## {module.rpartition('.')[2].replace('_', ' ').capitalize()}\n")
-        for name in names:
-            parts.append(_autodoc(facade, name))
+        parts += [_autodoc(facade, name) for name in names]
     return "\n".join(parts)
 
 
