@@ -67,7 +67,7 @@ docs: $(READY)  ## the documentation site, in build/site: a broken link, a missi
 	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --builder html --doctree-dir build/doctrees docs build/site
 
 docs-update: $(READY)  ## the outputs of commands that README.md and docs/ show, as they are now
-	@LADING_PAGES=update $(BIN)/pytest --quiet tests/integration/test_pages.py
+	@LADING_PAGES=update $(BIN)/pytest --quiet tests/integration/test_pages.py tests/integration/test_cloud_pages.py tests/integration/rbd/test_page.py
 	@git diff --stat README.md docs
 
 # requirements/lowest.txt comes from pyproject.toml (tests/integration/test_packaging.py compares them), by

@@ -35,6 +35,7 @@ _VARIABLE: Final = {
     r"\b\d{5,} bytes\b": "BYTES",
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}": "ID",
     r"\b(sha\d+|blake3)([:=])[0-9a-f]{8,}…?": r"\1\2DIGEST",
+    r"\b[0-9a-f]{12}\b": "HEX",
     r"\b\d+(\.\d+)? (ms|s)\b": "TIME",
     r"\d{4}-\d\d-\d\d[ T][\d:.]+(\+00:00| UTC|Z)?": "TIME",
     r"\((copy|reflink)\)": "(METHOD)",

@@ -1,13 +1,16 @@
 """The commands of the tutorial, the how-tos and the README work as they are typed, and print what the pages show."""
 
 import hashlib
+import json
 import random
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from tests.images import qcow2
+from tests.integration.conftest import Lading
 from tests.integration.services.nginx import Nginx
 from tests.packages import needs
 from tests.pages import ROOT, Host, run_page
@@ -57,3 +60,15 @@ def test_what_is_carried_into_an_air_gap_is_fetched_there(you: Host) -> None:
     for folder in ("etc", "home", "vms"):  # the second host has only what was carried
         shutil.rmtree(you.root / folder)
     run_page(page, Host(you.root), "On the hosts without it")
+
+
+def test_the_document_that_the_page_shows_is_an_image_of_the_default_catalog(host: Path, lading: Lading) -> None:
+    (block,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "remotes.md").read_text(), re.DOTALL)
+    catalog = host / "home" / ".local" / "share" / "lading" / "catalog"
+    catalog.mkdir(parents=True)
+    (catalog / "noble-web.json").write_text(block)
+    shown = json.loads(lading("catalog", "show", "noble-web").stdout)
+    (location,) = shown.pop("locations")
+    expected = json.loads(block)
+    assert [location["url"]] == [each["url"] for each in expected.pop("locations")]
+    assert {key: value for key, value in shown.items() if value is not None} == expected
