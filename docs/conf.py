@@ -25,6 +25,7 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 html_theme_options: dict[str, object] = {"top_of_page_buttons": []}
 
 myst_heading_anchors = 4

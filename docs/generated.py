@@ -304,7 +304,7 @@ def upgrade_notes() -> str:
             for each in re.split(r"^### ", body, flags=re.MULTILINE)[1:]
             if each.partition("\n")[0] in {"Changed", "Deprecated", "Removed", "Security"}
         ]
-        parts.append(f"## {title}\n\n{''.join(kept) or 'Nothing to do.'}")
+        parts.append(f"## {title.replace('[', '').replace(']', '')}\n\n{''.join(kept) or 'Nothing to do.'}")
     return re.sub(r"\]\(docs/", "](", "\n".join(parts))
 
 

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 __all__ = ["Host", "run_page"]
@@ -69,7 +70,7 @@ class Host:
             output = output.replace(here, named)
         output = re.sub(r"\x1b\[[\d;]*m", "", output.replace(str(self.root), ""))
         output = re.sub(r"\b((?:sha\d+|blake3)[:=][0-9a-f]{12})[0-9a-f]+", r"\1…", output)
-        return "\n".join(line.rstrip() for line in output.splitlines()).strip()
+        return "\n".join(line.rstrip() for line in output.splitlines()).strip("\n")
 
     def write(self, name: str, text: str) -> None:
         path = Path(self.local(name)) if name.startswith("/") else self.root / self.folder.lstrip("/") / name
@@ -77,30 +78,35 @@ class Host:
         path.write_text(self.local(text))
 
     def run(self, command: str) -> tuple[int, str]:
-        """The exit code and the output of a command at a terminal of 100 columns without colours."""
-        folder = self.root / self.folder.lstrip("/")
+        """The exit code of a command, and its output and then its errors."""
         for each in (*_FOLDERS, self.folder):
             (self.root / each.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        settings = self.root / "etc" / "lading" / "lading.toml"
+        settings.touch()
         environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(self.root / "home" / "you"),
-            "LADING_CONFIG": str(self.root / "etc" / "lading" / "lading.toml"), "COLUMNS": "100", "TERM": "dumb",
-            "NO_COLOR": "1", "LANG": "C.UTF-8", **self.variables,
+            "LADING_CONFIG": str(settings), "LANG": "C.UTF-8", "TERM": "dumb", "NO_COLOR": "1", **self.variables,
         }  # fmt: skip
-        if not Path(environment["LADING_CONFIG"]).exists():
-            self.write("/etc/lading/lading.toml", "")
-        ours, its = pty.openpty()
-        termios.tcsetwinsize(its, (40, 100))
+        return _run_at_terminal(self.local(command), self.root / self.folder.lstrip("/"), environment)
+
+
+def _run_at_terminal(command: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+    """Runs the command with standard output at a terminal of 100 columns."""
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (40, 100))
+    limited = ["timeout", "--foreground", "300", "bash", "-c", command]
+    with TemporaryFile() as errors, os.fdopen(ours, "rb", 0) as printed:
         with os.fdopen(its, "wb", 0) as terminal:
             running = subprocess.Popen(
-                ["bash", "-c", self.local(command)], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-                stdout=terminal, stderr=subprocess.PIPE,
-            )  # fmt: skip
+                limited, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=terminal, stderr=errors
+            )
         output = b""
-        with os.fdopen(ours, "rb", 0) as printed, suppress(OSError):  # a closed terminal is an error on Linux
+        with suppress(OSError):  # Linux reports a terminal that nobody has open any more as an error
             while chunk := printed.read(65536):
                 output += chunk
-        _, errors = running.communicate(timeout=180)
-        return running.returncode, (output + errors).decode().replace("\r\n", "\n")
+        code = running.wait()
+        errors.seek(0)
+        return code, (output + errors.read()).decode().replace("\r\n", "\n")
 
 
 def run_page(page: Path, host: Host, part: str = "") -> None:
