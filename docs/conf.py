@@ -29,16 +29,17 @@ html_show_copyright = False
 html_theme_options: dict[str, object] = {"top_of_page_buttons": []}
 
 myst_heading_anchors = 4
-myst_enable_extensions = ["fieldlist"]
 # Docstrings write code in single backquotes.
 default_role = "code"
 smartquotes = False
+highlight_language = "text"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 add_module_names = False
 
+_GENERATED = re.compile(r"<!-- generated: (\w+) -->")
 _UPWARDS = re.compile(r"\[([^\]]+)\]\((\.\./[^)#]+)[^)]*\)")
 _log = logging.getLogger(__name__)
 _OTHER_HOST = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"(?:https?:)?//[^\"]*\"")
@@ -51,16 +52,16 @@ def setup(app: Sphinx) -> None:
 
 def _fill_in(app: Sphinx, page: str, source: list[str]) -> None:
     """Replaces the markers of generated text, and links to files that are not part of the site by their text."""
-    folder = Path(app.srcdir, page).parent
-
-    def unlinked(link: re.Match[str]) -> str:
-        file = (folder / link[2]).resolve()
+    text = source[0]
+    for marker in _GENERATED.finditer(text):
+        text = text.replace(marker[0], generated.text(marker[1]))
+    for link in _UPWARDS.finditer(text):
+        file = (Path(app.srcdir, page).parent / link[2]).resolve()
         if not file.exists():
             _log.warning("%s: there is no %s", page, link[2])
-        return link[0] if file.is_relative_to(app.srcdir) else link[1]
-
-    filled = re.sub(r"<!-- generated: (\w+) -->", lambda found: generated.text(found[1]), source[0])
-    source[0] = _UPWARDS.sub(unlinked, filled)
+        if not file.is_relative_to(app.srcdir):
+            text = text.replace(link[0], link[1])
+    source[0] = text
 
 
 def _check_hosts(app: Sphinx, error: Exception | None) -> None:

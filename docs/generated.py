@@ -253,6 +253,9 @@ def exit_codes() -> str:
 
 # The Python API.
 
+_FIRST: Final = "lading.domain.dispatcher"
+"""The module that is described first."""
+
 
 def python_api() -> str:
     return _api(lading)
@@ -269,7 +272,7 @@ def _api(facade: ModuleType) -> str:
         if name != "__version__":
             by_module.setdefault(_home_of(facade, name), []).append(name)
     parts = []
-    for module, names in sorted(by_module.items(), key=lambda each: each[0].split(".")[::-1]):
+    for module, names in sorted(by_module.items(), key=lambda each: (each[0] != _FIRST, each[0])):
         parts.append(f"## {module.rpartition('.')[2].replace('_', ' ').capitalize()}\n")
         parts += [_autodoc(facade, name) for name in names]
     return "\n".join(parts)
@@ -278,7 +281,7 @@ def _api(facade: ModuleType) -> str:
 def _home_of(facade: ModuleType, name: str) -> str:
     value = getattr(facade, name)
     module = getattr(value, "__module__", "")
-    return module if module.startswith("lading") else "lading.constants"
+    return module if module.startswith("lading") else "lading.values"
 
 
 def _autodoc(facade: ModuleType, name: str) -> str:
