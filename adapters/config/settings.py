@@ -119,24 +119,28 @@ class MemoryCatalogSettings(CatalogPolicy):
 @dataclass(frozen=True, slots=True)
 class FileCatalogSettings(CatalogPolicy):
     folder: Path
+    """The folder of the images' documents, one JSON file for each."""
     kind: Literal["file"] = "file"
 
 
 @dataclass(frozen=True, slots=True)
 class FileAssociationsSettings:
     path: Path
+    """The database. Its second copy, the record, is beside it."""
     kind: Literal["file"] = "file"
 
 
 @dataclass(frozen=True, slots=True)
 class FileJournalSettings:
     path: Path
+    """The database; by default that of the associations."""
     kind: Literal["file"] = "file"
 
 
 @dataclass(frozen=True, slots=True)
 class FileLocksSettings:
     folder: Path
+    """The folder of the lock files; by default beside the journal."""
     kind: Literal["file"] = "file"
 
 

@@ -24,6 +24,7 @@ __all__ = ["FileHandler", "FileHandlerSettings"]
 @dataclass(frozen=True, slots=True)
 class FileHandlerSettings:
     allowed_folders: tuple[Path, ...] = ()
+    """Images are read only in these folders and their subfolders."""
 
 
 class FileHandler(SourceHandler):
