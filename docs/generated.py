@@ -34,12 +34,12 @@ NAVIGATION: Final[Mapping[str, Sequence[str]]] = {
         "how-to/libvirt", "how-to/glance", "how-to/ceph", "how-to/ci-farm", "how-to/air-gap", "how-to/embedding", "sdk",
         "nova",
     ],
-    "Images": ["remotes", "simplestreams", "forms", "conversion"],
+    "Images": ["remotes", "simplestreams", "signatures", "forms", "conversion"],
     "Targets": ["devices", "shared-storage", "etcd", "etcd-offline"],
     "Handlers": ["handlers/index"],
     "Reference": [
-        "reference/commands", "reference/settings", "reference/exit-codes", "json", "reference/python", "reference/sdk",
-        "network",
+        "command-line", "reference/commands", "reference/settings", "reference/exit-codes", "json", "reference/python",
+        "reference/sdk", "network",
     ],
     "Operate": ["troubleshooting", "guarantees", "security", "upgrade", "figures", "scale", "architecture"],
 }  # fmt: skip

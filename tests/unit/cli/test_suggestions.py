@@ -42,7 +42,7 @@ def test_an_unknown_remote_is_compared_with_the_configured_ones(run: Run, fill: 
     fill(Image(NOBLE, "noble"), remote=True)
     done = run("explain", "lap:noble", "vms/1")
     assert "did you mean lab:noble?\n  lading explain lab:noble vms/1\n" in done.stderr
-    assert "did you mean lab? (known: lab)" in run("images", "lap:").stderr
+    assert "did you mean lab? [catalogs.lap] configures one" in run("images", "lap:").stderr
     assert "did you mean lab:noble?" in run("catalog", "show", "lab:nobel").stderr
 
 
