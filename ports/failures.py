@@ -18,6 +18,7 @@ __all__ = [
     "ImageWithoutData",
     "LadingError",
     "LockLost",
+    "NoImageData",
     "SettingsError",
     "StoreUnavailable",
 ]
@@ -168,6 +169,11 @@ class ImageUnproven(_Explained):
 @dataclass(eq=False)
 class CatalogUnavailable(_Explained):
     """The catalog cannot be read, or its answer is invalid."""
+
+
+@dataclass(eq=False)
+class NoImageData(CatalogUnavailable):
+    """The catalog has none of the image's bytes: they are at its locations only."""
 
 
 @dataclass(eq=False)

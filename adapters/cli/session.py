@@ -25,7 +25,7 @@ from lading.adapters.cli.output import as_json, error_record, print_error, say
 from lading.adapters.cli.streams import OUTPUT_ERRORS
 from lading.adapters.cli.suggestions import close_images, close_targets, corrected
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
-from lading.domain.refusals import Mismatched, Scope
+from lading.domain.refusals import Mismatched, Scope, Unsupported
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
 from lading.ports.journal import Verb
@@ -118,6 +118,8 @@ class Session:
         if type(refusal) is Mismatched and location is not None and self._is_registered(failure, location):
             path = unquote(urlsplit(location.url).path)
             return [f"if the file is a newer image: lading catalog add --replace {shlex.quote(path)}"]
+        if not isinstance(refusal, Unsupported | None):
+            return []  # a handler of this location has been tried
         names = ", ".join(each.name for each in self.container.loaded().skipped)
         return [f"not loaded: {names}; for the reasons: lading handlers"] if names else []
 
