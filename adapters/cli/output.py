@@ -30,6 +30,7 @@ __all__ = [
     "error_record",
     "form_record",
     "image_record",
+    "is_proven",
     "print_error",
     "printable",
     "proof_record",
@@ -152,6 +153,12 @@ def verified_text(result: Landing | Association) -> str:
     if digest is None:
         return "verified" if result.shipped else "unverified"
     return f"verified {digest.algorithm}{' (weak)' if digest.algorithm in {'md5', 'sha1'} else ''}"
+
+
+def is_proven(association: Association) -> bool:
+    """Tells whether more is known of a target than that the catalog's digest was verified."""
+    image = association.image
+    return association.signed_by is not None or (image is not None and image.proof.digest_from not in {None, GIVEN})
 
 
 def proof_text(result: Landing | Association, image: Image | None) -> str:

@@ -15,12 +15,14 @@ from lading.adapters.cli.output import (
     as_json,
     association_record,
     check_record,
+    is_proven,
     proof_text,
     say,
     say_row,
     shipped_text,
     size_text,
     time_text,
+    verified_text,
 )
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.destinations.device.form import is_device
@@ -275,7 +277,7 @@ def _form_rows(association: Association) -> dict[str, str]:
         rows["format"] = f"{association.format}{of_disk}"
     if (shipped := association.shipped) is not None:
         digest = f", {shipped.digest}" if shipped.digest else ""
-        rows["shipped"] = f"{shipped_text(shipped)}{digest}"
+        rows["shipped"] = f"{shipped_text(shipped)}{digest} ({verified_text(association)})"
     if association.converted_by is not None:
         rows["converted"] = f"by {association.converted_by}"
     return rows
@@ -283,6 +285,8 @@ def _form_rows(association: Association) -> dict[str, str]:
 
 def _print_rows(association: Association, report: Report) -> None:
     image = association.image
+    verified = f" ({verified_text(association)})"
+    digest = f"{association.digest}{'' if association.shipped else verified}"
     rows = {
         "target": association.target,
         "image": f"{image.id} {image.name or ''}".rstrip() if image else "not named",
@@ -291,8 +295,8 @@ def _print_rows(association: Association, report: Report) -> None:
         "landed": time_text(association.landed_at),
         "size": size_text(association.size),
         **_form_rows(association),
-        "digest": str(association.digest or "none"),
-        "proven": proof_text(association, image),
+        "digest": digest if association.digest else "unverified",
+        **({"proven": proof_text(association, image)} if is_proven(association) else {}),
         "inspected": f"by {association.inspected_by}" if association.inspected_by else "no",
         "state": report.state,
     }
