@@ -83,6 +83,7 @@ def test_an_image_goes_from_the_catalog_to_a_target_and_away_again(lading: Ladin
     assert fetched.keys() == {
         "image", "target", "handler", "location", "copied_from", "method", "present", "size", "digest", "verified",
         "format", "virtual_size", "shipped", "converted_by", "resumed", "seconds", "attempts",
+        "digest_from", "signed_by",
     }  # fmt: skip
     assert (fetched["target"], fetched["handler"], fetched["verified"]) == (target, "file", True)
     assert fetched["attempts"] == [
