@@ -15,6 +15,7 @@ from lading.adapters.cli.arguments import PATH, local_target, path_hint
 from lading.adapters.cli.exits import Exit, exit_code
 from lading.adapters.cli.handovers import Handover
 from lading.adapters.cli.masking import masked
+from lading.adapters.cli.messages import cut_digests
 from lading.adapters.cli.output import as_json, say, size_text
 from lading.adapters.cli.progress import progress_bar
 from lading.adapters.cli.session import Session, command_options
@@ -257,4 +258,5 @@ def _print_state(
         inspected_by = association.inspected_by if association else None
         as_json({"target": target, "state": state, "digest": digest, "inspected_by": inspected_by, "reason": reason})
     else:
-        say(f"{target}: {state}{f', {digest}' if digest else ''}{f': {reason}' if reason else ''}")
+        text = f"{state}{f', {digest}' if digest else ''}{f': {reason}' if reason else ''}"
+        say(f"{target}: {text if session.full else cut_digests(text)}")

@@ -32,8 +32,10 @@ def message_lines(failure: LadingError, hints: Sequence[str] = (), *, full: bool
     `hints` are next steps that only the caller knows; they follow the failure's own advice.
     """
     explanation = failure.explanation
-    lines = [explanation.reason, explanation.place, explanation.difference]
-    advice = [explanation.advice, *hints]
+    # Handlers and catalogs of other packages may have no advice but at the end of their reason.
+    reason, _, rest = explanation.reason.partition("; ")
+    lines = [reason, explanation.place, explanation.difference]
+    advice = [explanation.advice, rest, *hints]
     if isinstance(failure, NoHandlerAvailable):
         lines[0] += _consequence(failure)
         lines[1] += _others(failure)

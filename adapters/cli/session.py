@@ -157,7 +157,7 @@ def command_options(command: Callable[_Arguments, None]) -> Callable[..., None]:
     @click.option(
         "--os-cloud", metavar="NAME", help="Search images in the Glance of the cloud NAME, as clouds.yaml defines it."
     )
-    @click.option("--full", is_flag=True, help="Print all digits of the digests in an error message.")
+    @click.option("--full", is_flag=True, help="Print all digits of a digest. Default: the first 12.")
     @click.option(
         "-v", "--verbose", count=True, help="Log each step to standard error; -vv: also debug messages and tracebacks."
     )

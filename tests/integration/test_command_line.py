@@ -216,7 +216,7 @@ def test_an_ambiguous_name_lists_the_ids_and_says_what_to_do(lading: Lading, nob
     failed = lading("fetch", "twin", "vms/1")
     assert failed.returncode == 3
     assert failed.stderr.splitlines() == [
-        "lading: 2 images are named 'twin'; name one by its id",
+        "lading: 2 images are named 'twin', name one by its id",
         "  found id-1, id-2",
         "  to compare them: lading catalog show ID",
         "  to remove one: lading catalog rm ID",
