@@ -43,7 +43,7 @@ def test_a_target_with_a_new_time_is_intact_and_recorded_so(fetched: Host) -> No
     ("change", "words"),
     [
         (a_changed_byte, "digest mismatch: expected sha256:"),
-        (a_byte_more, f"it has {len(DATA) + 1} bytes, and had {len(DATA)}"),
+        (a_byte_more, f"size mismatch: expected {len(DATA)} bytes, found {len(DATA) + 1} bytes"),
         (Path.unlink, "is gone"),
         (replaced, "is another file than the one that was fetched"),
         (a_symlink_there, "is no longer a file"),
@@ -66,7 +66,7 @@ def test_without_a_digest_the_size_of_a_target_is_compared(host: Host) -> None:
     a_changed_byte(host.target)
     assert host.dispatcher.verify(str(host.target)).unwrap().digest is None
     a_byte_more(host.target)
-    assert "bytes, and had" in str(host.dispatcher.verify(str(host.target)).failure())
+    assert "size mismatch: expected" in str(host.dispatcher.verify(str(host.target)).failure())
 
 
 def test_a_target_that_landed_unverified_is_verified(host: Host) -> None:
