@@ -20,7 +20,7 @@ from lading.adapters.cli.masking import keep_secret
 from lading.adapters.cli.messages import message_lines
 from lading.adapters.cli.output import as_json, error_record, print_error
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
-from lading.domain.refusals import Mismatched, Scope
+from lading.domain.refusals import Mismatched, Scope, Unavailable
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
 from lading.ports.journal import Verb
@@ -108,7 +108,8 @@ class Session:
             path = unquote(urlsplit(location.url).path)
             return [f"if the file is a newer image: lading catalog add --replace {shlex.quote(path)}"]
         names = ", ".join(each.name for each in self.container.loaded().skipped)
-        return [f"not loaded: {names}; for the reasons: lading handlers"] if names else []
+        is_unread = not isinstance(refusal, Unavailable | Mismatched)  # else a location was right for a loaded handler
+        return [f"not loaded: {names}; for the reasons: lading handlers"] if names and is_unread else []
 
     def _is_registered(self, failure: NoHandlerAvailable, location: Location) -> bool:
         """Tells whether the location is a file's that `lading catalog add` has registered."""
