@@ -106,7 +106,7 @@ class AmbiguousImage(LadingError):
     @property
     def explanation(self) -> Explanation:
         return Explanation(
-            f"{len(self.ids)} images are named {self.reference!r}; name one by its id", found=", ".join(self.ids)
+            f"{len(self.ids)} images are named {self.reference!r}, name one by its id", found=", ".join(self.ids)
         )
 
 

@@ -47,6 +47,8 @@ class Session:
     def __init__(self, options: CommonOptions) -> None:
         self._options = options
         self.json = options.json
+        self.full = options.full
+        """True when digests are printed whole."""
         self.recovers = True
         """True when interrupted operations are recovered before the command begins."""
         self.variables: dict[str, str] = {}
@@ -84,7 +86,7 @@ class Session:
     def report(self, failure: LadingError, **about: object) -> Exit:
         """Prints the failure's message, and with `--json` also an object with `about`. Returns its exit code."""
         hints = self._hints(failure)
-        print_error(*message_lines(failure, hints, full=self._options.full))
+        print_error(*message_lines(failure, hints, full=self.full))
         if self.json:
             as_json({**about, **error_record(failure, hints)})
         return exit_code(failure)
