@@ -154,6 +154,11 @@ class Session:
         if remote is not None:
             return [f"to list the images: lading catalog ls {remote}:"]
         hints = ["to list the images: lading catalog ls"]
+        name, colon, _ = failure.reference.partition(":")
+        if colon and name.isidentifier():
+            hints = [
+                f"no remote is named {name}: [catalogs.{name}] configures one, lading config init writes an example"
+            ]
         # Other clients would have asked the cloud.
         if self.container.settings().catalog.kind in {"file", "memory"}:
             if cloud := os.environ.get("OS_CLOUD"):

@@ -46,6 +46,12 @@ def test_an_unknown_remote_is_compared_with_the_configured_ones(run: Run, fill: 
     assert "did you mean lab:noble?" in run("catalog", "show", "lab:nobel").stderr
 
 
+def test_the_prefix_of_a_name_that_is_not_found_may_be_a_remote_to_configure(run: Run, fill: Fill) -> None:
+    fill(Image(NOBLE, "noble"))
+    said = run("fetch", "ubuntu:24.04", "vms/1").stderr
+    assert "no remote is named ubuntu: [catalogs.ubuntu] configures one, lading config init writes an example" in said
+
+
 def test_a_name_like_no_other_has_no_suggestion(run: Run, fill: Fill) -> None:
     fill(Image(NOBLE, "noble"))
     assert "did you mean" not in run("catalog", "show", "windows-2025").stderr
