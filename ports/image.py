@@ -115,6 +115,6 @@ class Image:
         """The image as it may be stored: without locations, and with the credentials in its properties masked.
 
         >>> Image("a", locations=[Location("file:///a")], properties={"copy_from": "http://u:p@host/a"}).redacted()
-        Image(id='a', ..., locations=(), properties={'copy_from': 'http://***@host/a'})
+        Image(id='a', ..., locations=(), properties={'copy_from': 'http://***@host/a'}, ...)
         """
         return replace(self, locations=(), properties=redacted_values(self.properties))

@@ -175,8 +175,8 @@ def verified_text(result: Landing | Association) -> str:
 def proof_text(result: Landing | Association, image: Image | None) -> str:
     """Returns what was proven of a target, and by whom: the digest, the document that it is from, the signer.
 
-    >>> proof_text(Landing(digest=Digest("sha256", "ab"), verified=True), Image("a"))
-    'verified sha256'
+    >>> proof_text(Landing(verified=True, shipped=Shipped("xz, raw", 9)), Image("a"))
+    'verified'
     """
     proof, signer = image.proof if image else UNPROVEN, result.signed_by
     source = proof.digest_from if result.verified and proof.digest_from != GIVEN else None
