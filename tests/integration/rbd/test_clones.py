@@ -40,7 +40,7 @@ def test_a_clone_has_the_wished_size_but_not_less_than_its_image(ceph: Ceph, clo
 
 def test_a_clone_of_another_size_occupies_the_target(ceph: Ceph, clone_work: Work) -> None:
     there = recorded(handler_of(ceph), clone_work)
-    assert "remove it first" in reason_of(handler_of(ceph).fetch(replace(there, form=Form(size=1 << 30))))
+    assert "to replace it: --force" in reason_of(handler_of(ceph).fetch(replace(there, form=Form(size=1 << 30))))
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_a_disk_needs_space_for_the_allocated_bytes_only(ceph: Ceph, small_disk:
         write_at(ceph, f"images/{name}", {number << 22: b"x" for number in range(amount)})
     image = Image("id", size=1 << 30, disk_format="raw")
     work = Work(str(small_disk / "1"), image, Location(ceph.snap("images", thick, "snap")))
-    assert "needs 36.0 MiB" in reason_of(handler_of(ceph).fetch(work))
+    assert "expected 36.0 MiB free on the disk of" in reason_of(handler_of(ceph).fetch(work))
     work = replace(work, location=Location(ceph.snap("images", thin, "snap")))
     assert handler_of(ceph).fetch(work).unwrap().size == 1 << 30
 
