@@ -140,7 +140,7 @@ def ls(
     listed = partial(_listed, session, host) if all_hosts or host is not None else partial(_listed_here, session)
     if handler is not None:
         _check_handler(handler, listed)
-    rows: Iterable[_Row] = (row for row in listed(handler) if _is_of(row.source, image) and row.has(text))
+    rows: Iterable[_Row] = (row for row in listed(handler) if _is_of(row.source, image) and (not text or row.has(text)))
     if sort is not None:
         rows = sorted(rows, key=_SORT_KEYS[sort])
     if session.json:

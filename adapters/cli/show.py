@@ -18,7 +18,7 @@ from lading.adapters.cli.output import (
 )
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.table import cell_length
-from lading.adapters.codec.sizes import share_text, size_text
+from lading.adapters.codec.sizes import exact_size, share_text, size_text
 from lading.adapters.destinations.file.partial import received_bytes
 from lading.domain.failures import NotAssociated
 from lading.domain.handler import Report
@@ -115,8 +115,14 @@ def _print_rows(association: Association, report: Report) -> None:
     }
     if (checked := association.checked) is not None:
         rows["checked"] = f"{checked.state}, {time_text(checked.at)} ({age_text(checked.at)} ago), by reading all of it"
-    rows |= dict(report.details) | rows  # a handler's detail does not replace one of these rows
+    rows |= {
+        name: _detail(name, text) for name, text in report.details.items()
+    } | rows  # a handler's detail does not replace one of these rows
     _say_rows(rows)
+
+
+def _detail(name: str, text: str) -> str:
+    return exact_size(int(text)) if name == "bytes" and text.isdecimal() else text
 
 
 def _image_text(image: Image | None) -> str:
