@@ -24,7 +24,7 @@ LOWEST_TESTS := tests/contract/test_locks.py tests/property/test_completion.py t
 	tests/integration/test_glance_catalog.py tests/integration/test_s3_handler.py tests/integration/test_swift_handler.py \
 	tests/unit/unpacking/test_compressed.py tests/unit/test_hashing.py
 
-.PHONY: demo test torture fuzz check lowest format bench clean
+.PHONY: demo test torture fuzz check lowest man format bench clean
 
 $(READY): pyproject.toml requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lading needs Python 3.11 or newer: make PYTHON=python3.x")'
@@ -69,6 +69,9 @@ check: $(READY) lowest  ## everything that needs no run: style, types, imports, 
 lowest: $(LOWEST_READY)  ## a part of the tests with the lowest version of each package that pyproject.toml allows
 	@PYTHONDONTWRITEBYTECODE=1 $(LOWEST)/bin/pytest --quiet -p no:cacheprovider $(LOWEST_TESTS)
 	@$(LOWEST)/bin/lading handlers >/dev/null
+
+man: $(READY)  ## the man pages, from what --help prints; they are committed, and the wheel installs them
+	@$(BIN)/python docs/man_pages.py docs/man
 
 format: $(READY)
 	@$(BIN)/ruff check --fix

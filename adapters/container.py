@@ -54,8 +54,9 @@ class Container(DeclarativeContainer):
     # Catalogs
     default_catalog: Provider[ImageCatalog] = Singleton(plugins.build_catalog, "catalog", _options.catalog, settings)
     catalog: Provider[RoutingCatalog] = Singleton(
-        RoutingCatalog, default_catalog, Callable(plugins.remotes, settings), Callable(plugins.url_schemes, settings)
-    )
+        RoutingCatalog, default_catalog, Callable(plugins.remotes, settings), Callable(plugins.url_schemes, settings),
+        Callable(plugins.policies, settings),
+    )  # fmt: skip
 
     # Locks
     memory_locks: Provider[Locks] = Singleton(MemoryLocks)
@@ -115,6 +116,8 @@ class Container(DeclarativeContainer):
             max_unpacked=_options.landing.max_unpacked,
             unpack=_options.landing.unpack,
             format=_options.landing.format,
+            require_signature=_options.landing.require_signature,
+            certificates=Callable(plugins.certificates, _options.landing),
         ),
         journal=journal,
         locks=locks,

@@ -23,6 +23,7 @@ def fetch(  # noqa: PLR0913 - all but two have defaults
     checksum: str | None = None,
     checksums: str | None = None,
     mirrors: tuple[str, ...] = (),
+    keyrings: tuple[str | os.PathLike[str], ...] = (),
     unverified: bool = False,
     format: Literal["raw", "qcow2"] | None = None,  # noqa: A002 - as the option is called
     size: int | str | None = None,
@@ -34,20 +35,22 @@ def fetch(  # noqa: PLR0913 - all but two have defaults
 
     `image` is a URL, `REMOTE:NAME`, or an id or a name in the catalog. `target` is a path, or `rbd:POOL/IMAGE` and the
     like. For an image at a URL: `checksum` is its digest, `ALGORITHM:HEX`; `checksums` the URL of its checksum file, by
-    default one beside it; `mirrors` are URLs of the same file; `unverified` searches no checksum file, and accepts the
-    image without a digest. `size` is in bytes, or a text like `20G`, or `fill`: all of a block device. `force`
+    default one beside it; `mirrors` are URLs of the same file; `keyrings` are files with OpenPGP keys, one of which
+    must have signed the image or its checksum file; `unverified` searches no checksum file, and accepts the image
+    without a digest. `size` is in bytes, or a text like `20G`, or `fill`: all of a block device. `force`
     replaces what is at the target. `settings` are by default those of `load_settings`.
 
     Raises NoHandlerAvailable and the other members of FetchFailure, SettingsError, and ValueError for a wrong argument.
     A program that fetches often opens a container once, and calls its Dispatcher.
     """
     settings = settings or load_settings()
-    if checksum or checksums or mirrors or unverified:
+    if checksum or checksums or mirrors or keyrings or unverified:
         if not settings.names_url(image.strip()):
-            raise ValueError("checksum, checksums, mirrors and unverified are for an image at a URL")
+            raise ValueError("checksum, checksums, mirrors, keyrings and unverified are for an image at a URL")
         image = with_options(
-            image.strip(), checksum=checksum, checksums=checksums, mirrors=mirrors, unverified=unverified
-        )
+            image.strip(), checksum=checksum, checksums=checksums, mirrors=mirrors,
+            keyrings=[os.fspath(each) for each in keyrings], unverified=unverified,
+        )  # fmt: skip
     if unverified:
         settings = replace(settings, landing=replace(settings.landing, allow_unverified=True))
     is_fill = size == "fill"

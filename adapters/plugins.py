@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -14,6 +14,7 @@ from lading.adapters.catalogs.glance import GlanceCatalog
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.catalogs.oci_settings import OciCatalogSettings
+from lading.adapters.catalogs.policy import Policy
 from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
 from lading.adapters.catalogs.url import UrlCatalog
 from lading.adapters.catalogs.url_settings import UrlCatalogSettings
@@ -23,8 +24,9 @@ from lading.adapters.config.settings import (
     CatalogSettings,
     FileCatalogSettings,
     FileLocksSettings,
+    LandingSettings,
     LocksSettings,
-    MemorySettings,
+    MemoryCatalogSettings,
     Settings,
     ThirdPartySettings,
 )
@@ -34,6 +36,7 @@ from lading.adapters.handlers.built_in import BUILT_IN
 from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.handlers.http import HttpHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
+from lading.adapters.signatures.certificates import Certificates
 from lading.adapters.web.http import HttpOptions
 from lading.domain.handler import Handler
 from lading.domain.handler_calls import exception_reason
@@ -52,9 +55,11 @@ __all__ = [
     "adapter_of",
     "available_handlers",
     "build_catalog",
+    "certificates",
     "check_kind",
     "discover",
     "origin",
+    "policies",
     "remotes",
     "require_etcd",
     "require_inspection",
@@ -109,8 +114,14 @@ def available_handlers(
     found = discover(HANDLERS)
     tables = settings.handlers.tables
     if unknown := sorted(tables.keys() - found.keys()):
+        import difflib  # noqa: PLC0415 - only an error needs it
+
+        close = difflib.get_close_matches(unknown[0], found, 1)
+        meant = f", did you mean {close[0]}?" if close else ""
         known = ", ".join(sorted(found))
-        raise SettingsError(f"{settings.source}: handlers.{unknown[0]}: no handler has this name; known are {known}")
+        raise SettingsError(
+            f"{settings.source}: handlers.{unknown[0]}: no handler has this name{meant} (known: {known})"
+        )
     # Where no order is configured, handlers of equal cost are tried in this order: BUILT_IN's, then third parties'.
     names = [*(name for name in BUILT_IN if name in found), *(name for name in found if name not in BUILT_IN)]
     setups = {
@@ -131,7 +142,7 @@ def build_catalog(  # noqa: PLR0911 - one for each kind
 ) -> ImageCatalog:
     """The catalog of a table, `catalog` or `catalogs.NAME`. Raises SettingsError."""
     match options:
-        case MemorySettings():
+        case MemoryCatalogSettings():
             return MemoryCatalog()
         case FileCatalogSettings():
             allowed = settings.handlers.table("file").read(FileHandlerSettings).allowed_folders
@@ -143,7 +154,8 @@ def build_catalog(  # noqa: PLR0911 - one for each kind
 
             return SimplestreamsCatalog(options, _http_options(settings))
         case UrlCatalogSettings():
-            return _url_catalog(settings, options.mirrors)
+            keyring = options.keyring if options.demanded == "signature" else None
+            return UrlCatalog(_http_options(settings), options.mirrors, keyring)
         case OciCatalogSettings():
             return _oci_catalog(settings, options)
         case ThirdPartySettings():
@@ -159,6 +171,16 @@ def remotes(settings: Settings) -> Mapping[str, Callable[[], ImageCatalog]]:
     }
 
 
+def certificates(landing: LandingSettings) -> Certificates | None:
+    """The certificates for signatures of Glance's images; None: those are not verified."""
+    return None if landing.certificates is None else Certificates(landing.certificates, landing.trusted_certificates)
+
+
+def policies(settings: Settings) -> Mapping[str | None, Policy]:
+    """What is demanded of each remote's images, and under None of the default catalog's."""
+    return {None: settings.catalog.demanded, **{name: each.demanded for name, each in settings.remotes.items()}}
+
+
 def url_schemes(settings: Settings) -> Mapping[str, Callable[[], ImageCatalog]]:
     """What makes the catalog of each kind of URL, by scheme."""
     web = dict.fromkeys(("http", "https"), partial(_url_catalog, settings))
@@ -166,8 +188,8 @@ def url_schemes(settings: Settings) -> Mapping[str, Callable[[], ImageCatalog]]:
     return {**web, "oci": partial(_oci_catalog, settings, own)}
 
 
-def _url_catalog(settings: Settings, mirrors: Sequence[str] = ()) -> UrlCatalog:
-    return UrlCatalog(_http_options(settings), mirrors)
+def _url_catalog(settings: Settings) -> UrlCatalog:
+    return UrlCatalog(_http_options(settings))
 
 
 def _http_options(settings: Settings) -> HttpOptions:

@@ -118,7 +118,7 @@ class AttemptPreview:
     @property
     def reason(self) -> str:
         """The way of transfer, or the reason of the refusal."""
-        return self.outcome.failure().reason if isinstance(self.outcome, Failure) else self.outcome.unwrap()
+        return str(self.outcome.failure()) if isinstance(self.outcome, Failure) else self.outcome.unwrap()
 
     @property
     def result(self) -> AttemptResult:

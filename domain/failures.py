@@ -1,11 +1,20 @@
 """The failures of requests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from lading.domain.refusals import Refusal, Scope, Unsupported
+from lading.domain.refusals import (
+    Faulted,
+    Mismatched,
+    Refusal,
+    Scope,
+    Unavailable,
+    Unconfigured,
+    Unsettled,
+    Unsupported,
+)
 from lading.ports.association import State
-from lading.ports.failures import CatalogFailure, LadingError, StoreUnavailable
+from lading.ports.failures import CatalogFailure, Explanation, LadingError, StoreUnavailable
 from lading.ports.journal import Verb
 from lading.ports.location import Location
 
@@ -25,6 +34,8 @@ __all__ = [
 
 _MOST_SHOWN: Final = 20
 """Attempts in one message; an image may have thousands of locations."""
+_BY_WEIGHT: Final = (Mismatched, Unavailable, Faulted, Unconfigured, Unsettled, Unsupported)
+"""The refusals of one attempt, from the one that came closest to a success."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class AttemptResult:
 
     def __str__(self) -> str:
         where = "" if self.location is None else f" {self.location}"
-        return f"{self.handler}{where}: {self.refusal.reason if self.refusal else 'done'}"
+        return f"{self.handler}{where}: {self.refusal or 'done'}"
 
 
 @dataclass(eq=False)
@@ -67,9 +78,26 @@ class NoHandlerAvailable(LadingError):
 
     @property
     def decisive(self) -> Refusal | None:
-        """The refusal that stopped the request, if one did."""
-        last = self.attempts[-1].refusal if self.attempts else None
-        return last if last is not None and last.scope is Scope.REQUEST else None
+        """The refusal that says most about why it failed: see `decisive_attempt`."""
+        return self.decisive_attempt.refusal if self.decisive_attempt else None
+
+    @property
+    def decisive_attempt(self) -> AttemptResult | None:
+        """The attempt that stopped the request; else the first of those that came closest. None without attempts."""
+        if self.attempts and (last := self.attempts[-1]).refusal and last.refusal.scope is Scope.REQUEST:
+            return last
+        return next((each for kind in _BY_WEIGHT for each in self.attempts if isinstance(each.refusal, kind)), None)
+
+    @property
+    def explanation(self) -> Explanation:
+        attempt = self.decisive_attempt
+        if attempt is None or attempt.refusal is None:
+            return Explanation(str(self))
+        refusal = attempt.refusal
+        if refusal.scope is Scope.REQUEST:  # it is about the target
+            return refusal
+        place = f"{attempt.location or ''} (handler {attempt.handler})".strip()
+        return replace(refusal, place=f"{place}: {refusal.place}" if refusal.place else place)
 
 
 @dataclass(eq=False)
@@ -132,7 +160,13 @@ class HandlerRefused(LadingError):
     """CHANGED or MISSING where a verification found that; else None."""
 
     def __str__(self) -> str:
-        return f"{self.target}: {self.handler}: {self.refusal.reason}"
+        return f"{self.target}: {self.handler}: {self.refusal}"
+
+    @property
+    def explanation(self) -> Explanation:
+        refusal = self.refusal
+        place = refusal.place or ("" if self.target in refusal.reason else self.target)
+        return replace(refusal, place=place)
 
 
 @dataclass(eq=False)
@@ -147,8 +181,16 @@ class TargetUnresolved(LadingError):
     reason: str
 
     def __str__(self) -> str:
+        return f"{self._what}: {self.reason}"
+
+    @property
+    def explanation(self) -> Explanation:
+        return Explanation(self._what, place=self.reason)
+
+    @property
+    def _what(self) -> str:
         where = f" to {self.destination}" if self.destination else ""
-        return f"nothing was begun: the interrupted {self.verb} of {self.target}{where} is unresolved: {self.reason}"
+        return f"nothing was begun: the interrupted {self.verb} of {self.target}{where} is unresolved"
 
 
 FetchFailure = NoHandlerAvailable | TargetUnresolved | CatalogFailure | StoreUnavailable

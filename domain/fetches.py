@@ -174,4 +174,4 @@ def _undo(handler: Handler, work: Work) -> None:
         return
     undone = call_handler(handler.name, work, type(None), handler.remove, work)
     if isinstance(undone, Failure):
-        _log.error("%s is there, but recorded nowhere: %s", work.target, undone.failure().reason)
+        _log.error("%s is there, but recorded nowhere: %s", work.target, undone.failure())

@@ -10,7 +10,7 @@ from lading.domain.refusals import Refusal
 from lading.ports.association import Association, Fingerprint, Folder, Shipped, State
 from lading.ports.context import ANONYMOUS, Context
 from lading.ports.form import AS_SHIPPED, Form
-from lading.ports.image import Digest, Image
+from lading.ports.image import Digest, Image, Signer
 from lading.ports.journal import Intent
 from lading.ports.location import Location
 from lading.ports.observer import NullObserver, Observer
@@ -95,6 +95,8 @@ class Landing:
     """The program that made the target of the image, with its version; None: it was not converted."""
     form: Form = AS_SHIPPED
     """The form that the target was given."""
+    signed_by: Signer | None = None
+    """The key that signed the bytes as shipped, or the document that has their digest."""
 
     @classmethod
     def already(cls, association: Association) -> Self:
@@ -115,6 +117,7 @@ class Landing:
             shipped=association.shipped,
             converted_by=association.converted_by,
             form=association.form,
+            signed_by=association.signed_by,
         )
 
     def is_in(self, form: Form) -> bool:
@@ -136,6 +139,8 @@ class Landing:
             size=self.size,
             digest=self.digest,
             verified=self.verified,
+            # A verification compares with the recorded digest, and reads no signature.
+            signed_by=self.signed_by or association.signed_by,
             fingerprint=self.fingerprint,
             identity=self.identity,
             inspected_by=self.inspected_by,

@@ -43,7 +43,7 @@ def call_handler(
         case Success(value) if isinstance(value, expected):
             return answer
         case Failure(refusal) if isinstance(refusal, Refusal):
-            return Failure(replace(refusal, reason=redacted(str(refusal.reason))))
+            return Failure(_redacted(refusal))
     # Only the type is named: the value may contain credentials.
     inner = answer._inner_value if isinstance(answer, Result) else answer  # noqa: SLF001 - returns has no other way
     names = " or ".join(each.__name__ for each in (expected if isinstance(expected, tuple) else (expected,)))
@@ -77,6 +77,17 @@ def exception_reason(error: BaseException) -> str:
         except Exception:  # noqa: BLE001 - its __str__ is third-party code too
             _log.debug("an exception has no message", exc_info=True)
     return f"raised {type(error).__name__}; the debug log has more"
+
+
+def _redacted(refusal: Refusal) -> Refusal:
+    return replace(
+        refusal,
+        reason=redacted(str(refusal.reason)),
+        place=redacted(refusal.place),
+        expected=redacted(refusal.expected),
+        found=redacted(refusal.found),
+        advice=redacted(refusal.advice),
+    )
 
 
 def precheck(handler: Handler, work: Work) -> Refusal | None:

@@ -64,7 +64,11 @@ def _load(names: Iterable[str], available: Mapping[str, Callable[[], Handler]], 
 
 def _built(name: str, available: Mapping[str, Callable[[], Handler]]) -> Handler | Skipped:
     if name not in available:
-        return Skipped(name, f"unknown; known are {', '.join(sorted(available)) or 'none'}")
+        import difflib  # noqa: PLC0415 - only an error needs it
+
+        close = difflib.get_close_matches(name, available, 1)
+        meant = f", did you mean {close[0]}?" if close else ""
+        return Skipped(name, f"unknown{meant} (known: {', '.join(sorted(available)) or 'none'})")
     try:
         return available[name]()
     except Exception as error:  # noqa: BLE001 - third-party code may raise anything

@@ -20,6 +20,7 @@ from lading.ports.failures import (
     CatalogUnavailable,
     ImageNotActive,
     ImageNotFound,
+    ImageUnproven,
     ImageWithoutData,
 )
 from lading.ports.image import Image
@@ -28,7 +29,14 @@ from lading.ports.location import Location
 __all__ = ["CATALOG_FAILURES", "Order"]
 
 _log = logging.getLogger(__name__)
-CATALOG_FAILURES: Final = ImageNotFound, AmbiguousImage, ImageNotActive, ImageWithoutData, CatalogUnavailable
+CATALOG_FAILURES: Final = (
+    ImageNotFound,
+    AmbiguousImage,
+    ImageNotActive,
+    ImageWithoutData,
+    ImageUnproven,
+    CatalogUnavailable,
+)
 """The members of CatalogFailure."""
 _MOST_LOCATIONS: Final = 256
 """The locations of an image that are tried. Thousands that never answer could keep a host busy for hours."""

@@ -225,9 +225,9 @@ class Recovery:
         # Nothing is forced: what is at the target now may have come after the removal.
         work = replace(work, force=False, even_if_in_use=False)
         match answer := call_handler(intent.handler, work, type(None), handler.remove, work):
-            case Failure(TargetInUse(reason)):
+            case Failure(TargetInUse() as in_use):
                 # It is still there, untouched. Only a new request allows its removal.
-                return Recovered(intent, Outcome.UNDONE, reason)
+                return Recovered(intent, Outcome.UNDONE, str(in_use))
             case Success(_) | Failure(TargetOccupied()):
                 self._ledger.forget(intent.target)
                 return Recovered(intent, Outcome.FINISHED)
@@ -276,5 +276,5 @@ def _call_recover(
 
 def _recovered(intent: Intent, answer: Result[object, Refusal], done: Outcome) -> Recovered:
     if isinstance(answer, Failure):
-        return Recovered(intent, Outcome.UNRESOLVED, answer.failure().reason)
+        return Recovered(intent, Outcome.UNRESOLVED, str(answer.failure()))
     return Recovered(intent, done)

@@ -1,19 +1,27 @@
-"""The refusals of handlers: one closed union; each member has a scope."""
+"""The refusals of handlers: one closed union; each member has a code, and a scope."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from lading.ports.failures import Explanation
+
 __all__ = [
     "Faulted",
+    "Forbidden",
     "Mismatched",
     "Refusal",
     "Scope",
     "TargetFailed",
+    "TargetFull",
     "TargetInUse",
+    "TargetNotWritable",
     "TargetOccupied",
+    "TargetTooSmall",
+    "TooLarge",
     "Unavailable",
     "Unconfigured",
+    "Unsafe",
     "Unsettled",
     "Unsupported",
 ]
@@ -31,87 +39,145 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Unsupported:
+class _Refusal(Explanation):
+    """The parts of the message, with what programs decide by."""
+
+    code: ClassVar[str]
+    """The stable name of this kind of refusal: see docs/json.md."""
+    scope: ClassVar[Scope]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported(_Refusal):
     """The handler does not support such a location, or such a target."""
 
-    reason: str
-    scope: ClassVar[Scope] = Scope.LOCATION
+    code = "unsupported"
+    scope = Scope.LOCATION
 
 
 @dataclass(frozen=True, slots=True)
-class Unavailable:
+class Unavailable(_Refusal):
     """The location cannot be read, or not now, or not from here."""
 
-    reason: str
     kept: int = 0
     """Bytes of partial data that are kept, and that the next fetch to the target can resume."""
-    scope: ClassVar[Scope] = Scope.LOCATION
+    code = "unavailable"
+    scope = Scope.LOCATION
 
 
 @dataclass(frozen=True, slots=True)
-class Mismatched:
-    """The bytes are not what the catalog describes: another size, digest or format; or the format is unsafe."""
+class Forbidden(Unavailable):
+    """The location may not be read: by its server, the system's permissions or the settings."""
 
-    reason: str
-    scope: ClassVar[Scope] = Scope.LOCATION
+    code = "forbidden"
 
 
 @dataclass(frozen=True, slots=True)
-class Unsettled:
+class Mismatched(_Refusal):
+    """The bytes are not what the catalog describes: another size, digest or format; or they are damaged."""
+
+    code = "mismatched"
+    scope = Scope.LOCATION
+
+
+@dataclass(frozen=True, slots=True)
+class Unsafe(Mismatched):
+    """The image is unsafe to open: it names other files, for example."""
+
+    code = "unsafe"
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge(Mismatched):
+    """The image is larger than the settings allow."""
+
+    code = "too_large"
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled(_Refusal):
     """The attempt was not settled."""
 
     reason: str = "not settled"
-    scope: ClassVar[Scope] = Scope.LOCATION
+    code = "unsettled"
+    scope = Scope.LOCATION
 
 
 @dataclass(frozen=True, slots=True)
-class Unconfigured:
+class Unconfigured(_Refusal):
     """The handler lacks something that an operator must provide: a setting, a package, a permission."""
 
-    reason: str
-    scope: ClassVar[Scope] = Scope.HANDLER
+    code = "unconfigured"
+    scope = Scope.HANDLER
 
 
 @dataclass(frozen=True, slots=True)
-class Faulted:
+class Faulted(_Refusal):
     """The handler raised an exception or returned an invalid answer: a bug."""
 
-    reason: str
-    scope: ClassVar[Scope] = Scope.HANDLER
+    code = "faulted"
+    scope = Scope.HANDLER
 
 
 @dataclass(frozen=True, slots=True)
-class TargetOccupied:
+class TargetOccupied(_Refusal):
     """Something at the target must not be overwritten."""
 
-    reason: str
-    scope: ClassVar[Scope] = Scope.REQUEST
+    code = "occupied"
+    scope = Scope.REQUEST
 
 
 @dataclass(frozen=True, slots=True)
-class TargetFailed:
-    """The target cannot be written: its disk is full or failing, its folder is missing or not writable."""
+class TargetFailed(_Refusal):
+    """The target cannot be written, for another reason than those of the kinds below: its folder is missing, …"""
 
-    reason: str
-    scope: ClassVar[Scope] = Scope.REQUEST
+    code = "target_failed"
+    scope = Scope.REQUEST
 
 
 @dataclass(frozen=True, slots=True)
-class TargetInUse:
+class TargetFull(TargetFailed):
+    """The target's disk, pool or quota has too little free space."""
+
+    code = "disk_full"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetTooSmall(TargetFailed):
+    """The target is a device smaller than the image's disk."""
+
+    code = "too_small"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetNotWritable(TargetFailed):
+    """The permissions do not allow to write the target, or it is read-only."""
+
+    code = "not_writable"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetInUse(_Refusal):
     """Another program uses what is at the target: it must not be removed or replaced."""
 
-    reason: str
-    scope: ClassVar[Scope] = Scope.REQUEST
+    code = "in_use"
+    scope = Scope.REQUEST
 
 
 Refusal = (
     Unsupported
     | Unavailable
+    | Forbidden
     | Mismatched
+    | Unsafe
+    | TooLarge
     | Unsettled
     | Unconfigured
     | Faulted
     | TargetOccupied
     | TargetFailed
+    | TargetFull
+    | TargetTooSmall
+    | TargetNotWritable
     | TargetInUse
 )

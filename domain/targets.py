@@ -217,7 +217,7 @@ class Targets:
                 if isinstance(answer, Success):
                     report: Report = answer.unwrap()
                     return replace(report, details=redacted_values(report.details))
-                reason = answer.failure().reason
+                reason = str(answer.failure())
         return Report(State.UNKNOWN, {"why": reason} if reason else {})
 
     def _verified(self, association: Association, landing: Landing) -> Association:
@@ -266,7 +266,7 @@ def _move_back(recorded: _Recorded, destination: str) -> None:
     work = replace(recorded.work, target=destination)
     undone = call_handler(handler.name, work, Landing, handler.move, work, source)
     if isinstance(undone, Failure):
-        _log.error("%s is at %s now, but recorded nowhere: %s", source, destination, undone.failure().reason)
+        _log.error("%s is at %s now, but recorded nowhere: %s", source, destination, undone.failure())
 
 
 def _is_untouched(association: Association, landing: Landing) -> bool:

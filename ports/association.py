@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from lading.ports.form import AS_SHIPPED, Form
-from lading.ports.image import Digest, Image
+from lading.ports.image import Digest, Image, Signer
 from lading.ports.location import Location
 
 __all__ = ["Association", "Check", "Fingerprint", "Folder", "Shipped", "State"]
@@ -167,6 +167,8 @@ class Association:
     """The program that made the target of the image, with its version; None: it was not converted."""
     form: Form = AS_SHIPPED
     """The form that the target was given."""
+    signed_by: Signer | None = None
+    """The key that signed the bytes as shipped, or the document that has their digest; None: none was verified."""
 
     @property
     def image_names(self) -> frozenset[str]:

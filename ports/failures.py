@@ -4,14 +4,17 @@ Each is a value, in a `Failure`, and an exception, which generators raise. The c
 the traceback on an exception.
 """
 
-from dataclasses import dataclass, fields
+import re
+from dataclasses import KW_ONLY, dataclass, fields
 
 __all__ = [
     "AmbiguousImage",
     "CatalogFailure",
     "CatalogUnavailable",
+    "Explanation",
     "ImageNotActive",
     "ImageNotFound",
+    "ImageUnproven",
     "ImageWithoutData",
     "LadingError",
     "LockLost",
@@ -20,8 +23,51 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The parts of a message to a person. Each is one line, without credentials; all but the reason may be empty."""
+
+    reason: str
+    _: KW_ONLY
+    place: str = ""
+    """The location, file or setting where the reason was found."""
+    expected: str = ""
+    found: str = ""
+    advice: str = ""
+    """A remedy, as a command or a setting."""
+
+    def __str__(self) -> str:
+        """All parts as one line.
+
+        >>> print(Explanation("size mismatch", place="/1.img", expected="9 bytes", found="8", advice="fetch it again"))
+        /1.img: size mismatch: expected 9 bytes, found 8; fetch it again
+        """
+        parts = (self.place, self.reason, self.difference)
+        return f"{': '.join(filter(None, parts))}{self.advice and f'; {self.advice}'}"
+
+    @property
+    def difference(self) -> str:
+        """The expected and the found value as one text; empty where neither is known.
+
+        >>> Explanation("no cloud gold", found="silver").difference
+        'found silver'
+        """
+        expected = self.expected and f"expected {self.expected}"
+        return ", ".join(filter(None, (expected, self.found and f"found {self.found}")))
+
+
 class LadingError(Exception):
     """The base class of all that lading raises or returns as a failure."""
+
+    @property
+    def code(self) -> str:
+        """The stable name of this kind of failure, for programs: `image_not_found`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+
+    @property
+    def explanation(self) -> Explanation:
+        """The failure in parts, for a message of several lines. `str()` is one line."""
+        return Explanation(str(self))
 
     def __post_init__(self) -> None:
         # The fields are the exception's args too, so that it can be pickled.
@@ -35,11 +81,15 @@ class ImageNotFound(LadingError):
     reference: str
     catalog: str
     """Name of the catalog, for messages."""
-    hint: str = ""
+    advice: str = ""
     """Advice of the catalog, for messages; may be empty."""
 
     def __str__(self) -> str:
-        return f"no image {self.reference!r} in {self.catalog}{self.hint and f'; {self.hint}'}"
+        return str(self.explanation)
+
+    @property
+    def explanation(self) -> Explanation:
+        return Explanation(f"no image {self.reference!r} in {self.catalog}", advice=self.advice)
 
 
 @dataclass(eq=False)
@@ -51,6 +101,12 @@ class AmbiguousImage(LadingError):
 
     def __str__(self) -> str:
         return f"{len(self.ids)} images are named {self.reference!r}, name one by its id: {', '.join(self.ids)}"
+
+    @property
+    def explanation(self) -> Explanation:
+        return Explanation(
+            f"{len(self.ids)} images are named {self.reference!r}; name one by its id", found=", ".join(self.ids)
+        )
 
 
 @dataclass(eq=False)
@@ -73,33 +129,50 @@ class ImageWithoutData(LadingError):
     """The disks, for messages: `volume snapshot ID`, …; empty when the catalog does not name them."""
 
     def __str__(self) -> str:
-        where = ", ".join(self.disks) or "volumes that its block_device_mapping should name"
+        return str(self.explanation)
+
+    @property
+    def explanation(self) -> Explanation:
         named = (each.rpartition(" ")[2] for each in self.disks if each.startswith("volume snapshot "))
-        return (
-            f"image {self.image_id} has no data of its own: it is the snapshot of a server that boots from a volume; "
-            f"its data is in {where}. Make an image of that to fetch it: openstack volume create --snapshot "
-            f"{next(named, 'SNAPSHOT')} VOLUME; openstack image create --volume VOLUME IMAGE"
+        return Explanation(
+            f"image {self.image_id} has no data of its own: it is the snapshot of a server that boots from a volume",
+            found=f"its data in {', '.join(self.disks) or 'volumes that its block_device_mapping should name'}",
+            advice="make an image of that: openstack volume create --snapshot "
+            f"{next(named, 'SNAPSHOT')} VOLUME; openstack image create --volume VOLUME IMAGE",
         )
 
 
 @dataclass(eq=False)
-class CatalogUnavailable(LadingError):
-    """The catalog cannot be read, or its answer is invalid."""
+class _Explained(LadingError):
+    """A failure that has nothing but the parts of its message: see `Explanation`."""
 
     reason: str
+    place: str = ""
+    expected: str = ""
+    found: str = ""
+    advice: str = ""
 
     def __str__(self) -> str:
-        return self.reason
+        return str(self.explanation)
+
+    @property
+    def explanation(self) -> Explanation:
+        return Explanation(self.reason, place=self.place, expected=self.expected, found=self.found, advice=self.advice)
 
 
 @dataclass(eq=False)
-class StoreUnavailable(LadingError):
+class ImageUnproven(_Explained):
+    """The image lacks a digest or a signature that it must have, or its signature does not count."""
+
+
+@dataclass(eq=False)
+class CatalogUnavailable(_Explained):
+    """The catalog cannot be read, or its answer is invalid."""
+
+
+@dataclass(eq=False)
+class StoreUnavailable(_Explained):
     """The association store, the journal or the locks cannot be read or written."""
-
-    reason: str
-
-    def __str__(self) -> str:
-        return self.reason
 
 
 @dataclass(eq=False)
@@ -111,17 +184,25 @@ class LockLost(StoreUnavailable):
 
 
 @dataclass(eq=False)
-class SettingsError(LadingError):
-    """The settings cannot be used. The reason is one printable line."""
-
-    reason: str
+class SettingsError(_Explained):
+    """The settings cannot be used. Each part of the message is one printable line."""
 
     def __post_init__(self) -> None:
-        self.reason = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in self.reason)
+        for name in ("reason", "place", "expected", "found", "advice"):
+            setattr(self, name, _printable(getattr(self, name)))
         super().__post_init__()
 
-    def __str__(self) -> str:
-        return self.reason
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
-CatalogFailure = ImageNotFound | AmbiguousImage | ImageNotActive | ImageWithoutData | CatalogUnavailable | SettingsError
+CatalogFailure = (
+    ImageNotFound
+    | AmbiguousImage
+    | ImageNotActive
+    | ImageWithoutData
+    | ImageUnproven
+    | CatalogUnavailable
+    | SettingsError
+)

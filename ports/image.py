@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Final, Self
 
 from lading.ports.location import Location
 from lading.ports.redaction import redacted_values
 
-__all__ = ["Digest", "Image"]
+__all__ = ["GIVEN", "UNPROVEN", "Digest", "Image", "Proof", "Signature", "Signer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,50 @@ class Digest:
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """The key whose signature counted."""
+
+    key: str
+    """The fingerprint of an OpenPGP key, the id and subject of a certificate."""
+    found_in: str
+    """The keyring, or the trusted certificates: paths or ids."""
+    tool: str
+    """The program that verified the signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A detached OpenPGP signature over the bytes of an image as shipped."""
+
+    value: str
+    """In base64."""
+    keyrings: tuple[str, ...]
+    """Paths of the keyrings, one of which must have the key."""
+    url: str
+    """Where it was found, for messages."""
+
+
+GIVEN: Final = "given"
+"""The origin of a digest that the request has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What lading found of an image beside what its catalog promises. No document of a catalog sets it."""
+
+    digest_from: str | None = None
+    """The URL of the document that has the digest; GIVEN: the request has it; None: the catalog itself has it."""
+    signed_by: Signer | None = None
+    """The key that signed that document."""
+    signature: Signature | None = None
+    """A signature that is still to be verified: the bytes land only if it counts."""
+
+
+UNPROVEN: Final = Proof()
+"""The proof of an image of which only its catalog says anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +99,7 @@ class Image:
     """In the catalog's order; kept as a tuple."""
     properties: Mapping[str, object] = field(default_factory=dict, hash=False)
     """All other fields of the catalog, as JSON values. A durable store refuses other values."""
+    proof: Proof = UNPROVEN
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "locations", tuple(self.locations))

@@ -4,6 +4,8 @@ import subprocess
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from lading import Signer
+
 __all__ = ["Key", "Keys"]
 
 _LONG_AGO: Final = ("--faked-system-time", "20200101T000000!")
@@ -14,6 +16,11 @@ class Key(NamedTuple):
 
     fingerprint: str
     keyring: Path
+
+    @property
+    def signer(self) -> Signer:
+        """The signer where gpgv finds the signature good."""
+        return Signer(self.fingerprint, str(self.keyring), "gpgv")
 
 
 class Keys:

@@ -72,7 +72,7 @@ def refusal_of(packed: bytes | Chunks, member: str | None = None, limits: Limits
     try:
         opened(packed, member, limits)
     except Refused as refused:
-        return refused.refusal.reason
+        return str(refused.refusal)
     return ""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 from urllib.parse import quote
 
 from hypothesis import strategies as st
@@ -14,19 +14,11 @@ from tests.reference import Case, Spec, shown
 from lading import (
     Association,
     Digest,
-    Faulted,
     Image,
     Landing,
     Location,
-    Mismatched,
     Refusal,
-    TargetFailed,
-    TargetInUse,
-    TargetOccupied,
-    Unavailable,
-    Unconfigured,
-    Unsettled,
-    Unsupported,
+    Scope,
 )
 from lading.ports.journal import Intent, Verb
 from lading.sdk.contracts.strategies import (
@@ -49,8 +41,8 @@ HUSH = "HUSH"
 """Begins and ends every secret, and occurs in nothing else."""
 
 REASONS = ("no", "not here", "HTTP 403")
-_LOCATION_REFUSALS = (Unsupported, Unavailable, Mismatched, Unsettled)
-_OTHER_REFUSALS = (Unconfigured, Faulted, TargetOccupied, TargetFailed, TargetInUse)
+_LOCATION_REFUSALS = [each for each in get_args(Refusal) if each.scope is Scope.LOCATION]
+_OTHER_REFUSALS = [each for each in get_args(Refusal) if each.scope is not Scope.LOCATION]
 
 
 # Spellings.

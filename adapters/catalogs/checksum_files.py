@@ -5,6 +5,7 @@ alone, sections (`# SHA512 HASH`), JSON of streams and releases; each also clear
 """
 
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -24,6 +25,8 @@ _BEGIN_SIGNED: Final = "-----BEGIN PGP SIGNED MESSAGE-----"
 _BEGIN_SIGNATURE: Final = "-----BEGIN PGP SIGNATURE-----"
 _NAME_KEYS: Final = ("location", "path", "link", "name", "url", "filename", "browser_download_url")
 """Keys of an image's name or URL: in streams of Fedora CoreOS, in its builds, in Fedora's and GitHub's releases."""
+
+_DEBIAN_DIGEST: Final = "cloud.debian.org/digest"
 
 
 class Checksums(NamedTuple):
@@ -126,17 +129,38 @@ def _from_json(text: str, name: str) -> Checksums | None:
         value = values.pop()
         if isinstance(value, dict):
             values += value.values()
+            entries += _debian_entries(value, name)
             if any(_is_named(value.get(key), name) for key in _NAME_KEYS):
                 entries += _json_entries(value, name, "")
                 contents += _json_entries(value, name, "uncompressed-")
         elif isinstance(value, list):
             values += value
-    digest = _strongest(entries, name)
+    digest = _strongest([each for each in entries if LENGTHS.get(each.algorithm) == len(each.value)], name)
     return Checksums(digest, _strongest(contents, name)) if digest else None
 
 
 def _is_named(value: object, name: str) -> bool:
     return isinstance(value, str) and value.rpartition("/")[2] == name
+
+
+def _debian_entries(record: dict[str, object], name: str) -> Iterator[_Entry]:
+    """The digest of an upload, as Debian's cloud images have it: in base64 without padding.
+
+    The upload's name has the date and number of its build; that in the folder `latest` has not.
+    """
+    data, metadata = record.get("data"), record.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if not isinstance(data, dict) or not isinstance(annotations, dict):
+        return
+    algorithm, _, value = str(annotations.get(_DEBIAN_DIGEST, "")).partition(":")
+    stem, _, ending = name.partition(".")
+    names = rf"{re.escape(stem)}(-\d{{8}}-\d+)?\.{re.escape(ending)}"
+    if not value or not re.fullmatch(names, str(data.get("ref", "")).rpartition("/")[2]):
+        return
+    try:
+        yield _Entry(name, algorithm, b64decode(f"{value}{'=' * (-len(value) % 4)}", validate=True).hex())
+    except ValueError:
+        return
 
 
 def _json_entries(record: dict[str, object], name: str, prefix: str) -> Iterator[_Entry]:

@@ -93,7 +93,7 @@ class FileCatalog:
     def _open(self, location: Location) -> Result[int, str]:
         if location.scheme not in {"file", "filesystem"}:
             return Failure(f"{location} is not a file of this host")
-        return open_located(self._allowed_folders, location)
+        return open_located(self._allowed_folders, location).alt(str)
 
 
 def _sorted(images: Iterable[Image]) -> Iterator[Image]:

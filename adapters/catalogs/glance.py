@@ -18,7 +18,7 @@ from returns.result import Failure, Result, Success
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.lookup import HREF, by_id_or_name
 from lading.adapters.codec.documents import catalog_image, read_json
-from lading.adapters.openstack.cloud import connect_cloud, get_with_retries, vendor_errors
+from lading.adapters.openstack.cloud import account_of, connect_cloud, get_with_retries, vendor_errors
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.http import HttpOptions, HttpRefused, Origin
 from lading.adapters.web.mirrors import Mirrors
@@ -210,7 +210,9 @@ class GlanceCatalog:
         parts, own = urlsplit(endpoint.lower()), urlsplit(self._endpoint().lower())
         # The scheme counts: a token for https must not be sent over http.
         if parts[:2] != own[:2] and not {parts.netloc, parts.hostname} & self._hosts:
-            raise CatalogUnavailable(f"{parts.hostname} is not allowed; [catalog] hosts lists the Glances that are")
+            raise CatalogUnavailable(
+                f"{parts.hostname} is not allowed", advice="[catalog] hosts lists the Glances that are"
+            )
         return _Place(endpoint, href[2])
 
     def _place_of(self, image: Image) -> _Place:
@@ -226,7 +228,7 @@ class GlanceCatalog:
 
     def _endpoint(self) -> str:
         client = self._client()
-        with vendor_errors("Glance cannot be found"):
+        with vendor_errors("Glance cannot be found", client):
             endpoint: str | None = client.get_endpoint()
         if not endpoint:
             raise CatalogUnavailable("the cloud's service catalog has no image endpoint for this region and interface")
@@ -235,7 +237,7 @@ class GlanceCatalog:
     def _origin(self, place: _Place, context: Context, refused: HttpRefused | None = None) -> Origin:
         """The URL of the data, with a token; a fresh one after Glance `refused` the last one."""
         client = self._client()
-        with vendor_errors("no token can be obtained"):
+        with vendor_errors("no token can be obtained", client):
             if refused is not None:
                 client.invalidate()
             headers = _headers(context) or client.session.get_auth_headers(client.auth) or {}
@@ -277,16 +279,13 @@ class GlanceCatalog:
         if status in absent:
             return None
         if status != _OK:
-            hint = ""
+            place = advice = ""
             if status in {_UNAUTHORIZED, _FORBIDDEN}:
-                hint = "; are the credentials right?"
+                place, advice = account_of(self._client()), "are the credentials right?"
             elif response.is_redirect:
-                hint = (
-                    "; no token is sent where that leads: image_endpoint_override in clouds.yaml names the right place"
-                )
-            raise CatalogUnavailable(
-                f"Glance answers {urlsplit(url).path} with HTTP {status} {responses.get(status, '')}{hint}"
-            )
+                advice = "no token is sent where that leads: image_endpoint_override in clouds.yaml is the right place"
+            reason = f"Glance answers {urlsplit(url).path} with HTTP {status} {responses.get(status, '')}"
+            raise CatalogUnavailable(reason, place=place, advice=advice)
         try:
             return read_json(response.content)
         except ValueError as error:

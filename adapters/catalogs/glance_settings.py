@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from lading.adapters.catalogs.policy import CatalogPolicy
+
 __all__ = ["GlanceCatalogSettings"]
 
 
 @dataclass(frozen=True, slots=True)
-class GlanceCatalogSettings:
+class GlanceCatalogSettings(CatalogPolicy):
     cloud: str | None = None
     """Its name in clouds.yaml; None: `OS_CLOUD`, or as the other `OS_*` say."""
     hosts: tuple[str, ...] = ()

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lading.adapters.catalogs.policy import CatalogPolicy
 from lading.adapters.oci.reference import Reference
 
 __all__ = ["OciCatalogSettings"]
 
 
 @dataclass(frozen=True, slots=True)
-class OciCatalogSettings:
+class OciCatalogSettings(CatalogPolicy):
     registry: str | None = None
     """`HOST[:PORT][/PATH]`, before each reference that is no `oci://` URL; None: references are URLs."""
     architecture: str | None = None

@@ -3,14 +3,23 @@
 import threading
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from returns.result import Failure, Result
+from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.lookup import HREF
+from lading.adapters.catalogs.policy import Policy, flaw
 from lading.ports.catalog import ByteStream, ImageCatalog, ImageData
 from lading.ports.context import Context
-from lading.ports.failures import AmbiguousImage, CatalogFailure, CatalogUnavailable, ImageNotFound, SettingsError
+from lading.ports.failures import (
+    AmbiguousImage,
+    CatalogFailure,
+    CatalogUnavailable,
+    ImageNotFound,
+    ImageUnproven,
+    SettingsError,
+)
 from lading.ports.image import Image
 from lading.ports.location import Location
 
@@ -61,11 +70,16 @@ class RoutingCatalog:
         default: ImageCatalog,
         remotes: Mapping[str, MakeCatalog] = _NONE,
         schemes: Mapping[str, MakeCatalog] = _NONE,
+        policies: Mapping[str | None, Policy] = MappingProxyType({}),
     ) -> None:
-        """`remotes` by name, `schemes` by scheme in lower case; the values make the catalogs."""
+        """`remotes` by name, `schemes` by scheme in lower case; the values make the catalogs.
+
+        `policies` by the remote's name, and under None the default catalog's. Others demand nothing.
+        """
         self._default = default
         self._remotes = remotes
         self._schemes = schemes
+        self._policies = policies
         self._made: dict[MakeCatalog, ImageCatalog] = {}
         self._lock = threading.Lock()
 
@@ -76,11 +90,14 @@ class RoutingCatalog:
             return Failure(error)
         found = route.catalog.find(route.reference, context)
         remote = route.remote
-        if remote is None:
-            return found
         if isinstance(found, Failure):
-            return Failure(_of_remote(remote, found.failure()))
-        return found.map(lambda image: of_remote(remote, image))
+            return found if remote is None else Failure(_of_remote(remote, found.failure()))
+        image = found.unwrap() if remote is None else of_remote(remote, found.unwrap())
+        policy = self._policy(route)
+        if (lacking := flaw(image, policy)) is not None:
+            section = "[catalog]" if remote is None else f"[catalogs.{remote}]"
+            return Failure(ImageUnproven(f'image {reference}: {lacking}, and {section} policy is "{policy}"'))
+        return Success(image)
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
         try:
@@ -104,7 +121,11 @@ class RoutingCatalog:
             return self._default
         if name not in self._remotes:
             known = ", ".join(sorted(self._remotes)) or "none"
-            raise SettingsError(f"no remote is named {name!r}; [catalogs.NAME] configures one (known: {known})")
+            import difflib  # noqa: PLC0415 - only an error needs it
+
+            close = difflib.get_close_matches(name, self._remotes, 1)
+            meant = f", did you mean {close[0]}?" if close else ""
+            raise SettingsError(f"no remote is named {name!r}{meant} (known: {known}); [catalogs.NAME] configures one")
         return self._catalog(self._remotes[name])
 
     def _route(self, reference: str) -> _Route:
@@ -117,6 +138,11 @@ class RoutingCatalog:
         if make is not None and not HREF.fullmatch(reference):
             return _Route(None, self._catalog(make), reference)
         return _Route(None, self._default, reference)
+
+    def _policy(self, route: _Route) -> Policy:
+        """The policy of the remote, or of the default catalog. A URL by itself has none."""
+        is_configured = route.remote is not None or route.catalog is self._default
+        return self._policies.get(route.remote, "none") if is_configured else "none"
 
     def _catalog(self, make: MakeCatalog) -> ImageCatalog:
         with self._lock:
@@ -137,7 +163,7 @@ def _of_remote(name: str, failure: CatalogFailure) -> CatalogFailure:
     """The failure with references as the caller writes them."""
     match failure:
         case ImageNotFound():
-            return ImageNotFound(f"{name}:{failure.reference}", failure.catalog, failure.hint)
+            return ImageNotFound(f"{name}:{failure.reference}", failure.catalog, failure.advice)
         case AmbiguousImage():
             return AmbiguousImage(f"{name}:{failure.reference}", tuple(f"{name}:{each}" for each in failure.ids))
     return failure

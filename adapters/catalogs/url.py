@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from http import HTTPStatus
+from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -14,25 +14,28 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.checksum_files import Checksums, checksums_of
 from lading.adapters.catalogs.url_reference import UrlReference, is_url
+from lading.adapters.catalogs.url_signatures import ABSENT, Keyrings, image_signature, signed_text
+from lading.adapters.signatures.vendor_keyrings import installed_keyrings
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.documents import read_document
 from lading.adapters.web.http import HttpConnection, HttpOptions, HttpRefused, Origin, peer_of
+from lading.adapters.web.urls import web_url
 from lading.adapters.web.validators import Validators
 from lading.ports.context import ANONYMOUS, Context
-from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound
-from lading.ports.image import Image
+from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound, ImageUnproven, SettingsError
+from lading.ports.image import GIVEN, UNPROVEN, Image, Proof
 from lading.ports.location import Location
 from lading.ports.redaction import is_redacted, redacted_url
 
 __all__ = ["UrlCatalog"]
 
 _log = logging.getLogger(__name__)
-_ABSENT: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED})
-"""Statuses of what does not exist. Object stores answer 403 to a user who may not list."""
 _FIRST_BYTE_SECONDS: Final = 30.0
 _COMMON: Final = ("SHA256SUMS", "SHA512SUMS")
 _OF_IMAGE: Final = (".sha256", ".SHA256", ".sha512", ".CHECKSUM", ".SHA256SUM", ".sha256sum", ".DIGESTS")
 _OF_FOLDER: Final = ("CHECKSUM", "CHECKSUM.SHA512", "CHECKSUM.SHA256", "MD5SUMS")
+_COREOS: Final = ("fedora-coreos-", "rhcos-")
+"""Beginnings of names of images that have a description of their build beside them."""
 _LINK: Final = re.compile(r"""href=["']?(?:\./)?([A-Za-z0-9._+~-]{1,255})["'\s>]""", re.IGNORECASE)
 """A link of a folder's listing to a file in it."""
 _MOST_LISTED: Final = 4
@@ -51,8 +54,8 @@ class _Probed(NamedTuple):
 
 class _Found(NamedTuple):
     checksums: Checksums
-    source: str
-    """`given`, or the URL of the checksum file."""
+    proof: Proof
+    """With the URL of the checksum file, or GIVEN."""
 
 
 class UrlCatalog:
@@ -69,10 +72,14 @@ class UrlCatalog:
     file's first byte, and one for each checksum file that is tried.
     """
 
-    def __init__(self, options: HttpOptions, mirrors: Sequence[str] = ()) -> None:
-        """`mirrors` are URLs of folders on servers with the same files; references are paths beneath them."""
+    def __init__(self, options: HttpOptions, mirrors: Sequence[str] = (), keyring: Path | None = None) -> None:
+        """`mirrors` are URLs of folders on servers with the same files; references are paths beneath them.
+
+        `keyring`: a key of it must have signed each image, or its checksum file.
+        """
         self._options = replace(options, first_byte_seconds=min(options.first_byte_seconds, _FIRST_BYTE_SECONDS))
         self._mirrors = tuple(mirrors)
+        self._keyring = keyring
 
     def find(self, reference: str, context: Context) -> Result[Image, CatalogFailure]:
         try:
@@ -84,7 +91,7 @@ class UrlCatalog:
             return Failure(ImageNotFound(asked.public_text, "the web", hint))
         try:
             image = self._described(asked, context)
-        except (ImageNotFound, CatalogUnavailable) as failure:
+        except (ImageNotFound, ImageUnproven, CatalogUnavailable, SettingsError) as failure:
             return Failure(failure)
         if asked.etag is not None and image.id != f"{asked.public_text}#etag={asked.etag}":
             return Failure(ImageNotFound(redacted_url(reference), "the web", "the file at its URL has changed"))
@@ -97,13 +104,18 @@ class UrlCatalog:
         return self.find(image.id, context).map(lambda found: found.locations)
 
     def _described(self, asked: UrlReference, context: Context) -> Image:
-        """Raises ImageNotFound and CatalogUnavailable."""
+        """Raises ImageNotFound, ImageUnproven, CatalogUnavailable and SettingsError."""
         if not asked.name:
             raise ImageNotFound(asked.public_text, "the web", "it names a folder, expected the URL of a file")
+        keyrings = self._keyrings(asked, context)
         probed = self._probe(asked, context)
-        # One for all the checksum files that are tried.
+        # One for all the files beside the image that are tried.
         with closing(HttpConnection(self._options)) as connection:
-            found = self._found(asked, probed.origin, context, connection)
+            found = self._found(asked, probed.origin, context, connection, keyrings)
+            proof = found.proof if found else UNPROVEN
+            if keyrings.is_demanded and proof.signed_by is None:
+                # A vendor whose keyring is installed signs its checksum files.
+                proof = _with_signature(proof, probed.origin, connection, keyrings)
         checksums = found.checksums if found else None
         validators = probed.validators
         return Image(
@@ -115,11 +127,24 @@ class UrlCatalog:
             locations=[Location(each, trusted=self._is_trusted(each, context)) for each in asked.urls],
             properties={
                 **({"self": asked.public_text} if is_url(asked.text) else {}),
-                **({"digest_from": found.source} if found else {}),
                 **({"etag": validators.etag} if validators.etag else {}),
                 **({"last_modified": validators.modified} if validators.modified else {}),
             },
+            proof=proof,
         )
+
+    def _keyrings(self, asked: UrlReference, context: Context) -> Keyrings:
+        """The keyrings of the reference, or the catalog's, or else those that the vendor's package has installed.
+
+        Raises ImageNotFound where a user names keyrings: who may choose them can sign anything.
+        """
+        if asked.keyrings and context != ANONYMOUS:
+            raise ImageNotFound(asked.public_text, "the web", "#keyring is for the operator, whose files they are")
+        named = (*map(Path, asked.keyrings), *([self._keyring] if self._keyring else []))
+        if named:
+            return Keyrings(named, is_demanded=True)
+        host = web_url(asked.urls[0]).parts.hostname or ""
+        return Keyrings(() if asked.unverified or asked.digest else installed_keyrings(host))
 
     def _is_trusted(self, url: str, context: Context) -> bool:
         return context == ANONYMOUS or any(url.startswith(f"{each.rstrip('/')}/") for each in self._mirrors)
@@ -135,7 +160,7 @@ class UrlCatalog:
                 with closing(HttpConnection(self._options, digest_decides=True)) as connection:
                     answer = connection.open(origin, 0, 1)
             except SourceBroken as failure:
-                is_absent = is_absent and isinstance(failure, HttpRefused) and failure.status in _ABSENT
+                is_absent = is_absent and isinstance(failure, HttpRefused) and failure.status in ABSENT
                 failures.append(f"{redacted_url(url)}: {failure}")
                 continue
             validators, size = answer.validators, answer.total
@@ -148,30 +173,31 @@ class UrlCatalog:
         raise CatalogUnavailable("; ".join(failures))
 
     def _found(
-        self, asked: UrlReference, origin: Origin, context: Context, connection: HttpConnection
+        self, asked: UrlReference, origin: Origin, context: Context, connection: HttpConnection, keyrings: Keyrings
     ) -> _Found | None:
-        """The digest, and where it is from; None where there is none. Raises CatalogUnavailable."""
+        """The digest, and where it is from; None where there is none. Raises CatalogUnavailable and ImageUnproven."""
         if asked.digest is not None:
-            return _Found(Checksums(asked.digest), "given")
+            return _Found(Checksums(asked.digest), Proof(GIVEN))
         if asked.unverified or asked.etag is not None:
             return None
         if asked.checksums is not None:
             named = Origin.of(asked.checksums, trusted=self._is_trusted(asked.checksums, context))
-            found = self._read(named, asked.name, connection, must_exist=True)
+            found = self._read(named, asked.name, connection, keyrings, must_exist=True)
             if found is None:
                 raise CatalogUnavailable(
                     f"{redacted_url(asked.checksums)}: it is no checksum file, or does not list {asked.name}; {_ADVICE}"
                 )
             return found
         for beside in self._beside(origin, connection):
-            if (found := self._read(beside, asked.name, connection)) is not None:
+            if (found := self._read(beside, asked.name, connection, keyrings)) is not None:
                 return found
         return None
 
     def _beside(self, origin: Origin, connection: HttpConnection) -> Iterator[Origin]:
         """The checksum files that may be beside an image: the most common first, then those that are listed."""
         file = urlsplit(origin.url).path.rpartition("/")[2]
-        names = (*(f"{file}{ending}" for ending in _OF_IMAGE), *_OF_FOLDER)
+        builds = ["meta.json"] if file.startswith(_COREOS) else []
+        names = (*(f"{file}{ending}" for ending in _OF_IMAGE), *_OF_FOLDER, f"{file.partition('.')[0]}.json", *builds)
         yield from (_in_folder(origin, each) for each in _COMMON)
         listed = self._listed(_in_folder(origin, ""), connection)
         of_composes = [each for each in listed if each.endswith("-CHECKSUM")][:_MOST_LISTED]
@@ -189,22 +215,28 @@ class UrlCatalog:
         return dict.fromkeys(_LINK.findall(listing.decode("ascii", "replace")))
 
     def _read(
-        self, origin: Origin, name: str, connection: HttpConnection, *, must_exist: bool = False
+        self, origin: Origin, name: str, connection: HttpConnection, keyrings: Keyrings, *, must_exist: bool = False
     ) -> _Found | None:
         """What a checksum file says of the image; None where it does not exist or does not list it.
 
         Raises CatalogUnavailable where that cannot be told: an image must not pass unverified because a server is away.
+        Raises ImageUnproven where its signature does not count.
         """
         url = redacted_url(origin.url)
         try:
             content = read_document(connection, origin)
         except SourceBroken as failure:
-            if not must_exist and isinstance(failure, HttpRefused) and failure.status in _ABSENT:
+            if not must_exist and isinstance(failure, HttpRefused) and failure.status in ABSENT:
                 return None
             raise CatalogUnavailable(f"the checksum file {url} cannot be read: {failure}; {_ADVICE}") from failure
         file = urlsplit(origin.url).path.rpartition("/")[2]
+        is_alone = must_exist or file.startswith(name)
+        signer = None
         try:
-            checksums = checksums_of(content, name, alone=must_exist or file.startswith(name))
+            checksums = checksums_of(content, name, alone=is_alone)
+            if checksums is not None and keyrings.files:
+                content, signer = signed_text(content, origin, connection, keyrings)
+                checksums = checksums_of(content, name, alone=is_alone)
         except ValueError as error:
             raise CatalogUnavailable(f"the checksum file {url} contradicts itself: {error}; {_ADVICE}") from None
         if checksums is None:
@@ -212,7 +244,18 @@ class UrlCatalog:
             return None
         if checksums.is_weak:
             _log.warning("%s has only a weak digest of %s: %s", url, name, checksums.digest.algorithm)
-        return _Found(checksums, url)
+        return _Found(checksums, Proof(url, signer))
+
+
+def _with_signature(proof: Proof, origin: Origin, connection: HttpConnection, keyrings: Keyrings) -> Proof:
+    """The proof with the signature of the image itself. Raises ImageUnproven where there is none."""
+    signature = image_signature(origin, connection, keyrings)
+    if signature is None:
+        raise ImageUnproven(
+            f"{redacted_url(origin.url)} is not signed: no signature is beside it, and none beside its checksum file; "
+            f"only without a keyring ({keyrings}) it is accepted"
+        )
+    return replace(proof, signature=signature)
 
 
 def _in_folder(origin: Origin, name: str) -> Origin:

@@ -1,12 +1,13 @@
 """A reference to an image by its URL, with what the caller knows of it in the fragment.
 
 `https://host/noble.img#sha256=HEX` is the image with that digest, as pip writes it for packages. The fragment is never
-sent to the server. It may also have `checksums=URL`, `mirror=URL` several times, and `unverified`.
+sent to the server. It may also have `checksums=URL`, `mirror=URL` and `keyring=FILE` several times, and `unverified`.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Self
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -18,7 +19,7 @@ from lading.ports.redaction import redacted_url
 __all__ = ["UrlReference", "is_url", "with_options"]
 
 _HEX: Final = re.compile(r"[0-9A-Fa-f]+")
-_KEYS: Final = (*reversed(LENGTHS), "checksums", "mirror", "unverified")
+_KEYS: Final = (*reversed(LENGTHS), "checksums", "mirror", "keyring", "unverified")
 _PATH: Final = "/%:@!$&'()*+,;="
 
 
@@ -42,6 +43,8 @@ class UrlReference:
     """The URL of the checksum file; None: one beside the image is searched."""
     unverified: bool = False
     """No checksum file is searched."""
+    keyrings: Sequence[str] = ()
+    """Files with the keys that may have signed the image or its checksum file."""
 
     @classmethod
     def of(cls, reference: str, bases: Sequence[str] = ()) -> Self:
@@ -60,12 +63,14 @@ class UrlReference:
         if len(digests) > 1:
             raise ValueError("it has several digests, expected one")
         known = dict(options)
+        if "unverified" in known and "keyring" in known:
+            raise ValueError("unverified and keyring contradict each other")
         urls = [*_urls(text, bases), *(value for key, value in options if key == "mirror")]
         for each in (*urls, *filter(None, [known.get("checksums")])):
             web_url(each)
         return cls(
             text, tuple(urls), digests[0] if digests else None, known.get("etag"), known.get("checksums"),
-            "unverified" in known,
+            "unverified" in known, tuple(value for key, value in options if key == "keyring"),
         )  # fmt: skip
 
     @staticmethod
@@ -111,6 +116,7 @@ def with_options(
     checksum: str | None = None,
     checksums: str | None = None,
     mirrors: Sequence[str] = (),
+    keyrings: Sequence[str] = (),
     unverified: bool = False,
 ) -> str:
     """The reference with these in its fragment. Raises ValueError for a checksum that is none.
@@ -123,6 +129,7 @@ def with_options(
         *([f"{digest.algorithm}={digest.value}"] if digest else []),
         *([f"checksums={quote(checksums, safe='')}"] if checksums is not None else []),
         *(f"mirror={quote(each, safe='')}" for each in mirrors),
+        *(f"keyring={quote(str(Path(each).absolute()))}" for each in keyrings),
         *(["unverified"] if unverified else []),
     ]
     return f"{reference}{'&' if '#' in reference else '#'}{'&'.join(options)}" if options else reference

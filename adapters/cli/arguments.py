@@ -1,6 +1,5 @@
 """The arguments of the commands: parsers, and completion for shells."""
 
-import logging
 import os
 import re
 import shlex
@@ -14,14 +13,12 @@ from typing_extensions import override
 
 from lading.adapters.codec.sizes import bytes_from
 from lading.adapters.stream.safe_open import absolute_target
-from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.image import Image
 
 __all__ = [
     "DISK_SIZE",
     "PATH",
     "SIZE",
-    "complete_images",
     "file_name",
     "in_use_option",
     "is_folder",
@@ -152,22 +149,6 @@ def _is_safe_name(name: str) -> bool:
     """
     is_plain = name.isprintable() and "/" not in name and not name.startswith((".", "-")) and name == name.strip()
     return bool(name) and is_plain and len(os.fsencode(name)) <= _LONGEST_NAME
-
-
-def complete_images(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Returns the image names and ids with this prefix. Prints nothing on an error: the user is typing a command."""
-    logging.disable()
-    try:
-        from lading.adapters.config.settings import load_settings  # noqa: PLC0415 - only this completion needs it
-        from lading.adapters.container import open_container  # noqa: PLC0415 - only this completion needs it
-
-        catalog = open_container(load_settings(context.params.get("config")), recover=False).default_catalog()
-        # Only of this host's own catalog: a cloud may be slow, and each key press would send it a request.
-        images = catalog.images() if isinstance(catalog, ImageListing) and isinstance(catalog, ImageRegistry) else ()
-        words = dict.fromkeys(word for image in images for word in (image.name, image.id) if word)
-    except Exception:  # noqa: BLE001 - see above
-        return []
-    return safe_completions(words, incomplete)
 
 
 def safe_completions(words: Iterable[str], incomplete: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lading.adapters.cli.arguments import PATH
+from lading.adapters.cli.command import group
 from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.masking import keep_secret
 from lading.adapters.cli.output import as_json, say
@@ -29,14 +30,23 @@ __all__ = ["associations"]
 _log = logging.getLogger(__name__)
 
 
-@click.group(short_help="Copy the records of targets to another store.")
+@group()
 def associations() -> None:
     """Copy the associations, the records of targets, to another store."""
 
 
 @associations.command(
     short_help="Copy all associations to another store.",
-    epilog="Example: lading associations copy --to /etc/lading/etcd.toml",
+    examples=[
+        (
+            "lading associations copy --to /etc/lading/etcd.toml",
+            "Copies the records of this host to the store of those settings, for example etcd.",
+        ),
+        (
+            "lading associations copy --to /etc/lading/etcd.toml --replace",
+            "Replaces what is recorded differently there, too.",
+        ),
+    ],
 )
 @click.option("--to", type=PATH, required=True, metavar="FILE", help="The settings of the other store.")
 @click.option("--replace", is_flag=True, help="Replace what is recorded differently there.")

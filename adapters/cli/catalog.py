@@ -14,11 +14,14 @@ import click
 from returns.result import Failure
 
 from lading.adapters.catalogs.url_reference import is_url
-from lading.adapters.cli.arguments import PATH, complete_images
+from lading.adapters.cli.arguments import PATH
+from lading.adapters.cli.command import group
+from lading.adapters.cli.completions import complete_formats, complete_images
 from lading.adapters.cli.images import FILE_CATALOG, list_options, print_images
 from lading.adapters.cli.output import as_json, image_record, say
 from lading.adapters.cli.progress import progress_bar, progress_option
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.suggestions import full_reference
 from lading.adapters.cli.url_options import UrlOptions, url_options
 from lading.adapters.codec.sizes import size_text
 from lading.adapters.formats.inspection import agrees, not_a_disk, unsafe
@@ -41,7 +44,7 @@ _NAMESPACE: Final = "6ee75ad1-2e7e-4d1c-b71b-9b3b3f9a7a0d"
 """The namespace of the ids that are made from a name and a digest (RFC 9562, version 5); a random UUID."""
 
 
-@click.group(short_help="Add, list, show and remove images of the catalog.")
+@group()
 def catalog() -> None:
     """Add, list, show and remove the images of the catalog.
 
@@ -51,13 +54,23 @@ def catalog() -> None:
 
 @catalog.command(
     short_help="Add an image to the catalog: a file, or a URL.",
-    epilog="Example: lading catalog add /srv/images/noble.img",
+    examples=[
+        ("lading catalog add /srv/images/noble.img", "Adds the file as the image noble."),
+        ("lading catalog add noble-2.img --name noble --replace", "Gives the name noble to a newer image."),
+        (
+            "lading catalog add https://cloud.example/noble.img --name noble",
+            "Adds the image at the URL; the first fetch reads its bytes.",
+        ),
+    ],
 )
 @click.argument("file", type=PATH)
 @click.option("--name", help="The name of the image. Default: the file's name without its ending.")
 @click.option("--id", "image_id", help="The id of the image. Default: a UUID made from the name and the digest.")
 @click.option(
-    "--disk-format", metavar="FORMAT", help="The format: raw, qcow2, … Default: the format that the file has."
+    "--disk-format",
+    metavar="FORMAT",
+    shell_complete=complete_formats,
+    help="The format: raw, qcow2, … Default: the format that the file has.",
 )
 @click.option("--algorithm", default="sha512", show_default=True, help="The hash algorithm of the digest.")
 @click.option("--member", metavar="NAME", help="The name of the disk in an archive of several.")
@@ -235,7 +248,14 @@ def _disk_format(scanned: Scan, path: str, declared: str | None) -> str:
     return declared or found
 
 
-@catalog.command("ls", short_help="List the images.", epilog="Example: lading catalog ls")
+@catalog.command(
+    "ls",
+    short_help="List the images.",
+    examples=[
+        ("lading catalog ls", "Lists the images of the catalog."),
+        ("lading catalog ls ubuntu:", "Lists the images of the remote ubuntu."),
+    ],
+)
 @list_options
 @command_options
 def list_images(session: Session, remote: str, text: str, sort: str | None) -> None:
@@ -243,7 +263,14 @@ def list_images(session: Session, remote: str, text: str, sort: str | None) -> N
     print_images(session, remote, text, sort)
 
 
-@catalog.command("show", short_help="Show one image as JSON.", epilog="Example: lading catalog show noble")
+@catalog.command(
+    "show",
+    short_help="Show one image as JSON.",
+    examples=[
+        ("lading catalog show noble", "Prints the image noble, with its digest and its locations."),
+        ("lading catalog show 6ee75ad1", "Prints the image whose id begins with these digits."),
+    ],
+)
 @click.argument("image", shell_complete=complete_images)
 @command_options
 def show_image(session: Session, image: str) -> None:
@@ -252,12 +279,18 @@ def show_image(session: Session, image: str) -> None:
     Credentials in its locations are masked.
     """
     catalog = session.container.catalog()
+    image = full_reference(session.container, image)
     record = image_record(session.value(catalog.find(image, ANONYMOUS)))
     as_json(record, indent=None if session.json else 2)
 
 
 @catalog.command(
-    "rm", short_help="Remove an image from the catalog; keep its file.", epilog="Example: lading catalog rm noble"
+    "rm",
+    short_help="Remove an image from the catalog; keep its file.",
+    examples=[
+        ("lading catalog rm noble", "Removes the image noble from the catalog; its file stays."),
+        ("lading catalog rm 6ee75ad1", "Removes the only image whose id begins with these digits."),
+    ],
 )
 @click.argument("image", shell_complete=complete_images)
 @command_options
@@ -267,6 +300,7 @@ def discard(session: Session, image: str) -> None:
     The image's file stays, and so do the targets that were fetched from it.
     """
     registry = _registry(session)
+    image = full_reference(session.container, image)
     found = session.value(session.container.default_catalog().find(image, ANONYMOUS))
     session.value(registry.discard(found.id))
     if session.json:

@@ -3,14 +3,14 @@
 from enum import IntEnum
 
 from lading.domain.failures import AmbiguousDigest, HandlerRefused, NoHandlerAvailable, NotAssociated, NotHeld
-from lading.domain.refusals import Refusal, TargetInUse, TargetOccupied
-from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError, SettingsError
+from lading.domain.refusals import Mismatched, Refusal, TargetFailed, TargetInUse, TargetOccupied, TooLarge
+from lading.ports.failures import AmbiguousImage, ImageNotFound, ImageUnproven, LadingError, SettingsError
 
 __all__ = ["Exit", "exit_code"]
 
 
 class Exit(IntEnum):
-    """The exit codes of `lading`; the README lists them."""
+    """The exit codes of `lading`; docs/json.md lists them."""
 
     DONE = 0
     INTERNAL = 1
@@ -29,18 +29,24 @@ class Exit(IntEnum):
     """`verify` found a target that has changed or is missing."""
     OUTDATED = 9
     """`outdated` found a target whose name means a newer image."""
+    BAD_IMAGE = 10
+    """The image's bytes have another digest, size or format than expected, they are damaged or unsafe, or unproven."""
+    NOT_WRITABLE = 11
+    """The target cannot be written: its disk is full or too small, its folder is missing or not writable."""
     PIPE_CLOSED = 141
     INTERRUPTED = 130
     TERMINATED = 143
 
 
-def exit_code(failure: LadingError) -> Exit:
+def exit_code(failure: LadingError) -> Exit:  # noqa: PLR0911 - one for each kind
     """Returns the exit code for a failure."""
     match failure:
         case ImageNotFound() | AmbiguousImage() | AmbiguousDigest():
             return Exit.IMAGE_NOT_FOUND
         case NoHandlerAvailable():
             return _of_refusal(failure.decisive, Exit.NO_HANDLER)
+        case ImageUnproven():
+            return Exit.BAD_IMAGE
         case SettingsError():
             return Exit.USAGE
         case NotAssociated() | NotHeld():
@@ -52,4 +58,11 @@ def exit_code(failure: LadingError) -> Exit:
 
 
 def _of_refusal(refusal: Refusal | None, otherwise: Exit) -> Exit:
-    return Exit.TARGET_CONFLICT if isinstance(refusal, TargetOccupied | TargetInUse) else otherwise
+    match refusal:
+        case TargetOccupied() | TargetInUse():
+            return Exit.TARGET_CONFLICT
+        case TargetFailed():
+            return Exit.NOT_WRITABLE
+        case Mismatched() if not isinstance(refusal, TooLarge):  # a limit of the operator's is no fault of the image
+            return Exit.BAD_IMAGE
+    return otherwise

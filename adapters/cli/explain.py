@@ -11,6 +11,7 @@ import click
 
 from lading.adapters.catalogs.remotes import split_reference
 from lading.adapters.catalogs.url_reference import is_url
+from lading.adapters.cli.command import command
 from lading.adapters.cli.exits import exit_code
 from lading.adapters.cli.fetch import request_options
 from lading.adapters.cli.masking import masked
@@ -42,8 +43,11 @@ def _keep_all(context: click.Context, _option: click.Parameter, everything: bool
     context.meta[_ALL] = everything
 
 
-@click.command(
-    short_help="Show which handlers fetch would try, and why.", epilog="Example: lading explain noble /vms/1.img"
+@command(
+    examples=[
+        ("lading explain noble /vms/1.img", "Shows which handler would fetch the image, and why no other."),
+        ("lading explain noble rbd:vms/1", "Shows whether the image can be cloned in Ceph."),
+    ]
 )
 @_all_option
 @request_options
@@ -83,6 +87,7 @@ def _preview_record(preview: AttemptPreview) -> dict[str, object]:
         "location": str(preview.location) if preview.location else None,
         "cost": preview.cost,
         "would": preview.would,
+        "code": preview.result.refusal.code if preview.result.refusal else None,
         "reason": masked(preview.reason),
     }
 

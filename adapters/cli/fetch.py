@@ -9,34 +9,39 @@ from typing import Literal
 import click
 
 from lading.adapters.catalogs.remotes import split_reference
-from lading.adapters.catalogs.url_reference import UrlReference
+from lading.adapters.catalogs.url_reference import UrlReference, is_url
 from lading.adapters.cli.arguments import (
     DISK_SIZE,
     PATH,
     SIZE,
-    complete_images,
     file_name,
     in_use_option,
     local_target,
     names_folder,
     target_in,
 )
+from lading.adapters.cli.command import command
+from lading.adapters.cli.completions import complete_images
+from lading.adapters.cli.interruption import interruptible_fetch
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import (
     as_json,
     attempt_records,
     form_record,
+    proof_record,
+    proof_text,
     say,
     shipped_text,
-    verified_text,
 )
 from lading.adapters.cli.progress import progress_bar, progress_option
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.suggestions import check_order, full_reference
 from lading.adapters.cli.url_options import UrlOptions, url_options
 from lading.adapters.codec.sizes import size_text
 from lading.domain.attempts import FetchRequest, FetchResult
 from lading.ports.context import ANONYMOUS
 from lading.ports.form import Form
+from lading.ports.image import GIVEN
 
 __all__ = ["fetch", "request_options"]
 
@@ -97,8 +102,9 @@ def request_options(command: Callable[[Session, FetchRequest], None]) -> Callabl
     ) -> None:
         if max_size is not None:
             session.variables["LADING_LANDING__MAX_SIZE"] = str(max_size)
+        check_order(image.strip(), target.strip())
         form = Form(format, None if size == "fill" else size, size == "fill", fix_gpt, preallocation, member)
-        image = url.reference(session, image.strip())
+        image = full_reference(session.container, url.reference(session, image.strip()))
         target = _target(session, image, target)
         request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, form=form, reverify=reverify)
         command(session, request)
@@ -106,7 +112,19 @@ def request_options(command: Callable[[Session, FetchRequest], None]) -> Callabl
     return run
 
 
-@click.command(short_help="Fetch an image to a target.", epilog="Example: lading fetch noble /vms/1.img --max-size 20G")
+@command(
+    examples=[
+        ("lading fetch noble /vms/1.img", "Fetches the image noble of the catalog to a file."),
+        (
+            "lading fetch https://cloud.example/noble.img /vms/ --format raw --size 20G",
+            "Fetches the image at the URL to /vms/noble.img, as a raw disk of 20 GiB.",
+        ),
+        (
+            "lading fetch ubuntu:24.04 /dev/vg0/vm3 --size fill --fix-gpt",
+            "Fetches an image of the remote ubuntu to a block device, and uses all of the device.",
+        ),
+    ]
+)
 @progress_option
 @request_options
 def fetch(session: Session, request: FetchRequest) -> None:
@@ -121,7 +139,7 @@ def fetch(session: Session, request: FetchRequest) -> None:
     """
     started = time.monotonic()
     dispatcher = session.container.dispatcher()
-    with progress_bar(masked(request.image_id or "")) as observer:
+    with interruptible_fetch(dispatcher, request.target), progress_bar(masked(request.image_id or "")) as observer:
         outcome = dispatcher.fetch(replace(request, observer=observer))
     result = session.value(outcome)
     seconds = time.monotonic() - started
@@ -156,7 +174,7 @@ def _result_record(result: FetchResult, seconds: float) -> dict[str, object]:
         "present": landing.present,
         "size": landing.size,
         "digest": str(landing.digest) if landing.digest else None,
-        "verified": landing.verified,
+        **proof_record(landing, result.image),
         **form_record(landing),
         "resumed": landing.resumed,
         "seconds": round(seconds, 3),
@@ -174,15 +192,19 @@ def _print_result(result: FetchResult, seconds: float) -> None:
     resumed = f", {size_text(landing.resumed)} of it there already" if landing.resumed else ""
     way = f"{result.handler} ({landing.method})" if landing.method not in {None, result.handler} else result.handler
     made = f" {landing.format} ({shipped_text(landing.shipped)} as shipped)" if landing.shipped else ""
-    verified = f"{verified_text(landing, result.image)}{_advice(result)}"
+    verified = f"{proof_text(landing, result.image)}{_advice(result)}"
     summary = f"{size_text(landing.size)}{made} by {way}{source}{resumed}, {verified}, {seconds:.1f} s"
     say(f"{result.target}: {summary}")
 
 
 def _advice(result: FetchResult) -> str:
-    """Advice for an image at a URL that has no digest."""
+    """Advice for an image at a URL that has no digest, or whose signature was not checked."""
     image = result.image
-    if result.landing.verified or image is None or not UrlReference.is_unverified(image.id):
+    if image is None or not is_url(image.id) or result.landing.signed_by is not None:
+        return ""
+    if result.landing.verified:
+        return ": --keyring FILE checks it" if image.proof.digest_from not in {None, GIVEN} else ""
+    if not UrlReference.is_unverified(image.id):
         return ""
     return ", because no digest of it is known: --checksum or --checksums names one"
 

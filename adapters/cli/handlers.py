@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-import click
-
+from lading.adapters.cli.command import command
 from lading.adapters.cli.output import as_json
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.table import Column, print_table
@@ -22,7 +21,12 @@ _COLUMNS: Final = (
 )
 
 
-@click.command(short_help="List the handlers in their order.", epilog="Example: lading handlers")
+@command(
+    examples=[
+        ("lading handlers", "Lists the handlers, and why some are not loaded."),
+        ("lading handlers --json", "Prints a JSON object for each handler."),
+    ]
+)
 @command_options
 def handlers(session: Session) -> None:
     """List the handlers in the order in which fetch calls them.

@@ -7,6 +7,8 @@ from typing import Any, Final
 import click
 
 from lading.adapters.catalogs.remotes import of_remote
+from lading.adapters.cli.command import command
+from lading.adapters.cli.completions import complete_remotes
 from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, image_record, print_error
@@ -54,10 +56,16 @@ def list_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     text_help = "List only images with TEXT in the name or the id."
     text = click.option("--filter", "text", metavar="TEXT", default="", help=text_help)
-    return click.argument("remote", metavar="[REMOTE:]", default="")(text(sort(command)))
+    remote = click.argument("remote", metavar="[REMOTE:]", default="", shell_complete=complete_remotes)
+    return remote(text(sort(command)))
 
 
-@click.command(short_help="List the images of the catalog or of a remote.", epilog="Example: lading images ubuntu:")
+@command(
+    examples=[
+        ("lading images", "Lists the images of the catalog."),
+        ("lading images ubuntu: --filter 24.04", "Lists those of the remote ubuntu with 24.04 in the name or the id."),
+    ]
+)
 @list_options
 @command_options
 def images(session: Session, remote: str, text: str, sort: str | None) -> None:
@@ -83,8 +91,11 @@ def _cells(image: Image) -> tuple[str, ...]:
     return image.id, image.name or "-", size_text(image.size), image.disk_format or "-", image.status
 
 
-@click.command(
-    short_help="List targets whose image's name means a newer image by now.", epilog="Example: lading outdated"
+@command(
+    examples=[
+        ("lading outdated", "Lists the outdated targets; the exit code is 9 when there are some."),
+        ("lading outdated --quiet || echo outdated", "Prints only whether there are outdated targets, for a script."),
+    ]
 )
 @command_options
 def outdated(session: Session) -> None:

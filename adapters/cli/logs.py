@@ -37,17 +37,17 @@ class _Formatter(logging.Formatter):
         return "\n".join(printable(masked(line), sys.stderr) for line in lines)
 
 
-def log_to_stderr(verbosity: int) -> None:
-    """Logs warnings; from verbosity 1 also information, from 2 also debug messages.
+def log_to_stderr(verbosity: int, *, quiet: bool = False) -> None:
+    """Logs warnings, unless quiet; from verbosity 1 also information, from 2 also debug messages.
 
     Exceptions in threads and destructors are logged too.
     """
     keep_secret(secret_values({name: text for name, text in os.environ.items() if name.startswith(_CLIENTS)}))
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter())
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+    level = logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not quiet:
         logging.getLogger("lading.waiting").setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
     threading.excepthook = _log_exception

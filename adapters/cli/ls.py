@@ -10,9 +10,11 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from lading.adapters.cli.arguments import complete_images
+from lading.adapters.cli.command import command
+from lading.adapters.cli.completions import complete_handlers, complete_hosts, complete_images
 from lading.adapters.cli.output import as_json, association_record, last_state, when_text
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.suggestions import full_reference
 from lading.adapters.cli.table import Column, print_table
 from lading.adapters.codec.sizes import share_text, size_text
 from lading.adapters.destinations.file.partial import received_bytes
@@ -96,8 +98,19 @@ _SORT_KEYS: Final[Mapping[str, Callable[[_Row], Any]]] = {
 }
 
 
-@click.command(short_help="List the recorded targets.", epilog="Example: lading ls --image noble")
-@click.option("--handler", metavar="NAME", help="List only targets of this handler. Default: of all handlers.")
+@command(
+    examples=[
+        ("lading ls", "Lists the targets of this host."),
+        ("lading ls --image noble --json", "Prints a JSON object for each target that holds the image noble."),
+        ("lading ls --all", "Lists the targets of all hosts, where the record is in etcd."),
+    ]
+)
+@click.option(
+    "--handler",
+    metavar="NAME",
+    shell_complete=complete_handlers,
+    help="List only targets of this handler. Default: of all handlers.",
+)
 @click.option(
     "--image",
     metavar="IMAGE",
@@ -113,6 +126,7 @@ _SORT_KEYS: Final[Mapping[str, Callable[[_Row], Any]]] = {
 @click.option(
     "--host",
     metavar="NAME",
+    shell_complete=complete_hosts,
     help="List the targets of this host, or of the storage that several hosts share by this name. Default: this host.",
 )
 @click.option("--all", "all_hosts", is_flag=True, help="List the targets of all hosts, with the host first.")
@@ -140,6 +154,8 @@ def ls(
     listed = partial(_listed, session, host) if all_hosts or host is not None else partial(_listed_here, session)
     if handler is not None:
         _check_handler(handler, listed)
+    if image is not None:
+        image = full_reference(session.container, image)
     rows: Iterable[_Row] = (row for row in listed(handler) if _is_of(row.source, image) and (not text or row.has(text)))
     if sort is not None:
         rows = sorted(rows, key=_SORT_KEYS[sort])

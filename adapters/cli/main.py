@@ -7,26 +7,19 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Final, NoReturn
 
 import click
 
-from lading.adapters.cli.associations import associations
-from lading.adapters.cli.catalog import catalog
+from lading.adapters.cli.command import MainGroup
+from lading.adapters.cli.commands import SECTIONS, SYNONYMS
 from lading.adapters.cli.exits import Exit
-from lading.adapters.cli.explain import explain
-from lading.adapters.cli.fetch import fetch
-from lading.adapters.cli.handlers import handlers
-from lading.adapters.cli.images import images, outdated
-from lading.adapters.cli.logs import exception_lines
-from lading.adapters.cli.ls import ls
-from lading.adapters.cli.maintenance import forget, recover, verify
+from lading.adapters.cli.interruption import Interruption
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import as_json, print_error, printable
-from lading.adapters.cli.show import show
 from lading.adapters.cli.streams import OutputLost, close_streams, open_streams
-from lading.adapters.cli.targets import mv, rm, who_has
 
 __all__ = ["cli", "main"]
 
@@ -40,11 +33,24 @@ _EXHAUSTED: Final = {
 }
 """Advice for errors that are not bugs, wherever they are raised."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LEFT: Final = "what can be resumed is kept, the rest is removed"
-"""The data that an interrupted command leaves."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=MainGroup,
+    sections=SECTIONS,
+    synonyms=SYNONYMS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=[
+        (
+            "lading fetch https://cloud.example/noble.img /vms/1.img --format raw --size 20G",
+            "Fetches the image, verified by the checksum file beside it, as a raw disk of 20 GiB.",
+        ),
+        ("lading catalog add noble.img", "Adds the file noble.img of this folder to the catalog, as noble."),
+        ("lading fetch noble /vms/2.img", "Fetches an image of the catalog to a file."),
+        ("lading ls", "Lists the targets."),
+        ("lading rm /vms/1.img /vms/2.img", "Removes both files and their records."),
+    ],
+)
 @click.version_option(package_name="lading", message="%(prog)s %(version)s")
 def cli() -> None:
     """Fetch VM disk images to files, block devices, volumes and clones.
@@ -54,20 +60,8 @@ def cli() -> None:
     A handler transfers the image: it clones, copies or downloads. lading verifies the bytes and records each target
     with its handler, so that rm and mv later use the same handler.
 
-    \b
-    Example: add an image to the catalog, fetch it, list the targets, remove one
-      lading catalog add noble.img
-      lading fetch noble /vms/1.img
-      lading ls
-      lading rm /vms/1.img
+    For the help of a command: lading help COMMAND
     """
-
-
-for command in (
-    fetch, explain, images, rm, mv, ls, show, who_has, outdated, verify, recover, forget, associations, handlers,
-    catalog,
-):  # fmt: skip
-    cli.add_command(command)
 
 
 def main() -> NoReturn:
@@ -85,6 +79,8 @@ def main() -> NoReturn:
 
 def _run() -> int:
     """Runs the command and returns its exit code."""
+    if "_LADING_COMPLETE" in os.environ:
+        import_module("lading.adapters.cli.completion")  # it tells click how lading completes in bash
     try:
         try:
             # A command returns None; `--help` and `--version` return their exit code.
@@ -94,10 +90,10 @@ def _run() -> int:
             _restore_signals()
     except click.ClickException as error:
         return _fail_usage(error)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted", f"interrupted; {_LEFT}", Exit.INTERRUPTED)
-    except _Terminated as ended:
-        return _fail("interrupted", f"ended by {ended.signal.name}; {_LEFT}", 128 + ended.signal)
+    except Interruption as ended:
+        return _fail("interrupted", ended.reason, 128 + ended.signal, *ended.left)
+    except (KeyboardInterrupt, click.Abort):  # before this module's handler of signals is set
+        return _fail("interrupted", "interrupted", Exit.INTERRUPTED)
     except OutputLost as lost:
         return _fail_output(lost)
     except Exception as error:  # noqa: BLE001 - the last resort: a bug ends in a message too
@@ -136,6 +132,8 @@ def _fail_unexpected(error: Exception) -> int:
         message = f"the system's limit is reached: {error.strerror}{where}; {_EXHAUSTED[error.errno]}"
         return _fail("system_exhausted", message, Exit.FAILED)
     if logging.getLogger().isEnabledFor(logging.DEBUG):
+        from lading.adapters.cli.logs import exception_lines  # noqa: PLC0415 - `--help` does not need it
+
         with suppress(OSError):
             for line in exception_lines(error):
                 click.echo(printable(masked(line), sys.stderr), err=True)
@@ -150,9 +148,10 @@ def _module_of(error: Exception) -> str:
     return str(frames[-1].f_globals.get("__name__"))
 
 
-def _fail(kind: str, message: str, code: int) -> int:
-    print_error(message)
-    _print_json(kind, message)
+def _fail(kind: str, message: str, code: int, *more: str) -> int:
+    """Prints the message, and below it more lines. Returns the exit code."""
+    print_error(message, *more)
+    _print_json(kind, "; ".join((message, *more)))
     return code
 
 
@@ -161,7 +160,7 @@ def _print_json(kind: str, message: str) -> None:
     arguments = sys.argv[1:]
     if "--json" in arguments[: arguments.index("--") if "--" in arguments else None]:
         with suppress(OutputLost):
-            as_json({"error": kind, "message": masked(message)})
+            as_json({"error": kind, "code": kind, "message": masked(message)})
 
 
 def _has_current_folder() -> bool:
@@ -171,14 +170,6 @@ def _has_current_folder() -> bool:
         return False
 
 
-class _Terminated(SystemExit):
-    """Ends the process because of a signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
-        self.signal = signal.Signals(number)
-
-
 def _interrupt(number: int, _frame: object) -> NoReturn:
     """Handles a signal: raises, so that the command cleans up. A second signal ends the process at once."""
     is_second = any(signal.getsignal(each) is signal.SIG_DFL for each in _SIGNALS)
@@ -186,9 +177,7 @@ def _interrupt(number: int, _frame: object) -> NoReturn:
     signal.signal(number, signal.SIG_DFL)
     if is_second:
         signal.raise_signal(number)
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise _Terminated(number)
+    raise Interruption(number)
 
 
 def _restore_signals() -> None:

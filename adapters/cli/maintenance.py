@@ -12,6 +12,8 @@ import click
 from returns.result import Success
 
 from lading.adapters.cli.arguments import PATH, local_target, path_hint
+from lading.adapters.cli.command import command
+from lading.adapters.cli.completions import complete_targets
 from lading.adapters.cli.exits import Exit, exit_code
 from lading.adapters.cli.handovers import Handover
 from lading.adapters.cli.masking import masked
@@ -34,8 +36,14 @@ from lading.ports.observer import Observer
 __all__ = ["forget", "recover", "verify"]
 
 
-@click.command(short_help="Finish, resume or roll back interrupted operations.", epilog="Example: lading recover")
-@click.argument("target", type=PATH, required=False)
+@command(
+    examples=[
+        ("lading recover", "Finishes, resumes or rolls back what was interrupted, and prints each outcome."),
+        ("lading recover --discard", "Removes partial downloads; it does not resume them."),
+        ("lading recover --discard rbd:vms/1", "Gives up the operation on this target, which cannot be resolved."),
+    ]
+)
+@click.argument("target", type=PATH, required=False, shell_complete=complete_targets)
 @click.option(
     "--discard", is_flag=True, help="Remove partial downloads; do not resume them. With TARGET: give up what remains."
 )
@@ -149,8 +157,13 @@ def _print_outcome(session: Session, found: Recovered) -> None:
     say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{kept}{reason}")
 
 
-@click.command(short_help="Remove the record of a target; keep the target.", epilog="Example: lading forget /vms/1.img")
-@click.argument("target", type=PATH)
+@command(
+    examples=[
+        ("lading forget /vms/1.img", "Removes the record; the file stays."),
+        ("lading forget rbd:vms/1 --json", "Prints what stays as a JSON object."),
+    ]
+)
+@click.argument("target", type=PATH, shell_complete=complete_targets)
 @command_options
 def forget(session: Session, target: str) -> None:
     """Remove the record of TARGET and of its interrupted operations, but not the target itself.
@@ -197,10 +210,13 @@ def _remaining_files(forgotten: Forgotten) -> list[str]:
     return [path for path in dict.fromkeys(targets) if path.startswith("/") and os.path.lexists(path)]
 
 
-@click.command(
-    short_help="Read targets and compare their digests.", epilog="Example: lading verify /vms/1.img /vms/2.img"
+@command(
+    examples=[
+        ("lading verify /vms/1.img /vms/2.img", "Reads both, and prints whether each is intact."),
+        ("lading verify --all --quiet", "Reads all recorded targets; the exit code is 8 when one has changed."),
+    ]
 )
-@click.argument("targets", type=PATH, nargs=-1, metavar="[TARGET]...")
+@click.argument("targets", type=PATH, nargs=-1, shell_complete=complete_targets, metavar="[TARGET]...")
 @click.option("--all", "everything", is_flag=True, help="Verify all recorded targets.")
 @command_options
 def verify(session: Session, targets: tuple[str, ...], *, everything: bool) -> None:
@@ -241,7 +257,7 @@ def _print_verified(session: Session, target: str, outcome: Verified) -> Exit:
         case StoreUnavailable():
             session.fail(failure)
         case HandlerRefused():
-            _print_state(session, target, failure.state or State.UNKNOWN, None, failure.refusal.reason)
+            _print_state(session, target, failure.state or State.UNKNOWN, None, str(failure.refusal))
         case NotAssociated():
             reason = "; ".join(filter(None, (str(failure), path_hint(target))))
             _print_state(session, target, State.UNKNOWN, None, reason)

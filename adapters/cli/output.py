@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,17 +11,18 @@ from typing import Final, TextIO
 
 import click
 
-from lading.adapters.catalogs.url_reference import is_url
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.streams import OUTPUT_ERRORS
 from lading.adapters.codec.documents import image_to_document
+from lading.adapters.codec.proofs import signer_field
 from lading.adapters.codec.sizes import size_text
-from lading.domain.failures import AttemptResult, NoHandlerAvailable
+from lading.domain.failures import AttemptResult, HandlerRefused, NoHandlerAvailable
 from lading.domain.handler import Landing
+from lading.domain.refusals import Refusal
 from lading.ports.association import Association, Check, Shipped
 from lading.ports.association_store import HostTarget
 from lading.ports.failures import LadingError
-from lading.ports.image import Image
+from lading.ports.image import GIVEN, UNPROVEN, Image
 from lading.ports.redaction import redacted_values
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
     "last_state",
     "print_error",
     "printable",
+    "proof_record",
+    "proof_text",
     "say",
     "shipped_text",
     "terminal_width",
@@ -155,23 +157,45 @@ def last_state(target: Association | HostTarget) -> str:
     return "verified" if target.verified else "unverified"
 
 
-def verified_text(result: Landing | Association, image: Image | None) -> str:
-    """Returns what the bytes were verified by: the digest's algorithm and where it is from, or `unverified`.
+def verified_text(result: Landing | Association) -> str:
+    """Returns the verified digest's algorithm, or `unverified`.
 
     MD5 and SHA-1 are weak: two files can have the same (RFC 6151, RFC 6194). Where only the disk in a packed image was
     verified, the target's digest may be another than the catalog's.
 
-    >>> verified_text(Landing(verified=True, shipped=Shipped("xz, raw", 9)), None)
+    >>> verified_text(Landing(verified=True, shipped=Shipped("xz, raw", 9)))
     'verified'
     """
     digest = result.shipped.digest if result.shipped else result.digest
     if not result.verified or (digest is None and result.shipped is None):
         return "unverified"
-    source = image.properties.get("digest_from") if image else None
-    origin = f" by {source}" if isinstance(source, str) and is_url(source) else ""
     if digest is None:
-        return f"verified{origin}"
-    return f"verified {digest.algorithm}{' (weak)' if digest.algorithm in {'md5', 'sha1'} else ''}{origin}"
+        return "verified"
+    return f"verified {digest.algorithm}{' (weak)' if digest.algorithm in {'md5', 'sha1'} else ''}"
+
+
+def proof_text(result: Landing | Association, image: Image | None) -> str:
+    """Returns what was proven of a target, and by whom: the digest, the document that it is from, the signer.
+
+    >>> proof_text(Landing(digest=Digest("sha256", "ab"), verified=True), Image("a"))
+    'verified sha256'
+    """
+    proof, signer = image.proof if image else UNPROVEN, result.signed_by
+    source = proof.digest_from if result.verified and proof.digest_from != GIVEN else None
+    by = f" by {source}" if source else ""
+    if signer is not None:
+        return f"{verified_text(result)}{by}, signed by {signer.key} in {signer.found_in} ({signer.tool})"
+    # Where the catalog itself has the digest, there is no document that could be signed.
+    return f"{verified_text(result)}{by}{', no signature was checked' if source else ''}"
+
+
+def proof_record(result: Landing | Association, image: Image | None) -> dict[str, object]:
+    """Returns what was proven of a target as `--json` prints it."""
+    return {
+        "verified": result.verified,
+        "digest_from": image.proof.digest_from if image else None,
+        "signed_by": signer_field(result.signed_by),
+    }
 
 
 def attempt_records(attempts: Sequence[AttemptResult]) -> list[dict[str, object]]:
@@ -181,7 +205,8 @@ def attempt_records(attempts: Sequence[AttemptResult]) -> list[dict[str, object]
             "handler": attempt.handler,
             "location": str(attempt.location) if attempt.location else None,
             "outcome": "refused" if attempt.refusal else "handled",
-            "reason": masked(attempt.refusal.reason) if attempt.refusal else None,
+            "code": attempt.refusal.code if attempt.refusal else None,
+            "reason": masked(str(attempt.refusal)) if attempt.refusal else None,
         }
         for attempt in attempts
     ]
@@ -200,7 +225,7 @@ def association_record(association: Association) -> dict[str, object]:
         "method": association.method,
         "size": association.size,
         "digest": str(association.digest) if association.digest else None,
-        "verified": association.verified,
+        **proof_record(association, image),
         **form_record(association),
         "inspected_by": association.inspected_by,
         "identity": association.identity,
@@ -236,9 +261,28 @@ def image_record(image: Image) -> dict[str, object]:
 
 
 def error_record(failure: LadingError) -> dict[str, object]:
-    """Returns a failure as `--json` prints it: its kind, its message and the attempts."""
-    kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(failure).__name__).lower()
-    record: dict[str, object] = {"error": kind, "message": masked(str(failure))}
+    """Returns a failure as `--json` prints it: its kind, the code of the decisive refusal, the message in parts."""
+    refusal = _decisive(failure)
+    explanation = failure.explanation
+    record: dict[str, object] = {
+        "error": failure.code,
+        "code": refusal.code if refusal else failure.code,
+        "message": masked(str(failure)),
+        **{
+            part: masked(getattr(explanation, part)) or None
+            for part in ("reason", "place", "expected", "found", "advice")
+        },
+    }
     if isinstance(failure, NoHandlerAvailable):
         record["attempts"] = attempt_records(failure.attempts)
     return record
+
+
+def _decisive(failure: LadingError) -> Refusal | None:
+    """The refusal that decided the failure, if one did."""
+    match failure:
+        case NoHandlerAvailable():
+            return failure.decisive
+        case HandlerRefused():
+            return failure.refusal
+    return None

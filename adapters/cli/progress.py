@@ -49,11 +49,16 @@ def _keep_mode(context: click.Context, _option: click.Parameter, mode: str) -> N
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Observer]:
-    """Yields an observer that shows the progress on standard error, as `--progress` says."""
+    """Yields an observer that shows the progress on standard error, as `--progress` says.
+
+    With --quiet it shows nothing.
+    """
     context = click.get_current_context(silent=True)
     mode = context.meta.get(_MODE, "auto") if context else "auto"
     if mode == "auto":
-        mode = _mode_of_terminal() if sys.stderr.isatty() else "none"
+        # --quiet does not log warnings either.
+        is_shown = sys.stderr.isatty() and logging.getLogger().isEnabledFor(logging.WARNING)
+        mode = _mode_of_terminal() if is_shown else "none"
     if mode == "none":
         yield NullObserver()
     elif mode == "plain":

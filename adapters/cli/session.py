@@ -5,22 +5,31 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import click
 from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.remotes import split_reference
 from lading.adapters.cli.arguments import path_hint
-from lading.adapters.cli.exits import exit_code
+from lading.adapters.cli.command import CommonOptions
+from lading.adapters.cli.exits import Exit, exit_code
 from lading.adapters.cli.logs import log_to_stderr
 from lading.adapters.cli.masking import keep_secret
+from lading.adapters.cli.messages import message_lines
 from lading.adapters.cli.output import as_json, error_record, print_error
+from lading.adapters.cli.streams import OUTPUT_ERRORS
+from lading.adapters.cli.suggestions import close_images, close_targets, corrected
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
+from lading.domain.refusals import Mismatched, Scope
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
 from lading.ports.journal import Verb
+from lading.ports.location import Location
 
 if TYPE_CHECKING:
     from lading.adapters.container import Container
@@ -35,10 +44,12 @@ _Arguments = ParamSpec("_Arguments")
 class Session:
     """One run of a command."""
 
-    def __init__(self, *, config: str | None, cloud: str | None, json: bool) -> None:
+    def __init__(self, *, config: str | None, cloud: str | None, json: bool, full: bool = False) -> None:
         self._config = config
         self._cloud = cloud
         self.json = json
+        self.full = full
+        """True when digests are printed whole."""
         self.recovers = True
         """True when interrupted operations are recovered before the command begins."""
         self.variables: dict[str, str] = {}
@@ -66,10 +77,14 @@ class Session:
 
     def fail(self, failure: LadingError) -> NoReturn:
         """Ends the command with the failure's exit code. Prints its message, and with `--json` also an object."""
-        print_error(str(failure), *self._hints(failure))
+        sys.exit(self.report(failure))
+
+    def report(self, failure: LadingError, **about: object) -> Exit:
+        """Prints the failure's message, and with `--json` also an object with `about`. Returns its exit code."""
+        print_error(*message_lines(failure, self._hints(failure), full=self.full))
         if self.json:
-            as_json(error_record(failure))
-        sys.exit(exit_code(failure))
+            as_json({**about, **error_record(failure)})
+        return exit_code(failure)
 
     def _hints(self, failure: LadingError) -> list[str]:
         """The next steps for the user, one line each."""
@@ -82,9 +97,7 @@ class Session:
                 if isinstance(self.container.default_catalog(), ImageRegistry):
                     hints.append("to remove one: lading catalog rm ID")
             case NoHandlerAvailable():
-                names = ", ".join(each.name for each in self.container.loaded().skipped)
-                if names and failure.decisive is None:  # else no other handler could have helped
-                    hints = [f"not loaded: {names}; for the reasons: lading handlers"]
+                hints = self._hints_not_fetched(failure)
             case HandlerNotLoaded():
                 hints = [f"add {failure.handler!r} to [handlers] order; for the reason: lading handlers"]
             case TargetUnresolved():
@@ -94,20 +107,42 @@ class Session:
                 hints = self._hints_not_recorded(failure.target)
         return hints
 
+    def _hints_not_fetched(self, failure: NoHandlerAvailable) -> list[str]:
+        refusal, attempt = failure.decisive, failure.decisive_attempt
+        if refusal is not None and refusal.scope is Scope.REQUEST:
+            return []  # no other handler could have helped
+        location = attempt.location if attempt else None
+        if type(refusal) is Mismatched and location is not None and self._is_registered(failure, location):
+            path = unquote(urlsplit(location.url).path)
+            return [f"if the file is a newer image: lading catalog add --replace {shlex.quote(path)}"]
+        names = ", ".join(each.name for each in self.container.loaded().skipped)
+        return [f"not loaded: {names}; for the reasons: lading handlers"] if names else []
+
+    def _is_registered(self, failure: NoHandlerAvailable, location: Location) -> bool:
+        """Tells whether the location is a file's that `lading catalog add` has registered."""
+        remote, _ = split_reference(failure.image_id or "", self.container.settings().remotes)
+        is_own = remote is None and isinstance(self.container.default_catalog(), ImageRegistry)
+        return is_own and location.scheme == "file"
+
     def _hints_not_recorded(self, target: str) -> list[str]:
         if self._is_interrupted_fetch(target):
             command = f"lading recover --discard {shlex.quote(target)}"
             return [f"a fetch to it is not finished: repeat the fetch, or discard its data: {command}"]
         path = path_hint(target)
-        return [*([path] if path else []), "to list the recorded targets: lading ls"]
+        close = close_targets(self.container, target)
+        meant = [f"did you mean {' or '.join(close)}?"] if close else []
+        return [*meant, *([path] if path else []), "to list the recorded targets: lading ls"]
 
     def _is_interrupted_fetch(self, target: str) -> bool:
         pending = self.container.journal().pending(target)
         return isinstance(pending, Success) and (intent := pending.unwrap()) is not None and intent.verb is Verb.FETCH
 
     def _hints_not_found(self, failure: ImageNotFound) -> list[str]:
+        if close := close_images(self.container, failure.reference):
+            command = corrected({failure.reference: close[0]})
+            return [f"did you mean {' or '.join(close)}? For the first: {command}"]
         remote, _ = split_reference(failure.reference, self.container.settings().remotes)
-        if failure.hint or not isinstance(self.container.catalog().remote(remote), ImageListing):
+        if failure.advice or not isinstance(self.container.catalog().remote(remote), ImageListing):
             return []
         if remote is not None:
             return [f"to list the images: lading catalog ls {remote}:"]
@@ -121,32 +156,27 @@ class Session:
         return hints
 
 
-def command_options(command: Callable[_Arguments, None]) -> Callable[..., None]:
-    """Adds `--json`, `--config`, `--os-cloud` and `-v` to a command. Its first argument is then a Session."""
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Discards what the block prints to standard output."""
+    with Path(os.devnull).open("w", errors=OUTPUT_ERRORS) as nothing, redirect_stdout(nothing):
+        yield
 
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs: one object on each line.")
-    @click.option(
-        "--config",
-        type=click.Path(),
-        metavar="FILE",
-        help="Read the settings from FILE. Default: the first of $LADING_CONFIG, ./lading.toml, "
-        "~/.config/lading/lading.toml and /etc/lading/lading.toml.",
-    )
-    @click.option(
-        "--os-cloud", metavar="NAME", help="Search images in the Glance of the cloud NAME, as clouds.yaml defines it."
-    )
-    @click.option(
-        "-v", "--verbose", count=True, help="Log each step to standard error; -vv: also debug messages and tracebacks."
-    )
+
+def command_options(command: Callable[_Arguments, None]) -> Callable[..., None]:
+    """Makes a Session of the common options, the first argument of the command."""
+
     @functools.wraps(command)
-    def run(
-        *args: object, as_json: bool, config: str | None, os_cloud: str | None, verbose: int, **kwargs: object
-    ) -> None:
-        log_to_stderr(verbose)
-        session = Session(config=config, cloud=os_cloud, json=as_json)
-        try:
-            command(session, *args, **kwargs)  # type: ignore[arg-type]  # ParamSpec cannot express a Session before the arguments
-        except LadingError as failure:
-            session.fail(failure)
+    def run(*args: object, **kwargs: object) -> None:
+        options = CommonOptions.of(click.get_current_context())
+        if options.quiet and options.verbose:
+            raise click.UsageError("--quiet and --verbose contradict each other: give one of them")
+        log_to_stderr(options.verbose, quiet=options.quiet)
+        session = Session(config=options.config, cloud=options.os_cloud, json=options.json, full=options.full)
+        with _silence() if options.quiet and not options.json else nullcontext():
+            try:
+                command(session, *args, **kwargs)  # type: ignore[arg-type]  # ParamSpec cannot express a Session before the arguments
+            except LadingError as failure:
+                session.fail(failure)
 
     return run

@@ -7,14 +7,16 @@ import click
 from returns.result import Failure
 
 from lading.adapters.cli.arguments import PATH, local_target
+from lading.adapters.cli.command import command
+from lading.adapters.cli.completions import complete_targets
 from lading.adapters.cli.output import (
     age_text,
     as_json,
     association_record,
+    proof_text,
     say,
     shipped_text,
     time_text,
-    verified_text,
 )
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.table import cell_length
@@ -36,8 +38,13 @@ _FILE_STATES: Final = {
 """How the state of a file is told, without reading it."""
 
 
-@click.command(short_help="Show the record and the state of a target.", epilog="Example: lading show /vms/1.img")
-@click.argument("target", type=PATH)
+@command(
+    examples=[
+        ("lading show /vms/1.img", "Shows the image, the handler, the digest and the state."),
+        ("lading show /vms/1.img --json", "Prints the same as a JSON object."),
+    ]
+)
+@click.argument("target", type=PATH, shell_complete=complete_targets)
 @command_options
 def show(session: Session, target: str) -> None:
     """Show the record of TARGET (image, source, time, digest and what verified it) and its state.
@@ -109,16 +116,14 @@ def _print_rows(association: Association, report: Report) -> None:
         "size": size_text(association.size),
         **_form_rows(association),
         "digest": str(association.digest or "not known"),
-        "proof": verified_text(association, association.image),
+        "proof": proof_text(association, association.image),
         "inspected": f"by {association.inspected_by}" if association.inspected_by else "no",
         "state": _state_text(association, report),
     }
     if (checked := association.checked) is not None:
         rows["checked"] = f"{checked.state}, {time_text(checked.at)} ({age_text(checked.at)} ago), by reading all of it"
-    rows |= {
-        name: _detail(name, text) for name, text in report.details.items()
-    } | rows  # a handler's detail does not replace one of these rows
-    _say_rows(rows)
+    details = {name: _detail(name, text) for name, text in report.details.items()}
+    _say_rows(rows | details | rows)  # a handler's detail does not replace one of these rows
 
 
 def _detail(name: str, text: str) -> str:

@@ -1,12 +1,17 @@
 """`lading rm`, `mv` and `who-has`: commands on recorded targets."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
 import click
+from returns.result import Failure
 
-from lading.adapters.cli.arguments import PATH, complete_images, in_use_option, is_folder, local_target, target_in
+from lading.adapters.cli.arguments import PATH, in_use_option, is_folder, local_target, target_in
+from lading.adapters.cli.command import command
+from lading.adapters.cli.completions import complete_images, complete_targets
+from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.output import (
     as_json,
     association_record,
@@ -16,9 +21,11 @@ from lading.adapters.cli.output import (
     time_text,
 )
 from lading.adapters.cli.session import Session, command_options
+from lading.adapters.cli.suggestions import full_reference
 from lading.adapters.cli.table import Column, print_table
 from lading.adapters.codec.sizes import size_text
 from lading.adapters.destinations.device.form import is_device
+from lading.ports.association import Association
 from lading.ports.association_store import HostTarget
 
 __all__ = ["mv", "rm", "who_has"]
@@ -31,21 +38,38 @@ _HOLDER_COLUMNS: Final = (
 )
 
 
-@click.command(short_help="Remove a target and its record.", epilog="Example: lading rm /vms/1.img")
-@click.argument("target", type=PATH)
+@command(
+    examples=[
+        ("lading rm /vms/1.img", "Removes the file and its record."),
+        ("lading rm /vms/1.img rbd:vms/2", "Removes both. When one cannot be removed, the other still is."),
+        ("lading rm /dev/vg0/vm3 --wipe", "Removes the record, and makes the device empty for other programs."),
+    ]
+)
+@click.argument("targets", type=PATH, nargs=-1, required=True, metavar="TARGET...", shell_complete=complete_targets)
 @click.option("--force", is_flag=True, help="Remove the target also when it is not the file that was fetched.")
 @in_use_option("Remove the target also when another program has it locked, as a running guest has its disk.")
 @click.option("--wipe", is_flag=True, help="On a block device: zero the first and the last MiB, where signatures are.")
 @command_options
-def rm(session: Session, target: str, *, force: bool, even_if_in_use: bool, wipe: bool) -> None:
-    """Remove TARGET and its record, by the handler that fetched it.
+def rm(session: Session, targets: tuple[str, ...], *, force: bool, even_if_in_use: bool, wipe: bool) -> None:
+    """Remove each TARGET and its record, by the handler that fetched it.
 
+    When a target cannot be removed, the others still are, and the exit code is that of the first failure.
     Of a block device only the record is removed, and its bytes stay; see --wipe.
     """
     dispatcher = session.container.dispatcher()
-    removed = session.value(
-        dispatcher.remove(local_target(target), force=force, even_if_in_use=even_if_in_use, wipe=wipe)
-    )
+    code = Exit.DONE
+    for target in dict.fromkeys(map(local_target, targets)):
+        removed = dispatcher.remove(target, force=force, even_if_in_use=even_if_in_use, wipe=wipe)
+        if isinstance(removed, Failure):
+            failed = session.report(removed.failure(), target=target)
+            code = code or failed
+        else:
+            _print_removed(session, removed.unwrap(), wipe=wipe)
+    if code is not Exit.DONE:
+        sys.exit(code)
+
+
+def _print_removed(session: Session, removed: Association, *, wipe: bool) -> None:
     if session.json:
         as_json(association_record(removed))
     elif not is_device(removed.target):
@@ -56,8 +80,13 @@ def rm(session: Session, target: str, *, force: bool, even_if_in_use: bool, wipe
         say(f"{removed.target}: no longer recorded; its bytes stay, and only a fetch with --force replaces them")
 
 
-@click.command(short_help="Move or rename a target.", epilog="Example: lading mv /vms/1.img /vms/2.img")
-@click.argument("source", type=PATH)
+@command(
+    examples=[
+        ("lading mv /vms/1.img /vms/2.img", "Renames the file, and its record."),
+        ("lading mv /vms/1.img /archive/", "Moves the file to the folder /archive, also on another file system."),
+    ]
+)
+@click.argument("source", type=PATH, shell_complete=complete_targets)
 @click.argument("destination", type=PATH)
 @in_use_option("Move the target to another file system also when another program has it locked.")
 @command_options
@@ -75,7 +104,13 @@ def mv(session: Session, source: str, destination: str, *, even_if_in_use: bool)
         say(f"{moved.target}: moved by {moved.handler}")
 
 
-@click.command("who-has", short_help="List the targets that hold an image.", epilog="Example: lading who-has noble")
+@command(
+    "who-has",
+    examples=[
+        ("lading who-has noble", "Lists the targets that hold the image noble."),
+        ("lading who-has sha512:6344ab01c2d3", "Lists the targets that hold an image whose digest begins like this."),
+    ],
+)
 @click.argument("image", shell_complete=complete_images)
 @command_options
 def who_has(session: Session, image: str) -> None:
@@ -88,7 +123,8 @@ def who_has(session: Session, image: str) -> None:
     its fetch is called verified when the fetch compared its digest with the catalog's, or else unverified.
     """
     this_host = os.uname().nodename
-    found = ((each.host or this_host, each) for each in session.container.dispatcher().holders(image))
+    reference = full_reference(session.container, image)
+    found = ((each.host or this_host, each) for each in session.container.dispatcher().holders(reference))
     if session.json:
         for host, each in found:
             as_json(_holder_record(each, host))

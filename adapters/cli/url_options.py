@@ -20,6 +20,7 @@ class UrlOptions(NamedTuple):
     checksum: str | None
     checksums: str | None
     mirrors: tuple[str, ...]
+    keyrings: tuple[str, ...]
     unverified: bool
 
     def reference(self, session: "Session", image: str) -> str:
@@ -29,11 +30,14 @@ class UrlOptions(NamedTuple):
         """
         if not any(self):
             return image
+        if self.unverified and self.keyrings:
+            raise click.UsageError("--unverified and --keyring contradict each other")
         if self.unverified:
             session.variables["LADING_LANDING__ALLOW_UNVERIFIED"] = "true"
         if not session.container.settings().names_url(image):
             raise click.BadParameter(
-                "--checksum, --checksums, --mirror and --unverified are for an image at a URL", param_hint="IMAGE"
+                "--checksum, --checksums, --mirror, --keyring and --unverified are for an image at a URL",
+                param_hint="IMAGE",
             )
         try:
             return with_options(
@@ -41,6 +45,7 @@ class UrlOptions(NamedTuple):
                 checksum=self.checksum,
                 checksums=self.checksums,
                 mirrors=self.mirrors,
+                keyrings=self.keyrings,
                 unverified=self.unverified,
             )
         except ValueError as error:
@@ -58,6 +63,14 @@ def url_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option("--mirror", "mirrors", metavar="URL", multiple=True, help="Another URL of the same file. Repeatable.")
     @click.option(
+        "--keyring",
+        "keyrings",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False),
+        multiple=True,
+        help="A file with OpenPGP keys, one of which must have signed the image or its checksum file. Repeatable.",
+    )
+    @click.option(
         "--unverified", is_flag=True, help="Search no checksum file, and accept an image at a URL without a digest."
     )
     @functools.wraps(command)
@@ -66,9 +79,10 @@ def url_options(command: Callable[..., None]) -> Callable[..., None]:
         checksum: str | None,
         checksums: str | None,
         mirrors: tuple[str, ...],
+        keyrings: tuple[str, ...],
         unverified: bool,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        command(*args, url=UrlOptions(checksum, checksums, mirrors, unverified), **kwargs)
+        command(*args, url=UrlOptions(checksum, checksums, mirrors, keyrings, unverified), **kwargs)
 
     return run

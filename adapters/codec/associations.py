@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lading.adapters.codec.fields import image_fields, image_from_fields, location_field, location_from_field
+from lading.adapters.codec.proofs import signer_field, signer_from_field
 from lading.adapters.codec.text import MALFORMED, json_object, to_json
 from lading.ports.association import Association, Check, Fingerprint, Folder, Shipped, State
 from lading.ports.form import Form
@@ -72,6 +73,7 @@ def association_to_document(association: Association) -> dict[str, object]:
         "shipped": shipped_field(association.shipped),
         "converted_by": association.converted_by,
         "form": asdict(association.form),
+        "signed_by": signer_field(association.signed_by),
         "location": location_field(association.location),
         **image_fields(association.image),
     }
@@ -103,6 +105,7 @@ def association_from_document(document: Mapping[str, Any]) -> Association:
         shipped=shipped_from_field(document.get("shipped")),
         converted_by=document.get("converted_by"),
         form=Form(**document.get("form", {})),
+        signed_by=signer_from_field(document.get("signed_by")),
     )
 
 

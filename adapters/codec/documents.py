@@ -10,6 +10,7 @@ from typing import Final, cast
 
 from returns.result import Failure, Result, Success
 
+from lading.adapters.codec.proofs import proof_field, proof_from_field
 from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 from lading.ports.redaction import redacted
@@ -24,7 +25,9 @@ PLACES: Final = frozenset({"locations", "direct_url", "location"})
 """
 _CONTENT_TEXTS = ("content_hash_algo", "content_hash_value")
 """lading's own keys: the promise of what is in a packed image."""
-_KNOWN = frozenset({*_TEXTS, *_CONTENT_TEXTS, "size", "content_size", *PLACES})
+_PROOF: Final = "proof"
+"""lading's own key: what it found of the image itself."""
+_KNOWN = frozenset({*_TEXTS, *_CONTENT_TEXTS, "size", "content_size", _PROOF, *PLACES})
 _LARGEST: Final = 2**63
 """The least number of bytes that no file or volume can have: off_t is a signed integer of 64 bits."""
 _DEEPEST: Final = 32
@@ -64,7 +67,7 @@ def catalog_image(document: Mapping[str, object]) -> Result[Image, str]:
     """Returns the image of a document from an untrusted source, or the reason why the document is invalid.
 
     Refuses more than `image_from_document`: a size of 2**63 bytes or more, and values that JSON does not have or that
-    are nested too deeply.
+    are nested too deeply. It has no proof, because a document proves nothing.
 
     >>> catalog_image({"id": "a", "min_ram": float("inf")})
     <Failure: min_ram: expected a finite number, got inf>
@@ -76,7 +79,7 @@ def catalog_image(document: Mapping[str, object]) -> Result[Image, str]:
         size = document.get(key)
         if isinstance(size, int) and size >= _LARGEST:
             return Failure(f"{key}: expected a whole number of bytes below 2**63, got {_short(size)}")
-    return image_from_document(document)
+    return image_from_document({key: value for key, value in document.items() if key != _PROOF})
 
 
 def _flaw(value: object, depth: int = 0) -> str | None:
@@ -119,6 +122,10 @@ def image_from_document(document: Mapping[str, object]) -> Result[Image, str]:
     locations = _locations(document)
     if isinstance(locations, str):
         return Failure(locations)
+    try:
+        proof = proof_from_field(document.get(_PROOF))
+    except ValueError as error:
+        return Failure(f"{_PROOF}: {error}")
     return Success(
         Image(
             id=image_id,
@@ -133,6 +140,7 @@ def image_from_document(document: Mapping[str, object]) -> Result[Image, str]:
             status=texts["status"] or "active",
             locations=locations,
             properties={key: value for key, value in document.items() if key not in _KNOWN},
+            proof=proof,
         )
     )
 
@@ -172,6 +180,7 @@ def image_to_document(image: Image) -> dict[str, object]:
         "content_hash_algo": image.content_digest.algorithm if image.content_digest else None,
         "content_hash_value": image.content_digest.value if image.content_digest else None,
         "content_size": image.content_size,
+        _PROOF: proof_field(image.proof),
     }
     document = {key: value for key, value in known.items() if value is not None}
     if image.locations:

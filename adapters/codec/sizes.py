@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-__all__ = ["Bytes", "bytes_from", "exact_size", "share_text", "size_text"]
+__all__ = ["Bytes", "bytes_from", "exact_size", "exact_text", "share_text", "size_text"]
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP: Final = 1024
@@ -39,6 +39,17 @@ def size_text(size: int | None) -> str:
         return "?"
     unit = _unit(size)
     return f"{_number(size, unit)} {_UNITS[unit]}"
+
+
+def exact_text(size: int) -> str:
+    """Bytes as `bytes_from` reads them: in the largest unit of which they are a multiple.
+
+    >>> exact_text(2 << 40), exact_text(1000)
+    ('2T', '1000')
+    """
+    units = [(number, unit) for number, unit in enumerate(" KMGT") if size and size % (1 << 10 * number) == 0]
+    number, unit = units[-1] if units else (0, "")
+    return f"{size >> 10 * number}{unit}".strip()
 
 
 def share_text(done: int, total: int | None) -> str:

@@ -28,6 +28,9 @@
     max_unpacked = "2T"                             # of the disk in a packed or converted image
     unpack = true
     format = "raw"                                  # or "qcow2"; default: the image's
+    require_signature = false
+    certificates = "/etc/lading/certificates"       # for signatures of Glance's images; default: not verified
+    trusted_certificates = ["/etc/lading/ca.pem"]
     require_space = true
     [network]
     proxy = "http://proxy.example:3128"             # instead of http_proxy, https_proxy and all_proxy
@@ -50,6 +53,7 @@ from typing import Final, Literal, TypeVar
 
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.oci_settings import OciCatalogSettings
+from lading.adapters.catalogs.policy import CatalogPolicy, Policy
 from lading.adapters.catalogs.remotes import split_reference
 from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
 from lading.adapters.catalogs.url_reference import is_url
@@ -74,13 +78,20 @@ __all__ = [
     "JournalSettings",
     "LandingSettings",
     "LocksSettings",
+    "MemoryCatalogSettings",
     "MemorySettings",
     "NetworkSettings",
     "Settings",
     "ThirdPartySettings",
+    "default_paths",
+    "kind_settings",
+    "load_document",
     "load_settings",
+    "merged",
     "read_settings",
     "secrets_of",
+    "typed_settings",
+    "user_file",
 ]
 
 _Kind = TypeVar("_Kind")
@@ -100,7 +111,12 @@ class MemorySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class FileCatalogSettings:
+class MemoryCatalogSettings(CatalogPolicy):
+    kind: Literal["memory"] = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class FileCatalogSettings(CatalogPolicy):
     folder: Path
     kind: Literal["file"] = "file"
 
@@ -131,11 +147,17 @@ class ThirdPartySettings:
     """The name of its entry point."""
     options: Table = field(repr=False)
     """The configured options with their secrets, without the kind; `options.read(…)` returns them as a dataclass."""
+    policy: Policy | None = None
+    """Of a catalog's images; it is not among the options."""
+
+    @property
+    def demanded(self) -> Policy:
+        return self.policy or "none"
 
 
 # For a new kind, add its dataclass above and its name here.
 _BuiltInCatalogSettings = (
-    MemorySettings
+    MemoryCatalogSettings
     | FileCatalogSettings
     | GlanceCatalogSettings
     | SimplestreamsCatalogSettings
@@ -144,7 +166,7 @@ _BuiltInCatalogSettings = (
 )
 CatalogSettings = _BuiltInCatalogSettings | ThirdPartySettings
 _CATALOGS: Final[_Kinds[_BuiltInCatalogSettings]] = {
-    "memory": MemorySettings,
+    "memory": MemoryCatalogSettings,
     "file": FileCatalogSettings,
     "glance": GlanceCatalogSettings,
     "simplestreams": SimplestreamsCatalogSettings,
@@ -170,6 +192,14 @@ BUILT_IN_KINDS: Final[Mapping[str, Sequence[str]]] = {
     "journal": (*_JOURNALS,), "locks": (*_LOCKS,),
 }  # fmt: skip
 """By section."""
+
+
+def kind_settings(section: str, kind: str) -> type:
+    """The dataclass of a section's built-in kind."""
+    kinds: Mapping[str, Mapping[str, type]] = {
+        "catalog": _CATALOGS, "associations": _ASSOCIATIONS, "journal": _JOURNALS, "locks": _LOCKS,
+    }  # fmt: skip
+    return kinds[section][kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +238,16 @@ class LandingSettings:
     """True: compressed images, and disks in archives, are unpacked."""
     format: Literal["raw", "qcow2"] | None = None
     """The format of targets for which no other is requested; None: the image's."""
+    require_signature: bool = False
+    """True: only images are accepted that a trusted key signed: their bytes, or the list that has their digest."""
+    certificates: Path | None = None
+    """The folder with the certificates of those who sign Glance's images, each in a file ID.pem."""
+    trusted_certificates: tuple[Path, ...] = ()
+    """Files of the authorities that must have issued these certificates; none: each in the folder is trusted."""
 
     def __post_init__(self) -> None:
+        if self.trusted_certificates and self.certificates is None:
+            raise ValueError("trusted_certificates: expected with certificates, the folder of what they have issued")
         if not re.fullmatch(r"(0o?)?[0-7]{3}", self.mode):
             raise ValueError("mode: expected three octal digits, for example 0600")
 
@@ -262,16 +300,27 @@ def load_settings(path: str | None = None, environ: Mapping[str, str] | None = N
     """
     # Not a default argument: help() would show it, with every password in it.
     environ = os.environ if environ is None else environ
+    return read_settings(load_document(path, environ), environ)
+
+
+def load_document(path: str | None, environ: Mapping[str, str]) -> Mapping[str, object]:
+    """The content of the file that `load_settings` reads; empty if there is none. Raises SettingsError."""
     named = path if path is not None else environ.get("LADING_CONFIG") or None
     if named is not None:
         table = read_file(Path(named))
         if table is None:
             raise SettingsError(f"{named}: no such file")
-        return read_settings(table, environ)
-    home = _home(environ, "XDG_CONFIG_HOME", ".config")
-    places = [Path("lading.toml"), *([home / "lading.toml"] if home else []), Path("/etc/lading/lading.toml")]
+        return table
+    user = user_file(environ)
+    places = [Path("lading.toml"), *([user] if user else []), Path("/etc/lading/lading.toml")]
     tables = (read_file(place, trusted=place.is_absolute()) for place in places)
-    return read_settings(next((table for table in tables if table is not None), {}), environ)
+    return next((table for table in tables if table is not None), {})
+
+
+def user_file(environ: Mapping[str, str]) -> Path | None:
+    """The path of the user's own settings file; None where the user has no home."""
+    home = _home(environ, "XDG_CONFIG_HOME", ".config")
+    return home / "lading.toml" if home else None
 
 
 def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Settings:
@@ -280,6 +329,11 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
     A variable that sets another kind than the document's drops that table of the document. Raises SettingsError.
     """
     environ = os.environ if environ is None else environ
+    return typed_settings(merged(document, environ), environ)
+
+
+def merged(document: Mapping[str, object], environ: Mapping[str, str]) -> Table:
+    """The document with the variables that override it. Raises SettingsError."""
     root = _copy(document)
     variables = read_variables(environ, _SECTIONS)
     for variable in variables:
@@ -289,12 +343,15 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
     for key in root:
         if key not in _SECTIONS:
             raise root.unknown(key, _SECTIONS)
-    data, cache = _home(environ, "XDG_DATA_HOME", ".local/share"), _home(environ, "XDG_CACHE_HOME", ".cache")
-    streams = {"cache": cache and cache / "simplestreams"}
-    database = data and data / "associations.sqlite"
-    # A database of its own: associations of the time before etcd are no copy of what etcd has.
-    files = {"path": database, "copy": data and data / "etcd-copy.sqlite"}
-    associations = _read_kind(root.section("associations"), _ASSOCIATIONS, files)
+    return root
+
+
+def typed_settings(root: Table, environ: Mapping[str, str]) -> Settings:
+    """The settings of merged tables, which get the defaults of paths. Raises SettingsError."""
+    variables = read_variables(environ, _SECTIONS)
+    paths = default_paths(environ)
+    database = paths["path"]
+    associations = _read_kind(root.section("associations"), _ASSOCIATIONS, paths)
     if isinstance(associations, FileAssociationsSettings):
         database = associations.path
     # The journal and the locks are beside the associations: in a folder, or in memory.
@@ -306,8 +363,8 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
     if isinstance(journal, FileJournalSettings):
         database = journal.path
     return Settings(
-        catalog=_read_kind(root.section("catalog"), _CATALOGS, {"folder": data and data / "catalog", **streams}),
-        remotes=_read_remotes(root.section("catalogs"), streams),
+        catalog=_read_kind(root.section("catalog"), _CATALOGS, paths),
+        remotes=_read_remotes(root.section("catalogs"), {"cache": paths["cache"]}),
         associations=associations,
         journal=journal,
         locks=_read_kind(root.section("locks"), _LOCKS, {"folder": database and database.parent / "locks"}, kind),
@@ -316,6 +373,18 @@ def read_settings(document: Mapping[str, object], environ: Mapping[str, str] | N
         network=_read_network(root.section("network"), environ),
         source=", ".join((root.source or "the defaults", *(variable.name for variable in variables))),
     )
+
+
+def default_paths(environ: Mapping[str, str]) -> Mapping[str, Path | None]:
+    """The default paths of the catalog and the associations, by key; None: there is none, the user has no home."""
+    data, cache = _home(environ, "XDG_DATA_HOME", ".local/share"), _home(environ, "XDG_CACHE_HOME", ".cache")
+    return {
+        "folder": data and data / "catalog",
+        "cache": cache and cache / "simplestreams",
+        "path": data and data / "associations.sqlite",
+        # A database of its own: associations of the time before etcd are no copy of what etcd has.
+        "copy": data and data / "etcd-copy.sqlite",
+    }
 
 
 def _copy(document: Mapping[str, object]) -> Table:
@@ -335,7 +404,10 @@ def _read_kind(
     if kind not in kinds:
         options = copy(table)
         del options["kind"]
-        return ThirdPartySettings(kind, options)
+        policy = options.value("policy", Policy | None) if kinds is _CATALOGS else None
+        if policy is not None:
+            del options["policy"]
+        return ThirdPartySettings(kind, options, policy)
     for key, path in files.items():
         if path is not None and key in {each.name for each in fields(kinds[kind])}:  # type: ignore[arg-type]  # a dataclass
             table.setdefault(key, path)

@@ -1,7 +1,7 @@
 """The sources of settings: the file and the environment's variables."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +45,7 @@ def read_file(path: Path, *, trusted: bool = True) -> Table | None:
         raise SettingsError(f"{path}: is nested too deeply") from error
 
 
-def read_variables(environ: Mapping[str, str], sections: Iterable[str]) -> Sequence[Variable]:
+def read_variables(environ: Mapping[str, str], sections: Sequence[str]) -> Sequence[Variable]:
     """The variables that are settings, in the order in which they apply: a table's before those of its keys."""
     found = [
         Variable(name, text, tuple(name.removeprefix(_PREFIX).lower().split("__")))
@@ -55,5 +55,16 @@ def read_variables(environ: Mapping[str, str], sections: Iterable[str]) -> Seque
     for variable in found:
         if not 1 < len(variable.path) <= _DEEPEST or not all(variable.path) or variable.path[0] not in sections:
             known = ", ".join((*sorted(_RESERVED), *(f"{_PREFIX}{section.upper()}__…" for section in sections)))
-            raise SettingsError(f"{variable.name}: names no setting (known: {known})")
+            raise SettingsError(f"{variable.name}: names no setting{_meant(variable, sections)} (known: {known})")
     return sorted(found, key=lambda variable: (len(variable.path), variable.name))
+
+
+def _meant(variable: Variable, sections: Sequence[str]) -> str:
+    """The name that the variable would have in the section that is close to its own; empty if there is none."""
+    import difflib  # noqa: PLC0415 - only an error needs it
+
+    section, *keys = variable.path
+    close = difflib.get_close_matches(section, sections, 1)
+    if not close or section in close or not 0 < len(keys) < _DEEPEST or not all(keys):
+        return ""
+    return f", did you mean {_PREFIX}{'__'.join((close[0], *keys)).upper()}?"

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Any, Final, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from lading.adapters.codec.sizes import Bytes, bytes_from
 from lading.ports.failures import SettingsError
 from lading.ports.redaction import redacted
 
-__all__ = ["Table", "Variable", "secret_values"]
+__all__ = ["Table", "Variable", "is_secret_key", "secret_values", "type_text", "without_none"]
 
 _Read = TypeVar("_Read")
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
@@ -32,7 +32,7 @@ _TYPE_TEXTS: Final[Mapping[object, str]] = {
     Bytes: "bytes, or a text like 20G",
     Path: "a path",
     **dict.fromkeys(_LISTS, "a list"),
-    dict: "a table",
+    **dict.fromkeys((dict, Mapping), "a table"),
 }
 """The types of settings, for messages."""
 _POSITIONS: Final = re.compile(r" - at `\$((?:\[\d+\])+)`$")
@@ -137,7 +137,7 @@ class Table(dict[str, object]):
                 raise self.unknown(key, known)
         for key, field in known.items():
             if key not in self and field.default is MISSING and field.default_factory is MISSING:
-                raise SettingsError(f"{self.place(key)}: missing, expected {_type_text(_without_none(hints[key]))}")
+                raise SettingsError(f"{self.place(key)}: missing, expected {type_text(without_none(hints[key]))}")
         values = {key: self.value(key, hints[key]) for key in known if key in self}
         try:
             return kind(**values)
@@ -149,7 +149,7 @@ class Table(dict[str, object]):
 
     def value(self, key: str, hint: object) -> Any:  # noqa: ANN401 - of the hint's type
         """The value of that key as that type. Raises SettingsError."""
-        expected, value, variable = _without_none(hint), self.get(key), self._variable(key)
+        expected, value, variable = without_none(hint), self.get(key), self._variable(key)
         if expected is not hint and (value is None or (variable is not None and not variable.text)):
             return None
         if is_dataclass(expected):
@@ -166,18 +166,18 @@ class Table(dict[str, object]):
         except (msgspec.ValidationError, ValueError) as error:  # UnicodeError is a ValueError
             raise self._conversion_error(key, value, expected, str(error)) from error
         if isinstance(converted, float) and not math.isfinite(converted):
-            raise self.type_error(key, _type_text(expected))
+            raise self.type_error(key, type_text(expected))
         return converted
 
     def _conversion_error(self, key: str, value: object, expected: object, message: str) -> SettingsError:
         """The error of the value, or of the item to which msgspec's message points."""
         positions = _POSITIONS.search(message)
         if positions is None:
-            return self.type_error(key, _type_text(expected))
+            return self.type_error(key, type_text(expected))
         for position in re.findall(r"\d+", positions[1]):
             if _kind(expected) in _LISTS and isinstance(value, list | tuple) and int(position) < len(value):
                 value, expected = value[int(position)], get_args(expected)[0]
-        return self._error(key, positions[1], _type_text(_without_none(expected)), value)
+        return self._error(key, positions[1], type_text(without_none(expected)), value)
 
     def type_error(self, key: str, expected: str) -> SettingsError:
         """The error that the value of that key is not as expected."""
@@ -185,7 +185,7 @@ class Table(dict[str, object]):
         return self._error(key, "", expected, self.get(key) if variable is None else variable.text)
 
     def _error(self, key: str, positions: str, expected: str, value: object) -> SettingsError:
-        shown = "something else, which is not shown" if _is_secret(self._dotted(key)) else _shown(value)
+        shown = "something else, which is not shown" if is_secret_key(self._dotted(key)) else _shown(value)
         return SettingsError(f"{self.place(key)}{positions}: expected {expected}, got {shown}")
 
     def unknown(self, key: str, known: Iterable[str]) -> SettingsError:
@@ -210,7 +210,7 @@ class Table(dict[str, object]):
         return ".".join(filter(None, (self.name, key if _BARE.fullmatch(key) else repr(key[:_WIDTH]))))
 
 
-def _without_none(hint: object) -> object:
+def without_none(hint: object) -> object:
     """The type without None, where it may be None."""
     arguments = get_args(hint)
     return Union[tuple(each for each in arguments if each is not NoneType)] if NoneType in arguments else hint  # noqa: UP007 - of as many as there are
@@ -221,9 +221,12 @@ def _kind(expected: object) -> object:
     return get_origin(expected) or expected
 
 
-def _type_text(expected: object) -> str:
+def type_text(expected: object) -> str:
+    """A type of settings in words, for example `bytes, or a text like 20G`."""
     if get_origin(expected) is Literal:
         return " or ".join(map(repr, get_args(expected)))
+    if get_origin(expected) in {Union, UnionType}:
+        return " or ".join(map(type_text, get_args(expected)))
     return _TYPE_TEXTS.get(_kind(expected)) or f"a {getattr(expected, '__name__', expected)}"
 
 
@@ -264,8 +267,8 @@ def secret_values(values: object, *, is_secret: bool = False) -> Iterator[str]:
     """
     if isinstance(values, Mapping):
         for key, value in values.items():
-            yield from secret_values(value, is_secret=is_secret or _is_secret(str(key)))
-            if isinstance(values, Table) and key in values.variables and (is_secret or _is_secret(key)):
+            yield from secret_values(value, is_secret=is_secret or is_secret_key(str(key)))
+            if isinstance(values, Table) and key in values.variables and (is_secret or is_secret_key(key)):
                 yield values.variables[key].text  # the value may be a number
     elif isinstance(values, list | tuple):
         for value in values:
@@ -274,5 +277,6 @@ def secret_values(values: object, *, is_secret: bool = False) -> Iterator[str]:
         yield values
 
 
-def _is_secret(key: str) -> bool:
+def is_secret_key(key: str) -> bool:
+    """Tells whether the key is a secret's by its name."""
     return any(word in key.lower() for word in _SECRETS)

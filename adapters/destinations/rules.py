@@ -4,17 +4,29 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from lading.adapters.codec.sizes import exact_size
+from lading.adapters.formats.audit import disk_too_large
+from lading.adapters.signatures.certificates import Certificates
 from lading.adapters.stream.errors import Refused
 from lading.domain.handler import Work
-from lading.domain.refusals import Mismatched
+from lading.domain.refusals import TooLarge
 from lading.ports.form import Form
 
-__all__ = ["PRIVATE", "Rules"]
+__all__ = ["PRIVATE", "Rules", "image_too_large"]
 
 _BOOTED: Final = frozenset({"aki", "ari"})
 """Kernels and RAM disks, which are no disks."""
 PRIVATE: Final = 0o600
 """Only the owner may read or write the file."""
+
+
+def image_too_large(most: int, found: int | None = None) -> TooLarge:
+    """The refusal of an image of more than `most` bytes. `found` None: its size is not known yet."""
+    return TooLarge(
+        "the image is too large",
+        expected=f"at most {exact_size(most)}",
+        found=exact_size(found) if found else "more",
+        advice="[landing] max_size, or --max-size, is the limit",
+    )
 
 
 class Rules(NamedTuple):
@@ -38,6 +50,10 @@ class Rules(NamedTuple):
     """Packed images are unpacked."""
     format: str | None = None
     """The format of targets whose request names none, `raw` or `qcow2`; None: the image's."""
+    require_signature: bool = False
+    """Only images land that a trusted key signed: their bytes, or the document that has their digest."""
+    certificates: Certificates | None = None
+    """The certificates by which signatures of Glance's images are verified; None: those are not verified."""
 
     @property
     def max_disk(self) -> int:
@@ -54,12 +70,9 @@ class Rules(NamedTuple):
     def check_disk(self, size: int) -> None:
         """Raises Refused for a disk of more bytes than `max_disk`."""
         if size > self.max_disk:
-            bounds = f"[landing] max_size and max_unpacked allow {exact_size(self.max_disk)}"
-            raise Refused(Mismatched(f"its disk has {exact_size(size)}; {bounds}"))
+            raise Refused(disk_too_large(self.max_disk, size))
 
     def check_size(self, size: int | None) -> None:
         """Raises Refused for an image of more than `max_size` bytes; None: its size is not known."""
         if size is not None and self.max_size is not None and size > self.max_size:
-            raise Refused(
-                Mismatched(f"it has {exact_size(size)}; [landing] max_size allows {exact_size(self.max_size)}")
-            )
+            raise Refused(image_too_large(self.max_size, size))

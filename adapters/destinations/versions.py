@@ -1,9 +1,8 @@
 """Stored versions that were verified before: their bytes are not hashed again."""
 
-from lading.adapters.formats.audit import Audited
+from lading.adapters.formats.audit import Audited, digest_mismatch
 from lading.adapters.stream.errors import Refused
 from lading.domain.handler import Work
-from lading.domain.refusals import Mismatched
 from lading.ports.image import Digest
 from lading.ports.verified_files import StoredVersion, VerifiedFiles
 
@@ -20,7 +19,7 @@ def known_digest(verified: VerifiedFiles, version: StoredVersion | None, work: W
         return None
     known = verified.digest(version, expected.algorithm).value_or(None)
     if known is not None and known != expected:
-        raise Refused(Mismatched(f"its digest is {known}, the catalog promises {expected}"))
+        raise Refused(digest_mismatch(expected, known))
     return known
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 from returns.result import Failure, Result, Success
 
@@ -14,16 +14,24 @@ from lading.adapters.formats.other_files import PACKED, OtherFile
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks
 from lading.adapters.stream.sources import FileSource
-from lading.domain.refusals import Mismatched, Refusal, Unsupported
-from lading.ports.image import Digest, Image
+from lading.domain.refusals import Mismatched, Refusal, TooLarge, Unsafe, Unsupported
+from lading.ports.image import Digest, Image, Signer
 
-__all__ = ["Audit", "Audited", "digest_flaw", "is_kept_packed"]
+__all__ = [
+    "Audit",
+    "Audited",
+    "SignatureCheck",
+    "digest_flaw",
+    "digest_mismatch",
+    "disk_too_large",
+    "is_kept_packed",
+    "size_mismatch",
+]
 
 _ZEROS: Final = bytes(CHUNK)
 _SECTOR: Final = 512
 _UNPACKED: Final = frozenset({None, "bare", "ova", "compressed"})
 """The containers, as Glance names them, whose images are disks, also in a packed file."""
-_BOUNDS: Final = "[landing] max_size and max_unpacked"
 _SHOWN: Final = 12
 """Digits of a digest that a message shows."""
 
@@ -40,6 +48,28 @@ class Audited(NamedTuple):
     """The disk's format; None: it was not inspected."""
     virtual_size: int | None
     """Bytes of the disk that a guest sees; None: it is not known."""
+    signed_by: Signer | None = None
+    """The key that signed the bytes, or the document that has their digest; None: no signature was verified."""
+
+    def proven_by(self, other: "Audited") -> Self:
+        """These facts, with what the other audit proved of the same image."""
+        return self._replace(verified=self.verified or other.verified, signed_by=self.signed_by or other.signed_by)
+
+
+class SignatureCheck(Protocol):
+    """Verifies a signature over bytes that come piece by piece."""
+
+    def take(self, data: memoryview, /) -> None:
+        """Takes the next bytes."""
+        ...
+
+    def signer(self) -> Signer:
+        """The key that signed all the bytes that were taken. Raises Refused where the signature does not count."""
+        ...
+
+    def close(self) -> None:
+        """Ends the check. May be called again."""
+        ...
 
 
 class Audit:
@@ -64,6 +94,8 @@ class Audit:
         self._known: Digest | None = None
         self.most: int | None = None
         """The largest disk that a guest may see, in bytes; None: any."""
+        self.signature: SignatureCheck | None = None
+        """Gets all bytes, and must find that the signature counts."""
         self.check_format: Callable[[str, int | None], None] | None = None
         """Gets the format, and bytes of the disk where they are known, as soon as they are; may raise Refused."""
         self._inspection = inspection
@@ -107,7 +139,8 @@ class Audit:
 
     @property
     def is_hashing(self) -> bool:
-        return self._hash is not None
+        """All bytes are needed: for their digest, or for their signature."""
+        return self._hash is not None or self.signature is not None
 
     def ignore_format(self) -> None:
         """Leaves the format unchecked from here on: the bytes are packed, and the disk in them has its own audit."""
@@ -127,11 +160,13 @@ class Audit:
 
     def take(self, chunk: Chunk) -> None:
         """Takes the next bytes. This is a stage of the pipeline."""
-        if self._hash is None and (self._inspection is None or self._inspection.is_decided):
+        if not self.is_hashing and (self._inspection is None or self._inspection.is_decided):
             return
         for piece in _pieces(chunk):
             if self._hash is not None:
                 self._hash.update(piece)
+            if self.signature is not None:
+                self.signature.take(piece)
             if self._checks_format and self._inspection is not None and not self._inspection.is_decided:
                 self._inspection.feed(piece)
 
@@ -174,18 +209,27 @@ class Audit:
         # First, because it is the reason why size and digest differ.
         if (refusal := self._other_file()) is not None:
             return Failure(refusal)
-        if self._image and self._image.size not in {None, size}:
-            return Failure(
-                Mismatched(f"it has {exact_size(size)}, the catalog promises {exact_size(self._image.size)}")
-            )
+        if self._image and self._image.size is not None and self._image.size != size:
+            return Failure(size_mismatch(self._image.size, size))
         digest = self.digest
         if self.expected_digest and digest != self.expected_digest:
-            return Failure(Mismatched(f"its digest is {digest}, the catalog promises {self.expected_digest}"))
+            return Failure(digest_mismatch(self.expected_digest, digest))
+        is_verified = self.expected_digest is not None
+        try:
+            signer = self.signature.signer() if self.signature is not None else None
+        except Refused as refused:
+            return Failure(refused.refusal)
+        if signer is None and is_verified and self._image is not None:
+            signer = self._image.proof.signed_by
         if (refusal := self._format()) is not None:
             return Failure(refusal)
-        is_verified = self.expected_digest is not None
         inspector = inspected_by() if self._checks_format else None
-        return Success(Audited(size, digest, is_verified, inspector, *self.disk(size)))
+        return Success(Audited(size, digest, is_verified, inspector, *self.disk(size), signer))
+
+    def close(self) -> None:
+        """Ends the check of the signature, which may have a process."""
+        if self.signature is not None:
+            self.signature.close()
 
     def disk(self, size: int) -> tuple[str | None, int | None]:
         """The disk's format and its size for a guest, of an image of `size` bytes, once the format is known."""
@@ -201,7 +245,7 @@ class Audit:
         other = self._inspection.other_file() if self._inspection is not None and self._checks_format else None
         if other is None or _is_declared(self._image, other):
             return None
-        return Mismatched(not_a_disk(other))
+        return not_a_disk(other)
 
     def _format(self) -> Refusal | None:
         if self._inspection is None or not self._checks_format:
@@ -209,14 +253,34 @@ class Audit:
         declared, found = _declared(self._image), self._inspection.formats()
         if not agrees(declared, found):
             names = " and ".join(sorted(found))
-            return Mismatched(f"its format is {names}, the catalog promises {declared}")
+            return Mismatched("format mismatch", expected=declared or "", found=names)
         # Also where another format is declared, or none: the next program may detect the format itself.
         if dangers := self._inspection.dangers():
-            return Mismatched(unsafe(dangers))
+            return Unsafe(unsafe(dangers))
         disk = self._inspection.virtual_size(0)
         if self.most is not None and disk is not None and disk > self.most:
-            return Mismatched(f"its disk has {exact_size(disk)}; {_BOUNDS} allow {exact_size(self.most)}")
+            return disk_too_large(self.most, disk)
         return None
+
+
+def disk_too_large(most: int, found: int) -> TooLarge:
+    """The refusal of a disk that has more than `most` bytes for a guest."""
+    return TooLarge(
+        "the disk is too large",
+        expected=f"at most {exact_size(most)}",
+        found=exact_size(found),
+        advice="[landing] max_size and max_unpacked are the limits",
+    )
+
+
+def size_mismatch(expected: int, found: int) -> Mismatched:
+    """The refusal of an image that has not the catalog's size. Both are bytes."""
+    return Mismatched("size mismatch", expected=exact_size(expected), found=exact_size(found))
+
+
+def digest_mismatch(expected: Digest, found: Digest | None) -> Mismatched:
+    """The refusal of bytes that have not the expected digest."""
+    return Mismatched("digest mismatch", expected=str(expected), found=str(found))
 
 
 def digest_flaw(digest: Digest) -> str | None:

@@ -8,6 +8,7 @@ from lading.adapters.formats.other_files import PACKED, OtherFile, other_file
 from lading.adapters.formats.qemu_rules import NOTHING_FOUND, Findings, examine, is_fixed_vhd
 from lading.adapters.host.late_package import init_late
 from lading.adapters.stream.pipeline import CHUNK
+from lading.domain.refusals import Mismatched
 
 __all__ = ["Inspection", "agrees", "inspected_by", "not_a_disk", "unsafe"]
 
@@ -169,14 +170,14 @@ def unsafe(dangers: tuple[str, ...]) -> str:
     """The dangers as one reason.
 
     >>> unsafe(("Image has a backing file (qcow2)", "Image has data_file set (qcow2)"))
-    'it is unsafe: Image has a backing file (qcow2), Image has data_file set (qcow2)'
+    'unsafe image: Image has a backing file (qcow2), Image has data_file set (qcow2)'
     """
-    return f"it is unsafe: {', '.join(dangers)}"
+    return f"unsafe image: {', '.join(dangers)}"
 
 
-def not_a_disk(other: OtherFile) -> str:
-    """The kind of file and the remedy, as one reason."""
-    return f"it is {other.description}, no disk image; {other.remedy}"
+def not_a_disk(other: OtherFile) -> Mismatched:
+    """The refusal of a file that is no disk image, with the remedy."""
+    return Mismatched(f"not a disk image: it is {other.description}", advice=other.remedy)
 
 
 def agrees(declared: str | None, found: frozenset[str]) -> bool:

@@ -16,7 +16,7 @@ from lading.adapters.stream.safe_open import open_located
 from lading.adapters.stream.sources import FileSource, ResumePoint
 from lading.domain.cost import Cost
 from lading.domain.handler import Work
-from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
+from lading.domain.refusals import Refusal, Unconfigured, Unsupported
 
 __all__ = ["FileHandler", "FileHandlerSettings"]
 
@@ -50,8 +50,8 @@ class FileHandler(SourceHandler):
     def _open(self, work: Work, start: ResumePoint) -> Result[FileSource, Refusal]:
         if not self._allowed_folders:
             return Failure(
-                Unconfigured('no folder is allowed: set [handlers.file] allowed_folders = ["/folder/of/images"]')
+                Unconfigured("no folder is allowed", advice='[handlers.file] allowed_folders = ["/folder/of/images"]')
             )
         if work.location is None:
             return Failure(Unsupported("needs a location"))
-        return open_located(self._allowed_folders, work.location).map(FileSource).alt(Unavailable)
+        return open_located(self._allowed_folders, work.location).map(FileSource)

@@ -9,7 +9,7 @@ from returns.result import Failure, Result, Success
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.base import SourceHandler
-from lading.adapters.stream.errors import Refused
+from lading.adapters.stream.errors import Refused, unavailable
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.sources import ResumePoint
 from lading.adapters.web.http import HttpOptions, Origin
@@ -71,9 +71,9 @@ class RemoteHandler(SourceHandler):
         """The URL to request for a location. Raises ValueError; its message shows no credentials."""
         return Origin.of(location.url, trusted=location.trusted)
 
-    def failure_text(self, failure: SourceBroken) -> str:
-        """The refusal's reason."""
-        return str(failure)
+    def advice(self, failure: SourceBroken) -> str:
+        """The advice for a failure of the server; empty where there is none."""
+        return ""
 
     def _reading(self, work: Work) -> "_Reading":
         has_digest = work.image is not None and work.image.expected_digest is not None
@@ -108,9 +108,7 @@ class _Reading:
     def refusal(self, refusal: Refusal) -> Refusal:
         """The refusal, with a hint where the server sent a Content-Encoding."""
         if isinstance(refusal, Mismatched) and self._mirrors is not None and self._mirrors.encoding:
-            return replace(
-                refusal, reason=f"{refusal.reason}; the server encoded it as {self._mirrors.encoding}, unrequested"
-            )
+            return replace(refusal, advice=f"the server encoded it as {self._mirrors.encoding}, unrequested")
         return refusal
 
     def landing(self, landing: Landing) -> Landing:
@@ -143,7 +141,7 @@ class _Reading:
             source.open(start)
         except SourceBroken as failure:
             source.close()
-            return Failure(Unavailable(self._handler.failure_text(failure)))
+            return Failure(replace(unavailable(failure), advice=self._handler.advice(failure)))
         mirrors.retries = True
         if not is_last and self.digest_decides:
             mirrors.add(self._other_origins(location))

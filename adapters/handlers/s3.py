@@ -159,9 +159,8 @@ class S3Handler(RemoteHandler):
         url = web_url(f"{server}/{quote(path)}").parts.geturl()
         return Origin(url, sign=partial(sign, url, key, self._region or region_of(url)) if key else None)
 
-    def failure_text(self, failure: SourceBroken) -> str:
-        hint = _HINTS.get(failure.status) if isinstance(failure, HttpRefused) else None
-        return f"{failure}: {hint}" if hint else str(failure)
+    def advice(self, failure: SourceBroken) -> str:
+        return _HINTS.get(failure.status, "") if isinstance(failure, HttpRefused) else ""
 
 
 def sign(url: str, key: S3Key, region: str) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.remote import RemoteHandler
 from lading.adapters.handlers.remote_settings import RemoteSettings
 from lading.adapters.handlers.setup import HandlerSetup, PackageMissing
-from lading.adapters.stream.errors import Refused
+from lading.adapters.stream.errors import Refused, unavailable
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.guard import Guard
 from lading.adapters.web.http import HttpRefused, Origin
@@ -21,7 +21,7 @@ from lading.adapters.web.network import DIRECT, NetworkPolicy
 from lading.adapters.web.urls import PORTS, web_url
 from lading.domain.cost import Cost
 from lading.domain.handler import Work
-from lading.domain.refusals import Unavailable, Unconfigured, Unsupported
+from lading.domain.refusals import Unconfigured, Unsupported
 from lading.ports.failures import CatalogUnavailable, SettingsError
 from lading.ports.location import Location
 
@@ -131,9 +131,9 @@ class SwiftHandler(RemoteHandler):
             raise Refused(Unsupported(str(error))) from None
         except (CatalogUnavailable, SettingsError) as failure:
             hint = "[handlers.swift] cloud is its name in clouds.yaml"
-            raise Refused(Unconfigured(f"{failure}; {hint}")) from failure
+            raise Refused(Unconfigured(str(failure), advice=hint)) from failure
         except SourceBroken as broken:
-            raise Refused(Unavailable(str(broken))) from broken
+            raise Refused(unavailable(broken)) from broken
 
     def origin(self, location: Location) -> Origin:
         raise ValueError("each account has its own sign-in: locations are not mirrors of each other")

@@ -168,12 +168,12 @@ class NativeImageHandler(ImageHandler):
         return True
 
     def _log_refusal(self, path: object, refusal: Refusal, level: int = logging.WARNING) -> bool:
-        _log.log(level, "handler %s did not handle %s: %s", self.handler.name, path, refusal.reason)
+        _log.log(level, "handler %s did not handle %s: %s", self.handler.name, path, refusal)
         return False
 
 
 def _unavailable(failure: StoreUnavailable) -> Refusal:
-    return Unavailable(failure.reason)
+    return Unavailable(str(failure))
 
 
 def _with_recorded(work: Work) -> Work:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lading.adapters.openstack.transport import Limits
 
-__all__ = ["connect_cloud", "get_with_retries", "vendor_errors"]
+__all__ = ["account_of", "connect_cloud", "get_with_retries", "vendor_errors"]
 
 _log = logging.getLogger(__name__)
 _FIRST_WAIT: Final = 1.0
@@ -48,13 +48,12 @@ def connect_cloud(
     """
     try:
         init_late("openstack")  # it loads the clients of all services, and only its configuration is needed
-        from keystoneauth1.adapter import Adapter  # noqa: PLC0415
         from openstack.config import OpenStackConfig  # noqa: PLC0415
 
-        from lading.adapters.openstack.clouds import check_cloud, cloud_network, diagnose  # noqa: PLC0415
-        from lading.adapters.openstack.transport import DEFAULT_LIMITS, follow_policy  # noqa: PLC0415
+        from lading.adapters.openstack.clouds import account_of_cloud, check_cloud, cloud_network, diagnose  # noqa: PLC0415
+        from lading.adapters.openstack.transport import DEFAULT_LIMITS, CloudAdapter, follow_policy  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise CatalogUnavailable(f"{error.name} is not installed: pip install 'lading[{extra}]'") from error
+        raise CatalogUnavailable(f"{error.name} is not installed", advice=f"pip install 'lading[{extra}]'") from error
     try:
         config = OpenStackConfig(app_name="lading")
         region = config.get_one(cloud=cloud)
@@ -62,20 +61,22 @@ def connect_cloud(
         network = cloud_network(config, region, network or NetworkPolicy.of_environment())
         session = region.get_session()
         follow_policy(session, network, limits or DEFAULT_LIMITS)
-        return Adapter(
+        client = CloudAdapter(
             session,
             service_type=service,
             interface=region.get_interface(service),
             region_name=region.get_region_name(service),
             endpoint_override=region.get_endpoint(service),
         )
+        client.account = account_of_cloud(config, region)
     except SettingsError:
         raise
     except Exception as error:
         # For mistakes in its files openstacksdk raises any exception, whose words may repeat secrets.
         _log.debug("the cloud's settings are refused", exc_info=True)
-        fault = diagnose(cloud) or f"openstacksdk raised {type(error).__name__}; the debug log has more"
-        raise SettingsError(f"the cloud's settings cannot be used: {fault}") from error
+        unknown = f"the cloud's settings cannot be used: openstacksdk raised {type(error).__name__}"
+        raise diagnose(cloud) or SettingsError(unknown, advice="-vv logs more") from error
+    return client
 
 
 def get_with_retries(client: "Adapter", url: str, *, headers: Mapping[str, str], authenticated: bool) -> "Response":
@@ -87,7 +88,7 @@ def get_with_retries(client: "Adapter", url: str, *, headers: Mapping[str, str],
 
     server = f"Glance at {'://'.join(urlsplit(url)[:2])}"
     failures = 0
-    with vendor_errors("Glance cannot be asked"):
+    with vendor_errors("Glance cannot be asked", client):
         while True:
             failures += 1
             retry_after = None
@@ -107,9 +108,16 @@ def get_with_retries(client: "Adapter", url: str, *, headers: Mapping[str, str],
             time.sleep(backoff(failures, first_wait=_FIRST_WAIT, retry_after=retry_after))
 
 
+def account_of(client: "Adapter") -> str:
+    """The client's account for messages; empty where it is not known."""
+    from lading.adapters.openstack.transport import CloudAdapter  # noqa: PLC0415 - loads keystoneauth
+
+    return client.account if isinstance(client, CloudAdapter) else ""
+
+
 @contextmanager
-def vendor_errors(what: str) -> Iterator[None]:
-    """Raises CatalogUnavailable for the block's exceptions of keystoneauth: the one table of this adapter.
+def vendor_errors(what: str, client: "Adapter") -> Iterator[None]:
+    """Raises CatalogUnavailable for the exceptions that the client raises: the one table of this adapter.
 
     `what` begins the message: `Glance cannot be found`.
     """
@@ -126,12 +134,14 @@ def vendor_errors(what: str) -> Iterator[None]:
     except LadingError as error:  # of the network policy
         raise CatalogUnavailable(f"{what}: {error}") from error
     except Unauthorized as error:
-        raise CatalogUnavailable(f"{what}: the cloud does not accept the credentials") from error
+        reason = f"{what}: the cloud does not accept the credentials"
+        raise CatalogUnavailable(reason, place=account_of(client)) from error
     except ConnectTimeout as error:
         limit = "api_timeout in clouds.yaml, or OS_API_TIMEOUT, is how many seconds that may take"
-        raise CatalogUnavailable(f"{what}: {_single_line(error)}; {limit}") from error
+        raise CatalogUnavailable(f"{what}: {_single_line(error)}", advice=limit) from error
     except Disconnected as error:
-        raise CatalogUnavailable(f"{what}: there is no connection{_server(error)}: {_root(error)}") from error
+        reason = f"{what}: there is no connection{_server(error)}: {_root(error)}"
+        raise CatalogUnavailable(reason, place=account_of(client)) from error
     except HttpError as error:
         # Without the server's words, which may repeat what it was sent.
         raise CatalogUnavailable(f"{what}: HTTP {error.http_status}") from error
@@ -140,8 +150,8 @@ def vendor_errors(what: str) -> Iterator[None]:
     except Exception as error:
         # keystoneauth's own are ClientExceptions. Whatever else it raises is about what it was given.
         _log.debug("keystoneauth raised", exc_info=True)
-        reason = f"keystoneauth raised {type(error).__name__}; the debug log has more"
-        raise CatalogUnavailable(f"{what}: {reason}; are the cloud's settings right?") from error
+        reason = f"{what}: keystoneauth raised {type(error).__name__}; are the cloud's settings right?"
+        raise CatalogUnavailable(reason, place=account_of(client), advice="-vv logs more") from error
 
 
 def _server(error: BaseException) -> str:

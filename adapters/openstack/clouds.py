@@ -3,9 +3,10 @@
 openstacksdk reads these, and raises any exception for many a mistake. Its words are not shown: they may repeat secrets.
 """
 
+import difflib
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,14 +14,19 @@ from typing import TYPE_CHECKING, Any, Final
 from lading.adapters.web.network import Named, NetworkPolicy
 from lading.adapters.web.urls import web_url
 from lading.ports.failures import SettingsError
+from lading.ports.redaction import redacted_url
 
 if TYPE_CHECKING:
     from openstack.config import OpenStackConfig
     from openstack.config.cloud_region import CloudRegion
 
-__all__ = ["check_cloud", "cloud_network", "diagnose"]
+__all__ = ["account_of_cloud", "check_cloud", "cloud_network", "diagnose"]
 
+_USERS: Final = ("username", "user_id", "application_credential_name", "application_credential_id", "client_id")
+"""The settings that name an account."""
 _PASSWORDS: Final = frozenset({"password", "v3password", "v2password"})
+_MOST_NAMES: Final = 20
+"""Clouds in one message."""
 _SECRETS: Final = ("password", "secret", "token", "passcode")
 
 
@@ -92,15 +98,30 @@ def check_cloud(config: "OpenStackConfig", region: "CloudRegion") -> None:
             raise SettingsError(f"{cloud.place('auth.password')}: missing; it may be in secure.yaml")
 
 
-def diagnose(cloud: str | None) -> str | None:
+def account_of_cloud(config: "OpenStackConfig", region: "CloudRegion") -> str:
+    """The Keystone, the user and the project of a cloud, and where they are set, for messages. No secret."""
+    auth = region.config.get("auth") or {}
+    user = next((auth[key] for key in _USERS if auth.get(key)), None)
+    project = auth.get("project_name") or auth.get("project_id")
+    is_variables = region.name == config.envvar_key
+    parts = (
+        redacted_url(str(auth.get("auth_url") or auth.get("endpoint") or "")),
+        f"user {user}" if user else "",
+        f"project {project}" if project else "",
+        "set by OS_*" if is_variables else f"set by {config.config_filename}: clouds.{region.name}",
+    )
+    return ", ".join(filter(None, parts))
+
+
+def diagnose(cloud: str | None) -> SettingsError | None:
     """The mistake in the files, after openstacksdk has failed; None where none is found."""
     return next(_faults(cloud or os.environ.get("OS_CLOUD")), None)
 
 
-def _faults(cloud: str | None) -> Iterator[str]:
+def _faults(cloud: str | None) -> Iterator[SettingsError]:
     from openstack.config import loader  # noqa: PLC0415 - loaded by now
 
-    found = False
+    has_main = False
     for variable, places in (
         ("OS_CLIENT_CONFIG_FILE", loader.CONFIG_FILES),
         ("OS_CLIENT_SECURE_FILE", loader.SECURE_FILES),
@@ -108,29 +129,62 @@ def _faults(cloud: str | None) -> Iterator[str]:
         named = os.environ.get(variable)
         # As openstacksdk does. Path.exists would raise for a file whose folder may not be searched.
         if named and not os.path.exists(named):  # noqa: PTH110
-            yield f"{variable}: {named}: there is no such file, or it cannot be looked at"
+            yield SettingsError("there is no such file, or it cannot be looked at", place=f"{variable}: {named}")
         path = next((each for each in ([named] if named else []) + places if os.path.exists(each)), None)  # noqa: PTH110
         if path is None:
             continue
-        try:
-            document = _read(path)
-        except _InvalidFile as fault:
-            yield f"{path}: {fault}"
-            return
         is_main = places is loader.CONFIG_FILES
-        clouds = document.get("clouds")
-        if not isinstance(clouds, dict):
-            yield f"{path}: clouds: expected a mapping of clouds by name"
-            return
-        if cloud is not None and cloud in clouds:
-            found = True
-            yield from (f"{path}: clouds.{cloud}{each}" for each in _cloud_faults(clouds[cloud], whole=is_main))
-        elif cloud is not None and is_main:
-            yield f"{path}: clouds.{cloud}: there is no such cloud (known: {', '.join(map(str, clouds)) or 'none'})"
+        has_main = has_main or is_main
+        yield from _file_faults(path, cloud, is_main=is_main)
     if cloud is None and "OS_AUTH_URL" not in os.environ:
-        yield "no cloud is named, by OS_CLOUD or in the settings, and there is no OS_AUTH_URL"
-    if cloud is not None and not found:
-        yield f"cloud {cloud}: there is no clouds.yaml; OS_CLIENT_CONFIG_FILE may name one"
+        yield SettingsError(
+            "no cloud is named",
+            expected="OS_CLOUD, a cloud in the settings, or OS_AUTH_URL",
+            found="none of them",
+            advice="--os-cloud NAME names a cloud of clouds.yaml",
+        )
+    if cloud is not None and not has_main:
+        yield SettingsError(
+            f"there is no clouds.yaml, which would define the cloud {cloud!r}",
+            place=f"searched: {_searched(loader.CONFIG_FILES)}",
+            advice="OS_CLIENT_CONFIG_FILE names a file elsewhere",
+        )
+
+
+def _file_faults(path: str, cloud: str | None, *, is_main: bool) -> Iterator[SettingsError]:
+    try:
+        clouds = _read(path).get("clouds")
+    except _InvalidFile as fault:
+        yield SettingsError(str(fault), place=path)
+        return
+    if not isinstance(clouds, dict):
+        yield SettingsError("clouds: expected a mapping of clouds by name", place=path)
+    elif cloud is not None and cloud in clouds:
+        for each in _cloud_faults(clouds[cloud], whole=is_main):
+            yield SettingsError(f"clouds.{cloud}{each}", place=path)
+    elif cloud is not None and is_main:
+        yield _unknown_cloud(cloud, path, sorted(map(str, clouds)))
+
+
+def _unknown_cloud(cloud: str, path: str, known: Sequence[str]) -> SettingsError:
+    shown = ", ".join(known[:_MOST_NAMES]) + (f" and {len(known) - _MOST_NAMES} more" if known[_MOST_NAMES:] else "")
+    close = difflib.get_close_matches(cloud, known, n=1)
+    return SettingsError(
+        f"there is no cloud {cloud!r}",
+        place=path,
+        found=f"the clouds {shown}" if known else "no clouds",
+        advice=f"did you mean {close[0]}?" if close else "",
+    )
+
+
+def _searched(places: Sequence[str]) -> str:
+    """The searched files, each once; of the names that differ in their ending only the first.
+
+    >>> _searched(["/a/clouds.yaml", "/a/clouds.yml", "/a/clouds.json", "/b/clouds.yaml", "/b/clouds.yml"])
+    '/a/clouds.yaml, /b/clouds.yaml'
+    """
+    first = {os.path.splitext(each)[0]: each for each in reversed(places)}  # noqa: PTH122 - a text, as openstacksdk's
+    return ", ".join(reversed(first.values()))
 
 
 def _cloud_faults(settings: object, *, whole: bool) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from keystoneauth1.adapter import Adapter
 from keystoneauth1.session import Session, TCPKeepAliveAdapter
 from requests import PreparedRequest, Response
 from typing_extensions import override
@@ -18,7 +19,14 @@ from lading.adapters.web.wait_log import logged_wait
 if TYPE_CHECKING:
     from requests._types import CertType, TimeoutType, VerifyType
 
-__all__ = ["DEFAULT_LIMITS", "Limits", "follow_policy", "network_of"]
+__all__ = ["DEFAULT_LIMITS", "CloudAdapter", "Limits", "follow_policy", "network_of"]
+
+
+class CloudAdapter(Adapter):
+    """A client of a service, which knows its account for messages."""
+
+    account: str = ""
+    """The Keystone, the user and the project, without secrets."""
 
 
 class Limits(NamedTuple):

@@ -7,6 +7,7 @@ MD5 do not count. One good signature is enough: vendors sign with an old and a n
 import binascii
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,8 +17,9 @@ from lading.adapters.formats.conversion.run import run
 from lading.adapters.formats.conversion.sandbox import Limits, Tool
 from lading.adapters.stream.errors import Refused, error_text
 from lading.domain.refusals import Mismatched, Unconfigured
+from lading.ports.image import Signer
 
-__all__ = ["SignedText", "split_clear_signed", "verify_clear_signed", "verify_detached"]
+__all__ = ["SignedText", "is_clear_signed", "split_clear_signed", "verify_clear_signed", "verify_detached"]
 
 _GPGV: Final = Tool("gpgv", "gpgv", "gnupg2")
 _SQV: Final = Tool("sqv", "sqv", "sequoia-sqv")
@@ -27,6 +29,7 @@ _SECONDS: Final = 60
 """For a small file; a large one may take longer, see `_limits`."""
 _RATE: Final = 10 << 20
 """Bytes a second that even a busy host hashes."""
+_PIPED: Final = 4 << 40
 _TEXT_BEGIN: Final = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _SIGNATURE_BEGIN: Final = b"-----BEGIN PGP SIGNATURE-----"
 _SIGNATURE_END: Final = b"-----END PGP SIGNATURE-----"
@@ -51,8 +54,12 @@ class SignedText(NamedTuple):
 
     text: bytes
     """Exactly what is signed: without what stands around it, dash escapes undone, lines without trailing blanks."""
-    fingerprint: str
-    """The primary key's, in hex digits."""
+    signer: Signer
+
+
+def is_clear_signed(document: bytes) -> bool:
+    """Tells whether the document has a signed message (RFC 9580, section 7)."""
+    return _line_start(document, _TEXT_BEGIN, 0) >= 0
 
 
 def verify_clear_signed(document: bytes, keyrings: Sequence[Path], name: str) -> SignedText:
@@ -84,16 +91,16 @@ def split_clear_signed(document: bytes, name: str) -> tuple[bytes, bytes]:
     return text, document[stop : end + len(_SIGNATURE_END)] + b"\n"
 
 
-def verify_detached(signed: bytes | int, signature: bytes, keyrings: Sequence[Path], name: str) -> str:
-    """Verifies a detached signature, armored or binary. Returns the fingerprint of the signer's primary key.
+def verify_detached(signed: bytes | int, signature: bytes, keyrings: Sequence[Path], name: str) -> Signer:
+    """Verifies a detached signature, armored or binary. Returns the signer: the fingerprint of its primary key.
 
-    `signed` are the bytes, or a descriptor of a file, which is read from its start. Keyrings may be armored or binary;
-    `name` is the signed file's, for messages. Raises Refused: Mismatched where no signature counts, which says which
-    key and which file; Unconfigured where a keyring cannot be read, or neither tool is installed.
+    `signed` are the bytes, or a descriptor of a file, which is read from its start, or of a pipe. Keyrings may be
+    armored or binary; `name` is the signed file's, for messages. Raises Refused: Mismatched where no signature counts,
+    which says which key and which file; Unconfigured where a keyring cannot be read, or neither tool is installed.
     """
     if len(signature) > _LARGEST_SIGNATURE:
         raise Refused(Mismatched(f"the signature of {name} is larger than {_LARGEST_SIGNATURE} bytes"))
-    size = len(signed) if isinstance(signed, bytes) else os.fstat(signed).st_size
+    size = len(signed) if isinstance(signed, bytes) else _size(signed)
     with ExitStack() as stack:
         rings = [_memory_file(stack, _keyring(path)) for path in keyrings]
         signature_file = _memory_file(stack, signature)
@@ -101,10 +108,11 @@ def verify_detached(signed: bytes | int, signature: bytes, keyrings: Sequence[Pa
         descriptors = {**dict.fromkeys(rings, "the keyring"), signature_file: "the signature", signed_file: name}
         files = [f"--keyring=/dev/fd/{ring}" for ring in rings]
         files += [f"/dev/fd/{signature_file}", f"/dev/fd/{signed_file}"]
-        verdicts = _verdicts(files, descriptors, _limits(size))
+        tool = _installed_tool()
+        verdicts = _verdicts(tool, files, descriptors, _limits(size))
     for verdict in verdicts:
         if not verdict.reason:
-            return verdict.key
+            return Signer(verdict.key, ", ".join(map(str, keyrings)), tool.name)
     reasons = "; ".join(verdict.reason for verdict in verdicts) or "there is no signature"
     raise Refused(Mismatched(f"{name}: {reasons} (keyring: {', '.join(map(str, keyrings)) or 'none'})"))
 
@@ -118,8 +126,8 @@ class _Verdict(NamedTuple):
     """Empty: the signature is good."""
 
 
-def _verdicts(files: Sequence[str], descriptors: Mapping[int, str], limits: Limits) -> Sequence[_Verdict]:
-    """The verdicts of gpgv where it is installed, else of sqv.
+def _installed_tool() -> Tool:
+    """gpgv, or sqv where only that is installed. Raises Refused.
 
     sqv accepts what a key signed before it expired, refuses keys that are bound to their names with SHA-1, and does not
     say which key it refuses.
@@ -128,6 +136,11 @@ def _verdicts(files: Sequence[str], descriptors: Mapping[int, str], limits: Limi
     if tool is None:
         packages = f"install {_GPGV.debian} (Debian, Ubuntu) or {_GPGV.fedora} (Fedora)"
         raise Refused(Unconfigured(f"neither gpgv nor sqv is installed: {packages}"))
+    return tool
+
+
+def _verdicts(tool: Tool, files: Sequence[str], descriptors: Mapping[int, str], limits: Limits) -> Sequence[_Verdict]:
+    """The tool's verdicts on each signature."""
     options = ["--homedir=/nonexistent", "--status-fd=1"] if tool is _GPGV else []
     output: list[bytes] = []
     # gpgv's status is 0 also for an expired key, and 2 where one of two signatures is by an unknown key.
@@ -179,6 +192,12 @@ def _unchecked(fields: Sequence[str]) -> _Verdict:
     if hash_number in _WEAK_HASHES:
         return _Verdict(key, _WEAK.format(key, _WEAK_HASHES[hash_number]))
     return _Verdict(key, _UNCHECKED.format(key))
+
+
+def _size(descriptor: int) -> int:
+    """Bytes of the file, for a bound of time. A pipe's are not known, and come as slowly as a server sends them."""
+    status = os.fstat(descriptor)
+    return _PIPED if stat.S_ISFIFO(status.st_mode) else status.st_size
 
 
 def _limits(size: int) -> Limits:

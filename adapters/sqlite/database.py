@@ -199,11 +199,20 @@ class Database:
             local.close()
         if local.connection is None:
             if is_missing(self.path):
-                Record(self.path).refuse_lost()
+                self._refuse_lost()
             create_file(self.path)
             local.file = _identity(self.path)
             local.connection = connect(self.path)
         return local.connection
+
+    def _refuse_lost(self) -> None:
+        """Raises StoreUnavailable when the database is lost: its record is there, and it is not."""
+        try:
+            Record(self.path).refuse_lost()
+        except StoreUnavailable:
+            # Another thread or process may just have made both, the database first.
+            if is_missing(self.path):
+                raise
 
 
 def _run_transaction(connection: sqlite3.Connection, act: Callable[[sqlite3.Connection], None]) -> None:

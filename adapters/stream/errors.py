@@ -1,18 +1,41 @@
 """Refusals as exceptions within a module, the system's errors as refusals, and their texts."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from returns.result import Failure, Result, Success
 
 from lading.adapters.stream.pipeline import SourceBroken
-from lading.domain.refusals import Refusal, TargetFailed, TargetOccupied, Unavailable
+from lading.domain.refusals import (
+    Forbidden,
+    Refusal,
+    TargetFailed,
+    TargetFull,
+    TargetNotWritable,
+    TargetOccupied,
+    TargetTooSmall,
+    Unavailable,
+)
 
-__all__ = ["Refused", "error_text", "flush_folder", "returning_refusals", "system_errors", "value_or_refuse"]
+__all__ = [
+    "Refused",
+    "device_too_small",
+    "error_text",
+    "flush_folder",
+    "occupied",
+    "returning_refusals",
+    "system_errors",
+    "target_failure",
+    "unavailable",
+    "value_or_refuse",
+]
 
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NOT_WRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _Arguments = ParamSpec("_Arguments")
 _Value = TypeVar("_Value")
 
@@ -21,7 +44,7 @@ class Refused(Exception):
     """A refusal on its way to the module's edge: see `returning_refusals`."""
 
     def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.reason)
+        super().__init__(str(refusal))
         self.refusal = refusal
 
 
@@ -54,17 +77,47 @@ def error_text(error: BaseException) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
+def occupied(reason: str) -> TargetOccupied:
+    """The refusal of a target at which something is that only a forced fetch replaces."""
+    return TargetOccupied(reason, advice="to replace it: --force")
+
+
+def device_too_small(device: str, expected: int | None, found: int) -> TargetTooSmall:
+    """The refusal of a device of `found` bytes. `expected` None: the disk has more, and nothing tells how much."""
+    return TargetTooSmall(
+        f"{device} is too small for the image",
+        expected=f"{expected} bytes" if expected else "more",
+        found=f"{found} bytes",
+    )
+
+
+def unavailable(broken: SourceBroken, *, kept: int = 0) -> Unavailable:
+    """The refusal of a location whose source failed. `kept`: bytes of partial data."""
+    kind = Forbidden if broken.is_forbidden else Unavailable
+    return kind(str(broken), kept=kept)
+
+
+def target_failure(reason: str, error: OSError) -> TargetFailed:
+    """The refusal of a target at which the system reports the error; its text follows the reason."""
+    kind = TargetFailed
+    if error.errno in _FULL:
+        kind = TargetFull
+    elif error.errno in _NOT_WRITABLE:
+        kind = TargetNotWritable
+    return kind(f"{reason}: {error_text(error)}")
+
+
 @contextmanager
 def system_errors(target: str, verb: str) -> Iterator[None]:
     """Raises Refused for the block's OSError or SourceBroken. `verb` is a participle for the message: `written`."""
     try:
         yield
     except SourceBroken as broken:
-        raise Refused(Unavailable(str(broken))) from broken
+        raise Refused(unavailable(broken)) from broken
     except FileExistsError as error:
-        raise Refused(TargetOccupied(f"{target} exists; nothing is overwritten unasked")) from error
+        raise Refused(occupied(f"{target} exists")) from error
     except OSError as error:
-        raise Refused(TargetFailed(f"{target} cannot be {verb}: {error_text(error)}")) from error
+        raise Refused(target_failure(f"{target} cannot be {verb}", error)) from error
 
 
 def flush_folder(path: str) -> None:

@@ -66,6 +66,9 @@ class Chunks(Protocol):
 class SourceBroken(Exception):
     """The source failed, not the target. The message becomes a refusal of the location."""
 
+    is_forbidden = False
+    """True where the location may not be read."""
+
 
 _HandOn = Callable[[Chunk | None], None]
 """Takes a chunk, or None at the end: every stage hands that on, and ends."""

@@ -20,6 +20,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from returns.result import Failure, Result, Success
 
 from lading.adapters.stream.errors import error_text
+from lading.domain.refusals import Forbidden, Unavailable
 from lading.ports.association import Fingerprint, Folder
 from lading.ports.location import Location
 
@@ -168,7 +169,7 @@ def local_paths(location: Location) -> Result[tuple[str, ...], str]:
     return Success(tuple(dict.fromkeys((parts.path, decoded))))
 
 
-def open_located(roots: Sequence[Path], location: Location) -> Result[int, str]:
+def open_located(roots: Sequence[Path], location: Location) -> Result[int, Unavailable]:
     """Opens the file that the location names for reading, beneath one of the roots; see `open_beneath`.
 
     The path is used as it is written where that file exists, else decoded. Where both files exist, nothing tells which
@@ -180,10 +181,10 @@ def open_located(roots: Sequence[Path], location: Location) -> Result[int, str]:
         case Success((path, decoded)):
             return _open_one_of(roots, path, decoded)
         case failure:
-            return Failure(failure.failure())
+            return Failure(Unavailable(failure.failure()))
 
 
-def _open_one_of(roots: Sequence[Path], path: str, decoded: str) -> Result[int, str]:
+def _open_one_of(roots: Sequence[Path], path: str, decoded: str) -> Result[int, Unavailable]:
     opened, other = open_beneath(roots, path), open_beneath(roots, decoded)
     match opened, other:
         case Failure(), Failure():
@@ -197,7 +198,9 @@ def _open_one_of(roots: Sequence[Path], path: str, decoded: str) -> Result[int, 
             return opened
     for descriptor in (opened, other):
         descriptor.map(os.close)
-    return Failure(f"{path} and {decoded} both exist, and its URL may mean either; rename one of them")
+    return Failure(
+        Unavailable(f"{path} and {decoded} both exist, and its URL may mean either", advice="rename one of them")
+    )
 
 
 def open_regular(path: str, *, follow: bool = True) -> Result[int, str]:
@@ -242,7 +245,7 @@ def own_link(path: str) -> Result[str, str]:
         return Failure(f"{path} cannot be opened: {error_text(error)}")
 
 
-def open_beneath(roots: Sequence[Path], path: str) -> Result[int, str]:
+def open_beneath(roots: Sequence[Path], path: str) -> Result[int, Unavailable]:
     """Opens the regular file at `path` for reading, if its real path lies beneath one of the real roots.
 
     The path is resolved, and then walked from the root's descriptor without following any symlink. So one that is put
@@ -253,11 +256,19 @@ def open_beneath(roots: Sequence[Path], path: str) -> Result[int, str]:
         for root in roots:
             real_root = os.path.realpath(root)
             if os.path.commonpath((real_root, real)) == real_root and real != real_root:
-                return _regular(_walk(real_root, os.path.relpath(real, real_root).split("/")), path)
+                return _regular(_walk(real_root, os.path.relpath(real, real_root).split("/")), path).alt(Unavailable)
+    except PermissionError as error:
+        found = f"this process has uid {os.geteuid()}"
+        return Failure(Forbidden(f"{path} cannot be opened: {error_text(error)}", found=found))
     except (OSError, ValueError) as error:
-        return Failure(f"{path} cannot be opened: {error_text(error)}")
-    allowed = ", ".join(map(str, roots)) or "none"
-    return Failure(f"{path} is outside the allowed folders ({allowed}), which [handlers.file] allowed_folders lists")
+        return Failure(Unavailable(f"{path} cannot be opened: {error_text(error)}"))
+    return Failure(
+        Forbidden(
+            f"{path} is outside the allowed folders",
+            expected=f"a file beneath {', '.join(map(str, roots)) or 'none'}",
+            advice="[handlers.file] allowed_folders lists the folders that may be read",
+        )
+    )
 
 
 def _walk(root: str, names: list[str]) -> int:

@@ -23,6 +23,8 @@ _FAMILIES: Final = frozenset({socket.AF_INET, socket.AF_INET6})
 class Forbidden(SourceBroken):
     """The server may not be connected to. A retry cannot help."""
 
+    is_forbidden = True
+
 
 def connect_checked(host: str, port: int, seconds: float, guard: Guard | None) -> socket.socket:
     """Connects to the first of the host's addresses that is allowed and answers, within `seconds` each.

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 from typing import Final, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -88,6 +89,9 @@ class Origin:
         return cls(parts.geturl(), {"Authorization": f"Basic {credentials}"}, trusted=trusted)
 
 
+_FORBIDDEN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED})
+
+
 class HttpRefused(SourceBroken):
     """The server answered with an error status."""
 
@@ -97,6 +101,7 @@ class HttpRefused(SourceBroken):
         # A proxy's own refusals look like the server's.
         super().__init__(f"{text} (through the proxy {proxy})" if proxy else text)
         self.status = status
+        self.is_forbidden = status in _FORBIDDEN
         self.retry_after = retry_after
         """Seconds that the server asked to wait."""
         self.challenges: tuple[str, ...] = ()

@@ -53,7 +53,7 @@ def test_the_file_handler_with_no_folder_allowed_says_which_setting_to_add(tmp_p
     handler = FileHandler([], FileDestination(MemoryVerifiedFiles()))
     refused = handler.fetch(Work(str(tmp_path / "vm"), Image("id"), Location("file:///noble.img"))).failure()
     assert refused.scope is Scope.HANDLER
-    assert "[handlers.file] allowed_folders" in refused.reason
+    assert "[handlers.file] allowed_folders" in str(refused)
 
 
 def test_the_file_handler_carries_nothing_that_has_no_location(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from lading.adapters.web.http import Origin
 from lading.adapters.web.response import Response
 from lading.adapters.web.stalls import StallDetector
 from lading.ports.failures import SettingsError
+from lading.ports.image import UNPROVEN
 
 __all__ = ["TARGETS"]
 
@@ -170,7 +171,7 @@ def streams(data: bytes) -> None:
     """A list of images is read, whatever is in it, or it is a ValueError in words; each image is found again."""
     try:
         document = msgspec.json.decode(data)
-        stream = Stream(products(document, "images", None), "https://mirror.example/", "amd64")
+        stream = Stream(products(document, "images", UNPROVEN), "https://mirror.example/", "amd64")
     except (ValueError, RecursionError):
         return
     for image in stream.images():

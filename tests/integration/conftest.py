@@ -14,6 +14,7 @@ from tests.disk.faulty_disk import FaultyDisk
 from tests.disk.forking import Forks
 from tests.disk.rig import DATA, SCENES, DiskRig
 from tests.faulty_server import FaultyServer, Reply
+from tests.openpgp import Key, Keys
 from tests.packages import needs
 
 MEBIBYTE = 1 << 20
@@ -185,3 +186,21 @@ def record(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 def messages(done: subprocess.CompletedProcess[str]) -> list[str]:
     """The errors that a command printed, one line each, without the lines of advice below them."""
     return [line for line in done.stderr.splitlines() if not line.startswith("  ")]
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
+    needs("gpg", "gpgv", "sqv")
+    keys = Keys(tmp_path_factory.mktemp("keys"))
+    yield keys
+    keys.close()
+
+
+@pytest.fixture(scope="session")
+def vendor(keys: Keys) -> Key:
+    return keys.make("vendor")
+
+
+@pytest.fixture(scope="session")
+def stranger(keys: Keys) -> Key:
+    return keys.make("stranger")

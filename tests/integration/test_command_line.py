@@ -25,7 +25,7 @@ def test_the_main_job_works_with_no_settings_at_all(lading: Lading, noble: Path,
 def test_add_and_fetch_refuse_an_unsafe_image_in_the_same_words(lading: Lading, host: Path) -> None:
     hostile = host / "images" / "hostile.qcow2"
     hostile.write_bytes(qcow2(backing=b"/etc/passwd"))
-    words = "it is unsafe: Image has a backing file (qcow2)"
+    words = "unsafe image: Image has a backing file (qcow2)"
     refused = lading("catalog", "add", str(hostile))
     assert (refused.returncode, f"{hostile}: {words}" in refused.stderr) == (2, True)
     assert "Safety check" not in refused.stderr
@@ -41,7 +41,7 @@ def test_add_and_fetch_refuse_an_unsafe_image_in_the_same_words(lading: Lading, 
 def test_a_compressed_image_lands_unpacked_unless_it_is_to_stay_packed(lading: Lading, host: Path) -> None:
     packed = host / "images" / "noble.raw.gz"
     packed.write_bytes(gzip.compress(bytes(4096)))
-    words = "it is compressed by gzip, no disk image; decompress it first: gunzip FILE"
+    words = "not a disk image: it is compressed by gzip; decompress it first: gunzip FILE"
     refused = lading("catalog", "add", str(packed), LADING_LANDING__UNPACK="false")
     assert (refused.returncode, f"{packed}: {words}" in refused.stderr) == (2, True)
     added = record(lading("catalog", "add", str(packed), "--json"))

@@ -166,7 +166,7 @@ def test_where_one_store_after_the_other_breaks_the_next_one_serves_and_is_recor
     assert done.returncode == 4
     assert secrets_in(done) == 0
     for handler, why in {
-        "file": "its digest is",
+        "file": "digest mismatch",
         "rbd": f"there is no snapshot snap of an image images/{name}",
         "s3": "s3",
         "swift": "swift",

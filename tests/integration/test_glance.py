@@ -139,8 +139,8 @@ def test_what_others_offer_is_named_with_its_id_and_not_taken(glance_open: Glanc
     catalog = catalog_of(glance_open)
     failure = catalog.find("offered", ANONYMOUS).failure()
     assert isinstance(failure, ImageNotFound)
-    assert f"image {community} of project theirs is a community image" in failure.hint
-    assert f"image {shared} of project theirs is shared with this project" in failure.hint
+    assert f"image {community} of project theirs is a community image" in failure.advice
+    assert f"image {shared} of project theirs is shared with this project" in failure.advice
     for image_id in (community, shared):
         assert catalog.find(image_id, ANONYMOUS).unwrap().name == "offered"
 

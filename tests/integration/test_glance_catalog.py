@@ -179,7 +179,7 @@ def test_further_queries_that_fail_leave_an_image_not_found(
         server.answer(by_name("noble", filters), Reply(b'{"images": []}', status=status))
     failure = catalog.find("noble", ANONYMOUS).failure()
     assert isinstance(failure, ImageNotFound)
-    assert failure.hint == ""
+    assert failure.advice == ""
 
 
 @pytest.mark.parametrize(
@@ -288,4 +288,4 @@ def test_data_of_two_answers_is_combined_only_where_the_digest_is_compared(
     if verify:
         assert fetched.unwrap().verified
     else:
-        assert "it was changed while it was read" in fetched.failure().reason
+        assert "it was changed while it was read" in str(fetched.failure())

@@ -68,7 +68,7 @@ def test_the_proxy_is_told_its_credentials_and_the_server_its_own(
 
 def test_what_no_proxy_lists_keeps_the_whole_guard(server: FaultyServer, proxy: Proxy, tmp_path: Path) -> None:
     refused = fetch(tmp_path / "vm", proxy.url("me:hush"), server.url("/x"), no_proxy="127.0.0.0/8")
-    assert "a loopback address" in refused.failure().reason, "the guard looks at what is asked directly as ever"
+    assert "a loopback address" in str(refused.failure()), "the guard looks at what is asked directly as ever"
     assert (server.requests, proxy.asked) == ([], [])
 
 
@@ -95,7 +95,7 @@ def test_what_no_proxy_lists_keeps_the_whole_guard(server: FaultyServer, proxy: 
 def test_no_proxy_is_asked_for_an_address_that_may_not_be_reached(
     proxy: Proxy, tmp_path: Path, scheme: str, host: str
 ) -> None:
-    assert "allowed_networks" in fetch(tmp_path / "vm", proxy.url(), f"{scheme}://{host}/x").failure().reason
+    assert "allowed_networks" in str(fetch(tmp_path / "vm", proxy.url(), f"{scheme}://{host}/x").failure())
     assert proxy.asked == []
 
 
@@ -109,7 +109,7 @@ def test_a_number_that_a_proxy_may_read_differently_is_refused(proxy: Proxy, tmp
 def test_a_redirect_is_checked_before_the_proxy_is_asked(server: FaultyServer, proxy: Proxy, tmp_path: Path) -> None:
     server.answer("/x", redirect("http://169.254.169.254/latest/"))
     refused = fetch(tmp_path / "vm", proxy.url()).failure()
-    assert "redirects to where it may not: 169.254.169.254 is a metadata service's address" in refused.reason
+    assert "redirects to where it may not: 169.254.169.254 is a metadata service's address" in str(refused)
     assert [asked.target for asked in proxy.asked] == [URL]
 
 
@@ -170,4 +170,4 @@ def test_a_proxy_that_is_not_there_is_named_with_its_variable(tmp_path: Path) ->
 def test_a_proxy_of_a_kind_that_cannot_be_used_is_a_refusal_in_words(tmp_path: Path) -> None:
     refused = fetch(tmp_path / "vm", "socks5://me:hush@127.0.0.1:1080").failure()
     assert refused.reason.startswith("http_proxy: expected http://HOST:PORT")
-    assert "hush" not in refused.reason
+    assert "hush" not in str(refused)

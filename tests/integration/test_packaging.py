@@ -44,8 +44,10 @@ def test_the_wheel_holds_every_tracked_module_and_nothing_else(built: Path) -> N
     expected = {f"lading/{path}" for folder in ("domain", "ports", "adapters") for path in tracked(folder)}
     expected |= {path.removeprefix("src/") for path in tracked("src")}
     with zipfile.ZipFile(wheel(built)) as archive:
-        found = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert found == expected
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+    assert {name for name in names if ".data/" not in name} == expected
+    pages = {name.partition("/share/man/man1/")[2] for name in names if ".data/data/" in name}
+    assert pages == {Path(path).name for path in tracked("docs/man")}
 
 
 def test_the_installed_wheel_runs_away_from_the_repository(built: Path, tmp_path: Path) -> None:

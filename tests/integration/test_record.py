@@ -20,12 +20,13 @@ from returns.result import Success
 from tests.corrupt_databases import association
 from tests.integration.database.recorded import VERSION_2
 
+from lading.adapters.sqlite import database as database_module
 from lading.adapters.sqlite import record as record_module
 from lading.adapters.sqlite.associations import FileAssociations
 from lading.adapters.sqlite.database import Database
 from lading.adapters.sqlite.journal import FileJournal
 from lading.adapters.sqlite.rebuild import rebuild
-from lading.adapters.sqlite.record import Record
+from lading.adapters.sqlite.record import Record, is_missing
 from lading.adapters.sqlite.record_file import Contents, transaction_line
 from lading.adapters.sqlite.verified_files import FileVerifiedFiles
 from lading.ports.association import Association, Fingerprint
@@ -366,6 +367,21 @@ def test_a_new_database_that_was_never_written_beside_a_record_is_lost_as_well(
     assert "is lost" in str(associations.put(TWO).failure())
     assert rebuild(path, anything).unwrap().kept == (ONE,)
     assert agrees(path)
+
+
+def test_a_database_that_another_one_makes_meanwhile_is_not_lost(
+    associations: FileAssociations, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing_and_then_made(database: Path) -> bool:
+        monkeypatch.setattr(database_module, "is_missing", is_missing)
+        answer = is_missing(database)
+        with closing(Database(path)) as other:
+            FileAssociations(other).put(ONE).unwrap()
+        return answer
+
+    monkeypatch.setattr(database_module, "is_missing", missing_and_then_made)
+    associations.put(TWO).unwrap()
+    assert list(associations.list()) == [ONE, TWO]
 
 
 def test_a_record_that_holds_nothing_is_no_loss(associations: FileAssociations, database: Database, path: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_location_is_read_as_glance_writes_it(url: str, server: str, credentia
 def test_what_is_no_location_is_refused_without_showing_it(target: Path, url: str) -> None:
     refused = fetch(target, url, "host").failure()
     assert isinstance(refused, Unsupported)
-    assert "hun" not in refused.reason
+    assert "hun" not in str(refused)
 
 
 def test_what_only_glance_can_find_is_refused_with_the_reason(target: Path) -> None:
@@ -136,7 +136,7 @@ def test_names_are_quoted_as_they_stand(server: FaultyServer, target: Path) -> N
 def test_nobody_is_sent_anything_unless_listed(server: FaultyServer, target: Path) -> None:
     refused = fetch(target, own(server), "elsewhere.example").failure()
     assert isinstance(refused, Unavailable)
-    assert "[handlers.swift] hosts" in refused.reason
+    assert "[handlers.swift] hosts" in str(refused)
     assert server.requests == []
 
 
@@ -194,15 +194,15 @@ def test_where_one_can_t_sign_in_it_is_a_refusal_without_secrets(
     server.answer("/auth/v1.0", reply)
     refused = fetch(target, own(server), at(server), stall=0.3).failure()
     assert isinstance(refused, Unavailable)
-    assert told in refused.reason
-    assert "hun" not in refused.reason
+    assert told in str(refused)
+    assert "hun" not in str(refused)
 
 
 def test_a_server_that_is_not_there_is_a_refusal(target: Path) -> None:
     for version in ("v1.0", "v2.0", "v3"):
         refused = fetch(target, f"swift+http://a:u:{SECRET}@127.0.0.1:1/{version}/c/o", "127.0.0.1").failure()
         assert isinstance(refused, Unavailable)
-        assert "hun" not in refused.reason
+        assert "hun" not in str(refused)
 
 
 def test_a_busy_server_is_asked_again_and_given_up_in_the_end(server: FaultyServer, target: Path) -> None:

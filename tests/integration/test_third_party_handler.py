@@ -169,7 +169,7 @@ def test_after_a_refusal_of_its_storage_nothing_is_left(
 
     monkeypatch.setattr(Shelf, verb, fail)
     refused = shelf_clone_rig.handler.fetch(shelf_clone_rig.work).failure()
-    assert "Input/output error" in refused.reason
+    assert "Input/output error" in str(refused)
     assert shelf_clone_rig.place.names() == []
 
 
@@ -266,7 +266,7 @@ def test_verify_tells_that_what_is_beneath_a_clone_has_changed(lading: Command, 
     lading("fetch", "noble", "shelf:1")
     (shelf / "images" / "noble").write_bytes(DATA[::-1])
     changed = lading("verify", "shelf:1")
-    assert (changed.returncode, "its digest is" in changed.stdout + changed.stderr) == (8, True)
+    assert (changed.returncode, "digest mismatch" in changed.stdout + changed.stderr) == (8, True)
     (shelf / "images" / "noble").unlink()
     gone = lading("verify", "shelf:1")
     assert (gone.returncode, "noble is gone" in gone.stdout + gone.stderr) == (8, True)
@@ -275,7 +275,7 @@ def test_verify_tells_that_what_is_beneath_a_clone_has_changed(lading: Command, 
 def test_what_would_lead_elsewhere_is_not_cloned(lading: Command, host: Path, shelf: Path) -> None:
     put(host, qcow2(backing=b"/etc/passwd"))
     refused = lading("fetch", "noble", "shelf:1")
-    assert (refused.returncode, "its format is qcow2" in refused.stderr) == (4, True)
+    assert (refused.returncode, "found qcow2" in refused.stderr) == (10, True)
     assert Clones(shelf).names() == []
 
 

@@ -170,7 +170,7 @@ def test_verify_reads_targets_again_and_names_what_changed(lading: Lading, noble
     told = {str(each["target"])[-1]: (each["state"], str(each["reason"])) for each in records(done)}
     assert told["1"] == ("intact", "None")
     assert (told["2"][0], told["3"][0], told["4"][0]) == ("changed", "missing", "changed")
-    assert "its digest is" in told["2"][1]
+    assert "digest mismatch" in told["2"][1]
     assert "is gone" in told["3"][1]
     assert f"it has {exact_size(len(DATA) + 4)}, and had {exact_size(len(DATA))}" in told["4"][1]
 

@@ -112,9 +112,9 @@ def test_only_a_clone_of_a_verified_version_is_made_where_verification_is_requir
     strict = CloneDestination(world.storage, world.journal, Rules(allow_unverified=False), world.verified)
     work = replace(world.work, image=replace(IMAGE, digest=DIGEST))
     refused = strict.fetch(work, OPENER).failure()
-    assert "landing.allow_unverified is false" in refused.reason
+    assert "landing.allow_unverified is false" in str(refused)
     world.verified.remember(VERSION, DIGEST)
-    assert "allow_unverified" in strict.fetch(replace(work, reverify=True), OPENER).failure().reason
+    assert "allow_unverified" in str(strict.fetch(replace(work, reverify=True), OPENER).failure())
     assert isinstance(strict.preview(work, OPENER), Success)
     assert strict.fetch(work, OPENER).unwrap().verified
 
@@ -217,7 +217,7 @@ def test_a_part_that_nothing_notes_is_not_touched() -> None:
     foreign = storage.put(f"{TARGET}.lading-part")
     refused = world.clones.fetch(world.begun(Verb.FETCH), OPENER).failure()
     assert isinstance(refused, TargetOccupied)
-    assert "is in the way" in refused.reason
+    assert "is in the way" in str(refused)
     assert world.recovered() == PartialData()
     assert world.own() == {foreign: f"{TARGET}.lading-part"}
 

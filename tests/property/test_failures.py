@@ -1,6 +1,7 @@
 """Laws of failures, whatever the refusals are."""
 
 import pickle
+from dataclasses import replace
 from typing import NoReturn
 
 from hypothesis import given
@@ -41,11 +42,19 @@ def test_refusals_are_values_that_survive_pickling(refusal: Refusal) -> None:
 
 
 @given(st.lists(refusals()))
-def test_what_is_decisive_has_the_scope_of_the_request_and_comes_last(several: list[Refusal]) -> None:
-    decisive = NoHandlerAvailable(
-        "noble", TARGET, tuple(AttemptResult("file", None, each) for each in several)
-    ).decisive
-    assert decisive == (several[-1] if several and several[-1].scope is Scope.REQUEST else None)
+def test_a_refusal_of_the_request_is_decisive_where_it_comes_last(several: list[Refusal]) -> None:
+    failure = NoHandlerAvailable("noble", TARGET, tuple(AttemptResult("file", None, each) for each in several))
+    if several and several[-1].scope is Scope.REQUEST:
+        assert failure.decisive == several[-1]
+    if all(each.scope is not Scope.REQUEST for each in several):
+        assert failure.decisive in several or not several
+
+
+@given(refusals())
+def test_each_part_of_a_refusal_is_in_its_one_line(refusal: Refusal) -> None:
+    whole = replace(refusal, place="place", expected="expected", found="found", advice="advice")
+    assert str(whole) == f"place: {refusal.reason}: expected expected, found found; advice"
+    assert str(refusal) == refusal.reason
 
 
 @given(urls_with_secrets())

@@ -2,6 +2,9 @@
 
 import copy
 import pickle
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from tests.strategies import TARGET
@@ -16,6 +19,7 @@ from lading import (
     HandlerRefused,
     ImageNotActive,
     ImageNotFound,
+    ImageUnproven,
     ImageWithoutData,
     LadingError,
     Location,
@@ -30,6 +34,8 @@ from lading import (
     State,
     StoreUnavailable,
     TargetFailed,
+    TargetFull,
+    TargetInUse,
     TargetOccupied,
     TargetUnresolved,
     Unavailable,
@@ -52,20 +58,21 @@ FAILURES = [
     (
         ImageWithoutData("1", ("volume snapshot 8f", "volume 9a")),
         (
-            "image 1 has no data of its own: it is the snapshot of a server that boots from a volume;"
-            " its data is in volume snapshot 8f, volume 9a. Make an image of that to fetch it:"
+            "image 1 has no data of its own: it is the snapshot of a server that boots from a volume:"
+            " found its data in volume snapshot 8f, volume 9a; make an image of that:"
             " openstack volume create --snapshot 8f VOLUME; openstack image create --volume VOLUME IMAGE"
         ),
     ),
     (
         ImageWithoutData("1", ()),
         (
-            "image 1 has no data of its own: it is the snapshot of a server that boots from a volume;"
-            " its data is in volumes that its block_device_mapping should name. Make an image of that to fetch it:"
+            "image 1 has no data of its own: it is the snapshot of a server that boots from a volume:"
+            " found its data in volumes that its block_device_mapping should name; make an image of that:"
             " openstack volume create --snapshot SNAPSHOT VOLUME; openstack image create --volume VOLUME IMAGE"
         ),
     ),
     (CatalogUnavailable("Glance: HTTP 503"), "Glance: HTTP 503"),
+    (ImageUnproven("it is not signed"), "it is not signed"),
     (StoreUnavailable("associations.db: disk I/O error"), "associations.db: disk I/O error"),
     (LockLost("the lock is lost"), "the lock is lost"),
     (NotAssociated(TARGET), f"nothing is recorded for {TARGET}"),
@@ -140,9 +147,16 @@ def test_a_failure_can_be_raised_and_then_has_its_traceback(failure: LadingError
     assert failure.__traceback__ is not None
 
 
+def _leaves(kind: type[LadingError]) -> Iterator[type[LadingError]]:
+    """All subclasses but the private bases."""
+    for each in kind.__subclasses__():
+        if not each.__name__.startswith("_"):
+            yield each
+        yield from _leaves(each)
+
+
 def test_every_failure_is_tried_here() -> None:
-    kinds = {*LadingError.__subclasses__(), *StoreUnavailable.__subclasses__()}
-    floors = {kind for kind in kinds if not kind.__module__.startswith("lading.adapters")}
+    floors = {kind for kind in _leaves(LadingError) if not kind.__module__.startswith("lading.adapters")}
     assert {type(failure) for failure, _ in FAILURES} == floors
 
 
@@ -171,6 +185,7 @@ def test_of_a_handler_that_goes_without_a_location_only_that_turn_is_told() -> N
         (Faulted("no"), Scope.HANDLER),
         (TargetOccupied("no"), Scope.REQUEST),
         (TargetFailed("no"), Scope.REQUEST),
+        (TargetInUse("no"), Scope.REQUEST),
     ],
 )
 def test_a_refusal_rules_out_what_its_scope_says(refusal: Refusal, scope: Scope) -> None:
@@ -187,20 +202,67 @@ def test_what_was_tried_is_told_with_its_reason_or_as_done() -> None:
 # What was decisive.
 
 
+WRONG = AttemptResult("http", Location("http://host/noble"), Mismatched("digest mismatch"))
+UNREAD = AttemptResult("rbd", None, Unconfigured("no keyring"))
+
+
 @pytest.mark.parametrize(
     ("attempts", "decisive"),
     [
         ((), None),
-        ((FORBIDDEN, OUTSIDE), None),
-        ((FORBIDDEN, FULL), FULL.refusal),
-        ((FORBIDDEN, AttemptResult("rbd", None, Unconfigured("no keyring"))), None),
         ((AttemptResult("file", None),), None),
+        ((OUTSIDE, FORBIDDEN), FORBIDDEN),
+        ((FORBIDDEN, FULL), FULL),
+        ((FORBIDDEN, WRONG, UNREAD), WRONG),
+        ((UNREAD, FORBIDDEN), FORBIDDEN),
+        ((OUTSIDE, UNREAD), UNREAD),
+        ((WRONG, replace(WRONG, handler="s3")), WRONG),
     ],
 )
-def test_only_a_refusal_of_the_whole_request_is_decisive(
-    attempts: tuple[AttemptResult, ...], decisive: Refusal | None
+def test_the_decisive_attempt_stopped_the_request_or_came_closest(
+    attempts: tuple[AttemptResult, ...], decisive: AttemptResult | None
 ) -> None:
-    assert NoHandlerAvailable("noble", TARGET, attempts).decisive == decisive
+    failure = NoHandlerAvailable("noble", TARGET, attempts)
+    assert failure.decisive_attempt == decisive
+    assert failure.decisive == (decisive.refusal if decisive else None)
+
+
+# Explanations.
+
+
+def test_an_explanation_of_a_fetch_is_the_decisive_refusal_with_its_place() -> None:
+    wrong = Mismatched("digest mismatch", expected="md5:a", found="md5:b", advice="fetch it again")
+    failure = NoHandlerAvailable("noble", TARGET, (AttemptResult("http", Location("http://u:p@h/x"), wrong), OUTSIDE))
+    explained = failure.explanation
+    assert (explained.reason, explained.place) == ("digest mismatch", "http://***@h/x (handler http)")
+    assert (explained.difference, explained.advice) == ("expected md5:a, found md5:b", "fetch it again")
+
+
+def test_an_explanation_keeps_a_place_that_the_refusal_names() -> None:
+    refused = AttemptResult("rbd", None, Mismatched("size mismatch", place="images/noble"))
+    assert NoHandlerAvailable("noble", TARGET, (refused,)).explanation.place == "(handler rbd): images/noble"
+
+
+def test_an_explanation_about_the_target_names_no_location() -> None:
+    full = AttemptResult("http", Location("http://h/x"), TargetFull("too little space"))
+    assert NoHandlerAvailable("noble", TARGET, (full,)).explanation == full.refusal
+
+
+@pytest.mark.parametrize(
+    ("reason", "place"), [("no quorum", TARGET), (f"{TARGET} is in use", ""), (f"{TARGET} cannot be read", "")]
+)
+def test_an_explanation_names_the_target_once(reason: str, place: str) -> None:
+    assert HandlerRefused(TARGET, "rbd", Unavailable(reason)).explanation.place == place
+
+
+@pytest.mark.parametrize("failure", [failure for failure, _ in FAILURES])
+def test_every_failure_has_an_explanation_and_a_code(failure: LadingError) -> None:
+    assert failure.explanation.reason
+    assert re.fullmatch("[a-z]+(_[a-z]+)*", failure.code)
+
+
+def test_an_advice_follows_the_reason_on_one_line() -> None:
+    assert str(CatalogUnavailable("HTTP 401", place="gold", advice="sign in")) == "gold: HTTP 401; sign in"
 
 
 def test_of_thousands_of_attempts_a_message_tells_the_first() -> None:

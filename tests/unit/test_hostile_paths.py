@@ -109,7 +109,7 @@ def test_a_file_outside_the_allowed_folders_is_not_read(
     url, word = FILES[name]
     refused = network.fetch(FileHandler([allowed], TRANSFER), target, url.format(allowed=allowed)).failure()
     assert isinstance(refused, Unavailable)
-    assert word in refused.reason
+    assert word in str(refused)
     assert network.looked_up == []
     assert not target.exists()
 

@@ -8,7 +8,7 @@ from oslo_utils.imageutils.format_inspector import FileInspector, QcowInspector
 from returns.result import Success
 from tests.images import AT_END, HARMLESS, MIB, luks, qcow2, stream_optimized, vhdx, vmdk
 
-from lading import Image, Mismatched
+from lading import Image, Unsafe
 from lading.adapters.formats.audit import Audit, Audited
 from lading.adapters.formats.inspection import Inspection
 
@@ -110,7 +110,7 @@ def test_several_dangers_are_all_named() -> None:
     assert audit._inspection is not None  # noqa: SLF001
     audit._inspection.feed(data)  # noqa: SLF001
     refused = audit.verdict(len(data)).failure()
-    assert refused == Mismatched(f"it is unsafe: {', '.join(inspection.dangers())}")
+    assert refused == Unsafe(f"unsafe image: {', '.join(inspection.dangers())}")
 
 
 def test_what_was_inspected_says_by_what() -> None:

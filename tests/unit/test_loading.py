@@ -38,9 +38,9 @@ AVAILABLE = {"file": builds("file"), "download": builds("download"), "rbd": lack
         (["download", "file"], ["download", "file"], []),
         ([" file\n", "", "  "], ["file"], []),
         (["file", "file "], ["file"], [Skipped("file", "named twice")]),
-        (["nfs", "file"], ["file"], [Skipped("nfs", "unknown; known are download, file, rbd, s3")]),
+        (["nfs", "file"], ["file"], [Skipped("nfs", "unknown (known: download, file, rbd, s3)")]),
         (["rbd"], [], [Skipped("rbd", "could not be built: raised ImportError; the debug log has more")]),
-        (["File"], [], [Skipped("File", "unknown; known are download, file, rbd, s3")]),
+        (["File"], [], [Skipped("File", "unknown, did you mean file? (known: download, file, rbd, s3)")]),
         ([], [], []),
     ],
 )
@@ -93,7 +93,7 @@ def test_a_handler_that_goes_by_the_name_of_another_is_skipped() -> None:
 
 
 def test_when_nothing_is_available_the_reason_says_so() -> None:
-    assert load_handlers(["file"], {}) == Loaded((), (Skipped("file", "unknown; known are none"),))
+    assert load_handlers(["file"], {}) == Loaded((), (Skipped("file", "unknown (known: none)"),))
 
 
 def test_each_skipped_name_is_a_warning_and_its_trace_is_there_for_those_who_debug(

@@ -47,13 +47,13 @@ def test_nothing_outside_the_allowed_folder_is_opened(allowed: Path, path: str) 
     (allowed / "outer").symlink_to("..")
     refused = open_beneath([allowed], f"{allowed}/{path}")
     assert isinstance(refused, Failure)
-    assert "outside the allowed folders" in refused.failure()
+    assert "outside the allowed folders" in str(refused.failure())
 
 
 def test_a_refusal_lists_the_allowed_folders(allowed: Path) -> None:
     outside = str(allowed.parent / "secret")
-    assert f"folders ({allowed}, /srv)" in open_beneath([allowed, Path("/srv")], outside).failure()
-    assert "folders (none)" in open_beneath([], outside).failure()
+    assert open_beneath([allowed, Path("/srv")], outside).failure().expected == f"a file beneath {allowed}, /srv"
+    assert open_beneath([], outside).failure().expected == "a file beneath none"
 
 
 def test_a_folder_whose_name_only_begins_alike_is_outside(allowed: Path) -> None:
@@ -134,7 +134,7 @@ def test_of_two_files_that_a_url_may_mean_neither_is_opened(allowed: Path) -> No
     (allowed / "aAb.img").write_bytes(b"decoded")
     descriptors = os.listdir("/proc/self/fd")
     refused = open_located([allowed], Location(f"file://{allowed}/a%41b.img"))
-    assert "both exist" in refused.failure()
+    assert "both exist" in str(refused.failure())
     assert os.listdir("/proc/self/fd") == descriptors
 
 
@@ -147,7 +147,7 @@ def test_one_file_under_both_names_is_opened(allowed: Path) -> None:
 def test_a_file_whose_encoded_name_may_not_be_opened_is_not_another(allowed: Path) -> None:
     (allowed / "a%41b.img").symlink_to("../secret")
     (allowed / "aAb.img").write_bytes(b"decoded")
-    assert "both exist" in open_located([allowed], Location(f"file://{allowed}/a%41b.img")).failure()
+    assert "both exist" in str(open_located([allowed], Location(f"file://{allowed}/a%41b.img")).failure())
 
 
 @pytest.mark.parametrize("name", ["%2e%2e/secret", "deep/%2e%2e/%2e%2e/secret", "out%41", "%6fut"])

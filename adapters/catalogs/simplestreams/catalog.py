@@ -16,8 +16,15 @@ from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalog
 from lading.adapters.catalogs.simplestreams.stream import Stream
 from lading.adapters.web.http import HttpOptions
 from lading.ports.context import Context
-from lading.ports.failures import AmbiguousImage, CatalogFailure, CatalogUnavailable, ImageNotFound, SettingsError
-from lading.ports.image import Image
+from lading.ports.failures import (
+    AmbiguousImage,
+    CatalogFailure,
+    CatalogUnavailable,
+    ImageNotFound,
+    ImageUnproven,
+    SettingsError,
+)
+from lading.ports.image import Image, Proof
 from lading.ports.location import Location
 from lading.ports.redaction import redacted_url
 
@@ -44,9 +51,8 @@ class SimplestreamsCatalog:
         """`options` for connections to the mirror, which the operator named: its guard checks redirects."""
         root, index = settings.root_and_index
         self._root = root
-        self._needs_checksum = settings.policy != "none"
         self._architecture = architecture_name(settings.architecture)
-        keyring = settings.keyring if settings.needs_signature else None
+        keyring = settings.keyring if settings.demanded == "signature" else None
         names = (".sjson", ".json") if keyring is not None else (".json", ".sjson")
         self._index = (index,) if index else tuple(f"{_INDEX}{name}" for name in names)
         self._documents = Documents(
@@ -65,13 +71,11 @@ class SimplestreamsCatalog:
         try:
             stream = self._current_stream()
             image = stream.find(reference)
-        except (AmbiguousImage, CatalogUnavailable, SettingsError) as failure:
+        except (AmbiguousImage, CatalogUnavailable, ImageUnproven, SettingsError) as failure:
             return Failure(failure)
         if image is None:
             near = stream.near(reference)
             return Failure(ImageNotFound(reference, str(self), f"near: {', '.join(near)}" if near else ""))
-        if self._needs_checksum and image.expected_digest is None:
-            return Failure(CatalogUnavailable(f'{self} has no checksum of {image.name}; policy = "none" accepts that'))
         return Success(image)
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
@@ -85,7 +89,7 @@ class SimplestreamsCatalog:
         return f"the stream {redacted_url(self._root)}"
 
     def _current_stream(self) -> Stream:
-        """The stream, at most a minute old. Raises CatalogUnavailable and SettingsError."""
+        """The stream, at most a minute old. Raises CatalogUnavailable, ImageUnproven and SettingsError."""
         with self._lock:
             if self._stream is None or time.monotonic() - self._read_at > _FRESH_SECONDS:
                 try:
@@ -101,7 +105,8 @@ class SimplestreamsCatalog:
             for listing in listings(documents.read(self._index, _LARGEST_INDEX).tree):
                 document = documents.read((listing.path,), left)
                 left -= document.size
-                yield from products(document.tree, listing.content_id, document.signed_by)
+                proof = Proof(redacted_url(f"{self._root}{listing.path}"), document.signed_by)
+                yield from products(document.tree, listing.content_id, proof)
 
 
 def _locations(image: Image) -> Sequence[Location]:

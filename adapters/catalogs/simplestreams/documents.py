@@ -15,7 +15,8 @@ from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.changing_documents import ChangingDocuments, is_transient
 from lading.adapters.web.http import HttpOptions, HttpRefused
 from lading.domain.refusals import Mismatched, Unconfigured
-from lading.ports.failures import CatalogUnavailable, SettingsError
+from lading.ports.failures import CatalogUnavailable, ImageUnproven, SettingsError
+from lading.ports.image import Signer
 from lading.ports.redaction import redacted_url
 
 __all__ = ["Document", "Documents"]
@@ -32,12 +33,12 @@ _CLEAR_SIGNED: Final = ".sjson"
 
 
 class Document(NamedTuple):
-    """A JSON document, and the key that signed it."""
+    """A JSON document, and its signer."""
 
     tree: object
     size: int
     """Bytes."""
-    signed_by: str | None
+    signed_by: Signer | None
 
     @property
     def updated(self) -> float | None:
@@ -81,7 +82,8 @@ class Documents:
     def read(self, paths: Sequence[str], limit: int) -> Document:
         """The first of these documents that the mirror has, of at most `limit` bytes.
 
-        Raises CatalogUnavailable, and SettingsError where the keyring cannot be read or no tool is installed.
+        Raises CatalogUnavailable, ImageUnproven where its signature does not count, and SettingsError where the keyring
+        cannot be read or no tool is installed.
         """
         names = []
         for path in paths:
@@ -94,7 +96,7 @@ class Documents:
             except Refused as refused:
                 if isinstance(refused.refusal, Unconfigured):
                     raise SettingsError(str(refused)) from refused
-                raise CatalogUnavailable(str(refused)) from refused
+                raise ImageUnproven(str(refused)) from refused
             if document is not None:
                 return document
         place = f"in the cache {self._cache.folder}, and offline is set" if self._is_offline else "on the server"

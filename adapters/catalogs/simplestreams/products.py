@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Self, TypeGuard
 
+from lading.ports.image import Proof
+
 __all__ = ["TOLD", "Disk", "Listing", "Product", "Reader", "architecture_name", "is_path", "listings", "products"]
 
 _DOWNLOADS: Final = "image-downloads"
@@ -100,8 +102,8 @@ class Product:
     architecture: str
     aliases: tuple[str, ...]
     fields: _Fields
-    signed_by: str | None
-    """The fingerprint of the key that signed the list."""
+    proof: Proof
+    """That of the list."""
     versions: _Fields = field(repr=False)
     """By serial, as published."""
     reader: Reader = field(repr=False)
@@ -156,10 +158,10 @@ def listings(index: object) -> list[Listing]:
     return found
 
 
-def products(document: object, content_id: str, signed_by: str | None) -> Iterator[Product]:
+def products(document: object, content_id: str, proof: Proof) -> Iterator[Product]:
     """The products of a document that the index lists under this content id. Raises ValueError.
 
-    `signed_by` is the key that signed the document.
+    `proof` is that of the document.
     """
     listed = document.get("products") if isinstance(document, Mapping) else None
     if not isinstance(document, Mapping) or not isinstance(listed, Mapping):
@@ -180,7 +182,7 @@ def products(document: object, content_id: str, signed_by: str | None) -> Iterat
             architecture_name(_text(fields, "arch")),
             tuple(dict.fromkeys(filter(_is_name, aliases))) or _made_aliases(fields),
             fields,
-            signed_by,
+            proof,
             versions if isinstance(versions, Mapping) else {},
             reader,
         )

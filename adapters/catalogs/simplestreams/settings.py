@@ -4,27 +4,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from lading.adapters.catalogs.policy import CatalogPolicy, Policy
 from lading.adapters.web.urls import web_url
 
 __all__ = ["SimplestreamsCatalogSettings"]
 
 _FOLDER: Final = "/streams/v1/"
-_Policy = Literal["none", "checksum", "signature"]
 
 
 @dataclass(frozen=True, slots=True)
-class SimplestreamsCatalogSettings:
+class SimplestreamsCatalogSettings(CatalogPolicy):
     url: str = field(repr=False)
     """The mirror's root, or the index beneath it: `https://cloud-images.ubuntu.com/releases/`."""
     cache: Path
     """The folder for copies of the lists."""
     keyring: Path | None = None
     """The OpenPGP keys of the publisher, armored or binary."""
-    policy: _Policy | None = None
-    """`signature`: the lists must be signed by a key of the keyring. `checksum`: an image must have a checksum.
-
-    None: signature where a keyring is configured, else checksum.
-    """
     architecture: str | None = None
     """The architecture of images whose reference names none; None: this host's."""
     offline: bool = False
@@ -52,5 +47,5 @@ class SimplestreamsCatalogSettings:
         return f"{root.rstrip('/')}/", f"{_FOLDER[1:]}{name}" if found and name else None
 
     @property
-    def needs_signature(self) -> bool:
-        return self.keyring is not None if self.policy is None else self.policy == "signature"
+    def demanded(self) -> Policy:
+        return self.policy or ("checksum" if self.keyring is None else "signature")

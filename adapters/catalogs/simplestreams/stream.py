@@ -153,6 +153,6 @@ class Stream:
                 "arch": product.architecture,
                 "product": product.key,
                 "serial": disk.serial,
-                **({"signed_by": product.signed_by} if product.signed_by else {}),
             },
+            proof=product.proof,
         )

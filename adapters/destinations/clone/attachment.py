@@ -18,7 +18,7 @@ def attach(storage: AttachesClones, target: str, identity: str) -> None:
         with storage.connected(target) as connected:
             connected.attach(identity)
     except Refused as refused:
-        _log.warning("%s cannot be attached: %s", target, refused.refusal.reason)
+        _log.warning("%s cannot be attached: %s", target, refused)
     else:
         _log.info("%s is attached", target)
 
@@ -29,7 +29,7 @@ def attach_again(storage: AttachesClones, wanted: Sequence[Association]) -> None
         with storage.connected(wanted[0].target) as connected:
             attachments = connected.attachments()
     except Refused as refused:
-        _log.warning("the attached targets cannot be listed: %s", refused.refusal.reason)
+        _log.warning("the attached targets cannot be listed: %s", refused)
         return
     for each in wanted:
         is_attached = attachments.get(each.identity or "")

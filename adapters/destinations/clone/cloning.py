@@ -12,18 +12,29 @@ from lading.adapters.destinations.clone.storage import AttachesClones, Clone, Cl
 from lading.adapters.destinations.clone.target_state import by_identity, check_name, make_way, part_of
 from lading.adapters.destinations.intent_notes import write_notes
 from lading.adapters.destinations.rules import Rules
+from lading.adapters.destinations.source_audit import must_be_signed
 from lading.adapters.destinations.versions import known_digest
+from lading.adapters.formats.audit import size_mismatch
 from lading.adapters.stream.errors import Refused
 from lading.domain.handler import Landing, Work
 from lading.domain.handler_calls import exception_reason
-from lading.domain.refusals import Mismatched, Unsupported
+from lading.domain.refusals import Unsupported
 from lading.ports.form import AS_SHIPPED, Form
-from lading.ports.image import Digest
+from lading.ports.image import Digest, Image, Signer
 from lading.ports.journal import Journal
 from lading.ports.location import Location
 from lading.ports.verified_files import VerifiedFiles
 
-__all__ = ["METHOD", "check_request", "clone_image", "find_parent", "inspect_parent", "parent_digest", "undo"]
+__all__ = [
+    "METHOD",
+    "check_request",
+    "clone_image",
+    "find_parent",
+    "inspect_parent",
+    "parent_digest",
+    "signer_of",
+    "undo",
+]
 
 _log = logging.getLogger(__name__)
 METHOD: Final = "clone"
@@ -52,9 +63,7 @@ def find_parent(storage: CloneStorage, location: Location, work: Work, rules: Ru
     parent = storage.find_parent(location, work)
     promised = work.image.size if work.image else None
     if promised is not None and parent.size != promised:
-        raise Refused(
-            Mismatched(f"{parent.name} has {exact_size(parent.size)}, the catalog promises {exact_size(promised)}")
-        )
+        raise Refused(replace(size_mismatch(promised, parent.size), place=parent.name))
     size = work.form.size
     if size is not None and size < parent.size:
         raise Refused(
@@ -73,7 +82,16 @@ def parent_digest(verified: VerifiedFiles, parent: Parent, work: Work, rules: Ru
     if digest is None and not rules.allow_unverified:
         reason = "a clone's bytes are not read, so not verified, and landing.allow_unverified is false"
         raise Refused(Unsupported(reason))
+    is_signed = digest is not None and work.image is not None and work.image.proof.signed_by is not None
+    if not is_signed and must_be_signed(work, rules):
+        reason = "a clone's bytes are not read, so that no signature of them can be verified, and one must count"
+        raise Refused(Unsupported(reason))
     return digest
+
+
+def signer_of(image: Image | None, digest: Digest | None) -> Signer | None:
+    """The signer of the digest, which a clone's bytes were verified to have; None: they were not, or it is unsigned."""
+    return image.proof.signed_by if image is not None and digest is not None else None
 
 
 def inspect_parent(work: Work, parent: Parent, rules: Rules) -> str | None:
@@ -120,7 +138,10 @@ def clone_image(
         raise
     for each in replaced:
         _purge(storage, each)
-    return Landing(METHOD, clone.size, digest, digest is not None, identity=clone.identity, inspected_by=inspected_by)
+    return Landing(
+        METHOD, clone.size, digest, digest is not None, identity=clone.identity, inspected_by=inspected_by,
+        signed_by=signer_of(work.image, digest),
+    )  # fmt: skip
 
 
 def undo(storage: CloneStorage, target: str, clone: Clone | None, replaced: Sequence[Clone]) -> None:
@@ -142,5 +163,5 @@ def _purge(storage: CloneStorage, replaced: Clone) -> None:
     try:
         storage.purge(replaced.identity, replaced.name)
     except Exception as error:  # noqa: BLE001 - the vendor's own errors too
-        reason = error.refusal.reason if isinstance(error, Refused) else exception_reason(error)
+        reason = str(error) if isinstance(error, Refused) else exception_reason(error)
         _log.warning("%s: the replaced %s may be left: %s", replaced.name, replaced.identity, reason)

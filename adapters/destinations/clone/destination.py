@@ -130,7 +130,7 @@ class CloneDestination:
             audited = read_all(image, storage.open(clone, size), work.observer, self._rules)
             return Landing(
                 recorded.method, clone.size, audited.digest, audited.verified, identity=clone.identity,
-                inspected_by=audited.inspected_by,
+                inspected_by=audited.inspected_by, signed_by=audited.signed_by,
             )  # fmt: skip
 
     @returning_refusals

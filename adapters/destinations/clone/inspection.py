@@ -6,10 +6,9 @@ from dataclasses import replace
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.formats.audit import Audit, Audited
 from lading.adapters.stream import pipeline
-from lading.adapters.stream.errors import Refused, value_or_refuse
+from lading.adapters.stream.errors import Refused, unavailable, value_or_refuse
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.stream.sources import Source
-from lading.domain.refusals import Unavailable
 from lading.ports.image import Image
 from lading.ports.observer import Observer
 
@@ -28,7 +27,7 @@ def inspect(image: Image | None, source: Source, rules: Rules) -> str | None:
         try:
             audit.inspect(source)
         except SourceBroken as broken:
-            raise Refused(Unavailable(str(broken))) from broken
+            raise Refused(unavailable(broken)) from broken
         return value_or_refuse(audit.verdict(source.size or 0)).inspected_by
 
 
@@ -45,5 +44,5 @@ def read_all(image: Image | None, source: Source, observer: Observer, rules: Rul
             else:
                 audit.inspect(source)
         except SourceBroken as broken:
-            raise Refused(Unavailable(str(broken))) from broken
+            raise Refused(unavailable(broken)) from broken
         return value_or_refuse(audit.verdict(source.size or (image and image.size) or 0))

@@ -1,6 +1,6 @@
 """Recovery of interrupted fetches and moves of clones: finished or undone, for a clone cannot be resumed."""
 
-from lading.adapters.destinations.clone.cloning import METHOD
+from lading.adapters.destinations.clone.cloning import METHOD, signer_of
 from lading.adapters.destinations.clone.storage import CloneStorage
 from lading.adapters.destinations.clone.target_state import by_identity, part_of
 from lading.domain.handler import Landing, PartialData
@@ -29,7 +29,10 @@ def recover_fetch(storage: CloneStorage, intent: Intent) -> Landing | PartialDat
     # Noted only where the image's bytes were verified before, and had the digest that the catalog promised.
     digest = intent.image.expected_digest if intent.image and notes.get("verified") is True else None
     inspected_by = by if isinstance(by, str) else None
-    return Landing(METHOD, clone.size, digest, digest is not None, identity=clone.identity, inspected_by=inspected_by)
+    return Landing(
+        METHOD, clone.size, digest, digest is not None, identity=clone.identity, inspected_by=inspected_by,
+        signed_by=signer_of(intent.image, digest),
+    )  # fmt: skip
 
 
 def recover_move(storage: CloneStorage, intent: Intent) -> Landing | PartialData:

@@ -5,7 +5,7 @@ from typing import Final
 
 from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.clone.storage import Clone, CloneStorage
-from lading.adapters.stream.errors import Refused
+from lading.adapters.stream.errors import Refused, occupied
 from lading.domain.handler import Work
 from lading.domain.refusals import TargetOccupied, Unsupported
 from lading.ports.association import Association
@@ -59,17 +59,16 @@ def check_target(storage: CloneStorage, work: Work, found: Sequence[Clone]) -> A
         return None
     recorded = work.association
     if recorded is None:
-        raise Refused(TargetOccupied(f"{work.target} exists and is not lading's; only force replaces it"))
+        raise Refused(occupied(f"{work.target} exists, and lading has no record of it"))
     clone = by_identity(found, recorded.identity)
     if clone is None:
-        raise Refused(TargetOccupied(f"{another(work.target)}; only force replaces it"))
+        raise Refused(occupied(another(work.target)))
     if not recorded.is_for(work.image):
         other = recorded.image.id if recorded.image else "another image"
-        raise Refused(TargetOccupied(f"{work.target} holds {other}; remove it first, or force"))
+        raise Refused(occupied(f"{work.target} holds another image: {other}"))
     size = work.form.size
     if size is not None and (clone.size < size or (clone.size > size and storage.sizes_are_exact)):
-        reason = f"{work.target} is there, with {exact_size(clone.size)}; remove it first, or force"
-        raise Refused(TargetOccupied(reason))
+        raise Refused(occupied(f"{work.target} holds the image with another size: {exact_size(clone.size)}"))
     return recorded
 
 
@@ -90,8 +89,7 @@ def make_way(storage: CloneStorage, name: str) -> None:
     """Frees the temporary name of a clone. Raises Refused where lading has no record of the object with that name."""
     found = storage.find(name)
     if any(each.is_marked is None for each in found):
-        reason = f"{name} is in the way, and lading has no record of it: rename it, or delete it"
-        raise Refused(TargetOccupied(reason))
+        raise Refused(TargetOccupied(f"{name} exists, and lading has no record of it", advice="rename or delete it"))
     if any(each.is_marked for each in found):
         storage.discard(name)
 
@@ -103,4 +101,4 @@ def another(target: str) -> str:
 
 def taken(target: str) -> TargetOccupied:
     """The refusal of a target that exists."""
-    return TargetOccupied(f"{target} exists; nothing is overwritten unasked")
+    return occupied(f"{target} exists")

@@ -14,9 +14,9 @@ from typing import Final, Self
 
 from lading.adapters.destinations.device.system import identity_of, use_of
 from lading.adapters.destinations.file.in_use import has_locked_bytes
-from lading.adapters.stream.errors import Refused, error_text
+from lading.adapters.stream.errors import Refused, target_failure
 from lading.adapters.stream.pipeline import CHUNK, Chunk
-from lading.domain.refusals import TargetFailed, TargetInUse
+from lading.domain.refusals import TargetFailed, TargetInUse, TargetNotWritable
 
 __all__ = ["HEAD", "BlockDevice"]
 
@@ -173,5 +173,5 @@ def _refusal(path: str, error: OSError) -> TargetFailed | TargetInUse:
     if error.errno in {errno.ENOENT, errno.ENOTDIR}:
         return TargetFailed(f"there is no device {path}, and lading makes no files beneath /dev")
     if error.errno in {errno.EROFS, errno.EACCES} and os.geteuid() == 0:
-        return TargetFailed(f"{path} is read-only")
-    return TargetFailed(f"{path} cannot be opened: {error_text(error)}")
+        return TargetNotWritable(f"{path} is read-only")
+    return target_failure(f"{path} cannot be opened", error)

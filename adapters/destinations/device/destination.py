@@ -24,12 +24,12 @@ from lading.adapters.destinations.file.partial import is_resumable, is_strong, r
 from lading.adapters.destinations.file.steps import check_gpt, steps
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.single_flight import SingleFlight
-from lading.adapters.destinations.source_audit import audit_of, verdict
+from lading.adapters.destinations.source_audit import audit_of, proven, verdict
 from lading.adapters.destinations.versions import remember_version
 from lading.adapters.formats.audit import Audit
 from lading.adapters.host.boot import boot_id
 from lading.adapters.stream import pipeline
-from lading.adapters.stream.errors import Refused, returning_refusals, system_errors, value_or_refuse
+from lading.adapters.stream.errors import Refused, device_too_small, returning_refusals, system_errors, value_or_refuse
 from lading.adapters.stream.pipeline import CHUNK
 from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source, version_of
 from lading.domain.handler import Landing, PartialData, Report, Work
@@ -193,7 +193,7 @@ class DeviceDestination:
             return self._copy_as_shipped(work)
 
     def _copy_as_shipped(self, work: Work) -> FileSource | None:
-        copy = self._flights.local_copy(work, AS_SHIPPED)
+        copy = proven(self._flights.local_copy(work, AS_SHIPPED), work, self._rules)
         if copy is None or copy.landing.shipped is None:
             return copy and copy.source
         copy.source.close()
@@ -214,7 +214,7 @@ class DeviceDestination:
     ) -> Landing:
         """Makes the device of the source's bytes. Closes the source. `head`: the first bytes, when it is resumed."""
         with closing(source), ExitStack() as resources:
-            audit = audit_of(work, source, self._rules, self._verified)
+            audit = resources.enter_context(closing(audit_of(work, source, self._rules, self._verified)))
             if source.start:
                 return self._write_disk(work, device, notes, source, audit, method, head=head)
             seen = source if isinstance(source, FileSource) else resources.enter_context(closing(Peeked(source)))
@@ -235,7 +235,7 @@ class DeviceDestination:
             return audit
         rules = self._rules
         of_content = value_or_refuse(Audit.of_content(work.image, verify=rules.verify, inspect=rules.inspect))
-        of_content.most = rules.max_disk
+        of_content.most, of_content.signature = rules.max_disk, audit.signature
         return of_content
 
     def _write_disk(  # noqa: PLR0913 - the parts of one writing
@@ -279,6 +279,7 @@ class DeviceDestination:
                 copied_from=source.copied_from if isinstance(source, FileSource) else None,
                 format=audited.format, virtual_size=end or device.size, form=form,
                 shipped=shipped, converted_by=staged.converted_by if staged is not None else None,
+                signed_by=audited.signed_by,
             )  # fmt: skip
             notes.landed(landing)
         device.rescan_partitions()
@@ -319,8 +320,8 @@ def _read_back(work: Work, device: BlockDevice, size: int, expected: Digest | No
     audit = Audit(None, expected, None)
     pipeline.run(DeviceBytes(device, size), (audit.take,), lambda done: work.observer.progress(done, size))
     if audit.digest != expected:
-        reason = f"{device.path} does not hold what was written to it: the digest read back is {audit.digest}"
-        raise Refused(TargetFailed(f"{reason}, and was {expected}"))
+        reason = f"{device.path} does not hold what was written to it"
+        raise Refused(TargetFailed(reason, expected=str(expected), found=str(audit.digest)))
     return audit.digest
 
 
@@ -349,15 +350,13 @@ def _end(size: int, form: Form, device: BlockDevice, rules: Rules) -> int:
     Raises Refused for impossible sizes.
     """
     if size > device.size:
-        raise Refused(
-            TargetFailed(f"{device.path} has {exact_size(device.size)}, and the image has {exact_size(size)}")
-        )
+        raise Refused(device_too_small(device.path, size, device.size))
     is_whole = form.fill or (form.fix_gpt and form.size is None)
     wanted = device.size if is_whole else form.size
     if wanted is None:
         return 0
     if wanted > device.size:
-        raise Refused(TargetFailed(f"{device.path} has {exact_size(device.size)}, and not {exact_size(wanted)}"))
+        raise Refused(device_too_small(device.path, wanted, device.size))
     rules.check_disk(wanted)
     if wanted < size:
         raise Refused(Unsupported(f"the image has {exact_size(size)}, which is more than {exact_size(wanted)}"))

@@ -4,19 +4,19 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.device.block_device import HEAD, BlockDevice
 from lading.adapters.destinations.device.target_state import DeviceBytes
 from lading.adapters.destinations.file.steps import RAW_LIKE, check_gpt
+from lading.adapters.destinations.rules import image_too_large
 from lading.adapters.formats.audit import Audit
 from lading.adapters.formats.conversion import gpt
 from lading.adapters.formats.conversion.gpt import MovedBackup, moved_backup
 from lading.adapters.formats.hashing import content_algorithm
 from lading.adapters.stream import pipeline
-from lading.adapters.stream.errors import Refused
+from lading.adapters.stream.errors import Refused, device_too_small
 from lading.adapters.stream.pipeline import CHUNK, Chunk
 from lading.adapters.stream.sources import Source
-from lading.domain.refusals import Mismatched, TargetFailed, Unsupported
+from lading.domain.refusals import TargetFailed, Unsupported
 from lading.ports.form import Form
 from lading.ports.image import Digest
 from lading.ports.observer import Observer
@@ -142,7 +142,7 @@ class DeviceWriter:
             yield from DeviceBytes(self._device, self._source.start, HEAD).chunks(free)
         for chunk in self._source.chunks(free):
             if self._most is not None and chunk.offset + chunk.length > self._most:
-                raise Refused(Mismatched(f"it has more than {exact_size(self._most)}, which [landing] max_size allows"))
+                raise Refused(image_too_large(self._most))
             yield chunk
 
     def _progress(self, done: int) -> None:
@@ -158,7 +158,7 @@ class DeviceWriter:
 
     def _write(self, chunk: Chunk) -> None:
         if chunk.offset + chunk.length > self._device.size:
-            raise Refused(_too_small(self._device, self._source.size))
+            raise Refused(device_too_small(self._device.path, self._source.size, self._device.size))
         skipped = max(min(HEAD - chunk.offset, chunk.length), 0)
         if skipped:
             self._head += chunk.view[:skipped] if chunk.buffer is not None else bytes(skipped)
@@ -256,9 +256,3 @@ def check_sectors(head: bytes | bytearray, device: BlockDevice) -> None:
     if sizes and device.sector not in sizes:
         reason = f"its partition table is for sectors of {sizes[0]} bytes, and {device.path} has sectors of"
         raise Refused(TargetFailed(f"{reason} {device.sector}: it could not be read there"))
-
-
-def _too_small(device: BlockDevice, size: int | None) -> TargetFailed:
-    return TargetFailed(
-        f"{device.path} has {exact_size(device.size)}, and the image has {exact_size(size) if size else 'more'}"
-    )

@@ -9,6 +9,7 @@ from typing import Final
 from returns.result import Success
 
 from lading.adapters.codec.associations import shipped_field, shipped_from_field
+from lading.adapters.codec.proofs import signer_field, signer_from_field
 from lading.adapters.destinations.device.block_device import HEAD, BlockDevice
 from lading.adapters.destinations.file.partial import facts
 from lading.adapters.destinations.intent_notes import write_notes
@@ -66,6 +67,7 @@ class Notes:
             "inspected_by": landing.inspected_by, "copied_from": landing.copied_from, "format": landing.format,
             "virtual_size": landing.virtual_size, "shipped": shipped_field(landing.shipped),
             "form": asdict(landing.form), "converted_by": landing.converted_by,
+            "signed_by": signer_field(landing.signed_by),
         }  # fmt: skip
         self._write({**self.now, "landed": noted})
 
@@ -110,7 +112,10 @@ def noted_landing(notes: Mapping[str, object], device: BlockDevice) -> Landing |
     try:
         digest = Digest(*noted["digest"]) if noted["digest"] else None
         shipped, form = shipped_from_field(noted["shipped"]), Form(**noted["form"])
-        known = {"digest": digest, "identity": device.identity, "shipped": shipped, "form": form}
+        signed_by = signer_from_field(noted.get("signed_by"))
+        known = {
+            "digest": digest, "identity": device.identity, "shipped": shipped, "form": form, "signed_by": signed_by,
+        }  # fmt: skip
         return Landing(**{**noted, **known})
     except _MALFORMED:
         return None

@@ -111,7 +111,7 @@ def _stage(work: Work, source: Source, head: bytes, audit: Audit, rules: Rules, 
         raise Refused(Unsupported("its format was not inspected: [landing] inspect is false, and a device needs it"))
     found = disk.format
     shipped = Shipped(", ".join((*layers, found)), audited.size, audited.digest)
-    facts = disk._replace(verified=audited.verified or disk.verified, format="raw")
+    facts = disk._replace(format="raw").proven_by(audited)
     if found in RAW_LIKE:
         return Staged(file, facts, shipped, None)
     image = qemu.open_disk(file.descriptor, found)

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from lading.adapters.codec.sizes import exact_size, size_text
 from lading.adapters.destinations.device.block_device import HEAD, BlockDevice
 from lading.adapters.destinations.device.content import content_text
 from lading.adapters.destinations.device.notes import is_noted, may_be_noted_head
-from lading.adapters.formats.audit import Audit
+from lading.adapters.formats.audit import Audit, digest_mismatch, size_mismatch
 from lading.adapters.stream import pipeline
-from lading.adapters.stream.errors import Refused, value_or_refuse
+from lading.adapters.stream.errors import Refused, occupied, value_or_refuse
 from lading.adapters.stream.pipeline import Chunk
 from lading.domain.handler import Landing, Work
-from lading.domain.refusals import Mismatched, TargetFailed, TargetOccupied
+from lading.domain.refusals import Mismatched, TargetFailed, TargetNotWritable
 from lading.ports.association import Association
 from lading.ports.form import Form
 from lading.ports.observer import Observer
@@ -38,26 +37,26 @@ def check_target(
     out by reading it; else the record decides.
     """
     if device.is_read_only:
-        raise Refused(TargetFailed(f"{work.target} is read-only"))
+        raise Refused(TargetNotWritable(f"{work.target} is read-only"))
     if device.size == 0:
         raise Refused(TargetFailed(f"{work.target} has no size: no disk is in it, or no file is attached"))
     if work.force or is_incomplete(device, notes):
         return None
     recorded = work.association
     if recorded is not None and recorded.identity != device.identity:
-        raise Refused(TargetOccupied(f"{another_device(recorded, device)}; only force replaces what is on it"))
+        raise Refused(occupied(another_device(recorded, device)))
     if recorded is not None and not recorded.is_for(work.image):
         other = recorded.image.id if recorded.image else "another image"
-        raise Refused(TargetOccupied(f"{work.target} holds {other}; only force replaces it"))
+        raise Refused(occupied(f"{work.target} holds another image: {other}"))
     if recorded is not None:
         present = Landing.already(recorded)
         if not present.is_in(form):
-            raise Refused(TargetOccupied(f"{work.target} holds the image in another form; only force replaces it"))
+            raise Refused(occupied(f"{work.target} holds the image in another form"))
         if read:
             _require_unchanged(work, recorded, device)
         return present
     if any(device.read(0, HEAD)):
-        raise Refused(TargetOccupied(f"{work.target} has {content_text(work.target)}; only force replaces it"))
+        raise Refused(occupied(f"{work.target} has {content_text(work.target)}"))
     return None
 
 
@@ -81,8 +80,7 @@ def _require_unchanged(work: Work, recorded: Association, device: BlockDevice) -
         compare(recorded, device, work.observer, inspect=False)
     except Refused as refused:
         if isinstance(refused.refusal, Mismatched):
-            reason = f"{work.target} was changed since it was fetched; only force replaces it"
-            raise Refused(TargetOccupied(reason)) from refused
+            raise Refused(occupied(f"{work.target} was changed since it was fetched")) from refused
         raise
 
 
@@ -92,13 +90,13 @@ def compare(recorded: Association, device: BlockDevice, observer: Observer, *, i
     Raises Refused and OSError.
     """
     if recorded.size is None or recorded.digest is None or recorded.size > device.size:
-        raise Refused(Mismatched(f"it has {exact_size(device.size)}, and {size_text(recorded.size)} were fetched"))
+        raise Refused(size_mismatch(recorded.size or 0, device.size))
     size = recorded.size
     image = recorded.image if recorded.shipped is None else None  # else the device has other bytes
     audit = value_or_refuse(Audit.of(image, verify=True, inspect=inspect, digest=recorded.digest))
     pipeline.run(DeviceBytes(device, size), (audit.take,), lambda done: observer.progress(done, size))
     if audit.digest != recorded.digest:
-        raise Refused(Mismatched(f"its digest is {audit.digest}, and was {recorded.digest}"))
+        raise Refused(digest_mismatch(recorded.digest, audit.digest))
     audited = value_or_refuse(audit.verdict(size))
     return Landing(
         recorded.method, size, audit.digest, recorded.verified, identity=device.identity,

@@ -26,14 +26,14 @@ from lading.adapters.destinations.file.transfer import Transfer
 from lading.adapters.destinations.file.verification import report, verify
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.single_flight import SingleFlight
-from lading.adapters.destinations.source_audit import audit_of
+from lading.adapters.destinations.source_audit import audit_of, proven
 from lading.adapters.formats.audit import Audit
-from lading.adapters.stream.errors import Refused, returning_refusals, system_errors, value_or_refuse
+from lading.adapters.stream.errors import Refused, occupied, returning_refusals, system_errors, value_or_refuse
 from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source
 from lading.adapters.stream.sparse import can_clone
 from lading.domain.handler import Landing, PartialData, Report, Work
 from lading.domain.ledger import lock_name
-from lading.domain.refusals import Mismatched, TargetOccupied, Unavailable, Unsupported
+from lading.domain.refusals import Mismatched, Unavailable, Unsupported
 from lading.ports.association_store import AssociationStore
 from lading.ports.form import AS_SHIPPED
 from lading.ports.journal import Journal, NullJournal
@@ -153,7 +153,7 @@ class FileDestination:
         return self._write(work, source, opener.method)
 
     def _local_copy(self, work: Work) -> LocalCopy | None:
-        return self._flights.local_copy(work, self.rules.form_of(work))
+        return proven(self._flights.local_copy(work, self.rules.form_of(work)), work, self.rules)
 
     def _present(self, work: Work) -> Landing | None:
         """The landing that is at the target already; None when the target is free. Raises Refused."""
@@ -164,10 +164,8 @@ class FileDestination:
             raise Refused(Unsupported(reason))
         landing = check_target(work)
         if landing is not None and not landing.is_in(self.rules.form_of(work)):
-            reason = (
-                f"{work.target} holds the image in another form, as {landing.format}, {size_text(landing.virtual_size)}"
-            )
-            raise Refused(TargetOccupied(f"{reason}; remove it first, or force"))
+            size = size_text(landing.virtual_size)
+            raise Refused(occupied(f"{work.target} holds the image in another form, as {landing.format}, {size}"))
         return landing
 
     def _copy(self, work: Work, copy: LocalCopy) -> Landing:
@@ -192,5 +190,9 @@ class FileDestination:
 
     def _write(self, work: Work, source: Source, method: str) -> Landing:
         """Makes the target of the source's bytes. Closes the source."""
-        with closing(source), system_errors(work.target, "written"):
-            return self._transfer(work, source).run(audit_of(work, source, self.rules, self.verified), method)
+        with (
+            closing(source),
+            system_errors(work.target, "written"),
+            closing(audit_of(work, source, self.rules, self.verified)) as audit,
+        ):
+            return self._transfer(work, source).run(audit, method)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 
-from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.file.unpacking import Unpacking
+from lading.adapters.destinations.rules import image_too_large
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.direct import DirectWriter
@@ -17,7 +17,6 @@ from lading.adapters.stream.sources import FileSource, Source
 from lading.adapters.stream.sparse import copy_extent, extents, write_at, write_sparsely
 from lading.adapters.stream.threads import join, start
 from lading.adapters.stream.write_back import WriteBack
-from lading.domain.refusals import Mismatched
 from lading.ports.observer import Observer
 
 __all__ = ["FileWriter", "in_background"]
@@ -83,7 +82,7 @@ class FileWriter:
         """The partial data in the file, then the source's chunks."""
         for chunk in self._all_chunks(free):
             if self._most is not None and chunk.offset + chunk.length > self._most:
-                raise Refused(Mismatched(f"it has more than {exact_size(self._most)}, which [landing] max_size allows"))
+                raise Refused(image_too_large(self._most))
             if self._unpacking is not None:
                 self._unpacking.look(chunk)
             yield chunk

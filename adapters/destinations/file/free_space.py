@@ -4,7 +4,7 @@ import os
 
 from lading.adapters.codec.sizes import size_text
 from lading.adapters.stream.errors import Refused
-from lading.domain.refusals import TargetFailed
+from lading.domain.refusals import TargetFull
 
 __all__ = ["free_space", "require_space"]
 
@@ -28,7 +28,11 @@ def require_space(size: int | None, target: str, *, freed: int = 0) -> None:
     free = free_space(folder)
     if size is None or free is None or size <= free + freed:
         return
-    free += freed
-    missing = f"{size_text(size - free)} more than the {size_text(free)} free on the disk of {folder}"
-    advice = "if most of it are zeros, which take no space: [landing] require_space = false"
-    raise Refused(TargetFailed(f"{target} needs {size_text(size)}, {missing}; {advice}"))
+    raise Refused(
+        TargetFull(
+            f"too little free space for {target}",
+            expected=f"{size_text(size)} free on the disk of {folder}",
+            found=size_text(free + freed),
+            advice="for an image that is mostly zeros, which take no space: [landing] require_space = false",
+        )
+    )

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Final
 
 from lading.adapters.codec.associations import shipped_field, shipped_from_field
+from lading.adapters.codec.proofs import signer_field, signer_from_field
 from lading.adapters.destinations.file.partial import facts, noted_file
 from lading.adapters.destinations.intent_notes import write_notes
 from lading.adapters.stream.safe_open import folder_identity
@@ -67,6 +68,7 @@ class Notes:
                 "shipped": shipped_field(landing.shipped),
                 "converted_by": landing.converted_by,
                 "form": asdict(landing.form),
+                "signed_by": signer_field(landing.signed_by),
             }
         )
 
@@ -116,6 +118,7 @@ def noted_landing(notes: Mapping[str, object]) -> tuple[Landing, Fingerprint] | 
             shipped=shipped_from_field(noted.get("shipped")),
             converted_by=noted.get("converted_by"),
             form=Form(**noted.get("form", {})),
+            signed_by=signer_from_field(noted.get("signed_by")),
         )
     except _MALFORMED:
         return None

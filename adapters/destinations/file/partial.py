@@ -244,8 +244,8 @@ def refuse_taken(part: str) -> NoReturn:
             claim(descriptor)
         finally:
             os.close(descriptor)
-    reason = f"{part} is in the way, and lading has no record of it: move it away, or delete it"
-    raise Refused(TargetOccupied(reason))
+    reason = f"{part} exists, and lading has no record of it"
+    raise Refused(TargetOccupied(reason, advice="move or delete that file"))
 
 
 def received_bytes(target: str, notes: Mapping[str, object]) -> int | None:

@@ -10,11 +10,11 @@ from lading.adapters.formats.audit import is_kept_packed
 from lading.adapters.formats.conversion import gpt, qemu
 from lading.adapters.formats.inspection import Inspection
 from lading.adapters.formats.unpacking.unpacked import HEAD, Limits, Unpacked, packing
-from lading.adapters.stream.errors import Refused
+from lading.adapters.stream.errors import Refused, device_too_small, unavailable
 from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks, SourceBroken
 from lading.adapters.stream.sources import FileSource, Source
 from lading.domain.handler import Work
-from lading.domain.refusals import Mismatched, TargetFailed, Unavailable, Unsupported
+from lading.domain.refusals import Mismatched, Unsupported
 from lading.ports.form import AS_SHIPPED, Form
 
 __all__ = ["RAW_LIKE", "check_form", "check_gpt", "format_of", "must_convert", "steps", "whole_sectors"]
@@ -113,9 +113,7 @@ def steps(work: Work, source: Source, rules: Rules, *, room: int | None = None) 
         if found.layers or found.format not in RAW_LIKE or form.size is not None:
             rules.check_disk(max(found.disk_size or 0, form.size or 0))
     if room is not None and found.disk_size is not None and found.disk_size > room:
-        raise Refused(
-            TargetFailed(f"{work.target} has {exact_size(room)}, and the image has {exact_size(found.disk_size)}")
-        )
+        raise Refused(device_too_small(work.target, found.disk_size, room))
     if form.size is not None and form.size != found.disk_size:
         plan.append(f"grows to {exact_size(form.size)}")
     return "".join(f", {each}" for each in plan)
@@ -162,7 +160,7 @@ def _first_bytes(source: Chunks) -> bytes:
             if len(data) >= CHUNK:
                 break
     except SourceBroken as broken:
-        raise Refused(Unavailable(str(broken))) from broken
+        raise Refused(unavailable(broken)) from broken
     finally:
         if isinstance(chunks, Generator):
             chunks.close()

@@ -1,5 +1,6 @@
 """The state of a target: free, taken, in use, or on a file system that is not mounted."""
 
+import errno
 import os
 import shlex
 import stat
@@ -8,10 +9,10 @@ from lading.adapters.destinations.device.form import is_device
 from lading.adapters.destinations.file.in_use import is_in_use
 from lading.adapters.destinations.file.no_replace import require_no_replace
 from lading.adapters.destinations.file.partial import is_part_name
-from lading.adapters.stream.errors import Refused
+from lading.adapters.stream.errors import Refused, occupied, target_failure
 from lading.adapters.stream.safe_open import fingerprint, folder_identity
 from lading.domain.handler import Landing, Work
-from lading.domain.refusals import TargetFailed, TargetInUse, TargetOccupied, Unsupported
+from lading.domain.refusals import TargetFailed, TargetInUse, TargetNotWritable, TargetOccupied, Unsupported
 from lading.ports.association import Association, Fingerprint, Folder
 
 __all__ = [
@@ -107,8 +108,10 @@ def use_of(work: Work) -> TargetInUse | None:
     """The refusal to remove or replace the file at the target: another program has it locked."""
     if work.even_if_in_use or not is_in_use(work.target):
         return None
-    reason = "another program has it locked, as QEMU does with a running guest's disk"
-    return TargetInUse(f"{work.target} is in use: {reason}; end that program first, or use --even-if-in-use")
+    return TargetInUse(
+        f"{work.target} is in use: another program has it locked, as QEMU does with a running guest's disk",
+        advice="end that program first, or use --even-if-in-use",
+    )
 
 
 def _elsewhere(work: Work) -> TargetFailed | None:
@@ -127,7 +130,7 @@ def check_target(work: Work) -> Landing | None:
         refusal = reserved(work.target) or _elsewhere(work)
         status = status_of(work.target)
     except OSError as error:
-        raise Refused(TargetFailed(f"{work.target} cannot be examined: {error.strerror}")) from error
+        raise Refused(target_failure(f"{work.target} cannot be examined", error)) from error
     except ValueError as error:
         raise Refused(TargetFailed(f"{work.target!r} is no path: {error}")) from error
     if refusal is not None:
@@ -141,40 +144,52 @@ def check_target(work: Work) -> Landing | None:
 def _check_folder(folder: str, *, force: bool) -> None:
     """Raises Refused when no file can be made in the folder, as far as is known beforehand."""
     if not os.path.isdir(folder):
-        raise Refused(TargetFailed(f"the folder {folder} does not exist"))
+        raise Refused(TargetFailed(f"the folder {folder} does not exist", advice=f"mkdir -p {shlex.quote(folder)}"))
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise Refused(TargetFailed(f"the folder {folder} cannot be written"))
+        raise Refused(_not_writable(folder))
     try:
         if not force:
             require_no_replace(folder)
     except OSError as error:
-        raise Refused(TargetFailed(f"the folder {folder} cannot be written: {error.strerror or error}")) from error
+        raise Refused(target_failure(f"the folder {folder} cannot be written", error)) from error
+
+
+def _not_writable(folder: str) -> TargetNotWritable:
+    """The refusal of a folder in which this user may make no file. Raises OSError."""
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return TargetNotWritable(f"the folder {folder} is on a read-only file system")
+    status = os.stat(folder)
+    return TargetNotWritable(
+        f"the folder {folder} cannot be written: {os.strerror(errno.EACCES)}",
+        expected=f"write permission for uid {os.geteuid()}",
+        found=f"{stat.filemode(status.st_mode)} of uid {status.st_uid}, gid {status.st_gid}",
+    )
 
 
 def not_absolute(target: str) -> Unsupported:
     """The refusal of a target that is not an absolute path. What looks like a URL may be a file's name."""
     if not target:
         return Unsupported("no target is named")
-    advice = f"; for a file of this name: ./{target}" if ":" in target else ""
-    return Unsupported(f"{target} is no absolute path of this host{advice}")
+    advice = f"for a file of this name: ./{target}" if ":" in target else ""
+    return Unsupported(f"{target} is no absolute path of this host", advice=advice)
 
 
 def _as_recorded(work: Work, status: os.stat_result) -> Landing | None:
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-        advice = f"; for a file in it: {work.target}/" if stat.S_ISDIR(status.st_mode) else ""
-        raise Refused(TargetOccupied(f"{work.target} is not a file{advice}"))
+        advice = f"for a file in it: {work.target}/" if stat.S_ISDIR(status.st_mode) else ""
+        raise Refused(TargetOccupied(f"{work.target} is not a file", advice=advice))
     if work.force:
         if (in_use := use_of(work)) is not None:
             raise Refused(in_use)
         return None
     recorded = work.association
     if recorded is None:
-        raise Refused(TargetOccupied(f"{work.target} exists and is not lading's; only force replaces it"))
+        raise Refused(occupied(f"{work.target} exists, and lading has no record of it"))
     if not is_intact(recorded, _fingerprint_of(work.target)):
-        raise Refused(TargetOccupied(f"{work.target} was changed since it was fetched; only force replaces it"))
+        raise Refused(occupied(f"{work.target} was changed since it was fetched"))
     if not recorded.is_for(work.image):
         other = recorded.image.id if recorded.image else "another image"
-        raise Refused(TargetOccupied(f"{work.target} holds {other}; remove it first, or force"))
+        raise Refused(occupied(f"{work.target} holds another image: {other}"))
     return Landing.already(recorded)
 
 

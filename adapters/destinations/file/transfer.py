@@ -25,7 +25,7 @@ from lading.adapters.formats.unpacking.unpacked import HEAD, Limits, Unpacked, p
 from lading.adapters.host.boot import boot_id
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.branch import Branch
-from lading.adapters.stream.errors import Refused, value_or_refuse
+from lading.adapters.stream.errors import Refused, unavailable, value_or_refuse
 from lading.adapters.stream.pipeline import Chunks, SourceBroken
 from lading.adapters.stream.sources import FileSource, Source, version_of
 from lading.adapters.stream.sparse import clone
@@ -73,7 +73,7 @@ class Transfer:
             except Refused as refused:
                 if disk.audited.verified and isinstance(refused.refusal, Mismatched | Unsupported | Unavailable):
                     # No other location has other bytes of it.
-                    reason = f"{self._work.target} cannot be made of the image: {refused.refusal.reason}"
+                    reason = f"{self._work.target} cannot be made of the image: {refused}"
                     raise Refused(TargetFailed(reason)) from refused
                 raise
             return self._publish(disk)
@@ -89,7 +89,9 @@ class Transfer:
         with self._files:
             disk = self._copy_file(self._source, audit, "copy")
             self._shaping.allocate(disk)
-            facts = (made.verified, made.inspected_by, made.format, made.virtual_size)
+            # The images are the same, so that what is known of their digest by now holds for both.
+            signer = (self._work.image and self._work.image.proof.signed_by) or made.signed_by
+            facts = (made.verified, made.inspected_by, made.format, made.virtual_size, signer)
             audited = Audited(disk.audited.size, disk.audited.digest, *facts)
             return self._publish(replace(disk, audited=audited, shipped=made.shipped, converted_by=made.converted_by))
 
@@ -102,7 +104,9 @@ class Transfer:
         packed_as = self._packing(packing(source.first_bytes(HEAD)))
         if packed_as is not None:
             return self._unpack_file(source, packed_as, audit, method)
-        audit = self._content_audit() or audit
+        if (content := self._content_audit()) is not None:
+            content.signature = audit.signature
+            audit = content
         if self._shaping.form.format is not None or self._shaping.form.preallocation is not None:
             return self._examine_file(source, audit, method)
         return self._copy_file(source, audit, method)
@@ -114,7 +118,7 @@ class Transfer:
         report_step(self._work.observer, "verifying")
         with closing(FileSource(os.dup(disk.descriptor))) as received:
             size = pipeline.run(received, (audit.take,), self._files.reached(received.size))
-        return replace(disk, audited=value_or_refuse(audit.verdict(size)))
+        return replace(disk, audited=value_or_refuse(audit.verdict(size)).proven_by(disk.audited))
 
     def _content_audit(self) -> Audit | None:
         """The audit of an image that is not packed by the digest of its content; None: the catalog has another one."""
@@ -155,7 +159,7 @@ class Transfer:
             kept = kept_bytes(new.descriptor) if is_resumable else 0
             if kept:
                 new.keep()
-            raise Refused(Unavailable(str(broken), kept)) from broken
+            raise Refused(unavailable(broken, kept=kept)) from broken
         audited = value_or_refuse(audit.verdict(size))
         if self._unpacks_late:
             report_step(work.observer, "unpacking")
@@ -220,9 +224,8 @@ class Transfer:
             return None
         unpacked, content, new = self._content
         disk = value_or_refuse(content.verdict(os.fstat(new.descriptor).st_size))
-        is_verified = audited.verified or disk.verified
         shipped = Shipped(", ".join((*unpacked.layers, disk.format or "unknown")), audited.size, audited.digest)
-        return Disk(new, new.descriptor, disk._replace(verified=is_verified), method, shipped)
+        return Disk(new, new.descriptor, disk.proven_by(audited), method, shipped)
 
     def _examine_file(self, source: FileSource, audit: Audit, method: str) -> Disk:
         """Inspects a file of this host that may have to be converted: it is read where it is, and hashed meanwhile."""
@@ -244,7 +247,7 @@ class Transfer:
         self._remember(source, audit)
         audited = verdict(audit, source, source.size)
         shipped = Shipped(audited.format or "unknown", audited.size, audited.digest)
-        made = converted.audited._replace(verified=audited.verified, inspected_by=audited.inspected_by)
+        made = converted.audited._replace(inspected_by=audited.inspected_by).proven_by(audited)
         return replace(converted, audited=made, shipped=shipped)
 
     def _facts_of(self, source: FileSource, audit: Audit) -> Audited:
@@ -294,7 +297,7 @@ class Transfer:
             disk.method, file.size, digest, audited.verified, resumed=source.start, inspected_by=audited.inspected_by,
             copied_from=source.copied_from if isinstance(source, FileSource) else None, format=audited.format,
             virtual_size=audited.virtual_size, shipped=disk.shipped, converted_by=disk.converted_by,
-            form=self._shaping.form,
+            form=self._shaping.form, signed_by=audited.signed_by,
         )  # fmt: skip
         self._notes.landed(landing, file)
         return replace(landing, fingerprint=new.publish(replace=work.force), folder=new.folder)
@@ -304,7 +307,7 @@ class Transfer:
     def _trust_known(self, source: FileSource, audit: Audit) -> bool:
         """Lets the audit trust the digest of this very file, if it was hashed before. Returns True when it was."""
         expected = audit.expected_digest
-        if expected is None:
+        if expected is None or audit.signature is not None:
             return False
         known = self._verified.digest(source.fingerprint, expected.algorithm).value_or(None)
         if known is None or self._work.reverify or not source.is_unchanged:

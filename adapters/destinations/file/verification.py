@@ -2,13 +2,13 @@
 
 import os
 from contextlib import closing
+from dataclasses import replace
 from typing import Final
 
 from returns.result import Result
 
-from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.file.target_state import conflict, is_intact, mount_conflict, status_of
-from lading.adapters.formats.audit import Audit
+from lading.adapters.formats.audit import Audit, digest_mismatch, size_mismatch
 from lading.adapters.stream import pipeline
 from lading.adapters.stream.errors import Refused, system_errors, value_or_refuse
 from lading.adapters.stream.safe_open import fingerprint, folder_identity, open_regular
@@ -30,7 +30,7 @@ def report(work: Work) -> Report:
         return Report(State.UNKNOWN)
     try:
         if (elsewhere := mount_conflict(recorded)) is not None:
-            return Report(State.UNKNOWN, {"why": elsewhere.reason})
+            return Report(State.UNKNOWN, {"why": str(elsewhere)})
         if status_of(work.target) is None:
             return Report(State.MISSING)
         return Report(State.INTACT if is_intact(recorded, fingerprint(work.target)) else State.CHANGED)
@@ -45,7 +45,7 @@ def verify(work: Work, *, inspect: bool) -> Landing:
     with system_errors(work.target, "read"):
         if (refusal := conflict(work)) is not None:
             # Where its file system is not mounted, the target has not changed.
-            raise Refused(refusal if isinstance(refusal, TargetFailed) else Mismatched(refusal.reason))
+            raise Refused(refusal if isinstance(refusal, TargetFailed) else Mismatched(str(refusal)))
         if status_of(work.target) is None:
             raise Refused(Mismatched(f"{work.target} is gone"))
         opened: Result[int, Refusal] = open_regular(work.target, follow=False).alt(TargetFailed)
@@ -62,14 +62,12 @@ def _image_at(recorded: Association) -> Image | None:
 
 def _compare(work: Work, recorded: Association, source: FileSource, *, inspect: bool) -> Landing:
     if recorded.size is not None and source.size != recorded.size:
-        raise Refused(
-            Mismatched(f"it has {exact_size(source.size)}, and had {exact_size(recorded.size or 0)}; {_GUEST}")
-        )
+        raise Refused(replace(size_mismatch(recorded.size, source.size), advice=_GUEST))
     audit = value_or_refuse(Audit.of(_image_at(recorded), verify=True, inspect=inspect, digest=recorded.digest))
     size = pipeline.run(source, (audit.take,), lambda done: work.observer.progress(done, source.size), buffers=4)
     digest = audit.digest
     if recorded.digest is not None and digest != recorded.digest:
-        raise Refused(Mismatched(f"its digest is {digest}, and was {recorded.digest}; {_GUEST}"))
+        raise Refused(replace(digest_mismatch(recorded.digest, digest), advice=_GUEST))
     if not source.is_unchanged:
         raise Refused(Mismatched("it was written to while it was read"))
     file = fingerprint(source.descriptor)

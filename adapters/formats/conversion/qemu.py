@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple
 from lading.adapters.codec.sizes import exact_size
 from lading.adapters.formats.conversion.run import run
 from lading.adapters.formats.conversion.sandbox import Limits, Stall, Tool
+from lading.adapters.formats.inspection import unsafe
 from lading.adapters.stream.errors import Refused
-from lading.domain.refusals import Mismatched, Unsupported
+from lading.domain.refusals import Mismatched, Unsafe, Unsupported
 
 __all__ = [
     "CONVERTIBLE", "HEAD", "PATIENCE", "TARGETS", "Disk", "Patience", "check_preallocation", "convert", "converted_by",
@@ -102,7 +103,7 @@ def open_disk(descriptor: int, disk_format: str) -> Disk:
     except (ValueError, KeyError, TypeError) as error:
         raise Refused(Mismatched("qemu-img does not tell the size of its disk")) from error
     if "backing-filename" in info:  # inspections refuse it; this is the second door
-        raise Refused(Mismatched("it is unsafe: it has a backing file"))
+        raise Refused(Unsafe(unsafe(("Image has a backing file",))))
     if driver == "qcow2":
         _check(descriptor)
     return Disk(descriptor, "raw" if driver == "raw" else disk_format, -(-size // _SECTOR) * _SECTOR)

@@ -15,7 +15,7 @@ from typing import Final
 from lading.adapters.formats.conversion.sandbox import ENVIRONMENT, Limits, Tool, sandboxed
 from lading.adapters.stream.errors import Refused, error_text
 from lading.adapters.stream.threads import join, start
-from lading.domain.refusals import Mismatched, TargetFailed, Unavailable, Unconfigured
+from lading.domain.refusals import Mismatched, TargetFull, Unavailable, Unconfigured
 
 __all__ = ["run"]
 
@@ -169,7 +169,7 @@ def _refused(tool: str, status: int, errors: bytes, descriptors: Mapping[int, st
         return Refused(Mismatched(f"{tool} was killed by {signal.Signals(number).name}"))
     text = _first_line(tool, errors, descriptors)
     if any(each in text for each in _FULL):
-        return Refused(TargetFailed(f"{tool} cannot write: {text}"))
+        return Refused(TargetFull(f"{tool} cannot write: {text}"))
     return Refused(Mismatched(f"{tool} failed: {text or f'exit status {status}'}"))
 
 

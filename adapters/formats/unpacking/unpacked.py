@@ -13,7 +13,7 @@ from lading.adapters.formats.unpacking.reader import Reader
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import CHUNK, HOLE, Chunk, Chunks
 from lading.adapters.stream.sources import FileSource
-from lading.domain.refusals import Mismatched
+from lading.domain.refusals import Mismatched, TooLarge
 
 __all__ = ["HEAD", "Limits", "Unpacked", "packing"]
 
@@ -111,8 +111,14 @@ class Unpacked:
             if self._check is not None:
                 self._check()
             if chunk.offset + chunk.length > self._limits.most:
-                most = f"{exact_size(self._limits.most)}, which [landing] max_size and max_unpacked allow"
-                raise Refused(Mismatched(f"it unpacks to more than {most}"))
+                raise Refused(
+                    TooLarge(
+                        "the disk in the packed image is too large",
+                        expected=f"at most {exact_size(self._limits.most)}",
+                        found="more",
+                        advice="[landing] max_size and max_unpacked are the limits",
+                    )
+                )
             yield chunk
 
 

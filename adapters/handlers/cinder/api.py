@@ -222,7 +222,7 @@ class Cinder:
         from urllib.parse import urlsplit  # noqa: PLC0415 - needed for attachments only
 
         client = self._client()
-        with vendor_errors("Cinder cannot be found"):
+        with vendor_errors("Cinder cannot be found", client):
             parts = urlsplit(client.get_endpoint() or "")
         return parts.hostname or "localhost", parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -244,7 +244,7 @@ class Cinder:
                     self._adapter = self._connect()
                 except (CatalogUnavailable, SettingsError) as failure:
                     raise Refused(
-                        Unconfigured(f"{failure}; [handlers.cinder] cloud names one of clouds.yaml")
+                        Unconfigured(str(failure), advice="[handlers.cinder] cloud names one of clouds.yaml")
                     ) from None
                 session = self._adapter.session
                 session.timeout = session.timeout or self.timeout
@@ -255,7 +255,7 @@ class Cinder:
     ) -> Any:  # noqa: ANN401 - JSON
         """The answer. None for the statuses in `refused`, and with `absent` for HTTP 404."""
         client = self._client()
-        with vendor_errors("Cinder cannot be reached"):
+        with vendor_errors("Cinder cannot be reached", client):
             answer = client.request(
                 path, method, json=body, headers=dict(_VERSION), raise_exc=False, timeout=self.timeout, redirect=False
             )

@@ -84,7 +84,7 @@ class CinderHandler(StorageHandler):
             return found
         match found, self._volumes.sweep(work):
             case Success(outcome), Failure(refusal) if outcome != PartialData():
-                _log.warning("%s: its volume may still be attached to this host: %s", work.target, refusal.reason)
+                _log.warning("%s: its volume may still be attached to this host: %s", work.target, refusal)
             case _, Failure(refusal):
                 return Failure(refusal)  # the intent stays, and is recovered when Cinder answers
         return found

@@ -43,14 +43,14 @@ def small_host(quick_folder: Path, small_disk: Path, forks: Sequence[Forks], fau
 
 def test_a_wrong_digest_of_what_was_shipped_is_refused(chain_host: ChainHost, order: str) -> None:
     chain_host.add("noble", gzip.compress(TEXT), os_hash_value="0" * 64)
-    assert "its digest is sha256:" in chain_host.refused("noble", "--format", "qcow2", order=order)
+    assert "digest mismatch" in chain_host.refused("noble", "--format", "qcow2", order=order)
     chain_host.assert_nothing()
 
 
 def test_a_wrong_digest_of_the_content_is_refused(chain_host: ChainHost, order: str) -> None:
     chain_host.add("noble", gzip.compress(TEXT), content_hash_algo="sha256", content_hash_value="0" * 64)
     said = chain_host.refused("noble", "--format", "qcow2", order=order)
-    assert f"its digest is sha256:{sha256(TEXT)}" in said
+    assert f"found sha256:{sha256(TEXT)[:12]}…" in said
     chain_host.assert_nothing()
 
 
@@ -59,15 +59,14 @@ def test_a_wrong_digest_of_the_content_of_an_image_that_is_not_packed_is_refused
 ) -> None:
     none: dict[str, object] = {"os_hash_algo": None, "os_hash_value": None}
     chain_host.add("noble", TEXT, content_hash_algo="sha256", content_hash_value="0" * 64, **none)
-    assert "its digest is sha256:" in chain_host.refused("noble", "--format", "qcow2", order=order)
+    assert "digest mismatch" in chain_host.refused("noble", "--format", "qcow2", order=order)
     chain_host.assert_nothing()
 
 
 def test_a_wrong_size_of_the_content_is_refused(chain_host: ChainHost, order: str) -> None:
     chain_host.add("noble", gzip.compress(TEXT), content_size=len(TEXT) + 1)
-    assert f"it has {exact_size(len(TEXT))}, the catalog promises {exact_size(len(TEXT) + 1)}" in chain_host.refused(
-        "noble", order=order
-    )
+    told = f"expected {exact_size(len(TEXT) + 1)}, found {exact_size(len(TEXT))}"
+    assert told in chain_host.refused("noble", order=order)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ def test_a_wrong_size_of_the_content_is_refused(chain_host: ChainHost, order: st
         (lzma.compress(TEXT) + b"garbage", "other bytes follow"),
         (gzip.compress(TEXT)[:-8] + b"\0" * 8, "damaged"),
         (gzip.compress(small_qcow2(backing=b"/etc/passwd", backing_offset=512)), "unsafe"),
-        (gzip.compress(b"<?xml ?>" + bytes(10_000)), "no disk image"),
+        (gzip.compress(b"<?xml ?>" + bytes(10_000)), "not a disk image"),
     ],
 )
 def test_a_damaged_stream_is_refused(chain_host: ChainHost, order: str, shipped: bytes, reason: str) -> None:

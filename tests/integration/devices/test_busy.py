@@ -35,7 +35,7 @@ def test_a_mounted_device_is_refused_even_by_force(host: Host, tmp_path: Path) -
     with mounted(host.target, folder):
         refusal = host.refusal(force=True)
     assert isinstance(refusal, TargetInUse)
-    assert f"{host.target} is mounted at {folder}" in refusal.reason
+    assert f"{host.target} is mounted at {folder}" in str(refusal)
     assert host.is_untouched
 
 
@@ -47,7 +47,7 @@ def test_a_device_that_another_program_has_exclusively_is_refused(host: Host) ->
     finally:
         os.close(other)
     assert isinstance(refusal, TargetInUse)
-    assert "open exclusively" in refusal.reason
+    assert "open exclusively" in str(refusal)
 
 
 def test_a_device_that_a_guest_runs_from_is_refused(host: Host) -> None:
@@ -60,7 +60,7 @@ def test_a_device_that_a_guest_runs_from_is_refused(host: Host) -> None:
     finally:
         os.close(guest)
     assert isinstance(refusal, TargetInUse)
-    assert "locked, as QEMU locks disks" in refusal.reason
+    assert "locked, as QEMU locks disks" in str(refusal)
 
 
 def test_a_removal_needs_no_idle_device_and_a_wipe_does(host: Host) -> None:

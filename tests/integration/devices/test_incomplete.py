@@ -104,7 +104,7 @@ def test_what_is_read_back_wrong_leaves_the_device_incomplete(host: Host, monkey
     monkeypatch.setattr(BlockDevice, "write", flipped)
     refusal = host.refusal()
     assert isinstance(refusal, TargetFailed)
-    assert "does not hold what was written to it" in refusal.reason
+    assert "does not hold what was written to it" in str(refusal)
     assert_incomplete(host)
 
 
@@ -123,7 +123,7 @@ def test_an_error_of_the_disk_leaves_the_device_incomplete(
     monkeypatch.setattr(BlockDevice, "write", failing)
     refusal = host.refusal()
     assert isinstance(refusal, TargetFailed)
-    assert f"{host.target} cannot be written: Input/output error" in refusal.reason
+    assert f"{host.target} cannot be written: Input/output error" in str(refusal)
     assert_incomplete(host)
 
 
@@ -136,7 +136,7 @@ def test_a_device_on_a_full_disk_is_incomplete(host: Host, small_disk: Path) -> 
     try:
         refusal = host.refusal()
         assert isinstance(refusal, TargetFailed)
-        assert "is incomplete now" in refusal.reason
+        assert "is incomplete now" in str(refusal)
         assert not any(host.device.content(MEBIBYTE))
         assert [each.outcome for each in host.dispatcher.recover()] == [Outcome.INCOMPLETE]
     finally:
@@ -189,7 +189,7 @@ def test_what_somebody_else_has_written_since_is_left_alone(host: Host) -> None:
     host.device.put(b"somebody else's")
     assert [each.outcome for each in host.dispatcher.recover()] == [Outcome.UNDONE]
     assert host.device.content(15) == b"somebody else's"
-    assert "only force replaces it" in host.refusal().reason
+    assert "only force replaces it" in str(host.refusal())
 
 
 def test_a_head_that_is_partly_written_is_removed(host: Host) -> None:
@@ -241,7 +241,7 @@ def cut_off(host: Host) -> None:
     host.serve(BREAKING_OFF, GONE)
     refusal = host.refusal()
     assert isinstance(refusal, Unavailable)
-    assert "is incomplete now" in refusal.reason
+    assert "is incomplete now" in str(refusal)
     assert_incomplete(host, kept=KEPT)
 
 

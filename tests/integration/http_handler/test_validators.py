@@ -73,7 +73,7 @@ def test_without_a_digest_two_answers_need_one_strong_etag(
     url = server.answer("/x", Reply(old, after=MEBIBYTE, then=CUT), other)
     refused = fetch(target, url, image=image, verify=verify).failure()
     assert isinstance(refused, Unavailable)
-    assert "changed" in refused.reason or "strong ETag" in refused.reason
+    assert "changed" in str(refused) or "strong ETag" in str(refused)
     assert not target.exists()
 
 
@@ -146,12 +146,12 @@ def test_encoded_bytes_land_if_the_digest_agrees(server: FaultyServer, target: P
 def test_bytes_that_a_server_compressed_are_refused(server: FaultyServer, target: Path) -> None:
     refused = fetch(target, server.answer("/x", Reply(DATA, gzipped=True))).failure()
     assert isinstance(refused, Mismatched)
-    assert "encoded it as gzip" in refused.reason
+    assert "encoded it as gzip" in str(refused)
 
 
 def test_without_a_digest_encoded_bytes_are_refused_at_once(server: FaultyServer, target: Path) -> None:
     url = server.answer("/x", Reply(DATA, headers=[("Content-Encoding", "gzip, hunter2")]))
     refused = fetch(target, url, image=NO_DIGEST).failure()
-    assert "gzip" in refused.reason
-    assert "hunter2" not in refused.reason
+    assert "gzip" in str(refused)
+    assert "hunter2" not in str(refused)
     assert len(server.requests) == 1

@@ -86,7 +86,7 @@ def test_the_disk_is_taken_out_of_a_container_disk(registry: Registry, repositor
 def test_several_files_in_a_container_disk_are_listed(registry: Registry, repository: str, oci_host: OciHost) -> None:
     registry.push_artifact(repository, container_disk("one.raw", "two.raw"), "1")
     refused = oci_host.fetch_image(oci_host.find(f"oci://{registry.host}/{repository}:1").unwrap()).failure()
-    assert "disk/one.raw, disk/two.raw; choose one with --member" in refused.reason
+    assert "disk/one.raw, disk/two.raw; choose one with --member" in str(refused)
 
 
 @pytest.mark.parametrize("architecture", [host_architecture(), os.uname().machine])

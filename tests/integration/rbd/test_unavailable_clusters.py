@@ -94,4 +94,4 @@ def test_a_configuration_that_is_not_there_is_named(ceph: Ceph, tmp_path: Path, 
     handler = RbdHandler(settings, setup_of(FileDestination(MemoryVerifiedFiles())))
     refused = handler.fetch(clone_work).failure()
     assert isinstance(refused, Unconfigured)
-    assert f"there is no {tmp_path}/ceph.conf; [handlers.rbd] ceph_conf" in refused.reason
+    assert f"there is no {tmp_path}/ceph.conf; [handlers.rbd] ceph_conf" in str(refused)

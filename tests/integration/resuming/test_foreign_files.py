@@ -46,7 +46,7 @@ def test_a_file_in_the_place_of_partial_data_is_not_touched(
     failure = either.fetch().failure()
     assert isinstance(failure, NoHandlerAvailable)
     assert isinstance(failure.decisive, TargetOccupied)
-    assert f"{either.part} is in the way" in failure.decisive.reason
+    assert f"{either.part} is in the way" in str(failure.decisive)
     assert (os.lstat(either.part).st_mode, victim.stat().st_nlink) == (mode, links)
     assert victim.read_bytes() == bytes(KEPT)
     assert not either.target.exists()
@@ -116,7 +116,7 @@ def test_a_target_with_the_name_of_a_temporary_file_is_refused(either: Host) -> 
     failure = either.fetch(either.part).failure()
     assert isinstance(failure, NoHandlerAvailable)
     assert isinstance(failure.decisive, TargetFailed)
-    assert "choose another name" in failure.decisive.reason
+    assert "choose another name" in str(failure.decisive)
     either.fetch().unwrap()
     moved = either.dispatcher.move(str(either.target), str(either.part)).failure()
     assert isinstance(moved, HandlerRefused)

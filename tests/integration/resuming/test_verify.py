@@ -43,8 +43,8 @@ def test_a_target_with_a_new_time_is_intact_and_recorded_so(fetched: Host) -> No
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (a_changed_byte, "its digest is sha256:"),
-        (a_byte_more, f"it has {exact_size(len(DATA) + 1)}, and had {exact_size(len(DATA))}"),
+        (a_changed_byte, "digest mismatch: expected sha256:"),
+        (a_byte_more, f"expected {exact_size(len(DATA))}, found {exact_size(len(DATA) + 1)}"),
         (Path.unlink, "is gone"),
         (replaced, "is another file than the one that was fetched"),
         (a_symlink_there, "is no longer a file"),
@@ -56,7 +56,7 @@ def test_a_changed_target_is_told(fetched: Host, change: Callable[[Path], None],
     change(fetched.target)
     refusal = fetched.transfer.verify(Work(str(fetched.target), association=recorded)).failure()
     assert isinstance(refusal, Mismatched)
-    assert words in refusal.reason
+    assert words in str(refusal)
     assert list(fetched.associations.list()) == [recorded]
 
 

@@ -1,13 +1,11 @@
 """A mirror of the test's own, and keys."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.faulty_server import FaultyServer, Reply
-from tests.openpgp import Key, Keys
-from tests.packages import needs
 
 from lading.adapters.catalogs.simplestreams import documents
 from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog
@@ -16,24 +14,6 @@ from lading.adapters.web.guard import Guard
 from lading.adapters.web.http import HttpOptions
 
 MakeCatalog = Callable[..., SimplestreamsCatalog]
-
-
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
-    needs("gpg", "gpgv", "sqv")
-    keys = Keys(tmp_path_factory.mktemp("keys"))
-    yield keys
-    keys.close()
-
-
-@pytest.fixture(scope="session")
-def vendor(keys: Keys) -> Key:
-    return keys.make("vendor")
-
-
-@pytest.fixture(scope="session")
-def stranger(keys: Keys) -> Key:
-    return keys.make("stranger")
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def test_a_copy_counts_only_if_the_present_keyring_verifies_it(
     found(make_catalog(keyring=stranger.keyring))
     assert isinstance(failure(make_catalog(keyring=vendor.keyring, offline=True)), CatalogUnavailable)
     serve(mirror, signed(keys, vendor, OLDER | {"products": UBUNTU["products"]}))
-    assert found(make_catalog(keyring=vendor.keyring)).properties["signed_by"] == vendor.fingerprint
+    assert found(make_catalog(keyring=vendor.keyring)).proof.signed_by == vendor.signer
 
 
 def test_a_copy_without_a_signature_does_not_count_where_one_is_needed(
@@ -150,7 +150,7 @@ def test_a_copy_without_a_signature_does_not_count_where_one_is_needed(
 ) -> None:
     serve(mirror, signed(keys, vendor, clear=False))
     found(make_catalog())
-    assert found(make_catalog(keyring=vendor.keyring)).properties["signed_by"] == vendor.fingerprint
+    assert found(make_catalog(keyring=vendor.keyring)).proof.signed_by == vendor.signer
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}\n", b"null\n", b"x" * 100])

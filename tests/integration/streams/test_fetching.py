@@ -74,7 +74,7 @@ def test_an_image_comes_verified_from_the_server_that_the_operator_named(
     assert (tmp_path / "vm").read_bytes() == DATA
     assert fetched.handler == "http"
     image = container.catalog().find("ubuntu:noble", ANONYMOUS).unwrap()
-    assert image.properties["signed_by"] == vendor.fingerprint
+    assert image.proof.signed_by == vendor.signer
     dispatcher(container).fetch_or_raise(FetchRequest("ubuntu:noble/20260901", str(tmp_path / "old")))
     assert (tmp_path / "old").read_bytes() == OLD
 

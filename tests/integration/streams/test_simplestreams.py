@@ -12,9 +12,10 @@ from tests.integration.streams.conftest import MakeCatalog, serve
 from tests.openpgp import Key, Keys
 from tests.streams import INCUS, INDEX, UBUNTU, UBUNTU_LIST, digest, incus_tree, index, signed, ubuntu_tree
 
+from lading.adapters.catalogs.policy import flaw
 from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog
 from lading.ports.context import ANONYMOUS
-from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound, SettingsError
+from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound, ImageUnproven, SettingsError
 from lading.ports.image import Image
 
 OLDER = {**UBUNTU, "updated": "Sat, 31 Oct 2026 10:00:00 +0000"}
@@ -39,7 +40,7 @@ def test_images_of_an_incus_server_are_found_without_a_keyring(mirror: FaultySer
     image = found(make_catalog(), "debian/12/cloud")
     url = mirror.url("/images/debian/bookworm/amd64/cloud/20260721_05:24/disk.qcow2")
     assert [each.url for each in image.locations] == [url]
-    assert "signed_by" not in image.properties
+    assert image.proof.signed_by is None
     assert len(list(make_catalog().images())) == 6
 
 
@@ -48,7 +49,7 @@ def test_a_signed_mirror_is_verified_and_the_key_is_told(
     mirror: FaultyServer, make_catalog: MakeCatalog, keys: Keys, vendor: Key, clear: bool
 ) -> None:
     serve(mirror, signed(keys, vendor, clear=clear))
-    assert found(make_catalog(keyring=vendor.keyring)).properties["signed_by"] == vendor.fingerprint
+    assert found(make_catalog(keyring=vendor.keyring)).proof.signed_by == vendor.signer
     ends = {True: [".sjson", ".sjson"], False: [".sjson", ".json", ".json.gpg", ".json", ".json.gpg"]}[clear]
     assert [re.search(r"\.s?json.*", each)[0] for each in paths(mirror)] == ends  # type: ignore[index]
 
@@ -107,8 +108,8 @@ def test_policies_decide_what_is_verified(
     mirror: FaultyServer, make_catalog: MakeCatalog, stranger: Key, vendor: Key, keys: Keys
 ) -> None:
     serve(mirror, signed(keys, stranger))
-    assert "signed_by" not in found(make_catalog(keyring=vendor.keyring, policy="checksum")).properties
-    assert isinstance(failure(make_catalog(keyring=vendor.keyring)), CatalogUnavailable)
+    assert found(make_catalog(keyring=vendor.keyring, policy="checksum")).proof.signed_by is None
+    assert isinstance(failure(make_catalog(keyring=vendor.keyring)), ImageUnproven)
 
 
 def test_an_image_without_a_checksum_is_accepted_by_policy_none_only(
@@ -118,8 +119,8 @@ def test_an_image_without_a_checksum_is_accepted_by_policy_none_only(
     for version in document["products"]["com.ubuntu.cloud:server:24.04:amd64"]["versions"].values():
         version["items"] = {"d": {"ftype": "disk1.img", "path": "noble.img"}}
     serve(mirror, ubuntu_tree(document))
-    assert "has no checksum of 24.04" in str(failure(make_catalog()))
-    assert found(make_catalog(policy="none")).expected_digest is None
+    image = found(make_catalog())
+    assert (flaw(image, "checksum"), flaw(image, "none")) == ("it has no checksum", None)
 
 
 def test_a_list_that_is_only_clear_signed_is_read_without_a_keyring(

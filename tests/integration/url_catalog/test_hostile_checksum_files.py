@@ -53,14 +53,14 @@ def test_a_file_that_does_not_list_the_image_is_passed_over(server: FaultyServer
     server.answer("/d/SHA256SUMS", answer)
     server.answer("/d/SHA512SUMS", Reply(LIST))
     image = found(server.url("/d/noble.img"))
-    assert image.properties["digest_from"] == server.url("/d/SHA512SUMS")
+    assert image.proof.digest_from == server.url("/d/SHA512SUMS")
 
 
 def test_a_checksum_file_at_another_server_is_named(server: FaultyServer) -> None:
     with FaultyServer() as other:
         sums = other.answer("/SHA256SUMS", Reply(LIST))
         image = found(f"{server.url('/d/noble.img')}#checksums={sums}")
-    assert (image.digest, image.properties["digest_from"]) == (Digest("sha256", SHA256), sums)
+    assert (image.digest, image.proof.digest_from) == (Digest("sha256", SHA256), sums)
 
 
 def test_a_checksum_file_that_stalls_is_given_up(server: FaultyServer) -> None:

@@ -16,7 +16,7 @@ def test_an_image_is_described_by_its_url_and_the_file_beside_it(server: FaultyS
     image = found(url)
     assert (image.id, image.name, image.size) == (f"{url}#sha256={SHA256}", "noble.img", len(DATA))
     assert image.digest == Digest("sha256", SHA256)
-    assert image.properties["digest_from"] == sums
+    assert image.proof.digest_from == sums
     assert [(each.url, each.trusted) for each in image.locations] == [(url, True)]
     assert found(image.id).digest == image.digest
     assert catalog().locations(image.redacted(), ANONYMOUS).unwrap() == image.locations
@@ -44,7 +44,7 @@ def test_a_vendors_layout_needs_no_further_option(server: FaultyServer, file: st
     server.answer(f"/d/{file}", Reply(text.encode()))
     image = found(server.url("/d/noble.img"))
     assert image.digest in {Digest("sha256", SHA256), Digest("sha512", SHA512)}
-    assert image.properties["digest_from"] == server.url(f"/d/{file}")
+    assert image.proof.digest_from == server.url(f"/d/{file}")
 
 
 def test_fedora_s_checksum_file_is_found_in_the_folders_listing(server: FaultyServer) -> None:
@@ -70,7 +70,7 @@ def test_a_weak_digest_is_used_where_there_is_no_other(server: FaultyServer, cap
 
 def test_a_given_digest_takes_one_request(server: FaultyServer) -> None:
     image = found(with_options(server.url("/d/noble.img"), checksum=f"sha256:{OTHER}"))
-    assert (image.digest, image.properties["digest_from"]) == (Digest("sha256", OTHER), "given")
+    assert (image.digest, image.proof.digest_from) == (Digest("sha256", OTHER), "given")
     assert [(each.path, each.range) for each in server.requests] == [("/d/noble.img", "bytes=0-0")]
 
 
@@ -96,7 +96,7 @@ def test_an_image_without_a_digest_is_another_one_when_its_file_changes(server: 
     assert found(url).id != image.id
     gone = failure(image.id)
     assert isinstance(gone, ImageNotFound)
-    assert gone.hint == "the file at its URL has changed"
+    assert gone.advice == "the file at its URL has changed"
 
 
 def test_the_etag_of_another_server_does_not_count(server: FaultyServer) -> None:
@@ -117,7 +117,7 @@ def test_mirrors_are_locations_and_the_next_one_is_asked_where_the_first_is_away
         url = server.answer("/d/noble.img", busy())
         image = found(with_options(url, mirrors=[mirror]))
         assert [each.url for each in image.locations] == [url, mirror]
-        assert (image.properties["digest_from"], image.id) == (sums, f"{url}#sha256={SHA256}")
+        assert (image.proof.digest_from, image.id) == (sums, f"{url}#sha256={SHA256}")
 
 
 def test_a_path_is_found_beneath_the_configured_mirrors(server: FaultyServer) -> None:
@@ -147,7 +147,7 @@ def test_no_credentials_are_in_what_is_recorded(server: FaultyServer, userinfo: 
     assert image.locations[0].url == server.url("/d/noble.img?sig=hush", userinfo=userinfo)
     gone = failure(image.id)
     assert isinstance(gone, ImageNotFound)
-    assert "give the whole URL" in gone.hint
+    assert "give the whole URL" in gone.advice
     assert "hush" not in str(failure(server.url("/none?sig=hush", userinfo=userinfo)))
 
 

@@ -12,7 +12,7 @@ import pytest
 from returns.result import Result, Success
 from tests.unit.file_destination.landings import DATA, Opener, associated, image_of, unopened
 
-from lading import Digest, Refusal, TargetFailed, TargetOccupied, Unsupported, Work
+from lading import Digest, Refusal, TargetFailed, TargetNotWritable, TargetOccupied, Unsupported, Work
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -160,7 +160,7 @@ def test_a_target_without_its_folder_is_refused_by_name(
     target = str(folder / "missing" / "vm")
     refused = destination.fetch(Work(target, image_of(DATA)), SourceOpener(opening(DATA), "copy")).failure()
     assert isinstance(refused, TargetFailed)
-    assert str(folder / "missing") in refused.reason
+    assert str(folder / "missing") in str(refused)
 
 
 @pytest.mark.parametrize("target", ["", "vm", "./vm", "rbd:pool/vm"])
@@ -184,4 +184,7 @@ def test_an_unwritable_folder_is_refused_before_the_source_is_opened(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     refused = destination.fetch(Work(str(folder / "vm"), image_of(DATA)), SourceOpener(unopened, "copy")).failure()
-    assert refused == TargetFailed(f"the folder {folder} cannot be written")
+    assert isinstance(refused, TargetNotWritable)
+    assert refused.reason == f"the folder {folder} cannot be written: Permission denied"
+    assert refused.expected == f"write permission for uid {os.geteuid()}"
+    assert refused.found.startswith("drwx")

@@ -19,8 +19,9 @@ SECTIONS = "known: associations, catalog, catalogs, handlers, journal, landing, 
     [
         ({"x": {}}, f"x: unknown key ({SECTIONS})"),
         ({"land": {}}, f"land: unknown key, did you mean landing? ({SECTIONS})"),
-        ({"catalog": {"foldr": "/x"}}, "catalog.foldr: unknown key, did you mean folder? (known: folder, kind)"),
-        ({"catalog": {"kind": "memory", "q": 1}}, "catalog.q: unknown key (known: kind)"),
+        ({"catalog": {"foldr": "/x"}},
+         "catalog.foldr: unknown key, did you mean folder? (known: folder, kind, policy)"),
+        ({"catalog": {"kind": "memory", "q": 1}}, "catalog.q: unknown key (known: kind, policy)"),
         ({"catalog": 5}, "catalog: expected a table, got 5"),
         ({"catalog": {"kind": 5}}, "catalog.kind: expected a text, got 5"),
         ({"catalog": {"folder": ""}}, "catalog.folder: expected a path, got ''"),
@@ -71,7 +72,8 @@ SECTIONS = "known: associations, catalog, catalogs, handlers, journal, landing, 
         ({"landing": 1 << 100_000}, "landing: expected a table, got a number of more digits than can be shown"),
         ({"landing": {"\x1b[31m\n": 1}},
          ("landing.'\\x1b[31m\\n': unknown key"
-          " (known: allow_unverified, format, inspect, max_size, max_unpacked, mode, require_space, unpack, verify)")),
+          " (known: allow_unverified, certificates, format, inspect, max_size, max_unpacked, mode, require_signature,"
+              " require_space, trusted_certificates, unpack, verify)")),
     ],
 )  # fmt: skip
 def test_an_error_names_the_key_what_was_expected_and_what_was_got(document: Mapping[str, object], told: str) -> None:

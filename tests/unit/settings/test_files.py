@@ -13,6 +13,7 @@ from lading.adapters.config.settings import (
     FileAssociationsSettings,
     FileCatalogSettings,
     LandingSettings,
+    MemoryCatalogSettings,
     MemorySettings,
     ThirdPartySettings,
     load_settings,
@@ -127,7 +128,7 @@ def test_what_a_file_leaves_out_has_its_default() -> None:
 
 def test_the_memory_kinds_have_nothing_to_set() -> None:
     settings = read_settings({"catalog": {"kind": "memory"}, "associations": {"kind": "memory"}}, {})
-    assert settings.catalog == settings.associations == MemorySettings()
+    assert (settings.catalog, settings.associations) == (MemoryCatalogSettings(), MemorySettings())
 
 
 def test_options_of_a_third_party_stay_as_they_are() -> None:
@@ -233,4 +234,4 @@ def test_a_pipe_may_be_named(tmp_path: Path) -> None:
     os.close(written)
     settings = load_settings(f"/dev/fd/{read}", {"HOME": str(tmp_path)})
     os.close(read)
-    assert settings.catalog == MemorySettings()
+    assert settings.catalog == MemoryCatalogSettings()

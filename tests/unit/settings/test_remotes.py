@@ -8,7 +8,12 @@ from tests.unit.settings.files import error, settings_of, write
 
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.url_settings import UrlCatalogSettings
-from lading.adapters.config.settings import FileCatalogSettings, MemorySettings, ThirdPartySettings, load_settings
+from lading.adapters.config.settings import (
+    FileCatalogSettings,
+    MemoryCatalogSettings,
+    ThirdPartySettings,
+    load_settings,
+)
 
 
 def test_remotes_stand_beside_the_default_catalog(tmp_path: Path) -> None:
@@ -19,7 +24,7 @@ def test_remotes_stand_beside_the_default_catalog(tmp_path: Path) -> None:
         'mirrors = ["https://cloud.debian.org/images/cloud/"]\n',
     )
     settings = load_settings(str(path), {"HOME": "/home/me"})
-    assert settings.catalog == MemorySettings()
+    assert settings.catalog == MemoryCatalogSettings()
     assert settings.remotes == {
         "lab": FileCatalogSettings(tmp_path / "images"),
         "cloud": GlanceCatalogSettings("mine"),
@@ -39,8 +44,8 @@ def test_a_variable_configures_a_remote_and_another_kind_drops_its_table() -> No
         document, LADING_CATALOGS__MY_LAB__KIND="glance", LADING_CATALOGS__MY_LAB__CLOUD="mine",
         LADING_CATALOGS__NEW__KIND="memory",
     )  # fmt: skip
-    assert settings.remotes.pop("other") == MemorySettings()  # type: ignore[attr-defined]  # a dict
-    assert {*settings.remotes.values()} == {GlanceCatalogSettings("mine"), MemorySettings()}
+    assert settings.remotes.pop("other") == MemoryCatalogSettings()  # type: ignore[attr-defined]  # a dict
+    assert {*settings.remotes.values()} == {GlanceCatalogSettings("mine"), MemoryCatalogSettings()}
 
 
 @pytest.mark.parametrize(

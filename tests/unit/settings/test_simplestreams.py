@@ -31,17 +31,17 @@ def test_a_remote_has_the_same_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "needed"),
+    ("table", "demanded"),
     [
-        ({}, False),
-        ({"keyring": "/k.gpg"}, True),
-        ({"keyring": "/k.gpg", "policy": "checksum"}, False),
-        ({"keyring": "/k.gpg", "policy": "none"}, False),
-        ({"keyring": "/k.gpg", "policy": "signature"}, True),
+        ({}, "checksum"),
+        ({"keyring": "/k.gpg"}, "signature"),
+        ({"keyring": "/k.gpg", "policy": "checksum"}, "checksum"),
+        ({"keyring": "/k.gpg", "policy": "none"}, "none"),
+        ({"keyring": "/k.gpg", "policy": "signature"}, "signature"),
     ],
 )
-def test_a_keyring_means_signatures_unless_the_policy_says_otherwise(table: dict[str, object], needed: bool) -> None:
-    assert catalog({"url": URL, **table}).needs_signature is needed
+def test_a_keyring_means_signatures_unless_the_policy_says_otherwise(table: dict[str, object], demanded: str) -> None:
+    assert catalog({"url": URL, **table}).demanded == demanded
 
 
 @pytest.mark.parametrize(

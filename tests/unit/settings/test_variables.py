@@ -9,7 +9,7 @@ from tests.unit.settings.files import error, settings_of, write
 from lading.adapters.config.settings import (
     FileCatalogSettings,
     LandingSettings,
-    MemorySettings,
+    MemoryCatalogSettings,
     ThirdPartySettings,
     load_settings,
 )
@@ -96,7 +96,7 @@ def test_reading_changes_nothing_of_the_document() -> None:
 
 def test_another_kind_in_a_variable_drops_the_options_of_the_file() -> None:
     document = {"catalog": {"kind": "elsewhere", "cloud": "mine", "folder": "/glance"}}
-    assert settings_of(document, LADING_CATALOG__KIND="memory").catalog == MemorySettings()
+    assert settings_of(document, LADING_CATALOG__KIND="memory").catalog == MemoryCatalogSettings()
     settings = settings_of(document, LADING_CATALOG__KIND="file", LADING_CATALOG__FOLDER="/mine")
     assert settings.catalog == FileCatalogSettings(folder=Path("/mine"))
     settings = settings_of(
@@ -113,7 +113,7 @@ def test_the_same_kind_in_a_variable_keeps_the_files_options() -> None:
 
 def test_an_option_of_another_kind_in_a_variable_is_an_error() -> None:
     told = error({}, LADING_CATALOG__KIND="memory", LADING_CATALOG__FOLDER="/x")
-    assert told == "LADING_CATALOG__FOLDER: catalog.folder: unknown key (known: kind)"
+    assert told == "LADING_CATALOG__FOLDER: catalog.folder: unknown key (known: kind, policy)"
 
 
 def test_variables_of_the_cluster_of_associations_are_those_of_the_locks_too(home: Path) -> None:
@@ -138,7 +138,6 @@ def test_variables_of_the_cluster_of_associations_are_those_of_the_locks_too(hom
         "LADING_CATALOG__",
         "LADING_CATALOG____KIND",
         "LADING___KIND",
-        "LADING_CATALOGUE__KIND",
         "LADING_CATALOG" + "__A" * 10_000,
     ],
 )
@@ -147,6 +146,12 @@ def test_an_unknown_variable_is_an_error_that_lists_the_known_ones(name: str) ->
         f"{name}: names no setting (known: LADING_CONFIG, LADING_CATALOG__…, LADING_CATALOGS__…, "
         "LADING_ASSOCIATIONS__…, LADING_JOURNAL__…, LADING_LOCKS__…, LADING_HANDLERS__…, LADING_LANDING__…, "
         "LADING_NETWORK__…)"
+    )
+
+
+def test_a_variable_of_an_unknown_section_is_compared_with_the_known_ones() -> None:
+    assert error({}, LADING_LANDNG__MODE="0640").startswith(
+        "LADING_LANDNG__MODE: names no setting, did you mean LADING_LANDING__MODE? (known: LADING_CONFIG, "
     )
 
 

@@ -10,7 +10,7 @@ from tests.streams import INCUS, UBUNTU, digest, disk
 from lading.adapters.catalogs.simplestreams.products import listings, products
 from lading.adapters.catalogs.simplestreams.stream import Stream
 from lading.ports.failures import AmbiguousImage
-from lading.ports.image import Digest, Image
+from lading.ports.image import UNPROVEN, Digest, Image
 
 ROOT = "https://mirror.example/releases/"
 NOBLE = "server/releases/noble/release-{}/ubuntu-24.04-{}.img"
@@ -18,7 +18,7 @@ BOOKWORM = "images/debian/bookworm/amd64/{}/{}/disk.qcow2"
 
 
 def stream(*documents: Mapping[str, Any], architecture: str = "amd64") -> Stream:
-    listed = [product for each in documents for product in products(each, each.get("content_id", "x"), None)]
+    listed = [product for each in documents for product in products(each, each.get("content_id", "x"), UNPROVEN)]
     return Stream(listed, ROOT, architecture)
 
 
@@ -247,4 +247,4 @@ def test_an_index_of_too_many_lists_is_refused() -> None:
 
 def test_a_list_in_the_place_of_another_is_refused() -> None:
     with pytest.raises(ValueError, match=r"another list than com\.ubuntu\.cloud:daily"):
-        list(products(UBUNTU, "com.ubuntu.cloud:daily", None))
+        list(products(UBUNTU, "com.ubuntu.cloud:daily", UNPROVEN))

@@ -52,7 +52,8 @@ class TestEveryCompression:
     def test_a_bomb_is_refused_at_the_limit(self, kind: str) -> None:
         limits = LIMITS._replace(most=len(PLAIN) - 1)
         assert refusal_of(COMPRESS[kind](PLAIN), limits=limits) == (
-            f"it unpacks to more than {exact_size(len(PLAIN) - 1)}, which [landing] max_size and max_unpacked allow"
+            f"the disk in the packed image is too large: expected at most {exact_size(len(PLAIN) - 1)}, found more; "
+            "[landing] max_size and max_unpacked are the limits"
         )
 
     def test_no_more_than_four_layers_are_unpacked(self, kind: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis.strategies import SearchStrategy
 
 from lading.ports.association import Association, Check, Fingerprint, Folder, Shipped, State
 from lading.ports.form import Form
-from lading.ports.image import Digest, Image
+from lading.ports.image import Digest, Image, Proof, Signature, Signer
 from lading.ports.location import Location
 
 __all__ = ["any_associations", "any_images", "any_locations", "any_targets", "any_texts", "forms", "json_objects"]
@@ -52,7 +52,17 @@ def any_images() -> SearchStrategy[Image]:
         status=any_texts(min_size=1),
         locations=st.lists(any_locations(), max_size=2),
         properties=json_objects(),
+        proof=proofs(),
     )
+
+
+def signers() -> SearchStrategy[Signer]:
+    return st.builds(Signer, any_texts(), any_texts(), any_texts())
+
+
+def proofs() -> SearchStrategy[Proof]:
+    signatures = st.builds(Signature, any_texts(), st.lists(any_texts(), max_size=2).map(tuple), any_texts())
+    return st.builds(Proof, st.none() | any_texts(), st.none() | signers(), st.none() | signatures)
 
 
 def fingerprints() -> SearchStrategy[Fingerprint]:
@@ -96,4 +106,5 @@ def any_associations() -> SearchStrategy[Association]:
         shipped=st.none() | st.builds(Shipped, any_texts(), st.integers(min_value=0), st.none() | digests()),
         converted_by=st.none() | any_texts(),
         form=forms(),
+        signed_by=st.none() | signers(),
     )

@@ -1,0 +1,71 @@
+"""Detached OpenPGP signatures over images, verified while the bytes are read."""
+
+import os
+import threading
+from base64 import b64decode
+from collections.abc import Sequence
+from contextlib import suppress
+from fcntl import F_SETPIPE_SZ, fcntl
+from pathlib import Path
+from typing import Final
+
+from lading.adapters.signatures.openpgp import verify_detached
+from lading.adapters.stream.errors import Refused
+from lading.adapters.stream.threads import join, start
+from lading.domain.refusals import Unavailable
+from lading.ports.image import Signature, Signer
+
+__all__ = ["PipedCheck"]
+
+_PIPE: Final = 1 << 20
+"""Bytes that the pipe holds, where the system allows it."""
+
+
+class PipedCheck:
+    """Feeds gpgv or sqv by a pipe: a SignatureCheck. The tool starts with the first bytes."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._signature = signature
+        self._thread = threading.Thread(target=self._verify, daemon=True)
+        self._read = self._write = -1
+        self._signer: Signer | None = None
+        self._fault: BaseException | None = None
+
+    def take(self, data: memoryview) -> None:
+        self._begin()
+        # A tool that has ended, because it cannot read the keyring for example, gives its reason at the end.
+        with suppress(BrokenPipeError):
+            while data:
+                data = data[os.write(self._write, data) :]
+
+    def signer(self) -> Signer:
+        self._begin()  # the image may be empty
+        self.close()
+        if self._fault is not None:
+            raise self._fault
+        if self._signer is None:
+            raise Refused(Unavailable(f"{self._signature.url} was not verified: its check was ended"))
+        return self._signer
+
+    def close(self) -> None:
+        if self._write >= 0:
+            os.close(self._write)
+            self._write = -1
+            join(self._thread)
+
+    def _begin(self) -> None:
+        if self._read < 0:
+            self._read, self._write = os.pipe()
+            with suppress(OSError):
+                fcntl(self._write, F_SETPIPE_SZ, _PIPE)
+            start(self._thread)
+
+    def _verify(self) -> None:
+        value = b64decode(self._signature.value)
+        keyrings: Sequence[Path] = [Path(each) for each in self._signature.keyrings]
+        try:
+            self._signer = verify_detached(self._read, value, keyrings, self._signature.url)
+        except BaseException as fault:  # noqa: BLE001 - raised again by `signer`
+            self._fault = fault
+        finally:
+            os.close(self._read)  # ends the writing
