@@ -22,9 +22,9 @@ LOWEST_READY := $(LOWEST)/.ready
 LOWEST_TESTS := tests/contract/test_locks.py tests/property/test_completion.py tests/property/test_output.py \
 	tests/integration/cinder_handler tests/unit/test_container.py tests/unit/test_inspection.py tests/unit/test_progress.py \
 	tests/integration/test_glance_catalog.py tests/integration/test_s3_handler.py tests/integration/test_swift_handler.py \
-	tests/unit/unpacking/test_compressed.py tests/unit/test_hashing.py
+	tests/unit/unpacking/test_compressed.py tests/unit/test_hashing.py tests/unit/cli/test_completions.py
 
-.PHONY: demo test torture fuzz check lowest man format bench clean
+.PHONY: demo test torture fuzz check docs docs-update lowest man format bench clean
 
 $(READY): pyproject.toml requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lading needs Python 3.11 or newer: make PYTHON=python3.x")'
@@ -56,12 +56,19 @@ fuzz: $(READY)  ## strangers' bytes, driven by coverage: make fuzz SECONDS=600 T
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements/fuzz.txt
 	@for each in $(TARGET); do echo "== $$each"; $(BIN)/python -m tests.fuzz.run $$each $(SECONDS) || exit 1; done
 
-check: $(READY) lowest  ## everything that needs no run: style, types, imports, doctests; and the lowest versions
+check: $(READY) lowest docs  ## everything that needs no run: style, types, imports, doctests; the site, and the lowest versions
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-timings 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/pytest --quiet --doctest-modules domain ports adapters
+
+docs: $(READY)  ## the documentation site, in build/site: a broken link, a missing anchor or an orphan page fails
+	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --builder html --doctree-dir build/doctrees docs build/site
+
+docs-update: $(READY)  ## the outputs of commands that README.md and docs/ show, as they are now
+	@LADING_PAGES=update $(BIN)/pytest --quiet tests/integration/test_pages.py tests/integration/test_cloud_pages.py tests/integration/rbd/test_page.py
+	@git diff --stat README.md docs
 
 # requirements/lowest.txt comes from pyproject.toml (tests/integration/test_packaging.py compares them), by
 # uv pip compile --universal --resolution lowest-direct --python-version 3.11 --all-extras --group test --generate-hashes \
@@ -81,4 +88,4 @@ bench: $(READY)  ## the figures, as ratios against named peers
 	@for each in bench/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(LOWEST) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build

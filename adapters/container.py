@@ -117,7 +117,7 @@ class Container(DeclarativeContainer):
             unpack=_options.landing.unpack,
             format=_options.landing.format,
             require_signature=_options.landing.require_signature,
-            certificates=Callable(plugins.certificates, _options.landing),
+            certificates=Callable(plugins.certificates, settings),
         ),
         journal=journal,
         locks=locks,

@@ -40,9 +40,13 @@ def fetch(  # noqa: PLR0913 - all but two have defaults
     without a digest. `size` is in bytes, or a text like `20G`, or `fill`: all of a block device. `force`
     replaces what is at the target. `settings` are by default those of `load_settings`.
 
+        lading.fetch("ubuntu:24.04", "/vms/1.img", format="raw", size="20G")
+
     Raises NoHandlerAvailable and the other members of FetchFailure, SettingsError, and ValueError for a wrong argument.
     A program that fetches often opens a container once, and calls its Dispatcher.
     """
+    if format not in {None, "raw", "qcow2"}:
+        raise ValueError(f"format: expected raw or qcow2, got {format!r}")
     settings = settings or load_settings()
     if checksum or checksums or mirrors or keyrings or unverified:
         if not settings.names_url(image.strip()):

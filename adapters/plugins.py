@@ -24,7 +24,6 @@ from lading.adapters.config.settings import (
     CatalogSettings,
     FileCatalogSettings,
     FileLocksSettings,
-    LandingSettings,
     LocksSettings,
     MemoryCatalogSettings,
     Settings,
@@ -36,7 +35,7 @@ from lading.adapters.handlers.built_in import BUILT_IN
 from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.handlers.http import HttpHandlerSettings
 from lading.adapters.handlers.setup import HandlerSetup
-from lading.adapters.signatures.certificates import Certificates
+from lading.adapters.signatures.certificates import CertificateFolder, Certificates
 from lading.adapters.web.http import HttpOptions
 from lading.domain.handler import Handler
 from lading.domain.handler_calls import exception_reason
@@ -152,7 +151,8 @@ def build_catalog(  # noqa: PLR0911 - one for each kind
         case SimplestreamsCatalogSettings():
             from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog  # noqa: PLC0415 - few use it
 
-            return SimplestreamsCatalog(options, _http_options(settings))
+            _, dot, name = place.partition(".")
+            return SimplestreamsCatalog(options, _http_options(settings), prefix=f"{name}:" if dot else "")
         case UrlCatalogSettings():
             keyring = options.keyring if options.demanded == "signature" else None
             return UrlCatalog(_http_options(settings), options.mirrors, keyring)
@@ -171,9 +171,16 @@ def remotes(settings: Settings) -> Mapping[str, Callable[[], ImageCatalog]]:
     }
 
 
-def certificates(landing: LandingSettings) -> Certificates | None:
+def certificates(settings: Settings) -> Certificates | None:
     """The certificates for signatures of Glance's images; None: those are not verified."""
-    return None if landing.certificates is None else Certificates(landing.certificates, landing.trusted_certificates)
+    landing = settings.landing
+    if landing.certificates is not None:
+        return Certificates(CertificateFolder(landing.certificates), landing.trusted_certificates)
+    if landing.key_manager is None:
+        return None
+    from lading.adapters.signatures.barbican import Barbican  # noqa: PLC0415 - few use it
+
+    return Certificates(Barbican(landing.key_manager, settings.network), landing.trusted_certificates)
 
 
 def policies(settings: Settings) -> Mapping[str | None, Policy]:

@@ -165,8 +165,9 @@ class HandlerRefused(LadingError):
     @property
     def explanation(self) -> Explanation:
         refusal = self.refusal
-        place = refusal.place or ("" if self.target in refusal.reason else self.target)
-        return replace(refusal, place=place)
+        if self.target in refusal.reason:
+            return refusal
+        return replace(refusal, reason=f"{self.target}: {refusal.reason}")
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ from returns.result import Result
 
 from lading.ports.association import Association, Check
 from lading.ports.failures import StoreUnavailable
+from lading.ports.image import Digest
 
 __all__ = ["AssociationStore", "HostTarget", "SupportsHosts"]
 
@@ -30,8 +31,12 @@ class AssociationStore(Protocol):
         """Removes the target's association. A target without one is not a failure."""
         ...
 
-    def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
-        """Iterates over all associations, or those of one handler or one image, ordered by target.
+    def list(
+        self, *, handler: str | None = None, image_id: str | None = None, digest: Digest | None = None
+    ) -> Iterator[Association]:
+        """Iterates over all associations, or those of one handler, one image or one digest, ordered by target.
+
+        `digest` is the image's `expected_digest`.
 
         Nothing is read before the first step, and not all are loaded at once. Changes made during the iteration may
         or may not be seen. Raises StoreUnavailable.

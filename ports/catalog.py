@@ -58,7 +58,11 @@ class ImageListing(Protocol):
     """A catalog that lists its images."""
 
     def images(self) -> Iterator[Image]:
-        """Iterates over all images, ordered by name and id. Raises CatalogUnavailable or SettingsError."""
+        """Iterates over all images, ordered by name and id. Raises CatalogUnavailable or SettingsError.
+
+        Where a catalog must request each image by itself, it may list them with their names only. Such an image's id
+        is a reference that finds it.
+        """
         ...
 
 

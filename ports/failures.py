@@ -100,7 +100,7 @@ class AmbiguousImage(LadingError):
     ids: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{len(self.ids)} images are named {self.reference!r}, name one by its id: {', '.join(self.ids)}"
+        return f"{len(self.ids)} images match {self.reference!r}, name one by its id: {', '.join(self.ids)}"
 
     @property
     def explanation(self) -> Explanation:

@@ -15,6 +15,7 @@ from lading import (
     Association,
     Context,
     Cost,
+    Digest,
     Dispatcher,
     FetchRequest,
     FetchResult,
@@ -297,9 +298,11 @@ class RecordingStore:
         self.by_target.pop(target, None)
         return Success(None)
 
-    def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
+    def list(
+        self, *, handler: str | None = None, image_id: str | None = None, digest: Digest | None = None
+    ) -> Iterator[Association]:
         for association in sorted(self.by_target.values(), key=lambda association: association.target):
-            if handler in (None, association.handler) and image_id is None:
+            if handler in (None, association.handler) and image_id is None and digest is None:
                 yield association
 
 

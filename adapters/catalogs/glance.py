@@ -17,7 +17,7 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.glance_settings import GlanceCatalogSettings
 from lading.adapters.catalogs.lookup import HREF, by_id_or_name
-from lading.adapters.codec.documents import catalog_image, read_json
+from lading.adapters.codec.documents import PROOF, catalog_image, read_json
 from lading.adapters.openstack.cloud import account_of, connect_cloud, get_with_retries, vendor_errors
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.http import HttpOptions, HttpRefused, Origin
@@ -333,7 +333,9 @@ def _image(place: _Place, document: object) -> Result[Image, CatalogFailure]:
         return Failure(CatalogUnavailable(f"{place.endpoint} answers with no image: is it a Glance?"))
     # Absolute, so that the image as it is recorded says which Glance has it.
     own = place._replace(id=_id(document)).url
-    return catalog_image({**document, "self": own}).alt(
+    # A user of Glance may give an image any property.
+    described = {key: value for key, value in document.items() if key != PROOF}
+    return catalog_image({**described, "self": own}).alt(
         lambda reason: CatalogUnavailable(f"Glance's image {place.id}: {reason}")
     )
 

@@ -1,7 +1,10 @@
 """Images in registries of the OCI."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from returns.result import Failure, Result, Success
@@ -19,14 +22,21 @@ from lading.ports.location import Location
 
 __all__ = ["OciCatalog"]
 
+_log = logging.getLogger(__name__)
 _SCHEME: Final = "oci://"
+_MOST_LISTED: Final = 10_000
+"""Images of a list."""
+_MOST_REPOSITORIES: Final = 1000
+"""Each is a request for its tags."""
 _ABSENT: Final = frozenset({400, 404})
 """Statuses of a registry's answer for what it does not have, or cannot have."""
 _REFUSED: Final = frozenset({401, 403})
 
 
 class OciCatalog:
-    """Disk images in registries: an ImageCatalog. Finds an image by `oci://HOST/REPOSITORY:TAG` or its digest.
+    """Disk images in registries: an ImageCatalog and ImageListing.
+
+    Finds an image by `oci://HOST/REPOSITORY:TAG` or its digest.
 
     With a registry in the settings, a reference is what follows that: `noble:1.2`, or `:1.2` and `@sha256:…` where the
     registry's path is the repository. A request without a user is the operator's: the registry that it names is
@@ -40,7 +50,7 @@ class OciCatalog:
     ) -> None:
         self._registries = registries
         self._architecture = settings.architecture or host_architecture()
-        self._prefix = None if settings.registry is None else settings.registry.rstrip("/")
+        self._prefix = None if settings.registry is None else _in_plain_form(settings.registry.rstrip("/"))
         self._mirrors = tuple(mirror.rstrip("/") for mirror in settings.mirrors)
         self._login = None
         if settings.username is not None and settings.password is not None:
@@ -71,6 +81,56 @@ class OciCatalog:
             return Failure(CatalogUnavailable(f"image {image.id}: {error}"))
         return Success(self._locations(named.with_digest(image.digest), context))
 
+    def images(self) -> Iterator[Image]:
+        """The tags of the settings' repository, and of those beneath it: names only.
+
+        The digest and the size of an image take further requests, which `find` makes.
+        """
+        if self._prefix is None:
+            raise CatalogUnavailable("images are listed of one registry only: set `registry`")
+        try:
+            found = list(islice(self._tagged(), _MOST_LISTED + 1))
+        except SourceBroken as broken:
+            raise CatalogUnavailable(f"{self._title} cannot be listed: {broken}") from broken
+        if len(found) > _MOST_LISTED:
+            _log.warning("%s has more than %d images: the others are left out", self._title, _MOST_LISTED)
+        images = [Image(str(each), self._short_name(each)) for each in found[:_MOST_LISTED]]
+        return iter(sorted(images, key=lambda image: (image.name or "", image.id)))
+
+    def _tagged(self) -> Iterator[Reference]:
+        """The tags. Raises SourceBroken."""
+        host, _, path = (self._prefix or "").partition("/")
+        registry = self._with_login(Reference(host, path))
+        has_tags = False
+        if path:
+            try:
+                for each in self._tags_of(registry):
+                    has_tags = True
+                    yield each
+            except HttpRefused as refused:
+                if refused.status not in _ABSENT | _REFUSED:  # there may be repositories beneath it
+                    raise
+        try:
+            repositories = list(islice(self._registries.repositories(registry, trusted=True), _MOST_REPOSITORIES))
+        except SourceBroken as broken:
+            if has_tags:
+                return
+            if not isinstance(broken, HttpRefused):
+                raise
+            hint = 'it may list no repositories: set `registry` to one, "HOST/REPOSITORY"'
+            raise SourceBroken(f"{broken}; {hint}") from broken
+        for name in repositories:
+            if name.startswith(f"{path}/" if path else ""):
+                with suppress(HttpRefused):  # a repository without tags is not found, and one may be another's
+                    yield from self._tags_of(replace(registry, repository=name))
+
+    def _tags_of(self, repository: Reference) -> Iterator[Reference]:
+        if not _is_reference(repository, "latest"):
+            return  # a name that no repository can have
+        for tag in self._registries.tags(repository, trusted=True):
+            if _is_reference(repository, tag):
+                yield replace(repository, tag=tag)
+
     @property
     def _title(self) -> str:
         return f"the registry {self._prefix}" if self._prefix else "a registry"
@@ -82,13 +142,16 @@ class OciCatalog:
         if self._prefix is None:
             raise ValueError("expected oci://HOST/REPOSITORY:TAG")
         joint = "" if reference.startswith((":", "@")) else "/"
-        return self._with_login(Reference.of(f"{_SCHEME}{self._prefix}{joint}{reference}"))
+        try:
+            return self._with_login(Reference.of(f"{_SCHEME}{self._prefix}{joint}{reference}"))
+        except ValueError:
+            raise ValueError("expected REPOSITORY:TAG or REPOSITORY@sha256:…, in lower case") from None
 
     def _with_login(self, named: Reference) -> Reference:
         """The reference with the settings' credentials, where it is of the settings' registry."""
         if named.login is not None or self._login is None or self._prefix is None:
             return named
-        own = self._prefix.partition("/")[0].lower()
+        own = self._prefix.partition("/")[0]
         return replace(named, login=self._login) if named.registry == own else named
 
     def _is_own(self, named: Reference) -> bool:
@@ -119,11 +182,11 @@ class OciCatalog:
         )
 
     def _short_name(self, named: Reference) -> str:
-        """The name by which this catalog finds the image: what follows the settings' registry."""
-        whole = f"{named.registry}/{named.name}"
-        if self._prefix is not None and whole.startswith((f"{self._prefix}/", f"{self._prefix}:")):
+        """The name by which this catalog finds the image: what follows the settings' registry, or else all."""
+        whole = str(named).removeprefix(_SCHEME)
+        if self._prefix is not None and whole.startswith(tuple(f"{self._prefix}{each}" for each in "/:@")):
             return whole.removeprefix(self._prefix).removeprefix("/")
-        return named.name
+        return str(named)
 
     def _locations(self, blob: Reference, context: Context) -> Sequence[Location]:
         """The blob in its registry, and in the mirrors."""
@@ -132,3 +195,18 @@ class OciCatalog:
         path = f"{blob.registry}/{blob.repository}".removeprefix(self._prefix)
         mirrored = (f"{_SCHEME}{mirror}{path}@{blob.digest}" for mirror in self._mirrors)
         return [Location(url, trusted=True) for url in (blob.url, *mirrored)]
+
+
+def _is_reference(repository: Reference, tag: str) -> bool:
+    """Tells whether the repository and the tag have names that can be, so that the reference finds the image."""
+    named = replace(repository, tag=tag, login=None)
+    try:
+        return Reference.of(str(named)) == named
+    except ValueError:
+        return False
+
+
+def _in_plain_form(registry: str) -> str:
+    """`HOST[:PORT][/PATH]` with the host and the port as references have them."""
+    host, slash, path = registry.partition("/")
+    return f"{Reference.of(f'{_SCHEME}{host}/a').registry}{slash}{path}"

@@ -18,6 +18,7 @@ class OciCatalogSettings(CatalogPolicy):
     username: str | None = None
     """For `registry`; None: those in `[handlers.oci] passwords`, or in the files of podman and docker."""
     password: str | None = field(default=None, repr=False)
+    """The password of `username`."""
     mirrors: tuple[str, ...] = ()
     """Registries with the same repositories, `HOST[:PORT][/PATH]` each instead of `registry`. Blobs that `registry`
     does not give are read from them; manifests are not."""

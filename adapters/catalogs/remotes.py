@@ -96,7 +96,7 @@ class RoutingCatalog:
         policy = self._policy(route)
         if (lacking := flaw(image, policy)) is not None:
             section = "[catalog]" if remote is None else f"[catalogs.{remote}]"
-            return Failure(ImageUnproven(f'image {reference}: {lacking}, and {section} policy is "{policy}"'))
+            return Failure(ImageUnproven(f'image {image.id}: {lacking}, and {section} policy is "{policy}"'))
         return Success(image)
 
     def locations(self, image: Image, context: Context) -> Result[Sequence[Location], CatalogFailure]:
@@ -124,8 +124,10 @@ class RoutingCatalog:
             import difflib  # noqa: PLC0415 - only an error needs it
 
             close = difflib.get_close_matches(name, self._remotes, 1)
-            meant = f", did you mean {close[0]}?" if close else ""
-            raise SettingsError(f"no remote is named {name!r}{meant} (known: {known}); [catalogs.NAME] configures one")
+            meant = f"did you mean {close[0]}? " if close else ""
+            raise SettingsError(
+                f"no remote is named {name!r} (known: {known})", advice=f"{meant}[catalogs.{name}] configures one"
+            )
         return self._catalog(self._remotes[name])
 
     def _route(self, reference: str) -> _Route:

@@ -101,7 +101,13 @@ class UrlCatalog:
         if image.locations:
             return Success(image.locations)
         # An association records its image without locations.
-        return self.find(image.id, context).map(lambda found: found.locations)
+        try:
+            asked = UrlReference.of(image.id, self._mirrors)
+        except ValueError as error:
+            return Failure(ImageNotFound(redacted_url(image.id), "the web", str(error)))
+        if asked.digest is None or is_redacted(asked.text):
+            return self.find(image.id, context).map(lambda found: found.locations)
+        return Success(self._locations(asked, context))
 
     def _described(self, asked: UrlReference, context: Context) -> Image:
         """Raises ImageNotFound, ImageUnproven, CatalogUnavailable and SettingsError."""
@@ -124,7 +130,7 @@ class UrlCatalog:
             probed.size,
             digest=checksums.digest if checksums else None,
             content_digest=checksums.content_digest if checksums else None,
-            locations=[Location(each, trusted=self._is_trusted(each, context)) for each in asked.urls],
+            locations=self._locations(asked, context),
             properties={
                 **({"self": asked.public_text} if is_url(asked.text) else {}),
                 **({"etag": validators.etag} if validators.etag else {}),
@@ -132,6 +138,9 @@ class UrlCatalog:
             },
             proof=proof,
         )
+
+    def _locations(self, asked: UrlReference, context: Context) -> Sequence[Location]:
+        return tuple(Location(each, trusted=self._is_trusted(each, context)) for each in asked.urls)
 
     def _keyrings(self, asked: UrlReference, context: Context) -> Keyrings:
         """The keyrings of the reference, or the catalog's, or else those that the vendor's package has installed.
@@ -176,8 +185,19 @@ class UrlCatalog:
         self, asked: UrlReference, origin: Origin, context: Context, connection: HttpConnection, keyrings: Keyrings
     ) -> _Found | None:
         """The digest, and where it is from; None where there is none. Raises CatalogUnavailable and ImageUnproven."""
-        if asked.digest is not None:
-            return _Found(Checksums(asked.digest), Proof(GIVEN))
+        if asked.digest is None:
+            return self._searched(asked, origin, context, connection, keyrings)
+        given = _Found(Checksums(asked.digest), Proof(GIVEN))
+        if not keyrings.is_demanded:
+            return given
+        found = self._searched(asked, origin, context, connection, keyrings)
+        is_confirmed = found is not None and found.proof.signed_by and found.checksums.digest == asked.digest
+        return found if is_confirmed else given
+
+    def _searched(
+        self, asked: UrlReference, origin: Origin, context: Context, connection: HttpConnection, keyrings: Keyrings
+    ) -> _Found | None:
+        """What a checksum file says; None where there is none. Raises as `_found` does."""
         if asked.unverified or asked.etag is not None:
             return None
         if asked.checksums is not None:
@@ -252,8 +272,8 @@ def _with_signature(proof: Proof, origin: Origin, connection: HttpConnection, ke
     signature = image_signature(origin, connection, keyrings)
     if signature is None:
         raise ImageUnproven(
-            f"{redacted_url(origin.url)} is not signed: no signature is beside it, and none beside its checksum file; "
-            f"only without a keyring ({keyrings}) it is accepted"
+            f"{redacted_url(origin.url)} is not signed: no signature is beside it, and none beside its checksum file "
+            f'(keyring: {keyrings}); without --keyring, or with policy = "checksum", it is accepted'
         )
     return replace(proof, signature=signature)
 

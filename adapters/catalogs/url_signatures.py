@@ -8,7 +8,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from lading.adapters.signatures.openpgp import is_clear_signed, verify_clear_signed, verify_detached
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.documents import read_document
@@ -54,6 +53,13 @@ def signed_text(
     All of the content, and None, where there is no signature. Raises ImageUnproven where it does not count,
     CatalogUnavailable where it cannot be read, and SettingsError where the keyring cannot be read or no tool is there.
     """
+    # Only a keyring needs it.
+    from lading.adapters.signatures.openpgp import (  # noqa: PLC0415
+        is_clear_signed,
+        verify_clear_signed,
+        verify_detached,
+    )
+
     name = redacted_url(origin.url)
     try:
         if is_clear_signed(content):

@@ -125,16 +125,20 @@ def target_in(folder: str, name: str) -> str:
 
 
 def file_name(image: Image) -> str:
-    """Returns the file name for an image in a folder: its name and format, or its id when the name is not safe.
+    """Returns the file name for an image in a folder: its name and format; its id, or the last part of its name, when
+    the name is not safe.
 
-    Raises BadParameter when the id is not a safe file name either.
+    Raises BadParameter when none of them is a safe file name.
 
     >>> file_name(Image("1", "noble", disk_format="qcow2")), file_name(Image("1", "noble.img", disk_format="raw"))
     ('noble.qcow2', 'noble.img')
     >>> file_name(Image("155d900f", "debian/12", disk_format="raw")), file_name(Image("155d900f", "..", size=1))
     ('155d900f.raw', '155d900f')
+    >>> file_name(Image("oci://host/vms/noble@sha256:ab", "oci://host/vms/noble:1.2", disk_format="qcow2"))
+    'noble-1.2.qcow2'
     """
-    for stem in (image.name or "", image.id):
+    last_part = (image.name or "").rpartition("/")[2].replace(":", "-")
+    for stem in (image.name or "", image.id, last_part):
         has_ending = image.disk_format is None or stem.lower().endswith(_NAMED_FORMATS)
         name = stem if has_ending else f"{stem}.{image.disk_format}"
         if _is_safe_name(stem) and _is_safe_name(name):

@@ -16,7 +16,6 @@ from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.masking import keep_secret
 from lading.adapters.cli.output import as_json, say
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.config.settings import MemorySettings
 from lading.domain.copies import Copied, copy_associations
 from lading.domain.failures import TargetUnresolved
 from lading.ports.failures import SettingsError
@@ -30,7 +29,9 @@ __all__ = ["associations"]
 _log = logging.getLogger(__name__)
 
 
-@group()
+@group(
+    examples=[("lading associations copy --to /etc/lading/etcd.toml", "Copies the records to the store of that file.")]
+)
 def associations() -> None:
     """Copy the associations, the records of targets, to another store."""
 
@@ -72,7 +73,7 @@ def copy(session: Session, to: str, *, replace: bool) -> None:
         if outcome is Copied.WAITING:
             _log.warning("%s: an operation on it is in progress; it is copied after that", target)
         if outcome is Copied.DIFFERENT and not session.json:
-            say(f"{target}: is recorded differently there; --replace replaces that record")
+            session.say(f"{target}: is recorded differently there; --replace replaces that record", is_problem=True)
     _print_counts(session, targets)
     if targets[Copied.DIFFERENT]:
         sys.exit(Exit.TARGET_CONFLICT)
@@ -80,7 +81,8 @@ def copy(session: Session, to: str, *, replace: bool) -> None:
 
 def _container(path: str) -> "Container":
     """The wiring for the settings in the file alone. Raises SettingsError."""
-    from lading.adapters.config.settings import load_settings, secrets_of  # noqa: PLC0415 - `--help` does without them
+    # `--help` does without them.
+    from lading.adapters.config.settings import MemorySettings, load_settings, secrets_of  # noqa: PLC0415
     from lading.adapters.container import open_container  # noqa: PLC0415 - likewise
 
     # The variables are of the settings in force: they would name the same store for both.

@@ -44,7 +44,13 @@ _NAMESPACE: Final = "6ee75ad1-2e7e-4d1c-b71b-9b3b3f9a7a0d"
 """The namespace of the ids that are made from a name and a digest (RFC 9562, version 5); a random UUID."""
 
 
-@group()
+@group(
+    examples=[
+        ("lading catalog add noble.img", "Adds the file noble.img of this folder to the catalog, as noble."),
+        ("lading catalog ls", "Lists the images."),
+        ("lading catalog rm noble", "Removes the image noble; its file stays."),
+    ]
+)
 def catalog() -> None:
     """Add, list, show and remove the images of the catalog.
 
@@ -279,7 +285,7 @@ def show_image(session: Session, image: str) -> None:
     Credentials in its locations are masked.
     """
     catalog = session.container.catalog()
-    image = full_reference(session.container, image)
+    image = full_reference(session, image)
     record = image_record(session.value(catalog.find(image, ANONYMOUS)))
     as_json(record, indent=None if session.json else 2)
 
@@ -300,7 +306,7 @@ def discard(session: Session, image: str) -> None:
     The image's file stays, and so do the targets that were fetched from it.
     """
     registry = _registry(session)
-    image = full_reference(session.container, image)
+    image = full_reference(session, image)
     found = session.value(session.container.default_catalog().find(image, ANONYMOUS))
     session.value(registry.discard(found.id))
     if session.json:
@@ -312,5 +318,7 @@ def discard(session: Session, image: str) -> None:
 def _registry(session: Session) -> ImageRegistry:
     catalog = session.container.default_catalog()
     if not isinstance(catalog, ImageRegistry):
-        session.fail(CatalogUnavailable(f"images cannot be added to this catalog or removed from it; {FILE_CATALOG}"))
+        session.fail(
+            CatalogUnavailable("images cannot be added to this catalog or removed from it", advice=FILE_CATALOG)
+        )
     return catalog

@@ -46,6 +46,8 @@ SYNONYMS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("search", "image"), "images"),
     **dict.fromkeys(("add", "import", "register"), "catalog add"),
     **dict.fromkeys(("resume", "repair"), "recover"),
-    **dict.fromkeys(("settings", "init"), "config"),
+    "settings": "config",
+    "init": "config init",
+    "version": "--version",
 }
 """Words of other programs, and the command that does the same."""

@@ -59,7 +59,7 @@ class _Bash(BashComplete):
         return words, incomplete
 
     @override
-    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
+    def get_completions(self, args: list[str], incomplete: str) -> "list[CompletionItem[str]]":
         # `--option=value` is one word for bash's line; click offers the value alone.
         value = incomplete.partition("=")[2] if incomplete.startswith("-") else incomplete
         breaks = re.escape(os.environ.get("_LADING_WORDBREAKS", ""))
@@ -71,7 +71,7 @@ class _Bash(BashComplete):
         return items
 
     @override
-    def format_completion(self, item: CompletionItem[Any]) -> str:
+    def format_completion(self, item: "CompletionItem[Any]") -> str:
         is_open = item.type == "plain" and item.value.endswith(":")
         return f"{'open' if is_open else item.type},{item.value}"
 

@@ -34,7 +34,7 @@ __all__ = [
     "complete_targets",
 ]
 
-_Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]
+_Completion = Callable[[click.Context, click.Parameter, str], "list[CompletionItem[str]]"]
 _MOST: Final = 10_000
 """Images or targets that are read."""
 _ETCD_SECONDS: Final = 1.0
@@ -46,7 +46,7 @@ def _completion(words: Callable[[click.Context, str], Iterable[str]]) -> _Comple
     """Makes a completion of what returns words. An error prints nothing: the user is typing a command."""
 
     @functools.wraps(words)
-    def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
         logging.disable()
         try:
             found = dict.fromkeys(islice(words(context, incomplete), _MOST))
@@ -77,7 +77,9 @@ def complete_remotes(context: click.Context, _incomplete: str) -> Iterator[str]:
     return (f"{each}:" for each in _settings(context).remotes)
 
 
-def complete_targets(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+def complete_targets(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> "list[CompletionItem[str]]":
     """The recorded targets. Where none begins like this: paths."""
     return [CompletionItem(incomplete, type="file"), *_recorded_targets(context, parameter, incomplete)]
 

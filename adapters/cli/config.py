@@ -44,10 +44,12 @@ def config(session: Session, context: click.Context) -> None:
 
     options = CommonOptions.of(context)
     settings = [*settings_in_force(options.config, options.environment(os.environ))]
-    for line in _json_records(settings) if session.json else ():
-        as_json(line)
-    for text in () if session.json else _toml_lines(settings):
-        say(text)
+    if session.json:
+        for record in _json_records(settings):
+            as_json(record)
+    else:
+        for line in _toml_lines(settings):
+            say(line)
 
 
 def _json_records(settings: "list[Setting]") -> Iterator[Mapping[str, object]]:
@@ -107,8 +109,9 @@ def init(session: Session, context: click.Context, *, force: bool, stdout: bool)
     path = Path(named) if named else user_file(os.environ)
     if path is None:
         raise click.UsageError("this user has no home folder: name a file with --config")
+    path = path.absolute()
     try:
-        _write(path.absolute(), content, replace=force)
+        _write(path, content, replace=force)
     except FileExistsError:
         raise click.UsageError(f"{path} exists; --force replaces it, --stdout prints what it would be") from None
     except OSError as error:

@@ -104,7 +104,7 @@ def request_options(command: Callable[[Session, FetchRequest], None]) -> Callabl
             session.variables["LADING_LANDING__MAX_SIZE"] = str(max_size)
         check_order(image.strip(), target.strip())
         form = Form(format, None if size == "fill" else size, size == "fill", fix_gpt, preallocation, member)
-        image = full_reference(session.container, url.reference(session, image.strip()))
+        image = full_reference(session, url.reference(session, image.strip()))
         target = _target(session, image, target)
         request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, form=form, reverify=reverify)
         command(session, request)

@@ -180,5 +180,5 @@ def listed_images(session: Session, remote: str) -> Iterator[Image]:
     catalog = session.container.catalog().remote(name)
     if not isinstance(catalog, ImageListing):
         what = f"the remote {name}" if name else "this catalog"
-        session.fail(CatalogUnavailable(f"{what} cannot be listed{'' if name else f'; {FILE_CATALOG}'}"))
+        session.fail(CatalogUnavailable(f"{what} cannot be listed", advice="" if name else FILE_CATALOG))
     return catalog.images() if name is None else (of_remote(name, each) for each in catalog.images())

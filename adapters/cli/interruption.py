@@ -19,7 +19,7 @@ class Interruption(SystemExit):
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
         self.signal = signal.Signals(number)
-        self.left: tuple[str, ...] = ()
+        self.left: tuple[str, ...] = ("the next lading command finishes or undoes what was begun",)
         """What the command leaves, and what to do with it, for the message."""
 
     @property
@@ -37,7 +37,6 @@ def interruptible_fetch(dispatcher: Dispatcher, target: str) -> Iterator[None]:
     try:
         yield
     except Interruption as ended:
-        ended.left = ("the next lading command removes what was begun",)
         if target.startswith("/"):
             with suppress(StoreUnavailable):
                 ended.left = _left(next(dispatcher.recover(target), None), target)

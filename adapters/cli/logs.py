@@ -55,6 +55,8 @@ def log_to_stderr(verbosity: int, *, quiet: bool = False) -> None:
     if not verbosity:
         # Its long messages about an unsafe image repeat text from the image; the refusal has the reason too.
         logging.getLogger("oslo_utils.imageutils").setLevel(logging.CRITICAL)
+        # Before an error it warns of what the error tells.
+        logging.getLogger("keystoneauth").setLevel(logging.ERROR)
 
 
 def exception_lines(error: BaseException) -> Iterator[str]:

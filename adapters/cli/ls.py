@@ -155,7 +155,7 @@ def ls(
     if handler is not None:
         _check_handler(handler, listed)
     if image is not None:
-        image = full_reference(session.container, image)
+        image = full_reference(session, image)
     rows: Iterable[_Row] = (row for row in listed(handler) if _is_of(row.source, image) and (not text or row.has(text)))
     if sort is not None:
         rows = sorted(rows, key=_SORT_KEYS[sort])

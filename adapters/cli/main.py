@@ -129,17 +129,17 @@ def _fail_unexpected(error: Exception) -> int:
         return _fail("usage", "the current folder is gone: change to another folder, or use absolute paths", Exit.USAGE)
     if isinstance(error, OSError) and error.errno in _EXHAUSTED:
         where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
-        message = f"the system's limit is reached: {error.strerror}{where}; {_EXHAUSTED[error.errno]}"
-        return _fail("system_exhausted", message, Exit.FAILED)
+        message = f"the system's limit is reached: {error.strerror}{where}"
+        return _fail("system_exhausted", message, Exit.FAILED, _EXHAUSTED[error.errno])
     if logging.getLogger().isEnabledFor(logging.DEBUG):
         from lading.adapters.cli.logs import exception_lines  # noqa: PLC0415 - `--help` does not need it
 
         with suppress(OSError):
             for line in exception_lines(error):
                 click.echo(printable(masked(line), sys.stderr), err=True)
+    message = f"internal error, {type(error).__name__} in {_module_of(error)}: this is a bug in lading"
     advice = "run the command again with -vv, and report the bug with what it prints"
-    message = f"internal error, {type(error).__name__} in {_module_of(error)}. This is a bug in lading: {advice}"
-    return _fail("internal_error", message, Exit.INTERNAL)
+    return _fail("internal_error", message, Exit.INTERNAL, advice)
 
 
 def _module_of(error: Exception) -> str:

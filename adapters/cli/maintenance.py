@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from returns.result import Success
@@ -22,9 +23,7 @@ from lading.adapters.cli.progress import progress_bar, progress_option
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.verifications import Verified, verify_each
 from lading.adapters.codec.sizes import size_text
-from lading.adapters.config.settings import AssociationsSettings, FileAssociationsSettings
 from lading.adapters.destinations.file.partial import noted_part
-from lading.adapters.etcd.settings import EtcdAssociationsSettings
 from lading.domain.dispatcher import Dispatcher
 from lading.domain.failures import HandlerRefused, NotAssociated
 from lading.domain.recovery import Outcome, Recovered
@@ -32,6 +31,9 @@ from lading.domain.targets import Forgotten
 from lading.ports.association import Association, State
 from lading.ports.failures import StoreUnavailable
 from lading.ports.observer import Observer
+
+if TYPE_CHECKING:
+    from lading.adapters.config.settings import AssociationsSettings
 
 __all__ = ["forget", "recover", "verify"]
 
@@ -115,8 +117,12 @@ def _rebuild(session: Session) -> None:
     say(f"{targets} recorded again; the earlier database is kept as {done.aside}")
 
 
-def _database(settings: AssociationsSettings) -> Path | None:
+def _database(settings: "AssociationsSettings") -> Path | None:
     """The database of this host's associations; None: they are not in one."""
+    # `--help` does without them.
+    from lading.adapters.config.settings import FileAssociationsSettings  # noqa: PLC0415
+    from lading.adapters.etcd.settings import EtcdAssociationsSettings  # noqa: PLC0415
+
     match settings:
         case FileAssociationsSettings():
             return settings.path
@@ -154,7 +160,8 @@ def _print_outcome(session: Session, found: Recovered) -> None:
         reason += f"; to give it up: lading recover --discard {shlex.quote(intent.target)}"
     if found.outcome is Outcome.INCOMPLETE:
         reason += f"; repeat the fetch, or end it: lading forget {shlex.quote(intent.target)}"
-    say(f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{kept}{reason}")
+    text = f"{intent.target}: {intent.verb}{where} by {intent.handler} is {found.outcome}{kept}{reason}"
+    session.say(text, is_problem=found.is_open)
 
 
 @command(
@@ -275,4 +282,5 @@ def _print_state(
         inspected_by = association.inspected_by if association else None
         as_json({"target": target, "state": state, "digest": digest, "inspected_by": inspected_by, "reason": reason})
     else:
-        say(f"{target}: {state}{f', {digest}' if digest else ''}{f': {reason}' if reason else ''}")
+        text = f"{target}: {state}{f', {digest}' if digest else ''}{f': {reason}' if reason else ''}"
+        session.say(text, is_problem=association is None)

@@ -53,15 +53,12 @@ def _consequence(failure: NoHandlerAvailable) -> str:
 
 
 def _others(failure: NoHandlerAvailable) -> str:
-    """The number of further attempts that could have helped."""
-    decisive = failure.decisive_attempt
-    if decisive is None or (decisive.refusal and decisive.refusal.scope is Scope.REQUEST):
+    """A word on further attempts that could have helped, and failed for other reasons."""
+    decisive = failure.decisive
+    if decisive is None or decisive.scope is Scope.REQUEST:
         return ""
-    others = sum(not isinstance(each.refusal, Unsupported) for each in failure.attempts) - 1
-    if others < 1:
-        return ""
-    attempts = "another attempt" if others == 1 else f"{others} other attempts"
-    return f"; {attempts} failed too, -v shows each"
+    others = {each.refusal for each in failure.attempts if not isinstance(each.refusal, Unsupported)} - {decisive}
+    return "; more attempts failed, -v shows them" if others else ""
 
 
 def _kept(failure: NoHandlerAvailable) -> str:

@@ -260,18 +260,19 @@ def image_record(image: Image) -> dict[str, object]:
     return redacted_values(image_to_document(image))
 
 
-def error_record(failure: LadingError) -> dict[str, object]:
-    """Returns a failure as `--json` prints it: its kind, the code of the decisive refusal, the message in parts."""
+def error_record(failure: LadingError, hints: Sequence[str] = ()) -> dict[str, object]:
+    """Returns a failure as `--json` prints it: its kind, the code of the decisive refusal, the message in parts.
+
+    `hints` are next steps that follow the failure's own advice.
+    """
     refusal = _decisive(failure)
     explanation = failure.explanation
     record: dict[str, object] = {
         "error": failure.code,
         "code": refusal.code if refusal else failure.code,
         "message": masked(str(failure)),
-        **{
-            part: masked(getattr(explanation, part)) or None
-            for part in ("reason", "place", "expected", "found", "advice")
-        },
+        **{part: masked(getattr(explanation, part)) or None for part in ("reason", "place", "expected", "found")},
+        "advice": masked("; ".join(filter(None, (explanation.advice, *hints)))) or None,
     }
     if isinstance(failure, NoHandlerAvailable):
         record["attempts"] = attempt_records(failure.attempts)

@@ -21,7 +21,7 @@ from lading.adapters.cli.exits import Exit, exit_code
 from lading.adapters.cli.logs import log_to_stderr
 from lading.adapters.cli.masking import keep_secret
 from lading.adapters.cli.messages import message_lines
-from lading.adapters.cli.output import as_json, error_record, print_error
+from lading.adapters.cli.output import as_json, error_record, print_error, say
 from lading.adapters.cli.streams import OUTPUT_ERRORS
 from lading.adapters.cli.suggestions import close_images, close_targets, corrected
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
@@ -44,12 +44,9 @@ _Arguments = ParamSpec("_Arguments")
 class Session:
     """One run of a command."""
 
-    def __init__(self, *, config: str | None, cloud: str | None, json: bool, full: bool = False) -> None:
-        self._config = config
-        self._cloud = cloud
-        self.json = json
-        self.full = full
-        """True when digests are printed whole."""
+    def __init__(self, options: CommonOptions) -> None:
+        self._options = options
+        self.json = options.json
         self.recovers = True
         """True when interrupted operations are recovered before the command begins."""
         self.variables: dict[str, str] = {}
@@ -62,9 +59,7 @@ class Session:
         from lading.adapters.config.settings import load_settings, secrets_of  # noqa: PLC0415
         from lading.adapters.container import open_container  # noqa: PLC0415
 
-        # --os-cloud means the same as these variables.
-        cloud = {"LADING_CATALOG__KIND": "glance", "LADING_CATALOG__CLOUD": self._cloud} if self._cloud else {}
-        settings = load_settings(self._config, {**os.environ, **cloud, **self.variables})
+        settings = load_settings(self._options.config, {**self._options.environment(os.environ), **self.variables})
         keep_secret(secrets_of(settings))
         _log.info("settings: %s", settings.source)
         return open_container(settings, recover=self.recovers)
@@ -75,15 +70,23 @@ class Session:
             self.fail(outcome.failure())
         return outcome.unwrap()
 
+    def say(self, text: str, *, is_problem: bool) -> None:
+        """Prints a line of a result. With `--quiet` only a problem is printed, as an error."""
+        if not self._options.quiet:
+            say(text)
+        elif is_problem:
+            print_error(text)
+
     def fail(self, failure: LadingError) -> NoReturn:
         """Ends the command with the failure's exit code. Prints its message, and with `--json` also an object."""
         sys.exit(self.report(failure))
 
     def report(self, failure: LadingError, **about: object) -> Exit:
         """Prints the failure's message, and with `--json` also an object with `about`. Returns its exit code."""
-        print_error(*message_lines(failure, self._hints(failure), full=self.full))
+        hints = self._hints(failure)
+        print_error(*message_lines(failure, hints, full=self._options.full))
         if self.json:
-            as_json({**about, **error_record(failure)})
+            as_json({**about, **error_record(failure, hints)})
         return exit_code(failure)
 
     def _hints(self, failure: LadingError) -> list[str]:
@@ -140,7 +143,7 @@ class Session:
     def _hints_not_found(self, failure: ImageNotFound) -> list[str]:
         if close := close_images(self.container, failure.reference):
             command = corrected({failure.reference: close[0]})
-            return [f"did you mean {' or '.join(close)}? For the first: {command}"]
+            return [f"did you mean {' or '.join(close)}?", *([command] if command else [])]
         remote, _ = split_reference(failure.reference, self.container.settings().remotes)
         if failure.advice or not isinstance(self.container.catalog().remote(remote), ImageListing):
             return []
@@ -172,7 +175,7 @@ def command_options(command: Callable[_Arguments, None]) -> Callable[..., None]:
         if options.quiet and options.verbose:
             raise click.UsageError("--quiet and --verbose contradict each other: give one of them")
         log_to_stderr(options.verbose, quiet=options.quiet)
-        session = Session(config=options.config, cloud=options.os_cloud, json=options.json, full=options.full)
+        session = Session(options)
         with _silence() if options.quiet and not options.json else nullcontext():
             try:
                 command(session, *args, **kwargs)  # type: ignore[arg-type]  # ParamSpec cannot express a Session before the arguments

@@ -1,5 +1,6 @@
 """`lading show`: the record and the state of a target."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Final
 
@@ -95,6 +96,7 @@ def _print_begun(session: Session, target: str) -> None:
             "began": f"{time_text(intent.began_at)} ({age_text(intent.began_at)} ago)",
             "state": state,
             **details,
+            "next": f"repeat the fetch, or discard what is kept: lading recover --discard {shlex.quote(target)}",
         }
     )
 

@@ -16,6 +16,7 @@ from lading.ports.catalog import ImageCatalog, ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, LadingError
 
 if TYPE_CHECKING:
+    from lading.adapters.cli.session import Session
     from lading.adapters.container import Container
 
 __all__ = ["check_order", "close_images", "close_targets", "corrected", "full_reference", "is_local", "meant"]
@@ -66,15 +67,16 @@ def close_targets(container: "Container", target: str) -> list[str]:
     return []
 
 
-def full_reference(container: "Container", reference: str) -> str:
+def full_reference(session: "Session", reference: str) -> str:
     """Returns a reference with the full id for one with the first digits of an id, at least eight.
 
     Any other reference stays as it is, also one to a catalog that is not on this host: Glance cannot search for the
     beginning of an id. An image with exactly this id or name comes first. Raises AmbiguousImage.
     """
-    remote, start = split_reference(reference, container.settings().remotes)
-    if not _SHORT_ID.fullmatch(start):
+    if not _SHORT_ID.fullmatch(reference.rpartition(":")[2]):
         return reference
+    container = session.container
+    remote, start = split_reference(reference, container.settings().remotes)
     catalog = container.catalog().remote(remote)
     if not is_local(catalog) or not isinstance(catalog, ImageListing):
         return reference
@@ -87,16 +89,15 @@ def full_reference(container: "Container", reference: str) -> str:
     return f"{reference.removesuffix(start)}{ids[0]}"
 
 
-def corrected(changes: Mapping[str, str]) -> str:
-    """Returns the command line with other words for some of its words, to be copied to a shell."""
+def corrected(changes: Mapping[str, str]) -> str | None:
+    """Returns the command line with other words for some of its words, to be copied; None where it has none of them."""
     words = CommonOptions.of(click.get_current_context()).words
-    return shlex.join(["lading", *(changes.get(each, each) for each in words)])
+    new = [changes.get(each, each) for each in words]
+    return shlex.join(["lading", *new]) if new != [*words] else None
 
 
 def check_order(image: str, target: str) -> None:
     """Raises UsageError for an image that begins like a target and a target that does not: they are swapped."""
     if _IS_TARGET.match(image) and (not _IS_TARGET.match(target) and ("/" not in target or "://" in target)):
-        raise click.UsageError(
-            f"IMAGE comes before TARGET, and they look swapped: {image} is a target, and {target} an image.\n"
-            f"To fetch it: {corrected({image: target, target: image})}"
-        )
+        command = corrected({image: target, target: image}) or ""
+        raise click.UsageError(f"IMAGE comes before TARGET, and they look swapped. The other way round: {command}")

@@ -123,7 +123,7 @@ def who_has(session: Session, image: str) -> None:
     its fetch is called verified when the fetch compared its digest with the catalog's, or else unverified.
     """
     this_host = os.uname().nodename
-    reference = full_reference(session.container, image)
+    reference = full_reference(session, image)
     found = ((each.host or this_host, each) for each in session.container.dispatcher().holders(reference))
     if session.json:
         for host, each in found:

@@ -15,7 +15,7 @@ from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 from lading.ports.redaction import redacted
 
-__all__ = ["PLACES", "catalog_image", "image_from_document", "image_to_document", "read_json", "unnested"]
+__all__ = ["PLACES", "PROOF", "catalog_image", "image_from_document", "image_to_document", "read_json", "unnested"]
 
 _TEXTS = ("id", "name", "status", "disk_format", "container_format", "os_hash_algo", "os_hash_value", "checksum")
 PLACES: Final = frozenset({"locations", "direct_url", "location"})
@@ -25,9 +25,9 @@ PLACES: Final = frozenset({"locations", "direct_url", "location"})
 """
 _CONTENT_TEXTS = ("content_hash_algo", "content_hash_value")
 """lading's own keys: the promise of what is in a packed image."""
-_PROOF: Final = "proof"
-"""lading's own key: what it found of the image itself."""
-_KNOWN = frozenset({*_TEXTS, *_CONTENT_TEXTS, "size", "content_size", _PROOF, *PLACES})
+PROOF: Final = "proof"
+"""lading's own key: what it found of the image itself. Documents that others may have written must not have it."""
+_KNOWN = frozenset({*_TEXTS, *_CONTENT_TEXTS, "size", "content_size", PROOF, *PLACES})
 _LARGEST: Final = 2**63
 """The least number of bytes that no file or volume can have: off_t is a signed integer of 64 bits."""
 _DEEPEST: Final = 32
@@ -67,7 +67,7 @@ def catalog_image(document: Mapping[str, object]) -> Result[Image, str]:
     """Returns the image of a document from an untrusted source, or the reason why the document is invalid.
 
     Refuses more than `image_from_document`: a size of 2**63 bytes or more, and values that JSON does not have or that
-    are nested too deeply. It has no proof, because a document proves nothing.
+    are nested too deeply.
 
     >>> catalog_image({"id": "a", "min_ram": float("inf")})
     <Failure: min_ram: expected a finite number, got inf>
@@ -79,7 +79,7 @@ def catalog_image(document: Mapping[str, object]) -> Result[Image, str]:
         size = document.get(key)
         if isinstance(size, int) and size >= _LARGEST:
             return Failure(f"{key}: expected a whole number of bytes below 2**63, got {_short(size)}")
-    return image_from_document({key: value for key, value in document.items() if key != _PROOF})
+    return image_from_document(document)
 
 
 def _flaw(value: object, depth: int = 0) -> str | None:
@@ -123,9 +123,9 @@ def image_from_document(document: Mapping[str, object]) -> Result[Image, str]:
     if isinstance(locations, str):
         return Failure(locations)
     try:
-        proof = proof_from_field(document.get(_PROOF))
+        proof = proof_from_field(document.get(PROOF))
     except ValueError as error:
-        return Failure(f"{_PROOF}: {error}")
+        return Failure(f"{PROOF}: {error}")
     return Success(
         Image(
             id=image_id,
@@ -180,7 +180,7 @@ def image_to_document(image: Image) -> dict[str, object]:
         "content_hash_algo": image.content_digest.algorithm if image.content_digest else None,
         "content_hash_value": image.content_digest.value if image.content_digest else None,
         "content_size": image.content_size,
-        _PROOF: proof_field(image.proof),
+        PROOF: proof_field(image.proof),
     }
     document = {key: value for key, value in known.items() if value is not None}
     if image.locations:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from lading.adapters.config.settings import (
+    DEFAULT_KIND,
     NetworkSettings,
     ThirdPartySettings,
     load_document,
@@ -73,7 +74,7 @@ class _Origins:
     def __init__(self, document: Mapping[str, object]) -> None:
         self._document = document
         self._file: str = getattr(document, "source", "")
-        self._lines = key_lines(Path(self._file).read_text()) if self._file else {}
+        self._lines = key_lines(Path(self._file).read_text(encoding="utf-8")) if self._file else {}
 
     def of(self, table: Table, name: tuple[str, ...], *, is_other_kind: bool = False) -> Origin:
         """The origin of a key in the table. `is_other_kind`: what the file says of the table is of another kind."""
@@ -88,7 +89,7 @@ class _Origins:
         return Origin(self._file, next((line for line in lines if line is not None), None))
 
     def kind(self, section: tuple[str, ...]) -> object:
-        """The kind that the file gives to a section; None where it gives none."""
+        """The kind that the file gives to a section; None: it gives none, and means the default."""
         return self._value((*section, "kind"))
 
     def _has(self, name: tuple[str, ...]) -> bool:
@@ -111,7 +112,7 @@ def _of(origins: _Origins, table: Table, section: tuple[str, ...], typed: object
     else:
         values = {each.name: getattr(typed, each.name) for each in fields(typed) if each.init}  # type: ignore[arg-type]  # a dataclass
     values = dict(sorted(values.items(), key=lambda item: item[0] != "kind"))
-    is_other_kind = "kind" in values and origins.kind(section) not in {None, values["kind"]}
+    is_other_kind = "kind" in values and values["kind"] != (origins.kind(section) or DEFAULT_KIND)
     for key, value in values.items():
         origin = origins.of(table, (*section, key), is_other_kind=is_other_kind)
         yield Setting(".".join(map(key_text, section)), key, _shown(key, value), origin)

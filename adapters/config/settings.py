@@ -68,6 +68,7 @@ from lading.ports.failures import SettingsError
 
 __all__ = [
     "BUILT_IN_KINDS",
+    "DEFAULT_KIND",
     "AssociationsSettings",
     "CatalogSettings",
     "FileAssociationsSettings",
@@ -96,7 +97,7 @@ __all__ = [
 
 _Kind = TypeVar("_Kind")
 _Kinds = Mapping[str, type[_Kind]]
-_DEFAULT_KIND: Final = "file"
+DEFAULT_KIND: Final = "file"
 _MAX_UNPACKED: Final = Bytes(2 << 40)
 _REMOTE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """The name of a remote."""
@@ -118,24 +119,28 @@ class MemoryCatalogSettings(CatalogPolicy):
 @dataclass(frozen=True, slots=True)
 class FileCatalogSettings(CatalogPolicy):
     folder: Path
+    """The folder of the images' documents, one JSON file for each."""
     kind: Literal["file"] = "file"
 
 
 @dataclass(frozen=True, slots=True)
 class FileAssociationsSettings:
     path: Path
+    """The database. Its second copy, the record, is beside it."""
     kind: Literal["file"] = "file"
 
 
 @dataclass(frozen=True, slots=True)
 class FileJournalSettings:
     path: Path
+    """The database; by default that of the associations."""
     kind: Literal["file"] = "file"
 
 
 @dataclass(frozen=True, slots=True)
 class FileLocksSettings:
     folder: Path
+    """The folder of the lock files; by default beside the journal."""
     kind: Literal["file"] = "file"
 
 
@@ -242,14 +247,25 @@ class LandingSettings:
     """True: only images are accepted that a trusted key signed: their bytes, or the list that has their digest."""
     certificates: Path | None = None
     """The folder with the certificates of those who sign Glance's images, each in a file ID.pem."""
+    key_manager: str | None = None
+    """Instead of the folder: a cloud in clouds.yaml, whose Barbican has the certificates."""
     trusted_certificates: tuple[Path, ...] = ()
     """Files of the authorities that must have issued these certificates; none: each in the folder is trusted."""
 
     def __post_init__(self) -> None:
-        if self.trusted_certificates and self.certificates is None:
-            raise ValueError("trusted_certificates: expected with certificates, the folder of what they have issued")
+        if self.certificates is not None and self.key_manager is not None:
+            raise ValueError("certificates, key_manager: expected one of them")
+        if self.trusted_certificates and not self.verifies_certified:
+            raise ValueError("trusted_certificates: expected with certificates, or with key_manager")
+        if self.key_manager is not None and not self.trusted_certificates:
+            raise ValueError("trusted_certificates: expected with key_manager: each user can store certificates there")
         if not re.fullmatch(r"(0o?)?[0-7]{3}", self.mode):
             raise ValueError("mode: expected three octal digits, for example 0600")
+
+    @property
+    def verifies_certified(self) -> bool:
+        """Signatures of Glance's images are verified."""
+        return self.certificates is not None or self.key_manager is not None
 
     @property
     def bits(self) -> int:
@@ -355,14 +371,14 @@ def typed_settings(root: Table, environ: Mapping[str, str]) -> Settings:
     if isinstance(associations, FileAssociationsSettings):
         database = associations.path
     # The journal and the locks are beside the associations: in a folder, or in memory.
-    kind = "memory" if isinstance(associations, MemorySettings) else _DEFAULT_KIND
+    kind = "memory" if isinstance(associations, MemorySettings) else DEFAULT_KIND
     _share_cluster(root.section("associations"), root.section("locks"))
     journal = _read_kind(root.section("journal"), _JOURNALS, {"path": database}, kind)
     if isinstance(journal, ThirdPartySettings):
         raise root.section("journal").type_error("kind", "one of file, memory")
     if isinstance(journal, FileJournalSettings):
         database = journal.path
-    return Settings(
+    settings = Settings(
         catalog=_read_kind(root.section("catalog"), _CATALOGS, paths),
         remotes=_read_remotes(root.section("catalogs"), {"cache": paths["cache"]}),
         associations=associations,
@@ -373,10 +389,14 @@ def typed_settings(root: Table, environ: Mapping[str, str]) -> Settings:
         network=_read_network(root.section("network"), environ),
         source=", ".join((root.source or "the defaults", *(variable.name for variable in variables))),
     )
+    _check_policy("catalog", settings.catalog, settings)
+    for name, remote in settings.remotes.items():
+        _check_policy(f"catalogs.{name}", remote, settings)
+    return settings
 
 
 def default_paths(environ: Mapping[str, str]) -> Mapping[str, Path | None]:
-    """The default paths of the catalog and the associations, by key; None: there is none, the user has no home."""
+    """The default paths of catalogs and associations, by key; None: there is none, because the user has no home."""
     data, cache = _home(environ, "XDG_DATA_HOME", ".local/share"), _home(environ, "XDG_CACHE_HOME", ".cache")
     return {
         "folder": data and data / "catalog",
@@ -396,7 +416,7 @@ def _copy(document: Mapping[str, object]) -> Table:
 
 
 def _read_kind(
-    table: Table, kinds: _Kinds[_Kind], files: Mapping[str, Path | None], default: str = _DEFAULT_KIND
+    table: Table, kinds: _Kinds[_Kind], files: Mapping[str, Path | None], default: str = DEFAULT_KIND
 ) -> _Kind | ThirdPartySettings:
     """The table as the settings of its kind. `files` are default paths by key; None: there is none."""
     table.setdefault("kind", default)
@@ -427,6 +447,16 @@ def _read_remotes(table: Table, files: Mapping[str, Path | None]) -> Mapping[str
     return {name: _read_kind(table.section(name), _CATALOGS, files) for name in table}
 
 
+def _check_policy(name: str, catalog: CatalogSettings, settings: Settings) -> None:
+    """Raises SettingsError where signatures are demanded that nothing verifies."""
+    is_glance_like = isinstance(catalog, MemoryCatalogSettings | FileCatalogSettings | GlanceCatalogSettings)
+    if is_glance_like and catalog.demanded == "signature" and not settings.landing.verifies_certified:
+        reason = (
+            f'{name}: policy = "signature" needs [landing] certificates or key_manager, for the images of this kind'
+        )
+        raise SettingsError(f"{settings.source}: {reason}")
+
+
 def _drop_other_kind(root: Table, variable: Variable) -> None:
     """Drops the table of which the variable sets another kind: its other keys are that kind's."""
     *path, key = variable.path
@@ -435,7 +465,7 @@ def _drop_other_kind(root: Table, variable: Variable) -> None:
         return
     table = root.section(path[0]) if depth > 1 else root
     name = next((each for each in table if each.lower().replace("-", "_") == path[-1]), path[-1])
-    if name in table and table.section(name).get("kind", _DEFAULT_KIND) != variable.text:
+    if name in table and table.section(name).get("kind", DEFAULT_KIND) != variable.text:
         del table[name]
 
 

@@ -32,7 +32,9 @@ def read_file(path: Path, *, trusted: bool = True) -> Table | None:
     except (OSError, ValueError, RuntimeError) as error:
         raise SettingsError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not trusted and owner not in (0, os.geteuid()):
-        raise SettingsError(f"{path}: is owned by another user (uid {owner}); to use it nevertheless: --config {path}")
+        raise SettingsError(
+            f"{path}: is owned by another user (uid {owner})", advice=f"to use it nevertheless: --config {path}"
+        )
     if len(content) > _LARGEST:
         raise SettingsError(f"{path}: is larger than {_LARGEST} bytes")
     import tomllib  # noqa: PLC0415 - without a file there is nothing to parse

@@ -59,7 +59,7 @@ def template(environ: Mapping[str, str]) -> str:
         kinds = BUILT_IN_KINDS[section]
         choice = f'#kind = "{typed.kind}"  # {", ".join(kinds)}{"" if section == "journal" else _THIRD}'
         blocks.append(_block(f"# {title}\n[{section}]\n{choice}", type(typed), known, home))
-        known = paths if section in {"catalog", "associations"} else {}
+        known = paths if section in {"catalog", "associations"} else known
         blocks += [
             _block(f'# With kind = "{kind}":', kind_settings(section, kind), known, home)
             for kind in sorted({*kinds} - {typed.kind, "memory"})

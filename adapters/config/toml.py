@@ -55,7 +55,7 @@ def key_lines(text: str) -> Mapping[Sequence[str], int]:
     lines: dict[tuple[str, ...], int] = {}
     twice = set()
     table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         is_table = line.lstrip().startswith("[")
         with suppress(ValueError):
             name = _name(line) if is_table else (*table, *_name(f"{line.partition('=')[0]} = 0"))

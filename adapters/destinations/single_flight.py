@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from lading.adapters.codec.sizes import share_text
-from lading.adapters.destinations.file.local_copies import LocalCopies, LocalCopy
+from lading.adapters.destinations.file.local_copies import LocalCopies, LocalCopy, shared_digest
 from lading.adapters.destinations.file.lock_waits import reported_wait
 from lading.adapters.stream.errors import Refused
 from lading.domain.handler import Work
@@ -35,24 +35,35 @@ class SingleFlight:
 
     @contextmanager
     def lock(self, work: Work) -> Iterator[ExitStack]:
-        """Holds the image's lock until the block ends, or the stack is closed. Reports a wait to the observer."""
-        name = f"image {work.image.id} {work.image.expected_digest}" if work.image else ""
+        """Holds the image's locks until the block ends, or the stack is closed. Reports a wait to the observer."""
         try:
-            with ExitStack() as lock:
-                observer = work.observer
-                if not isinstance(observer, SupportsWaiting):
-                    lock.enter_context(self._locks.hold(name))
-                elif not lock.enter_context(self._locks.hold(name, wait=False)):
-                    with reported_wait(observer, partial(self._wait_reason, name, work)):
-                        lock.enter_context(self._locks.hold(name))
-                yield lock
+            with ExitStack() as stack:
+                for name in _lock_names(work):
+                    self._hold(name, work, stack)
+                yield stack
         except LockLost:
             raise
         except StoreUnavailable as failure:
             raise Refused(Unavailable(str(failure))) from failure
+
+    def _hold(self, name: str, work: Work, stack: ExitStack) -> None:
+        observer = work.observer
+        if not isinstance(observer, SupportsWaiting):
+            stack.enter_context(self._locks.hold(name))
+        elif not stack.enter_context(self._locks.hold(name, wait=False)):
+            with reported_wait(observer, partial(self._wait_reason, name, work)):
+                stack.enter_context(self._locks.hold(name))
 
     def _wait_reason(self, name: str, work: Work) -> str:
         received = self._copies.received_bytes(work) if self._copies is not None else None
         size = work.image.size if work.image else None
         so_far = "" if received is None else f" ({share_text(received, size)})"
         return holder_text(self._locks, name, "fetches the same image") + so_far
+
+
+def _lock_names(work: Work) -> Iterator[str]:
+    """The names of the image's locks, in the order in which they are acquired: by id, then by digest alone."""
+    if work.image is not None:
+        yield f"image {work.image.id} {work.image.expected_digest}"
+        if (digest := shared_digest(work)) is not None:
+            yield f"image {digest}"

@@ -8,7 +8,7 @@ from lading.adapters.signatures.checks import check_of, trusted_by
 from lading.adapters.stream.errors import Refused, value_or_refuse
 from lading.adapters.stream.sources import FileSource, Source, version_of
 from lading.domain.handler import Work
-from lading.domain.refusals import Unavailable, Unsupported
+from lading.domain.refusals import Forbidden, Unavailable
 from lading.ports.verified_files import VerifiedFiles
 
 __all__ = ["audit_of", "must_be_signed", "proven", "verdict"]
@@ -24,10 +24,10 @@ def audit_of(work: Work, source: Source, rules: Rules, verified: VerifiedFiles) 
     audit.most = rules.max_disk
     is_promised = audit.expected_digest is not None or (work.image is not None and work.image.content_digest)
     if not rules.allow_unverified and not is_promised:
-        raise Refused(Unsupported("the catalog has no digest of it, and landing.allow_unverified is false"))
+        raise Refused(Forbidden("the catalog has no digest of it, and landing.allow_unverified is false"))
     audit.signature = check_of(work.image, rules.certificates)
     if rules.require_signature and audit.signature is None and not (is_promised and rules.verify and _is_signed(work)):
-        raise Refused(Unsupported("no signature of it can be verified, and landing.require_signature is true"))
+        raise Refused(Forbidden("no signature of it can be verified, and landing.require_signature is true"))
     # Partial data is hashed too: after a power failure it may not be what was written.
     if audit.is_hashing and audit.signature is None and not source.start:
         known = known_digest(verified, version_of(source), work)

@@ -22,6 +22,7 @@ from lading.ports.association import Association
 from lading.ports.association_store import HostTarget
 from lading.ports.failures import LockLost, StoreUnavailable
 from lading.ports.handover import Change, Difference
+from lading.ports.image import Digest
 from lading.ports.locks import Locks
 
 __all__ = ["EtcdAssociations", "encoded"]
@@ -77,12 +78,14 @@ class EtcdAssociations:
     def remove(self, target: str) -> None:
         self._change(target, None, b"")
 
-    def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
+    def list(
+        self, *, handler: str | None = None, image_id: str | None = None, digest: Digest | None = None
+    ) -> Iterator[Association]:
         names = sorted(self._scopes.names)
         # Several hosts may have recorded targets of the same name. A target has one scope, seen from here.
-        of_each = [self._list_host(name, handler, image_id) for name in names]
+        of_each = [self._list_host(name, handler, image_id or (str(digest) if digest else None)) for name in names]
         for association in heapq.merge(*of_each, key=attrgetter("target")):
-            if _is_wanted(association, handler, image_id):
+            if _is_wanted(association, handler, image_id, digest):
                 yield association
 
     def list_host(self, host: str | None = None) -> Iterator[tuple[str, Association]]:
@@ -135,9 +138,9 @@ class EtcdAssociations:
             yield self._keys.place(key, folder)[0]
             start = prefix_end(key[: key.index(b"/", len(folder)) + 1])
 
-    def _list_host(self, host: str, handler: str | None, image_id: str | None) -> Iterator[Association]:
-        if image_id is not None:
-            found = self._indexed(host, self._keys.images(image_id, host))
+    def _list_host(self, host: str, handler: str | None, image_name: str | None) -> Iterator[Association]:
+        if image_name is not None:
+            found = self._indexed(host, self._keys.images(image_name, host))
         elif handler is not None:
             found = self._indexed(host, self._keys.handlers(handler, host))
         else:
@@ -260,8 +263,10 @@ def _association(found: KeyValue) -> Association:
         raise StoreUnavailable(f"{found.key!r} in etcd is no association: {error}") from error
 
 
-def _is_wanted(association: Association, handler: str | None, image_id: str | None) -> bool:
+def _is_wanted(association: Association, handler: str | None, image_id: str | None, digest: Digest | None) -> bool:
     if handler is not None and association.handler != handler:
+        return False
+    if digest is not None and (association.image is None or association.image.expected_digest != digest):
         return False
     # An image may have the digest of another one as its id.
     return image_id is None or (association.image is not None and association.image.id == image_id)

@@ -19,6 +19,7 @@ from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore, HostTarget
 from lading.ports.failures import StoreUnavailable
 from lading.ports.handover import Change, Difference, HandOver
+from lading.ports.image import Digest
 from lading.ports.locks import Locks
 
 __all__ = ["QueuedAssociations", "queued_associations"]
@@ -79,16 +80,18 @@ class QueuedAssociations:
         else:
             value_or_raise(self._shared.remove(target))
 
-    def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
+    def list(
+        self, *, handler: str | None = None, image_id: str | None = None, digest: Digest | None = None
+    ) -> Iterator[Association]:
         last: str | None = None
         try:
             self._reach()
-            shared = self._shared.list(handler=handler, image_id=image_id)
+            shared = self._shared.list(handler=handler, image_id=image_id, digest=digest)
             while (each := self._next(shared)) is not None:
                 yield each
                 last = each.target
         except _Away:
-            for each in self._copy.list(handler=handler, image_id=image_id):
+            for each in self._copy.list(handler=handler, image_id=image_id, digest=digest):
                 if self._is_local(each.target) and (last is None or each.target > last):
                     yield each
 

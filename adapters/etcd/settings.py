@@ -26,6 +26,7 @@ class EtcdSettings:
     key_file: Path | None = None
     """Private key of `cert_file`."""
     user: str | None = None
+    """A user of etcd; None: no password is sent."""
     password_file: Path | None = None
     """A file with the user's password in its first line."""
     namespace: str = "lading"

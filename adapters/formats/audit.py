@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol, Self
 from returns.result import Failure, Result, Success
 
 from lading.adapters.codec.sizes import exact_size
-from lading.adapters.formats.hashing import new_hash
+from lading.adapters.formats.hashing import SparseHash, new_hash
 from lading.adapters.formats.inspection import Inspection, agrees, inspected_by, not_a_disk, unsafe
 from lading.adapters.formats.other_files import PACKED, OtherFile
 from lading.adapters.stream.errors import Refused
@@ -162,12 +162,18 @@ class Audit:
         """Takes the next bytes. This is a stage of the pipeline."""
         if not self.is_hashing and (self._inspection is None or self._inspection.is_decided):
             return
-        for piece in _pieces(chunk):
-            if self._hash is not None:
+        if chunk.buffer is None and isinstance(self._hash, SparseHash):
+            self._hash.update_zeros(chunk.length)
+        elif self._hash is not None:
+            for piece in _pieces(chunk):
                 self._hash.update(piece)
-            if self.signature is not None:
+        if self.signature is not None:
+            for piece in _pieces(chunk):
                 self.signature.take(piece)
-            if self._checks_format and self._inspection is not None and not self._inspection.is_decided:
+        if self._checks_format and self._inspection is not None:
+            for piece in _pieces(chunk):
+                if self._inspection.is_decided:
+                    return
                 self._inspection.feed(piece)
 
     def trust(self, digest: Digest) -> None:
@@ -294,7 +300,7 @@ def digest_flaw(digest: Digest) -> str | None:
     except ValueError:
         size = 0
     if not size:  # the SHAKEs have no size of their own
-        remedy = ": pip install 'lading[convert]'" if digest.algorithm == "blake3" else ""
+        remedy = ": pip install 'lading[convert]'" if digest.algorithm.startswith("blake3") else ""
         return f"is a {digest.algorithm}, which cannot be computed here{remedy}"
     if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", digest.value):
         got = (

@@ -24,6 +24,7 @@ __all__ = ["FileHandler", "FileHandlerSettings"]
 @dataclass(frozen=True, slots=True)
 class FileHandlerSettings:
     allowed_folders: tuple[Path, ...] = ()
+    """Images are read only in these folders and their subfolders."""
 
 
 class FileHandler(SourceHandler):
@@ -53,5 +54,5 @@ class FileHandler(SourceHandler):
                 Unconfigured("no folder is allowed", advice='[handlers.file] allowed_folders = ["/folder/of/images"]')
             )
         if work.location is None:
-            return Failure(Unsupported("needs a location"))
+            return Failure(Unsupported("this handler needs a location"))
         return open_located(self._allowed_folders, work.location).map(FileSource)

@@ -14,8 +14,9 @@ __all__ = ["HttpHandler", "HttpHandlerSettings"]
 
 @dataclass(frozen=True)
 class HttpHandlerSettings(RemoteSettings):
-    # These apply to redirects too. The default ports are those of Glance's import_filtering_opts.
+    # The default ports are those of Glance's import_filtering_opts.
     allowed_schemes: tuple[Literal["http", "https"], ...] = ("http", "https")
+    """This and the next three hold for redirects too."""
     allowed_ports: tuple[int, ...] = (80, 443)
     """Empty: any."""
     allowed_hosts: tuple[str, ...] = ()

@@ -127,7 +127,7 @@ class _Reading:
         """Requests the bytes; from the attempt's own location only, unless it is the last one."""
         image, location = self._work.image, self._work.location
         if location is None:
-            return Failure(Unsupported("needs a location"))
+            return Failure(Unsupported("this handler needs a location"))
         try:
             mirrors = self._mirrors = self._handler.mirrors(self._work, location)
         except Refused as refused:

@@ -21,6 +21,7 @@ class RemoteSettings:
     connections: int = 4
     """The most connections for one image at a time."""
     connect_seconds: float = 10.0
+    """Seconds to wait for a connection."""
     stall_seconds: float = 30.0
     """Seconds without progress after which a connection is closed."""
     first_byte_seconds: float = 120.0

@@ -88,6 +88,7 @@ class S3HandlerSettings(RemoteSettings):
     access_key: str | None = None
     """None: the credentials in each location's URL, for the endpoint, or else for the location's own host."""
     secret_key: str | None = field(default=None, repr=False)
+    """The secret of `access_key`."""
     region: str | None = None
     """None: the region in AWS's host names, else `us-east-1`, which most other servers accept."""
 

@@ -7,6 +7,7 @@ from returns.result import Result, Success
 
 from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
+from lading.ports.image import Digest
 
 __all__ = ["MemoryAssociations"]
 
@@ -31,12 +32,16 @@ class MemoryAssociations:
             self._by_target.pop(target, None)
         return Success(None)
 
-    def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
+    def list(
+        self, *, handler: str | None = None, image_id: str | None = None, digest: Digest | None = None
+    ) -> Iterator[Association]:
         with self._lock:
             snapshot = sorted(self._by_target.items())
         for _, association in snapshot:
             if handler is not None and association.handler != handler:
                 continue
             if image_id is not None and (association.image is None or association.image.id != image_id):
+                continue
+            if digest is not None and (association.image is None or association.image.expected_digest != digest):
                 continue
             yield association

@@ -8,10 +8,10 @@ from typing import Final, TypedDict, TypeVar
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.codec.documents import PLACES, image_from_document, image_to_document, unnested
+from lading.adapters.codec.documents import PLACES, PROOF, image_from_document, image_to_document, unnested
 from lading.domain.matcher import matching
 from lading.ports.context import Context
-from lading.ports.image import Image
+from lading.ports.image import UNPROVEN, Image
 from lading.ports.location import Location
 
 __all__ = [
@@ -127,7 +127,7 @@ def image_to_meta(image: Image | None) -> dict[str, object] | None:
     """
     if image is None:
         return None
-    document = image_to_document(image)
+    document = image_to_document(replace(image, proof=UNPROVEN))
     properties = {key: value for key, value in image.properties.items() if key in document and key not in _ATTRIBUTES}
     return {**dict.fromkeys(_ATTRIBUTES), **document, "properties": properties}
 
@@ -143,8 +143,12 @@ def image_from_meta(image_meta: Mapping[str, object] | None, image_id: str | Non
 
 
 def _document(image_meta: Mapping[str, object]) -> dict[str, object]:
-    """Returns the image document that the metadata was made from: the inverse of `image_to_meta`."""
-    return {key: value for key, value in unnested(image_meta).items() if value is not None or key not in _ATTRIBUTES}
+    """Returns the image document that the metadata was made from: the inverse of `image_to_meta`.
+
+    It has no proof: Nova's metadata are what a user may have written.
+    """
+    document = {key: value for key, value in unnested(image_meta).items() if key != PROOF}
+    return {key: value for key, value in document.items() if value is not None or key not in _ATTRIBUTES}
 
 
 def recordable_image(image_meta: object) -> Image | None:

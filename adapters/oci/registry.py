@@ -5,10 +5,11 @@ https://github.com/opencontainers/distribution-spec; for tokens https://distribu
 
 import base64
 import hashlib
+import logging
 import re
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -30,6 +31,7 @@ from lading.ports.image import Digest
 
 __all__ = ["Registries", "ResolvedManifest"]
 
+_log = logging.getLogger(__name__)
 _DOCKER_HUB_SERVER: Final = "registry-1.docker.io"
 _LONGEST_MANIFEST: Final = 4 << 20
 """Bytes; the specification lets registries refuse longer ones."""
@@ -41,6 +43,11 @@ _CHALLENGE: Final = re.compile(r"(?:^|,)\s*(Bearer|Basic)(?=\s|$)", re.IGNORECAS
 _PARAMETER: Final = re.compile(r'(?<![A-Za-z_])([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _LONGEST_CHALLENGE: Final = 4096
 _MOST_CHALLENGES: Final = 8
+_PAGE: Final = 1000
+_MOST_PAGES: Final = 100
+_NEXT: Final = re.compile(r"""<[^<>?#]*\?([!-~]+?)>\s*;\s*rel="?next"?""", re.IGNORECASE)
+"""The query of the next page, in a Link."""
+_LONGEST_LINK: Final = 4096
 _TOKEN: Final = re.compile(r"[!-~]{1,65536}")
 _SHORTEST_LIFE: Final = 60.0
 """Seconds that a token is valid, where the server does not say so, or says less."""
@@ -103,6 +110,35 @@ class Registries:
         except ValueError as error:
             raise SourceBroken(str(error)) from None
 
+    def tags(self, reference: Reference, *, trusted: bool) -> Iterator[str]:
+        """The tags of the reference's repository. Raises HttpRefused and SourceBroken."""
+        return self._names(reference, "tags/list", "tags", trusted=trusted)
+
+    def repositories(self, reference: Reference, *, trusted: bool) -> Iterator[str]:
+        """The repositories of the reference's registry; many registries do not list them. Raises as `tags` does."""
+        whole = replace(reference, repository="")
+        return self._names(whole, "_catalog", "repositories", trusted=trusted)
+
+    def _names(self, reference: Reference, path: str, key: str, *, trusted: bool) -> Iterator[str]:
+        """The names of a list, page by page."""
+        query = f"n={_PAGE}"
+        for _ in range(_MOST_PAGES):
+            mirrors = self._mirrors(reference, f"{path}?{query}", trusted=trusted, headers={})
+            try:
+                document = read_json(_read(mirrors, _LONGEST_ANSWER))
+            except ValueError:
+                document = None
+            names = document.get(key, ()) if isinstance(document, dict) else ()
+            if names is not None and not isinstance(names, list):
+                raise SourceBroken(f"its answer is no list of {key}")
+            yield from (each for each in names or () if isinstance(each, str))
+            following = _NEXT.search(mirrors.link[:_LONGEST_LINK])
+            if following is None:
+                return
+            # Only the query: the list is always of this registry.
+            query = following[1]
+        _log.warning("%s lists more than %d pages of %s: the others are left out", reference.registry, _MOST_PAGES, key)
+
     def blob(self, reference: Reference, *, trusted: bool) -> Mirrors:
         """The server of the blob that the reference's digest names. Raises nothing: nothing is requested yet."""
         return self._mirrors(reference, f"blobs/{reference.digest}", trusted=trusted, headers={})
@@ -111,7 +147,7 @@ class Registries:
         is_insecure = reference.registry in self._insecure
         scheme = "http" if is_insecure or (trusted and reference.is_loopback) else "https"
         server = _DOCKER_HUB_SERVER if reference.registry == DOCKER_HUB else reference.registry
-        url = f"{scheme}://{server}/v2/{reference.repository}/{path}"
+        url = "/".join(filter(None, (f"{scheme}://{server}/v2", reference.repository, path)))
         plain = Origin(url, headers, trusted=trusted or is_insecure)
         signed = replace(plain, headers={**headers, **self._known_headers(reference)})
         renew = partial(self._signed_in, reference, plain)

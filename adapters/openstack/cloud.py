@@ -79,16 +79,18 @@ def connect_cloud(
     return client
 
 
-def get_with_retries(client: "Adapter", url: str, *, headers: Mapping[str, str], authenticated: bool) -> "Response":
+def get_with_retries(
+    client: "Adapter", url: str, *, headers: Mapping[str, str], authenticated: bool, service: str = "Glance"
+) -> "Response":
     """The response to a GET, retried while that may help. Raises CatalogUnavailable where there is none.
 
     A redirect is not followed: keystoneauth would send the token wherever it leads.
     """
     from keystoneauth1.exceptions import ConnectFailure  # noqa: PLC0415 - loaded with the client
 
-    server = f"Glance at {'://'.join(urlsplit(url)[:2])}"
+    server = f"{service} at {'://'.join(urlsplit(url)[:2])}"
     failures = 0
-    with vendor_errors("Glance cannot be asked", client):
+    with vendor_errors(f"{service} cannot be asked", client):
         while True:
             failures += 1
             retry_after = None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from lading.adapters.stream.errors import Refused, error_text
 from lading.domain.refusals import Mismatched, Unconfigured, Unsupported
@@ -17,7 +17,7 @@ from lading.ports.image import Image, Signer
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-__all__ = ["Certificates", "has_properties"]
+__all__ = ["CertificateFolder", "CertificateSource", "Certificates", "has_properties"]
 
 _SIGNATURE: Final = "img_signature"
 _HASH: Final = "img_signature_hash_method"
@@ -36,19 +36,43 @@ def has_properties(image: Image) -> bool:
     return all(isinstance(image.properties.get(each), str) for each in _PROPERTIES)
 
 
+class CertificateSource(Protocol):
+    """Where the certificates of signers are. Its text is its name, for messages."""
+
+    def read(self, name: str) -> bytes | None:
+        """The certificate with this id, in PEM or DER; None: there is none. Raises Refused."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFolder:
+    """A folder with certificates, each in a file ID.pem, .crt, .cer or .der."""
+
+    folder: Path
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def read(self, name: str) -> bytes | None:
+        for suffix in _SUFFIXES:
+            path = self.folder / f"{name}{suffix}"
+            if path.is_file():
+                return _content(path)
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Certificates:
     """The certificates of those who sign images."""
 
-    folder: Path
-    """Each is in a file ID.pem, .crt, .cer or .der, in PEM or DER."""
+    source: CertificateSource
     trusted: Sequence[Path] = ()
     """Files of the authorities that must have issued them; none: each certificate that is read is trusted."""
 
     @property
     def found_in(self) -> str:
-        """The files of the authorities, or the folder where each certificate is trusted."""
-        return ", ".join(map(str, self.trusted)) or str(self.folder)
+        """The files of the authorities, or the source where each certificate is trusted."""
+        return ", ".join(map(str, self.trusted)) or str(self.source)
 
     def check(self, image: Image) -> "CertifiedCheck":
         """The check of the image's bytes, by its properties.
@@ -59,6 +83,7 @@ class Certificates:
         if find_spec("cursive") is None:
             install = "pip install 'lading[signatures]'"
             raise Refused(Unconfigured(f"cursive is not installed, which verifies its signature: {install}"))
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - loaded with cursive
         from cursive import signature_utils  # noqa: PLC0415 - of an optional package, and slow to load
         from cursive.exception import SignatureVerificationError  # noqa: PLC0415
 
@@ -72,7 +97,7 @@ class Certificates:
                 raise Refused(Unsupported(f"{_KEY_TYPE} is {key_type}, which the certificate {name} has no key of"))
             value, method = signature_utils.get_signature(signature), signature_utils.get_hash_method(hash_method)
             verifier = kind.create_verifier(value, method, key)
-        except SignatureVerificationError as error:
+        except (SignatureVerificationError, UnsupportedAlgorithm, ValueError) as error:
             raise Refused(
                 Unsupported(f"its signature by the certificate {name} cannot be verified: {error}")
             ) from error
@@ -84,14 +109,12 @@ class Certificates:
     def _read(self, name: str) -> bytes:
         """The certificate with this id. Raises Refused."""
         # The image's owner has chosen the id.
-        names = [f"{name}{suffix}" for suffix in _SUFFIXES] if _NAME.fullmatch(name) else []
-        path = next((path for each in names if (path := self.folder / each).is_file()), None)
-        if path is None:
-            shown = name if _NAME.fullmatch(name) else ascii(name[:_SHOWN])
-            raise Refused(
-                Unsupported(f"it is signed by the certificate {shown}, which is not in {self.folder} as ID.pem")
-            )
-        return _content(path)
+        is_id = _NAME.fullmatch(name) is not None
+        content = self.source.read(name) if is_id else None
+        if content is None:
+            shown = name if is_id else ascii(name[:_SHOWN])
+            raise Refused(Unsupported(f"it is signed by the certificate {shown}, which is not in {self.source}"))
+        return content
 
     def _check_chain(self, certificate: "Certificate") -> None:
         """Raises cursive's SignatureVerificationError, and Refused."""
@@ -105,7 +128,7 @@ class Certificates:
             return
         try:
             context.verify()
-        except SignatureVerificationError as error:
+        except (SignatureVerificationError, TypeError, AttributeError) as error:  # the last ones for Ed25519
             names = ", ".join(map(str, self.trusted))
             raise SignatureVerificationError(f"no authority in {names} has issued it: {error}") from error
 

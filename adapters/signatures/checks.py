@@ -2,7 +2,6 @@
 
 from lading.adapters.formats.audit import SignatureCheck
 from lading.adapters.signatures.certificates import Certificates, has_properties
-from lading.adapters.signatures.piped import PipedCheck
 from lading.ports.image import Image
 
 __all__ = ["check_of", "trusted_by"]
@@ -16,6 +15,8 @@ def check_of(image: Image | None, certificates: Certificates | None) -> Signatur
     if image is None:
         return None
     if image.proof.signature is not None:
+        from lading.adapters.signatures.piped import PipedCheck  # noqa: PLC0415 - few images have one
+
         return PipedCheck(image.proof.signature)
     if certificates is not None and has_properties(image):
         return certificates.check(image)

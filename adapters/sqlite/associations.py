@@ -11,6 +11,7 @@ from lading.adapters.sqlite.record_file import put_change, remove_change
 from lading.adapters.sqlite.rows import Row, association_from_row, association_row
 from lading.ports.association import Association
 from lading.ports.failures import StoreUnavailable
+from lading.ports.image import Digest
 
 __all__ = ["FileAssociations", "list_query", "put_step", "remove_step"]
 
@@ -52,12 +53,16 @@ class FileAssociations:
     def remove(self, target: str) -> None:
         self._database.change(remove_step(target))
 
-    def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
+    def list(
+        self, *, handler: str | None = None, image_id: str | None = None, digest: Digest | None = None
+    ) -> Iterator[Association]:
         after: str | None = None
-        while rows := self._database.rows(*list_query(handler, image_id, after)):
+        while rows := self._database.rows(*list_query(handler, image_id, after, digest)):
             for row in rows:
                 association = self._association(row)
-                yield association
+                image = association.image
+                if digest is None or (image is not None and image.expected_digest == digest):
+                    yield association
             after = association.target
 
     def _association(self, row: Row) -> Association:
@@ -84,8 +89,10 @@ def remove_step(target: str) -> Step:
     return Step(_REMOVE, (as_text(target),), remove_change(target))
 
 
-def list_query(handler: str | None, image_id: str | None, after: str | None) -> Query:
+def list_query(handler: str | None, image_id: str | None, after: str | None, digest: Digest | None = None) -> Query:
     """The query of a page of associations: of the handler and the image, if given, with targets that follow `after`.
+
+    With a digest the page has all documents in which its hex digits are, in any place.
 
     It pages by key and not by offset: each page costs the same, and a change between two pages makes neither skip or
     repeat other rows.
@@ -95,6 +102,7 @@ def list_query(handler: str | None, image_id: str | None, after: str | None) -> 
         for condition, value in (
             ("handler = CAST(? AS TEXT)", handler),
             ("image_id = CAST(? AS TEXT)", image_id),
+            ("instr(document, CAST(? AS TEXT)) > 0", digest.value if digest else None),
             ("target > CAST(? AS TEXT)", after),
         )
         if value is not None

@@ -159,7 +159,7 @@ class Database:
         target = row[0].decode(errors="replace") if isinstance(row[0], bytes) else row[0]
         reason = f"its row for {target} is malformed ({type(error).__name__}: {error})"
         advice = f"delete that row of the table {table}"
-        return StoreUnavailable(f"the database {self.path} cannot be used: {reason}: {advice}")
+        return StoreUnavailable(f"the database {self.path} cannot be used: {reason}", advice=advice)
 
     def _is_there(self, path: Path) -> bool:
         try:
@@ -248,9 +248,8 @@ def unavailable(path: Path, error: sqlite3.Error | OSError | UnicodeDecodeError)
     elif isinstance(error, UnicodeDecodeError):
         text = "database disk image is malformed"
     whose = owner_text(path) if code in _CLOSED else ""
-    return StoreUnavailable(
-        f"the database {path} cannot be used: {text}{whose}: {_ADVICE.get(code, 'examine the file')}"
-    )
+    advice = _ADVICE.get(code, "examine the file")
+    return StoreUnavailable(f"the database {path} cannot be used: {text}{whose}", advice=advice)
 
 
 def code_of(error: sqlite3.Error | OSError | UnicodeDecodeError) -> int:

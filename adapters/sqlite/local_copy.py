@@ -18,6 +18,7 @@ from lading.adapters.sqlite.rows import Row, Value
 from lading.domain.handler_calls import value_or_raise
 from lading.ports.association import Association
 from lading.ports.handover import Change, Difference
+from lading.ports.image import Digest
 
 __all__ = ["CopyState", "LocalCopy"]
 
@@ -72,8 +73,10 @@ class LocalCopy:
     def get(self, target: str) -> Association | None:
         return value_or_raise(self._associations.get(target))
 
-    def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
-        return self._associations.list(handler=handler, image_id=image_id)
+    def list(
+        self, *, handler: str | None = None, image_id: str | None = None, digest: Digest | None = None
+    ) -> Iterator[Association]:
+        return self._associations.list(handler=handler, image_id=image_id, digest=digest)
 
     def change(self, target: str, association: Association | None) -> None:
         """Records the association, or removes the target's. The change is pending until `done` or `lose`."""

@@ -109,8 +109,9 @@ class Record:
         contents = self.read()
         if contents is not None and not contents.is_empty:
             raise StoreUnavailable(
-                f"the database {self._database} is lost, and its record {self.path} is not: `lading recover --rebuild`"
-                " rebuilds it from what can be verified; to begin with an empty one, move the record away"
+                f"the database {self._database} is lost, and its record {self.path} is not",
+                advice="`lading recover --rebuild` rebuilds it from what can be verified; to begin with an empty one, "
+                "move the record away",
             )
 
     def adopt(self, connection: sqlite3.Connection, changes: Iterable[bytes], count: int, rebuilding: str) -> None:
@@ -175,8 +176,8 @@ class Record:
             return
         if contents.database not in {None, mark.database}:
             raise StoreUnavailable(
-                f"the record {self.path} belongs to another database than {self._database}: put that database back,"
-                " or move the record away, and a new one is made"
+                f"the record {self.path} belongs to another database than {self._database}",
+                advice="put that database back, or move the record away, and a new one is made",
             )
         # A compaction that was not committed has the database's contents.
         is_compaction = contents.follows == mark.seal and contents.lines == contents.snapshot

@@ -165,8 +165,10 @@ def _take_header(contents: Contents, known: dict[str, Any], path: Path) -> None:
     version = known["lading_record"]
     if version != _VERSION:
         raise StoreUnavailable(
-            f"the record {path} has format version {version}, and this version of lading knows only {_VERSION}:"
-            " use the version that wrote it or a later one, or move the record away"
+            f"the record {path} was written by another version of lading",
+            expected=f"format version {_VERSION}",
+            found=f"format version {version}",
+            advice="use the version that wrote it or a later one, or move the record away",
         )
     contents.database, contents.follows, contents.snapshot = known["database"], known["follows"], known["lines"]
 

@@ -220,12 +220,14 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 def foreign(path: Path) -> StoreUnavailable:
     """The failure for another program's database."""
-    return StoreUnavailable(f"the database {path} is another program's: configure another path")
+    return StoreUnavailable(f"the database {path} is another program's", advice="configure another path")
 
 
 def newer(path: Path, version: int) -> StoreUnavailable:
     """The failure for a database of a newer version."""
     return StoreUnavailable(
-        f"the database {path} has schema version {version}, and this version of lading knows only up to"
-        f" {len(MIGRATIONS)}: use the version that wrote it or a later one, or configure another path"
+        f"the database {path} was written by a later version of lading",
+        expected=f"at most schema version {len(MIGRATIONS)}",
+        found=f"schema version {version}",
+        advice="use the version that wrote it or a later one, or configure another path",
     )

@@ -219,7 +219,7 @@ class StreamSource:
             except OSError as error:
                 # Only the system's text: a third party's may contain a token.
                 reason = os.strerror(error.errno) if error.errno else type(error).__name__
-                raise SourceBroken(f"it broke off: {reason}") from error
+                raise SourceBroken(f"the connection broke off: {reason}") from error
             if not count:
                 break
             length += count

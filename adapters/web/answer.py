@@ -40,6 +40,8 @@ class Answer:
         self.total = given.total
         self.validators = Validators(response.headers.get("ETag"), response.headers.get("Last-Modified"))
         self.media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        self.link = response.headers.get("Link", "")
+        """Where more is (RFC 8288), as the server says it."""
         self.encoding = _encoding(response)
         """Names of the bytes' Content-Encodings; None: they are the image's own."""
         self.peer = peer
@@ -60,12 +62,12 @@ class Answer:
                 self._stalls.count(count)
                 self._stalls.check()
         except Stalled:
-            raise Stalled(f"it stalled at byte {self.position}") from None
+            raise Stalled(f"the server stalled at byte {self.position}") from None
         except CONNECTION_ERRORS as error:
-            raise SourceBroken(f"it broke off at byte {self.position}: {failure_text(error)}") from error
+            raise SourceBroken(f"the connection broke off at byte {self.position}: {failure_text(error)}") from error
         self.position += count
         if count == 0 and self.stop is not None and self.position < self.stop:
-            raise SourceBroken(f"it broke off at byte {self.position} of {self.stop}")
+            raise SourceBroken(f"the connection broke off at byte {self.position} of {self.stop}")
         if self.position == self.stop:
             self._response.close()
         return count
@@ -105,7 +107,7 @@ def failure_text(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "it took too long"
     if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
-        return f"what it answers makes no sense ({type(error).__name__})"
+        return f"the server's answer is malformed ({type(error).__name__})"
     return error_text(error)
 
 

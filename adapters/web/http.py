@@ -149,18 +149,19 @@ class HttpConnection:
                 guard = None if is_trusted else self._options.guard
                 response = self._request(parts, {**headers, **own}, guard, origin.form)
             except Forbidden as forbidden:
-                raise Forbidden(f"it redirects to where it may not: {forbidden}") if hop else forbidden from None
+                reason = f"the server redirects to a forbidden place: {forbidden}" if hop else str(forbidden)
+                raise Forbidden(reason) from None
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 return self._checked_answer(response, start, stop)
             self.close()
             if origin.form is not None:
-                raise Forbidden("it redirects a form, which may have credentials")
+                raise Forbidden("the server redirects a form, which may have credentials")
             target = _redirect_target(parts, location)
             if _peer(target) != _peer(parts):
                 own = {}  # headers for one origin are not sent to another
             parts = target
-        raise SourceBroken(f"it redirects more than {_MOST_HOPS} times")
+        raise SourceBroken(f"the server redirects more than {_MOST_HOPS} times")
 
     def _checked_answer(self, response: Response, start: int, stop: int | None) -> Answer:
         """The response as an answer to the request for that range. Raises HttpRefused and SourceBroken."""
@@ -173,7 +174,10 @@ class HttpConnection:
                     "and no digest tells whether that is the image itself"
                 )
         except SourceBroken as broken:
-            self.close()  # the body is not the image
+            if response.status == http.client.NOT_MODIFIED and not response.will_close:
+                response.close()  # it has no body: the connection stays
+            else:
+                self.close()  # the body is not the image
             if isinstance(broken, HttpRefused) and not self.was_redirected:
                 broken.challenges = tuple(response.headers.get_all("WWW-Authenticate", []))
             if isinstance(broken, HttpRefused) and self._proxy is not None:
@@ -293,9 +297,9 @@ def _redirect_target(parts: SplitResult, location: str) -> SplitResult:
     try:
         target = joined(parts, location).parts
     except ValueError:
-        raise Forbidden("it redirects to what is not an http or https URL") from None
+        raise Forbidden("the server redirects to what is not an http or https URL") from None
     if parts.scheme == "https" and target.scheme == "http":
-        raise Forbidden("it redirects from https to http")
+        raise Forbidden("the server redirects from https to http")
     return target
 
 

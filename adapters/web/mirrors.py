@@ -71,6 +71,8 @@ class Mirrors:
         """The Content-Encoding in which bytes came; None: they are the image's own."""
         self.media_type = ""
         """The Content-Type of the last answer, in lower case and without parameters."""
+        self.link = ""
+        """The Link of the last answer."""
         self._origins = list(origins)
         self._failures: dict[str, int] = {}
         """Failures by URL, since enough bytes came from it."""
@@ -112,7 +114,7 @@ class Mirrors:
                     raise Changed(f"it has {exact_size(answer.total)}, and had {exact_size(self.total)}")
                 self.total = answer.total
             self.encoding = self.encoding or answer.encoding
-            self.media_type = answer.media_type
+            self.media_type, self.link = answer.media_type, answer.link
             if self._state is None:
                 self._state = state
                 return
@@ -120,7 +122,7 @@ class Mirrors:
                 return
             if not self.digest_decides:
                 is_other = state.validators.is_same(self._state.validators) is False
-                raise Changed("it was changed while it was read" if is_other else _UNPROVEN)
+                raise Changed("the file was changed while it was read" if is_other else _UNPROVEN)
             self.is_combined = True
 
     def set_total(self, total: int) -> None:

@@ -123,7 +123,7 @@ class RangeReader:
             _skip(answer, offset)
             return answer
         if answer is not None and self._is_part and answer.position == offset < self._began + self._enough:
-            raise SourceBroken(f"it gives few bytes at a time, at byte {offset}")
+            raise SourceBroken(f"the server sends too few bytes at a time, at byte {offset}")
         self._drop_answer()
         total = self._mirrors.total
         if total is not None and offset >= total:
@@ -176,4 +176,4 @@ def _skip(answer: Answer, offset: int) -> None:
     dropped = memoryview(bytearray(1 << 20))
     while answer.position < offset:
         if not answer.readinto(dropped[: offset - answer.position]):
-            raise SourceBroken(f"it ended at byte {answer.position}, before it went on")
+            raise SourceBroken(f"the answer ended at byte {answer.position}")

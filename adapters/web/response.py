@@ -68,9 +68,9 @@ class Response(http.client.HTTPResponse):
             if status is None or not status[1].startswith(b"1"):
                 return b"".join([lines[0], *_fields(lines[1:]), b"\r\n"])
             if status[1] == b"101":
-                raise http.client.HTTPException("it changes to a protocol that was not asked for")
+                raise http.client.HTTPException("the server changes to a protocol that was not requested")
             self._stalls.awaits_first_byte = True
-        raise http.client.HTTPException("it never answers for good")
+        raise http.client.HTTPException("the server sends only interim answers")
 
 
 class _CheckedSocket(io.RawIOBase):
@@ -91,7 +91,7 @@ class _CheckedSocket(io.RawIOBase):
         try:
             return self._raw.readinto(buffer)
         except TimeoutError:
-            raise FirstByteTimeout(f"it sent nothing for {self._stalls.first_byte_seconds:g} seconds") from None
+            raise FirstByteTimeout(f"the server sent nothing for {self._stalls.first_byte_seconds:g} seconds") from None
         finally:
             self._sock.settimeout(self._stalls.stall_seconds)
             self._stalls.discount_wait()
@@ -107,15 +107,15 @@ def _head(reader: io.BufferedReader) -> list[bytes]:
     while len(lines) < _MOST_LINES:
         line = reader.readline(_LONGEST_LINE + 1)
         if not line and not lines:
-            raise http.client.RemoteDisconnected("it closed the connection without an answer")
+            raise http.client.RemoteDisconnected("the server closed the connection without an answer")
         if not line.endswith(b"\n"):
             if len(line) > _LONGEST_LINE:
                 raise http.client.LineTooLong("header line")
-            raise ConnectionError("its answer ends within the head")
+            raise ConnectionError("the server's answer ends within its head")
         if line in _BLANK and lines:
             return lines
         lines.append(line)
-    raise http.client.HTTPException("its head has too many lines")
+    raise http.client.HTTPException("the server's answer has too many header lines")
 
 
 def _line(reader: io.BufferedReader) -> bytes:
@@ -131,11 +131,11 @@ def _fields(lines: list[bytes]) -> list[bytes]:
     for line in _unfolded(lines):
         found = _FIELD.fullmatch(line)
         if found is None:
-            raise http.client.HTTPException("a line of its head is none")
+            raise http.client.HTTPException("the server's answer has a malformed header line")
         fields.append((found[1], found[2]))
     lengths = _values(fields, b"content-length")
     if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
-        raise http.client.HTTPException("its lengths contradict each other")
+        raise http.client.HTTPException("the server's answer has contradicting lengths")
     if _values(fields, b"transfer-encoding") not in (set(), {b"chunked"}, {b"identity"}):
         raise http.client.HTTPException("its transfer coding is unknown")
     kept = [b"%b: %b\r\n" % field for field in fields if field[0].lower() != b"content-length"]

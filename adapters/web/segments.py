@@ -42,7 +42,7 @@ class Segment:
             view = memoryview(self._buffers[number])[start : self._lengths[number]]
             count = reader.readinto(view, self._filled, self.stop)
             if count == 0:
-                raise SourceBroken(f"it ended at byte {self._filled} of {self.stop}")
+                raise SourceBroken(f"the answer ended at byte {self._filled} of {self.stop}")
             self._filled += count
 
     def set_done(self) -> None:

@@ -63,4 +63,4 @@ class StallDetector:
         is_stalled = self._bytes < LEAST_RATE * self.stall_seconds
         self._waited, self._bytes = 0.0, 0
         if is_stalled:
-            raise Stalled("it stalled")
+            raise Stalled("the server stalled")

@@ -99,7 +99,7 @@ def test_a_mistake_in_clouds_yaml_is_told_with_file_and_setting(tmp_path: Path, 
         ("cloud: {}", "clouds: expected a mapping of clouds by name"),
         ("clouds:", "clouds: expected a mapping of clouds by name"),
         ("clouds: [gold]", "clouds: expected a mapping of clouds by name"),
-        ("clouds: {silver: {}}", "clouds.gold: there is no such cloud (known: silver)"),
+        ("clouds: {silver: {}}", "there is no cloud 'gold': found the clouds silver"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, text: str, told: str) -> None:
@@ -125,9 +125,40 @@ def test_a_mistake_in_secure_yaml_is_told_with_that_file(tmp_path: Path, monkeyp
     assert connect_cloud("gold")
 
 
+def test_an_unknown_cloud_is_told_with_the_file_and_the_known_ones(tmp_path: Path) -> None:
+    configure(tmp_path, f"clouds: {{silver: {{{LOGIN}}}, golden: {{{LOGIN}}}}}")
+    with pytest.raises(SettingsError) as raised:
+        connect_cloud("gold")
+    explained = raised.value.explanation
+    assert (explained.reason, explained.place) == ("there is no cloud 'gold'", f"{tmp_path}/clouds.yaml")
+    assert (explained.found, explained.advice) == ("the clouds golden, silver", "did you mean golden?")
+
+
+def test_without_a_clouds_yaml_the_searched_files_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("OS_CLIENT_CONFIG_FILE", raising=False)
+    monkeypatch.setattr("openstack.config.loader.CONFIG_FILES", [f"{tmp_path}/{each}/clouds.yaml" for each in "ab"])
+    told = fault("gold")
+    assert f"searched: {tmp_path}/a/clouds.yaml, {tmp_path}/b/clouds.yaml" in told
+    assert "OS_CLIENT_CONFIG_FILE names a file elsewhere" in told
+
+
+def test_credentials_that_are_not_accepted_are_told_with_user_and_url(tmp_path: Path) -> None:
+    with FaultyServer() as keystone:
+        url = keystone.answer("/v3/auth/tokens", Reply(b"{}", status=401)).removesuffix("/auth/tokens")
+        configure(
+            tmp_path,
+            f"clouds: {{gold: {{auth: {{auth_url: '{url}', username: me, password: {HIDDEN}, project_name: demo,"
+            " user_domain_name: d, project_domain_name: d}}}",
+        )
+        failure = GlanceCatalog(lambda: connect_cloud("gold", network=DIRECT)).find("noble", ANONYMOUS).failure()
+    assert "does not accept the credentials" in failure.explanation.reason
+    assert failure.explanation.place == f"{url}, user me, project demo, set by {tmp_path}/clouds.yaml: clouds.gold"
+    assert HIDDEN not in str(failure)
+
+
 def test_that_no_cloud_is_named_at_all_is_said(tmp_path: Path) -> None:
     configure(tmp_path, "clouds: {}")
-    assert "no cloud is named, by OS_CLOUD or in the settings, and there is no OS_AUTH_URL" in fault(None)
+    assert "no cloud is named: expected OS_CLOUD, a cloud in the settings, or OS_AUTH_URL, found none" in fault(None)
 
 
 @pytest.mark.parametrize(

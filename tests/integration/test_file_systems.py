@@ -157,7 +157,7 @@ def test_a_full_disk_ends_the_request_and_nothing_is_left_on_it(small_disk: Path
     image = Image("id", checksum="0" * 32)
     refused = handler.fetch(Work(str(small_disk / "vm"), image, Location(f"file://{source}"))).failure()
     assert isinstance(refused, TargetFailed)
-    assert "expected 12.0 MiB free" in str(refused)
+    assert "expected 12.0 MiB free on the disk of" in str(refused)
     assert os.listdir(small_disk) == []
 
 

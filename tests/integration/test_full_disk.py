@@ -11,6 +11,7 @@ from tests.disk.forking import Forks
 Lading = Callable[..., subprocess.CompletedProcess[str]]
 KIBIBYTE = 1 << 10
 MEBIBYTE = 1 << 20
+SHORT = "expected 2.0 MiB free on the disk of"
 ADVICE = "free some space on its disk and try again"
 
 
@@ -42,8 +43,10 @@ def fill(disk: Path, *, but: int = 0) -> Path:
 
 
 def refusal(done: subprocess.CompletedProcess[str], code: int, words: str) -> bool:
-    """Whether that is what it says, in one line."""
-    assert (done.returncode, words in done.stderr, len(done.stderr.splitlines())) == (code, True, 1), done.stderr
+    """Whether that is what it says, in at most three lines."""
+    assert (done.returncode, words in done.stderr, len(done.stderr.splitlines()) <= 3) == (code, True, True), (
+        done.stderr
+    )
     return True
 
 
@@ -53,7 +56,7 @@ def test_a_fetch_to_a_full_disk_is_refused_and_works_when_there_is_room(
 ) -> None:
     filler = fill(small_disk, but=room)
     for _ in range(2):  # what the first left would be in the second's way
-        assert refusal(lading("fetch", "noble", "small/1"), 4, "small/1 needs 2.0 MiB, ")
+        assert refusal(lading("fetch", "noble", "small/1"), 11, SHORT)
     assert os.listdir(small_disk) == [filler.name]
     assert lading("ls").stdout == ""
     filler.unlink()
@@ -64,7 +67,7 @@ def test_a_fetch_to_a_full_disk_is_refused_and_works_when_there_is_room(
 def test_a_forced_fetch_to_a_full_disk_leaves_what_was_there(lading: Lading, noble: Path, small_disk: Path) -> None:
     (small_disk / "1").write_bytes(b"precious")
     filler = fill(small_disk, but=MEBIBYTE)
-    assert refusal(lading("fetch", "noble", "small/1", "--force"), 4, "small/1 needs 2.0 MiB, ")
+    assert refusal(lading("fetch", "noble", "small/1", "--force"), 11, SHORT)
     assert (small_disk / "1").read_bytes() == b"precious"
     filler.unlink()
     assert lading("fetch", "noble", "small/1", "--force").returncode == 0
@@ -76,7 +79,7 @@ def test_a_move_to_a_full_disk_is_refused_and_works_when_there_is_room(
 ) -> None:
     assert lading("fetch", "noble", "vms/1").returncode == 0
     filler = fill(small_disk, but=MEBIBYTE)
-    assert refusal(lading("mv", "vms/1", "small/1"), 7, "small/1 cannot be written: No space left on device")
+    assert refusal(lading("mv", "vms/1", "small/1"), 11, "small/1 cannot be written: No space left on device")
     assert os.listdir(small_disk) == [filler.name]
     assert (host / "vms" / "1").read_bytes() == noble.read_bytes()
     filler.unlink()
@@ -95,7 +98,7 @@ def test_a_fetch_that_cannot_be_recorded_is_undone_and_works_when_there_is_room(
         done = lading("fetch", "noble", "vms/1")
         assert done.returncode == 7
         assert "state.sqlite cannot be used" in done.stderr
-        assert len(done.stderr.splitlines()) == 1
+        assert len(done.stderr.splitlines()) == 2
     assert os.listdir(host / "vms") == []
     filler.unlink()
     assert lading("fetch", "noble", "vms/1").returncode == 0

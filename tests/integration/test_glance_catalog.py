@@ -288,4 +288,4 @@ def test_data_of_two_answers_is_combined_only_where_the_digest_is_compared(
     if verify:
         assert fetched.unwrap().verified
     else:
-        assert "it was changed while it was read" in str(fetched.failure())
+        assert "the file was changed while it was read" in str(fetched.failure())

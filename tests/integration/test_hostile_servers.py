@@ -163,4 +163,4 @@ def test_a_url_that_the_operator_named_is_trusted_and_its_redirects_to_other_ser
     assert isinstance(network.fetch(http(), target, Location(url, trusted=True)), Success)
     target.unlink()
     refused = network.fetch(http(), target, Location(url, trusted=True)).failure()
-    assert "it redirects to where it may not: port" in str(refused)
+    assert "the server redirects to a forbidden place: port" in str(refused)

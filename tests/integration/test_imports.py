@@ -14,6 +14,14 @@ def test_importing_lading_loads_nothing_heavy() -> None:
     assert "lading.adapters" not in output.split()
 
 
+def test_help_loads_no_settings() -> None:
+    program = (
+        "import sys, lading.adapters.cli.main\n"
+        "assert not {'lading.adapters.config.settings', 'lading.adapters.container'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_no_parser_is_imported_when_there_is_nothing_to_parse(tmp_path: Path) -> None:
     code = """import sys, lading.adapters.config.settings as settings
 settings.load_settings(None, {"HOME": "/x"})

@@ -75,7 +75,11 @@ class Host:
         }
         named = [str(self.top / each) if "/" in each else each for each in arguments]
         done = self._forks.run(*named, folder=self.top, variables=variables, seconds=seconds, signals=signals)
-        assert done.returncode in {KILLED, 0, 4, 5, 6, 7, *INTERRUPTED}, (arguments, done.returncode, done.stderr)
+        assert done.returncode in {KILLED, 0, 4, 5, 6, 7, 10, 11, *INTERRUPTED}, (
+            arguments,
+            done.returncode,
+            done.stderr,
+        )
         assert not any(words in done.stderr for words in ("Traceback", "Exception ignored", "internal error")), (
             done.stderr
         )

@@ -109,7 +109,7 @@ def test_a_number_that_a_proxy_may_read_differently_is_refused(proxy: Proxy, tmp
 def test_a_redirect_is_checked_before_the_proxy_is_asked(server: FaultyServer, proxy: Proxy, tmp_path: Path) -> None:
     server.answer("/x", redirect("http://169.254.169.254/latest/"))
     refused = fetch(tmp_path / "vm", proxy.url()).failure()
-    assert "redirects to where it may not: 169.254.169.254 is a metadata service's address" in str(refused)
+    assert "redirects to a forbidden place: 169.254.169.254 is a metadata service's address" in str(refused)
     assert [asked.target for asked in proxy.asked] == [URL]
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,19 @@ from returns.result import Result, Success
 from tests.integration.conftest import Lading
 from tests.integration.services.glance import Glance, token
 from tests.integration.services.nginx import Nginx
+from tests.integration.services.registry import Registry
 from tests.integration.services.rgw import KEY, Rgw
 from tests.integration.services.squid import Squid
+from tests.streams import ubuntu_tree
 
-from lading import Digest, Image, Landing, Location, Refusal, Work
+from lading import ANONYMOUS, Digest, Image, Landing, Location, Refusal, Work
+from lading.adapters.catalogs.oci import OciCatalog
+from lading.adapters.catalogs.simplestreams.catalog import SimplestreamsCatalog
+from lading.adapters.catalogs.simplestreams.settings import SimplestreamsCatalogSettings
+from lading.adapters.catalogs.url import UrlCatalog
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.http import HttpHandler
+from lading.adapters.handlers.oci import OciHandler, OciHandlerSettings
 from lading.adapters.handlers.s3 import S3Handler, S3HandlerSettings
 from lading.adapters.handlers.swift import SwiftHandler, SwiftHandlerSettings
 from lading.adapters.memory.verified_files import MemoryVerifiedFiles
@@ -71,6 +79,43 @@ def test_an_https_url_comes_through_it_and_is_verified(nginx: Nginx, proxy: Squi
     assert ("CONNECT", server) in {(each.method, each.target) for each in proxy.requests(server, at_least=1)}
     refused = fetch(http(NetworkPolicy.of(variables(proxy))), tmp_path / "other", url).failure()
     assert "certificate verify failed" in str(refused)
+
+
+def test_a_url_and_its_checksum_file_come_through_it(nginx: Nginx, proxy: Squid, tmp_path: Path) -> None:
+    name = served(nginx, tmp_path)
+    (nginx.folder / f"{name}.sha512").write_text(f"{hashlib.sha512(DATA).hexdigest()}  {name}\n")
+    url = nginx.url(name, host="images.example")
+    policy = NetworkPolicy.of(variables(proxy))
+    image = UrlCatalog(HttpOptions(5, 5, policy)).find(url, ANONYMOUS).unwrap()
+    assert (image.size, image.digest) == (len(DATA), IMAGE.digest)
+    assert isinstance(http(policy).fetch(Work(str(tmp_path / "vm"), image, image.locations[0])), Success)
+    assert len(proxy.requests(name, at_least=3)) >= 3
+
+
+def test_simplestreams_come_through_it(nginx: Nginx, proxy: Squid, tmp_path: Path) -> None:
+    for path, content in ubuntu_tree().items():
+        (nginx.folder / tmp_path.name / path).parent.mkdir(parents=True, exist_ok=True)
+        (nginx.folder / tmp_path.name / path).write_bytes(content)
+    url = nginx.url(f"{tmp_path.name}/", host="images.example")
+    policy = NetworkPolicy.of(variables(proxy))
+    settings = SimplestreamsCatalogSettings(url, tmp_path / "cache", architecture="amd64")
+    found = SimplestreamsCatalog(settings, HttpOptions(5, 5, policy)).find("noble", ANONYMOUS).unwrap()
+    image = replace(found, disk_format="raw")
+    assert isinstance(http(policy).fetch(Work(str(tmp_path / "vm"), image, image.locations[0])), Success)
+    assert len(proxy.requests(url, at_least=3)) >= 3
+
+
+def test_an_image_in_a_registry_comes_through_it(registry: Registry, proxy: Squid, tmp_path: Path) -> None:
+    repository = f"proxies/{tmp_path.name.replace('_', '-').lower()}-x"
+    registry.push_artifact(repository, DATA, "1")
+    host = f"images.example:{registry.port}"
+    settings = OciHandlerSettings(insecure=(host,))
+    registries = settings.registries(NetworkPolicy.of(variables(proxy)), first_wait=0.01)
+    image = OciCatalog(registries).find(f"oci://{host}/{repository}:1", ANONYMOUS).unwrap()
+    handler = OciHandler(registries, FileDestination(MemoryVerifiedFiles()))
+    assert isinstance(handler.fetch(Work(str(tmp_path / "vm"), image, image.locations[0])), Success)
+    assert (tmp_path / "vm").read_bytes() == DATA
+    assert len(proxy.requests(repository, at_least=2)) >= 2
 
 
 def test_without_credentials_a_private_proxy_is_told_of(nginx: Nginx, private_squid: Squid, tmp_path: Path) -> None:

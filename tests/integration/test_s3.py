@@ -116,7 +116,7 @@ def test_a_revoked_key_is_a_refusal_that_doesn_t_show_it(rgw: Rgw, bucket: str, 
         fetch(settings(rgw, None), target, rgw.s3_location(bucket, "noble")).failure(),
     ):
         assert isinstance(refused, Unavailable)
-        assert refused.reason.startswith("HTTP 403 Forbidden: ")
+        assert str(refused).startswith("HTTP 403 Forbidden; ")
         assert not any(secret in str(refused) for secret in (key.access, "revoked", "other"))
     assert not target.exists()
 

@@ -63,3 +63,11 @@ def test_recorded_targets_are_found_by_the_short_id_of_their_image(local: LocalR
     assert len(local("ls", "--image", image[:8]).stdout.splitlines()) == 3
     assert len(local("who-has", image[:8]).stdout.splitlines()) == 3
     assert local("fetch", image[:8], "4.img").exit_code == 0
+
+
+def test_quiet_verification_prints_what_is_wrong_only(local: LocalRun, tmp_path: Path) -> None:
+    (tmp_path / "2.img").unlink()
+    done = local("verify", "--all", "--quiet")
+    assert (done.exit_code, done.stdout) == (8, "")
+    assert done.stderr.startswith(f"lading: {tmp_path}/2.img: missing")
+    assert local("verify", "1.img", "-q").output == ""

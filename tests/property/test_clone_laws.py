@@ -217,7 +217,7 @@ def test_a_part_that_nothing_notes_is_not_touched() -> None:
     foreign = storage.put(f"{TARGET}.lading-part")
     refused = world.clones.fetch(world.begun(Verb.FETCH), OPENER).failure()
     assert isinstance(refused, TargetOccupied)
-    assert "is in the way" in str(refused)
+    assert "exists, and lading has no record of it" in str(refused)
     assert world.recovered() == PartialData()
     assert world.own() == {foreign: f"{TARGET}.lading-part"}
 

@@ -1,6 +1,7 @@
 """Checksum files as vendors publish them, and as strangers might."""
 
 import json
+from base64 import b64encode
 
 import pytest
 
@@ -99,6 +100,21 @@ def test_a_stream_has_the_digest_of_the_disk_inside_too() -> None:
 )
 def test_what_does_not_list_the_file_gives_nothing(text: str) -> None:
     assert checksums_of(text.encode(), NAME) is None
+
+
+def debian(name: str, digest: object) -> bytes:
+    upload = {"data": {"ref": f"bookworm/{name}"}, "metadata": {"annotations": {"cloud.debian.org/digest": digest}}}
+    return json.dumps({"items": [{"data": 5, "metadata": {"annotations": 5}}, upload]}).encode()
+
+
+def test_debians_digests_are_in_base64_without_padding() -> None:
+    digest = f"sha512:{b64encode(bytes.fromhex(HEX['sha512'])).decode().rstrip('=')}"
+    for name in ("noble.img", "noble-20260901-2001.img"):
+        assert checksums_of(debian(name, digest), NAME) == Checksums(SHA512)
+    for name in ("noble.img.xz", "noble-arm64-20260901-2001.img", "noble-20260901.img", "jammy.img"):
+        assert checksums_of(debian(name, digest), NAME) is None
+    for wrong in ("sha512:", "sha512:????", digest[:-4], 5, f"sha256:{digest[7:]}"):
+        assert checksums_of(debian(NAME, wrong), NAME) is None
 
 
 def test_lines_around_a_signed_text_are_dropped() -> None:

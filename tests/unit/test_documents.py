@@ -125,6 +125,11 @@ def test_a_document_can_be_written_as_json() -> None:
         ({"id": "a", "locations": False}, "locations"),
         ({"id": "a", "locations": [{"url": "file:///a", "metadata": ""}]}, "locations[0].metadata"),
         ({"id": "a", "direct_url": 5}, "direct_url"),
+        ({"id": "a", "proof": "ours"}, "proof"),
+        ({"id": "a", "proof": {"digest_from": 5}}, "proof"),
+        ({"id": "a", "proof": {"signed_by": {"key": "AB", "tool": "gpgv"}}}, "proof"),
+        ({"id": "a", "proof": {"signature": {"value": "AB", "url": "", "keyrings": "/k"}}}, "proof"),
+        ({"id": "a", "proof": {"signature": "AB"}}, "proof"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_key(document: Mapping[str, object], key: str) -> None:

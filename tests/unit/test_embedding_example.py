@@ -90,9 +90,9 @@ def test_the_example_ends_in_no_handler_available_when_its_handler_refuses() -> 
         run(ast.Module([by_hand], []), scope)
 
 
-def readme_example() -> ast.Module:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    return ast.parse(readme.partition("## Embed")[2].partition("```python\n")[2].partition("```")[0])
+def page_s_example() -> ast.Module:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "embedding.md").read_text()
+    return ast.parse(page.partition("## The domain alone")[2].partition("```python\n")[2].partition("```")[0])
 
 
 def bare(example: ast.Module) -> str:
@@ -107,10 +107,10 @@ def bare(example: ast.Module) -> str:
     return ast.dump(example)
 
 
-def test_the_readme_s_example_is_this_one_and_runs() -> None:
+def test_the_page_s_example_is_this_one_and_runs() -> None:
     scope: dict[str, Any] = {}
-    fetched, moved, removed, planned, previewed = run(readme_example(), scope)
+    fetched, moved, removed, planned, previewed = run(page_s_example(), scope)
     assert [type(each.unwrap()) for each in (fetched, moved, removed)] == [FetchResult, Association, Association]
     assert (len(planned), len(previewed)) == (1, 1)
     assert scope["dispatcher"].handlers[0].clones == {"/vms/1/disk": "pool://gold/noble"}
-    assert bare(readme_example()) == bare(ast.parse(EXAMPLE))
+    assert bare(page_s_example()) == bare(ast.parse(EXAMPLE))

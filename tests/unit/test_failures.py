@@ -53,7 +53,7 @@ FAILURES = [
     (ImageNotFound("noble", "Glance"), "no image 'noble' in Glance"),
     (ImageNotFound("noble", "Glance", "image 2 is shared"), "no image 'noble' in Glance; image 2 is shared"),
     (HandlerRefused(TARGET, "file", Mismatched("it is gone"), State.MISSING), f"{TARGET}: file: it is gone"),
-    (AmbiguousImage("noble", ("1", "2")), "2 images are named 'noble', name one by its id: 1, 2"),
+    (AmbiguousImage("noble", ("1", "2")), "2 images match 'noble', name one by its id: 1, 2"),
     (ImageNotActive("1", "queued"), "image 1 is queued; only an active image can be fetched"),
     (
         ImageWithoutData("1", ("volume snapshot 8f", "volume 9a")),
@@ -249,10 +249,10 @@ def test_an_explanation_about_the_target_names_no_location() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "place"), [("no quorum", TARGET), (f"{TARGET} is in use", ""), (f"{TARGET} cannot be read", "")]
+    ("reason", "told"), [("no quorum", f"{TARGET}: no quorum"), (f"{TARGET} is in use", f"{TARGET} is in use")]
 )
-def test_an_explanation_names_the_target_once(reason: str, place: str) -> None:
-    assert HandlerRefused(TARGET, "rbd", Unavailable(reason)).explanation.place == place
+def test_an_explanation_names_the_target_once(reason: str, told: str) -> None:
+    assert HandlerRefused(TARGET, "rbd", Unavailable(reason)).explanation.reason == told
 
 
 @pytest.mark.parametrize("failure", [failure for failure, _ in FAILURES])

@@ -1,14 +1,17 @@
 """Hashes by name, and the digest of what an image became."""
 
+import hashlib
 import os
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from returns.pipeline import is_successful
 
 from lading.adapters.formats.audit import Audit, digest_flaw
-from lading.adapters.formats.hashing import content_algorithm, new_hash
+from lading.adapters.formats.hashing import SparseHash, content_algorithm, new_hash
 from lading.adapters.formats.scan import content_digest
 from lading.adapters.stream.pipeline import Chunk
 from lading.adapters.stream.sources import FileSource
@@ -44,7 +47,55 @@ def test_without_its_package_a_blake3_cannot_be_computed() -> None:
 
 @pytest.mark.usefixtures("_no_blake3")
 def test_without_blake3_content_is_hashed_by_sha256() -> None:
-    assert content_algorithm() == "sha256"
+    assert content_algorithm() == "sha256_sparse"
+
+
+@given(st.lists(st.tuples(st.sampled_from([1, 100, 4095, 4096, 4097, 20_000]), st.booleans()), max_size=8), st.data())
+def test_a_sparse_hash_depends_on_the_bytes_alone(pieces: list[tuple[int, bool]], data: st.DataObject) -> None:
+    """Not on which zeros are holes, and not on the pieces in which they come."""
+    content = b"".join((b"\1" if is_data else b"\0") * length for length, is_data in pieces)
+    whole, holes, cut = (new_hash("sha256_sparse") for _ in range(3))
+    whole.update(memoryview(content))
+    assert isinstance(holes, SparseHash)
+    for length, is_data in pieces:
+        if is_data:
+            holes.update(memoryview(b"\1" * length))
+        else:
+            holes.update_zeros(length)
+    at = data.draw(st.integers(0, len(content)))
+    cut.update(memoryview(content[:at]))
+    cut.update(memoryview(content[at:]))
+    assert whole.hexdigest() == holes.hexdigest() == cut.hexdigest() == whole.hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b"\1" * 4096 + bytes(4096), bytes(4096) + b"\1" * 4096),
+        (b"\1" * 4096 + bytes(4096), b"\1" * 4096),
+        (b"\1" * 8192, b"\1" * 4096 + bytes(4096) + b"\1" * 4096),
+        (bytes(4096), bytes(8192)),
+        (bytes(4096), bytes(4097)),
+        (b"\1" * 4096 + bytes(99) + b"\1", b"\1" * 4096 + bytes(98) + b"\1\0"),
+    ],
+)
+def test_sparse_hashes_of_other_bytes_differ(one: bytes, other: bytes) -> None:
+    hashes = [new_hash("sha256_sparse") for _ in range(2)]
+    for each, content in zip(hashes, (one, other), strict=True):
+        each.update(memoryview(content))
+    assert hashes[0].hexdigest() != hashes[1].hexdigest()
+
+
+def test_a_sparse_hash_is_that_of_the_documented_text() -> None:
+    sparse = new_hash("sha256_sparse")
+    sparse.update(memoryview(b"\1" * 4096 + bytes(8192) + b"\2" * 4096 + b"end"))
+
+    def plain(data: bytes) -> str:
+        return hashlib.sha256(data).hexdigest()
+
+    data, runs, tail = plain(b"\1" * 4096 + b"\2" * 4096), plain(b"0-1,"), plain(b"end")
+    text = f"{data} {runs} 3 {tail} {4 * 4096 + 3}"
+    assert sparse.hexdigest() == plain(text.encode())
 
 
 def test_holes_count_as_zeros(tmp_path: Path) -> None:
@@ -58,7 +109,7 @@ def test_holes_count_as_zeros(tmp_path: Path) -> None:
         source = FileSource(os.dup(file.fileno()))
         digest = content_digest(source, reached.append)
         source.close()
-    expected = new_hash("blake3")
+    expected = new_hash(content_algorithm())
     expected.update(memoryview(content))
-    assert digest == Digest("blake3", expected.hexdigest())
+    assert digest == Digest(content_algorithm(), expected.hexdigest())
     assert reached[-1] == len(content)

@@ -8,9 +8,11 @@ from lading import (
     Forbidden,
     HandlerRefused,
     ImageNotFound,
+    LadingError,
     Location,
     Mismatched,
     NoHandlerAvailable,
+    TargetFailed,
     TargetFull,
     TargetInUse,
     TargetUnresolved,
@@ -41,12 +43,12 @@ def test_a_wrong_digest_is_told_in_four_lines() -> None:
     assert "6" * 128 in message_lines(failure, full=True)[2]
 
 
-def test_other_attempts_are_counted_where_they_could_have_helped() -> None:
+def test_other_attempts_are_mentioned_where_they_failed_for_other_reasons() -> None:
     away = AttemptResult("http", Location("http://a/noble"), Unavailable("HTTP 404 Not Found"))
     unset = AttemptResult("file", NOBLE, Unconfigured("no folder is allowed"))
-    (_, place) = message_lines(refused(unset, away))
-    assert place == "http://a/noble (handler http); another attempt failed too, -v shows each"
-    assert "; 2 other attempts failed too" in message_lines(refused(unset, away, away))[1]
+    more = "; more attempts failed, -v shows them"
+    assert message_lines(refused(unset, away))[1] == f"http://a/noble (handler http){more}"
+    assert more not in message_lines(refused(away, away))[1]
 
 
 def test_a_refusal_about_the_target_names_no_location() -> None:
@@ -56,7 +58,7 @@ def test_a_refusal_about_the_target_names_no_location() -> None:
 
 
 def test_partial_data_is_told_with_the_way_to_resume_it() -> None:
-    broken = AttemptResult("http", NOBLE, Unavailable("it broke off at byte 5", kept=3 << 20))
+    broken = AttemptResult("http", NOBLE, Unavailable("the connection broke off at byte 5", kept=3 << 20))
     assert message_lines(refused(broken))[2] == (
         f"3.0 MiB are kept: repeat the command to resume, or discard them: lading recover --discard {TARGET}"
     )
@@ -87,8 +89,9 @@ def test_an_unresolved_operation_is_told_with_its_reason_and_the_command() -> No
         (refused(AttemptResult("file", NOBLE, TargetFull("full"))), Exit.NOT_WRITABLE),
         (refused(AttemptResult("file", NOBLE, TargetInUse("in use"))), Exit.TARGET_CONFLICT),
         (HandlerRefused(TARGET, "file", TargetFull("full")), Exit.NOT_WRITABLE),
+        (HandlerRefused(TARGET, "file", TargetFailed("is its file system not mounted?")), Exit.FAILED),
         (HandlerRefused(TARGET, "file", Unavailable("away")), Exit.FAILED),
     ],
 )
-def test_the_exit_code_is_that_of_the_decisive_refusal(failure: NoHandlerAvailable, code: Exit) -> None:
+def test_the_exit_code_is_that_of_the_decisive_refusal(failure: LadingError, code: Exit) -> None:
     assert exit_code(failure) is code

@@ -80,7 +80,10 @@ def test_each_example_of_a_settings_file_is_one(block: str) -> None:
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_each_file_that_the_docs_name_exists(path: Path) -> None:
-    for name in re.findall(r"(?<![\w./-])([\w/-]+\.(?:py|md))\b", path.read_text()):
+    text = path.read_text()
+    own = set(re.findall(r"^```python\n# (\w+\.py)$", text, re.MULTILINE))
+    """Programs that the page itself shows."""
+    for name in set(re.findall(r"(?<![\w./-])([\w/-]+\.(?:py|md))\b", text)) - own:
         assert (ROOT / name).exists() or (path.parent / name).exists() or Path(name).name in MODULES, name
 
 
@@ -97,6 +100,13 @@ def test_each_command_and_option_that_the_docs_name_exists(path: Path) -> None:
                 for option in re.findall(r"--[a-z-]+", word):
                     options = {each for parameter in command.params for each in parameter.opts}
                     assert option in {"--help", "--version"} | options, line
+
+
+def test_each_message_that_the_troubleshooting_page_lists_exists() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text().partition("## Other messages")[2].partition("\n## ")[0]
+    sources = "\n".join(each.read_text() for each in SOURCES)
+    for message in re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE):
+        assert message in sources, message
 
 
 def test_help_on_reading_settings_shows_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:

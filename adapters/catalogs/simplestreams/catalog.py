@@ -38,6 +38,8 @@ _FIRST_BYTE_SECONDS: Final = 30.0
 """The lists are files: no server has to prepare them."""
 _FRESH_SECONDS: Final = 60.0
 """For so long this process does not request the lists again."""
+_RETRY_SECONDS: Final = 5.0
+"""The same after a failure: else each of many waiting fetches would wait for the server in its turn."""
 
 
 class SimplestreamsCatalog:
@@ -47,8 +49,12 @@ class SimplestreamsCatalog:
     the newest version. The id is the SHA-256 of the image as published.
     """
 
-    def __init__(self, settings: SimplestreamsCatalogSettings, options: HttpOptions) -> None:
-        """`options` for connections to the mirror, which the operator named: its guard checks redirects."""
+    def __init__(self, settings: SimplestreamsCatalogSettings, options: HttpOptions, *, prefix: str = "") -> None:
+        """`options` for connections to the mirror, which the operator named: its guard checks redirects.
+
+        `prefix`: before the names in advice, `ubuntu:` for a remote.
+        """
+        self._prefix = prefix
         root, index = settings.root_and_index
         self._root = root
         self._architecture = architecture_name(settings.architecture)
@@ -65,6 +71,7 @@ class SimplestreamsCatalog:
         )
         self._lock = threading.Lock()
         self._stream: Stream | None = None
+        self._failure: CatalogUnavailable | None = None
         self._read_at = 0.0
 
     def find(self, reference: str, context: Context) -> Result[Image, CatalogFailure]:
@@ -74,7 +81,7 @@ class SimplestreamsCatalog:
         except (AmbiguousImage, CatalogUnavailable, ImageUnproven, SettingsError) as failure:
             return Failure(failure)
         if image is None:
-            near = stream.near(reference)
+            near = [f"{self._prefix}{each}" for each in stream.near(reference)]
             return Failure(ImageNotFound(reference, str(self), f"near: {', '.join(near)}" if near else ""))
         return Success(image)
 
@@ -91,13 +98,25 @@ class SimplestreamsCatalog:
     def _current_stream(self) -> Stream:
         """The stream, at most a minute old. Raises CatalogUnavailable, ImageUnproven and SettingsError."""
         with self._lock:
-            if self._stream is None or time.monotonic() - self._read_at > _FRESH_SECONDS:
-                try:
-                    self._stream = Stream(self._products(), self._root, self._architecture)
-                except ValueError as error:
-                    raise CatalogUnavailable(f"{self} cannot be read: {error}") from error
-                self._read_at = time.monotonic()
+            age = time.monotonic() - self._read_at
+            if self._failure is not None and age < _RETRY_SECONDS:
+                raise self._failure.with_traceback(None)
+            if self._stream is None or age > _FRESH_SECONDS:
+                self._stream = self._read_stream()
             return self._stream
+
+    def _read_stream(self) -> Stream:
+        self._failure = None
+        try:
+            return Stream(self._products(), self._root, self._architecture)
+        except ValueError as error:
+            self._failure = CatalogUnavailable(f"{self} cannot be read: {error}")
+            raise self._failure from error
+        except CatalogUnavailable as failure:
+            self._failure = failure
+            raise
+        finally:
+            self._read_at = time.monotonic()
 
     def _products(self) -> Iterator[Product]:
         left = _LARGEST_LISTINGS

@@ -7,6 +7,7 @@ import platform
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final, NamedTuple, Self, TypeGuard
 
 from lading.ports.image import Proof
@@ -89,8 +90,11 @@ class Reader(NamedTuple):
         return fields
 
     def _own(self, entry: _Fields) -> _Fields:
-        values = ((key, entry.get(key)) for key in self.keys)
-        return {key: value for key, value in values if isinstance(value, int) or _is_name(value)}
+        return {
+            key: value
+            for key in self.keys
+            if (value := entry.get(key)) is not None and (isinstance(value, int) or _is_name(value))
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +131,20 @@ class Product:
         if not isinstance(version, Mapping) or not isinstance(items, Mapping):
             return None
         inherited = self.reader.fields(version, self.fields)
-        found: dict[object, Disk] = {}
+        of_type: dict[object, list[_Fields]] = {ftype: [] for ftype in _FTYPES}
         for item in items.values():
-            if not isinstance(item, Mapping) or (not self.reader.abbreviations and item.get("ftype") not in _FTYPES):
-                continue
+            if isinstance(item, Mapping) and (ftype := self._ftype(item, inherited)) in _FTYPES:
+                of_type[ftype].append(item)
+        for item in chain.from_iterable(of_type.values()):
             fields = self.reader.fields(item, inherited)
-            ftype, path = fields.get("ftype"), fields.get("path")
-            if ftype in _FTYPES and isinstance(path, str) and is_path(path):
-                found.setdefault(ftype, Disk(serial, path, fields))
-        return next((found[ftype] for ftype in _FTYPES if ftype in found), None)
+            path = fields.get("path")
+            if isinstance(path, str) and is_path(path):
+                return Disk(serial, path, fields)
+        return None
+
+    def _ftype(self, item: _Fields, inherited: _Fields) -> object:
+        fields = self.reader.fields(item, inherited) if self.reader.abbreviations else item
+        return fields.get("ftype")
 
 
 def listings(index: object) -> list[Listing]:

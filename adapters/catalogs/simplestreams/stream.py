@@ -5,8 +5,8 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
-from typing import Final, NamedTuple
+from itertools import chain, islice
+from typing import Final
 from urllib.parse import quote
 
 from lading.adapters.catalogs.simplestreams.products import TOLD, Disk, Product, architecture_name
@@ -34,16 +34,8 @@ _MOST_COMPARED: Final = 10_000
 """Names that a reference is compared with for a hint."""
 
 
-class _Versions(NamedTuple):
-    """A product, and its images by serial, the newest first. Each has the name by which it is listed."""
-
-    product: Product
-    name: str
-    images: Mapping[str, Image]
-
-
 class Stream:
-    """The images of a mirror.
+    """The images of a mirror. Versions are read from a product when they are needed first.
 
     A product is known by its aliases, for one architecture, and by its key. Its newest version has its name, and each
     version has `NAME/SERIAL`.
@@ -53,48 +45,46 @@ class Stream:
         """`url` is the mirror's root, which ends with a slash; `architecture` that of references that name none."""
         self._url = url
         self._architecture = architecture
+        self._products: dict[str, Product] = {}
+        """Those with a disk, by key."""
         self._aliases: dict[tuple[str, str], list[str]] = {}
         """Keys of products, by alias and architecture."""
-        disks: dict[str, tuple[Product, Sequence[Disk]]] = {}
+        self._read: dict[str, Mapping[str, Image]] = {}
         for product in products:
-            if product.key not in disks and (found := list(product.disks())):
-                disks[product.key] = (product, found)
+            if product.key not in self._products and next(product.disks(), None) is not None:
+                self._products[product.key] = product
                 for alias in product.aliases:
                     self._aliases.setdefault((alias, product.architecture), []).append(product.key)
-        self._products = {key: self._versions(*each) for key, each in disks.items()}
-        self._ids: dict[str, Image] = {}
-        for versions in self._products.values():
-            for image in versions.images.values():
-                self._ids.setdefault(image.id, image)
 
     def find(self, reference: str) -> Image | None:
         """The image with this id, or else the one that the reference means: `NAME[/ARCHITECTURE][/SERIAL]`.
 
         Raises AmbiguousImage where several products have the name.
         """
-        if (image := self._ids.get(reference.lower())) is not None:
+        if _HEX["sha256"].fullmatch(reference) and (image := self._with_id(reference.lower())) is not None:
             return image
         serial = None
         if not (keys := self._keys(reference)):
             name, _, serial = reference.rpartition("/")
             keys = self._keys(name)
         if len(keys) > 1:
-            raise AmbiguousImage(reference, tuple(sorted(self._products[key].name for key in keys)))
+            raise AmbiguousImage(reference, tuple(sorted(self._name(self._products[key]) for key in keys)))
         if not keys:
             return None
-        versions = self._products[keys[0]]
+        product = self._products[keys[0]]
+        versions = self._versions(product)
         if serial is None:
-            return next(iter(versions.images.values()))
-        image = versions.images.get(serial)
+            return next(iter(versions.values()))
+        image = versions.get(serial)
         # Named by its version also while that is the newest: the reference stays with it.
-        return image and replace(image, name=f"{versions.name}/{serial}")
+        return image and replace(image, name=f"{self._name(product)}/{serial}")
 
     def images(self) -> Iterator[Image]:
         """The images of the stream's own architecture, in all versions, ordered by name and id."""
         images: dict[str, Image] = {}
-        for versions in self._products.values():
-            if versions.product.architecture == self._architecture:
-                for image in versions.images.values():
+        for product in self._products.values():
+            if product.architecture == self._architecture:
+                for image in self._versions(product).values():
                     images.setdefault(image.id, image)
         return iter(sorted(images.values(), key=lambda image: (image.name or "", image.id)))
 
@@ -119,15 +109,26 @@ class Stream:
             or ()
         )
 
-    def _versions(self, product: Product, disks: Sequence[Disk]) -> _Versions:
-        name = product.key
+    def _with_id(self, image_id: str) -> Image | None:
+        every = chain.from_iterable(self._versions(each).values() for each in self._products.values())
+        return next((image for image in every if image.id == image_id), None)
+
+    def _versions(self, product: Product) -> Mapping[str, Image]:
+        """The product's images by serial, the newest first. Each has the name by which it is listed."""
+        if product.key not in self._read:
+            name = self._name(product)
+            self._read[product.key] = {
+                disk.serial: self._image(product, disk, f"{name}/{disk.serial}" if number else name)
+                for number, disk in enumerate(product.disks())
+            }
+        return self._read[product.key]
+
+    def _name(self, product: Product) -> str:
+        """The best name that means this product only."""
         for alias in product.names:
             if len(self._aliases[alias, product.architecture]) == 1:
-                name = alias if product.architecture == self._architecture else f"{alias}/{product.architecture}"
-                break
-        names = [name, *(f"{name}/{disk.serial}" for disk in disks[1:])]
-        images = {disk.serial: self._image(product, disk, name) for disk, name in zip(disks, names, strict=True)}
-        return _Versions(product, name, images)
+                return alias if product.architecture == self._architecture else f"{alias}/{product.architecture}"
+        return product.key
 
     def _image(self, product: Product, disk: Disk, name: str) -> Image:
         url = f"{self._url}{quote(disk.path, safe=_PLAIN)}"

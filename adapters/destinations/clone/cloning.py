@@ -44,7 +44,7 @@ METHOD: Final = "clone"
 def check_request(storage: CloneStorage, work: Work) -> Location:
     """The location to clone from. Raises Refused where nothing can be cloned. Makes no request."""
     if work.location is None:
-        raise Refused(Unsupported("needs a location"))
+        raise Refused(Unsupported("this handler needs a location"))
     storage.check_location(work.location)
     check_name(storage, work.target)
     image = work.image

@@ -145,8 +145,8 @@ class DeviceDestination:
     def move(self, work: Work, destination: str) -> Landing:
         raise Refused(
             Unsupported(
-                f"what is on a device is not moved, nor anything onto one: fetch the image to {destination}, "
-                f"then remove {work.target}"
+                "nothing is moved from a device, or to one",
+                advice=f"fetch the image to {destination}, then remove {work.target}",
             )
         )
 
@@ -359,10 +359,14 @@ def _end(size: int, form: Form, device: BlockDevice, rules: Rules) -> int:
         raise Refused(device_too_small(device.path, wanted, device.size))
     rules.check_disk(wanted)
     if wanted < size:
-        raise Refused(Unsupported(f"the image has {exact_size(size)}, which is more than {exact_size(wanted)}"))
+        raise Refused(
+            Unsupported(
+                "the requested size is too small", expected=f"at least {exact_size(size)}", found=exact_size(wanted)
+            )
+        )
     if wanted % device.sector:
-        sectors = f"{device.path} has whole sectors of {device.sector} bytes"
-        raise Refused(Unsupported(f"{sectors}, and {exact_size(wanted)} were requested"))
+        expected = f"a multiple of the sector size of {device.path}, {device.sector} bytes"
+        raise Refused(Unsupported("the requested size is not possible", expected=expected, found=exact_size(wanted)))
     return wanted
 
 

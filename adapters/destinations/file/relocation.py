@@ -16,6 +16,7 @@ from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.target_state import (
     conflict,
     is_intact,
+    missing_folder,
     not_absolute,
     reserved,
     status_of,
@@ -47,8 +48,8 @@ def remove(work: Work) -> None:
             flush_folder(work.target)
         except OSError as error:
             reason = f"{work.target} is removed, but its folder cannot be flushed: {error.strerror}"
-            advice = "It stays recorded, for a power failure may bring it back: remove it again"
-            raise Refused(TargetFailed(f"{reason}. {advice}")) from error
+            advice = "it stays recorded, for a power failure may bring it back: remove it again"
+            raise Refused(TargetFailed(reason, advice=advice)) from error
 
 
 def move(work: Work, destination: str, notes: Notes, part: str) -> Landing:
@@ -84,7 +85,7 @@ def _check_move(work: Work, destination: str) -> None:
     if status_of(work.target) is None:
         raise Refused(TargetFailed(f"{work.target} is gone"))
     if status_of(os.path.dirname(destination)) is None:
-        raise Refused(TargetFailed(f"the folder {os.path.dirname(destination)} does not exist"))
+        raise Refused(missing_folder(os.path.dirname(destination)))
 
 
 def _relocate(work: Work, destination: str, notes: Notes, part: str) -> Fingerprint:

@@ -74,7 +74,10 @@ class Shaping:
         self._rules.check_disk(image.size)
         new = self._files.new_file("made")
         is_allocated = self.form.preallocation in ALLOCATED
-        self._files.require_space(max(image.size, self.form.size or 0) if is_allocated else qemu.required_space(image))
+        if is_allocated:
+            self._files.require_space(max(image.size, self.form.size or 0))
+        elif not self._files.has_space(image.size):
+            self._files.require_space(qemu.required_space(image))
         write_back = WriteBack(new.descriptor)
         report_step(self._work.observer, f"converting to {wanted}")
         made = qemu.convert(

@@ -20,6 +20,7 @@ __all__ = [
     "conflict",
     "folder_conflict",
     "is_intact",
+    "missing_folder",
     "mount_conflict",
     "not_absolute",
     "reserved",
@@ -71,8 +72,8 @@ def folder_conflict(target: str, recorded: Folder | None) -> TargetFailed | None
 def _not_mounted(target: str, instead: str | None) -> TargetFailed:
     folder = os.path.dirname(target)
     reason = f"{folder} is {instead} the one that {target} is in" if instead else f"the folder {folder} does not exist"
-    advice = f"If it is gone for good: lading forget {shlex.quote(target)}"
-    return TargetFailed(f"{reason}: is its file system not mounted? {advice}")
+    advice = f"if it is gone for good: lading forget {shlex.quote(target)}"
+    return TargetFailed(f"{reason}: is its file system not mounted?", advice=advice)
 
 
 def reserved(target: str) -> TargetFailed | None:
@@ -81,7 +82,7 @@ def reserved(target: str) -> TargetFailed | None:
         return TargetFailed(f"{target} is a device's name, and lading makes no files beneath /dev")
     if not is_part_name(target):
         return None
-    return TargetFailed(f"{target} has a name that lading reserves for partial data; choose another name")
+    return TargetFailed(f"{target} has a name that lading reserves for partial data", advice="choose another name")
 
 
 def conflict(work: Work) -> TargetOccupied | TargetFailed | Unsupported | None:
@@ -144,7 +145,7 @@ def check_target(work: Work) -> Landing | None:
 def _check_folder(folder: str, *, force: bool) -> None:
     """Raises Refused when no file can be made in the folder, as far as is known beforehand."""
     if not os.path.isdir(folder):
-        raise Refused(TargetFailed(f"the folder {folder} does not exist", advice=f"mkdir -p {shlex.quote(folder)}"))
+        raise Refused(missing_folder(folder))
     if not os.access(folder, os.W_OK | os.X_OK):
         raise Refused(_not_writable(folder))
     try:
@@ -152,6 +153,11 @@ def _check_folder(folder: str, *, force: bool) -> None:
             require_no_replace(folder)
     except OSError as error:
         raise Refused(target_failure(f"the folder {folder} cannot be written", error)) from error
+
+
+def missing_folder(folder: str) -> TargetFailed:
+    """The refusal of a target in a folder that does not exist."""
+    return TargetFailed(f"the folder {folder} does not exist", advice=f"mkdir -p {shlex.quote(folder)}")
 
 
 def _not_writable(folder: str) -> TargetNotWritable:

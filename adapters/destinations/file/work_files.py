@@ -13,6 +13,7 @@ from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.partial import made_path
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.formats.audit import Audited
+from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.safe_open import fingerprint
 from lading.domain.handler import Work
 from lading.ports.association import Shipped
@@ -61,6 +62,14 @@ class WorkFiles(ExitStack):
         descriptor = os.open(f"/dev/fd/{file.descriptor}", os.O_RDWR | os.O_CLOEXEC)
         self.callback(os.close, descriptor)
         return descriptor
+
+    def has_space(self, size: int) -> bool:
+        """Tells whether `require_space` would not refuse so many bytes. Raises OSError."""
+        try:
+            self.require_space(size)
+        except Refused:
+            return False
+        return True
 
     def require_space(self, size: int | None) -> None:
         """Raises Refused when so many bytes do not fit, where the rules say so; None: it is not known."""

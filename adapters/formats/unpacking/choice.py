@@ -18,6 +18,7 @@ _NO_DISKS: Final = (
 _NO_DISK_NAMES: Final = frozenset(
     {"license", "copying", "readme", "changelog", "notice", "checksum", "sha256sums", "md5sums", "sha512sums"}
 )
+_CHOOSE: Final = "choose one with --member"
 _MOST_SHOWN: Final = 8
 _LONGEST_SHOWN: Final = 80
 """Characters of a name."""
@@ -44,7 +45,7 @@ class Choice:
         self._described = tuple(dict.fromkeys((*self._described, *map(_plain, files))))
         if self._member is None and len(self._described) != 1:
             named = f"several disks: {_listed(self._described)}" if self._described else "no disk"
-            raise Refused(Mismatched(f"the OVF in the {self._archive} archive names {named}; choose one with --member"))
+            raise Refused(Mismatched(f"the OVF in the {self._archive} archive names {named}", advice=_CHOOSE))
 
     def takes(self, name: str, size: int) -> bool:
         """Tells whether the member's bytes are to be read: it may be the disk, and none was taken before."""
@@ -65,16 +66,17 @@ class Choice:
         if wanted is not None and not matching:
             known = _listed(found) if found else "no disk"
             by_whom = "" if self._member else ", which its OVF names"
-            raise Refused(Mismatched(f"the {archive} archive has no member {_shown(wanted)}{by_whom}; it has {known}"))
+            reason = f"the {archive} archive has no member {_shown(wanted)}{by_whom}"
+            raise Refused(Mismatched(reason, found=known))
         if not matching:
             raise Refused(Mismatched(f"the {archive} archive has no disk in it"))
         if len(matching) > 1:
-            raise Refused(
-                Mismatched(f"the {archive} archive has several disks: {_listed(found)}; choose one with --member")
-            )
+            raise Refused(Mismatched(f"the {archive} archive has several disks", found=_listed(found), advice=_CHOOSE))
         if matching != [self._taken]:
             raise Refused(
-                Mismatched(f"the {archive} archive has its OVF after the disks: choose --member {_shown(matching[0])}")
+                Mismatched(
+                    f"the {archive} archive has its OVF after the disks", advice=f"--member {_shown(matching[0])}"
+                )
             )
 
     @property

@@ -70,7 +70,7 @@ class Unpacked:
         try:
             reader = self._innermost(Reader(packed))
             if self._asked is not None and self.member is None:
-                raise Refused(Mismatched("it is no archive: it has no member that could be chosen"))
+                raise Refused(Mismatched("the image is no archive, and has no member that could be chosen"))
             yield from _in_buffers(reader, free)
         finally:
             if isinstance(packed, Generator):
@@ -80,7 +80,7 @@ class Unpacked:
         while (name := packing(reader.head(HEAD))) is not None:
             if len(self.layers) == _MOST_LAYERS:
                 raise Refused(
-                    Mismatched(f"it is packed more than {_MOST_LAYERS} times: {' in '.join(self.layers[::-1])}")
+                    Mismatched(f"the image is packed more than {_MOST_LAYERS} times: {' in '.join(self.layers[::-1])}")
                 )
             reader = Reader(self._bounded(self._layer(name, reader)))
             self.layers += (name,)
@@ -94,7 +94,7 @@ class Unpacked:
 
             return self._from_archive(name, partial(disk_in_tar, reader))
         if self.layers or not isinstance(self._packed, FileSource):
-            raise Refused(Mismatched("it is a zip archive within another file: take it out first"))
+            raise Refused(Mismatched("the image is a zip archive within another file", advice="take it out first"))
         from lading.adapters.formats.unpacking.zip import disk_in_zip  # noqa: PLC0415 - likewise
 
         return self._from_archive(name, partial(disk_in_zip, self._packed))

@@ -100,12 +100,16 @@ def _check_end(source: FileSource, comment: bytes) -> None:
 
 def _check_method(entry: zipfile.ZipInfo) -> None:
     if entry.flag_bits & _ENCRYPTED:
-        raise Refused(Mismatched("the disk in the zip archive is encrypted: take it out with its password first"))
+        raise Refused(
+            Mismatched("the disk in the zip archive is encrypted", advice="take it out with its password first")
+        )
     if entry.compress_type not in _METHODS:
         raise Refused(
             Mismatched(
-                f"the disk in the zip archive is compressed by method {entry.compress_type}, not by deflate: "
-                "take it out first: 7z x FILE"
+                "the disk in the zip archive is compressed in an unknown way",
+                expected="deflate",
+                found=f"method {entry.compress_type}",
+                advice="take it out first: 7z x FILE",
             )
         )
 

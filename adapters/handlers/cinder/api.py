@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from lading.adapters.openstack.cloud import vendor_errors
 from lading.adapters.stream.errors import Refused
-from lading.domain.refusals import Refusal, TargetFailed, Unavailable, Unconfigured
+from lading.domain.refusals import Forbidden, Refusal, TargetFailed, TargetFull, Unavailable, Unconfigured
 from lading.ports.failures import CatalogUnavailable, SettingsError
 
 if TYPE_CHECKING:
@@ -299,11 +299,11 @@ def _refusal(method: str, path: str, status: int) -> Refusal:
     answer = f"Cinder answers {method} {path.partition('?')[0]} with HTTP {status}"
     match status:
         case HTTPStatus.UNAUTHORIZED:
-            return Unavailable(f"{answer}: it does not accept the credentials")
+            return Forbidden(f"{answer}: it does not accept the credentials")
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return TargetFailed(f"{answer}: the project's quota has no room for another volume of that size")
+            return TargetFull(f"{answer}: the project's quota has no room for another volume of that size")
         case HTTPStatus.FORBIDDEN:
-            return Unavailable(f"{answer}: these credentials may not do that")
+            return Forbidden(f"{answer}: these credentials may not do that")
     return Unavailable(answer)
 
 

@@ -54,8 +54,9 @@ class Device:
             try:
                 opened = open(source, "rb", buffering=0)  # noqa: SIM115, PTH123 - the reading closes it
             except OSError as error:
-                advice = "; lading must be run as root to read devices" if isinstance(error, PermissionError) else ""
-                raise Refused(Unconfigured(f"{self.path} cannot be read: {error.strerror}{advice}")) from None
+                advice = "run lading as root, to read devices" if isinstance(error, PermissionError) else ""
+                reason = f"{self.path} cannot be read: {error.strerror}"
+                raise Refused(Unconfigured(reason, advice=advice)) from None
             opened.seek(offset)
             return _Reading(opened, size - offset, own=True)
         source.seek(offset)
@@ -121,7 +122,8 @@ class HostConnector:
             raise Refused(Unsupported(f"the volume's protocol {protocol or '(none)'} makes no device of it"))
         if protocol == _RBD and not all(map(find_spec, ("rados", "rbd"))):
             advice = "Debian and Ubuntu have them; a virtual environment sees them with --system-site-packages"
-            raise Refused(Unconfigured(f"the volume is in a Ceph: python3-rados and python3-rbd are missing; {advice}"))
+            reason = "the volume is in a Ceph: python3-rados and python3-rbd are missing"
+            raise Refused(Unconfigured(reason, advice=advice))
         info = self._with_ceph(info) if protocol == _RBD else info
         with _brick_errors(f"os-brick cannot connect it by {protocol}"):
             return Device(self, info, self._brick(protocol).connect_volume(dict(info)))
@@ -180,7 +182,9 @@ def _load(root_helper: str | None) -> None:
             priv_context = importlib.import_module("oslo_privsep.priv_context")
             cfg = importlib.import_module("oslo_config.cfg")
         except ModuleNotFoundError as error:
-            raise Refused(Unconfigured(f"{error.name} is not installed: pip install 'lading[cinder]'")) from None
+            raise Refused(
+                Unconfigured(f"{error.name} is not installed", advice="pip install 'lading[cinder]'")
+            ) from None
     if root_helper:
         priv_context.init(root_helper=shlex.split(root_helper))
     elif cfg.CONF.privsep_osbrick.helper_command is None and getattr(priv_context, _PREFIX, _SUDO) == _SUDO:
@@ -229,7 +233,7 @@ def _brick_errors(what: str) -> Iterator[None]:
         _log.debug("%s", what, exc_info=True)
         if type(error).__name__ in {"NoRootWrapSpecified", "PermissionError", "FailedToDropPrivileges"}:
             advice = "run lading as root, or set [handlers.cinder] root_helper"
-            raise Refused(Unconfigured(f"{what}: root privileges are required; {advice}")) from None
+            raise Refused(Unconfigured(f"{what}: root privileges are required", advice=advice)) from None
         raise Refused(Unavailable(f"{what}: {_error_text(error)}")) from None
 
 

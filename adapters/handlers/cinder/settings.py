@@ -17,6 +17,7 @@ class CinderHandlerSettings:
     root_helper: str | None = None
     """The command that runs others as root, for example `sudo`; None: lading itself runs as root."""
     multipath: bool = False
+    """True: volumes are attached by all their paths, with multipathd."""
     timeout: float = 60.0
     """Seconds to wait until Cinder has finished an operation on a volume."""
 

@@ -135,7 +135,7 @@ class Volumes:
 
 def _volume_id(work: Work) -> str:
     if work.location is None:
-        raise Refused(Unsupported("needs a location"))
+        raise Refused(Unsupported("this handler needs a location"))
     return value_or_refuse(volume_of(work.location))
 
 

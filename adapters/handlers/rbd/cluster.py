@@ -10,7 +10,7 @@ from typing import Any, Final
 from lading.adapters.handlers.rbd.names import PoolImage, Snapshot
 from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 from lading.adapters.stream.errors import Refused
-from lading.domain.refusals import Refusal, TargetFailed, Unavailable, Unconfigured, Unsupported
+from lading.domain.refusals import Forbidden, Refusal, TargetFull, Unavailable, Unconfigured, Unsupported
 
 __all__ = ["Absent", "Cluster", "cluster_errors", "connected", "vendor_text"]
 
@@ -169,12 +169,12 @@ def _refusal(error: Exception, settings: RbdHandlerSettings, writes: str) -> Ref
     if number in _SILENT:
         return Unavailable(f"the cluster does not answer within {settings.connect_timeout:g} s")
     if number in _FORBIDDEN:
-        return Unavailable(f"client.{settings.user} may not do that: {vendor_text(error)}")
+        return Forbidden(f"client.{settings.user} may not do that: {vendor_text(error)}")
     if number == errno.EBUSY:
-        reason = f"another client has it open ({vendor_text(error)})"
-        return Unavailable(f"{reason}; Ceph releases a client that has died after half a minute")
+        advice = "Ceph releases a client that has died after half a minute"
+        return Unavailable(f"another client has it open ({vendor_text(error)})", advice=advice)
     if writes and number in _FULL:
-        return TargetFailed(f"{writes} cannot be made: {vendor_text(error)}")
+        return TargetFull(f"{writes} cannot be made: {vendor_text(error)}")
     return Unavailable(vendor_text(error))
 
 

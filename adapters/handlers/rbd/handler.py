@@ -50,7 +50,7 @@ class RbdHandler(StorageHandler):
     @returning_refusals
     def _open(self, work: Work, start: ResumePoint) -> RbdSource:
         if work.location is None:
-            raise Refused(Unsupported("needs a location"))
+            raise Refused(Unsupported("this handler needs a location"))
         snapshot = value_or_refuse(snapshot_of(work.location))
         with cluster_errors(self._settings), ExitStack() as resources:
             cluster = resources.enter_context(connected(self._settings))

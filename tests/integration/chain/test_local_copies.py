@@ -69,6 +69,23 @@ def test_a_made_target_is_cloned_where_the_file_system_clones(
     host.assert_whole(names=["2", "vm"])
 
 
+@pytest.mark.parametrize(
+    ("described", "is_copied"),
+    [({}, True), ({"disk_format": "qcow2"}, True), ({"disk_format": "vmdk"}, False), ({"img_signature": "ab"}, False)],
+)
+def test_a_made_target_is_copied_for_another_catalog_only_if_its_image_is_described_so(
+    first: ChainHost, images: Images, described: dict[str, str], *, is_copied: bool
+) -> None:
+    first.add("other", images.packed("qcow2", "xz"), **described)
+    if is_copied:
+        copied = first.fetch("other", "--format", "raw", order="http", target=first.vms / "2")
+        assert copied["copied_from"] == str(first.target)
+        assert not first.asked("other")
+    else:
+        first.run("fetch", "other", str(first.vms / "2"), "--format", "raw", order="http")
+        assert first.asked("other")
+
+
 def test_of_two_at_once_one_downloads(chain_host: ChainHost, images: Images, forks: Sequence[Forks]) -> None:
     chain_host.add("noble", images.packed("qcow2", "xz"))
     other = copy(chain_host)
@@ -114,7 +131,9 @@ def test_a_target_that_a_guest_wrote_to_is_never_copied(first: ChainHost, option
 def test_a_copy_is_refused_where_its_disk_is_larger_than_allowed(first: ChainHost) -> None:
     first.settings["LADING_LANDING__MAX_SIZE"] = str(len(DISK) - 1)
     done = first.run("fetch", "noble", str(first.vms / "2"), "--format", "raw", order="http")
-    assert (done.returncode, "; [landing] max_size and max_unpacked allow" in done.stderr) == (4, True), done.stderr
+    assert (done.returncode, "[landing] max_size and max_unpacked are the limits" in done.stderr) == (4, True), (
+        done.stderr
+    )
 
 
 def test_what_was_not_verified_is_not_copied_as_verified(chain_host: ChainHost, images: Images) -> None:

@@ -90,7 +90,7 @@ def test_another_image_is_not_overwritten(host: Host) -> None:
     host.add()
     host.add(noise(MEBIBYTE), "jammy")
     host.fetch().unwrap()
-    assert "holds noble" in str(host.refusal("jammy"))
+    assert "holds another image: noble" in str(host.refusal("jammy"))
 
 
 def test_what_is_on_a_device_is_named_and_stays(host: Host) -> None:
@@ -147,7 +147,7 @@ def test_a_device_that_is_too_small_stays_as_it_is(host: Host, *, promised: bool
     host.add(data, image=replace(image_of(data), size=len(data) if promised else None))
     refusal = host.refusal()
     assert isinstance(refusal, TargetFailed)
-    assert f"has {SIZE} bytes, and the image has {SIZE + 1}" in str(refusal)
+    assert f"is too small for the image: expected {SIZE + 1} bytes, found {SIZE} bytes" in str(refusal)
     assert host.is_untouched
 
 

@@ -189,7 +189,7 @@ def test_what_somebody_else_has_written_since_is_left_alone(host: Host) -> None:
     host.device.put(b"somebody else's")
     assert [each.outcome for each in host.dispatcher.recover()] == [Outcome.UNDONE]
     assert host.device.content(15) == b"somebody else's"
-    assert "only force replaces it" in str(host.refusal())
+    assert "to replace it: --force" in str(host.refusal())
 
 
 def test_a_head_that_is_partly_written_is_removed(host: Host) -> None:

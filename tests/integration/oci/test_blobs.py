@@ -89,7 +89,7 @@ def test_a_redirect_to_this_host_is_refused_although_the_registry_is_trusted(
     faulty_server.answer(BLOB, redirect("http://localhost:1/x"))
     refused = oci_host.fetch_image(image_at(faulty_server)).failure()
     assert isinstance(refused, Unavailable)
-    assert "it redirects to where it may not" in str(refused)
+    assert "the server redirects to a forbidden place" in str(refused)
 
 
 def test_a_token_goes_to_its_registry_only(faulty_server: FaultyServer, oci_host: OciHost) -> None:

@@ -47,6 +47,41 @@ def test_a_remote_brings_its_own_password(
     assert not [path for path in written if PASSWORD.encode() in path.read_bytes()]
 
 
+def test_the_tags_of_a_registry_are_listed(lading: Lading, host: Path, registry: Registry, repository: str) -> None:
+    for name, tag in ((repository, "1.2"), (repository, "1.10"), (f"{repository}/arm", "1")):
+        registry.push_artifact(name, DATA, tag)
+    (host / "lading.toml").write_text(
+        f'[catalogs.lab]\nkind = "oci"\nregistry = "{registry.host}/vms"\n'
+        f'[catalogs.one]\nkind = "oci"\nregistry = "{registry.host}/{repository}"\n'
+    )
+    name = repository.removeprefix("vms/")
+    rows = [line.split("\t") for line in lading("images", "lab:", "--filter", name).stdout.splitlines()]
+    assert [each[1] for each in rows] == [f"lab:{name}/arm:1", f"lab:{name}:1.10", f"lab:{name}:1.2"]
+    listed = [line.split("\t")[1] for line in lading("images", "one:").stdout.splitlines()]
+    assert listed == ["one::1.10", "one::1.2", "one:arm:1"]
+    shown = [lading("catalog", "show", each).returncode for each in (rows[1][0], rows[2][1], *listed)]
+    assert shown == [0] * 5
+
+
+def test_a_tag_that_moved_is_outdated_and_a_digest_never_is(
+    lading: Lading, host: Path, registry: Registry, repository: str
+) -> None:
+    pushed = registry.push_artifact(repository, DATA, "latest")
+    (host / "lading.toml").write_text(f'[catalogs.lab]\nkind = "oci"\nregistry = "{registry.host}/vms"\n')
+    whole, own = f"oci://{registry.host}/{repository}", f"lab:{repository.removeprefix('vms/')}"
+    references = [f"{whole}:latest", f"{own}:latest", f"{whole}@{pushed.digest}", f"{own}@{pushed.digest}"]
+    for number, reference in enumerate(references):
+        assert lading("fetch", reference, f"vms/{number}").returncode == 0
+    assert (lading("outdated").returncode, lading("outdated").stderr) == (0, "")
+    registry.push_artifact(repository, DATA[::-1], "latest")
+    told = lading("outdated")
+    rows = [line.split("\t")[:2] for line in told.stdout.splitlines()]
+    assert (told.returncode, told.stderr) == (9, "")
+    assert rows == [[str(host / "vms" / str(number)), references[number]] for number in (0, 1)]
+    assert lading("fetch", references[0], "vms/").returncode == 0
+    assert f"{repository.rpartition('/')[2]}-latest" in os.listdir(host / "vms")
+
+
 def test_the_default_catalog_may_be_a_registry(
     lading: Lading, host: Path, private_registry: Registry, repository: str
 ) -> None:

@@ -61,7 +61,7 @@ def test_an_artifact_of_one_blob_lands_verified(registry: Registry, repository: 
     reference = f"oci://{registry.host}/{repository}:1.2"
     image = oci_host.find(reference).unwrap()
     assert image.id == f"oci://{registry.host}/{repository}@{pushed.digest}"
-    assert (image.name, image.size, image.disk_format) == (f"{repository}:1.2", len(DATA), "raw")
+    assert (image.name, image.size, image.disk_format) == (f"oci://{registry.host}/{repository}:1.2", len(DATA), "raw")
     assert image.digest == Digest("sha256", hashlib.sha256(DATA).hexdigest())
     assert [str(each) for each in image.locations] == [f"oci://{registry.host}/{repository}@{image.digest}"]
     landing = oci_host.fetch(reference)
@@ -71,7 +71,7 @@ def test_an_artifact_of_one_blob_lands_verified(registry: Registry, repository: 
 def test_an_image_is_found_by_its_manifests_digest(registry: Registry, repository: str, oci_host: OciHost) -> None:
     pushed = registry.push_artifact(repository, DATA)
     image = oci_host.find(f"oci://{registry.host}/{repository}@{pushed.digest}").unwrap()
-    assert (image.id, image.name) == (f"oci://{registry.host}/{repository}@{pushed.digest}", repository)
+    assert image.id == image.name == f"oci://{registry.host}/{repository}@{pushed.digest}"
 
 
 def test_the_disk_is_taken_out_of_a_container_disk(registry: Registry, repository: str, oci_host: OciHost) -> None:

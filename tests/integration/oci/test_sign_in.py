@@ -242,7 +242,7 @@ def test_a_form_with_an_identity_token_follows_no_redirect(
     token_registry.realm.answer("/token", Reply(status=307, headers=[("Location", "/other")]))
     path = auth_file(tmp_path / "auth.json", auths={token_registry.host: {"identitytoken": "identity"}})
     token_host.settings = replace(token_host.settings, passwords={}, auth_file=path)
-    assert "it redirects a form" in token_host.failure(f"oci://{token_registry.host}/{repository}:1")
+    assert "the server redirects a form" in token_host.failure(f"oci://{token_registry.host}/{repository}:1")
     assert token_registry.realm.requests_for("/other") == []
 
 

@@ -47,8 +47,7 @@ def new_name() -> str:
 def reason_of(refused: object) -> str:
     """The reason of a refusal, of any kind."""
     assert isinstance(refused, Failure), refused
-    reason: str = refused.failure().reason
-    return reason
+    return str(refused.failure())
 
 
 def write_at(ceph: Ceph, where: str, writes: Mapping[int, bytes]) -> None:

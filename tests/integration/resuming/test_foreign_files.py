@@ -46,7 +46,7 @@ def test_a_file_in_the_place_of_partial_data_is_not_touched(
     failure = either.fetch().failure()
     assert isinstance(failure, NoHandlerAvailable)
     assert isinstance(failure.decisive, TargetOccupied)
-    assert f"{either.part} is in the way" in str(failure.decisive)
+    assert f"{either.part} exists, and lading has no record of it" in str(failure.decisive)
     assert (os.lstat(either.part).st_mode, victim.stat().st_nlink) == (mode, links)
     assert victim.read_bytes() == bytes(KEPT)
     assert not either.target.exists()

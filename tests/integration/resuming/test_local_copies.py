@@ -27,10 +27,16 @@ from tests.integration.resuming.host import (
 )
 from typing_extensions import override
 
-from lading import Association, Digest, Dispatcher, FetchRequest, Landing, Location, Work
+from lading import Association, Context, Digest, Dispatcher, FetchRequest, Landing, Location, Work
+from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.codec.sizes import size_text
+from lading.adapters.destinations.file.destination import FileDestination, Rules
 from lading.adapters.handlers.download import DownloadHandler
+from lading.adapters.handlers.http import HttpHandler
+from lading.adapters.memory.locks import MemoryLocks
+from lading.adapters.memory.verified_files import MemoryVerifiedFiles
 from lading.adapters.sqlite.journal import FileJournal
+from lading.adapters.web.http import HttpOptions
 from lading.ports.failures import StoreUnavailable
 from lading.ports.journal import Intent, Verb
 from lading.ports.observer import NullObserver
@@ -105,6 +111,50 @@ def test_a_target_of_another_image_with_the_same_name_is_not_copied(fetched: Hos
     fetched.image = replace(IMAGE, digest=Digest("sha512", hashlib.sha512(DATA).hexdigest()))
     fetched.fetch(fetched.folder / "second").unwrap()
     assert fetched.asked() == [None, None]
+
+
+def test_an_image_of_another_catalog_with_the_same_digest_is_copied(fetched: Host) -> None:
+    fetched.image = replace(IMAGE, id="lab:noble", disk_format=None)
+    second = fetched.fetch(fetched.folder / "second").unwrap()
+    assert (second.landing.copied_from, second.landing.verified) == (str(fetched.target), True)
+    assert fetched.asked() == [None]
+    assert [each.image for each in fetched.associations.list(image_id="lab:noble")] == [fetched.image]
+
+
+def test_a_user_gets_no_copy_of_an_image_by_its_digest_alone(fetched: Host) -> None:
+    fetched.image = replace(IMAGE, id="lab:noble")
+    request = FetchRequest("lab:noble", str(fetched.folder / "second"), context=Context("user"))
+    assert fetched.dispatcher.fetch(request).unwrap().landing.copied_from is None
+    assert fetched.asked() == [None, None]
+
+
+def test_an_image_of_another_catalog_with_a_weak_digest_is_not_copied(host: Host) -> None:
+    for name in ("first", "second"):
+        host.image = replace(IMAGE, id=name, digest=None, checksum=hashlib.md5(DATA, usedforsecurity=False).hexdigest())
+        host.fetch(host.folder / name).unwrap()
+    assert host.asked() == [None, None]
+
+
+def test_a_target_that_was_not_verified_is_not_copied_for_another_catalog(host: Host) -> None:
+    host.rules = Rules(verify=False)
+    for name in ("first", "second"):
+        host.image = replace(IMAGE, id=name)
+        host.fetch(host.folder / name).unwrap()
+    assert host.asked() == [None, None]
+
+
+def test_of_two_catalogs_fetches_at_once_one_downloads(host: Host) -> None:
+    locks = MemoryLocks()
+    files = FileDestination(MemoryVerifiedFiles(), journal=host.journal, locks=locks, associations=host.associations)
+    handler = HttpHandler(HttpOptions(5, 5), files, connections=1, first_wait=0.001)
+    images = [replace(IMAGE, id=name, locations=[Location(host.url)]) for name in ("one:noble", "two:noble")]
+    catalog = MemoryCatalog(images)
+    dispatcher = Dispatcher([handler], catalog, host.associations, journal=host.journal, locks=locks)
+    with ThreadPoolExecutor(2) as threads:
+        requests = [FetchRequest(each.id, str(host.folder / each.id)) for each in images]
+        landings = [each.unwrap().landing for each in threads.map(dispatcher.fetch, requests, timeout=GUARD)]
+    assert sorted(landing.method == "http" for landing in landings) == [False, True]
+    assert host.asked() == [None]
 
 
 def test_a_second_target_is_copied_from_an_unrecorded_first_one(host: Host) -> None:

@@ -45,12 +45,36 @@ def test_an_unchanged_list_is_not_sent_again(nginx: Nginx, make_catalog: MakeCat
     assert "no image 'noble'" in str(failure(make_catalog(**settings)))
 
 
+def test_a_list_that_is_unchanged_keeps_the_connection(mirror: FaultyServer, make_catalog: MakeCatalog) -> None:
+    serve(mirror, ubuntu_tree())
+    assert found(make_catalog()) == found(make_catalog())
+    for path in ubuntu_tree():
+        mirror.answer(f"/{path}", Reply(b"", status=304))
+    before = len(mirror.requests)
+    assert found(make_catalog()).name == "24.04"
+    unchanged = mirror.requests[before:]
+    assert (len(unchanged), len({each.connection for each in unchanged})) == (2, 1)
+
+
 def test_threads_of_a_process_share_one_request(mirror: FaultyServer, make_catalog: MakeCatalog) -> None:
     serve(mirror, ubuntu_tree())
     catalog = make_catalog()
     with ThreadPoolExecutor(8) as threads:
         assert len(set(threads.map(lambda _: found(catalog).id, range(32)))) == 1
     assert len(mirror.requests) == 2
+
+
+def test_threads_do_not_wait_in_turn_for_a_server_that_is_away(
+    mirror: FaultyServer, make_catalog: MakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = make_catalog()
+    with ThreadPoolExecutor(4) as threads:
+        told = {str(each) for each in threads.map(lambda _: failure(catalog), range(8))}
+    assert len(told) == 1
+    assert len(mirror.requests) == 2
+    serve(mirror, ubuntu_tree())
+    monkeypatch.setattr("lading.adapters.catalogs.simplestreams.catalog._RETRY_SECONDS", 0.0)
+    assert found(catalog).name == "24.04"
 
 
 def test_catalogs_can_share_a_cache_at_the_same_time(mirror: FaultyServer, make_catalog: MakeCatalog) -> None:

@@ -79,6 +79,12 @@ def test_an_image_comes_verified_from_the_server_that_the_operator_named(
     assert (tmp_path / "old").read_bytes() == OLD
 
 
+def test_advice_names_the_remote(container: Container, publish: Callable[[dict[str, bytes]], None]) -> None:
+    publish({"20261101": DATA})
+    failure = container.catalog().find("ubuntu:nobel", ANONYMOUS).failure()
+    assert "near: ubuntu:noble" in str(failure)
+
+
 def test_bytes_that_are_not_as_signed_are_refused(
     container: Container, publish: Callable[[dict[str, bytes]], None], mirror: FaultyServer, tmp_path: Path
 ) -> None:

@@ -34,6 +34,10 @@ def test_failures_are_raised(server: FaultyServer, settings: Settings, tmp_path:
         lading.fetch(url, target, checksum="sha256:abc", settings=settings)
     with pytest.raises(ValueError, match="are for an image at a URL"):
         lading.fetch("noble", target, unverified=True, settings=settings)
+    with pytest.raises(ValueError, match="format: expected raw or qcow2, got 'vmdk'"):
+        lading.fetch(url, target, format="vmdk", settings=settings)  # type: ignore[arg-type] # as an untyped program may
+    with pytest.raises(ValueError, match="'20Q' is no size"):
+        lading.fetch(url, target, size="20Q", settings=settings)
     assert not Path(target).exists()
 
 

@@ -32,11 +32,11 @@ def test_a_url_is_fetched_and_verified_by_the_file_beside_it(lading: Lading, ngi
     assert str(host / "vms" / "noble.img") in lading("who-has", url).stdout
     (folder / "SHA256SUMS").write_text(f"{OTHER}  noble.img\n")
     wrong = lading("fetch", url, "vms/2")
-    assert (wrong.returncode, not (host / "vms" / "2").exists()) == (4, True)
+    assert (wrong.returncode, not (host / "vms" / "2").exists()) == (10, True)
     moved = lading("fetch", nginx.url("moved/url-commands/noble.img"), "vms/3", "--unverified", "--json")
     assert record(moved)["verified"] is False
     refused = lading("fetch", nginx.url("elsewhere/url-commands/noble.img"), "vms/4", "--unverified")
-    assert (refused.returncode, "it redirects to where it may not" in refused.stderr) == (7, True)
+    assert (refused.returncode, "the server redirects to a forbidden place" in refused.stderr) == (7, True)
 
 
 def test_what_the_options_say_of_a_url_holds(lading: Lading, server: FaultyServer, host: Path) -> None:
@@ -110,6 +110,11 @@ def test_a_url_is_registered_and_its_name_passes_to_the_newer_image(
     network = {"LADING_HANDLERS__HTTP__ALLOWED_NETWORKS": "127.0.0.1", "LADING_HANDLERS__HTTP__ALLOWED_PORTS": "[]"}
     assert "verified sha256" in lading("fetch", "noble", "vms/1", **network).stdout
     assert (host / "vms" / "1").read_bytes() == DATA
+    assert lading("outdated").returncode == 0
+    assert lading("catalog", "add", *newer, "--replace").returncode == 0
+    told = lading("outdated")
+    row = [str(host / "vms" / "1"), "noble", f"sha256:{SHA256[:12]}", f"sha256:{OTHER[:12]}"]
+    assert (told.returncode, told.stdout) == (9, "\t".join(row) + "\n")
 
 
 def test_targets_of_which_there_is_a_newer_image_are_listed(lading: Lading, server: FaultyServer, host: Path) -> None:

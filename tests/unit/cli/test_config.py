@@ -66,6 +66,9 @@ def test_each_setting_has_its_file_and_line_its_variable_or_the_default(run: Run
 def test_a_key_of_another_kind_in_the_file_is_not_the_origin(run: Run, tmp_path: Path) -> None:
     (tmp_path / "lading.toml").write_text("[catalog]\nkind = 'oci'\nmirrors = []\n")
     assert origins(run, LADING_CATALOG__KIND="url")["catalog.mirrors"] == ([], "default")
+    (tmp_path / "lading.toml").write_text("[locks]\nfolder = '/locks'\n")
+    etcd = {"LADING_LOCKS__KIND": "etcd", "LADING_LOCKS__ENDPOINTS": "http://e:1"}
+    assert origins(run, **etcd)["locks.folder"] == (f"{tmp_path}/.local/share/lading/locks", "default")
 
 
 def test_locks_in_etcd_have_the_cluster_of_the_associations(run: Run, tmp_path: Path) -> None:
@@ -170,7 +173,9 @@ def test_the_file_is_written_for_its_owner_and_not_over_another(run: Run, tmp_pa
 
 
 def test_the_file_is_written_where_the_option_or_the_variable_says(run: Run, tmp_path: Path) -> None:
-    assert json.loads(run("config", "init", "--config", "mine.toml", "--json").stdout) == {"file": "mine.toml"}
+    assert json.loads(run("config", "init", "--config", "mine.toml", "--json").stdout) == {
+        "file": f"{tmp_path}/mine.toml"
+    }
     assert run("config", "init", LADING_CONFIG="other.toml").exit_code == 0
     assert (tmp_path / "mine.toml").read_text() == (tmp_path / "other.toml").read_text()
     assert "cannot be written" in run("config", "init", "--config", "/dev/null/x").stderr

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import man_pages
 import pytest
-from docs import man_pages
 from tests.packages import needs
 from tests.unit.cli.conftest import Run
 

@@ -7,9 +7,9 @@ import pytest
 from tests.unit.cli.conftest import Run
 
 from lading.adapters.catalogs.file import FileCatalog
+from lading.adapters.cli.command import CommonOptions
+from lading.adapters.cli.session import Session
 from lading.adapters.cli.suggestions import full_reference, meant
-from lading.adapters.config.settings import read_settings
-from lading.adapters.container import open_container
 from lading.ports.image import Image
 
 NOBLE = "155d900f-4e14-4e4c-a73d-069cbf4541e6"
@@ -35,14 +35,14 @@ def test_an_unknown_image_is_compared_with_those_of_the_catalog(run: Run, fill: 
     fill(Image(NOBLE, "noble"), Image(PLUCKY, "plucky"))
     done = run("fetch", "Nobel", "vms/my vm", "--force")
     assert done.exit_code == 3
-    assert "  did you mean noble? For the first: lading fetch noble 'vms/my vm' --force\n" in done.stderr
+    assert "  did you mean noble?\n  lading fetch noble 'vms/my vm' --force\n" in done.stderr
 
 
 def test_an_unknown_remote_is_compared_with_the_configured_ones(run: Run, fill: Fill) -> None:
     fill(Image(NOBLE, "noble"), remote=True)
     done = run("explain", "lap:noble", "vms/1")
-    assert "did you mean lab:noble? For the first: lading explain lab:noble vms/1\n" in done.stderr
-    assert "did you mean lab? (known: lab)" in run("images", "lap:").stderr
+    assert "did you mean lab:noble?\n  lading explain lab:noble vms/1\n" in done.stderr
+    assert "did you mean lab? [catalogs.lap] configures one" in run("images", "lap:").stderr
     assert "did you mean lab:noble?" in run("catalog", "show", "lab:nobel").stderr
 
 
@@ -87,10 +87,10 @@ def test_a_name_comes_before_a_short_id(run: Run, fill: Fill) -> None:
     assert f'"id": "{PLUCKY}"' in run("catalog", "show", "155d900f").stdout
 
 
-def test_a_catalog_on_a_server_is_not_searched_for_short_ids(tmp_path: Path) -> None:
-    document = {"catalog": {"kind": "glance", "cloud": "no such cloud"}, "associations": {"kind": "memory"}}
-    container = open_container(read_settings(document, {"HOME": str(tmp_path)}), recover=False)
-    assert full_reference(container, "155d900f") == "155d900f"
+def test_a_catalog_on_a_server_is_not_searched_for_short_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("HOME", str(tmp_path)), ("LADING_ASSOCIATIONS__KIND", "memory")):
+        monkeypatch.setenv(name, value)
+    assert full_reference(Session(CommonOptions(os_cloud="no such cloud")), "155d900f") == "155d900f"
 
 
 @pytest.mark.parametrize("command", ["fetch", "explain"])
@@ -101,7 +101,7 @@ def test_a_catalog_on_a_server_is_not_searched_for_short_ids(tmp_path: Path) -> 
 def test_swapped_arguments_are_told_with_the_right_command(run: Run, command: str, image: str, target: str) -> None:
     done = run(command, "--force", image, target)
     assert (done.exit_code, "they look swapped" in done.stderr) == (2, True)
-    assert f"To fetch it: lading {command} --force {target} {image}\n" in done.stderr
+    assert f"The other way round: lading {command} --force {target} {image}\n" in done.stderr
 
 
 @pytest.mark.parametrize(("image", "target"), [("/vms/1", "./noble"), ("noble", "jammy"), ("/vms/1", "vms/2")])

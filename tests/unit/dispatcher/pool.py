@@ -12,6 +12,7 @@ from lading import (
     Association,
     AssociationStore,
     Context,
+    Digest,
     Dispatcher,
     FetchRequest,
     Fingerprint,
@@ -100,8 +101,10 @@ class FailingStore:
     def remove(self, target: str) -> Result[None, StoreUnavailable]:
         return self._fail() if self._verb == "remove" else self._kept.remove(target)
 
-    def list(self, *, handler: str | None = None, image_id: str | None = None) -> Iterator[Association]:
-        return self._kept.list(handler=handler, image_id=image_id)
+    def list(
+        self, *, handler: str | None = None, image_id: str | None = None, digest: Digest | None = None
+    ) -> Iterator[Association]:
+        return self._kept.list(handler=handler, image_id=image_id, digest=digest)
 
     @staticmethod
     def _fail() -> Result[Any, StoreUnavailable]:

@@ -25,7 +25,7 @@ def test_a_source_that_breaks_off_is_refused_and_nothing_is_left(folder: Path, d
         work, SourceOpener(lambda _: Success(StreamSource(Broken(3 * CHUNK), None)), "copy")
     ).failure()
     assert isinstance(refused, Unavailable)
-    assert refused.reason == "it broke off: Connection reset by peer"
+    assert refused.reason == "the connection broke off: Connection reset by peer"
     assert os.listdir(folder) == []
 
 
@@ -48,7 +48,7 @@ def test_a_broken_streams_own_words_are_not_repeated(folder: Path, destination: 
     refused = destination.fetch(
         work, SourceOpener(lambda _: Success(StreamSource(Telling(), len(DATA))), "copy")
     ).failure()
-    assert refused.reason == "it broke off: OSError"
+    assert refused.reason == "the connection broke off: OSError"
 
 
 def test_a_source_without_end_is_read_no_further_than_promised(folder: Path, destination: FileDestination) -> None:

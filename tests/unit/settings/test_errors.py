@@ -72,8 +72,8 @@ SECTIONS = "known: associations, catalog, catalogs, handlers, journal, landing, 
         ({"landing": 1 << 100_000}, "landing: expected a table, got a number of more digits than can be shown"),
         ({"landing": {"\x1b[31m\n": 1}},
          ("landing.'\\x1b[31m\\n': unknown key"
-          " (known: allow_unverified, certificates, format, inspect, max_size, max_unpacked, mode, require_signature,"
-              " require_space, trusted_certificates, unpack, verify)")),
+          " (known: allow_unverified, certificates, format, inspect, key_manager, max_size, max_unpacked, mode,"
+              " require_signature, require_space, trusted_certificates, unpack, verify)")),
     ],
 )  # fmt: skip
 def test_an_error_names_the_key_what_was_expected_and_what_was_got(document: Mapping[str, object], told: str) -> None:

@@ -14,6 +14,7 @@ from lading.adapters.config.settings import (
     ThirdPartySettings,
     load_settings,
 )
+from lading.adapters.plugins import policies
 
 
 def test_remotes_stand_beside_the_default_catalog(tmp_path: Path) -> None:
@@ -36,6 +37,26 @@ def test_a_third_party_s_remote_has_its_own_table() -> None:
     remote = settings_of({"catalogs": {"ours": {"kind": "elsewhere", "url": "x"}}}).remotes["ours"]
     assert isinstance(remote, ThirdPartySettings)
     assert (remote.kind, remote.options) == ("elsewhere", {"url": "x"})
+
+
+@pytest.mark.parametrize(
+    ("table", "demanded"),
+    [
+        ({"kind": "elsewhere", "policy": "checksum"}, "checksum"),
+        ({"kind": "elsewhere"}, "none"),
+        ({"kind": "glance", "policy": "checksum"}, "checksum"),
+        ({"kind": "url"}, "none"),
+        ({"kind": "url", "keyring": "/k.gpg"}, "signature"),
+        ({"kind": "url", "keyring": "/k.gpg", "policy": "checksum"}, "checksum"),
+    ],
+)
+def test_each_remote_has_a_policy(table: dict[str, object], demanded: str) -> None:
+    settings = settings_of({"catalogs": {"ours": table}})
+    remote = settings.remotes["ours"]
+    assert remote.demanded == demanded
+    assert policies(settings) == {None: "none", "ours": demanded}
+    if isinstance(remote, ThirdPartySettings):
+        assert remote.options == {}, "the policy is lading's"
 
 
 def test_a_variable_configures_a_remote_and_another_kind_drops_its_table() -> None:
@@ -70,6 +91,12 @@ def test_a_variable_configures_a_remote_and_another_kind_drops_its_table() -> No
         ({"lab": {"kind": "oci", "mirrors": ["host"]}}, "catalogs.lab: registry: expected with mirrors"),
         ({"lab": {"kind": "oci", "registry": "a", "mirrors": ["b:c"]}}, "catalogs.lab: mirrors: expected HOST"),
         ({"lab": {"kind": "oci", "registry": "https://host"}}, "catalogs.lab: registry: expected"),
+        ({"lab": {"kind": "url", "policy": "signature"}}, 'catalogs.lab: policy: "signature" needs a keyring'),
+        (
+            {"lab": {"kind": "glance", "policy": "signature"}},
+            'the defaults: catalogs.lab: policy = "signature" needs [landing] certificates or key_manager',
+        ),
+        ({"lab": {"kind": "mine", "policy": 5}}, "catalogs.lab.policy: expected 'none' or 'checksum' or 'signature'"),
         ({"lab": 5}, "catalogs.lab: expected a table, got 5"),
         ({"https": {"kind": "memory"}}, "catalogs.https: the name of a remote is no prefix; expected a name of"),
         ({"a:b": {"kind": "memory"}}, "catalogs.'a:b': the name of a remote is no prefix; expected a name of"),

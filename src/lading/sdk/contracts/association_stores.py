@@ -15,7 +15,7 @@ from returns.result import Success
 
 from lading.ports.association import Association
 from lading.ports.association_store import AssociationStore
-from lading.ports.image import Image
+from lading.ports.image import Digest, Image
 from lading.ports.location import Location
 from lading.sdk.contracts.strategies import any_associations, any_targets
 
@@ -141,6 +141,22 @@ class AssociationStoreContract:
         assert listed(image_id=NOBLE.id) == ["/1", "/2"]
         assert listed("file", NOBLE.id) == ["/1"]
         assert listed(handler="unknown") == listed(image_id="unknown") == listed("", "") == []
+
+    def test_a_list_may_be_of_one_digest(self, store: AssociationStore) -> None:
+        own, other = Digest("sha256", "ab" * 32), Digest("sha256", "cd" * 32)
+        store.put(association("/1", "file", replace(NOBLE, digest=own)))
+        store.put(association("/2", "rbd", replace(JAMMY, digest=own)))
+        store.put(association("/3", "file", replace(NOBLE, digest=other, properties={"about": own.value})))
+        store.put(replace(association("/4", "file", replace(NOBLE, digest=other)), digest=own))
+        store.put(association("/5", "file", replace(NOBLE, checksum="ef" * 16)))
+
+        def listed(digest: Digest, handler: str | None = None, image_id: str | None = None) -> list[str]:
+            return [each.target for each in store.list(handler=handler, image_id=image_id, digest=digest)]
+
+        assert listed(own) == ["/1", "/2"]
+        assert listed(own, handler="rbd") == listed(own, image_id=JAMMY.id) == ["/2"]
+        assert listed(Digest("md5", "ef" * 16)) == ["/5"]
+        assert listed(Digest("sha512", own.value)) == []
 
     def test_what_stays_while_a_list_goes_on_is_seen_once_and_in_order(self, store: AssociationStore) -> None:
         staying = [f"/vms/{number:03}" for number in range(0, 600, 2)]
