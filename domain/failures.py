@@ -92,7 +92,8 @@ class NoHandlerAvailable(LadingError):
     def explanation(self) -> Explanation:
         attempt = self.decisive_attempt
         if attempt is None or attempt.refusal is None:
-            return Explanation(str(self))
+            what = f"the image {self.image_id}" if self.image_id else "a request that names no image"
+            return Explanation(f"no handler takes a location of {what}")
         refusal = attempt.refusal
         if refusal.scope is Scope.REQUEST:  # it is about the target
             return refusal
@@ -165,7 +166,7 @@ class HandlerRefused(LadingError):
     @property
     def explanation(self) -> Explanation:
         refusal = self.refusal
-        if self.target in refusal.reason:
+        if self.target in refusal.reason or " /" in f" {refusal.reason}":  # it names a path itself
             return refusal
         return replace(refusal, reason=f"{self.target}: {refusal.reason}")
 

@@ -49,6 +49,8 @@ class ImageData(Protocol):
 
         The image may come from an association, which keeps it without its locations. `image.expected_digest` is the
         digest that the caller compares the whole with; None where the caller does not verify.
+
+        The failure is NoImageData where the catalog has none of the image's bytes.
         """
         ...
 

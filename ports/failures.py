@@ -18,6 +18,7 @@ __all__ = [
     "ImageWithoutData",
     "LadingError",
     "LockLost",
+    "NoImageData",
     "SettingsError",
     "StoreUnavailable",
 ]
@@ -105,7 +106,7 @@ class AmbiguousImage(LadingError):
     @property
     def explanation(self) -> Explanation:
         return Explanation(
-            f"{len(self.ids)} images are named {self.reference!r}; name one by its id", found=", ".join(self.ids)
+            f"{len(self.ids)} images are named {self.reference!r}, name one by its id", found=", ".join(self.ids)
         )
 
 
@@ -168,6 +169,11 @@ class ImageUnproven(_Explained):
 @dataclass(eq=False)
 class CatalogUnavailable(_Explained):
     """The catalog cannot be read, or its answer is invalid."""
+
+
+@dataclass(eq=False)
+class NoImageData(CatalogUnavailable):
+    """The catalog has none of the image's bytes: they are at its locations only."""
 
 
 @dataclass(eq=False)

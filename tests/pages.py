@@ -21,27 +21,30 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
+from urllib.parse import urlsplit
 
 __all__ = ["Host", "run_page"]
 
 ROOT: Final = Path(__file__).parents[1]
 _BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE: Final = re.compile(r"# ([\w./-]+\.\w+)\n")
-_FOLDERS: Final = ("/etc/lading", "/home/you", "/media", "/srv", "/var/lib/lading", "/var/lib/libvirt/images", "/vms")
-"""Folders that the pages name. Each host of a test has its own."""
-_PATH: Final = re.compile(rf"(?<![\w/.])(?=(?:{'|'.join(_FOLDERS)})(?:/|\b))")
+_FOLDERS: Final = tuple(
+    map(Path, ("/etc/lading", "/home/you", "/media", "/srv", "/var/lib/lading", "/var/lib/libvirt/images", "/vms"))
+)
+"""Folders that the pages name. Each host of a test has its own in their places, by bubblewrap."""
 _STATUS: Final = "echo $?"
 _VARIABLE: Final = {
     r"\b[0-9a-f]{40,}\b": "HEX",
     r"\b\d{5,} bytes\b": "BYTES",
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}": "ID",
-    r"\b(sha\d+|blake3)([:=])[0-9a-f]{8,}…?": r"\1\2DIGEST",
+    r"\b(sha\d+|blake3)(_sparse)?([:=])[0-9a-f]{8,}…?": r"\1\2\3DIGEST",
     r"\b[0-9a-f]{12}\b": "HEX",
     r"\b\d+(\.\d+)? (ms|s)\b": "TIME",
     r"\d{4}-\d\d-\d\d[ T][\d:.]+(\+00:00| UTC|Z)?": "TIME",
     r"\((copy|reflink)\)": "(METHOD)",
     r"(oslo\.utils|qemu-img) [\d.]+\S*": r"\1 VERSION",
     r"\b[\d.]+ (B|[KM]iB)\b": "SIZE",
+    r"free space: [\d.]+": "free space: SIZE",
     r"[ \t]+": " ",
 }
 """What differs from run to run and from host to host."""
@@ -59,46 +62,68 @@ class Host:
     """The folder where the commands are typed."""
 
     def local(self, text: str) -> str:
-        """The page's text with the paths and URLs of this host."""
+        """The page's text with the URLs of this host."""
         for named, here in self.servers.items():
             text = text.replace(named, here)
-        return _PATH.sub(str(self.root), text)
+        return text
 
     def shown(self, output: str) -> str:
-        """The output as the page shows it: with the page's paths and URLs, and with shortened digests."""
+        """The output as the page shows it: with the page's URLs, and with shortened digests."""
         for named, here in self.servers.items():
-            output = output.replace(here, named)
-        output = re.sub(r"\x1b\[[\d;]*m", "", output.replace(str(self.root), ""))
-        output = re.sub(r"\b((?:sha\d+|blake3)[:=][0-9a-f]{12})[0-9a-f]+", r"\1…", output)
+            output = output.replace(here, named).replace(_origin(here), _origin(named))
+        output = re.sub(r"\x1b\[[\d;]*m", "", output)
+        output = re.sub(r"\b((?:sha\d+|blake3)(?:_sparse)?[:=][0-9a-f]{12})[0-9a-f]+", r"\1…", output)
         return "\n".join(line.rstrip() for line in output.splitlines()).strip("\n")
 
     def write(self, name: str, text: str) -> None:
-        path = Path(self.local(name)) if name.startswith("/") else self.root / self.folder.lstrip("/") / name
+        path = self.root / Path(self.folder, name).relative_to("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.local(text))
 
     def run(self, command: str) -> tuple[int, str]:
         """The exit code of a command, and its output and then its errors."""
-        for each in (*_FOLDERS, self.folder):
-            (self.root / each.lstrip("/")).mkdir(parents=True, exist_ok=True)
-        settings = self.root / "etc" / "lading" / "lading.toml"
-        settings.touch()
+        own = {each: self.root / each.relative_to("/") for each in _FOLDERS}
+        for each in (*own.values(), self.root / Path(self.folder).relative_to("/")):
+            each.mkdir(parents=True, exist_ok=True)
+        (own[Path("/etc/lading")] / "lading.toml").touch()
         environment = {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(self.root / "home" / "you"),
-            "LADING_CONFIG": str(settings), "LANG": "C.UTF-8", "TERM": "dumb", "NO_COLOR": "1", **self.variables,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": "/home/you",
+            "LADING_CONFIG": "/etc/lading/lading.toml", "LANG": "C.UTF-8", "TERM": "dumb", "NO_COLOR": "1",
+            **self.variables,
         }  # fmt: skip
-        return _run_at_terminal(self.local(command), self.root / self.folder.lstrip("/"), environment)
+        binds = [word for name, here in own.items() for word in ("--bind", str(here), str(name))]
+        host = ["bwrap", "--cap-add", "ALL", *_around(Path("/"), own), *binds, "--chdir", self.folder]
+        return _run_at_terminal(
+            [*host, "timeout", "--foreground", "300", "bash", "-c", self.local(command)], environment
+        )
 
 
-def _run_at_terminal(command: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+def _origin(url: str) -> str:
+    return "://".join(urlsplit(url)[:2])
+
+
+def _around(folder: Path, own: Mapping[Path, Path]) -> Iterator[str]:
+    """bubblewrap's arguments for all of the folder but the places in it that are the test's own."""
+    for each in sorted(folder.iterdir()):
+        if each in own:
+            continue
+        if any(each in name.parents for name in own):
+            yield from ("--dir", str(each))
+            yield from _around(each, own)
+        elif each.is_symlink():
+            yield from ("--symlink", str(each.readlink()), str(each))
+        else:
+            yield from ("--dev-bind", str(each), str(each))
+
+
+def _run_at_terminal(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
     """Runs the command with standard output at a terminal of 100 columns."""
     ours, its = pty.openpty()
     termios.tcsetwinsize(its, (40, 100))
-    limited = ["timeout", "--foreground", "300", "bash", "-c", command]
     with TemporaryFile() as errors, os.fdopen(ours, "rb", 0) as printed:
         with os.fdopen(its, "wb", 0) as terminal:
             running = subprocess.Popen(
-                limited, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=terminal, stderr=errors
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=terminal, stderr=errors
             )
         output = b""
         with suppress(OSError):  # Linux reports a terminal that nobody has open any more as an error

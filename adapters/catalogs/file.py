@@ -11,7 +11,7 @@ from lading.adapters.catalogs.lookup import by_id_or_name
 from lading.adapters.stream.safe_open import open_located, open_own
 from lading.ports.catalog import ByteStream
 from lading.ports.context import Context
-from lading.ports.failures import CatalogFailure, CatalogUnavailable
+from lading.ports.failures import CatalogFailure, CatalogUnavailable, NoImageData
 from lading.ports.image import Image
 from lading.ports.location import Location
 
@@ -64,7 +64,9 @@ class FileCatalog:
             reasons.append(opened.failure())
         if not locations.unwrap():
             reasons.append("it has no locations")
-        return Failure(CatalogUnavailable(f"{self} cannot read image {image.id!r}: {'; '.join(reasons)}"))
+        is_elsewhere = not self._folder.is_linked(image.id) and not any(map(_is_file, locations.unwrap()))
+        kind = NoImageData if is_elsewhere else CatalogUnavailable
+        return Failure(kind(f"{self} cannot read image {image.id!r}: {'; '.join(reasons)}"))
 
     def images(self) -> Iterator[Image]:
         try:
@@ -91,9 +93,13 @@ class FileCatalog:
         return f"the catalog {self._folder.path}"
 
     def _open(self, location: Location) -> Result[int, str]:
-        if location.scheme not in {"file", "filesystem"}:
+        if not _is_file(location):
             return Failure(f"{location} is not a file of this host")
         return open_located(self._allowed_folders, location).alt(str)
+
+
+def _is_file(location: Location) -> bool:
+    return location.scheme in {"file", "filesystem"}
 
 
 def _sorted(images: Iterable[Image]) -> Iterator[Image]:

@@ -64,9 +64,13 @@ class DocumentFolder:
 
     def linked(self, image_id: str) -> Result[str, str]:
         """Returns the path of the image's file from its symlink, or the reason why there is none."""
-        if not _is_file_name(image_id) or not os.path.lexists(self._link(image_id)):
+        if not self.is_linked(image_id):
             return Failure("no file was registered with it")
         return own_link(str(self._link(image_id)))
+
+    def is_linked(self, image_id: str) -> bool:
+        """Tells whether a file was registered with the image."""
+        return _is_file_name(image_id) and os.path.lexists(self._link(image_id))
 
     def put(self, image: Image, data: str | None) -> None:
         """Writes the image's document, and the symlink to its file `data` if there is one. Raises FolderError."""

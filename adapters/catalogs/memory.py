@@ -11,7 +11,7 @@ from lading.adapters.catalogs.lookup import by_id_or_name
 from lading.adapters.stream.safe_open import open_regular
 from lading.ports.catalog import ByteStream
 from lading.ports.context import Context
-from lading.ports.failures import CatalogFailure, CatalogUnavailable
+from lading.ports.failures import CatalogFailure, CatalogUnavailable, NoImageData
 from lading.ports.image import Image
 from lading.ports.location import Location
 
@@ -38,7 +38,7 @@ class MemoryCatalog:
     def read(self, image: Image, offset: int, context: Context) -> Result[ByteStream, CatalogFailure]:
         data = self._data.get(image.id)
         if data is None:
-            return Failure(CatalogUnavailable(f"the memory catalog has no data for image {image.id}"))
+            return Failure(NoImageData(f"the memory catalog has no data for image {image.id}"))
         if isinstance(data, bytes):
             return Success(io.BytesIO(data[offset:]))
         opened = open_regular(str(data))

@@ -15,9 +15,9 @@ from lading.ports.context import Context
 from lading.ports.failures import (
     AmbiguousImage,
     CatalogFailure,
-    CatalogUnavailable,
     ImageNotFound,
     ImageUnproven,
+    NoImageData,
     SettingsError,
 )
 from lading.ports.image import Image
@@ -112,7 +112,7 @@ class RoutingCatalog:
         except SettingsError as error:
             return Failure(error)
         if not isinstance(route.catalog, ImageData):
-            return Failure(CatalogUnavailable("its catalog gives no data"))
+            return Failure(NoImageData("its catalog gives no data"))
         return route.catalog.read(_in_catalog(route, image), offset, context)
 
     def remote(self, name: str | None) -> ImageCatalog:

@@ -2,28 +2,26 @@
 
 import hashlib
 import logging
-import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import urljoin, urlsplit
 
 from returns.result import Failure, Result, Success
 
-from lading.adapters.catalogs.checksum_files import Checksums, checksums_of
+from lading.adapters.catalogs.checksum_files import Checksums
 from lading.adapters.catalogs.url_reference import UrlReference, is_url
-from lading.adapters.catalogs.url_signatures import ABSENT, Keyrings, image_signature, signed_text
+from lading.adapters.catalogs.url_search import Search
+from lading.adapters.catalogs.url_signatures import ABSENT, Keyrings
 from lading.adapters.signatures.vendor_keyrings import installed_keyrings
 from lading.adapters.stream.pipeline import SourceBroken
-from lading.adapters.web.documents import read_document
 from lading.adapters.web.http import HttpConnection, HttpOptions, HttpRefused, Origin, peer_of
 from lading.adapters.web.urls import web_url
 from lading.adapters.web.validators import Validators
 from lading.ports.context import ANONYMOUS, Context
 from lading.ports.failures import CatalogFailure, CatalogUnavailable, ImageNotFound, ImageUnproven, SettingsError
-from lading.ports.image import GIVEN, UNPROVEN, Image, Proof
+from lading.ports.image import Image
 from lading.ports.location import Location
 from lading.ports.redaction import is_redacted, redacted_url
 
@@ -31,16 +29,6 @@ __all__ = ["UrlCatalog"]
 
 _log = logging.getLogger(__name__)
 _FIRST_BYTE_SECONDS: Final = 30.0
-_COMMON: Final = ("SHA256SUMS", "SHA512SUMS")
-_OF_IMAGE: Final = (".sha256", ".SHA256", ".sha512", ".CHECKSUM", ".SHA256SUM", ".sha256sum", ".DIGESTS")
-_OF_FOLDER: Final = ("CHECKSUM", "CHECKSUM.SHA512", "CHECKSUM.SHA256", "MD5SUMS")
-_COREOS: Final = ("fedora-coreos-", "rhcos-")
-"""Beginnings of names of images that have a description of their build beside them."""
-_LINK: Final = re.compile(r"""href=["']?(?:\./)?([A-Za-z0-9._+~-]{1,255})["'\s>]""", re.IGNORECASE)
-"""A link of a folder's listing to a file in it."""
-_MOST_LISTED: Final = 4
-"""Files `…-CHECKSUM`, as Fedora publishes them, that are tried: their names have the compose's version."""
-_ADVICE: Final = "--checksum ALGORITHM:HEX gives the digest, --unverified takes the image without"
 
 
 class _Probed(NamedTuple):
@@ -50,12 +38,6 @@ class _Probed(NamedTuple):
     size: int | None
     validators: Validators
     """Those that the next answer will repeat where the file is the same."""
-
-
-class _Found(NamedTuple):
-    checksums: Checksums
-    proof: Proof
-    """With the URL of the checksum file, or GIVEN."""
 
 
 class UrlCatalog:
@@ -68,8 +50,8 @@ class UrlCatalog:
     A request without a user is the operator's: its URLs are trusted up to the first redirect, as the configured mirrors
     always are. URLs of a user's request are guarded as locations are.
 
-    The digest is the given one, or that in a checksum file. Nothing is cached: a description takes a request for the
-    file's first byte, and one for each checksum file that is tried.
+    The digest is the given one, or that in a checksum file; see `Search`. Nothing is cached: a description takes a
+    request for the file's first byte, and one for each file beside it that is tried.
     """
 
     def __init__(self, options: HttpOptions, mirrors: Sequence[str] = (), keyring: Path | None = None) -> None:
@@ -115,14 +97,11 @@ class UrlCatalog:
             raise ImageNotFound(asked.public_text, "the web", "it names a folder, expected the URL of a file")
         keyrings = self._keyrings(asked, context)
         probed = self._probe(asked, context)
+        sums = asked.checksums and Origin.of(asked.checksums, trusted=self._is_trusted(asked.checksums, context))
         # One for all the files beside the image that are tried.
         with closing(HttpConnection(self._options)) as connection:
-            found = self._found(asked, probed.origin, context, connection, keyrings)
-            proof = found.proof if found else UNPROVEN
-            if keyrings.is_demanded and proof.signed_by is None:
-                # A vendor whose keyring is installed signs its checksum files.
-                proof = _with_signature(proof, probed.origin, connection, keyrings)
-        checksums = found.checksums if found else None
+            found = Search(asked, probed.origin, sums or None, connection, keyrings).found()
+        checksums = found.checksums
         validators = probed.validators
         return Image(
             f"{asked.public_text}#{_pin(probed, checksums)}",
@@ -136,7 +115,7 @@ class UrlCatalog:
                 **({"etag": validators.etag} if validators.etag else {}),
                 **({"last_modified": validators.modified} if validators.modified else {}),
             },
-            proof=proof,
+            proof=found.proof,
         )
 
     def _locations(self, asked: UrlReference, context: Context) -> Sequence[Location]:
@@ -180,107 +159,6 @@ class UrlCatalog:
         if is_absent:
             raise ImageNotFound(asked.public_text, "the web", "; ".join(failures))
         raise CatalogUnavailable("; ".join(failures))
-
-    def _found(
-        self, asked: UrlReference, origin: Origin, context: Context, connection: HttpConnection, keyrings: Keyrings
-    ) -> _Found | None:
-        """The digest, and where it is from; None where there is none. Raises CatalogUnavailable and ImageUnproven."""
-        if asked.digest is None:
-            return self._searched(asked, origin, context, connection, keyrings)
-        given = _Found(Checksums(asked.digest), Proof(GIVEN))
-        if not keyrings.is_demanded:
-            return given
-        found = self._searched(asked, origin, context, connection, keyrings)
-        is_confirmed = found is not None and found.proof.signed_by and found.checksums.digest == asked.digest
-        return found if is_confirmed else given
-
-    def _searched(
-        self, asked: UrlReference, origin: Origin, context: Context, connection: HttpConnection, keyrings: Keyrings
-    ) -> _Found | None:
-        """What a checksum file says; None where there is none. Raises as `_found` does."""
-        if asked.unverified or asked.etag is not None:
-            return None
-        if asked.checksums is not None:
-            named = Origin.of(asked.checksums, trusted=self._is_trusted(asked.checksums, context))
-            found = self._read(named, asked.name, connection, keyrings, must_exist=True)
-            if found is None:
-                raise CatalogUnavailable(
-                    f"{redacted_url(asked.checksums)}: it is no checksum file, or does not list {asked.name}; {_ADVICE}"
-                )
-            return found
-        for beside in self._beside(origin, connection):
-            if (found := self._read(beside, asked.name, connection, keyrings)) is not None:
-                return found
-        return None
-
-    def _beside(self, origin: Origin, connection: HttpConnection) -> Iterator[Origin]:
-        """The checksum files that may be beside an image: the most common first, then those that are listed."""
-        file = urlsplit(origin.url).path.rpartition("/")[2]
-        builds = ["meta.json"] if file.startswith(_COREOS) else []
-        names = (*(f"{file}{ending}" for ending in _OF_IMAGE), *_OF_FOLDER, f"{file.partition('.')[0]}.json", *builds)
-        yield from (_in_folder(origin, each) for each in _COMMON)
-        listed = self._listed(_in_folder(origin, ""), connection)
-        of_composes = [each for each in listed if each.endswith("-CHECKSUM")][:_MOST_LISTED]
-        # A page of the folder need not list all: the others are tried too.
-        in_order = sorted(names, key=lambda name: name not in listed)
-        yield from (_in_folder(origin, each) for each in (*of_composes, *in_order))
-
-    def _listed(self, folder: Origin, connection: HttpConnection) -> Collection[str]:
-        """The names in the folder's listing; none where it has no listing."""
-        try:
-            listing = read_document(connection, folder)
-        except SourceBroken as failure:
-            _log.info("%s: its listing cannot be read: %s", folder.url, failure)
-            return ()
-        return dict.fromkeys(_LINK.findall(listing.decode("ascii", "replace")))
-
-    def _read(
-        self, origin: Origin, name: str, connection: HttpConnection, keyrings: Keyrings, *, must_exist: bool = False
-    ) -> _Found | None:
-        """What a checksum file says of the image; None where it does not exist or does not list it.
-
-        Raises CatalogUnavailable where that cannot be told: an image must not pass unverified because a server is away.
-        Raises ImageUnproven where its signature does not count.
-        """
-        url = redacted_url(origin.url)
-        try:
-            content = read_document(connection, origin)
-        except SourceBroken as failure:
-            if not must_exist and isinstance(failure, HttpRefused) and failure.status in ABSENT:
-                return None
-            raise CatalogUnavailable(f"the checksum file {url} cannot be read: {failure}; {_ADVICE}") from failure
-        file = urlsplit(origin.url).path.rpartition("/")[2]
-        is_alone = must_exist or file.startswith(name)
-        signer = None
-        try:
-            checksums = checksums_of(content, name, alone=is_alone)
-            if checksums is not None and keyrings.files:
-                content, signer = signed_text(content, origin, connection, keyrings)
-                checksums = checksums_of(content, name, alone=is_alone)
-        except ValueError as error:
-            raise CatalogUnavailable(f"the checksum file {url} contradicts itself: {error}; {_ADVICE}") from None
-        if checksums is None:
-            _log.info("%s does not list %s", url, name)
-            return None
-        if checksums.is_weak:
-            _log.warning("%s has only a weak digest of %s: %s", url, name, checksums.digest.algorithm)
-        return _Found(checksums, Proof(url, signer))
-
-
-def _with_signature(proof: Proof, origin: Origin, connection: HttpConnection, keyrings: Keyrings) -> Proof:
-    """The proof with the signature of the image itself. Raises ImageUnproven where there is none."""
-    signature = image_signature(origin, connection, keyrings)
-    if signature is None:
-        raise ImageUnproven(
-            f"{redacted_url(origin.url)} is not signed: no signature is beside it, and none beside its checksum file "
-            f'(keyring: {keyrings}); without --keyring, or with policy = "checksum", it is accepted'
-        )
-    return replace(proof, signature=signature)
-
-
-def _in_folder(origin: Origin, name: str) -> Origin:
-    """Another file of the origin's folder. The origin's query is not sent: it may sign that one URL only."""
-    return replace(origin, url=urljoin(origin.url, f"./{name}"))
 
 
 def _pin(probed: _Probed, checksums: Checksums | None) -> str:

@@ -78,7 +78,7 @@ def _common_options() -> list[click.Parameter]:
         _CommonOption(["--os-cloud"], metavar="NAME", help=cloud, shell_complete=_complete_clouds, **kept),
         _CommonOption(["-v", "--verbose"], count=True, help=log, **kept),
         _CommonOption(["-q", "--quiet"], is_flag=True, help=quiet, **kept),
-        _CommonOption(["--full"], is_flag=True, help="Print all digits of the digests in an error message.", **kept),
+        _CommonOption(["--full"], is_flag=True, help="Print all digits of a digest. Default: the first 12.", **kept),
     ]
 
 

@@ -18,6 +18,7 @@ from lading.adapters.cli.completions import complete_targets
 from lading.adapters.cli.exits import Exit, exit_code
 from lading.adapters.cli.handovers import Handover
 from lading.adapters.cli.masking import masked
+from lading.adapters.cli.messages import cut_digests
 from lading.adapters.cli.output import as_json, say
 from lading.adapters.cli.progress import progress_bar, progress_option
 from lading.adapters.cli.session import Session, command_options
@@ -282,5 +283,5 @@ def _print_state(
         inspected_by = association.inspected_by if association else None
         as_json({"target": target, "state": state, "digest": digest, "inspected_by": inspected_by, "reason": reason})
     else:
-        text = f"{target}: {state}{f', {digest}' if digest else ''}{f': {reason}' if reason else ''}"
-        session.say(text, is_problem=association is None)
+        text = f"{state}{f', {digest}' if digest else ''}{f': {reason}' if reason else ''}"
+        session.say(f"{target}: {text if session.full else cut_digests(text)}", is_problem=association is None)

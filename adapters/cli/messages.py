@@ -14,7 +14,7 @@ from lading.ports.failures import LadingError
 __all__ = ["cut_digests", "message_lines"]
 
 _MOST_LINES: Final = 4
-_DIGEST: Final = re.compile(r"\b([a-z][a-z0-9]{1,9}:[0-9a-f]{12})[0-9a-f]{20,}\b")
+_DIGEST: Final = re.compile(r"\b([a-z][a-z0-9_]{1,15}:[0-9a-f]{12})[0-9a-f]{20,}\b")
 
 
 def cut_digests(text: str) -> str:
@@ -32,8 +32,10 @@ def message_lines(failure: LadingError, hints: Sequence[str] = (), *, full: bool
     `hints` are next steps that only the caller knows; they follow the failure's own advice.
     """
     explanation = failure.explanation
-    lines = [explanation.reason, explanation.place, explanation.difference]
-    advice = [explanation.advice, *hints]
+    # Handlers and catalogs of other packages may have no advice but at the end of their reason.
+    reason, _, rest = explanation.reason.partition("; ")
+    lines = [reason, explanation.place, explanation.difference]
+    advice = [explanation.advice, rest, *hints]
     if isinstance(failure, NoHandlerAvailable):
         lines[0] += _consequence(failure)
         lines[1] += _others(failure)

@@ -25,7 +25,7 @@ from lading.adapters.cli.output import as_json, error_record, print_error, say
 from lading.adapters.cli.streams import OUTPUT_ERRORS
 from lading.adapters.cli.suggestions import close_images, close_targets, corrected
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
-from lading.domain.refusals import Mismatched, Scope
+from lading.domain.refusals import Mismatched, Scope, Unsupported
 from lading.ports.catalog import ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, ImageNotFound, LadingError
 from lading.ports.journal import Verb
@@ -47,6 +47,8 @@ class Session:
     def __init__(self, options: CommonOptions) -> None:
         self._options = options
         self.json = options.json
+        self.full = options.full
+        """True when digests are printed whole."""
         self.recovers = True
         """True when interrupted operations are recovered before the command begins."""
         self.variables: dict[str, str] = {}
@@ -84,7 +86,7 @@ class Session:
     def report(self, failure: LadingError, **about: object) -> Exit:
         """Prints the failure's message, and with `--json` also an object with `about`. Returns its exit code."""
         hints = self._hints(failure)
-        print_error(*message_lines(failure, hints, full=self._options.full))
+        print_error(*message_lines(failure, hints, full=self.full))
         if self.json:
             as_json({**about, **error_record(failure, hints)})
         return exit_code(failure)
@@ -118,6 +120,8 @@ class Session:
         if type(refusal) is Mismatched and location is not None and self._is_registered(failure, location):
             path = unquote(urlsplit(location.url).path)
             return [f"if the file is a newer image: lading catalog add --replace {shlex.quote(path)}"]
+        if not isinstance(refusal, Unsupported | None):
+            return []  # a handler of this location has been tried
         names = ", ".join(each.name for each in self.container.loaded().skipped)
         return [f"not loaded: {names}; for the reasons: lading handlers"] if names else []
 

@@ -15,6 +15,7 @@ from lading.domain.cost import Cost
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Refusal, Unavailable, Unconfigured, Unsupported
 from lading.ports.catalog import ImageCatalog, ImageData
+from lading.ports.failures import NoImageData
 
 __all__ = ["DownloadHandler", "DownloadHandlerSettings"]
 
@@ -69,6 +70,8 @@ class DownloadHandler(SourceHandler):
         # With a digest, the catalog may combine bytes of several answers.
         image = work.image if self._verifies else replace(work.image, digest=None, checksum=None)
         match self._catalog.read(image, start.offset, work.context):
+            case Failure(NoImageData() as failure):
+                return Failure(Unsupported(str(failure)))
             case Failure(failure):
                 return Failure(Unavailable(str(failure)))
             case stream:

@@ -29,6 +29,7 @@ __all__ = [
     "occupied",
     "returning_refusals",
     "system_errors",
+    "taken",
     "target_failure",
     "unavailable",
     "value_or_refuse",
@@ -82,6 +83,11 @@ def occupied(reason: str) -> TargetOccupied:
     return TargetOccupied(reason, advice="to replace it: --force")
 
 
+def taken(target: str) -> TargetOccupied:
+    """The refusal of a target that nothing replaces."""
+    return TargetOccupied(f"{target} exists", advice="choose another target, or remove that one first")
+
+
 def device_too_small(device: str, expected: int | None, found: int) -> TargetTooSmall:
     """The refusal of a device of `found` bytes. `expected` None: the disk has more, and nothing tells how much."""
     return TargetTooSmall(
@@ -115,7 +121,7 @@ def system_errors(target: str, verb: str) -> Iterator[None]:
     except SourceBroken as broken:
         raise Refused(unavailable(broken)) from broken
     except FileExistsError as error:
-        raise Refused(occupied(f"{target} exists")) from error
+        raise Refused(taken(target)) from error
     except OSError as error:
         raise Refused(target_failure(f"{target} cannot be {verb}", error)) from error
 

@@ -68,6 +68,7 @@ from lading.ports.failures import (
     ImageWithoutData,
     LadingError,
     LockLost,
+    NoImageData,
     SettingsError,
     StoreUnavailable,
 )
@@ -130,6 +131,7 @@ __all__ = [
     "Mismatched",
     "NewestImage",
     "NoHandlerAvailable",
+    "NoImageData",
     "NotAssociated",
     "NotHeld",
     "NullJournal",

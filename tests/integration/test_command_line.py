@@ -83,6 +83,7 @@ def test_an_image_goes_from_the_catalog_to_a_target_and_away_again(lading: Ladin
     assert fetched.keys() == {
         "image", "target", "handler", "location", "copied_from", "method", "present", "size", "digest", "verified",
         "format", "virtual_size", "shipped", "converted_by", "resumed", "seconds", "attempts",
+        "digest_from", "signed_by",
     }  # fmt: skip
     assert (fetched["target"], fetched["handler"], fetched["verified"]) == (target, "file", True)
     assert fetched["attempts"] == [
@@ -190,9 +191,8 @@ def test_an_error_is_json_too_when_json_is_asked_for(lading: Lading, noble: Path
 def test_a_wrong_command_is_json_too_when_json_is_asked_for(lading: Lading, arguments: list[str]) -> None:
     failed = lading(*arguments)
     told = record(failed)
-    assert (failed.returncode, told["error"]) == (2, "usage")
-    assert told["code"] == "occupied"
-    assert all(told[part] in failed.stderr for part in ("reason", "advice"))
+    assert (failed.returncode, told["error"], told["code"]) == (2, "usage", "usage")
+    assert told["message"] in failed.stderr
     assert lading(*arguments[:-1], "--", "--json").stdout == ""
 
 
@@ -216,7 +216,7 @@ def test_an_ambiguous_name_lists_the_ids_and_says_what_to_do(lading: Lading, nob
     failed = lading("fetch", "twin", "vms/1")
     assert failed.returncode == 3
     assert failed.stderr.splitlines() == [
-        "lading: 2 images are named 'twin'; name one by its id",
+        "lading: 2 images are named 'twin', name one by its id",
         "  found id-1, id-2",
         "  to compare them: lading catalog show ID",
         "  to remove one: lading catalog rm ID",

@@ -94,7 +94,7 @@ def test_a_handler_without_a_network_policy_uses_no_proxy(
 
 
 REDIRECTS = {
-    "metadata": ("http://169.254.169.254:{port}/latest/", "to where it may not: 169.254.169.254 is a metadata"),
+    "metadata": ("http://169.254.169.254:{port}/latest/", "to a forbidden place: 169.254.169.254 is a metadata"),
     "metadata as a number": ("http://2852039166:{port}/latest/", "a metadata service's address"),
     "metadata without a scheme": ("//169.254.169.254:{port}/latest/", "a metadata service's address"),
     "metadata behind userinfo": ("http://127.0.0.1:{port}@169.254.169.254:{port}/", "a metadata service's address"),

@@ -249,7 +249,12 @@ def test_an_explanation_about_the_target_names_no_location() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"), [("no quorum", f"{TARGET}: no quorum"), (f"{TARGET} is in use", f"{TARGET} is in use")]
+    ("reason", "told"),
+    [
+        ("no quorum", f"{TARGET}: no quorum"),
+        (f"{TARGET} is in use", f"{TARGET} is in use"),
+        ("the folder /vms/2 does not exist", "the folder /vms/2 does not exist"),
+    ],
 )
 def test_an_explanation_names_the_target_once(reason: str, told: str) -> None:
     assert HandlerRefused(TARGET, "rbd", Unavailable(reason)).explanation.reason == told

@@ -69,6 +69,16 @@ def test_what_other_targets_have_is_not_claimed(target: str) -> None:
     assert message_lines(refused(AttemptResult("rbd", None, WRONG), target=target))[0] == "digest mismatch"
 
 
+def test_what_follows_a_semicolon_is_advice() -> None:
+    """As in the reasons of other packages' handlers."""
+    barred = AttemptResult("http", Location("http://a/noble"), Forbidden("a is not allowed; allowed_hosts lists hosts"))
+    assert message_lines(refused(barred)) == [
+        f"a is not allowed, nothing was written to {TARGET}",
+        "http://a/noble (handler http)",
+        "allowed_hosts lists hosts",
+    ]
+
+
 def test_an_image_without_attempts_has_one_line() -> None:
     assert len(message_lines(refused())) == 1
 

@@ -2,9 +2,9 @@
 
 from lading.adapters.destinations.clone.cloning import undo
 from lading.adapters.destinations.clone.storage import Clone, CloneStorage, CopiesClones
-from lading.adapters.destinations.clone.target_state import by_identity, make_way, own_clones, part_of, taken
+from lading.adapters.destinations.clone.target_state import by_identity, make_way, own_clones, part_of
 from lading.adapters.destinations.intent_notes import write_notes
-from lading.adapters.stream.errors import Refused
+from lading.adapters.stream.errors import Refused, taken
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import TargetFailed
 from lading.ports.journal import Journal

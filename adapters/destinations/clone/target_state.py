@@ -18,7 +18,6 @@ __all__ = [
     "make_way",
     "own_clones",
     "part_of",
-    "taken",
     "target_of",
 ]
 
@@ -97,8 +96,3 @@ def make_way(storage: CloneStorage, name: str) -> None:
 def another(target: str) -> str:
     """The reason for a refusal: another object has the target's name."""
     return f"{target} is another image than the one that was fetched"
-
-
-def taken(target: str) -> TargetOccupied:
-    """The refusal of a target that exists."""
-    return occupied(f"{target} exists")

@@ -6,12 +6,12 @@ from typing import Self
 
 from lading.adapters.codec.sizes import exact_size
 from lading.adapters.destinations.clone.storage import AttachesClones, Clone, Parent
-from lading.adapters.destinations.clone.target_state import part_of, taken, target_of
+from lading.adapters.destinations.clone.target_state import part_of, target_of
 from lading.adapters.handlers.cinder.api import GIBIBYTE, Cinder, Volume, cinder_errors
 from lading.adapters.handlers.cinder.attachments import Attachments
 from lading.adapters.handlers.cinder.names import DEVICE, HOST, PREFIX, TARGET, volume_of, volume_target
 from lading.adapters.handlers.cinder.source import VolumeSource, check
-from lading.adapters.stream.errors import Refused, value_or_refuse
+from lading.adapters.stream.errors import Refused, taken, value_or_refuse
 from lading.domain.handler import Report, Work
 from lading.domain.refusals import Mismatched, TargetFailed
 from lading.ports.association import State

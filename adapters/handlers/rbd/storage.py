@@ -8,12 +8,11 @@ from typing import Any, Self
 
 from lading.adapters.codec.sizes import size_text
 from lading.adapters.destinations.clone.storage import Clone, CopiesClones, Parent
-from lading.adapters.destinations.clone.target_state import taken
 from lading.adapters.handlers.rbd.cluster import Absent, Cluster, cluster_errors, connected
 from lading.adapters.handlers.rbd.names import TARGET, PoolImage, Snapshot, pool_target, snapshot_of
 from lading.adapters.handlers.rbd.settings import RbdHandlerSettings
 from lading.adapters.handlers.rbd.source import RbdSource
-from lading.adapters.stream.errors import Refused, value_or_refuse
+from lading.adapters.stream.errors import Refused, taken, value_or_refuse
 from lading.adapters.stream.sources import version_of
 from lading.domain.handler import Report, Work
 from lading.domain.refusals import TargetFailed, Unsupported

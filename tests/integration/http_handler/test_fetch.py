@@ -19,7 +19,7 @@ from tests.faulty_server import (
 )
 from tests.integration.http_handler.served import DATA, IMAGE, MEBIBYTE, WHOLE, fetch
 
-from lading import Mismatched, Scope, Unavailable
+from lading import Forbidden, Mismatched, Scope, Unavailable
 
 
 def test_a_url_is_fetched_and_verified(server: FaultyServer, target: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_busy_server_is_retried(server: FaultyServer, target: Path, reply: Rep
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 204])
 def test_a_server_that_says_no_is_not_retried(server: FaultyServer, target: Path, status: int) -> None:
     refused = fetch(target, server.answer("/x", Reply(b"", status=status))).failure()
-    assert (type(refused), refused.scope) == (Unavailable, Scope.LOCATION)
+    assert (type(refused), refused.scope) == (Forbidden if status in {401, 403} else Unavailable, Scope.LOCATION)
     assert str(status) in str(refused)
     assert len(server.requests) == 1
 

@@ -67,7 +67,7 @@ def test_without_a_digest_the_size_of_a_target_is_compared(host: Host) -> None:
     a_changed_byte(host.target)
     assert host.dispatcher.verify(str(host.target)).unwrap().digest is None
     a_byte_more(host.target)
-    assert ", and had " in str(host.dispatcher.verify(str(host.target)).failure())
+    assert "size mismatch: expected" in str(host.dispatcher.verify(str(host.target)).failure())
 
 
 def test_a_target_that_landed_unverified_is_verified(host: Host) -> None:
