@@ -23,6 +23,7 @@ from lading.adapters.destinations.file.free_space import free_space
 from lading.domain.attempts import AttemptPreview, FetchRequest
 from lading.domain.failures import NoHandlerAvailable
 from lading.domain.refusals import Unsupported
+from lading.ports.location import Location
 
 __all__ = ["explain"]
 
@@ -158,11 +159,14 @@ def _network_text(session: Session, request: FetchRequest, previews: Sequence[At
     remote, _ = split_reference(reference, settings.remotes)
     kind = (settings.catalog if remote is None else settings.remotes[remote]).kind
     catalog = [] if kind in _LOCAL_CATALOGS or is_url(reference) else [f"the catalog ({kind})"]
-    servers = [_server(str(each.location)) for each in previews if each.location and each.location.scheme not in _LOCAL]
-    return ", ".join(dict.fromkeys([*catalog, *servers])) or "not used"
+    servers = [_server(each.location) for each in previews if each.location and each.location.scheme not in _LOCAL]
+    return ", ".join(filter(None, dict.fromkeys([*catalog, *servers]))) or "not used"
 
 
-def _server(url: str) -> str:
-    """The scheme and the host of a location without credentials."""
-    parts = urlsplit(url)
+def _server(location: Location) -> str | None:
+    """The scheme and the host of a location, without credentials; None: it names no server that can be asked."""
+    try:
+        parts = urlsplit(str(location))
+    except ValueError:
+        return None
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -1,7 +1,9 @@
 """`lading images` and `lading outdated`."""
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
@@ -11,7 +13,7 @@ from lading.adapters.cli.command import command
 from lading.adapters.cli.completions import complete_remotes
 from lading.adapters.cli.exits import Exit
 from lading.adapters.cli.masking import masked
-from lading.adapters.cli.output import as_json, image_record, print_error
+from lading.adapters.cli.output import as_json, image_record, print_error, when_text
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.table import Column, print_table
 from lading.adapters.codec.sizes import size_text
@@ -29,6 +31,7 @@ _COLUMNS: Final = (
     Column("SIZE", 4, is_number=True),
     Column("FORMAT", 2, least=6),
     Column("STATUS", 3, least=6),
+    Column("AGE", 0, is_number=True),
 )
 _OUTDATED_COLUMNS: Final = (
     Column("TARGET", 4, least=16, keeps_end=True),
@@ -42,6 +45,7 @@ _SORT_KEYS: Final[Mapping[str, Callable[[Image], Any]]] = {
     "size": lambda image: (-(image.size or 0), image.name or ""),
     "format": lambda image: (image.disk_format or "", image.name or ""),
     "status": lambda image: (image.status, image.name or ""),
+    "age": lambda image: (-created.timestamp() if (created := _created(image)) else math.inf, image.name or ""),
 }
 _SHOWN: Final = 12
 """Hex digits of a digest."""
@@ -52,7 +56,7 @@ def list_options(command: Callable[..., None]) -> Callable[..., None]:
     sort = click.option(
         "--sort",
         type=click.Choice([*_SORT_KEYS]),
-        help="Sort by this column: the largest first. Default: the catalog's order.",
+        help="Sort by this column: the largest or newest first. Default: the catalog's order.",
     )
     text_help = "List only images with TEXT in the name or the id."
     text = click.option("--filter", "text", metavar="TEXT", default="", help=text_help)
@@ -69,7 +73,7 @@ def list_options(command: Callable[..., None]) -> Callable[..., None]:
 @list_options
 @command_options
 def images(session: Session, remote: str, text: str, sort: str | None) -> None:
-    """List the images of the catalog, or of REMOTE: id, name, size, format and status."""
+    """List the images of the catalog, or of REMOTE: id, name, size, format, status and age."""
     print_images(session, remote, text, sort)
 
 
@@ -88,7 +92,18 @@ def print_images(session: Session, remote: str, text: str, sort: str | None) -> 
 
 
 def _cells(image: Image) -> tuple[str, ...]:
-    return image.id, image.name or "-", size_text(image.size), image.disk_format or "-", image.status
+    created = _created(image)
+    age = when_text(created) if created else "-"
+    return image.id, image.name or "-", size_text(image.size), image.disk_format or "-", image.status, age
+
+
+def _created(image: Image) -> datetime | None:
+    """The time when the image was made, where the catalog has it as Glance has; None: it has none."""
+    try:
+        created = datetime.fromisoformat(str(image.properties.get("created_at")))
+        return created if created.tzinfo else created.replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 @command(

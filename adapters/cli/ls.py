@@ -156,7 +156,7 @@ def ls(
         _check_handler(handler, listed)
     if image is not None:
         image = full_reference(session, image)
-    rows: Iterable[_Row] = (row for row in listed(handler) if _is_of(row.source, image) and row.has(text))
+    rows: Iterable[_Row] = (row for row in listed(handler) if _is_of(row.source, image) and (not text or row.has(text)))
     if sort is not None:
         rows = sorted(rows, key=_SORT_KEYS[sort])
     if session.json:

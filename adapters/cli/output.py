@@ -64,6 +64,8 @@ def printable(text: str, stream: TextIO | None = None) -> str:
     >>> print(printable("\udcc2\udc9b31m"))
     \x9b31m
     """
+    if text.isascii() and text.isprintable():  # most texts: a list may have a hundred thousand lines
+        return text
     encoding = (stream or sys.stdout).encoding or "utf-8"
     text = text.encode(encoding, OUTPUT_ERRORS).decode(encoding, "surrogateescape")
     return "".join(each if each.isprintable() or _is_byte(each) else ascii(each)[1:-1] for each in text)

@@ -1,5 +1,6 @@
 """`lading show`: the record and the state of a target."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Final
 
@@ -20,7 +21,7 @@ from lading.adapters.cli.output import (
 )
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.table import cell_length
-from lading.adapters.codec.sizes import share_text, size_text
+from lading.adapters.codec.sizes import exact_size, share_text, size_text
 from lading.adapters.destinations.file.partial import received_bytes
 from lading.domain.failures import NotAssociated
 from lading.domain.handler import Report
@@ -95,6 +96,7 @@ def _print_begun(session: Session, target: str) -> None:
             "began": f"{time_text(intent.began_at)} ({age_text(intent.began_at)} ago)",
             "state": state,
             **details,
+            "next": f"repeat the fetch, or discard what is kept: lading recover --discard {shlex.quote(target)}",
         }
     )
 
@@ -122,8 +124,12 @@ def _print_rows(association: Association, report: Report) -> None:
     }
     if (checked := association.checked) is not None:
         rows["checked"] = f"{checked.state}, {time_text(checked.at)} ({age_text(checked.at)} ago), by reading all of it"
-    rows |= dict(report.details) | rows  # a handler's detail does not replace one of these rows
-    _say_rows(rows)
+    details = {name: _detail(name, text) for name, text in report.details.items()}
+    _say_rows(rows | details | rows)  # a handler's detail does not replace one of these rows
+
+
+def _detail(name: str, text: str) -> str:
+    return exact_size(int(text)) if name == "bytes" and text.isdecimal() else text
 
 
 def _image_text(image: Image | None) -> str:

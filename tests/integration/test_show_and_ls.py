@@ -1,5 +1,6 @@
 """`lading show` and `lading ls` tell of targets what is recorded and what is there."""
 
+import json
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,11 +61,14 @@ def test_ls_sorts_and_filters(lading: Lading, host: Path) -> None:
     assert [line.split("\t")[1] for line in filtered] == ["noble", "noble-minimal"]
 
 
-def test_images_are_sorted_and_filtered(lading: Lading, noble: Path) -> None:
+def test_images_are_sorted_and_filtered(lading: Lading, noble: Path, host: Path) -> None:
     lading("catalog", "add", str(noble), "--name", "jammy")
+    document = {"id": "1", "name": "old", "created_at": "2020-01-02T03:04:05Z", "locations": []}
+    (host / "home" / ".local" / "share" / "lading" / "catalog" / "1.json").write_text(json.dumps(document))
+    assert lading("images", "--sort", "age").stdout.startswith("1\told\t?\t-\tactive\t2020-01-02 ")
     for command in (["images"], ["catalog", "ls"]):
         names = [line.split("\t")[1] for line in lading(*command, "--sort", "name").stdout.splitlines()]
-        assert names == ["jammy", "noble"]
+        assert names == ["jammy", "noble", "old"]
     assert lading("images", "--filter", "JAM", "--sort", "size").stdout.count("\n") == 1
 
 

@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 from hypothesis import example, given
@@ -33,7 +33,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def printed(rows: Sequence[Sequence[str]], stream: io.StringIO, width: int) -> list[str]:
+def printed(rows: Iterable[Sequence[str]], stream: io.StringIO, width: int) -> list[str]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sys, "stdout", stream)
         patched.setenv("COLUMNS", str(width))
@@ -89,3 +89,18 @@ def test_in_a_pipe_cells_are_separated_by_tabs_without_a_header(rows: list[tuple
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
 def test_without_rows_nothing_is_printed(stream: io.StringIO) -> None:
     assert printed([], stream, 80) == []
+
+
+@pytest.mark.parametrize(("stream", "first_page"), [(io.StringIO(), 1), (Terminal(), 1000)])
+def test_a_long_table_is_printed_while_its_rows_come(stream: io.StringIO, first_page: int) -> None:
+    seen = []
+
+    def rows() -> Iterator[Sequence[str]]:
+        for number in range(1500):
+            seen.append(stream.getvalue().count("\n"))
+            yield f"/vms/{number}", "noble", "1.5 GiB", "verified"
+
+    printed(rows(), stream, 80)
+    assert seen[first_page - 1] == 0
+    assert seen[first_page] > 0
+    assert seen[-1] >= 1499
