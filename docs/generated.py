@@ -38,8 +38,8 @@ NAVIGATION: Final[Mapping[str, Sequence[str]]] = {
     "Targets": ["devices", "shared-storage", "etcd", "etcd-offline"],
     "Handlers": ["handlers/index"],
     "Reference": [
-        "command-line", "reference/commands", "reference/settings", "reference/exit-codes", "json", "reference/python",
-        "reference/sdk", "network",
+        "command-line", "screens", "reference/commands", "reference/settings", "reference/exit-codes", "json",
+        "reference/python", "reference/sdk", "network",
     ],
     "Operate": ["troubleshooting", "guarantees", "security", "upgrade", "figures", "scale", "architecture"],
 }  # fmt: skip

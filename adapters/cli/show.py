@@ -124,12 +124,13 @@ def _print_rows(association: Association, report: Report) -> None:
     }
     if (checked := association.checked) is not None:
         rows["checked"] = f"{checked.state}, {time_text(checked.at)} ({age_text(checked.at)} ago), by reading all of it"
-    details = {name: _detail(name, text) for name, text in report.details.items()}
+    details = dict(map(_detail, report.details, report.details.values()))
     _say_rows(rows | details | rows)  # a handler's detail does not replace one of these rows
 
 
-def _detail(name: str, text: str) -> str:
-    return exact_size(int(text)) if name == "bytes" and text.isdecimal() else text
+def _detail(name: str, text: str) -> tuple[str, str]:
+    """A handler's detail; the bytes that a clone or a volume has by now are told as its size."""
+    return ("size now", exact_size(int(text))) if name == "bytes" and text.isdecimal() else (name, text)
 
 
 def _image_text(image: Image | None) -> str:
