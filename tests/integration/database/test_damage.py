@@ -55,16 +55,16 @@ def dangling_link(path: Path) -> None:
 
 
 REBUILD = "`lading recover --rebuild` sets it aside and rebuilds it from what can be verified"
-GARBAGE = f"file is not a database: {REBUILD}"
+GARBAGE = f"file is not a database; {REBUILD}"
 NO_FILE = "see that it is a file, in a folder, and that this user may write both"
 NOT_WHOLE: dict[Callable[[Path], None], str] = {
     short_garbage: GARBAGE,
     long_garbage: GARBAGE,
-    damage: f"database disk image is malformed: {REBUILD}",
-    damage_the_schema: f"database disk image is malformed: {REBUILD}",
-    folder: f"unable to open database file: {NO_FILE}",
-    dangling_link: f"unable to open database file: {NO_FILE}",
-    loop: f"Too many levels of symbolic links: {NO_FILE}",
+    damage: f"database disk image is malformed; {REBUILD}",
+    damage_the_schema: f"database disk image is malformed; {REBUILD}",
+    folder: f"unable to open database file; {NO_FILE}",
+    dangling_link: f"unable to open database file; {NO_FILE}",
+    loop: f"Too many levels of symbolic links; {NO_FILE}",
 }
 
 
