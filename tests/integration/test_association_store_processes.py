@@ -278,15 +278,15 @@ def test_who_may_not_write_its_folder_is_told_when_writing(folder: Path) -> None
     path = folder / "lading.db"
     assert told_to_nobody(path) == [
         "",
-        f"the database {path} cannot be used: Permission denied{WHOSE.format('its folder')}: {ACCESS}",
+        f"the database {path} cannot be used: Permission denied{WHOSE.format('its folder')}; {ACCESS}",
     ]
 
 
 @pytest.mark.parametrize(
     ("mode", "reason"),
     [
-        (0o000, f"unable to open database file{WHOSE.format('it')}: {NO_FILE}"),
-        (0o444, f"attempt to write a readonly database{WHOSE.format('it')}: {ACCESS}"),
+        (0o000, f"unable to open database file{WHOSE.format('it')}; {NO_FILE}"),
+        (0o444, f"attempt to write a readonly database{WHOSE.format('it')}; {ACCESS}"),
     ],
     ids=["may not read it either", "may read it"],
 )

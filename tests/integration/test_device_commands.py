@@ -32,7 +32,7 @@ def test_a_device_is_fetched_shown_verified_and_removed(
     assert lading("verify", device.path).stdout.startswith(f"{device.path}: intact")
     assert "is there already" in lading("fetch", "noble", device.path).stdout
     assert "its bytes stay" in lading("rm", device.path).stdout
-    assert "only force replaces it" in lading("fetch", "noble", device.path).stderr
+    assert "to replace it: --force" in lading("fetch", "noble", device.path).stderr
     assert lading("fetch", "noble", device.path, "--force").returncode == 0
     assert "zeros" in lading("rm", "--wipe", device.path).stdout
     assert not any(device.content(MEBIBYTE))

@@ -240,7 +240,7 @@ def test_a_disk_that_is_full_fails_the_change_and_the_next_one_agrees(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         assert str(associations.put(TWO).failure()) == (
-            f"the database {path} cannot be used: No space left on device, of its record lading.db.record: free some"
+            f"the database {path} cannot be used: No space left on device, of its record lading.db.record; free some"
             " space on its disk and try again"
         )
     assert list(associations.list()) == [ONE]
@@ -303,7 +303,7 @@ def test_another_databases_record_is_refused_by_every_change(
     foreign = record_of(other).read_bytes()
     record_of(path).write_bytes(foreign)
     told = (
-        f"the record {record_of(path)} belongs to another database than {path}: put that database back,"
+        f"the record {record_of(path)} belongs to another database than {path}; put that database back,"
         " or move the record away, and a new one is made"
     )
     assert str(associations.put(THREE).failure()) == told
@@ -320,10 +320,10 @@ def test_a_record_of_a_later_version_is_refused(associations: FileAssociations, 
     body = b'{"lading_record":7'
     later = b'\x1e%b,"crc32":"%08x"}\n' % (body, crc32(body))
     record_of(path).write_bytes(later)
-    assert "has format version 7" in str(associations.put(TWO).failure())
+    assert "found format version 7" in str(associations.put(TWO).failure())
     assert record_of(path).read_bytes() == later
     path.write_bytes(b"garbage" * 4096)
-    assert "has format version 7" in str(rebuild(path, anything).failure())
+    assert "found format version 7" in str(rebuild(path, anything).failure())
     assert sorted(each.name for each in path.parent.glob("*.corrupt*")) == []
 
 
@@ -341,7 +341,7 @@ def test_a_lost_database_is_told_by_every_verb_and_rebuilt(
     if leave is not None:
         path.write_bytes(leave)
     told = (
-        f"the database {path} is lost, and its record {record_of(path)} is not: `lading recover --rebuild` rebuilds it"
+        f"the database {path} is lost, and its record {record_of(path)} is not; `lading recover --rebuild` rebuilds it"
         " from what can be verified; to begin with an empty one, move the record away"
     )
     assert str(associations.get(ONE.target).failure()) == told

@@ -55,16 +55,16 @@ def dangling_link(path: Path) -> None:
 
 
 REBUILD = "`lading recover --rebuild` sets it aside and rebuilds it from what can be verified"
-GARBAGE = f"file is not a database: {REBUILD}"
+GARBAGE = f"file is not a database; {REBUILD}"
 NO_FILE = "see that it is a file, in a folder, and that this user may write both"
 NOT_WHOLE: dict[Callable[[Path], None], str] = {
     short_garbage: GARBAGE,
     long_garbage: GARBAGE,
-    damage: f"database disk image is malformed: {REBUILD}",
-    damage_the_schema: f"database disk image is malformed: {REBUILD}",
-    folder: f"unable to open database file: {NO_FILE}",
-    dangling_link: f"unable to open database file: {NO_FILE}",
-    loop: f"Too many levels of symbolic links: {NO_FILE}",
+    damage: f"database disk image is malformed; {REBUILD}",
+    damage_the_schema: f"database disk image is malformed; {REBUILD}",
+    folder: f"unable to open database file; {NO_FILE}",
+    dangling_link: f"unable to open database file; {NO_FILE}",
+    loop: f"Too many levels of symbolic links; {NO_FILE}",
 }
 
 
@@ -91,7 +91,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     path = tmp_path / "state" / "lading.db"
     assert refusal(lambda: Database(path).rows("SELECT 1")) == (
-        f"the database {path} cannot be used: Not a directory: {NO_FILE}"
+        f"the database {path} cannot be used: Not a directory; {NO_FILE}"
     )
 
 
@@ -100,7 +100,7 @@ def test_a_full_disk_is_refused_and_loses_nothing(associations: FileAssociations
     database.rows("PRAGMA max_page_count = 1")  # this connection may add no page from now on
     big = replace(NOBLE, target="/vms/2/disk", method="x" * 100_000)
     assert str(associations.put(big).failure()) == (
-        f"the database {database.path} cannot be used: database or disk is full: free some space on its disk and try"
+        f"the database {database.path} cannot be used: database or disk is full; free some space on its disk and try"
         " again"
     )
     assert list(associations.list()) == [NOBLE]
@@ -110,7 +110,7 @@ def test_a_database_without_permission_to_write_is_refused(associations: FileAss
     database.change()
     database.rows("PRAGMA query_only = TRUE")
     assert str(associations.put(NOBLE).failure()) == (
-        f"the database {database.path} cannot be used: attempt to write a readonly database: let this user write the"
+        f"the database {database.path} cannot be used: attempt to write a readonly database; let this user write the"
         " file and its folder, or configure another path"
     )
 
@@ -123,7 +123,7 @@ def test_a_database_that_stays_locked_is_refused(
     with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert str(associations.put(NOBLE).failure()) == (
-            f"the database {database.path} cannot be used: database is locked: find the process that keeps it locked"
+            f"the database {database.path} cannot be used: database is locked; find the process that keeps it locked"
             " (fuser names it) and try again"
         )
         assert associations.get(NOBLE.target) == Success(None)

@@ -88,8 +88,9 @@ def test_a_database_of_a_newer_version_is_refused_unchanged(path: Path) -> None:
     execute(path, "PRAGMA user_version = 1234")
     before = path.read_bytes()
     assert refusal(lambda: Database(path).rows("SELECT 1")) == (
-        f"the database {path} has schema version 1234, and this version of lading knows only up to"
-        f" {len(schema.MIGRATIONS)}: use the version that wrote it or a later one, or configure another path"
+        f"the database {path} was written by a later version of lading: expected at most schema version"
+        f" {len(schema.MIGRATIONS)}, found schema version 1234; use the version that wrote it or a later one,"
+        " or configure another path"
     )
     assert path.read_bytes() == before
 
@@ -99,6 +100,6 @@ def test_the_database_of_another_program_is_refused_unchanged(path: Path, statem
     execute(path, statement)
     before = path.read_bytes()
     assert refusal(lambda: Database(path).rows("SELECT 1")) == (
-        f"the database {path} is another program's: configure another path"
+        f"the database {path} is another program's; configure another path"
     )
     assert path.read_bytes() == before

@@ -286,7 +286,7 @@ def test_interrupted_operations_are_recovered_before_a_copy(
             FileJournal(opened).begin(Intent("/vms/2", Verb.FETCH, "uninstalled", NOW, NOBLE, None))
             refused = lading("associations", "copy", "--config", str(file), "--to", str(settings))
             assert (refused.returncode, list(on().list())) == (7, [])
-            assert "the interrupted fetch of /vms/2 is unresolved: finish it first: lading" in refused.stderr
+            assert "the interrupted fetch of /vms/2 is unresolved\n  finish it first: lading" in refused.stderr
             assert command in refused.stderr
             FileJournal(opened).settle("/vms/2")
     assert lading("associations", "copy", "--config", str(file), "--to", str(settings)).returncode == 0
