@@ -132,10 +132,15 @@ def _branch(preview: AttemptPreview, *, is_chosen: bool) -> tuple[str, str]:
 
 
 def _cannot_help(preview: AttemptPreview, previews: Sequence[AttemptPreview]) -> bool:
-    """Tells whether a handler of any location only passes this one by: its attempt without a location decides."""
+    """Tells whether the handler is not for this: where none would succeed, all reasons are shown once.
+
+    A handler of any location passes each by: then its attempt without a location decides.
+    """
+    if not isinstance(preview.result.refusal, Unsupported):
+        return False
     independent = {each.handler for each in previews if each.location is None}
-    refusal = preview.result.refusal
-    return preview.location is not None and preview.handler in independent and isinstance(refusal, Unsupported)
+    passes_by = preview.location is not None and preview.handler in independent
+    return passes_by or any(each.would for each in previews)
 
 
 def _idle_handlers(session: Session, previews: Sequence[AttemptPreview]) -> Iterator[tuple[str, str]]:

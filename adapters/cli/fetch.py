@@ -23,7 +23,6 @@ from lading.adapters.cli.arguments import (
 from lading.adapters.cli.command import command
 from lading.adapters.cli.completions import complete_images
 from lading.adapters.cli.interruption import interruptible_fetch
-from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import (
     as_json,
     attempt_records,
@@ -31,9 +30,10 @@ from lading.adapters.cli.output import (
     proof_record,
     proof_text,
     say,
+    say_parts,
     shipped_text,
 )
-from lading.adapters.cli.progress import progress_bar, progress_option
+from lading.adapters.cli.progress import image_title, progress_bar, progress_option
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.suggestions import check_order, full_reference
 from lading.adapters.cli.url_options import UrlOptions, url_options
@@ -139,7 +139,7 @@ def fetch(session: Session, request: FetchRequest) -> None:
     """
     started = time.monotonic()
     dispatcher = session.container.dispatcher()
-    with interruptible_fetch(dispatcher, request.target), progress_bar(masked(request.image_id or "")) as observer:
+    with interruptible_fetch(dispatcher, request.target), progress_bar(image_title(request.image_id or "")) as observer:
         outcome = dispatcher.fetch(replace(request, observer=observer))
     result = session.value(outcome)
     seconds = time.monotonic() - started
@@ -185,16 +185,16 @@ def _result_record(result: FetchResult, seconds: float) -> dict[str, object]:
 def _print_result(result: FetchResult, seconds: float) -> None:
     landing = result.landing
     place = landing.copied_from or result.location
-    source = f" from {place}" if place else ""
     if landing.present:
+        source = f" from {place}" if place else ""
         say(f"{result.target} is there already: {_image_text(result)}, as {result.handler} put it there{source}")
         return
     resumed = f", {size_text(landing.resumed)} of it there already" if landing.resumed else ""
     way = f"{result.handler} ({landing.method})" if landing.method not in {None, result.handler} else result.handler
     made = f" {landing.format} ({shipped_text(landing.shipped)} as shipped)" if landing.shipped else ""
-    verified = f"{proof_text(landing, result.image)}{_advice(result)}"
-    summary = f"{size_text(landing.size)}{made} by {way}{source}{resumed}, {verified}, {seconds:.1f} s"
-    say(f"{result.target}: {summary}")
+    what = f"{result.target}: {size_text(landing.size)}{made} by {way}"
+    verified = f"{proof_text(landing, result.image)}{_advice(result)}, {seconds:.1f} s"
+    say_parts([what, f"from {place}{resumed},", verified] if place else [f"{what}{resumed},", verified])
 
 
 def _advice(result: FetchResult) -> str:

@@ -20,7 +20,7 @@ from lading.adapters.cli.handovers import Handover
 from lading.adapters.cli.masking import masked
 from lading.adapters.cli.messages import cut_digests
 from lading.adapters.cli.output import as_json, say
-from lading.adapters.cli.progress import progress_bar, progress_option
+from lading.adapters.cli.progress import image_title, progress_bar, progress_option
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.cli.verifications import Verified, verify_each
 from lading.adapters.codec.sizes import size_text
@@ -134,7 +134,7 @@ def _database(settings: "AssociationsSettings") -> Path | None:
 
 def _resume(dispatcher: Dispatcher, kept: Recovered) -> Recovered:
     image = kept.intent.image
-    with progress_bar(image.id if image else kept.intent.target) as observer:
+    with progress_bar(image_title(image.id) if image else kept.intent.target) as observer:
         return dispatcher.resume(kept, observer)
 
 

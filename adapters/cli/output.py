@@ -40,6 +40,7 @@ __all__ = [
     "proof_record",
     "proof_text",
     "say",
+    "say_parts",
     "shipped_text",
     "terminal_width",
     "time_text",
@@ -73,6 +74,14 @@ def printable(text: str, stream: TextIO | None = None) -> str:
 
 def _is_byte(character: str) -> bool:
     return "\udc80" <= character <= "\udcff"
+
+
+def say_parts(parts: Sequence[str]) -> None:
+    """Prints the parts of a line; at a terminal that is too narrow for it, each part on a line of its own."""
+    line = " ".join(parts)
+    is_too_long = sys.stdout.isatty() and len(line) > terminal_width(sys.stdout)
+    for each in [parts[0], *(f"  {part}" for part in parts[1:])] if is_too_long else [line]:
+        say(each)
 
 
 def terminal_width(stream: TextIO) -> int:

@@ -10,16 +10,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
 
 import click
 from typing_extensions import override
 
+from lading.adapters.catalogs.url_reference import is_url
+from lading.adapters.cli.masking import masked
 from lading.adapters.cli.output import printable, terminal_width
 from lading.adapters.cli.table import cell_length, cut
 from lading.adapters.codec.sizes import share_text, size_text
 from lading.ports.observer import NullObserver, Observer
 
-__all__ = ["progress_bar", "progress_option"]
+__all__ = ["image_title", "progress_bar", "progress_option"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _MODE: Final = "lading.progress"
@@ -45,6 +48,16 @@ def progress_option(command: _Command) -> _Command:
 
 def _keep_mode(context: click.Context, _option: click.Parameter, mode: str) -> None:
     context.meta[_MODE] = mode
+
+
+def image_title(reference: str) -> str:
+    """Returns what a bar calls the image: of a URL, the name of its file.
+
+    >>> image_title("https://host/noble/noble.img#sha256=ab")
+    'noble.img'
+    """
+    name = urlsplit(reference).path.rpartition("/")[2] if is_url(reference) else ""
+    return masked(name or reference)
 
 
 @contextmanager
