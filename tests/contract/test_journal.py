@@ -343,7 +343,7 @@ def test_a_damaged_row_is_told_by_name_and_can_be_settled_or_replaced(
     database.change((f"UPDATE intents SET {column} = CAST(? AS TEXT)", (stored,)))  # noqa: S608 - the cases above
     words = told(filed.pending("/vms/1/disk"))
     assert words.startswith(f"the database {database.path} cannot be used: its row for /vms/1/disk is malformed")
-    assert words.endswith(": delete that row of the table intents")
+    assert words.endswith("; delete that row of the table intents")
     with pytest.raises(StoreUnavailable) as refused:
         list(filed.list())
     assert str(refused.value) == words

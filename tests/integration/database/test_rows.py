@@ -63,7 +63,7 @@ def test_a_row_without_sense_can_be_removed_or_replaced(
     database.change(("UPDATE associations SET document = CAST(? AS TEXT)", (document,)))
     told = str(associations.get(NOBLE.target).failure())
     assert told.startswith(f"the database {database.path} cannot be used: its row for /vms/1/disk is malformed")
-    assert told.endswith(": delete that row of the table associations")
+    assert told.endswith("; delete that row of the table associations")
     assert refusal(lambda: list(associations.list())) == told
     assert associations.put(NOBLE) == Success(None)
     assert associations.get(NOBLE.target) == Success(NOBLE)
