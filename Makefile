@@ -22,7 +22,8 @@ LOWEST_READY := $(LOWEST)/.ready
 LOWEST_TESTS := tests/contract/test_locks.py tests/property/test_completion.py tests/property/test_output.py \
 	tests/integration/cinder_handler tests/unit/test_container.py tests/unit/test_inspection.py tests/unit/test_progress.py \
 	tests/integration/test_glance_catalog.py tests/integration/test_s3_handler.py tests/integration/test_swift_handler.py \
-	tests/unit/unpacking/test_compressed.py tests/unit/test_hashing.py tests/unit/cli/test_completions.py
+	tests/unit/unpacking/test_compressed.py tests/unit/test_hashing.py tests/unit/cli/test_completions.py \
+	tests/integration/signatures
 
 .PHONY: demo test torture fuzz check docs docs-update lowest man format bench clean
 

@@ -60,7 +60,7 @@ def list_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     text_help = "List only images with TEXT in the name or the id."
     text = click.option("--filter", "text", metavar="TEXT", default="", help=text_help)
-    remote = click.argument("remote", metavar="[REMOTE:]", default="", shell_complete=complete_remotes)
+    remote = click.argument("remote", metavar="[REMOTE:[TEXT]]", default="", shell_complete=complete_remotes)
     return remote(text(sort(command)))
 
 
@@ -78,9 +78,13 @@ def images(session: Session, remote: str, text: str, sort: str | None) -> None:
 
 
 def print_images(session: Session, remote: str, text: str, sort: str | None) -> None:
-    """Prints the images of a remote, or of the default catalog."""
+    """Prints the images of a remote, `NAME:` or `NAME:TEXT`, or of the default catalog."""
+    name, _, of_name = remote.strip().partition(":")
+    texts = [of_name.lower(), text.lower()]
     found: Iterable[Image] = (
-        image for image in listed_images(session, remote) if text.lower() in f"{image.id} {image.name or ''}".lower()
+        image
+        for image in listed_images(session, name)
+        if all(each in f"{image.id} {image.name or ''}".lower() for each in texts)
     )
     if sort is not None:
         found = sorted(found, key=_SORT_KEYS[sort])
@@ -175,8 +179,8 @@ def _record(found: NewestImage) -> dict[str, object]:
 
 
 def listed_images(session: Session, remote: str) -> Iterator[Image]:
-    """The images of a remote, `NAME:`, or of the default catalog where it is empty."""
-    name = remote.strip().removesuffix(":") or None
+    """The images of a remote, or of the default catalog where its name is empty."""
+    name = remote or None
     catalog = session.container.catalog().remote(name)
     if not isinstance(catalog, ImageListing):
         what = f"the remote {name}" if name else "this catalog"

@@ -143,6 +143,7 @@ def test_the_images_of_a_remote_are_listed_and_filtered(lading: Lading, host: Pa
     names = [line.split("\t")[1] for line in lading("images", "lab:", **remote).stdout.splitlines()]
     assert names == ["lab:jammy", "lab:noble"]
     found = record(lading("images", "lab:", "--filter", "NOB", "--json", **remote))
+    assert record(lading("images", "lab:nob", "--json", **remote)) == found
     assert found["name"] == "lab:noble"
     assert lading("images", **remote).stdout == ""
     with FaultyServer() as web:
