@@ -265,7 +265,7 @@ def _disk_format(scanned: Scan, path: str, declared: str | None) -> str:
 @list_options
 @command_options
 def list_images(session: Session, remote: str, text: str, sort: str | None) -> None:
-    """List the images of the catalog, or of REMOTE: id, name, size, format, status and age."""
+    """List the images of the catalog, or of REMOTE: id, name, size, format, status and age. TEXT is as in --filter."""
     print_images(session, remote, text, sort)
 
 

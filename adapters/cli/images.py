@@ -73,7 +73,7 @@ def list_options(command: Callable[..., None]) -> Callable[..., None]:
 @list_options
 @command_options
 def images(session: Session, remote: str, text: str, sort: str | None) -> None:
-    """List the images of the catalog, or of REMOTE: id, name, size, format, status and age."""
+    """List the images of the catalog, or of REMOTE: id, name, size, format, status and age. TEXT is as in --filter."""
     print_images(session, remote, text, sort)
 
 
