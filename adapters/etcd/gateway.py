@@ -56,8 +56,8 @@ class NotAuthenticated(Silent):
 class Gateway:
     """Requests to the members of a cluster. Share it between threads.
 
-    Uses the package urllib3, imported with the first request. Each thread has connections of its own: an interrupt in
-    urllib3's pool can leave its lock locked, for all threads that share it.
+    Uses the package urllib3, imported with the first request. Each thread has connections of its own, without a lock:
+    an interrupt could leave it locked.
     """
 
     def __init__(self, settings: EtcdSettings) -> None:
@@ -117,14 +117,14 @@ class Gateway:
 
 
 def _pool(settings: EtcdSettings) -> "PoolManager":
-    """Connections to all endpoints. They use no proxy: its variables are for images."""
+    """Connections to all endpoints."""
     try:
-        from urllib3 import PoolManager  # noqa: PLC0415 - see Cluster
+        from lading.adapters.etcd.connections import thread_connections  # noqa: PLC0415 - see Cluster
     except ModuleNotFoundError as error:
         raise StoreUnavailable("urllib3 is not installed: pip install 'lading[etcd]'") from error
     # To read the system's certificates takes 20 ms of processor time.
     uses_tls = any(each.lower().startswith("https:") for each in settings.endpoints)
-    return PoolManager(retries=False, ssl_context=_tls(settings) if uses_tls else None)
+    return thread_connections(_tls(settings) if uses_tls else None)
 
 
 def _event(answer: "BaseHTTPResponse") -> Any:  # noqa: ANN401 - JSON

@@ -20,7 +20,7 @@ from tests.disk.faulty_disk import Call
 from tests.disk.rig import DATA, SCENES, DiskRig, Done, Scene, State
 
 ERRORS: Final = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-REFUSED: Final = {4, 7}
+REFUSED: Final = {4, 7, 11}
 """The exit codes of what a disk can refuse."""
 
 

@@ -213,7 +213,7 @@ def test_a_fetch_that_waits_shows_the_progress_of_the_other_one(host: Host) -> N
         assert bringing.result(GUARD).unwrap().landing.method == "http"
         assert waiting.result(GUARD).unwrap().landing.method in {"copy", "reflink"}
     # How much of what was read is written by then depends on the threads.
-    assert re.fullmatch(r"another operation, which fetches the same image \([0-3]/3 MiB\)", second.reason)
+    assert re.fullmatch(r"another operation, which fetches the same image \([0-3]\.0 of 3\.0 MiB\)", second.reason)
 
 
 def test_partial_data_of_another_image_goes_before_the_notes_change(host: Host) -> None:

@@ -174,7 +174,7 @@ def test_a_redirect_to_a_private_address_is_refused(mirror: FaultyServer, make_c
         (b"[" * 100000, "it is nested too deeply"),
         (b"{}", "it is no index"),
         (b"\xff", "it is no JSON"),
-        (b" " * (5 << 20), "it has more than 4194304 bytes"),
+        (b" " * (5 << 20), "it has more than 4 MiB"),
         (json.dumps(index(INCUS, "../../x.json")).encode(), "outside the mirror"),
     ],
 )

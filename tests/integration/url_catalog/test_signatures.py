@@ -93,7 +93,7 @@ def test_a_signature_that_cannot_be_read_now_is_a_failure(server: FaultyServer, 
     signature = server.answer("/d/SHA256SUMS.gpg", busy())
     assert f"the signature {signature} cannot be read: HTTP 503" in str(refusal(server, vendor))
     server.answer("/d/SHA256SUMS.gpg", Reply(bytes(2 << 20)))
-    assert "it has more than 1048576 bytes" in str(refusal(server, vendor))
+    assert "it has more than 1 MiB" in str(refusal(server, vendor))
     server.answer("/d/SHA256SUMS.gpg", Reply(b"<html>There is no such page.</html>"))
     assert "is not signed: no signature is beside it, and none beside its checksum file" in str(refusal(server, vendor))
 
@@ -114,7 +114,7 @@ def test_a_signed_list_of_an_older_image_does_not_pass_off_the_newer_one(
     older = f"{OTHER}  noble.img\n".encode()
     server.answer("/d/SHA256SUMS", Reply(older))
     server.answer("/d/SHA256SUMS.gpg", Reply(keys.sign(older, vendor)))
-    with pytest.raises(library.NoHandlerAvailable, match="the catalog promises"):
+    with pytest.raises(library.NoHandlerAvailable, match="digest mismatch"):
         library.fetch(server.url("/d/noble.img"), tmp_path / "1", keyrings=(vendor.keyring,), settings=settings)
 
 
@@ -253,7 +253,7 @@ def test_a_remote_s_keyring_and_what_show_tells_of_it(
     fetched = lading("fetch", "web:noble.img", "vms/1", LADING_LANDING__REQUIRE_SIGNATURE="true", **remote)
     told = f"verified sha256 by {sums}, signed by {vendor.fingerprint} in {vendor.keyring} (gpgv)"
     assert told in fetched.stdout
-    assert f"proven:    {told}" in lading("show", "vms/1", **remote).stdout
+    assert f"proof:     {told}" in lading("show", "vms/1", **remote).stdout
     shown = record(lading("show", "vms/1", "--json", **remote))
     assert (shown["digest_from"], shown["verified"]) == (sums, True)
     assert shown["signed_by"] == {"key": vendor.fingerprint, "found_in": str(vendor.keyring), "tool": "gpgv"}
