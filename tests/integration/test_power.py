@@ -10,6 +10,7 @@ import os
 import random
 import struct
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -44,6 +45,12 @@ class Disk:
 
     def unmount(self) -> None:
         subprocess.run(["umount", str(self.folder)], check=True)
+        # A process in a mount namespace of its own, as bubblewrap makes them, may keep a copy of the mount for a while:
+        # then the next mount would be of the file system that went down.
+        give_up = time.monotonic() + 120
+        while subprocess.run(["losetup", "--associated", str(self.image)], check=True, capture_output=True).stdout:
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
 
     def sync(self) -> None:
         subprocess.run(["sync", "--file-system", str(self.folder)], check=True)

@@ -140,5 +140,8 @@ def test_a_record_of_a_later_version_is_refused_in_words(tmp_path: Path) -> None
     assert contents(path.read_bytes()).damaged == 1  # the checksum is of another line
     body = b'{"lading_record":2,"later":true'
     path.write_bytes(b'\x1e%b,"crc32":"%08x"}\n' % (body, crc32(body)))
-    with pytest.raises(StoreUnavailable, match=f"{path} has format version 2, and this version of lading knows only 1"):
+    with pytest.raises(
+        StoreUnavailable,
+        match=f"{path} was written by another version of lading: expected format version 1, found format version 2",
+    ):
         read_record(path)

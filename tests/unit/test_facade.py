@@ -66,6 +66,7 @@ PROMISED = [
     "Mismatched",
     "NewestImage",
     "NoHandlerAvailable",
+    "NoImageData",
     "NotAssociated",
     "NotHeld",
     "NullJournal",

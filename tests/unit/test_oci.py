@@ -65,7 +65,7 @@ def test_a_login_is_found_by_the_registrys_name(tmp_path: Path, auths: object, l
     assert Keychain(files=[tmp_path / "absent.json", path]).find(NOBLE) == login
 
 
-@pytest.mark.parametrize("auth", ["no base64!", base64.b64encode(b"no colon").decode(), "/w==", 7])
+@pytest.mark.parametrize("auth", ["no base64!", base64.b64encode(b"no colon").decode(), "/w==", 987654321])
 def test_a_login_that_cannot_be_read_is_named_and_not_shown(tmp_path: Path, auth: object) -> None:
     path = tmp_path / "auth.json"
     path.write_text(json.dumps({"auths": {"registry.example:5000": {"auth": auth}}}))

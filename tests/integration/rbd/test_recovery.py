@@ -35,7 +35,7 @@ def test_an_unfinished_clone_is_rolled_back(ceph: Ceph, pool: Pool, clone_work: 
 def test_an_unnoted_image_is_not_touched_whatever_its_name(ceph: Ceph, pool: Pool, clone_work: Work) -> None:
     pool.occupy("1.lading-part", b"precious")
     assert handler_of(ceph).recover(cut_off(clone_work, {}), keep=True) == Success(PartialData())
-    assert "exists, and lading has no record of it; rename or delete it" in reason_of(handler_of(ceph).fetch(clone_work))
+    assert "lading has no record of it; rename or delete it" in reason_of(handler_of(ceph).fetch(clone_work))
     assert handler_of(ceph).remove(clone_work) == Success(None)
     named_so = replace(clone_work, target=pool.target("1.lading-part"))
     assert "choose another" in reason_of(handler_of(ceph).fetch(named_so))
