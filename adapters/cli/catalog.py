@@ -21,7 +21,6 @@ from lading.adapters.cli.images import FILE_CATALOG, list_options, print_images
 from lading.adapters.cli.output import as_json, image_record, say
 from lading.adapters.cli.progress import progress_bar, progress_option
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.cli.suggestions import full_reference
 from lading.adapters.cli.url_options import UrlOptions, url_options
 from lading.adapters.codec.sizes import size_text
 from lading.adapters.formats.inspection import agrees, not_a_disk, unsafe
@@ -285,7 +284,7 @@ def show_image(session: Session, image: str) -> None:
     Credentials in its locations are masked.
     """
     catalog = session.container.catalog()
-    image = full_reference(session, image)
+    image = session.full_reference(image)
     record = image_record(session.value(catalog.find(image, ANONYMOUS)))
     as_json(record, indent=None if session.json else 2)
 
@@ -306,7 +305,7 @@ def discard(session: Session, image: str) -> None:
     The image's file stays, and so do the targets that were fetched from it.
     """
     registry = _registry(session)
-    image = full_reference(session, image)
+    image = session.full_reference(image)
     found = session.value(session.container.default_catalog().find(image, ANONYMOUS))
     session.value(registry.discard(found.id))
     if session.json:

@@ -17,7 +17,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from lading.adapters.cli.arguments import safe_completions
-from lading.adapters.cli.command import CommonOptions
+from lading.adapters.cli.common_options import CommonOptions
 
 if TYPE_CHECKING:
     from lading.adapters.config.settings import CatalogSettings, Settings

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from lading.adapters.cli.command import CommonOptions, group
+from lading.adapters.cli.command import group
+from lading.adapters.cli.common_options import CommonOptions
 from lading.adapters.cli.output import as_json, say
 from lading.adapters.cli.session import Session, command_options
 from lading.adapters.host.private_files import make_private, open_private

@@ -35,7 +35,7 @@ from lading.adapters.cli.output import (
 )
 from lading.adapters.cli.progress import image_title, progress_bar, progress_option
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.cli.suggestions import check_order, full_reference
+from lading.adapters.cli.suggestions import check_order
 from lading.adapters.cli.url_options import UrlOptions, url_options
 from lading.adapters.codec.sizes import size_text
 from lading.domain.attempts import FetchRequest, FetchResult
@@ -104,7 +104,7 @@ def request_options(command: Callable[[Session, FetchRequest], None]) -> Callabl
             session.variables["LADING_LANDING__MAX_SIZE"] = str(max_size)
         check_order(image.strip(), target.strip())
         form = Form(format, None if size == "fill" else size, size == "fill", fix_gpt, preallocation, member)
-        image = full_reference(session, url.reference(session, image.strip()))
+        image = session.full_reference(url.reference(session, image.strip()))
         target = _target(session, image, target)
         request = FetchRequest(image, target, force=force, even_if_in_use=even_if_in_use, form=form, reverify=reverify)
         command(session, request)

@@ -14,7 +14,6 @@ from lading.adapters.cli.command import command
 from lading.adapters.cli.completions import complete_handlers, complete_hosts, complete_images
 from lading.adapters.cli.output import as_json, association_record, last_state, when_text
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.cli.suggestions import full_reference
 from lading.adapters.cli.table import Column, print_table
 from lading.adapters.codec.sizes import share_text, size_text
 from lading.adapters.destinations.file.partial import received_bytes
@@ -155,7 +154,7 @@ def ls(
     if handler is not None:
         _check_handler(handler, listed)
     if image is not None:
-        image = full_reference(session, image)
+        image = session.full_reference(image)
     rows: Iterable[_Row] = (row for row in listed(handler) if _is_of(row.source, image) and (not text or row.has(text)))
     if sort is not None:
         rows = sorted(rows, key=_SORT_KEYS[sort])

@@ -16,14 +16,14 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.catalogs.remotes import split_reference
 from lading.adapters.cli.arguments import path_hint
-from lading.adapters.cli.command import CommonOptions
+from lading.adapters.cli.common_options import CommonOptions
 from lading.adapters.cli.exits import Exit, exit_code
 from lading.adapters.cli.logs import log_to_stderr
 from lading.adapters.cli.masking import keep_secret
 from lading.adapters.cli.messages import message_lines
 from lading.adapters.cli.output import as_json, error_record, print_error, say
 from lading.adapters.cli.streams import OUTPUT_ERRORS
-from lading.adapters.cli.suggestions import close_images, close_targets, corrected
+from lading.adapters.cli.suggestions import close_images, close_targets, corrected, full_reference, may_be_short_id
 from lading.domain.failures import HandlerNotLoaded, NoHandlerAvailable, NotAssociated, TargetUnresolved
 from lading.domain.refusals import Mismatched, Scope, Unsupported
 from lading.ports.catalog import ImageListing, ImageRegistry
@@ -65,6 +65,11 @@ class Session:
         keep_secret(secrets_of(settings))
         _log.info("settings: %s", settings.source)
         return open_container(settings, recover=self.recovers)
+
+    def full_reference(self, reference: str) -> str:
+        """Returns the reference with the full id, where it has the first digits of one. Raises AmbiguousImage."""
+        # Another reference needs no settings.
+        return full_reference(self.container, reference) if may_be_short_id(reference) else reference
 
     def value(self, outcome: Result[_Value, LadingError]) -> _Value:
         """Returns the outcome's value. Ends the command on a failure."""

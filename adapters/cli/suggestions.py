@@ -11,15 +11,23 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from lading.adapters.catalogs.remotes import split_reference
-from lading.adapters.cli.command import CommonOptions
+from lading.adapters.cli.common_options import CommonOptions
 from lading.ports.catalog import ImageCatalog, ImageListing, ImageRegistry
 from lading.ports.failures import AmbiguousImage, LadingError
 
 if TYPE_CHECKING:
-    from lading.adapters.cli.session import Session
     from lading.adapters.container import Container
 
-__all__ = ["check_order", "close_images", "close_targets", "corrected", "full_reference", "is_local", "meant"]
+__all__ = [
+    "check_order",
+    "close_images",
+    "close_targets",
+    "corrected",
+    "full_reference",
+    "is_local",
+    "may_be_short_id",
+    "meant",
+]
 
 _SHORT_ID: Final = re.compile(r"[0-9A-Fa-f]{8}[0-9A-Fa-f-]{0,27}")
 """The first digits of a UUID. Fewer than eight could be a name, for example `2404` or `cafe`."""
@@ -67,18 +75,24 @@ def close_targets(container: "Container", target: str) -> list[str]:
     return []
 
 
-def full_reference(session: "Session", reference: str) -> str:
+def may_be_short_id(reference: str) -> bool:
+    """Tells whether the reference may have the first digits of an id.
+
+    >>> may_be_short_id("155d900f"), may_be_short_id("lab:155d900f-4e14"), may_be_short_id("noble")
+    (True, True, False)
+    """
+    return _SHORT_ID.fullmatch(reference.rpartition(":")[2]) is not None
+
+
+def full_reference(container: "Container", reference: str) -> str:
     """Returns a reference with the full id for one with the first digits of an id, at least eight.
 
     Any other reference stays as it is, also one to a catalog that is not on this host: Glance cannot search for the
     beginning of an id. An image with exactly this id or name comes first. Raises AmbiguousImage.
     """
-    if not _SHORT_ID.fullmatch(reference.rpartition(":")[2]):
-        return reference
-    container = session.container
     remote, start = split_reference(reference, container.settings().remotes)
     catalog = container.catalog().remote(remote)
-    if not is_local(catalog) or not isinstance(catalog, ImageListing):
+    if not may_be_short_id(start) or not is_local(catalog) or not isinstance(catalog, ImageListing):
         return reference
     images = [*catalog.images()]
     ids = [image.id for image in images if image.id.lower().startswith(start.lower())]

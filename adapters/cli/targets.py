@@ -21,7 +21,6 @@ from lading.adapters.cli.output import (
     time_text,
 )
 from lading.adapters.cli.session import Session, command_options
-from lading.adapters.cli.suggestions import full_reference
 from lading.adapters.cli.table import Column, print_table
 from lading.adapters.codec.sizes import size_text
 from lading.adapters.destinations.device.form import is_device
@@ -123,7 +122,7 @@ def who_has(session: Session, image: str) -> None:
     its fetch is called verified when the fetch compared its digest with the catalog's, or else unverified.
     """
     this_host = os.uname().nodename
-    reference = full_reference(session, image)
+    reference = session.full_reference(image)
     found = ((each.host or this_host, each) for each in session.container.dispatcher().holders(reference))
     if session.json:
         for host, each in found:

@@ -7,9 +7,9 @@ import pytest
 from tests.unit.cli.conftest import Run
 
 from lading.adapters.catalogs.file import FileCatalog
-from lading.adapters.cli.command import CommonOptions
+from lading.adapters.cli.common_options import CommonOptions
 from lading.adapters.cli.session import Session
-from lading.adapters.cli.suggestions import full_reference, meant
+from lading.adapters.cli.suggestions import meant
 from lading.ports.image import Image
 
 NOBLE = "155d900f-4e14-4e4c-a73d-069cbf4541e6"
@@ -96,7 +96,7 @@ def test_a_name_comes_before_a_short_id(run: Run, fill: Fill) -> None:
 def test_a_catalog_on_a_server_is_not_searched_for_short_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("HOME", str(tmp_path)), ("LADING_ASSOCIATIONS__KIND", "memory")):
         monkeypatch.setenv(name, value)
-    assert full_reference(Session(CommonOptions(os_cloud="no such cloud")), "155d900f") == "155d900f"
+    assert Session(CommonOptions(os_cloud="no such cloud")).full_reference("155d900f") == "155d900f"
 
 
 @pytest.mark.parametrize("command", ["fetch", "explain"])
