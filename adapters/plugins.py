@@ -184,7 +184,7 @@ def certificates(settings: Settings) -> Certificates | None:
 
 
 def policies(settings: Settings) -> Mapping[str | None, Policy]:
-    """What is demanded of each remote's images, and under None of the default catalog's."""
+    """The policy of each remote, and under None that of the default catalog."""
     return {None: settings.catalog.demanded, **{name: each.demanded for name, each in settings.remotes.items()}}
 
 

@@ -45,7 +45,7 @@ FTYPES: Final = (
     "disk1.img", "disk-kvm.img", "uefi1.img", "lxd.tar.xz", "manifest", "ova", "root.tar.gz", "squashfs",
     "squashfs.manifest", "tar.gz", "vmdk", "azure.vhd.zip", "kvm.manifest",
 )  # fmt: skip
-"""What a version has on Ubuntu's mirror."""
+"""The types of a version's files on Ubuntu's mirror."""
 BY_HAND: Final = "curl, sha256sum, qemu-img convert, resize"
 PARSED: Final = "curl, gpgv, json.load"
 GOALS: Final = (

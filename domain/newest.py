@@ -18,7 +18,7 @@ __all__ = ["NewestImage", "newest_images"]
 
 @dataclass(frozen=True, slots=True)
 class NewestImage:
-    """What the name of a target's image means by now."""
+    """The image that the name of a target's image means by now."""
 
     association: Association
     reference: str

@@ -61,7 +61,7 @@ GIVEN: Final = "given"
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What lading found of an image beside what its catalog promises. No document that others write sets it."""
+    """The evidence that lading found for an image. No document that others write sets it."""
 
     digest_from: str | None = None
     """The URL of the document that has the digest; GIVEN: the request has it; None: the catalog itself has it."""

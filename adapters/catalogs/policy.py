@@ -1,4 +1,4 @@
-"""What an image of a catalog must have to be fetched: nothing, a digest, or a trusted signature."""
+"""The policy of a catalog: its images need nothing, a digest, or a trusted signature."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -23,12 +23,12 @@ class CatalogPolicy:
 
     @property
     def demanded(self) -> Policy:
-        """What is demanded of each image."""
+        """The policy in force."""
         return self.policy or "none"
 
 
 def flaw(image: Image, policy: Policy) -> str | None:
-    """What the image lacks of the policy, for a message; None: nothing.
+    """The flaw of an image by the policy, for a message; None: it has none.
 
     A signature over the bytes only has to be there: they land only if it counts.
 

@@ -33,7 +33,7 @@ _ADVICE: Final = "--checksum ALGORITHM:HEX gives the digest, --unverified takes 
 
 
 class Found(NamedTuple):
-    """What was found of an image."""
+    """The result of a search."""
 
     checksums: Checksums | None = None
     """None: no digest is known."""
@@ -84,7 +84,7 @@ class Search:
         return found if found.checksums.digest == self._asked.digest else given
 
     def _in_checksum_file(self) -> Found | None:
-        """What a checksum file says; None where there is none."""
+        """The result from a checksum file; None where there is none."""
         if self._asked.unverified or self._asked.etag is not None:
             return None
         if self._sums is not None:
@@ -124,7 +124,7 @@ class Search:
         return replace(self._origin, url=urljoin(self._origin.url, f"./{name}"))
 
     def _read(self, origin: Origin, *, must_exist: bool = False) -> Found | None:
-        """What a checksum file says of the image; None where it does not exist or does not list it.
+        """The image's entry in a checksum file; None where the file does not exist or does not list it.
 
         Raises CatalogUnavailable where that cannot be told: an image must not pass unverified because a server is away.
         """

@@ -20,7 +20,7 @@ class Interruption(SystemExit):
         super().__init__(128 + number)
         self.signal = signal.Signals(number)
         self.left: tuple[str, ...] = ("the next lading command finishes or undoes what was begun",)
-        """What the command leaves, and what to do with it, for the message."""
+        """Lines of the message on the data that the command leaves, and the next steps."""
 
     @property
     def reason(self) -> str:

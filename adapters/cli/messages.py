@@ -46,7 +46,7 @@ def message_lines(failure: LadingError, hints: Sequence[str] = (), *, full: bool
 
 
 def _consequence(failure: NoHandlerAvailable) -> str:
-    """What the failed fetch left at a file's path. Of other targets the reason tells it."""
+    """A word on the target's path, which a failed fetch leaves as it was. Of other targets the reason tells it."""
     is_file = failure.target.startswith("/") and not is_device(failure.target)
     refusal = failure.decisive
     if not is_file or refusal is None or refusal.scope is Scope.REQUEST:

@@ -36,7 +36,7 @@ _FILE_STATES: Final = {
     State.CHANGED: "it is another file, or its size or times are not the recorded ones",
     State.MISSING: "nothing is there",
 }
-"""How the state of a file is told, without reading it."""
+"""The evidence for the state of a file that is not read."""
 
 
 @command(

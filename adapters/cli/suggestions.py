@@ -32,7 +32,7 @@ __all__ = [
 _SHORT_ID: Final = re.compile(r"[0-9A-Fa-f]{8}[0-9A-Fa-f-]{0,27}")
 """The first digits of a UUID. Fewer than eight could be a name, for example `2404` or `cafe`."""
 _IS_TARGET: Final = re.compile(r"/|\.{1,2}/|~/|rbd:|cinder:")
-"""How a target begins, and no image."""
+"""Beginnings that targets have and images do not."""
 _MOST_TARGETS: Final = 10_000
 _CLOSE: Final = 0.8
 """The least similarity of targets: those of one folder are similar anyway."""

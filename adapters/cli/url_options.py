@@ -15,7 +15,7 @@ __all__ = ["UrlOptions", "url_options"]
 
 
 class UrlOptions(NamedTuple):
-    """What the options say of the image at a URL."""
+    """The options on an image at a URL."""
 
     checksum: str | None
     checksums: str | None

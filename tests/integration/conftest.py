@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,18 +81,24 @@ def exfat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         subprocess.run(["losetup", "-d", device], check=True)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a file system of 8 MiB."""
+@contextmanager
+def tmpfs(folder: Path, options: str) -> Iterator[Path]:
+    """Mounts a tmpfs at a new folder; skips, visibly, where that is not possible."""
     if os.geteuid() != 0:
-        pytest.skip("needs root to mount a small tmpfs")
-    folder = tmp_path / "small"
+        pytest.skip("needs root to mount a tmpfs")
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "lading-test", str(folder)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "lading-test", str(folder)], check=True)
     try:
         yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of 8 MiB."""
+    with tmpfs(tmp_path / "small", "size=8m") as folder:
+        yield folder
 
 
 Lading = Callable[..., subprocess.CompletedProcess[str]]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.faulty_server import STALL, FaultyServer, Reply
-from tests.integration.conftest import Lading, record
+from tests.integration.conftest import Lading, record, tmpfs
 
 MEBIBYTE = 1 << 20
 DATA = os.urandom(4 * MEBIBYTE)
@@ -53,15 +53,8 @@ def test_a_wrong_digest(lading: Lading, jammy: Path, host: Path) -> None:
 
 
 def test_a_full_disk(lading: Lading, jammy: Path, host: Path) -> None:
-    disk = host / "small"
-    disk.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a small tmpfs")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "lading-test", str(disk)], check=True)
-    try:
+    with tmpfs(host / "small", "size=1m") as disk:
         failed = lading("fetch", "jammy", "small/1", "--json")
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
     assert (failed.returncode, failed.stderr.splitlines()) == (
         11,
         [
@@ -74,15 +67,8 @@ def test_a_full_disk(lading: Lading, jammy: Path, host: Path) -> None:
 
 
 def test_a_read_only_folder(lading: Lading, jammy: Path, host: Path) -> None:
-    disk = host / "read-only"
-    disk.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a read-only tmpfs")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "lading-test", str(disk)], check=True)
-    try:
+    with tmpfs(host / "read-only", "ro,size=1m") as disk:
         failed = lading("fetch", "jammy", "read-only/1", "--json")
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
     assert failed.stderr == f"lading: the folder {disk} is on a read-only file system\n"
     assert (failed.returncode, record(failed)["code"]) == (11, "not_writable")
 

@@ -20,7 +20,7 @@ WIDE_NAME = "日本語-noble-server-cloudimg-amd64"
 
 
 def on_terminal(arguments: list[str], columns: int, host: Path, environment: Mapping[str, str]) -> str:
-    """What a command prints on a terminal of this width."""
+    """Returns the output of a command on a terminal of this width."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     command = [sys.executable, "-m", "lading", *arguments]

@@ -40,7 +40,7 @@ class Vendor(NamedTuple):
     files: Callable[[bytes, Signing], Files]
     """The files beside the image, by its bytes."""
     signs: str = ""
-    """What is signed: `sums`, `image`, or nothing."""
+    """The signed file: `sums`, `image`, or an empty text."""
     is_packed: bool = False
     lists_folder: bool = False
 

@@ -12,7 +12,7 @@ __all__ = ["PublishedImagesContract"]
 
 
 class PublishedImagesContract:
-    """What a catalog does to which no test can add images. It has two or more, and may list them."""
+    """The contract of a catalog whose images others publish. It has two or more, and may list them."""
 
     @pytest.fixture
     def catalog(self) -> ImageCatalog:
