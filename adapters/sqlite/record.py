@@ -49,7 +49,7 @@ from typing import Final, NamedTuple
 from lading.adapters.host.private_files import open_private
 from lading.adapters.sqlite.record_file import SEAL, Contents, header_line, read_record, seal_of, transaction_line
 from lading.adapters.sqlite.rows import count_rows, row_changes
-from lading.adapters.stream.errors import flush_folder
+from lading.adapters.stream.names import flush_folder
 from lading.ports.failures import StoreUnavailable
 
 __all__ = ["Record", "is_missing", "time_stamp"]

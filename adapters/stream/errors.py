@@ -1,7 +1,6 @@
 """Refusals as exceptions within a module, the system's errors as refusals, and their texts."""
 
 import errno
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -25,7 +24,6 @@ __all__ = [
     "Refused",
     "device_too_small",
     "error_text",
-    "flush_folder",
     "occupied",
     "returning_refusals",
     "system_errors",
@@ -124,12 +122,3 @@ def system_errors(target: str, verb: str) -> Iterator[None]:
         raise Refused(taken(target)) from error
     except OSError as error:
         raise Refused(target_failure(f"{target} cannot be {verb}", error)) from error
-
-
-def flush_folder(path: str) -> None:
-    """Flushes the folder of the file at `path`, so that the file's name reaches the disk. Raises OSError."""
-    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

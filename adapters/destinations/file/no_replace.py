@@ -1,11 +1,14 @@
 """Renames that replace nothing, also on file systems without hard links."""
 
+import contextlib
 import ctypes
 import errno
 import os
 import sys
 import tempfile
 from typing import Final
+
+from lading.adapters.stream.names import remove_name
 
 __all__ = ["NO_LINKS", "NO_TMPFILE", "rename_no_replace", "require_no_replace"]
 
@@ -49,12 +52,15 @@ def require_no_replace(folder: str) -> None:
         else:
             return
     descriptor, probe = tempfile.mkstemp(prefix=".lading-probe-", dir=folder)
-    os.close(descriptor)
+    names = probe, f"{probe}-renamed"
     try:
-        rename_no_replace(probe, f"{probe}-renamed")
-        probe = f"{probe}-renamed"
+        os.close(descriptor)
+        rename_no_replace(*names)
     finally:
-        os.unlink(probe)
+        # An interrupt comes before the rename or after it.
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
 
 
 def _renameat2(source: str, destination: str, folder: int) -> None:
@@ -76,8 +82,9 @@ def _rename_by_link(source: str, destination: str, folder: int | None) -> None:
         if error.errno in NO_LINKS:
             raise OSError(errno.EOPNOTSUPP, _NEITHER) from error
         raise
+    # After an interrupt the name at the destination stays: the other one may be removed already.
     try:
-        os.unlink(source, dir_fd=folder)
-    except BaseException:
+        remove_name(source, folder=folder)
+    except OSError:
         os.unlink(destination, dir_fd=folder)
         raise

@@ -11,7 +11,8 @@ from lading.adapters.destinations.file.notes import noted_file, noted_folder, no
 from lading.adapters.destinations.file.partial import drop_made, drop_part, start_from
 from lading.adapters.destinations.file.relocation import changed, landing_at
 from lading.adapters.destinations.file.target_state import folder_conflict, status_of
-from lading.adapters.stream.errors import Refused, flush_folder, system_errors
+from lading.adapters.stream.errors import Refused, system_errors
+from lading.adapters.stream.names import flush_folder, remove_name
 from lading.adapters.stream.safe_open import fingerprint, folder_identity
 from lading.domain.handler import Landing, PartialData, Work
 from lading.domain.refusals import TargetFailed, Unsupported
@@ -75,7 +76,7 @@ def _recover_move(intent: Intent) -> Landing | PartialData:
     if _noted_at(source, moving) is not None:
         if copied and is_in_use(source):
             raise OSError(errno.EBUSY, "its copy is there, but another program has it locked")
-        os.unlink(source)
+        remove_name(source)
     with contextlib.suppress(FileNotFoundError):
         flush_folder(source)
     # Read again: a rename changes the ctime.

@@ -23,7 +23,8 @@ from lading.adapters.destinations.file.target_state import (
     use_of,
 )
 from lading.adapters.formats.audit import Audit
-from lading.adapters.stream.errors import Refused, flush_folder, system_errors, value_or_refuse
+from lading.adapters.stream.errors import Refused, system_errors, value_or_refuse
+from lading.adapters.stream.names import flush_folder, remove_name
 from lading.adapters.stream.safe_open import fingerprint, folder_identity, open_regular
 from lading.adapters.stream.sources import FileSource
 from lading.domain.handler import Landing, Work
@@ -102,10 +103,18 @@ def _relocate(work: Work, destination: str, notes: Notes, part: str) -> Fingerpr
         flush_folder(destination)
         flush_folder(work.target)
     except BaseException:
-        rename_no_replace(destination, work.target)
+        _rename_back(destination, work.target)
         raise
     # Read last: a rename changes the ctime.
     return fingerprint(destination)
+
+
+def _rename_back(destination: str, target: str) -> None:
+    """Undoes the rename. A failure is a warning: what happened before is the reason to report."""
+    try:
+        rename_no_replace(destination, target)
+    except OSError as error:
+        _log.warning("%s stays at %s: it cannot be moved back: %s", target, destination, error.strerror)
 
 
 def _copy_away(work: Work, destination: str, notes: Notes, part: str) -> Fingerprint:
@@ -138,7 +147,7 @@ def _require_unused(work: Work) -> None:
 
 def _remove_source(source: str, destination: str) -> None:
     try:
-        os.unlink(source)
+        remove_name(source)
     except OSError as error:
         os.unlink(destination)
         flush_folder(destination)

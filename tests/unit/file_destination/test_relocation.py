@@ -151,6 +151,44 @@ def test_a_file_that_cannot_be_unlinked_is_not_moved(
     assert os.listdir(elsewhere) == []
 
 
+def test_a_move_that_cannot_be_undone_reports_why_it_failed(
+    folder: Path,
+    tmp_path: Path,
+    destination: FileDestination,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (folder / "vm").write_bytes(DATA)
+
+    def refuse(path: str) -> None:
+        (folder / "vm").write_bytes(b"another's")
+        raise OSError(errno.EIO, "Input/output error", path)
+
+    monkeypatch.setattr(relocation, "flush_folder", refuse)
+    refused = destination.move(Work(str(folder / "vm")), str(tmp_path / "vm")).failure()
+    assert "Input/output error" in refused.reason
+    assert f"{folder}/vm stays at {tmp_path}/vm" in caplog.text
+    assert (tmp_path / "vm").read_bytes() == DATA
+
+
+def test_a_name_that_is_removed_in_spite_of_an_error_is_a_move(
+    folder: Path, elsewhere: Path, destination: FileDestination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of NFS answers so to a request that is repeated because its answer was lost."""
+    (folder / "vm").write_bytes(DATA)
+    unlink = os.unlink
+
+    def twice(path: str, **given: int) -> None:
+        unlink(path, **given)
+        if str(path) == str(folder / "vm"):
+            unlink(path, **given)
+
+    monkeypatch.setattr(os, "unlink", twice)
+    destination.move(Work(str(folder / "vm")), str(elsewhere / "vm")).unwrap()
+    assert (elsewhere / "vm").read_bytes() == DATA
+    assert os.listdir(folder) == []
+
+
 def test_a_move_to_another_file_system_keeps_the_mode(
     folder: Path, elsewhere: Path, destination: FileDestination
 ) -> None:

@@ -1,0 +1,256 @@
+"""Interrupts an operation at its calls, one after the other; see test_interrupted_calls.py.
+
+CPython runs a signal's handler when a C function has returned, before its result is assigned, and at the start of a
+Python function. A profile function is called at the same places, so what it raises comes as an interrupt does.
+
+Arguments: an empty folder, the keys of SYSTEMS, OPERATIONS and SOURCES, a seed, and how many calls to try (0: each).
+"""
+
+import errno
+import faulthandler
+import hashlib
+import io
+import os
+import random
+import shutil
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Final
+from unittest import mock
+
+from returns.result import Success
+
+from lading import Association, Digest, Dispatcher, FetchRequest, Form, Image, Location
+from lading.adapters.catalogs.memory import MemoryCatalog
+from lading.adapters.destinations.destination import SourceOpener
+from lading.adapters.destinations.file import no_replace, relocation
+from lading.adapters.destinations.file.destination import FileDestination
+from lading.adapters.flock.locks import FileLocks
+from lading.adapters.handlers.base import SourceHandler
+from lading.adapters.sqlite.associations import FileAssociations
+from lading.adapters.sqlite.database import Database
+from lading.adapters.sqlite.journal import FileJournal
+from lading.adapters.sqlite.verified_files import FileVerifiedFiles
+from lading.adapters.stream.sources import FileSource, StreamSource
+from lading.domain.handler import Work
+
+HANGING_SECONDS: Final = 60
+CONTENTS: Final = {name: random.Random(name).randbytes(3 << 16) for name in ("old", "new")}
+IMAGES: Final = [
+    Image(name, digest=Digest("sha256", hashlib.sha256(data).hexdigest()), locations=[Location("shelf:x")])
+    for name, data in CONTENTS.items()
+]
+CODE: Final = os.path.realpath(no_replace.__file__).removesuffix("adapters/destinations/file/no_replace.py")
+
+
+class Interrupted(BaseException):
+    """As KeyboardInterrupt is."""
+
+
+class Shelf(SourceHandler):
+    """Reads the image's bytes from a file, or as a stream."""
+
+    name, schemes, is_local = "shelf", frozenset({"shelf"}), True
+
+    def __init__(self, destination: FileDestination, folder: Path, *, streams: bool) -> None:
+        super().__init__(destination)
+        self._folder, self._streams = folder, streams
+
+    def opener(self, work: Work) -> SourceOpener:
+        assert work.image is not None
+        path, data = self._folder / work.image.id, CONTENTS[work.image.id]
+        if self._streams:
+            return SourceOpener(lambda _: Success(StreamSource(io.BytesIO(data), len(data))), "download")
+        return SourceOpener(lambda _: Success(FileSource(os.open(path, os.O_RDONLY | os.O_CLOEXEC))))
+
+
+class Calls:
+    """Counts the places in lading's code where a signal may be handled; raises Interrupted at one of them."""
+
+    def __init__(self, interrupt: int | None = None) -> None:
+        self.seen, self._interrupt = 0, interrupt
+
+    def run(self, act: Callable[[], object]) -> None:
+        sys.setprofile(self._count)
+        try:
+            act()
+        finally:
+            sys.setprofile(None)
+
+    def _count(self, frame: FrameType, event: str, called: object) -> None:
+        if event not in {"call", "c_return"} and not is_system_call(event, called):
+            return
+        if not is_lading(frame.f_code.co_filename):
+            return
+        self.seen += 1
+        if self.seen == self._interrupt:
+            raise Interrupted
+
+
+@cache
+def is_lading(path: str) -> bool:
+    folders = tuple(f"{CODE}{room}/" for room in ("adapters", "domain", "ports"))
+    return path == __file__ or os.path.realpath(path).startswith(folders)
+
+
+def is_system_call(event: str, called: object) -> bool:
+    """A system call may be interrupted before it has an effect."""
+    return event == "c_call" and getattr(called, "__module__", "") in {"posix", "fcntl"}
+
+
+class Host:
+    """A host with one target at most, in one of two folders."""
+
+    def __init__(self, top: Path, *, streams: bool) -> None:
+        self.folders = top / "vms", top / "elsewhere"
+        for each in (*self.folders, top / "images"):
+            each.mkdir(parents=True, exist_ok=True)
+        for name, data in CONTENTS.items():
+            (top / "images" / name).write_bytes(data)
+        database = Database(top / "lading.db")
+        self.associations, journal = FileAssociations(database), FileJournal(database)
+        files = FileDestination(FileVerifiedFiles(database), journal=journal, associations=self.associations)
+        handler, locks = Shelf(files, top / "images", streams=streams), FileLocks(top / "locks")
+        catalog = MemoryCatalog(IMAGES)
+        self.dispatcher = Dispatcher([handler], catalog, self.associations, journal=journal, locks=locks)
+        self.target, self.destination = (str(each / "vm") for each in self.folders)
+
+    def fetch(self, name: str, *, force: bool = False, form: Form | None = None) -> None:
+        self.dispatcher.fetch(FetchRequest(name, self.target, force=force, form=form or Form())).unwrap()
+
+    @property
+    def recorded(self) -> list[Association]:
+        return list(self.associations.list())
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What is there, but for the empty file of a check that was interrupted: see docs/guarantees.md."""
+        paths = [path for folder in self.folders for path in folder.iterdir()]
+        return {str(each): each.read_bytes() for each in paths if not each.name.startswith(".lading-probe-")}
+
+
+OPERATIONS: Final[dict[str, Callable[[Host], object]]] = {
+    "fetch": lambda host: host.fetch("new"),
+    "grow": lambda host: host.fetch("new", form=Form("raw", 1 << 20)),
+    "replace": lambda host: host.fetch("new", force=True),
+    "move": lambda host: host.dispatcher.move(host.target, host.destination).unwrap(),
+    "remove": lambda host: host.dispatcher.remove(host.target).unwrap(),
+}
+SOURCES: Final = ("file", "stream")
+
+
+def like_nfs() -> None:
+    """Hard links, but no RENAME_NOREPLACE, and no files without a name."""
+
+    def lacking(source: str, destination: str, folder: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument", source)
+
+    del os.O_TMPFILE
+    mock.patch.object(no_replace, "_renameat2", lacking).start()
+
+
+def like_vfat() -> None:
+    """RENAME_NOREPLACE, but no hard links, and no files without a name."""
+    rename = no_replace._renameat2  # noqa: SLF001 - the system's
+
+    def link(source: str, destination: str, **given: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", source)
+
+    def profiled(source: str, destination: str, folder: int) -> None:
+        rename(source, destination, folder)
+        os.getpid()  # the return of a function of ctypes is not reported
+
+    del os.O_TMPFILE
+    mock.patch.object(os, "link", link).start()
+    mock.patch.object(no_replace, "_renameat2", profiled).start()
+
+
+def to_another_file_system() -> None:
+    """What is moved must be copied."""
+
+    def refuse(source: str, destination: str) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link", source)
+
+    mock.patch.object(relocation, "rename_no_replace", refuse).start()
+
+
+SYSTEMS: Final[dict[str, Callable[[], None]]] = {
+    "ext4": lambda: None, "NFS": like_nfs, "vfat": like_vfat, "to another file system": to_another_file_system,
+}  # fmt: skip
+
+
+def prepared(top: Path, operation: str, *, streams: bool) -> Host:
+    host = Host(top, streams=streams)
+    if operation not in {"fetch", "grow"}:
+        host.fetch("old")
+    return host
+
+
+def fault(host: Host, operation: str) -> str:
+    """What is wrong after the recovery; empty: nothing."""
+    unresolved = [found for found in host.dispatcher.recover(keep=False) if found.outcome == "unresolved"]
+    if unresolved:
+        return f"{unresolved}"
+    recorded, files = host.recorded, host.files
+    if {each.target for each in recorded} != set(files):
+        return f"recorded {recorded}, there {list(files)}"
+    if not files and operation in {"replace", "move"}:
+        return "the disk is lost"
+    wrong = [
+        each.target
+        for each in recorded
+        if each.image is None or not files[each.target].startswith(CONTENTS[each.image.id])
+    ]
+    return f"{wrong} have other bytes than recorded" if wrong else ""
+
+
+def interrupted(host: Host, act: Callable[[Host], object], point: int) -> str:
+    """How the operation ended otherwise than by the interrupt; empty: by it."""
+    dropped, calls = list[object](), Calls(point)
+    sys.unraisablehook = dropped.append
+    ended = "nothing"
+    try:
+        calls.run(lambda: act(host))
+    except Interrupted:
+        ended = ""
+    except Exception as error:  # noqa: BLE001 - it hid the interrupt
+        ended = repr(error)
+    # Python drops what is raised while it deletes a generator. Threads take turns of their own: calls may be fewer.
+    return "" if dropped or calls.seen < point else ended
+
+
+def in_child(act: Callable[[], str]) -> str:
+    """The result of a child process, which ends then, as a command does after an interrupt."""
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        faulthandler.dump_traceback_later(HANGING_SECONDS, exit=True)
+        os.write(writing, act().encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as answer:
+        text = answer.read().decode()
+    _, status = os.waitpid(child, 0)
+    return text if status == 0 else f"status {status}"
+
+
+def main(folder: str, system: str, operation: str, source: str, seed: str, tries: str) -> None:
+    SYSTEMS[system]()
+    act, streams = OPERATIONS[operation], source == "stream"
+    for name in ("first", "whole"):  # the first has more calls: later ones find caches
+        host, whole = prepared(Path(folder, name), operation, streams=streams), Calls()
+        whole.run(lambda: act(host))  # noqa: B023 - called at once
+    every = range(1, whole.seen + 1)
+    for point in every if tries == "0" else random.Random(int(seed)).sample(every, min(int(tries), whole.seen)):
+        top = Path(folder, str(point))
+        host = prepared(top, operation, streams=streams)
+        ended = in_child(lambda: interrupted(host, act, point))  # noqa: B023 - likewise
+        found = f"the interrupt ended as {ended}" if ended else fault(Host(top, streams=streams), operation)
+        if found:
+            sys.stdout.write(f"call {point} of {whole.seen}: {found}\n")
+        shutil.rmtree(top)
+
+
+main(*sys.argv[1:])
