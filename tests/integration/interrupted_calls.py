@@ -3,7 +3,8 @@
 CPython runs a signal's handler when a C function has returned, before its result is assigned, and at the start of a
 Python function. A profile function is called at the same places, so what it raises comes as an interrupt does.
 
-Arguments: an empty folder, the keys of SYSTEMS, OPERATIONS and SOURCES, a seed, and how many calls to try (0: each).
+Arguments: an empty folder, a key of SYSTEMS, a key of OPERATIONS, `file` or `stream`, a seed, and how many calls to try
+(0: each).
 """
 
 import errno
@@ -139,7 +140,6 @@ OPERATIONS: Final[dict[str, Callable[[Host], object]]] = {
     "move": lambda host: host.dispatcher.move(host.target, host.destination).unwrap(),
     "remove": lambda host: host.dispatcher.remove(host.target).unwrap(),
 }
-SOURCES: Final = ("file", "stream")
 
 
 def like_nfs() -> None:
