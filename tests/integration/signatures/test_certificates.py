@@ -10,7 +10,7 @@ from tests.faulty_server import FaultyServer, Reply
 from tests.integration.signatures.conftest import DATA, Images, MakeSettings
 
 import lading
-from lading import NoHandlerAvailable, Signer
+from lading import FetchRequest, NoHandlerAvailable, Signer
 from lading.adapters.container import open_container
 from lading.adapters.signatures import certificates
 
@@ -37,6 +37,18 @@ def test_a_signed_image_is_verified_by_each_kind_of_key(
     assert fetched.landing.signed_by == Signer("signer-1 (CN=signer-1)", trusted, "cursive")
     assert fetched.landing.verified
     assert (tmp_path / "1").read_bytes() == DATA
+
+
+def test_explain_names_the_certificates_that_the_signature_needs(
+    images: Images, make_settings: MakeSettings, signing: Signing, tmp_path: Path
+) -> None:
+    request = FetchRequest(images.add(signing.properties(DATA)), str(tmp_path / "1"))
+    for settings, told in (
+        (make_settings(), f", verifies its signature with the keys in {tmp_path}/authority.pem"),
+        (make_settings(certificates=None, trusted_certificates=None), ""),
+    ):
+        preview, *_ = open_container(settings).dispatcher().preview(request)
+        assert preview.reason == f"clones or copies 293.0 KiB{told}"
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,16 @@ def test_a_given_digest_and_a_keyring_need_the_image_s_own_signature(
     assert (proof.digest_from, proof.signature.url) == ("given", signature)
 
 
+def test_explain_names_the_keyring_that_the_image_s_own_signature_needs(
+    server: FaultyServer, keys: Keys, vendor: Key, lading: Lading
+) -> None:
+    server.answer("/d/noble.img.asc", Reply(keys.sign(DATA, vendor, options=("--armor",))))
+    keyring = str(vendor.keyring)
+    explained = record(lading("explain", server.url("/d/noble.img"), "vms/1", "--keyring", keyring, "--json"))
+    (chosen,) = (each for each in explained["attempts"] if each["would"])
+    assert chosen["reason"].endswith(f", verifies its signature with the keys in {keyring}")
+
+
 @pytest.mark.parametrize("flaw", ["changed", "expired", "no keyring"])
 def test_an_image_whose_own_signature_does_not_count_is_refused(
     server: FaultyServer, keys: Keys, vendor: Key, settings: Settings, tmp_path: Path, flaw: str
