@@ -11,7 +11,7 @@ from lading.domain.handler import Work
 from lading.domain.refusals import Forbidden, Unavailable
 from lading.ports.verified_files import VerifiedFiles
 
-__all__ = ["audit_of", "must_be_signed", "proven", "verdict"]
+__all__ = ["audit_of", "must_be_signed", "proven", "signature_step", "verdict"]
 
 
 def audit_of(work: Work, source: Source, rules: Rules, verified: VerifiedFiles) -> Audit:
@@ -34,6 +34,12 @@ def audit_of(work: Work, source: Source, rules: Rules, verified: VerifiedFiles) 
         if known is not None:
             audit.trust(known)
     return audit
+
+
+def signature_step(work: Work, rules: Rules) -> str:
+    """The check for a preview: `, verifies its signature with the keys in FILE`; empty: there is no signature."""
+    keys = trusted_by(work.image, rules.certificates)
+    return f", verifies its signature with the keys in {keys}" if keys is not None else ""
 
 
 def must_be_signed(work: Work, rules: Rules) -> bool:

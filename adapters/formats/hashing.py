@@ -1,6 +1,7 @@
 """Hashes by name: those of hashlib, BLAKE3, and both for disks that are mostly zeros."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Final, Protocol
@@ -10,6 +11,8 @@ __all__ = ["Hasher", "SparseHash", "content_algorithm", "new_hash"]
 _SPARSE: Final = "_sparse"
 _BLOCK: Final = 4096
 _ZEROS: Final = bytes(_BLOCK)
+_threads_of: Final[dict[str, int]] = {}
+"""The process in which the threads of BLAKE3 were started: the package keeps them for all hashes."""
 
 
 class Hasher(Protocol):
@@ -127,7 +130,12 @@ def new_hash(algorithm: str) -> Hasher:
         from blake3 import blake3  # noqa: PLC0415 - of an optional package
     except ImportError as error:
         raise ValueError("blake3 is not installed: pip install 'lading[convert]'") from error
-    return blake3(max_threads=blake3.AUTO)
+    return blake3(max_threads=blake3.AUTO if _has_own_threads() else 1)
+
+
+def _has_own_threads() -> bool:
+    """False in a process that was forked after BLAKE3 had started its threads: it would wait for them for ever."""
+    return _threads_of.setdefault("process", os.getpid()) == os.getpid()
 
 
 def content_algorithm() -> str:

@@ -3,8 +3,8 @@
 CPython runs a signal's handler when a C function has returned, before its result is assigned, and at the start of a
 Python function. A profile function is called at the same places, so what it raises comes as an interrupt does.
 
-Arguments: an empty folder, a key of SYSTEMS, a key of OPERATIONS, `file` or `stream`, a seed, and how many calls to try
-(0: each).
+Arguments: an empty folder, a key of SYSTEMS, a key of OPERATIONS, `file` or `stream`, a seed, how many calls to try (0:
+each), and the target if it is a block device, whose content is overwritten.
 """
 
 import errno
@@ -44,6 +44,8 @@ IMAGES: Final = [
     Image(name, digest=Digest("sha256", hashlib.sha256(data).hexdigest()), locations=[Location("shelf:x")])
     for name, data in CONTENTS.items()
 ]
+HEAD: Final = 1 << 20
+"""Bytes at a device's start that are zeros while it is incomplete."""
 CODE: Final = os.path.realpath(no_replace.__file__).removesuffix("adapters/destinations/file/no_replace.py")
 
 
@@ -103,9 +105,9 @@ def is_system_call(event: str, called: object) -> bool:
 
 
 class Host:
-    """A host with one target at most, in one of two folders."""
+    """A host with one target at most: in one of two folders, or a block device."""
 
-    def __init__(self, top: Path, *, streams: bool) -> None:
+    def __init__(self, top: Path, *, streams: bool, device: str = "") -> None:
         self.folders = top / "vms", top / "elsewhere"
         for each in (*self.folders, top / "images"):
             each.mkdir(parents=True, exist_ok=True)
@@ -117,7 +119,8 @@ class Host:
         handler, locks = Shelf(files, top / "images", streams=streams), FileLocks(top / "locks")
         catalog = MemoryCatalog(IMAGES)
         self.dispatcher = Dispatcher([handler], catalog, self.associations, journal=journal, locks=locks)
-        self.target, self.destination = (str(each / "vm") for each in self.folders)
+        self.device, self._journal = device, journal
+        self.target, self.destination = (device or str(each / "vm") for each in self.folders)
 
     def fetch(self, name: str, *, force: bool = False, form: Form | None = None) -> None:
         self.dispatcher.fetch(FetchRequest(name, self.target, force=force, form=form or Form())).unwrap()
@@ -127,10 +130,17 @@ class Host:
         return list(self.associations.list())
 
     @property
-    def files(self) -> dict[str, bytes]:
+    def disks(self) -> dict[str, bytes]:
         """What is there, but for the empty file of a check that was interrupted: see docs/guarantees.md."""
         paths = [path for folder in self.folders for path in folder.iterdir()]
-        return {str(each): each.read_bytes() for each in paths if not each.name.startswith(".lading-probe-")}
+        found = {str(each): each.read_bytes() for each in paths if not each.name.startswith(".lading-probe-")}
+        if self.device and any((content := Path(self.device).read_bytes())[:HEAD]):
+            found[self.device] = content
+        return found
+
+    @property
+    def is_known_incomplete(self) -> bool:
+        return bool(self.device) and any(True for _ in self._journal.list())
 
 
 OPERATIONS: Final[dict[str, Callable[[Host], object]]] = {
@@ -139,6 +149,7 @@ OPERATIONS: Final[dict[str, Callable[[Host], object]]] = {
     "replace": lambda host: host.fetch("new", force=True),
     "move": lambda host: host.dispatcher.move(host.target, host.destination).unwrap(),
     "remove": lambda host: host.dispatcher.remove(host.target).unwrap(),
+    "wipe": lambda host: host.dispatcher.remove(host.target, wipe=True).unwrap(),
 }
 
 
@@ -182,8 +193,11 @@ SYSTEMS: Final[dict[str, Callable[[], None]]] = {
 }  # fmt: skip
 
 
-def prepared(top: Path, operation: str, *, streams: bool) -> Host:
-    host = Host(top, streams=streams)
+def prepared(top: Path, operation: str, *, streams: bool, device: str) -> Host:
+    if device:
+        with open(device, "r+b") as blank:
+            blank.write(bytes(HEAD))
+    host = Host(top, streams=streams, device=device)
     if operation not in {"fetch", "grow"}:
         host.fetch("old")
     return host
@@ -194,15 +208,16 @@ def fault(host: Host, operation: str) -> str:
     unresolved = [found for found in host.dispatcher.recover(keep=False) if found.outcome == "unresolved"]
     if unresolved:
         return f"{unresolved}"
-    recorded, files = host.recorded, host.files
-    if {each.target for each in recorded} != set(files):
-        return f"recorded {recorded}, there {list(files)}"
-    if not files and operation in {"replace", "move"}:
+    recorded, disks = host.recorded, host.disks
+    missing, unknown = {each.target for each in recorded} - {*disks}, {*disks} - {each.target for each in recorded}
+    if missing or (unknown and not (host.device and operation in {"remove", "wipe"})):  # its bytes stay on a device
+        return f"recorded {recorded}, there {list(disks)}"
+    if not disks and operation in {"replace", "move"} and not host.is_known_incomplete:
         return "the disk is lost"
     wrong = [
         each.target
         for each in recorded
-        if each.image is None or not files[each.target].startswith(CONTENTS[each.image.id])
+        if each.image is None or not disks[each.target].startswith(CONTENTS[each.image.id])
     ]
     return f"{wrong} have other bytes than recorded" if wrong else ""
 
@@ -236,19 +251,19 @@ def in_child(act: Callable[[], str]) -> str:
     return text if status == 0 else f"status {status}"
 
 
-def main(folder: str, system: str, operation: str, source: str, seed: str, tries: str) -> None:
+def main(folder: str, system: str, operation: str, source: str, seed: str, tries: str, device: str = "") -> None:
     SYSTEMS[system]()
     act, streams = OPERATIONS[operation], source == "stream"
     for name in ("first", "whole"):  # the first has more calls: later ones find caches
-        host, whole = prepared(Path(folder, name), operation, streams=streams), Calls()
+        host, whole = prepared(Path(folder, name), operation, streams=streams, device=device), Calls()
         whole.run(lambda: act(host))  # noqa: B023 - called at once
     every = range(1, whole.seen + 1)
     for point in every if tries == "0" else random.Random(int(seed)).sample(every, min(int(tries), whole.seen)):
         top = Path(folder, str(point))
-        host = prepared(top, operation, streams=streams)
+        host = prepared(top, operation, streams=streams, device=device)
         ended = in_child(lambda: interrupted(host, act, point))  # noqa: B023 - likewise
-        found = f"the interrupt ended as {ended}" if ended else fault(Host(top, streams=streams), operation)
-        if found:
+        host = Host(top, streams=streams, device=device)
+        if found := f"the interrupt ended as {ended}" if ended else fault(host, operation):
             sys.stdout.write(f"call {point} of {whole.seen}: {found}\n")
         shutil.rmtree(top)
 

@@ -7,10 +7,12 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.loop_devices import LoopDevice
 from tests.torture import TORTURE
 
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -31,8 +33,19 @@ SCENES: Final = [
 ]
 
 
+def interrupt(folder: Path, system: str, operation: str, *device: str) -> None:
+    command = [sys.executable, PROGRAM, folder, system, *operation.split(), SEED, TRIES, *device]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), f"LADING_SEED={SEED}"
+
+
 @pytest.mark.parametrize(("system", "operation"), SCENES)
 def test_an_interrupt_at_any_call_ends_the_operation(quick_folder: Path, system: str, operation: str) -> None:
-    command = [sys.executable, str(PROGRAM), str(quick_folder), system, *operation.split(), str(SEED), str(TRIES)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), f"LADING_SEED={SEED}"
+    interrupt(quick_folder, system, operation)
+
+
+@pytest.mark.parametrize("operation", [*OPERATIONS[:4], "replace file", "replace stream", "remove file", "wipe file"])
+def test_an_interrupt_at_any_call_leaves_a_device_whole_or_incomplete(
+    quick_folder: Path, make_loop: Callable[..., LoopDevice], operation: str
+) -> None:
+    interrupt(quick_folder, "ext4", operation, make_loop(4 << 20).path)

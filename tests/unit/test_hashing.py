@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -113,3 +114,24 @@ def test_holes_count_as_zeros(tmp_path: Path) -> None:
     expected.update(memoryview(content))
     assert digest == Digest(content_algorithm(), expected.hexdigest())
     assert reached[-1] == len(content)
+
+
+def test_a_forked_child_hashes_as_its_parent_does() -> None:
+    """The threads of BLAKE3 do not exist in the child."""
+    data = memoryview(bytes(range(256)) * (1 << 13))
+
+    def digest() -> str:
+        running = new_hash("blake3")
+        running.update(data)
+        return running.hexdigest()
+
+    expected = digest()
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        signal.alarm(60)  # ends a child that waits for ever
+        os.write(writing, digest().encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as told:
+        assert told.read() == expected
+    assert os.waitpid(child, 0) == (child, 0)

@@ -24,7 +24,7 @@ from lading.adapters.destinations.file.partial import is_resumable, is_strong, r
 from lading.adapters.destinations.file.steps import check_gpt, steps
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.single_flight import SingleFlight
-from lading.adapters.destinations.source_audit import audit_of, proven, verdict
+from lading.adapters.destinations.source_audit import audit_of, proven, signature_step, verdict
 from lading.adapters.destinations.versions import remember_version
 from lading.adapters.formats.audit import Audit
 from lading.adapters.host.boot import boot_id
@@ -107,6 +107,7 @@ class DeviceDestination:
                 plan = opener.plan_text(source.size)
             with closing(source), closing(Peeked(source)) as peeked:
                 audit_of(work, source, self._rules, self._verified)
+                plan += signature_step(work, self._rules)
                 if is_plain(work, peeked.head, self._rules):
                     size = (work.image.size if work.image else None) or source.size or 0
                     end = _end(size, form, device, self._rules)
@@ -295,20 +296,21 @@ def _incomplete_unless_read_back(writer: DeviceWriter, device: BlockDevice, note
     except Refused as refused:
         if not writer.has_begun:
             raise
-        with suppress(OSError):
+        left = f"{device.path} is incomplete now"
+        # While the head is there, its note must stay: without it recovery would take the head for another program's.
+        with suppress(OSError, Refused):
             if writer.is_sealed:
                 device.zero(0, min(HEAD, device.size))
                 device.flush()
-        with suppress(OSError, Refused):
+            left += ", and its first MiB is zeros"
             if isinstance(refused.refusal, Unavailable):
                 writer.keep()
             else:
                 notes.begin(device)  # what was written is not resumed
-        left = f"{device.path} is incomplete now, and its first MiB is zeros"
         raise Refused(replace(refused.refusal, reason=f"{refused.refusal.reason}; {left}")) from refused
     except BaseException as error:
-        # Recovery removes a head that was written.
-        if not isinstance(error, Exception):
+        # Recovery removes a head that was written, by its note.
+        if not isinstance(error, Exception) and not writer.is_sealed:
             with suppress(OSError, Refused):
                 writer.keep()
         raise

@@ -26,7 +26,7 @@ from lading.adapters.destinations.file.transfer import Transfer
 from lading.adapters.destinations.file.verification import report, verify
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.single_flight import SingleFlight
-from lading.adapters.destinations.source_audit import audit_of, proven
+from lading.adapters.destinations.source_audit import audit_of, proven, signature_step
 from lading.adapters.formats.audit import Audit
 from lading.adapters.stream.errors import Refused, occupied, returning_refusals, system_errors, value_or_refuse
 from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source
@@ -100,7 +100,7 @@ class FileDestination:
         with closing(source), system_errors(work.target, "examined"):
             if not is_made:
                 audit_of(work, source, self.rules, self.verified)
-                plan += steps(work, source, self.rules)
+                plan += signature_step(work, self.rules) + steps(work, source, self.rules)
             if not (isinstance(source, FileSource) and can_clone(source.descriptor, os.path.dirname(work.target))):
                 # The fetch resumes from the partial data, or removes it first.
                 self._require_space(work, source, freed=part_blocks(self._part(work.target)))

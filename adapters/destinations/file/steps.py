@@ -10,7 +10,6 @@ from lading.adapters.formats.audit import is_kept_packed
 from lading.adapters.formats.conversion import gpt, qemu
 from lading.adapters.formats.inspection import Inspection
 from lading.adapters.formats.unpacking.unpacked import HEAD, Limits, Unpacked, packing
-from lading.adapters.signatures.checks import trusted_by
 from lading.adapters.stream.errors import Refused, device_too_small, unavailable
 from lading.adapters.stream.pipeline import CHUNK, Chunk, Chunks, SourceBroken
 from lading.adapters.stream.sources import FileSource, Source
@@ -95,17 +94,13 @@ def check_gpt(form: Form, head: bytes | bytearray) -> None:
 def steps(work: Work, source: Source, rules: Rules, *, room: int | None = None) -> str:
     """The steps for a preview: `, unpacks xz → qcow2 of 2.2 GiB, converts qcow2 to raw, grows to 20 GiB`.
 
-    Empty where the target gets the bytes as shipped, and they have no signature to verify. Reads the source's first
-    mebibyte, and no more. `room`: bytes of the largest disk that the target can hold; None: any. Raises Refused where
-    the form cannot be had.
+    Empty where the target gets the bytes as shipped. Reads the source's first mebibyte, and no more. `room`: bytes of
+    the largest disk that the target can hold; None: any. Raises Refused where the form cannot be had.
     """
     form = rules.form_of(work)
     found = _found(work, source, rules, form)
     disk = f" of {size_text(found.disk_size)}" if found.disk_size is not None else ""
-    keys = trusted_by(work.image, rules.certificates)
-    plan = [f"verifies its signature with the keys in {keys}"] if keys is not None else []
-    if found.layers:
-        plan.append(f"unpacks {' → '.join((*found.layers, found.format or 'a disk'))}{disk}")
+    plan = [f"unpacks {' → '.join((*found.layers, found.format or 'a disk'))}{disk}"] if found.layers else []
     if found.format is None:
         if found.layers and form.format:  # the first bytes do not tell more
             plan.append(f"converts it to {form.format}")
