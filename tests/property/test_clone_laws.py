@@ -42,6 +42,7 @@ OPENER: Final = SourceOpener(lambda _: Failure(Unavailable("a clone is not read"
 at_every_step = pytest.mark.parametrize("step", range(31))
 """More than an operation has; at step 0 nothing happens."""
 at_every_target = pytest.mark.parametrize(("has_trash", "is_occupied"), list(product([False, True], repeat=2)))
+killed_or_interrupted = pytest.mark.parametrize("cleans_up", [False, True], ids=["killed", "interrupted"])
 to_every_destination = pytest.mark.parametrize("destination", ["mem:2", "mem:far/2"])
 
 
@@ -78,8 +79,11 @@ class World:
 
 @at_every_step
 @at_every_target
-def test_a_fetch_killed_at_any_step_is_finished_or_undone(step: int, has_trash: bool, is_occupied: bool) -> None:
-    storage = MemoryStorage(has_trash, failure=Killed)
+@killed_or_interrupted
+def test_a_fetch_killed_at_any_step_is_finished_or_undone(
+    step: int, has_trash: bool, is_occupied: bool, cleans_up: bool
+) -> None:
+    storage = MemoryStorage(has_trash, failure=Killed, fails_once=cleans_up)
     world = World(storage, is_occupied=is_occupied)
     storage.fails_at = step
     with suppress(Killed):
@@ -159,8 +163,9 @@ def test_a_second_attempt_succeeds_whatever_the_first_has_left(step: int, has_tr
 
 @at_every_step
 @to_every_destination
-def test_a_move_killed_at_any_step_is_finished_or_undone(step: int, destination: str) -> None:
-    storage = MemoryStorage(failure=Killed)
+@killed_or_interrupted
+def test_a_move_killed_at_any_step_is_finished_or_undone(step: int, destination: str, cleans_up: bool) -> None:
+    storage = MemoryStorage(failure=Killed, fails_once=cleans_up)
     world = World(storage, is_occupied=True)
     storage.fails_at = step
     with suppress(Killed):
