@@ -44,11 +44,9 @@ def network(size: int) -> Iterator[Sequence[Host]]:
     needs("ip")
     if os.geteuid() != 0:
         pytest.skip("needs root to make network namespaces")
-    # Test runs of one machine share its interfaces. RFC 2544 keeps 198.18.0.0/15 for tests of networks.
-    number = random.SystemRandom().randrange(1 << 16)
-    bridge, subnet = f"lt{number:04x}", f"198.{18 + number % 2}.{number >> 8}"
     with ExitStack() as made:
-        _run("link", "add", bridge, "type", "bridge")
+        number = _claim_subnet()
+        bridge, subnet = _bridge(number), f"198.{18 + number // 256}.{number % 256}"
         made.callback(_run, "link", "del", bridge)
         _run("addr", "add", f"{subnet}.254/24", "dev", bridge)
         _run("link", "set", bridge, "up")
@@ -56,6 +54,26 @@ def network(size: int) -> Iterator[Sequence[Host]]:
             _host(made, f"{bridge}-{index}", f"{subnet}.{index}", f"{subnet}.254", bridge)
             for index in range(1, size + 1)
         ]
+
+
+def _claim_subnet() -> int:
+    """The number of a subnet that no other test run of this machine has. They share its interfaces.
+
+    RFC 2544 keeps 198.18.0.0/15 for tests of networks. An interface of each name exists only once.
+    """
+    for number in random.SystemRandom().sample(range(512), 512):
+        try:
+            _run("link", "add", _bridge(number), "type", "bridge")
+        except subprocess.CalledProcessError as error:
+            if "File exists" not in error.stderr:
+                raise
+        else:
+            return number
+    raise AssertionError("all subnets are taken")
+
+
+def _bridge(number: int) -> str:
+    return f"lt{number:03x}"
 
 
 def _host(made: ExitStack, name: str, address: str, outside: str, bridge: str) -> Host:
