@@ -225,7 +225,7 @@ def fault(host: Host, operation: str) -> str:
 def interrupted(host: Host, act: Callable[[Host], object], point: int) -> str:
     """How the operation ended otherwise than by the interrupt; empty: by it."""
     dropped, calls = list[object](), Calls(point)
-    sys.unraisablehook = dropped.append
+    sys.unraisablehook = lambda unraisable: dropped.append(unraisable.exc_type)
     ended = "nothing"
     try:
         calls.run(lambda: act(host))
@@ -234,7 +234,7 @@ def interrupted(host: Host, act: Callable[[Host], object], point: int) -> str:
     except Exception as error:  # noqa: BLE001 - it hid the interrupt
         ended = repr(error)
     # Python drops what is raised while it deletes a generator. Threads take turns of their own: calls may be fewer.
-    return "" if dropped or calls.seen < point else ended
+    return "" if dropped == [Interrupted] or calls.seen < point else ended or "".join(map(str, dropped))
 
 
 def in_child(act: Callable[[], str]) -> str:
