@@ -143,7 +143,6 @@ def open_container(settings: Settings | None = None, *, recover: bool = True) ->
     """
     settings = settings or load_settings()
     plugins.require_inspection(settings)
-    plugins.require_locks(settings)
     plugins.require_etcd(settings)
     plugins.check_kind("catalog", settings.catalog, settings.source)
     for name, remote in settings.remotes.items():

@@ -23,14 +23,12 @@ from lading.adapters.config.settings import (
     AssociationsSettings,
     CatalogSettings,
     FileCatalogSettings,
-    FileLocksSettings,
     LocksSettings,
     MemoryCatalogSettings,
     Settings,
     ThirdPartySettings,
 )
 from lading.adapters.destinations.file.destination import FileDestination
-from lading.adapters.etcd.settings import EtcdLocksSettings
 from lading.adapters.handlers.built_in import BUILT_IN
 from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.handlers.http import HttpHandlerSettings
@@ -62,7 +60,6 @@ __all__ = [
     "remotes",
     "require_etcd",
     "require_inspection",
-    "require_locks",
     "third_party",
     "url_schemes",
 ]
@@ -262,17 +259,6 @@ def require_inspection(settings: Settings) -> None:
         raise SettingsError(
             f"{settings.source}: landing.inspect needs oslo.utils and cryptography: pip install 'lading[inspect]', "
             "or set landing.inspect = false, and trust the catalog's formats"
-        )
-
-
-def require_locks(settings: Settings) -> None:
-    """Raises SettingsError when locks between processes are configured and filelock is not installed."""
-    locks = settings.locks
-    is_needed = isinstance(locks, FileLocksSettings) or (isinstance(locks, EtcdLocksSettings) and locks.has_local_names)
-    if is_needed and find_spec("filelock") is None:
-        raise SettingsError(
-            f"{settings.source}: locks.kind = \"{locks.kind}\" needs filelock: pip install 'lading[locks]', "
-            'or set locks.kind = "memory" where one process does everything'
         )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from lading.adapters.etcd.cluster import Cluster
 from lading.adapters.etcd.gateway import LeaseGone
+from lading.adapters.stream.event import Event
 from lading.adapters.stream.threads import start
 from lading.ports.failures import StoreUnavailable
 
@@ -37,7 +38,7 @@ class Lease:
         self._is_retired = False
         self._holders: set[object] = set()
         self._guard = threading.Lock()
-        self._released = threading.Event()
+        self._released = Event()
 
     @property
     def is_valid(self) -> bool:
@@ -52,7 +53,7 @@ class Lease:
             if not self._holders:
                 if _now() > self._expires_at - self._seconds / 2:
                     return False
-                self._released = threading.Event()
+                self._released = Event()
                 start(
                     threading.Thread(
                         target=self._keep_alive, args=(self._released,), name="lading-etcd-lease", daemon=True
@@ -75,7 +76,7 @@ class Lease:
         """Lets no other lock use the lease, so that a key which could not be deleted expires with it."""
         self._is_retired = True
 
-    def _keep_alive(self, released: threading.Event) -> None:
+    def _keep_alive(self, released: Event) -> None:
         while not released.wait(self._seconds / _RENEWALS):
             began = _now()
             try:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -25,7 +25,7 @@ from lading.adapters.etcd.operations import (
 )
 from lading.adapters.etcd.settings import EtcdLocksSettings
 from lading.adapters.flock.locks import FileLocks
-from lading.adapters.memory.locks import MemoryLocks
+from lading.adapters.memory.locks import MemoryLocks, ThreadHold
 from lading.adapters.memory.per_process import PerProcess
 from lading.adapters.memory.reentrant import ReentrantLocks
 from lading.domain.ledger import lock_name
@@ -37,12 +37,14 @@ __all__ = ["EtcdLocks", "lost_lock"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Place:
     """A place among those that want a lock. The first of them holds it."""
 
     lease: Lease
     key: bytes
+    is_wanted: bool = False
+    """True once etcd was asked for the key."""
     created_at: int = 0
     """The revision at which the key was created: no earlier or later place has the same. 0: it is not known."""
     is_abandoned: bool = False
@@ -54,7 +56,7 @@ class _Process:
 
     def __init__(self) -> None:
         # All threads of a process have one lease, so etcd does not tell them apart.
-        self.threads = MemoryLocks()
+        self.threads: dict[str, ThreadHold] = {}
         self.lease: Lease | None = None
         self.held: dict[str, _Place] = {}
 
@@ -104,7 +106,7 @@ class EtcdLocks:
     def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
         if self._local is not None and self.is_local(name):
             return self._local.hold(name, wait=wait)
-        return self._reentrant.hold(name, partial(self._acquire, name, wait=wait))
+        return self._reentrant.hold(name, partial(self._new_hold, name), wait=wait)
 
     def is_local(self, name: str) -> bool:
         """Tells whether this is a lock of the host alone, which needs no etcd."""
@@ -162,85 +164,111 @@ class EtcdLocks:
     def _prefix(self, name: str) -> bytes:
         return self._keys.lock(self._scope(name), name)
 
-    def _acquire(self, name: str, block: ExitStack, *, wait: bool) -> bool:
-        """Acquires the lock until the block ends; False when another process or thread holds it."""
-        process = self._process.get()
-        if not block.enter_context(process.threads.hold(name, wait=wait)):
+    def _new_hold(self, name: str) -> "_EtcdHold":
+        process, prefix = self._process.get(), self._prefix(name)
+        return _EtcdHold(self._cluster, process, name, prefix, self._host, self._seconds)
+
+
+class _EtcdHold:
+    """A thread's hold of a name, first among the threads of its process, then in etcd."""
+
+    def __init__(self, cluster: Cluster, process: _Process, name: str, prefix: bytes, host: str, seconds: int) -> None:
+        """`prefix`: of the keys of all places for the name. `seconds`: the time of a new lease."""
+        self._cluster, self._process = cluster, process
+        self._name, self._prefix, self._host, self._seconds = name, prefix, host, seconds
+        self._thread = ThreadHold(process.threads, name)
+        self._place: _Place | None = None
+
+    def acquire(self, *, wait: bool) -> bool:
+        """Raises StoreUnavailable."""
+        if not self._thread.acquire(wait=wait):
             return False
-        prefix = self._prefix(name)
         is_told = False
         while True:
-            stack = block.enter_context(ExitStack())
-            lease = self._lease(process, stack)
-            place = _Place(lease, b"%s/%x" % (prefix, lease.id))
-            stack.callback(self._release, process, name, place)
+            place = self._new_place()
             try:
                 while True:
-                    first = self._queue(prefix, place)
+                    first = self._queue(place)
                     if first.key == place.key:
-                        process.held[name] = place
+                        self._process.held[self._name] = place
                         return True
                     if not wait:
-                        stack.close()
                         return False
                     if not is_told:
                         is_told = True
-                        _log.info("waiting for %s to release %s", _holder_text(first), name)
-                    self._await_turn(prefix, place.created_at)
+                        _log.info("waiting for %s to release %s", _holder_text(first), self._name)
+                    self._await_turn(place)
             except LeaseGone:
                 # This process was stopped for longer than the lease: it takes its place with another one.
-                lease.is_lost = True
+                place.lease.is_lost = True
             except StoreUnavailable:
                 place.is_abandoned = True
-                lease.retire()
+                place.lease.retire()
                 raise
-            stack.close()
+            self._leave()
 
-    def _queue(self, prefix: bytes, place: _Place) -> KeyValue:
+    def release(self) -> None:
+        self._leave()
+        self._thread.release()
+
+    def _new_place(self) -> _Place:
+        """A place whose lease is kept alive. Threads that need a lease at once may each get one."""
+        lease = self._process.lease
+        if lease is not None and (place := self._place_under(lease)):
+            return place
+        lease = self._process.lease = Lease(self._cluster, self._seconds)
+        if place := self._place_under(lease):
+            return place
+        raise StoreUnavailable(f"etcd took too long to grant a lease of {self._seconds} s")
+
+    def _place_under(self, lease: Lease) -> _Place | None:
+        """A place under the lease; None: that cannot be held any more."""
+        self._place = _Place(lease, b"%s/%x" % (self._prefix, lease.id))
+        return self._place if lease.hold(self._place) else None
+
+    def _queue(self, place: _Place) -> KeyValue:
         """Takes the place, or keeps it. Returns the first in the row."""
+        place.is_wanted = True
         value = to_json({"host": self._host, "process": os.getpid()})
         outcome = self._cluster.transaction(
-            [put(place.key, value, place.lease.id), _oldest(prefix)],
+            [put(place.key, value, place.lease.id), _oldest(self._prefix)],
             when=[created_at(place.key, 0)],
-            otherwise=[get(place.key), _oldest(prefix)],
+            otherwise=[get(place.key), _oldest(self._prefix)],
         )
         own, (first,) = outcome.found
         place.created_at = outcome.revision if outcome.succeeded else own[0].created_at
         return first
 
-    def _await_turn(self, prefix: bytes, revision: int) -> None:
-        """Waits until the place before the one of this revision is free, or for some seconds."""
-        outcome = self._cluster.transaction([newest_before(prefix + b"/", prefix_end(prefix + b"/"), revision)])
+    def _await_turn(self, place: _Place) -> None:
+        """Waits until the place before this one is free, or for some seconds."""
+        keys = self._prefix + b"/"
+        outcome = self._cluster.transaction([newest_before(keys, prefix_end(keys), place.created_at)])
         for before in outcome.found[0]:
             self._cluster.await_deletion(before.key, outcome.revision + 1)
 
-    def _lease(self, process: _Process, place: ExitStack) -> Lease:
-        """A lease that is kept alive until the place is given up. Threads that need one at once may each get one."""
-        if (lease := process.lease) is not None:
-            place.callback(lease.release, place)
-            if lease.hold(place):
-                return lease
-        lease = process.lease = Lease(self._cluster, self._seconds)
-        place.callback(lease.release, place)
-        if not lease.hold(place):
-            raise StoreUnavailable(f"etcd took too long to grant a lease of {self._seconds} s")
-        return lease
+    def _leave(self) -> None:
+        """Gives the place up, and lets its lease expire when no other place needs it."""
+        if (place := self._place) is None:
+            return
+        if self._process.held.get(self._name) is place:
+            del self._process.held[self._name]
+        if place.is_wanted and not place.is_abandoned and not place.lease.is_lost:
+            self._delete(place)
+        place.lease.release(place)
+        self._place = None
 
-    def _release(self, process: _Process, name: str, place: _Place) -> None:
-        """Gives the place up. The key is deleted only where it is this place's.
+    def _delete(self, place: _Place) -> None:
+        """Deletes the key only where it is this place's.
 
         A member that was frozen may do it late. Then it must not delete a later key of the same name.
         """
-        process.held.pop(name, None)
-        lease, revision = place.lease, place.created_at
-        if place.is_abandoned or lease.is_lost:
-            return
+        revision = place.created_at
         if not revision:
-            lease.retire()  # the key is deleted whenever it was created, so there must be no later one
+            place.lease.retire()  # the key is deleted whenever it was created, so there must be no later one
         try:
             self._cluster.transaction([delete(place.key)], when=[created_at(place.key, revision)] if revision else ())
         except StoreUnavailable as failure:
-            lease.retire()
+            place.lease.retire()
             _log.warning("a lock is free only when its lease has expired: %s", failure)
 
 

@@ -1,22 +1,34 @@
 """Locks between the threads of one process."""
 
-import threading
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
-from functools import partial
+from contextlib import AbstractContextManager
 
 from lading.adapters.memory.per_process import PerProcess
 from lading.adapters.memory.reentrant import ReentrantLocks
+from lading.adapters.stream.event import Event
 
-__all__ = ["MemoryLocks"]
+__all__ = ["MemoryLocks", "ThreadHold"]
 
 
-@dataclass(slots=True)
-class _Names:
-    """The names that are locked, each by the block of this stack."""
+class ThreadHold:
+    """A thread's hold of a name, among the threads of its process."""
 
-    locked: dict[str, ExitStack] = field(default_factory=dict)
-    changed: threading.Condition = field(default_factory=threading.Condition)
+    def __init__(self, held: "dict[str, ThreadHold]", name: str) -> None:
+        """`held`: the names that are locked, each by its hold."""
+        self._held, self._name = held, name
+        self.released = Event()
+
+    def acquire(self, *, wait: bool) -> bool:
+        # One operation of a dict decides, so an interrupt comes before or after it.
+        while (holder := self._held.setdefault(self._name, self)) is not self:
+            if not wait:
+                return False
+            holder.released.wait()
+        return True
+
+    def release(self) -> None:
+        if self._held.get(self._name) is self:
+            del self._held[self._name]
+        self.released.set()
 
 
 class MemoryLocks:
@@ -24,25 +36,7 @@ class MemoryLocks:
 
     def __init__(self) -> None:
         self._locks = ReentrantLocks()
-        self._names = PerProcess(_Names)
+        self._held: PerProcess[dict[str, ThreadHold]] = PerProcess(dict)
 
     def hold(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
-        return self._locks.hold(name, partial(self._acquire, name, wait=wait))
-
-    def _acquire(self, name: str, block: ExitStack, *, wait: bool) -> bool:
-        names = self._names.get()
-        with names.changed:
-            if wait:
-                names.changed.wait_for(lambda: name not in names.locked)
-            elif name in names.locked:
-                return False
-            block.callback(_release, names, name, block)
-            names.locked[name] = block
-            return True
-
-
-def _release(names: _Names, name: str, block: ExitStack) -> None:
-    with names.changed:
-        if names.locked.get(name) is block:
-            del names.locked[name]
-            names.changed.notify_all()
+        return self._locks.hold(name, lambda: ThreadHold(self._held.get(), name), wait=wait)

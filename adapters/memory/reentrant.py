@@ -3,17 +3,28 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Final
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
 
-__all__ = ["ReentrantLocks"]
+__all__ = ["Hold", "ReentrantLocks"]
+
+
+class Hold(Protocol):
+    """A thread's hold of a lock, from its first wish for it."""
+
+    def acquire(self, *, wait: bool) -> bool:
+        """Acquires the lock. Returns False when it is not free, and the thread does not wait."""
+        ...
+
+    def release(self) -> None:
+        """Gives up all that `acquire` has got so far. Where an interrupt ended it, it can be called again."""
+        ...
 
 
 @dataclass(slots=True)
 class _Lock:
-    block: ExitStack = field(default_factory=ExitStack)
-    """Its end releases the lock."""
+    hold: Hold
     count: int = 0
     """The number of blocks of the thread that hold it."""
 
@@ -25,25 +36,33 @@ class ReentrantLocks:
         self._locks: Final[dict[tuple[int, int, str], _Lock]] = {}
 
     @contextmanager
-    def hold(self, name: str, acquire: Callable[[ExitStack], bool]) -> Iterator[bool]:
+    def hold(self, name: str, new: Callable[[], Hold], *, wait: bool) -> Iterator[bool]:
         """Holds the lock for the duration of the block. Yields whether it was acquired.
 
-        `acquire` returns False where the lock is not free. It puts the release on the stack before it acquires the
-        lock, so that an interrupt leaves no lock behind. It is called only when the thread does not hold the lock yet.
+        Where the thread does not hold the lock yet, `new` makes its hold. An interrupt leaves no lock behind.
         """
         # Each thread uses only its own keys, so the dict needs no lock. A forked child holds no locks of its parent.
-        process = os.getpid()
-        key = (process, threading.get_ident(), name)
-        held = self._locks.get(key)
-        lock = held or _Lock()
+        key = (os.getpid(), threading.get_ident(), name)
+        lock = self._locks.get(key) or _Lock(new())
         lock.count += 1
         try:
-            if held is None and acquire(lock.block):
-                self._locks[key] = lock
+            if lock.count == 1:
+                if lock.hold.acquire(wait=wait):
+                    self._locks[key] = lock
+                else:
+                    lock.hold.release()
             yield self._locks.get(key) is lock
         finally:
             lock.count -= 1
-            if lock.count == 0 and os.getpid() == process:
-                if self._locks.get(key) is lock:
-                    del self._locks[key]
-                lock.block.close()
+            try:
+                self._leave(key, lock)
+            except BaseException:
+                self._leave(key, lock)  # an interrupt may have ended it anywhere
+                raise
+
+    def _leave(self, key: tuple[int, int, str], lock: _Lock) -> None:
+        process, _, _ = key
+        if lock.count == 0 and os.getpid() == process:
+            if self._locks.get(key) is lock:
+                del self._locks[key]
+            lock.hold.release()

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self
 
+from lading.adapters.stream.event import Event
 from lading.adapters.stream.threads import join, start
 
 __all__ = ["BUFFERS", "CHUNK", "HOLE", "Chunk", "Chunks", "SourceBroken", "new_buffer", "run"]
@@ -77,7 +78,7 @@ _HandOn = Callable[[Chunk | None], None]
 class _Stage:
     """A thread that takes chunks in order, processes them and hands them on. After a fault it only hands them on."""
 
-    def __init__(self, work: Callable[[Chunk], None], hand_on: _HandOn, stop: threading.Event) -> None:
+    def __init__(self, work: Callable[[Chunk], None], hand_on: _HandOn, stop: Event) -> None:
         self.inbox: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
         self.fault: BaseException | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -102,7 +103,7 @@ class _RunningStages:
         self, works: Sequence[Callable[[Chunk], None]], buffers: int, give_up: Callable[[], None] | None
     ) -> None:
         self._most, self._give_up = buffers, give_up
-        self.stop = threading.Event()
+        self.stop = Event()
         self._buffers: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
         self._made = 0
         # Bounds also the holes, and bytes of the source's own.

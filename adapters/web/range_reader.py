@@ -1,8 +1,8 @@
 """Reading ranges of one image from its mirrors: retries, and continues where an answer broke off."""
 
-import threading
 from typing import Final
 
+from lading.adapters.stream.event import Event
 from lading.adapters.stream.pipeline import SourceBroken
 from lading.adapters.web.answer import Answer
 from lading.adapters.web.connections import Forbidden
@@ -36,7 +36,7 @@ class RangeReader:
         """Offset at which the answer begins."""
         self._is_part = False
         """The answer has fewer bytes than were requested, and does not reach the end of the whole."""
-        self._aborted = threading.Event()
+        self._aborted = Event()
         self._failures = 0
         """In a row, that is since enough bytes came."""
         self._is_renewed = False

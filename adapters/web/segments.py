@@ -4,9 +4,10 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+from lading.adapters.stream.event import Event
 from lading.adapters.stream.pipeline import CHUNK, Chunk, SourceBroken
 from lading.adapters.stream.threads import join, start
 from lading.adapters.web.mirrors import Mirrors
@@ -31,9 +32,7 @@ class Segment:
         # Taken in the order in which they are handed on, so that no segment waits for a later one's buffers.
         self._buffers = [free() for _ in self._lengths]
         self._filled = offset
-        # No Event: see the pipeline's docstring.
-        self._done: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._is_done = False
+        self._done = Event()
 
     def fill(self, reader: RangeReader) -> None:
         """Reads what is missing. Raises SourceBroken; the bytes that came before are kept."""
@@ -47,15 +46,11 @@ class Segment:
 
     def set_done(self) -> None:
         """Tells the thread that waits that the worker has finished with this segment."""
-        self._done.put(None)
+        self._done.set()
 
     def is_whole(self, seconds: float | None = None) -> bool:
         """Waits at most so long until the worker has finished. Returns whether all bytes came."""
-        if not self._is_done:
-            with suppress(queue.Empty):
-                self._done.get(timeout=seconds)
-                self._is_done = True
-        return self._is_done and self._filled == self.stop
+        return self._done.wait(seconds) and self._filled == self.stop
 
     def chunks(self) -> Iterator[Chunk]:
         offset = self.offset
@@ -68,7 +63,7 @@ class WorkerPool(NamedTuple):
     segments: "queue.SimpleQueue[Segment | None]"
     """Segments to read; None ends a worker."""
     readers: list[RangeReader]
-    is_stopped: threading.Event
+    is_stopped: Event
 
     def work(self, reader: RangeReader) -> None:
         """Reads segments until there are no more: what one of the threads does."""
@@ -93,7 +88,7 @@ def worker_pool(mirrors: Mirrors, count: int) -> Iterator[WorkerPool]:
     """Threads that read segments, each over its own connection. When the block ends, no thread is left."""
     # The first connection retries for longer, and reads what they cannot.
     readers = [RangeReader(mirrors, position, tries=_TRIES) for position in range(count)]
-    pool = WorkerPool(queue.SimpleQueue(), readers, threading.Event())
+    pool = WorkerPool(queue.SimpleQueue(), readers, Event())
     threads = [threading.Thread(target=pool.work, args=(reader,), daemon=True) for reader in readers]
     try:
         for thread in threads:

@@ -1,8 +1,5 @@
 """Interrupts an operation at its calls, one after the other; see test_interrupted_calls.py.
 
-CPython runs a signal's handler when a C function has returned, before its result is assigned, and at the start of a
-Python function. A profile function is called at the same places, so what it raises comes as an interrupt does.
-
 Arguments: an empty folder, a key of SYSTEMS, a key of OPERATIONS, `file` or `stream`, a seed, how many calls to try (0:
 each), and the target if it is a block device, whose content is overwritten.
 """
@@ -18,11 +15,11 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import FrameType
 from typing import Final
 from unittest import mock
 
 from returns.result import Success
+from tests.interrupts import Calls, Interrupted
 
 from lading import Association, Digest, Dispatcher, FetchRequest, Form, Image, Location
 from lading.adapters.catalogs.memory import MemoryCatalog
@@ -49,10 +46,6 @@ HEAD: Final = 1 << 20
 CODE: Final = os.path.realpath(no_replace.__file__).removesuffix("adapters/destinations/file/no_replace.py")
 
 
-class Interrupted(BaseException):
-    """As KeyboardInterrupt is."""
-
-
 class Shelf(SourceHandler):
     """Reads the image's bytes from a file, or as a stream."""
 
@@ -70,38 +63,10 @@ class Shelf(SourceHandler):
         return SourceOpener(lambda _: Success(FileSource(os.open(path, os.O_RDONLY | os.O_CLOEXEC))))
 
 
-class Calls:
-    """Counts the places in lading's code where a signal may be handled; raises Interrupted at one of them."""
-
-    def __init__(self, interrupt: int | None = None) -> None:
-        self.seen, self._interrupt = 0, interrupt
-
-    def run(self, act: Callable[[], object]) -> None:
-        sys.setprofile(self._count)
-        try:
-            act()
-        finally:
-            sys.setprofile(None)
-
-    def _count(self, frame: FrameType, event: str, called: object) -> None:
-        if event not in {"call", "c_return"} and not is_system_call(event, called):
-            return
-        if not is_lading(frame.f_code.co_filename):
-            return
-        self.seen += 1
-        if self.seen == self._interrupt:
-            raise Interrupted
-
-
 @cache
 def is_lading(path: str) -> bool:
     folders = tuple(f"{CODE}{room}/" for room in ("adapters", "domain", "ports"))
     return path == __file__ or os.path.realpath(path).startswith(folders)
-
-
-def is_system_call(event: str, called: object) -> bool:
-    """A system call may be interrupted before it has an effect."""
-    return event == "c_call" and getattr(called, "__module__", "") in {"posix", "fcntl"}
 
 
 class Host:
@@ -224,7 +189,7 @@ def fault(host: Host, operation: str) -> str:
 
 def interrupted(host: Host, act: Callable[[Host], object], point: int) -> str:
     """How the operation ended otherwise than by the interrupt; empty: by it."""
-    dropped, calls = list[object](), Calls(point)
+    dropped, calls = list[object](), Calls(point, is_lading)
     sys.unraisablehook = lambda unraisable: dropped.append(unraisable.exc_type)
     ended = "nothing"
     try:
@@ -255,7 +220,7 @@ def main(folder: str, system: str, operation: str, source: str, seed: str, tries
     SYSTEMS[system]()
     act, streams = OPERATIONS[operation], source == "stream"
     for name in ("first", "whole"):  # the first has more calls: later ones find caches
-        host, whole = prepared(Path(folder, name), operation, streams=streams, device=device), Calls()
+        host, whole = prepared(Path(folder, name), operation, streams=streams, device=device), Calls(counts=is_lading)
         whole.run(lambda: act(host))  # noqa: B023 - called at once
     every = range(1, whole.seen + 1)
     for point in every if tries == "0" else random.Random(int(seed)).sample(every, min(int(tries), whole.seen)):

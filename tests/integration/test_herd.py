@@ -16,7 +16,6 @@ DRIVER = """
 import json, os, sys
 from lading.__main__ import main
 import lading.adapters.cli.main, lading.adapters.container, lading.adapters.destinations.file.destination
-import filelock
 import lading.adapters.handlers.http, oslo_utils.imageutils.format_inspector, sqlite3, http.client
 
 targets = json.load(sys.stdin)

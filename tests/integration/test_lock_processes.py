@@ -20,6 +20,7 @@ import pytest
 from tests.forked import forked, in_a_child
 from tests.strategies import HUSH
 
+from lading.adapters.flock import locks as flock
 from lading.adapters.flock.locks import FileLocks
 from lading.ports.failures import StoreUnavailable
 from lading.ports.locks import Locks, SupportsHolder
@@ -182,6 +183,7 @@ def refusal(locks: Locks) -> str:
 COMPETITOR: Final = """
 import os, sys
 from pathlib import Path
+from lading.adapters.flock import locks as flock
 from lading.adapters.flock.locks import FileLocks
 
 locks, inside, met = FileLocks(Path(sys.argv[1], "locks")), Path(sys.argv[1], "inside"), 0
@@ -198,7 +200,7 @@ print(met)
 
 
 def test_one_process_at_a_time_holds_the_lock(tmp_path: Path) -> None:
-    """Each removes the lock's file when it is done, while the others wait for it: filelock before 3.30 let two in."""
+    """Each removes the lock's file when it is done, while the others wait for it."""
     processes = [
         subprocess.Popen([sys.executable, "-c", COMPETITOR, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
@@ -206,10 +208,26 @@ def test_one_process_at_a_time_holds_the_lock(tmp_path: Path) -> None:
     assert [each.communicate(timeout=4 * GUARD)[0] for each in processes] == ["0\n"] * 4
 
 
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever owns the folder of root's locks could let root overwrite any file otherwise."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+
+    def swap(path: Path) -> None:
+        path.unlink()
+        path.symlink_to(victim)
+
+    monkeypatch.setattr(flock, "give_to_folder_owner", swap)
+    with FileLocks(tmp_path / "locks").hold("a"):
+        pass
+    assert victim.read_bytes() == b"precious"
+    [link] = (tmp_path / "locks").iterdir()
+    assert refusal(FileLocks(tmp_path / "locks")).startswith(f"the lock {link} cannot be acquired: Too many levels")
+    assert victim.read_bytes() == b"precious"
+
+
 def told_to_nobody(folder: Path) -> str:
     """What another user is told who takes the lock."""
-    import filelock  # noqa: F401, PLC0415 - that user may be unable to read it
-
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
         try:

@@ -269,17 +269,10 @@ def test_a_table_for_a_handler_that_there_is_not_is_an_error(tmp_path: Path) -> 
 
 
 def test_a_check_of_formats_that_cannot_be_made_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lading.adapters.plugins.find_spec", lambda name: name == "filelock" or None)
+    monkeypatch.setattr("lading.adapters.plugins.find_spec", lambda _: None)
     with pytest.raises(SettingsError, match=r"lading\[inspect\]"):
         open_container(settings(tmp_path))
     open_container(settings(tmp_path, landing={"inspect": False}))
-
-
-def test_locks_that_cannot_be_had_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lading.adapters.plugins.find_spec", lambda name: name != "filelock" or None)
-    with pytest.raises(SettingsError, match=r"lading\[locks\]"):
-        open_container(settings(tmp_path))
-    open_container(settings(tmp_path, locks={"kind": "memory"}))
 
 
 BROKEN = """

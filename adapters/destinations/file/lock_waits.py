@@ -1,11 +1,11 @@
 """Reports to an observer, while a fetch waits, what it waits for."""
 
-import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
+from lading.adapters.stream.event import Event
 from lading.adapters.stream.threads import join, start
 from lading.ports.observer import SupportsWaiting
 
@@ -17,31 +17,23 @@ _PAUSE_SECONDS: Final = 1.0
 @contextmanager
 def reported_wait(observer: SupportsWaiting, reason: Callable[[], str]) -> Iterator[None]:
     """Reports the reason to the observer at once, and again every second while the block runs, from another thread."""
-    over: queue.SimpleQueue[None] = queue.SimpleQueue()  # not an Event: see the pipeline
-    reported: queue.SimpleQueue[None] = queue.SimpleQueue()
+    over, reported = Event(), Event()
     thread = threading.Thread(target=_report, args=(observer, reason, over, reported), daemon=True)
     start(thread)
     try:
-        reported.get()
+        reported.wait()
         yield
     finally:
-        over.put(None)
+        over.set()
         join(thread)
 
 
-def _report(
-    observer: SupportsWaiting,
-    reason: Callable[[], str],
-    over: "queue.SimpleQueue[None]",
-    reported: "queue.SimpleQueue[None]",
-) -> None:
+def _report(observer: SupportsWaiting, reason: Callable[[], str], over: Event, reported: Event) -> None:
     try:
-        is_over = False
-        while not is_over:
+        while True:
             observer.waiting(reason())
-            reported.put(None)
-            with suppress(queue.Empty):
-                over.get(timeout=_PAUSE_SECONDS)
-                is_over = True
+            reported.set()
+            if over.wait(_PAUSE_SECONDS):
+                break
     finally:
-        reported.put(None)
+        reported.set()

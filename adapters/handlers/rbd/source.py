@@ -2,7 +2,6 @@
 
 import errno
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 from lading.adapters.handlers.rbd.cluster import Cluster, vendor_text
 from lading.adapters.handlers.rbd.names import PoolImage
+from lading.adapters.stream.event import Event
 from lading.adapters.stream.pipeline import CHUNK, HOLE, Chunk, SourceBroken
 from lading.adapters.stream.sparse import Extent
 
@@ -138,7 +138,7 @@ class _Read:
 
         self._extent = extent
         self._data: bytes | None = None
-        self._done = threading.Event()
+        self._done = Event()
         try:
             self._completion = image.aio_read(extent.offset, extent.length, self._take)
         except rbd.Error as error:
