@@ -4,13 +4,19 @@ CPython runs a signal's handler when a C function has returned, before its resul
 Python function. A profile function is called at the same places, so what it raises comes as an interrupt does.
 """
 
+import random
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import FrameType
-from typing import Final
+from typing import Final, TypeVar
 
-__all__ = ["Calls", "Interrupted"]
+__all__ = ["Calls", "Interrupted", "elsewhere", "interrupt_each"]
 
+_GUARD: Final = 60.0
+"""Seconds after which something hangs."""
+_Result = TypeVar("_Result")
 _SYSTEM: Final = {"posix", "fcntl"}
 
 
@@ -39,3 +45,27 @@ class Calls:
             self.seen += 1
             if self.seen == self._interrupt:
                 raise Interrupted
+
+
+def interrupt_each(
+    act: Callable[[], object], seed: int, *, most: int = 0, counts: Callable[[str], bool] = lambda _: True
+) -> Iterator[str]:
+    """Interrupts the act at each place, or at `most` of them. Yields after each what a failure should name."""
+    for _ in range(2):  # the first one has more places: it loads modules, and makes connections
+        whole = Calls(counts=counts)
+        whole.run(act)
+    places = range(1, whole.seen + 1)
+    for place in random.Random(seed).sample(places, min(most or len(places), len(places))):
+        with suppress(Interrupted):  # Python drops what is raised while it deletes a generator
+            Calls(place, counts).run(act)
+        yield f"place {place} of {len(places)}, LADING_SEED={seed}"
+
+
+def elsewhere(act: Callable[[], _Result]) -> _Result:
+    """The result of another thread. It is left behind where it hangs."""
+    found: list[_Result] = []
+    thread = threading.Thread(target=lambda: found.append(act()), daemon=True)
+    thread.start()
+    thread.join(_GUARD)
+    assert found, "it hangs, or has failed"
+    return found[0]

@@ -117,14 +117,18 @@ class Gateway:
 
 
 def _pool(settings: EtcdSettings) -> "PoolManager":
-    """Connections to all endpoints."""
+    """Connections to all endpoints. They use no proxy: its variables are for images."""
     try:
-        from lading.adapters.etcd.connections import thread_connections  # noqa: PLC0415 - see Cluster
+        from urllib3 import PoolManager  # noqa: PLC0415 - see Cluster
+
+        from lading.adapters.stream.connection_pools import POOLS  # noqa: PLC0415 - see Cluster
     except ModuleNotFoundError as error:
         raise StoreUnavailable("urllib3 is not installed: pip install 'lading[etcd]'") from error
     # To read the system's certificates takes 20 ms of processor time.
     uses_tls = any(each.lower().startswith("https:") for each in settings.endpoints)
-    return thread_connections(_tls(settings) if uses_tls else None)
+    manager = PoolManager(retries=False, ssl_context=_tls(settings) if uses_tls else None)
+    manager.pool_classes_by_scheme = POOLS
+    return manager
 
 
 def _event(answer: "BaseHTTPResponse") -> Any:  # noqa: ANN401 - JSON

@@ -4,14 +4,17 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from keystoneauth1.adapter import Adapter
 from keystoneauth1.session import Session, TCPKeepAliveAdapter
 from requests import PreparedRequest, Response
+from requests.cookies import RequestsCookieJar
 from typing_extensions import override
+from urllib3 import ProxyManager
 
+from lading.adapters.stream.connection_pools import POOLS
 from lading.adapters.web.network import DIRECT, Named, NetworkPolicy
 from lading.adapters.web.urls import PORTS
 from lading.adapters.web.wait_log import logged_wait
@@ -47,6 +50,13 @@ class PolicyAdapter(TCPKeepAliveAdapter):
         self.network = network
         self._limits = limits
         super().__init__()
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    @override
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> ProxyManager:
+        manager: ProxyManager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        manager.pool_classes_by_scheme = POOLS
+        return manager
 
     @override
     def send(
@@ -69,9 +79,22 @@ class PolicyAdapter(TCPKeepAliveAdapter):
             return super().send(request, stream, timeout, verify, cert, {parts.scheme: proxy.url} if proxy else {})
 
 
+class _NoCookies(RequestsCookieJar):
+    """Keeps and sends none. The standard library's jar has a lock that an interrupt can leave locked."""
+
+    @override
+    def extract_cookies(self, response: object, request: object) -> None:
+        pass
+
+    @override
+    def add_cookie_header(self, request: object) -> None:
+        pass
+
+
 def follow_policy(session: Session, network: NetworkPolicy, limits: Limits = DEFAULT_LIMITS) -> None:
-    """Makes the session follow the policy, and nothing else: no variable, no `.netrc`."""
+    """Makes the session follow the policy, and nothing else: no variable, no `.netrc`, no cookie."""
     session.session.trust_env = False
+    session.session.cookies = _NoCookies()
     for scheme in PORTS:
         session.session.mount(f"{scheme}://", PolicyAdapter(network, limits))
     session.verify = network.verify and (network.ca_file.text if network.ca_file else _system_certificates())

@@ -5,89 +5,69 @@ LADING_TORTURE tries every place also in etcd's client; LADING_SEED makes a run 
 
 import os
 import random
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+import threading
 from pathlib import Path
 from typing import Final
 
 import pytest
 from tests.etcd_record import etcd_locks
 from tests.integration.services.etcd import Etcd
-from tests.interrupts import Calls, Interrupted
+from tests.interrupts import elsewhere, interrupt_each
 from tests.torture import TORTURE
 
+from lading.adapters.etcd.locks import EtcdLocks
 from lading.adapters.flock.locks import FileLocks
 from lading.adapters.memory.locks import MemoryLocks
 from lading.ports.locks import Locks
 
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
-GUARD: Final = 60.0
-"""Seconds after which something hangs."""
 
 
-@pytest.fixture
-def elsewhere() -> Iterator[ThreadPoolExecutor]:
-    """Another thread."""
-    with ThreadPoolExecutor(1) as thread:
-        yield thread
-
-
-def hold_both(locks: Locks) -> None:
-    with locks.hold("a"), locks.hold("b"), locks.hold("a"):
-        pass
-
-
-def hold_none(locks: Locks) -> None:
-    """For locks that another thread holds."""
-    with locks.hold("a", wait=False) as held:
-        assert not held
-
-
-def are_free(locks: Locks) -> bool:
-    with locks.hold("a") as a, locks.hold("b") as b:
-        return a and b
-
-
-def interrupt_each(locks: Locks, act: Callable[[Locks], None], *, most: int = 0) -> Iterator[int]:
-    """Interrupts the act at each place, or at so many of them. Yields the place after each."""
-    for _ in range(2):  # the first one has more calls: it loads modules, and makes connections
-        whole = Calls()
-        whole.run(lambda: act(locks))
-    places = range(1, whole.seen + 1)
-    for place in random.Random(SEED).sample(places, min(most or len(places), len(places))):
-        with suppress(Interrupted):  # Python drops what is raised while it deletes a generator
-            Calls(place).run(lambda: act(locks))
-        yield place
+@pytest.fixture(params=["memory", "file", "etcd"])
+def locks(request: pytest.FixtureRequest, tmp_path: Path) -> Locks:
+    match request.param:
+        case "memory":
+            return MemoryLocks()
+        case "file":
+            return FileLocks(tmp_path / "locks")
+        case _:
+            etcd: Etcd = request.getfixturevalue("etcd")
+            return etcd_locks(etcd, request.node.name, seconds=5)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-class TestInterrupts:
-    @pytest.fixture(params=["memory", "file", "etcd"])
-    def locks(self, request: pytest.FixtureRequest, tmp_path: Path) -> Locks:
-        match request.param:
-            case "memory":
-                return MemoryLocks()
-            case "file":
-                return FileLocks(tmp_path / "locks")
-            case _:
-                etcd: Etcd = request.getfixturevalue("etcd")
-                return etcd_locks(etcd, request.node.name, seconds=5)
+def test_an_interrupt_leaves_no_lock_behind(locks: Locks) -> None:
+    def hold_both() -> None:
+        with locks.hold("a"), locks.hold("b"), locks.hold("a"):
+            pass
 
-    @pytest.fixture
-    def most(self, locks: Locks) -> int:
-        return 0 if TORTURE or not hasattr(locks, "fence") else 100
+    def are_free() -> bool:
+        with locks.hold("a") as a, locks.hold("b") as b:
+            return a and b
 
-    def test_an_interrupt_leaves_no_lock_behind(self, locks: Locks, most: int, elsewhere: ThreadPoolExecutor) -> None:
-        for place in interrupt_each(locks, hold_both, most=most):
-            assert elsewhere.submit(are_free, locks).result(GUARD), f"{place}, LADING_SEED={SEED}"
+    most = 100 if isinstance(locks, EtcdLocks) and not TORTURE else 0
+    for place in interrupt_each(hold_both, SEED, most=most):
+        assert elsewhere(are_free), place
 
-    def test_an_interrupted_attempt_takes_no_lock_from_its_holder(
-        self, locks: Locks, most: int, elsewhere: ThreadPoolExecutor
-    ) -> None:
-        held = locks.hold("a")
-        assert elsewhere.submit(held.__enter__).result(GUARD)
-        for _ in interrupt_each(locks, hold_none, most=most):
-            hold_none(locks)
-        elsewhere.submit(held.__exit__, None, None, None).result(GUARD)
-        assert are_free(locks)
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupted_attempt_takes_no_lock_from_its_holder(locks: Locks) -> None:
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with locks.hold("a"):
+            held.set()
+            over.wait()
+
+    def is_free() -> bool:
+        with locks.hold("a", wait=False) as is_held:
+            return is_held
+
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    held.wait()
+    for place in interrupt_each(is_free, SEED):
+        assert not is_free(), place
+    over.set()
+    holder.join()
+    assert is_free()

@@ -35,7 +35,8 @@ SCENES: Final = [
 
 def interrupt(folder: Path, system: str, operation: str, *device: str) -> None:
     command = [sys.executable, PROGRAM, folder, system, *operation.split(), SEED, TRIES, *device]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([*map(str, command)], env=variables, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), f"LADING_SEED={SEED}"
 
 
