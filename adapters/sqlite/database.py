@@ -56,10 +56,11 @@ _AS_SQLITE: Final = {
 class _ThreadConnection:
     """One thread's connection to one Database."""
 
+    connection: sqlite3.Connection | None = None  # of the class: an interrupt may end __init__, but not __del__
+
     def __init__(self, owner: object) -> None:
         self.owner = owner
         self.lock = threading.RLock()
-        self.connection: sqlite3.Connection | None = None
         self.file: tuple[int, int] | None = None
 
     def close(self) -> None:
