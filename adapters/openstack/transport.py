@@ -2,6 +2,7 @@
 
 import os
 import ssl
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -79,22 +80,38 @@ class PolicyAdapter(TCPKeepAliveAdapter):
             return super().send(request, stream, timeout, verify, cert, {parts.scheme: proxy.url} if proxy else {})
 
 
-class _NoCookies(RequestsCookieJar):
-    """Keeps and sends none. The standard library's jar has a lock that an interrupt can leave locked."""
+class _NoLock:
+    def acquire(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+class _CookieJar(RequestsCookieJar):
+    """A session's cookies, which a login by SAML needs. An interrupt cannot leave it locked.
+
+    The standard library's jar acquires its lock outside the `try` that releases it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cookies_lock = _NoLock()  # type: ignore[assignment] # each use is within the guard
+        self._guard = threading.Lock()
 
     @override
-    def extract_cookies(self, response: object, request: object) -> None:
-        pass
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        with self._guard:
+            super().extract_cookies(response, request)
 
     @override
-    def add_cookie_header(self, request: object) -> None:
-        pass
+    def add_cookie_header(self, request: Any) -> None:
+        with self._guard:
+            super().add_cookie_header(request)
 
 
 def follow_policy(session: Session, network: NetworkPolicy, limits: Limits = DEFAULT_LIMITS) -> None:
-    """Makes the session follow the policy, and nothing else: no variable, no `.netrc`, no cookie."""
+    """Makes the session follow the policy, and nothing else: no variable, no `.netrc`."""
     session.session.trust_env = False
-    session.session.cookies = _NoCookies()
+    session.session.cookies = _CookieJar()
     for scheme in PORTS:
         session.session.mount(f"{scheme}://", PolicyAdapter(network, limits))
     session.verify = network.verify and (network.ca_file.text if network.ca_file else _system_certificates())

@@ -3,7 +3,7 @@
 Reading, hashing and writing release the GIL, so that they overlap. Buffers are reused, and never copied.
 
 An interrupt, as by Ctrl-C, is raised anywhere in the main thread. So that thread shares only SimpleQueues with the
-others: `queue.Queue` and `threading.Event` are written in Python, and an exception within them can leave them locked.
+others, and events made of them: `queue.Queue` and `threading.Event` can be left locked by an exception within them.
 """
 
 import ctypes

@@ -27,7 +27,7 @@ def counts(path: str) -> bool:
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupted_request_leaves_the_session_usable(faulty_server: FaultyServer) -> None:
-    url = faulty_server.answer("/", Reply(b"{}"))
+    url = faulty_server.answer("/", Reply(b"{}", headers=[("Set-Cookie", "node=3")]))
     session = Session()
     follow_policy(session, DIRECT)
 
@@ -37,3 +37,4 @@ def test_an_interrupted_request_leaves_the_session_usable(faulty_server: FaultyS
     for place in interrupt_each(request, SEED, most=0 if TORTURE else 200, counts=counts):
         assert elsewhere(request) == b"{}", place
         assert request() == b"{}"
+        assert faulty_server.requests[-1].headers["cookie"] == "node=3"
