@@ -140,9 +140,10 @@ class Pair:
         if lock_keys(self.first.etcd, self.first.namespace):
             revoke_leases(self.first.etcd, self.first.namespace)
         others = [self.chosen() for _ in range(self._chance.choice((0, 1, 2)))]
-        made: dict[str, tuple[int, object]] = {}
+        done, made = list[Sequence[str]](), dict[str, tuple[int, object]]()
         for each in others:
             if self.run(self.second, *each) == 0:
+                done.append(each)
                 made.pop(each[1], None)
                 if each[0] != "rm":
                     target = each[2]
@@ -154,8 +155,9 @@ class Pair:
                 yield f"{target} of the other host is destroyed: {told}"
             elif self.first.associations.get(target) != record:
                 yield f"the record of {target} of the other host is destroyed: {told}"
-        if command[0] == "mv" and any(each[2:] == [command[2], "--force"] for each in others):
-            # It may have had its new name already, and no record of it: so it was replaced, and its record stays.
+        if command[0] == "mv" and any(each[1:2] == command[2:] or each[2:] == [command[2], "--force"] for each in done):
+            # It may have had its new name already, and the old record or both. What was done to it there, by its new
+            # record or by force, leaves the old one.
             self.forget_missing(command[1])
         yield from (f"{each}: {told}" for each in self.wrong())
 

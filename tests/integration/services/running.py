@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Final
 LOOPBACK: Final = "127.0.0.1"
 # Below the ports that Linux and macOS give to outgoing connections: none of those takes a port between two starts.
 PORTS: Final = range(20000, 32000)
+_BLOCK: Final = 50
+_claims: Final[list[socket.socket]] = []
 
 
 class StartError(Exception):
@@ -24,17 +26,40 @@ class StartError(Exception):
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    while True:
-        port = random.SystemRandom().choice(PORTS)
-        with socket.socket() as probe:
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError as refused:
-                if refused.errno != errno.EADDRINUSE:
-                    raise
-            else:
-                return port
+    """A port on loopback that nobody listens on, and that no other process of a test run gets while this one lives.
+
+    A service that is stopped for a while must find its port free when it is started again.
+    """
+    return next(_free_ports)
+
+
+def _ports() -> Iterator[int]:
+    """Ports of blocks that this process has claimed, each by the name of a socket, which the kernel frees."""
+    for begin in random.SystemRandom().sample(PORTS[::_BLOCK], len(PORTS[::_BLOCK])):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0lading-tests-ports-{begin}")
+        except OSError as refused:
+            claim.close()
+            if refused.errno != errno.EADDRINUSE:
+                raise
+        else:
+            _claims.append(claim)
+            yield from filter(_is_free, range(begin, begin + _BLOCK))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as refused:
+            if refused.errno != errno.EADDRINUSE:
+                raise
+            return False
+    return True
+
+
+_free_ports: Final = _ports()
 
 
 @dataclass(slots=True)
