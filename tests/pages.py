@@ -41,17 +41,16 @@ _VARIABLE: Final = {
     r"\b(sha\d+|blake3)(_sparse)?([:=])[0-9a-f]{8,}…?": r"\1\2\3DIGEST",
     r"\b[0-9a-f]{12}\b": "HEX",
     r"\bimage id: +[0-9a-f]+\b": "image id: HEX",
-    r"\b\d+(\.\d+)? (ms|s|min)\b": "TIME",
+    r"\b\d+(\.\d+)? (ms|s)\b": "TIME",
     r"\d{4}-\d\d-\d\d[ T][\d:.]+(\+00:00| UTC|Z)?": "TIME",
     r"\((copy|reflink)\)": "(METHOD)",
     r"(oslo\.utils|qemu-img) [\d.]+\S*": r"\1 VERSION",
     r"\b[\d.]+ (B|[KM]iB)\b": "SIZE",
     r"free space: ([\d.]+ )?\w+": "free space: SIZE",
-    r"\n +": " ",
     r"[ \t]+": " ",
 }
-"""What differs from run to run and from host to host, and where a long line is broken for that reason. Ceph makes an
-image's id of two hexadecimal numbers without leading zeros: mostly 12 digits, sometimes fewer (librbd/Utils.cc)."""
+"""What differs from run to run and from host to host. Ceph makes an image's id of two hexadecimal numbers without
+leading zeros: mostly 12 digits, sometimes fewer (librbd/Utils.cc)."""
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,6 @@ def refusal(locks: Locks) -> str:
 COMPETITOR: Final = """
 import os, sys
 from pathlib import Path
-from lading.adapters.flock import locks as flock
 from lading.adapters.flock.locks import FileLocks
 
 locks, inside, met = FileLocks(Path(sys.argv[1], "locks")), Path(sys.argv[1], "inside"), 0

@@ -89,7 +89,7 @@ FILES = {
     "a link to standard input": ("file://{allowed}/input", OUTSIDE),
     "this process's memory": ("file:///proc/self/mem", OUTSIDE),
     "this process's environment": ("file:///proc/self/environ", OUTSIDE),
-    "the root as this process sees it": ("file:///proc/self/root/etc/shadow", OUTSIDE),
+    "the root as this process sees it": (Path("/proc/self/root", "etc/shadow").as_uri(), OUTSIDE),
     "a device that never ends": ("file:///dev/zero", OUTSIDE),
     "a pipe that nobody writes to": ("file://{allowed}/fifo", "not a regular file"),
     "a folder": ("file://{allowed}/folder", "not a regular file"),

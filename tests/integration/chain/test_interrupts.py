@@ -117,7 +117,7 @@ for _ in range(tries):
         dispatcher.remove(str(vm)).unwrap()
 # One that is interrupted between the opening of a file and the next step leaves that open. It is rare, but not never.
 leaked = len(os.listdir("/proc/self/fd")) - opened
-assert leaked <= tries / 10, leaked
+assert leaked <= 1 + tries / 50, leaked
 assert ends, "none was interrupted"
 """
 
