@@ -145,7 +145,9 @@ class FileLocks:
 
 def _failure_reason(path: Path, error: OSError) -> str:
     reason = f"the lock {path} cannot be acquired: {error.strerror or error}"
-    if not isinstance(error, PermissionError) or not (owner := owner_text(path)):
+    if not isinstance(error, PermissionError):
+        return f"{reason}: [locks] folder can name another one"
+    if not (owner := owner_text(path)):
         return f"{reason}: give this user write permission for its folder, or configure [locks]"
     if not os.path.lexists(path):
         return f"{reason}{owner}: run the command as that user, or configure [locks]"

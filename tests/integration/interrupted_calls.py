@@ -199,7 +199,14 @@ def interrupted(host: Host, act: Callable[[Host], object], point: int) -> str:
     except Exception as error:  # noqa: BLE001 - it hid the interrupt
         ended = repr(error)
     # Python drops what is raised while it deletes a generator. Threads take turns of their own: calls may be fewer.
-    return "" if dropped == [Interrupted] or calls.seen < point else ended or "".join(map(str, dropped))
+    if dropped == [Interrupted] or calls.seen < point or not (ended := ended or "".join(map(str, dropped))):
+        return ""
+    return f"the interrupt ended as {ended}"
+
+
+def goes_on(host: Host, operation: str) -> str:
+    """What is wrong for a program that caught the interrupt, and goes on; empty: nothing."""
+    return (found := fault(host, operation)) and f"in the same process: {found}"
 
 
 def in_child(act: Callable[[], str]) -> str:
@@ -226,9 +233,9 @@ def main(folder: str, system: str, operation: str, source: str, seed: str, tries
     for point in every if tries == "0" else random.Random(int(seed)).sample(every, min(int(tries), whole.seen)):
         top = Path(folder, str(point))
         host = prepared(top, operation, streams=streams, device=device)
-        ended = in_child(lambda: interrupted(host, act, point))  # noqa: B023 - likewise
+        found = in_child(lambda: interrupted(host, act, point) or goes_on(host, operation))  # noqa: B023 - likewise
         host = Host(top, streams=streams, device=device)
-        if found := f"the interrupt ended as {ended}" if ended else fault(host, operation):
+        if found := found or fault(host, operation):
             sys.stdout.write(f"call {point} of {whole.seen}: {found}\n")
         shutil.rmtree(top)
 

@@ -2,12 +2,18 @@
 
 import errno
 import os
+from contextlib import closing
+from io import FileIO
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from lading.adapters.destinations.file.new_file import NewFile
-from lading.adapters.destinations.file.partial import noted_part, part_path
+from lading.adapters.destinations.file.partial import claim, drop_part, noted_part, part_path
+from lading.adapters.stream.safe_open import fingerprint
+
+NOBODY: Final = 65534
 
 
 @pytest.fixture
@@ -50,6 +56,42 @@ def test_the_temporary_name_is_that_of_the_host_where_hosts_share_a_folder(tmp_p
     with NewFile(target, part=part, named=True) as new:
         assert os.path.samestat(os.stat(part), os.fstat(new.descriptor))
     assert os.listdir(tmp_path) == [".vm@host2.lading-part"]
+
+
+def test_only_the_block_claims_it_and_no_duplicate_of_its_descriptor(target: Path) -> None:
+    with NewFile(str(target), named=True) as new, open(part_path(str(target)), "rb") as same:
+        with pytest.raises(OSError, match="another process is fetching to it"):
+            claim(same.fileno())
+        duplicate = os.dup(new.descriptor)
+        new.keep()
+    with closing(FileIO(duplicate)), open(part_path(str(target)), "rb") as same:
+        claim(same.fileno())
+
+
+def test_one_that_is_dropped_leaves_no_claim(target: Path) -> None:
+    with pytest.warns(ResourceWarning, match="unclosed file"):
+        os.close(NewFile(str(target), named=True)._folder)  # noqa: SLF001 - it locks nothing
+    with open(part_path(str(target)), "rb") as same:
+        claim(same.fileno())
+
+
+def test_a_copy_that_its_owner_cannot_write_is_removed(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = Path(part_path(str(target)))
+    part.touch(0o444)
+    notes = {"temporary": list(fingerprint(str(part)))}
+    os.chmod(target.parent, 0o777)  # noqa: S103 - another user's
+    monkeypatch.chdir(target.parent)
+    if (child := os.fork()) == 0:
+        is_removed = False
+        try:
+            if os.geteuid() == 0:  # root can write anything
+                os.chown(part, NOBODY, NOBODY)
+                os.setuid(NOBODY)
+            is_removed = drop_part(target.name, notes)
+        finally:
+            os._exit(not is_removed)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not part.exists()
 
 
 def test_the_longest_name_has_a_temporary_name_for_each_host() -> None:

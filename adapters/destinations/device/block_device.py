@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from lading.adapters.destinations.device.system import identity_of, use_of
 from lading.adapters.destinations.file.in_use import has_locked_bytes
+from lading.adapters.stream.dropped import open_owned, retry_collected
 from lading.adapters.stream.errors import Refused, target_failure
 from lading.adapters.stream.pipeline import CHUNK, Chunk
 from lading.domain.refusals import TargetFailed, TargetInUse, TargetNotWritable
@@ -53,9 +54,10 @@ class BlockDevice:
                 raise Refused(TargetInUse(f"{path} {use}; a device in use is never written to"))
             exclusive = 0 if shared else os.O_EXCL
             flags = (os.O_RDWR if write else os.O_RDONLY) | exclusive | os.O_DIRECT | os.O_CLOEXEC
-            self.descriptor = os.open(path, flags)
+            self._file = retry_collected(lambda: open_owned(path, flags))
         except OSError as error:
             raise Refused(_refusal(path, error)) from error
+        self.descriptor = self._file.fileno()
         try:
             if not shared:
                 _refuse_locked(path, self.descriptor)
@@ -65,7 +67,7 @@ class BlockDevice:
             self.is_read_only = bool(self._number_of(_BLKROGET))
             self._buffer = mmap.mmap(-1, CHUNK)  # direct I/O needs memory at the start of a page
         except BaseException:
-            os.close(self.descriptor)
+            self._file.close()
             raise
 
     def _number_of(self, request: int) -> int:
@@ -149,9 +151,9 @@ class BlockDevice:
         self.close()
 
     def close(self) -> None:
+        self._file.close()
         with suppress(BufferError):
             self._buffer.close()
-        os.close(self.descriptor)
 
 
 def _number(path: str) -> int:

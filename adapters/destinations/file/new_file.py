@@ -5,6 +5,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Mapping
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,7 @@ from lading.adapters.destinations.file.partial import (
     release_part,
 )
 from lading.adapters.destinations.rules import PRIVATE
+from lading.adapters.stream.dropped import open_owned
 from lading.adapters.stream.safe_open import fingerprint, folder_identity
 from lading.ports.association import Fingerprint, Folder
 
@@ -68,7 +70,7 @@ class NewFile:
         self._announce = announce
         self._is_unnamed = False
         """True until a file that was opened without a name gets its first name."""
-        self.descriptor = -1
+        self._file: FileIO | None = None
         self._folder = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if start:
@@ -81,6 +83,12 @@ class NewFile:
             raise
 
     @property
+    def descriptor(self) -> int:
+        """Belongs to this, which closes it."""
+        assert self._file is not None  # noqa: S101 - opened from the start
+        return self._file.fileno()
+
+    @property
     def folder(self) -> Folder | None:
         """The identity of the folder that it is in."""
         return folder_identity(self._folder)
@@ -90,7 +98,7 @@ class NewFile:
         return os.path.join(os.path.dirname(self._target), self._part)
 
     def _resume(self, start: int, notes: Mapping[str, object]) -> None:
-        self.descriptor = open_part(self._target, notes)
+        self._file = open_part(self._target, notes)
         self._note(fingerprint(self.descriptor))
         os.ftruncate(self.descriptor, start)
 
@@ -101,12 +109,13 @@ class NewFile:
             try:
                 self._name_part()
             except NoLateName:
-                os.close(self.descriptor)
-                self.descriptor, self._is_unnamed = -1, False
+                if self._file is not None:
+                    self._file.close()
+                self._file, self._is_unnamed = None, False
             else:
                 return
         self._note(None)
-        self.descriptor = create_part(self._part_path, PRIVATE)
+        self._file = create_part(self._part_path, PRIVATE)
         self._note(fingerprint(self.descriptor))
 
     def _open_unnamed(self) -> bool:
@@ -115,7 +124,8 @@ class NewFile:
         if not hasattr(os, "O_TMPFILE") or not Path("/proc/self/fd").exists() or self._device in _no_late_names:
             return False
         try:
-            self.descriptor = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, PRIVATE, dir_fd=self._folder)
+            flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
+            self._file = open_owned(".", flags, PRIVATE, folder=self._folder)
         except OSError as error:
             if error.errno not in NO_TMPFILE:
                 raise
@@ -227,11 +237,12 @@ class NewFile:
 
     def _close(self) -> None:
         try:
-            if self.descriptor >= 0 and not self._keep:
+            if self._file is not None and not self._keep:
                 self._drop(self._part)
         finally:
-            if self.descriptor >= 0:
-                os.close(self.descriptor)
+            if self._file is not None:
+                release_part(self.descriptor)
+                self._file.close()
             os.close(self._folder)
 
     def __enter__(self) -> Self:

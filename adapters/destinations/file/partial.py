@@ -7,9 +7,11 @@ import os
 import stat
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from io import FileIO
 from typing import Final, Literal, NoReturn
 
 from lading.adapters.host.boot import boot_id
+from lading.adapters.stream.dropped import open_owned, retry_collected
 from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import CHUNK
 from lading.adapters.stream.safe_open import fingerprint
@@ -45,6 +47,7 @@ _NAME_MAX: Final = 255
 _SUFFIX: Final = ".lading-part"
 _MADE_SUFFIXES: Final = {"disk": ".lading-disk", "made": ".lading-made"}
 """Of what is made of an image: the disk in a packed one, and the converted disk. As long as the other."""
+_AS_IT_IS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # flock(2) on file systems that have none.
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 
@@ -94,34 +97,34 @@ def is_part_name(target: str) -> bool:
     return name.startswith(".") and name.endswith((_SUFFIX, *_MADE_SUFFIXES.values()))
 
 
-def open_part(target: str, notes: Mapping[str, object]) -> int:
+def open_part(target: str, notes: Mapping[str, object]) -> FileIO:
     """Opens the temporary file in the notes to read and write. Raises OSError, also when it is another file.
 
     `notes` are those of the interrupted fetch to the target.
     """
     part = noted_part(target, notes)
     with ExitStack() as until_opened:
-        descriptor = _open(part, os.O_RDWR)
-        until_opened.callback(os.close, descriptor)
-        status = os.fstat(descriptor)
+        file = until_opened.enter_context(open_owned(part, os.O_RDWR | _AS_IT_IS))
+        status = os.fstat(file.fileno())
+        is_own = stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid()
         # In a folder that others can write to, it could be a link to a file that they may not write.
-        if status.st_nlink != 1 or status.st_uid != os.geteuid() or not _is_noted(notes, descriptor):
+        if not is_own or not _is_noted(notes, file.fileno()):
             raise PermissionError(errno.EPERM, f"{part} is not the file that was left there")
-        claim(descriptor)
+        claim(file.fileno())
         until_opened.pop_all()
-    return descriptor
+    return file
 
 
-def create_part(part: str, mode: int) -> int:
+def create_part(part: str, mode: int) -> FileIO:
     """Creates a temporary file, and opens it. Raises OSError, and Refused where something is there."""
     try:
-        descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
+        file = open_owned(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
     except FileExistsError:
         refuse_taken(part)
-    if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
-        os.fchmod(descriptor, mode)  # the umask removed the owner's rights, without which it cannot be resumed
-    claim(descriptor)
-    return descriptor
+    if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:
+        os.fchmod(file.fileno(), mode)  # the umask removed the owner's rights, without which it cannot be resumed
+    claim(file.fileno())
+    return file
 
 
 def drop_part(target: str, notes: Mapping[str, object]) -> bool:
@@ -151,7 +154,7 @@ def _made(notes: Mapping[str, object], name: str) -> Mapping[str, object]:
 def _drop(part: str, notes: Mapping[str, object]) -> bool:
     """Removes the temporary file at the path, if it is the noted one. Raises OSError."""
     try:
-        descriptor = _open(part, os.O_RDONLY)
+        descriptor = _open_to_lock(part)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
@@ -176,9 +179,16 @@ def part_blocks(part: str) -> int:
         return 0
 
 
-def _open(part: str, access: int) -> int:
+def _open_to_lock(part: str) -> int:
     """Opens a temporary file. Raises OSError; PermissionError when it is not a regular file."""
-    descriptor = os.open(part, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    # NFS locks only what is open for writing (flock(2)). A move may have copied a file that its owner cannot write.
+    with suppress(OSError):
+        return _open(part, os.O_RDWR)
+    return _open(part, os.O_RDONLY)
+
+
+def _open(part: str, access: int) -> int:
+    descriptor = os.open(part, access | _AS_IT_IS)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise PermissionError(errno.EPERM, f"{part} is not a file")
@@ -219,7 +229,7 @@ def claim(descriptor: int) -> None:
     Raises OSError when another process has locked it.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        retry_collected(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
     except BlockingIOError as error:
         raise OSError(errno.EBUSY, "another process is fetching to it") from error
     except OSError as error:
@@ -228,7 +238,7 @@ def claim(descriptor: int) -> None:
 
 
 def release_part(descriptor: int) -> None:
-    """Unlocks a published file, also for a child process that was forked meanwhile."""
+    """Unlocks the file, also for its descriptor's duplicates, and for a child process that was forked meanwhile."""
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
@@ -236,7 +246,7 @@ def release_part(descriptor: int) -> None:
 def refuse_taken(part: str) -> NoReturn:
     """Raises OSError when another process fetches to the temporary name, else Refused."""
     try:
-        descriptor = _open(part, os.O_RDONLY)
+        descriptor = _open_to_lock(part)
     except OSError:
         descriptor = None  # not a file that a process of lading could have open
     if descriptor is not None:
@@ -288,13 +298,11 @@ def start_from(work: Work, *, verify: bool) -> ResumePoint:
     if not is_resumable(work, known, verify=verify):
         return FROM_START
     try:
-        descriptor = open_part(work.target, work.intent.notes if work.intent else {})
+        file = open_part(work.target, work.intent.notes if work.intent else {})
     except OSError:
         return FROM_START
-    try:
-        return resume_point(work, known, kept_bytes(descriptor))
-    finally:
-        os.close(descriptor)
+    with file:
+        return resume_point(work, known, kept_bytes(file.fileno()))
 
 
 def is_resumable(work: Work, known: object, *, verify: bool) -> bool:
