@@ -2,13 +2,14 @@
 
 import os
 import queue
-import threading
 import time
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Final
 
 from returns.result import Result
 
+from lading.adapters.stream.threads import Thread
 from lading.domain.failures import TargetFailure
 from lading.ports.association import Association
 from lading.ports.observer import Observer
@@ -52,10 +53,7 @@ def verify_each(verify: Verify, targets: Sequence[str]) -> Generator[tuple[str, 
         waiting.put(number)
     width = min(len(targets), os.cpu_count() or 1)
     threads = [
-        threading.Thread(
-            target=_work, args=(verify, targets, stop, waiting, done), name=f"verify {number}", daemon=True
-        )
-        for number in range(width)
+        Thread(partial(_work, verify, targets, stop, waiting, done), f"verify {number}") for number in range(width)
     ]
     try:
         for thread in threads:
@@ -73,8 +71,7 @@ def verify_each(verify: Verify, targets: Sequence[str]) -> Generator[tuple[str, 
         stop.is_set = True
         give_up = time.monotonic() + _PATIENCE
         for thread in threads:
-            if thread.ident is not None:
-                thread.join(max(give_up - time.monotonic(), 0))
+            thread.wait(max(give_up - time.monotonic(), 0))
 
 
 def _work(

@@ -3,12 +3,13 @@
 import logging
 import threading
 import time
+from functools import partial
 from typing import Final
 
 from lading.adapters.etcd.cluster import Cluster
 from lading.adapters.etcd.gateway import LeaseGone
 from lading.adapters.stream.event import Event
-from lading.adapters.stream.threads import start
+from lading.adapters.stream.threads import Thread
 from lading.ports.failures import StoreUnavailable
 
 __all__ = ["Lease"]
@@ -54,11 +55,7 @@ class Lease:
                 if _now() > self._expires_at - self._seconds / 2:
                     return False
                 self._released = Event()
-                start(
-                    threading.Thread(
-                        target=self._keep_alive, args=(self._released,), name="lading-etcd-lease", daemon=True
-                    )
-                )
+                Thread(partial(self._keep_alive, self._released), "lading-etcd-lease").start()
             self._holders.add(holder)
             return True
 

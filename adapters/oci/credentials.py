@@ -9,16 +9,16 @@ import os
 import re
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from lading.adapters.codec.documents import read_json
 from lading.adapters.oci.reference import DOCKER_HUB, Login, Reference
 from lading.adapters.stream.errors import error_text
-from lading.adapters.stream.threads import start
+from lading.adapters.stream.threads import watchdog
 from lading.ports.failures import SettingsError
 
 __all__ = ["Keychain", "auth_files"]
@@ -164,11 +164,9 @@ def _run(command: Sequence[str], text: bytes) -> tuple[int, bytes]:
     with subprocess.Popen(  # noqa: S603 - a program that the user's own file names, without a shell
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     ) as running:
-        watchdog = threading.Timer(_HELPER_SECONDS, _kill, [running.pid])
-        start(watchdog)
-        try:
-            assert running.stdin is not None  # noqa: S101 - pipes, see above
-            assert running.stdout is not None  # noqa: S101
+        assert running.stdin is not None  # noqa: S101 - pipes, see above
+        assert running.stdout is not None  # noqa: S101
+        with watchdog(_HELPER_SECONDS, partial(_kill, running.pid)):
             with suppress(BrokenPipeError):
                 running.stdin.write(text)
                 running.stdin.close()
@@ -176,8 +174,6 @@ def _run(command: Sequence[str], text: bytes) -> tuple[int, bytes]:
             if len(output) > _LONGEST:
                 _kill(running.pid)
             running.wait()
-        finally:
-            watchdog.cancel()
     return running.returncode, output.strip()
 
 

@@ -1,13 +1,12 @@
 """A second pipeline that a stage of the first one feeds: its bytes become others, such as a decompressed file's."""
 
 import queue
-import threading
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from contextlib import contextmanager
 from typing import Self
 
 from lading.adapters.stream.pipeline import Chunk, Chunks, SourceBroken
-from lading.adapters.stream.threads import join, start
+from lading.adapters.stream.threads import Thread, join, running
 
 __all__ = ["Branch"]
 
@@ -20,7 +19,6 @@ class Branch:
     """
 
     def __init__(self, consume: Callable[[Chunks], None]) -> None:
-        """`consume` reads the chunks, and raises when they are not what it expects."""
         self._consume = consume
         self._inbox: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
         self._taken: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -29,7 +27,7 @@ class Branch:
         self._is_over = False
         self._is_abandoned = False
         self._fault: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = Thread(self._run)
 
     def take(self, chunk: Chunk) -> None:
         """Hands one chunk to the consumer. Raises what the consumer has raised."""
@@ -80,21 +78,14 @@ class Branch:
         while not self._is_over:
             self._next()
 
-    def __enter__(self) -> Self:
-        try:
-            start(self._thread)
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self._end()
+    @classmethod
+    @contextmanager
+    def running(cls, consume: Callable[[Chunks], None]) -> Iterator[Self]:
+        """A branch that runs while the block runs. `consume` reads the chunks; it raises when it expects other ones."""
+        branch = cls(consume)
+        with running([branch._thread], branch._end):
+            yield branch
 
     def _end(self) -> None:
         self.abandon()
         self._inbox.put(None)
-        join(self._thread)

@@ -9,15 +9,13 @@ others, and events made of them: `queue.Queue` and `threading.Event` can be left
 import ctypes
 import mmap
 import queue
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from types import TracebackType
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Protocol
 
 from lading.adapters.stream.event import Event
-from lading.adapters.stream.threads import join, start
+from lading.adapters.stream.threads import Thread, running
 
 __all__ = ["BUFFERS", "CHUNK", "HOLE", "Chunk", "Chunks", "SourceBroken", "new_buffer", "run"]
 
@@ -81,7 +79,7 @@ class _Stage:
     def __init__(self, work: Callable[[Chunk], None], hand_on: _HandOn, stop: Event) -> None:
         self.inbox: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
         self.fault: BaseException | None = None
-        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread = Thread(self._run)
         self._work, self._hand_on, self._stop = work, hand_on, stop
 
     def _run(self) -> None:
@@ -96,8 +94,8 @@ class _Stage:
         self._hand_on(None)
 
 
-class _RunningStages:
-    """The running stages, from first to last, and the buffers that they share."""
+class _Stages:
+    """The stages, from first to last, and the buffers that they share."""
 
     def __init__(
         self, works: Sequence[Callable[[Chunk], None]], buffers: int, give_up: Callable[[], None] | None
@@ -144,33 +142,29 @@ class _RunningStages:
             self._buffers.put(chunk.buffer)
         self._places.put(None)
 
-    def __enter__(self) -> Self:
-        try:
-            for stage in self._stages:
-                start(stage.thread)
-        except BaseException:
-            for stage in self._stages:
-                stage.inbox.put(None)
-            join(*(stage.thread for stage in self._stages))
-            raise
-        return self
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Runs the stages, until all that the block has put has passed them. Raises what a stage raises."""
+        is_read = False
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._give_up is not None and (error is not None or self.stop.is_set()):
-            self._give_up()
-        # What was read before an error passes all stages too: it may become partial data.
-        self._first(None)
-        join(*(stage.thread for stage in self._stages), give_up=self._give_up)
-        # Buffers that a source still holds are not among these.
-        with suppress(queue.Empty):
-            while True:
-                _spare.append(self._buffers.get_nowait())
-        if error is None:
-            for stage in self._stages:
-                if stage.fault is not None:
-                    raise stage.fault
+        def tell() -> None:
+            if self._give_up is not None and (not is_read or self.stop.is_set()):
+                self._give_up()
+            # What was read before an error passes all stages too: it may become partial data.
+            self._first(None)
+
+        try:
+            with running([stage.thread for stage in self._stages], tell, self._give_up):
+                yield
+                is_read = True
+        finally:
+            # Buffers that a source still holds are not among these.
+            with suppress(queue.Empty):
+                while True:
+                    _spare.append(self._buffers.get_nowait())
+        for stage in self._stages:
+            if stage.fault is not None:
+                raise stage.fault
 
 
 def run(
@@ -190,14 +184,12 @@ def run(
     stage raised, all that was read has passed all stages.
     """
     total = 0
-    with (
-        _RunningStages(stages, buffers or BUFFERS, give_up) as running,
-        _closing_chunks(source.chunks(running.free)) as chunks,
-    ):
+    works = _Stages(stages, buffers or BUFFERS, give_up)
+    with works.running(), _closing_chunks(source.chunks(works.free)) as chunks:
         for chunk in chunks:
             total = chunk.offset + chunk.length
-            running.put(chunk)
-            if running.stop.is_set():
+            works.put(chunk)
+            if works.stop.is_set():
                 break
             read(total)
     return total

@@ -3,14 +3,14 @@
 import contextlib
 import http.client
 import socket
-import threading
+from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final
 
 from lading.adapters.stream.errors import error_text
 from lading.adapters.stream.pipeline import SourceBroken
-from lading.adapters.stream.threads import start
+from lading.adapters.stream.threads import watchdog
 from lading.adapters.web.guard import Guard
 from lading.adapters.web.network import Proxy, authority
 from lading.adapters.web.retries import TRANSIENT_STATUSES
@@ -106,15 +106,13 @@ def open_tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int, seconds
     headers = {"Host": server, "User-Agent": "lading", **proxy.headers}
     request = [f"CONNECT {server} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     answer = http.client.HTTPResponse(sock, method="CONNECT")
-    watchdog = threading.Timer(seconds, _shut_down, [sock])
-    start(watchdog)
     try:
-        sock.sendall("\r\n".join(request).encode())
-        answer.begin()
+        with watchdog(seconds, partial(_shut_down, sock)):
+            sock.sendall("\r\n".join(request).encode())
+            answer.begin()
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise SourceBroken(f"the proxy {proxy} does not connect to {server}: {type(error).__name__}") from error
     finally:
-        watchdog.cancel()
         answer.close()  # its reader, not the connection
     require_credentials(answer.status, proxy)
     text = f"HTTP {answer.status} {http.client.responses.get(answer.status, '')}".strip()

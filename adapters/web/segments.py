@@ -2,14 +2,14 @@
 
 import logging
 import queue
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, NamedTuple
 
 from lading.adapters.stream.event import Event
 from lading.adapters.stream.pipeline import CHUNK, Chunk, SourceBroken
-from lading.adapters.stream.threads import join, start
+from lading.adapters.stream.threads import Thread, running
 from lading.adapters.web.mirrors import Mirrors
 from lading.adapters.web.range_reader import RangeReader
 
@@ -76,6 +76,12 @@ class WorkerPool(NamedTuple):
             finally:
                 segment.set_done()
 
+    def end(self) -> None:
+        """Ends the workers, also in the middle of a request."""
+        for reader in self.readers:
+            self.segments.put(None)
+            reader.abort()
+
     def stop(self) -> None:
         """Makes the workers finish all segments at once, also those that they have begun."""
         self.is_stopped.set()
@@ -89,29 +95,10 @@ def worker_pool(mirrors: Mirrors, count: int) -> Iterator[WorkerPool]:
     # The first connection retries for longer, and reads what they cannot.
     readers = [RangeReader(mirrors, position, tries=_TRIES) for position in range(count)]
     pool = WorkerPool(queue.SimpleQueue(), readers, Event())
-    threads = [threading.Thread(target=pool.work, args=(reader,), daemon=True) for reader in readers]
+    threads = [Thread(partial(pool.work, reader)) for reader in readers]
     try:
-        for thread in threads:
-            start(thread)
-        yield pool
+        with running(threads, pool.end):
+            yield pool
     finally:
-        _end_workers(threads, pool)
-
-
-def _end_workers(threads: Sequence[threading.Thread], pool: WorkerPool) -> None:
-    """Ends the threads and closes their connections. An interrupt that comes meanwhile is raised afterwards."""
-    interrupt: BaseException | None = None
-    are_told = False
-    while not are_told or any(thread.is_alive() for thread in threads):
-        try:
-            for reader in pool.readers:
-                pool.segments.put(None)
-                reader.abort()
-            are_told = True
-            join(*threads)
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            interrupt = error
-    for reader in pool.readers:
-        reader.close()
-    if interrupt is not None:
-        raise interrupt
+        for reader in readers:
+            reader.close()

@@ -5,13 +5,13 @@ terminal.
 """
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from lading.adapters.stream.threads import start
+from lading.adapters.stream.threads import watchdog
 
 __all__ = ["LOGGER", "logged_wait"]
 
@@ -24,10 +24,5 @@ _QUIET_SECONDS: Final = 2.0
 def logged_wait(url: str) -> Iterator[None]:
     """Logs the URL's scheme and authority, and nothing else of it, if the block takes longer than two seconds."""
     scheme, netloc, *_ = urlsplit(url)
-    timer = threading.Timer(_QUIET_SECONDS, LOGGER.info, [f"waiting for {scheme}://{netloc.rpartition('@')[2]}"])
-    timer.daemon = True
-    start(timer)
-    try:
+    with watchdog(_QUIET_SECONDS, partial(LOGGER.info, f"waiting for {scheme}://{netloc.rpartition('@')[2]}")):
         yield
-    finally:
-        timer.cancel()

@@ -6,12 +6,15 @@ each), and the target if it is a block device, whose content is overwritten.
 
 import errno
 import faulthandler
+import gc
 import hashlib
 import io
 import os
 import random
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -206,7 +209,15 @@ def interrupted(host: Host, act: Callable[[Host], object], point: int) -> str:
 
 def goes_on(host: Host, operation: str) -> str:
     """What is wrong for a program that caught the interrupt, and goes on; empty: nothing."""
-    return (found := fault(host, operation)) and f"in the same process: {found}"
+    if found := fault(host, operation):
+        return f"in the same process: {found}"
+    gc.collect()
+    give_up = time.monotonic() + HANGING_SECONDS / 3
+    while len(os.listdir("/proc/self/task")) > 2:  # this one, and faulthandler's
+        if time.monotonic() > give_up:
+            return f"threads are left: {threading.enumerate()}"
+        time.sleep(0.001)
+    return ""
 
 
 def in_child(act: Callable[[], str]) -> str:

@@ -1,6 +1,7 @@
 """An operation is interrupted at any of its calls: it ends by that, and recovery leaves nothing half done or lost.
 
 The same process recovers it first, as a program does that catches the interrupt and goes on, and then the next one.
+No thread is left in it.
 
 LADING_TORTURE tries every call instead of some; LADING_SEED makes a run again.
 """

@@ -42,7 +42,7 @@ def fail_after(count: int, chunks: Chunks) -> None:
 
 
 def feed(consume: Callable[[Chunks], None], read: Callable[[int], None] = nothing) -> int:
-    with Branch(consume) as branch:
+    with Branch.running(consume) as branch:
         size = pipeline.run(Pieces(), (branch.take,), read)
         branch.finish()
     return size

@@ -160,7 +160,7 @@ def _unpack(
         unpack(source)
         size = pipeline.run(source, (audit.take,), progress)
     else:
-        with Branch(unpack) as branch:
+        with Branch.running(unpack) as branch:
             size = pipeline.run(source, (audit.take, branch.take), progress, give_up=branch.abandon)
             branch.finish()
     audited = verdict(audit, source, size)

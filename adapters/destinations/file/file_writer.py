@@ -1,7 +1,6 @@
 """The writer of one source's bytes to one new file."""
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -15,7 +14,7 @@ from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.pipeline import Chunk
 from lading.adapters.stream.sources import FileSource, Source
 from lading.adapters.stream.sparse import copy_extent, extents, write_at, write_sparsely
-from lading.adapters.stream.threads import join, start
+from lading.adapters.stream.threads import Thread, running
 from lading.adapters.stream.write_back import WriteBack
 from lading.ports.observer import Observer
 
@@ -116,12 +115,8 @@ class FileWriter:
 def in_background(work: Callable[[], object]) -> Iterator[None]:
     """Does the work on another thread while the block runs. Its error is raised at the end of the block."""
     faults: list[BaseException] = []
-    thread = threading.Thread(target=_catch, args=(work, faults), daemon=True)
-    start(thread)
-    try:
+    with running([Thread(partial(_catch, work, faults))], lambda: None):
         yield
-    finally:
-        join(thread)
     if faults:
         raise faults[0]
 

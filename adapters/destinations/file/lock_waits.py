@@ -1,12 +1,12 @@
 """Reports to an observer, while a fetch waits, what it waits for."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from lading.adapters.stream.event import Event
-from lading.adapters.stream.threads import join, start
+from lading.adapters.stream.threads import Thread, running
 from lading.ports.observer import SupportsWaiting
 
 __all__ = ["reported_wait"]
@@ -18,14 +18,9 @@ _PAUSE_SECONDS: Final = 1.0
 def reported_wait(observer: SupportsWaiting, reason: Callable[[], str]) -> Iterator[None]:
     """Reports the reason to the observer at once, and again every second while the block runs, from another thread."""
     over, reported = Event(), Event()
-    thread = threading.Thread(target=_report, args=(observer, reason, over, reported), daemon=True)
-    start(thread)
-    try:
+    with running([Thread(partial(_report, observer, reason, over, reported))], over.set):
         reported.wait()
         yield
-    finally:
-        over.set()
-        join(thread)
 
 
 def _report(observer: SupportsWaiting, reason: Callable[[], str], over: Event, reported: Event) -> None:

@@ -187,7 +187,7 @@ class Transfer:
                 pipeline.run(source, (audit.take,), self._progress)
             require_unchanged(source)
         else:
-            with Branch(unpack) as branch:
+            with Branch.running(unpack) as branch:
                 stages = (*([] if is_known else [audit.take]), branch.take)
                 pipeline.run(source, stages, self._progress, give_up=branch.abandon)
                 branch.finish()

@@ -83,7 +83,7 @@ class Unpacking:
         found = packing(bytes(self._head))
         unpack = self._begin(found) if found is not None else None
         if unpack is not None:
-            self._branch = self._resources.enter_context(Branch(unpack))
+            self._branch = self._resources.enter_context(Branch.running(unpack))
         self._is_decided = True
 
     def _feed_early(self, branch: Branch) -> None:

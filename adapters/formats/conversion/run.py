@@ -6,7 +6,6 @@ import re
 import selectors
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from typing import Final
 
 from lading.adapters.formats.conversion.sandbox import ENVIRONMENT, Limits, Tool, sandboxed
 from lading.adapters.stream.errors import Refused, error_text
-from lading.adapters.stream.threads import join, start
+from lading.adapters.stream.threads import Thread, running
 from lading.domain.refusals import Mismatched, TargetFull, Unavailable, Unconfigured
 
 __all__ = ["run"]
@@ -48,13 +47,9 @@ def run(
     """
     path = tool.path()
     child = _Child(sandboxed(path, arguments, limits), tuple(descriptors), stdin, limits)
-    try:
-        start(child.thread)
+    with running([child.thread], child.end):
         while (output := child.output.get()) is not None:
             hear(output)
-    finally:
-        child.is_unwanted = True
-        join(child.thread)
     if child.fault is not None:
         raise child.fault
     if child.overrun is not None:
@@ -76,14 +71,15 @@ class _Child:
         self.status = 0
         self.fault: BaseException | None = None
         self.overrun: str | None = None
-        self.is_unwanted = False
-        """Set by the caller's thread: the tool is to be killed."""
-        self.thread = threading.Thread(target=self._work, daemon=True)
+        self._is_unwanted = False
+        self.thread = Thread(self._work)
         self._command, self._descriptors, self._stdin, self._limits = command, descriptors, stdin, limits
 
+    def end(self) -> None:
+        """Lets the thread kill the tool, if that still runs."""
+        self._is_unwanted = True
+
     def _work(self) -> None:
-        if self.is_unwanted:  # an interrupt came before this thread ran, so that nobody waits for it
-            return
         try:
             with subprocess.Popen(  # noqa: S603 - a tool of this system's, with arguments of this package's
                 self._command, env=ENVIRONMENT, cwd="/", pass_fds=self._descriptors, start_new_session=True, bufsize=0,
@@ -123,7 +119,7 @@ class _Child:
                         selector.unregister(key.fileobj)
                 if self.overrun is None:
                     self.overrun = watch.overrun()
-                if self.is_unwanted or self.overrun is not None:
+                if self._is_unwanted or self.overrun is not None:
                     _kill(process)
 
     def _keep_error(self, data: bytes) -> None:
