@@ -20,12 +20,12 @@ class Thread:
 
     def __init__(self, work: Callable[[], object], name: str | None = None) -> None:
         """`name`: as in `threading.Thread`."""
-        self._work = work
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._work, self._name = work, name
+        self._thread: threading.Thread | None = None
         self._process = 0
         self._launches: list[int] = []
         self._started, self._ended = Event(), Event()
-        self._fault: RuntimeError | None = None
+        self._fault: BaseException | None = None
 
     def start(self) -> None:
         """Starts the work. Raises RuntimeError when the system allows no further thread."""
@@ -43,15 +43,19 @@ class Thread:
             return True
         if not self._ended.wait(seconds):
             return False
-        if self._fault is None:
+        if self._fault is None and self._thread is not None:
             self._thread.join()  # a moment: nothing but its end is left
         return True
 
     def _launch(self) -> None:
-        """Starts the thread from another one, where no signal is handled."""
+        """Makes and starts the thread in another one, where no signal is handled.
+
+        Python 3.13.0 cannot start a thread that was made before a fork in the child.
+        """
         try:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
-        except RuntimeError as fault:
+        except BaseException as fault:  # noqa: BLE001 - raised again by `start`
             self._fault = fault
             self._ended.set()
         finally:

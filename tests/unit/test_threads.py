@@ -127,15 +127,16 @@ def test_a_thread_that_cannot_be_started_is_an_error() -> None:
     assert all_end(before)
 
 
-def test_a_thread_that_is_the_first_too_many_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+def test_a_thread_that_is_the_first_too_many_is_an_error(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """The one that starts it could be started."""
 
     def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+        raise error
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     thread = Thread(str)
-    with pytest.raises(RuntimeError, match="can't start new thread"):
+    with pytest.raises(type(error)):
         thread.start()
     join(thread)
 
