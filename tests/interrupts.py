@@ -4,9 +4,11 @@ CPython runs a signal's handler when a C function has returned, before its resul
 Python function. A profile function is called at the same places, so what it raises comes as an interrupt does.
 """
 
+import _weakrefset
 import random
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FrameType
@@ -18,6 +20,8 @@ _GUARD: Final = 60.0
 """Seconds after which something hangs."""
 _Result = TypeVar("_Result")
 _SYSTEM: Final = {"posix", "fcntl"}
+_CALLBACKS: Final = {_weakrefset.__file__, weakref.__file__}
+"""Python drops what is raised in a callback of a weak reference. CPython 3.11 breaks when that ends the profiling."""
 
 
 class Interrupted(BaseException):
@@ -41,7 +45,8 @@ class Calls:
     def _count(self, frame: FrameType, event: str, called: object) -> None:
         # A system call may also be interrupted before it has an effect.
         is_before = event == "c_call" and getattr(called, "__module__", "") in _SYSTEM
-        if (event in {"call", "c_return"} or is_before) and self._counts(frame.f_code.co_filename):
+        path = frame.f_code.co_filename
+        if (event in {"call", "c_return"} or is_before) and path not in _CALLBACKS and self._counts(path):
             self.seen += 1
             if self.seen == self._interrupt:
                 raise Interrupted

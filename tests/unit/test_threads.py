@@ -18,8 +18,6 @@ from lading.adapters.stream.threads import Thread, join, watchdog
 SEED: Final = int(os.environ.get("LADING_SEED") or random.SystemRandom().randrange(1 << 32))
 GUARD: Final = 60.0
 """Seconds after which something hangs."""
-DROPPED: Final = "ignore::pytest.PytestUnraisableExceptionWarning"
-"""Python drops an interrupt that comes while it removes a weak reference, as to a thread."""
 
 
 def threads_of_the_system() -> set[str]:
@@ -49,7 +47,6 @@ def interrupts() -> Iterator[None]:
     signal.signal(signal.SIGALRM, usual)
 
 
-@pytest.mark.filterwarnings(DROPPED)
 def test_an_interrupt_at_any_moment_leaves_no_thread_behind() -> None:
     running: list[Thread] = []
 
@@ -170,7 +167,6 @@ def test_a_watchdog_does_nothing_after_its_block() -> None:
     assert all_end(before)
 
 
-@pytest.mark.filterwarnings(DROPPED)
 def test_an_interrupted_watchdog_does_nothing_later() -> None:
     acted: list[int] = []
 
