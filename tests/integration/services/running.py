@@ -132,6 +132,9 @@ class Process:
     def freeze(self) -> None:
         """From now on it holds its connections, takes new ones, and answers nothing."""
         self._signal(signal.SIGSTOP)
+        # The signal stops each thread only when that is on a core again: until then it may answer.
+        while self.running is not None and not all(map(_is_stopped, _tasks(self.running.pid))):
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
@@ -140,6 +143,23 @@ class Process:
         if self.running is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.running.pid, number)
+
+
+def _tasks(group: int) -> Iterator[Path]:
+    """The folders in /proc of all threads of the process group."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(ProcessLookupError):
+            if os.getpgid(int(process.name)) == group:
+                yield from process.glob("task/*")
+
+
+def _is_stopped(task: Path) -> bool:
+    """Whether it is stopped, or has ended; proc_pid_stat(5)."""
+    try:
+        state = (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in "TtZX"
 
 
 def _is_listened_on(port: int) -> bool:
