@@ -12,7 +12,7 @@ __all__ = ["Thread", "join", "running", "watchdog"]
 
 
 class Thread:
-    """A daemon thread whose start and end an interrupt does not break. Whoever starts it calls `join`.
+    """A daemon thread whose start and end an interrupt does not break. `running` and `join` wait for its end.
 
     `threading.Thread` starts and joins in Python. An interrupt within its `start` can leave the thread waiting for
     ever. Before Python 3.13, one within its `join` makes a thread that still runs count as ended.
