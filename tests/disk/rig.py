@@ -93,8 +93,9 @@ class DiskRig:
 
     def _put(self, target: Path) -> None:
         target.write_bytes(DATA)
-        now, mark = datetime.now(UTC), fingerprint(str(target))
-        association = Association(str(target), "file", Image("noble-id", "noble"), None, now, fingerprint=mark)
+        now, mark, folder = datetime.now(UTC), fingerprint(str(target)), folder_identity(str(target.parent))
+        image = Image("noble-id", "noble")
+        association = Association(str(target), "file", image, None, now, fingerprint=mark, folder=folder)
         with closing(Database(self.top / "state" / DATABASE)) as database:
             FileAssociations(database).put(association).unwrap()
 

@@ -21,6 +21,7 @@ from tests.disk.forking import Forks
 from tests.disk.rig import DATA, DATABASE, SCENES, DiskRig, Scene, State
 from tests.faulty_server import FaultyServer, Reply
 from tests.integration.conftest import make_file_system
+from tests.loop_devices import LoopDevice
 from tests.torture import TORTURE
 
 from lading.adapters.sqlite.record import Record
@@ -41,10 +42,13 @@ class Disk:
         self.folder.mkdir()
 
     def mount(self) -> None:
-        subprocess.run(["mount", "-o", "loop", str(self.image), str(self.folder)], check=True)
+        # Each time from another device: a restart may change its number.
+        self._device = LoopDevice(self.image, self.image.stat().st_size)
+        subprocess.run(["mount", self._device.path, str(self.folder)], check=True)
 
     def unmount(self) -> None:
         subprocess.run(["umount", str(self.folder)], check=True)
+        self._device.remove()
         # A process in a mount namespace of its own, as bubblewrap makes them, may keep a copy of the mount for a while:
         # then the next mount would be of the file system that went down.
         give_up = time.monotonic() + 120
