@@ -167,7 +167,7 @@ def test_an_interrupted_fetch_is_resumed_from_its_url(
     with subprocess.Popen(command, cwd=host, env=environment) as running:
         server.wait_stalled()
         part = host / "vms" / ".1.lading-part"
-        while not part.exists() or part.stat().st_size < 1 << 20:
+        while not part.exists() or part.stat().st_size < 2 << 20:
             assert running.poll() is None
             time.sleep(0.01)
         running.kill()
