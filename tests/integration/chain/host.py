@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -111,6 +113,22 @@ class ChainHost:
         **variables: str,
     ) -> Done:
         """Runs the command. It gets signals after so many seconds; `disk` are orders of a FaultyDisk."""
+        every = {**self._variables(order), **variables, **(disk or {})}
+        done = self.forks.run(*arguments, folder=self.top, variables=every, seconds=seconds, signals=signals)
+        assert "Traceback" not in done.stderr, done.stderr
+        assert "Exception ignored" not in done.stderr, done.stderr
+        return done
+
+    def kill_when_held_by(self, program: str, *arguments: str, order: str = "file", **variables: str) -> None:
+        """Runs the command, and kills it when it has that program run, with a file of the targets' folder open."""
+        command, every = [sys.executable, "-m", "lading", *arguments], {**self._variables(order), **variables}
+        with subprocess.Popen(command, cwd=self.top, env=every) as running:
+            while not any(each.startswith(program) for each in holders(self.vms)):
+                assert running.poll() is None
+                time.sleep(0.01)
+            running.kill()
+
+    def _variables(self, order: str) -> dict[str, str]:
         known = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.top),
@@ -122,11 +140,7 @@ class ChainHost:
             "LADING_HANDLERS__HTTP__ALLOWED_PORTS": "[]",
             "PYTHONWARNINGS": "error",
         }
-        every = {**known, **self.settings, **variables, **(disk or {})}
-        done = self.forks.run(*arguments, folder=self.top, variables=every, seconds=seconds, signals=signals)
-        assert "Traceback" not in done.stderr, done.stderr
-        assert "Exception ignored" not in done.stderr, done.stderr
-        return done
+        return {**known, **self.settings}
 
     def fetch(self, name: str, *options: str, order: str = "file", target: Path | None = None) -> dict[str, Any]:
         """A fetch that succeeds. Returns what it printed, parsed."""

@@ -127,8 +127,8 @@ def test_a_tool_that_ends_late_keeps_no_lock(busy_host: ChainHost) -> None:
     script = '#!/bin/sh\n[ "$1" = convert ] && exec setpriv --pdeathsig=clear sleep 5\nexec /usr/bin/qemu-img "$@"\n'
     (host.top / "tools" / "qemu-img").write_text(script)
     command = ["fetch", "qcow2", str(host.vms / "1"), "--format", "raw"]
-    done = host.run(*command, order="http", seconds=2, PATH=without_bubblewrap(host.top / "tools"))
-    assert (done.returncode, bool(holders(host.vms))) == (KILLED, True), done.stderr
+    host.kill_when_held_by("sleep", *command, order="http", PATH=without_bubblewrap(host.top / "tools"))
+    assert [each.split() for each in holders(host.vms)] == [["sleep", "5"]]
     recovered = host.run("recover", "--discard", order="file,http")
     assert (recovered.returncode, recovered.stderr, list(host.vms.iterdir())) == (0, "", [])
 
@@ -141,7 +141,7 @@ def test_a_conversion_that_is_killed_costs_no_second_download(busy_host: ChainHo
     script = '#!/bin/sh\n[ "$1" = convert ] && exec sleep 60\nexec /usr/bin/qemu-img "$@"\n'
     (host.top / "tools" / "qemu-img").write_text(script)
     command = ["fetch", "noble", str(host.vms / "1"), "--format", "raw", "--json"]
-    assert host.run(*command, order="http", seconds=2).returncode == KILLED
+    host.kill_when_held_by("sleep", *command, order="http")
     assert still_running(host) == []
     done = host.run(*command, order="http", PATH=os.environ["PATH"])
     assert '"resumed": 3145728' in done.stdout, done.stderr
