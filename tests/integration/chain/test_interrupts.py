@@ -117,7 +117,7 @@ while ends < interrupts:
         assert vm.read_bytes()[: len(disk)] == disk
         dispatcher.remove(str(vm)).unwrap()
 # An interrupt between the opening of a file and the next step, or at the closing of files, leaves one or two open:
-# 31 of 6,900 did.
+# 6,900 left 31.
 leaked = len(os.listdir("/proc/self/fd")) - opened
 assert leaked <= 2 + ends / 10, leaked
 """
