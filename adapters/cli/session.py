@@ -150,12 +150,13 @@ class Session:
         return isinstance(pending, Success) and (intent := pending.unwrap()) is not None and intent.verb is Verb.FETCH
 
     def _hints_not_found(self, failure: ImageNotFound) -> list[str]:
+        remote, _ = split_reference(failure.reference, self.container.settings().remotes)
+        cloud = self._hints_cloud() if remote is None and "://" not in failure.reference else []
         if close := close_images(self.container, failure.reference):
             command = corrected({failure.reference: close[0]})
-            return [f"did you mean {' or '.join(close)}?", *([command] if command else [])]
-        remote, _ = split_reference(failure.reference, self.container.settings().remotes)
+            return [f"did you mean {' or '.join(close)}?", *([command] if command else []), *cloud]
         if failure.advice or not isinstance(self.container.catalog().remote(remote), ImageListing):
-            return []
+            return cloud
         if remote is not None:
             return [f"to list the images: lading catalog ls {remote}:"]
         hints = ["to list the images: lading catalog ls"]
@@ -164,13 +165,20 @@ class Session:
             hints = [
                 f"no remote is named {name}: [catalogs.{name}] configures one, lading config init writes an example"
             ]
-        # Other clients would have asked the cloud.
-        if self.container.settings().catalog.kind in {"file", "memory"}:
-            if cloud := os.environ.get("OS_CLOUD"):
-                hints.append(f"OS_CLOUD is set, but that cloud was not asked: --os-cloud {shlex.quote(cloud)} does")
-            elif os.environ.get("OS_AUTH_URL"):
-                hints.append("OS_AUTH_URL is set, but that cloud was not asked: LADING_CATALOG__KIND=glance does")
-        return hints
+        return [*hints, *cloud]
+
+    def _hints_cloud(self) -> list[str]:
+        """The way to the cloud of the environment, which other clients would have asked, where lading did not."""
+        from lading.adapters.config.settings import BUILT_IN_KINDS  # noqa: PLC0415 - see `container`
+
+        kind = self.container.settings().catalog.kind
+        if kind == "glance" or kind not in BUILT_IN_KINDS["catalog"]:  # a third party's may have asked it
+            return []
+        if cloud := os.environ.get("OS_CLOUD"):
+            return [f"OS_CLOUD is set, but that cloud was not asked: --os-cloud {shlex.quote(cloud)} does"]
+        if os.environ.get("OS_AUTH_URL"):
+            return ["OS_AUTH_URL is set, but that cloud was not asked: LADING_CATALOG__KIND=glance does"]
+        return []
 
 
 @contextmanager

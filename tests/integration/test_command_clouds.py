@@ -20,6 +20,12 @@ def test_an_image_not_found_says_which_cloud_was_not_asked(
     for command in (("fetch", "jammy", "vms/1"), ("explain", "jammy", "vms/1"), ("catalog", "show", "jammy")):
         failed = lading(*command, **variables)
         assert (failed.returncode, hint in failed.stderr) == (3, True), failed.stderr
+    close_one = lading("fetch", "nobel", "vms/1", **variables)
+    assert "did you mean noble?" in close_one.stderr
+    assert hint in close_one.stderr
+    of_urls = {**variables, "LADING_CATALOG__KIND": "url"}
+    assert hint in lading("fetch", "jammy", "vms/1", **of_urls).stderr
+    assert "cloud" not in lading("fetch", "http://127.0.0.1:1/jammy.img", "vms/1", **variables).stderr
     assert "cloud" not in lading("fetch", "jammy", "vms/1").stderr
     assert lading("fetch", "noble", "vms/1", **variables).stderr == ""
 
