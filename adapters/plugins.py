@@ -60,6 +60,7 @@ __all__ = [
     "remotes",
     "require_etcd",
     "require_inspection",
+    "third_parties",
     "third_party",
     "url_schemes",
 ]
@@ -101,6 +102,12 @@ def discover(group: str) -> Mapping[str, EntryPoint]:
 def origin(entry: EntryPoint) -> str:
     """The name and version of the entry point's distribution."""
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+
+
+def third_parties() -> Mapping[str, str]:
+    """The distributions of third parties' adapters, with their versions, by the package of their code."""
+    entries = (entry for group in (HANDLERS, *_PORTS) for entry in entry_points(group=group))
+    return {entry.module.partition(".")[0]: origin(entry) for entry in entries if not entry.value.startswith("lading.")}
 
 
 def available_handlers(

@@ -25,7 +25,7 @@ class Exit(IntEnum):
     DONE = 0
     """Success."""
     INTERNAL = 1
-    """A bug in lading."""
+    """A bug in lading, or in a third party's adapter."""
     USAGE = 2
     """A command, an option or a setting is wrong; also a setting in clouds.yaml."""
     IMAGE_NOT_FOUND = 3

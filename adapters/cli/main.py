@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -137,15 +138,26 @@ def _fail_unexpected(error: Exception) -> int:
         with suppress(OSError):
             for line in exception_lines(error):
                 click.echo(printable(masked(line), sys.stderr), err=True)
-    message = f"internal error, {type(error).__name__} in {_module_of(error)}: this is a bug in lading"
-    advice = "run the command again with -vv, and report the bug with what it prints"
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    owner = _owner_of(modules)
+    message = f"internal error, {type(error).__name__} in {modules[-1]}: this is a bug in {owner}"
+    advice = f"the same command with -vv prints what the developers of {owner.partition(' ')[0]} need"
     return _fail("internal_error", message, Exit.INTERNAL, advice)
 
 
-def _module_of(error: Exception) -> str:
-    """The name of the module that raised the exception."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return str(frames[-1].f_globals.get("__name__"))
+def _owner_of(modules: Sequence[str]) -> str:
+    """The distribution that has the bug: a third party's, if the last call of an adapter was of one, or else lading.
+
+    `modules`: of the calls, the outermost first.
+    """
+    packages = [module.partition(".")[0] for module in modules]
+    try:
+        from lading.adapters.plugins import third_parties  # noqa: PLC0415 - only a bug needs it
+
+        owners = {"lading": "lading", **third_parties()}
+    except Exception:  # noqa: BLE001 - the bug may be there
+        return "lading"
+    return next((owners[package] for package in reversed(packages) if package in owners), "lading")
 
 
 def _fail(kind: str, message: str, code: int, *more: str) -> int:

@@ -80,7 +80,8 @@ main()
     done = subprocess.run([sys.executable, "-c", program], cwd=host, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "internal error, ZeroDivisionError" in done.stderr
-    assert "run the command again with -vv" in done.stderr
+    assert "this is a bug in lading\n" in done.stderr
+    assert "with -vv prints what the developers of lading need" in done.stderr
     assert not done.stdout or json.loads(done.stdout)["error"] == "internal_error"
     assert bool(done.stdout) == ("--json" in arguments)
     assert ("Traceback" in done.stderr) == ("-vv" in arguments)
