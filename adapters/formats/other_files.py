@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 from zlib import crc32
 
-__all__ = ["PACKED", "OtherFile", "other_file"]
+__all__ = ["HTML", "PACKED", "OtherFile", "other_file"]
 
 
 class OtherFile(NamedTuple):
@@ -25,6 +25,7 @@ class OtherFile(NamedTuple):
 
 
 _PAGE: Final = "open its URL in a browser: the server wants a sign-in, reports an error, or leads to the image"
+HTML: Final = OtherFile("html", "an HTML page", _PAGE)
 _KINDS: Final = {
     each.name: each
     for each in (
@@ -39,7 +40,7 @@ _KINDS: Final = {
         OtherFile("rar", "a rar archive", "take the image out of it first: unrar x FILE"),
         OtherFile("tar", "a tar archive", "take the image out of it first: tar -xf FILE"),
         OtherFile("ova", "an OVA, which is a tar archive", "take the disk out of it first: tar -xf FILE"),
-        OtherFile("html", "an HTML page", _PAGE),
+        HTML,
         OtherFile("xml", "an XML document", _PAGE),
         OtherFile("lfs", "a Git LFS pointer", "fetch what it points to: git lfs pull"),
         OtherFile("annex", "a git-annex pointer", "fetch what it points to: git annex get FILE"),

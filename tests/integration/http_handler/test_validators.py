@@ -155,3 +155,23 @@ def test_without_a_digest_encoded_bytes_are_refused_at_once(server: FaultyServer
     assert "gzip" in str(refused)
     assert "hunter2" not in str(refused)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("told", ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml"])
+def test_without_a_digest_what_a_server_calls_a_page_is_refused(server: FaultyServer, target: Path, told: str) -> None:
+    """Its bytes may be like no page's: a form without a head, or text of two bytes for each character."""
+    sign_in = "<form action=/login>".encode("utf-16")
+    url = server.answer("/x", Reply(sign_in, headers=[("Content-Type", told)]))
+    image = replace(NO_DIGEST, size=None, disk_format=None)
+    for options in ({}, {"connections": 4}):
+        refused = fetch(target, url, image=image, **options).failure()
+        assert isinstance(refused, Mismatched)
+        assert "not a disk image: it is an HTML page" in str(refused)
+    assert not target.exists()
+
+
+def test_with_a_digest_the_name_of_its_type_does_not_matter(server: FaultyServer, target: Path) -> None:
+    url = server.answer("/x", Reply(DATA, headers=[("Content-Type", "text/html")]))
+    assert isinstance(fetch(target, url), Success)
+    declared = replace(NO_DIGEST, disk_format="html")
+    assert "HTML" not in str(fetch(target.with_name("2"), url, image=declared))
