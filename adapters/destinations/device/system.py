@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from lading.adapters.host.boot import boot_id
 
@@ -29,7 +30,8 @@ _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 def identity_of(number: int) -> str:
     """The device's identity: its own name where it has one, or else one that it has until the next restart.
 
-    A device's number, and its name in `/dev`, may be another one's after a restart.
+    A device's number, and its name in `/dev`, may be another one's after a restart. Where the host does not tell its
+    boots apart, a device without a name of its own has another identity each time.
     """
     return _identity(_folder(number))
 
@@ -52,8 +54,10 @@ def _identity(folder: Path) -> str:
             return f"{kind}:{value}"
     if file := _text(folder / "loop/backing_file"):
         return f"loop:{file}, from byte {_text(folder / 'loop/offset')}"
+    # Boots that are not known are not the same one.
+    boot = boot_id() or f"unknown ({uuid4()})"
     # diskseq grows with every disk that appears, until the next restart.
-    return f"{folder.name}, disk {_text(folder / 'diskseq')} since boot {boot_id()}"
+    return f"{folder.name}, disk {_text(folder / 'diskseq')} since boot {boot}"
 
 
 def _use(folder: Path, mounts: Mapping[str, str], swaps: frozenset[str]) -> str | None:
