@@ -12,7 +12,7 @@ from lading.adapters.destinations.device.device_writer import DeviceWriter, chec
 from lading.adapters.destinations.device.form import is_device
 from lading.adapters.destinations.device.notes import Notes
 from lading.adapters.destinations.device.recovery import recover
-from lading.adapters.destinations.device.staging import Peeked, Staged, is_plain, stage
+from lading.adapters.destinations.device.staging import Peeked, Staged, is_plain, require_room, stage
 from lading.adapters.destinations.device.target_state import (
     DeviceBytes,
     another_device,
@@ -117,7 +117,9 @@ class DeviceDestination:
                 end = _end(0, form, device, self._rules)
                 raw = replace(work, form=Form(form.format, end or None, member=form.member))
                 seen = source if isinstance(source, FileSource) else peeked
-                return plan + steps(raw, seen, self._rules, room=device.size)
+                further = steps(raw, seen, self._rules, room=device.size)
+                require_room(source, further.found, self._rules)
+                return plan + further.text
 
     @returning_refusals
     def remove(self, work: Work) -> None:

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from typing import Final, NamedTuple
 
 from lading.adapters.destinations.file.file_writer import FileWriter
-from lading.adapters.destinations.file.free_space import require_space
-from lading.adapters.destinations.file.steps import RAW_LIKE
+from lading.adapters.destinations.file.free_space import has_space, require_space
+from lading.adapters.destinations.file.steps import RAW_LIKE, Found
 from lading.adapters.destinations.file.unpacking import Content
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.source_audit import verdict
@@ -29,7 +29,7 @@ from lading.domain.refusals import Unavailable, Unsupported
 from lading.ports.association import Shipped
 from lading.ports.observer import NullObserver, report_step
 
-__all__ = ["Peeked", "Staged", "is_plain", "stage"]
+__all__ = ["Peeked", "Staged", "is_plain", "require_room", "stage"]
 
 _FOLDER: Final = "/var/tmp"  # noqa: S108 - the file has no name there
 """For large temporary files (Filesystem Hierarchy Standard, section 5.15); TMPDIR replaces it."""
@@ -100,6 +100,26 @@ def stage(work: Work, source: Source, head: bytes, audit: Audit, rules: Rules, r
     return staged
 
 
+def require_room(source: Source, found: Found, rules: Rules) -> None:
+    """Raises Refused where `stage` would, for lack of space, as far as the image's first bytes tell it."""
+    if found.layers:
+        return  # how large the disk in it is comes later
+    with system_errors(_folder(), "examined"):
+        if not isinstance(source, FileSource):
+            _require_space(source.required_space, rules)
+        elif found.format in qemu.CONVERTIBLE - RAW_LIKE and not _has_space(found.disk_size, rules):
+            _require_space(qemu.required_space(qemu.open_disk(source.descriptor, found.format)), rules)
+
+
+def _require_space(size: int | None, rules: Rules) -> None:
+    if rules.require_space:
+        require_space(size, _path())
+
+
+def _has_space(size: int | None, rules: Rules) -> bool:
+    return not rules.require_space or has_space(size, _path())
+
+
 def _stage(work: Work, source: Source, head: bytes, audit: Audit, rules: Rules, resources: ExitStack) -> Staged:
     packed_as = _packing(work, head, rules)
     if packed_as is not None:
@@ -117,8 +137,7 @@ def _stage(work: Work, source: Source, head: bytes, audit: Audit, rules: Rules, 
     image = qemu.open_disk(file.descriptor, found)
     rules.check_disk(image.size)
     target = _new_file(resources)
-    if rules.require_space:
-        require_space(qemu.required_space(image), os.path.join(_folder(), "disk"))
+    _require_space(qemu.required_space(image), rules)
     report_step(work.observer, "converting to raw")
     qemu.convert(image, target, "raw", lambda done: work.observer.progress(done, image.size))
     return Staged(_made_of(source, target), facts, shipped, qemu.converted_by())
@@ -130,8 +149,7 @@ def _received(work: Work, source: Source, audit: Audit, rules: Rules, resources:
         pipeline.run(source, (audit.take_strictly,), lambda done: work.observer.progress(done, source.size))
         return source
     target = _new_file(resources)
-    if rules.require_space:
-        require_space(source.required_space, os.path.join(_folder(), "disk"))
+    _require_space(source.required_space, rules)
     FileWriter(source, target, audit, work.observer, most=rules.max_size).stream()
     return FileSource(target)
 
@@ -188,6 +206,11 @@ def _made_of(source: Source, target: int) -> FileSource:
 
 def _folder() -> str:
     return os.environ.get("TMPDIR") or _FOLDER
+
+
+def _path() -> str:
+    """A path in the folder, for messages: the file itself has no name."""
+    return os.path.join(_folder(), "disk")
 
 
 def _new_file(resources: ExitStack) -> int:

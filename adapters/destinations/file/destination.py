@@ -4,12 +4,13 @@ import logging
 import os
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from lading.adapters.codec.sizes import size_text
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.device.destination import DeviceDestination
-from lading.adapters.destinations.file.free_space import require_space
+from lading.adapters.destinations.file.free_space import has_space, require_space
 from lading.adapters.destinations.file.local_copies import LocalCopy
 from lading.adapters.destinations.file.new_file import NoLateName
 from lading.adapters.destinations.file.notes import Notes
@@ -20,7 +21,8 @@ from lading.adapters.destinations.file.partial import (
 )
 from lading.adapters.destinations.file.recovery import recover
 from lading.adapters.destinations.file.relocation import move, remove
-from lading.adapters.destinations.file.steps import steps
+from lading.adapters.destinations.file.shaping import ALLOCATED
+from lading.adapters.destinations.file.steps import RAW_LIKE, Steps, steps
 from lading.adapters.destinations.file.target_state import check_target
 from lading.adapters.destinations.file.transfer import Transfer
 from lading.adapters.destinations.file.verification import report, verify
@@ -28,6 +30,7 @@ from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.single_flight import SingleFlight
 from lading.adapters.destinations.source_audit import audit_of, proven, signature_step
 from lading.adapters.formats.audit import Audit
+from lading.adapters.formats.conversion import qemu
 from lading.adapters.stream.errors import Refused, occupied, returning_refusals, system_errors, value_or_refuse
 from lading.adapters.stream.sources import FROM_START, FileSource, ResumePoint, Source
 from lading.adapters.stream.sparse import can_clone
@@ -98,12 +101,13 @@ class FileDestination:
             source = value_or_refuse(opener.probe() if opener.probe is not None else opener.open(FROM_START))
             plan, is_made = opener.plan_text(source.size), False
         with closing(source), system_errors(work.target, "examined"):
+            further = None
             if not is_made:
                 audit_of(work, source, self.rules, self.verified)
-                plan += signature_step(work, self.rules) + steps(work, source, self.rules)
-            if not (isinstance(source, FileSource) and can_clone(source.descriptor, os.path.dirname(work.target))):
-                # The fetch resumes from the partial data, or removes it first.
-                self._require_space(work, source, freed=part_blocks(self._part(work.target)))
+                further = steps(work, source, self.rules)
+                plan += signature_step(work, self.rules) + further.text
+            if self.rules.require_space:
+                self._require_space(work, source, further)
         return plan
 
     @returning_refusals
@@ -184,9 +188,33 @@ class FileDestination:
         host = self._locks.sharer(lock_name(target)) if isinstance(self._locks, SupportsSharing) else None
         return part_path(target, host)
 
-    def _require_space(self, work: Work, source: Source, *, freed: int = 0) -> None:
-        if self.rules.require_space:
-            require_space(source.required_space, work.target, freed=freed)
+    def _require_space(self, work: Work, source: Source, further: Steps | None) -> None:
+        """Raises Refused where the fetch would, for lack of space, as far as that is known before the first byte.
+
+        `further`: the steps that follow; None for a copy of another target.
+        """
+        form, target, freed = self.rules.form_of(work), work.target, part_blocks(self._part(work.target))
+        # The fetch resumes from the partial data, or removes it first.
+        require = partial(require_space, target=target, freed=freed)
+        file = source if isinstance(source, FileSource) else None
+        is_allocated = form.preallocation in ALLOCATED
+        unpacks, converts = bool(further and further.found.layers), bool(further and further.converts)
+        # What is made of a file of this host is made where that file is.
+        is_copied = file is None or not (unpacks or converts)
+        is_cloned = file is not None and not is_allocated and can_clone(file.descriptor, os.path.dirname(target))
+        if is_copied and not is_cloned:
+            require(source.required_space)
+        if unpacks:
+            require(work.image.content_size if work.image else None)
+        if further is None or not converts:
+            return
+        disk_size = further.found.disk_size
+        if is_allocated:
+            require(max(disk_size or 0, form.size or 0))
+        elif file is not None and not unpacks and not has_space(disk_size, target, freed=freed):
+            found = further.found.format
+            assert found is not None  # noqa: S101 - else nothing tells that it is converted
+            require(qemu.required_space(qemu.open_disk(file.descriptor, "raw" if found in RAW_LIKE else found)))
 
     def _write(self, work: Work, source: Source, method: str) -> Landing:
         """Makes the target of the source's bytes. Closes the source."""

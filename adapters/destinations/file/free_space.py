@@ -6,7 +6,7 @@ from lading.adapters.codec.sizes import size_text
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import TargetFull
 
-__all__ = ["free_space", "require_space"]
+__all__ = ["free_space", "has_space", "require_space"]
 
 
 def free_space(folder: str) -> int | None:
@@ -25,14 +25,25 @@ def require_space(size: int | None, target: str, *, freed: int = 0) -> None:
     `size` None: it is not known. `freed`: bytes that will be freed before the first byte is written.
     """
     folder = os.path.dirname(target)
-    free = free_space(folder)
-    if size is None or free is None or size <= free + freed:
+    free = _too_little(size, folder, freed)
+    if size is None or free is None:
         return
     raise Refused(
         TargetFull(
             f"too little free space for {target}",
             expected=f"{size_text(size)} free on the disk of {folder}",
-            found=size_text(free + freed),
+            found=size_text(free),
             advice="for an image that is mostly zeros, which take no space: [landing] require_space = false",
         )
     )
+
+
+def has_space(size: int | None, target: str, *, freed: int = 0) -> bool:
+    """Tells whether `require_space` would not refuse so many bytes. Raises OSError."""
+    return _too_little(size, os.path.dirname(target), freed) is None
+
+
+def _too_little(size: int | None, folder: str, freed: int) -> int | None:
+    """The free bytes where `size` bytes do not fit; None: they do, or it is not known."""
+    free = free_space(folder)
+    return None if size is None or free is None or size <= free + freed else free + freed

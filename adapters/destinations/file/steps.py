@@ -17,7 +17,17 @@ from lading.domain.handler import Work
 from lading.domain.refusals import Mismatched, Unsupported
 from lading.ports.form import AS_SHIPPED, Form
 
-__all__ = ["RAW_LIKE", "check_form", "check_gpt", "format_of", "must_convert", "steps", "whole_sectors"]
+__all__ = [
+    "RAW_LIKE",
+    "Found",
+    "Steps",
+    "check_form",
+    "check_gpt",
+    "format_of",
+    "must_convert",
+    "steps",
+    "whole_sectors",
+]
 
 RAW_LIKE: Final = frozenset({"raw", "iso", "luks"})
 """The formats whose bytes are the disk's."""
@@ -26,7 +36,7 @@ _TABLE: Final = 8192
 """Bytes at a disk's start that tell whether it has a GPT, for sectors of 512 or 4096 bytes."""
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """What the first bytes of an image tell."""
 
     layers: tuple[str, ...]
@@ -91,13 +101,23 @@ def check_gpt(form: Form, head: bytes | bytearray) -> None:
         raise Refused(Mismatched("its disk has no GPT, whose backup --fix-gpt could move"))
 
 
-def steps(work: Work, source: Source, rules: Rules, *, room: int | None = None) -> str:
-    """The steps for a preview: `, unpacks xz → qcow2 of 2.2 GiB, converts qcow2 to raw, grows to 20 GiB`.
+class Steps(NamedTuple):
+    """The steps from an image as shipped to its disk."""
 
-    Empty where the target gets the bytes as shipped. Reads the source's first mebibyte, and no more. `room`: bytes of
-    the largest disk that the target can hold; None: any. Raises Refused where the form cannot be had.
+    text: str
+    """For a preview: `, unpacks xz → qcow2 of 2.2 GiB, converts qcow2 to raw`; empty where there are none."""
+    found: Found
+    converts: bool
+    """As far as the first bytes tell it."""
+
+
+def steps(work: Work, source: Source, rules: Rules, *, room: int | None = None) -> Steps:
+    """The steps to the form that is wanted. Reads the source's first mebibyte, and no more.
+
+    `room`: bytes of the largest disk that the target can hold; None: any. Raises Refused where the form cannot be had.
     """
     form = rules.form_of(work)
+    converts = False
     found = _found(work, source, rules, form)
     disk = f" of {size_text(found.disk_size)}" if found.disk_size is not None else ""
     plan = [f"unpacks {' → '.join((*found.layers, found.format or 'a disk'))}{disk}"] if found.layers else []
@@ -108,7 +128,7 @@ def steps(work: Work, source: Source, rules: Rules, *, room: int | None = None) 
         if not found.layers and found.disk_size not in {None, source.size}:
             plan.append(f"a {found.format} disk{disk}")
         check_form(form, found.format, found.disk_size)
-        if must_convert(form, found.format, found.disk_size):
+        if converts := must_convert(form, found.format, found.disk_size):
             plan.append(f"converts {found.format} to {format_of(form, found.format)}")
         if found.layers or found.format not in RAW_LIKE or form.size is not None:
             rules.check_disk(max(found.disk_size or 0, form.size or 0))
@@ -116,15 +136,15 @@ def steps(work: Work, source: Source, rules: Rules, *, room: int | None = None) 
         raise Refused(device_too_small(work.target, found.disk_size, room))
     if form.size is not None and form.size != found.disk_size:
         plan.append(f"grows to {exact_size(form.size)}")
-    return "".join(f", {each}" for each in plan)
+    return Steps("".join(f", {each}" for each in plan), found, converts)
 
 
-def _found(work: Work, source: Source, rules: Rules, form: Form) -> _Found:
+def _found(work: Work, source: Source, rules: Rules, form: Form) -> Found:
     head = _Head(source.first_bytes(CHUNK) if isinstance(source, FileSource) else _first_bytes(source))
     packed_as = packing(head.data[:HEAD]) if rules.unpack else None
     if packed_as is None or is_kept_packed(work.image, packed_as):
         if form == AS_SHIPPED and work.image is not None and work.image.disk_format in RAW_LIKE:
-            return _Found((), None, None)  # and nothing is loaded that inspects
+            return Found((), None, None)  # and nothing is loaded that inspects
         return _inspected(head.data, source.size, (), rules, form)
     is_seekable = isinstance(source, FileSource)
     unpacked = Unpacked(source if is_seekable else head, Limits(rules.max_disk), form.member)
@@ -133,21 +153,21 @@ def _found(work: Work, source: Source, rules: Rules, form: Form) -> _Found:
     except Refused:
         if is_seekable:
             raise
-        return _Found((packed_as,), None, None)  # its first mebibyte does not suffice
+        return Found((packed_as,), None, None)  # its first mebibyte does not suffice
     return _inspected(data, work.image.content_size if work.image else None, unpacked.layers, rules, form)
 
 
-def _inspected(data: bytes, size: int | None, layers: tuple[str, ...], rules: Rules, form: Form) -> _Found:
+def _inspected(data: bytes, size: int | None, layers: tuple[str, ...], rules: Rules, form: Form) -> Found:
     if not rules.inspect:
-        return _Found(layers, None, None)
+        return Found(layers, None, None)
     inspection = Inspection()
     inspection.feed(data)
     found = inspection.disk_format()
     if found in RAW_LIKE:
         check_gpt(form, data)
     if found in RAW_LIKE:
-        return _Found(layers, found, size)
-    return _Found(layers, found, inspection.virtual_size(len(data)) if found in qemu.CONVERTIBLE else None)
+        return Found(layers, found, size)
+    return Found(layers, found, inspection.virtual_size(len(data)) if found in qemu.CONVERTIBLE else None)
 
 
 def _first_bytes(source: Chunks) -> bytes:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from lading.adapters.destinations.file.free_space import require_space
+from lading.adapters.destinations.file.free_space import has_space, require_space
 from lading.adapters.destinations.file.new_file import NewFile
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.partial import made_path
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.formats.audit import Audited
-from lading.adapters.stream.errors import Refused
 from lading.adapters.stream.safe_open import fingerprint
 from lading.domain.handler import Work
 from lading.ports.association import Shipped
@@ -65,11 +64,7 @@ class WorkFiles(ExitStack):
 
     def has_space(self, size: int) -> bool:
         """Tells whether `require_space` would not refuse so many bytes. Raises OSError."""
-        try:
-            self.require_space(size)
-        except Refused:
-            return False
-        return True
+        return not self._rules.require_space or has_space(size, self._work.target)
 
     def require_space(self, size: int | None) -> None:
         """Raises Refused when so many bytes do not fit, where the rules say so; None: it is not known."""

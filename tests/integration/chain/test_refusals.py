@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import os
 import random
 import subprocess
 from collections.abc import Sequence
@@ -195,3 +196,49 @@ def test_a_disk_that_gets_full_is_refused_and_it_works_when_there_is_room(
     if "size" not in options and "full" not in options:
         small_host.fetch("noble", *options.split(), order=order)
         small_host.assert_whole()
+
+
+@pytest.mark.parametrize("order", ["http", "file"])
+@pytest.mark.parametrize(
+    ("kind", "packing", "options", "room"),
+    [
+        ("raw", "", "--format raw --preallocation full", 5),
+        ("raw", "", f"--format raw --preallocation falloc --size {64 * MIB}", 7),
+        ("raw", "gz", f"--format raw --preallocation full --size {64 * MIB}", 7),
+        ("qcow2", "", f"--format raw --preallocation falloc --size {64 * MIB}", 7),
+        ("qcow2", "gz", f"--format qcow2 --preallocation full --size {64 * MIB}", 7),
+        ("raw", "gz", "", 3),
+    ],
+)
+def test_a_preview_ends_as_the_fetch_where_space_is_lacking(
+    small_host: ChainHost, order: str, kind: str, packing: str, options: str, room: int
+) -> None:
+    disk, image = small_host.top / "disk", small_host.top / "image"
+    disk.write_bytes(TEXT)
+    subprocess.run(["qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", disk, image], check=True)
+    shipped = image.read_bytes() if kind == "qcow2" else TEXT
+    small_host.add("noble", gzip.compress(shipped) if packing else shipped, content_size=len(shipped))
+    filler = fill(small_host.vms, but=room * MIB)
+    assert "free on the disk of" in small_host.refused("noble", *options.split(), order=order)
+    explained = small_host.run("explain", "noble", str(small_host.target), *options.split(), order=order)
+    assert explained.returncode == 11
+    assert "too little free space" in explained.stdout
+    filler.unlink()
+
+
+@pytest.mark.parametrize(("data", "code"), [(TEXT[: 2 * MIB], 0), (TEXT, 11)], ids=["fits", "too large"])
+@pytest.mark.parametrize(("shipped", "wanted"), [("raw", "qcow2"), ("qcow2", "raw")])
+def test_a_preview_of_a_conversion_counts_the_data_of_a_file(
+    small_host: ChainHost, data: bytes, code: int, shipped: str, wanted: str
+) -> None:
+    """A file of this host is converted where it is: the disk's data needs space, neither its holes nor the file."""
+    disk, image = small_host.top / "disk", small_host.top / "images" / "noble"
+    disk.write_bytes(data)
+    os.truncate(disk, 64 * MIB)
+    packed = ["-c"] if shipped == "qcow2" else []
+    small_host.add("noble", b"", size=None, os_hash_algo=None, os_hash_value=None)
+    subprocess.run(["qemu-img", "convert", *packed, "-f", "raw", "-O", shipped, disk, image], check=True)
+    fill(small_host.vms, but=4 * MIB)
+    for command in ("explain", "fetch"):
+        done = small_host.run(command, "noble", str(small_host.target), "--format", wanted)
+        assert done.returncode == code, (done.stdout, done.stderr)

@@ -12,9 +12,10 @@ import pytest
 from returns.result import Failure
 from tests.faulty_server import Reply
 from tests.integration.devices.host import DATA, MEBIBYTE, SIZE, Host, image_of, noise
+from tests.integration.test_full_disk import fill
 from tests.packages import needs
 
-from lading import Digest, Mismatched, TargetFailed, Unavailable, Unsupported
+from lading import Digest, Mismatched, TargetFailed, TargetFull, Unavailable, Unsupported
 from lading.adapters.destinations.file.destination import Rules
 from lading.adapters.formats.conversion import qemu
 from lading.ports.form import Form
@@ -158,6 +159,23 @@ def test_a_full_temporary_folder_is_named(host: Host, temporary_folder: Path, mo
     host.add(data, image=described(data))
     monkeypatch.setenv("TMPDIR", str(temporary_folder / "gone"))
     assert host.refusal().reason.startswith(f"{temporary_folder}/gone cannot be written")
+
+
+@pytest.mark.parametrize("is_served", [True, False], ids=["http", "file"])
+def test_a_preview_tells_that_the_temporary_folder_is_too_small(
+    host: Host, tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch, is_served: bool
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    fill(small_disk, but=MEBIBYTE)
+    data = qcow2_of(DISK, tmp_path)
+    if is_served:
+        host.serve(Reply(data), image=described(data, "qcow2"))
+    else:
+        host.add(data, image=described(data, "qcow2"))
+    refusal = host.refusal()
+    assert isinstance(refusal, TargetFull)
+    assert host.preview() == [str(Failure(refusal))]
+    assert host.is_untouched
 
 
 def test_a_converted_disk_fills_the_device(host: Host, tmp_path: Path) -> None:
