@@ -93,8 +93,9 @@ class ImageHandlers:
     def load_image_handlers(self, driver: object, names: Iterable[str] | None = None) -> None:
         """Load the named handlers in place of those loaded before. What is associated stays associated."""
         legacy = {name: partial(self._legacy, entry, driver) for name, entry in plugins.discover(GROUP).items()}
+        names = self._order if names is None else names
         # A configuration list may have None for a blank.
-        wanted = self._order if names is None else tuple(name for name in names if name is not None)
+        wanted = None if names is None else tuple(name for name in names if name is not None)
         handlers = load_handlers(wanted, {**self._own(), **legacy}).handlers
         dispatcher = Dispatcher(handlers, self._catalog, self._associations, by_cost=wanted is None)
         dispatcher.prepare()  # callers drive the handlers themselves

@@ -114,6 +114,13 @@ class TestLoadImageHandlers:
         handlers.load_image_handlers("driver", [None, "legacy"])  # type: ignore[list-item]  # what configurations have
         assert [type(legacy) for legacy in loaded_handlers(handlers)] == [ScriptedHandler]
 
+    def test_a_none_in_the_order_is_skipped(self, install: Install) -> None:
+        install(legacy=ScriptedHandler)
+        order = ["legacy", None]
+        handlers = ImageHandlers(Catalog(), MemoryAssociations(), order=order)  # type: ignore[arg-type]  # as above
+        handlers.load_image_handlers("driver")
+        assert [type(legacy) for legacy in loaded_handlers(handlers)] == [ScriptedHandler]
+
     def test_of_two_distributions_with_one_name_the_first_wins(
         self, install: Install, handlers: ImageHandlers, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
