@@ -1,5 +1,6 @@
 """Original API: which handlers take which locations, and how they are loaded."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from lading.adapters import nova
 from lading.adapters.catalogs.file import FileCatalog
 from lading.adapters.memory.associations import MemoryAssociations
 from lading.adapters.nova import ImageHandlers, NativeImageHandler
+from lading.adapters.nova.handlers import GROUP
 
 
 class TestMatchLocations:
@@ -121,15 +123,30 @@ class TestLoadImageHandlers:
         handlers.load_image_handlers("driver")
         assert [type(legacy) for legacy in loaded_handlers(handlers)] == [ScriptedHandler]
 
+    @pytest.mark.parametrize(("place", "used"), [(0, FileWritingHandler), (None, ScriptedHandler)])
     def test_of_two_distributions_with_one_name_the_first_wins(
-        self, install: Install, handlers: ImageHandlers, tmp_path: Path, caplog: pytest.LogCaptureFixture
+        self,
+        install: Install,
+        handlers: ImageHandlers,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        place: int | None,
+        used: type[ScriptedHandler],
     ) -> None:
         install(legacy=ScriptedHandler)
-        other = tmp_path / "site" / "other_handlers-1.dist-info"
-        other.mkdir()
+        other = tmp_path / "other" / "other_handlers-1.dist-info"
+        other.mkdir(parents=True)
         other.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: other-handlers\nVersion: 1\n")
-        other.joinpath("entry_points.txt").write_text("[nova.virt.image.handlers]\nlegacy = elsewhere:legacy\n")
+        value = f"{FileWritingHandler.__module__}:{FileWritingHandler.__name__}"
+        other.joinpath("entry_points.txt").write_text(f"[{GROUP}]\nlegacy = {value}\n")
+        path = [*sys.path]
+        path.insert(len(path) if place is None else place, str(other.parent))
+        monkeypatch.setattr(sys, "path", path)
         handlers.load_image_handlers("driver", ["legacy"])
+        assert [type(legacy) for legacy in loaded_handlers(handlers)] == [used]
+        ignored = value if place is None else "some_handlers:legacy"
+        assert f"{ignored} is not used" in caplog.text
         assert "has the name 'legacy' in nova.virt.image.handlers" in caplog.text
 
     def test_installed_handlers_get_the_catalog_of_the_program(
