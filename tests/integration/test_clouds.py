@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from keystoneauth1.session import Session
@@ -336,6 +337,20 @@ def test_a_second_try_is_told(server: FaultyServer, tmp_path: Path, caplog: pyte
     cloud(tmp_path, server.url(""))
     assert GlanceCatalog(lambda: connect_cloud("gold", network=DIRECT)).find("noble", ANONYMOUS).unwrap().id == "noble"
     assert f"waiting for Glance at http://127.0.0.1:{server.port}, try 2" in caplog.messages
+
+
+@pytest.mark.parametrize("retry_after", [0, 30])
+def test_a_retry_after_lengthens_the_backoff_and_never_shortens_it(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retry_after: int
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("lading.adapters.openstack.cloud.time", SimpleNamespace(sleep=waited.append))
+    server.answer("/v2/images/noble", busy(retry_after=retry_after))
+    cloud(tmp_path, server.url(""))
+    failure = GlanceCatalog(lambda: connect_cloud("gold", network=DIRECT)).find("noble", ANONYMOUS).failure()
+    assert "HTTP 503" in str(failure)
+    assert len(waited) == 4
+    assert all(seconds > 0 and seconds >= retry_after for seconds in waited)
 
 
 def test_a_server_that_takes_no_connection_is_given_up(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.faulty_server import BEFORE_THE_HEAD, RESET, STALL, FaultyServer, Reply, busy
@@ -136,6 +137,18 @@ def test_a_server_that_never_answers_is_asked_once_for_each_list(
     before = len(mirror.requests)
     assert found(make_catalog(stale_hours=1, first_byte_seconds=0.05)) == image
     assert len(mirror.requests) - before == 2
+
+
+@pytest.mark.parametrize("retry_after", [0, 30])
+def test_a_retry_after_lengthens_the_backoff_and_never_shortens_it(
+    mirror: FaultyServer, make_catalog: MakeCatalog, monkeypatch: pytest.MonkeyPatch, retry_after: int
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("lading.adapters.web.changing_documents.time", SimpleNamespace(sleep=waited.append))
+    fail(mirror, busy(retry_after=retry_after))
+    assert "HTTP 503" in str(failure(make_catalog()))
+    assert len(waited) == 2
+    assert all(seconds > 0 and seconds >= retry_after for seconds in waited)
 
 
 def test_a_server_that_refuses_is_not_away(mirror: FaultyServer, make_catalog: MakeCatalog) -> None:
