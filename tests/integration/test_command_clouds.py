@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.faulty_server import BEFORE_THE_HEAD, STALL, FaultyServer, Reply
 from tests.integration.conftest import Lading
 
 
@@ -45,3 +46,23 @@ def test_a_mistake_in_clouds_yaml_is_a_settings_error_for_every_command(lading: 
         told = json.loads(failed.stdout)
         assert (failed.returncode, told["error"]) == (2, "settings_error"), failed.stderr
         assert f"{host}/clouds.yaml: clouds.gold.auth.password: missing" in told["message"]
+
+
+def test_a_glance_that_never_begins_an_image_is_given_up(
+    lading: Lading, host: Path, faulty_server: FaultyServer
+) -> None:
+    image = {"id": "noble", "status": "active", "size": 5, "disk_format": "raw"}
+    faulty_server.answer("/v2/images/noble", Reply(json.dumps(image).encode()))
+    faulty_server.answer("/v2/images/noble/file", Reply(b"noble", after=BEFORE_THE_HEAD, then=STALL))
+    auth = f"{{endpoint: '{faulty_server.url('')}', token: t}}"
+    (host / "clouds.yaml").write_text(f"clouds: {{gold: {{auth_type: admin_token, auth: {auth}}}}}")
+    variables = {
+        "OS_CLIENT_CONFIG_FILE": f"{host}/clouds.yaml",
+        "LADING_CATALOG__KIND": "glance",
+        "LADING_CATALOG__CLOUD": "gold",
+        "LADING_CATALOG__FIRST_BYTE_SECONDS": "0.2",
+        "PYTHONWARNINGS": "ignore",
+    }
+    failed = lading("fetch", "noble", "vms/1", **variables)
+    assert "the server sent nothing for 0.2 seconds" in failed.stderr
+    assert failed.returncode == 4

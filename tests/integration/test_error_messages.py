@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.faulty_server import STALL, FaultyServer, Reply
+from tests.faulty_server import BEFORE_THE_HEAD, STALL, FaultyServer, Reply
 from tests.integration.conftest import Lading, record, tmpfs
 
 MEBIBYTE = 1 << 20
@@ -140,6 +140,13 @@ def test_a_server_that_cannot_be_reached(lading: Lading) -> None:
     failed = lading("fetch", "http://127.0.0.1:1/noble.img", "vms/1", "--unverified")
     assert failed.returncode == 7
     assert failed.stderr == "lading: http://127.0.0.1:1/noble.img: 127.0.0.1:1 cannot be reached: Connection refused\n"
+
+
+def test_a_server_that_never_begins(lading: Lading, host: Path, faulty_server: FaultyServer) -> None:
+    url = faulty_server.answer("/noble.img", Reply(DATA), Reply(DATA, after=BEFORE_THE_HEAD, then=STALL))
+    variables = {"LADING_HANDLERS__HTTP__FIRST_BYTE_SECONDS": "0.2"}
+    failed = lading("fetch", url, "vms/1", "--unverified", **variables)
+    assert "the server sent nothing for 0.2 seconds" in failed.stderr
 
 
 def begin(host: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:

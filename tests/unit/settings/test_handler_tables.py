@@ -14,7 +14,10 @@ from lading.adapters.config.table import Table
 from lading.adapters.handlers.file import FileHandlerSettings
 from lading.adapters.handlers.http import HttpHandlerSettings
 from lading.adapters.handlers.oci import OciHandlerSettings
+from lading.adapters.handlers.remote_settings import RemoteSettings
 from lading.adapters.handlers.s3 import S3HandlerSettings
+from lading.adapters.handlers.swift import SwiftHandlerSettings
+from lading.adapters.web.network import DIRECT
 from lading.ports.failures import SettingsError
 
 
@@ -69,6 +72,13 @@ def test_variables_say_what_http_may_reach() -> None:
     assert (read.allowed_ports, read.allowed_networks) == ((80, 8080), ("10.0.0.0/8", "::1"))
     tables = settings_of({}, LADING_HANDLERS__HTTP__ALLOWED_PORTS="").handlers.tables
     assert tables["http"].read(HttpHandlerSettings).allowed_ports == ()
+
+
+@pytest.mark.parametrize("kind", [HttpHandlerSettings, OciHandlerSettings, S3HandlerSettings, SwiftHandlerSettings])
+def test_the_time_limits_of_a_handlers_table_are_those_of_its_connections(kind: type[RemoteSettings]) -> None:
+    table = {"connect_seconds": 1.0, "stall_seconds": 2.0, "first_byte_seconds": 3.0}
+    options = Table(table, "handlers.mine").read(kind).http_options(DIRECT)
+    assert (options.connect_seconds, options.stall_seconds, options.first_byte_seconds) == (1.0, 2.0, 3.0)
 
 
 def test_a_blank_variable_is_none_where_there_may_be_nothing() -> None:
