@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -321,6 +322,16 @@ def test_a_proxy_that_refuses_is_told_in_its_words(tmp_path: Path) -> None:
 # Limits.
 
 
+@pytest.fixture
+def _no_endless_wait(server: FaultyServer) -> Iterator[None]:
+    """Ends a client's wait after a minute, for one that sets no limit itself."""
+    guard = threading.Timer(60, server.go_on)
+    guard.start()
+    yield
+    guard.cancel()
+    guard.join()
+
+
 def test_a_server_that_never_answers_is_given_up(server: FaultyServer, tmp_path: Path) -> None:
     server.answer("/v2/images/noble", Reply(b"", after=BEFORE_THE_HEAD, then=STALL))
     cloud(tmp_path, server.url(""))
@@ -328,6 +339,22 @@ def test_a_server_that_never_answers_is_given_up(server: FaultyServer, tmp_path:
     told = str(catalog.find("noble", ANONYMOUS).failure())
     assert "timed out; api_timeout in clouds.yaml, or OS_API_TIMEOUT, is how many seconds that may take" in told
     assert len(server.requests) <= 1
+
+
+@pytest.mark.usefixtures("_no_endless_wait")
+@pytest.mark.parametrize(
+    ("settings", "limits"), [("", Limits(5, 0.2)), (", api_timeout: 0.2", None)], ids=["limits", "api_timeout"]
+)
+def test_a_keystone_that_never_answers_is_given_up_and_named(
+    server: FaultyServer, tmp_path: Path, settings: str, limits: Limits | None
+) -> None:
+    url = server.answer("/v3/auth/tokens", Reply(b"", after=BEFORE_THE_HEAD, then=STALL))
+    sign_in = LOGIN.replace("http://127.0.0.1:1/v3", server.url("/v3"))
+    configure(tmp_path, f"clouds: {{gold: {{{sign_in}{settings}}}}}")
+    catalog = GlanceCatalog(lambda: connect_cloud("gold", network=DIRECT, limits=limits))
+    told = str(catalog.find("noble", ANONYMOUS).failure())
+    assert f"{url} timed out; api_timeout in clouds.yaml, or OS_API_TIMEOUT, is how many seconds that may take" in told
+    assert HIDDEN not in told
 
 
 def test_a_second_try_is_told(server: FaultyServer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
