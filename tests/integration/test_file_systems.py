@@ -192,6 +192,17 @@ def test_a_sparse_image_may_land_where_its_size_does_not_fit(small_disk: Path) -
     assert (small_disk / "vm").stat().st_blocks * 512 <= MEBIBYTE
 
 
+def test_a_sparse_file_needs_the_space_of_its_data_only(small_disk: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", small_disk / "vm"
+    image = sparse_disk(source)
+    handler = FileHandler([tmp_path], FileDestination(MemoryVerifiedFiles()))
+    assert isinstance(handler.preview(Work(str(target), image, Location(f"file://{source}"))), Success)
+    landing = fetch(handler, image, source, target)
+    assert (landing.size, landing.verified) == (64 * MEBIBYTE, True)
+    assert target.read_bytes() == source.read_bytes()
+    assert target.stat().st_blocks * 512 <= 4 * MEBIBYTE
+
+
 def test_a_clone_is_foreseen_where_a_copy_would_not_fit(reflinking: Path) -> None:
     source = reflinking / "large"
     with source.open("wb") as disk:
