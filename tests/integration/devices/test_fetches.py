@@ -12,13 +12,23 @@ from tests.integration.devices.host import DATA, MEBIBYTE, SIZE, Host, image_of,
 from tests.loop_devices import LoopDevice
 from tests.packages import needs
 
-from lading import HandlerRefused, Mismatched, StoreUnavailable, TargetFailed, TargetOccupied, Unsupported
+from lading import (
+    HandlerRefused,
+    Mismatched,
+    NoHandlerAvailable,
+    StoreUnavailable,
+    TargetFailed,
+    TargetOccupied,
+    Unavailable,
+    Unsupported,
+)
 from lading.adapters.destinations.device.form import is_device
 from lading.adapters.destinations.file.destination import Rules
 from lading.adapters.formats.hashing import content_algorithm
 from lading.domain.recovery import Outcome
 from lading.ports.association import State
 from lading.ports.form import Form
+from lading.ports.observer import NullObserver
 
 
 def test_the_device_holds_the_image_and_the_record_says_so(host: Host) -> None:
@@ -157,6 +167,21 @@ def test_an_image_without_a_digest_is_verified_against_what_was_written(host: Ho
     assert landing.digest is not None
     assert (landing.digest.algorithm, landing.verified) == (content_algorithm(), False)
     assert host.dispatcher.verify(host.target).unwrap().digest == landing.digest
+
+
+def test_a_file_that_changes_while_it_is_copied_is_refused(host: Host) -> None:
+    host.add(image=replace(image_of(DATA), digest=None))
+
+    class Writer(NullObserver):
+        def progress(self, done: int, total: int | None) -> None:
+            os.utime(host.folder / "noble", (0, 0))
+
+    failure = host.fetch(observer=Writer()).failure()
+    assert isinstance(failure, NoHandlerAvailable)
+    assert isinstance(failure.decisive, Unavailable)
+    assert "the file was changed while it was copied: it was written to" in failure.decisive.reason
+    assert not any(host.device.content(MEBIBYTE))
+    assert list(host.associations.list()) == []
 
 
 # Sizes.
