@@ -94,6 +94,22 @@ def test_what_had_come_is_kept_when_the_last_flush_is_interrupted(benches: Seque
     assert '"resumed": 1048576' in resumed.stdout
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+@pytest.mark.parametrize("name", ["fetch by http"])
+def test_a_fetch_is_complete_when_its_last_unlink_is_interrupted(
+    benches: Sequence[DiskRig], name: str, number: signal.Signals
+) -> None:
+    bench, scene = benches[0], SCENES[name]
+    bench.prepare(scene)
+    bench.disk.calls()
+    assert bench.run(scene, bench.disk.counted()).returncode == 0
+    [unlink] = [call for call in bench.disk.calls() if call.name == "unlinkat" and ".lading-part" in call.path]
+    bench.prepare(scene)
+    done = bench.run(scene, bench.disk.signal(number, unlink.number, unlink.number))
+    assert (done.returncode, "the fetch is complete" in done.stderr) == (128 + number, True), done.stderr
+    assert bench.state() == State({"vms/1": DATA}, ["vms/1"])
+
+
 @pytest.mark.parametrize("name", ["fetch --force"])
 def test_nothing_is_left_when_a_forced_fetch_is_interrupted(benches: Sequence[DiskRig], name: str) -> None:
     bench, scene = benches[0], SCENES[name]
