@@ -1,6 +1,7 @@
 """What is true of clones as targets, whichever step of the storage fails, and wherever the process is killed."""
 
 import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from itertools import product
 from typing import Final
 
 import pytest
-from returns.result import Failure, Success
+from returns.result import Failure, Result, Success
 from tests.memory_storage import DATA, Broken, Killed, MemoryStorage
 
 from lading import (
@@ -19,11 +20,14 @@ from lading import (
     Location,
     Mismatched,
     PartialData,
+    Refusal,
     TargetOccupied,
     Unavailable,
+    Unsupported,
     Work,
 )
 from lading.adapters.destinations.clone.destination import CloneDestination
+from lading.adapters.destinations.clone.target_state import part_of
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.memory.journal import MemoryJournal
@@ -225,6 +229,30 @@ def test_a_part_that_nothing_notes_is_not_touched() -> None:
     assert "exists, and lading has no record of it" in str(refused)
     assert world.recovered() == PartialData()
     assert world.own() == {foreign: f"{TARGET}.lading-part"}
+
+
+RESERVED: Final = part_of(TARGET)
+OPERATIONS: Final[dict[str, Callable[[CloneDestination, Work], Result[object, Refusal]]]] = {
+    "fetch": lambda clones, work: clones.fetch(work, OPENER),
+    "preview": lambda clones, work: clones.preview(work, OPENER),
+    "remove": lambda clones, work: clones.remove(work),
+    "move from it": lambda clones, work: clones.move(work, "mem:2"),
+    "move to it": lambda clones, work: clones.move(replace(work, target=TARGET), RESERVED),
+    "verify": lambda clones, work: clones.verify(work),
+    "report": lambda clones, work: clones.report(work),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_name_of_an_unfinished_clone_is_no_target(operation: str) -> None:
+    world = World(MemoryStorage(), is_occupied=True)
+    foreign = world.storage.put(RESERVED)
+    recorded = Association(RESERVED, "mem", IMAGE, world.work.location, NOW, identity=foreign)
+    work = replace(world.work, target=RESERVED, association=recorded)
+    refused = OPERATIONS[operation](world.clones, work).failure()
+    assert isinstance(refused, Unsupported)
+    assert refused.reason.startswith(f"{RESERVED} has a name that lading reserves")
+    assert world.own() == {world.old: TARGET, foreign: RESERVED}
 
 
 @pytest.mark.parametrize(("size", "exact", "is_present"), [(None, True, True), (5, True, False), (5, False, True)])

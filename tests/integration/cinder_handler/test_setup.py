@@ -14,6 +14,7 @@ from lading import Association, Location, Work
 from lading.adapters.catalogs.memory import MemoryCatalog
 from lading.adapters.codec.sizes import size_text
 from lading.adapters.config.table import Table
+from lading.adapters.destinations.clone.target_state import part_of
 from lading.adapters.destinations.file.destination import FileDestination
 from lading.adapters.handlers.cinder import attachments, names
 from lading.adapters.handlers.cinder import handler as cinder_module
@@ -101,6 +102,22 @@ def test_locations_that_name_no_volume_are_declined(handler: CinderHandler, work
 def test_targets_that_name_no_volume_are_declined(handler: CinderHandler, work: Work, target: str) -> None:
     assert isinstance(volume_target(target).failure(), Unsupported)
     assert isinstance(handler.fetch(replace(work, target=target)).failure(), Unsupported)
+
+
+def test_targets_with_the_name_of_an_unfinished_clone_are_declined(
+    cinder: StandIn, handler: CinderHandler, cloning: Work
+) -> None:
+    reserved = replace(cloning, target=part_of(cloning.target), force=True)
+    for refused in (
+        handler.fetch(reserved),
+        handler.preview(reserved),
+        handler.remove(reserved),
+        handler.move(reserved, "cinder:vm-2"),
+        handler.move(cloning, reserved.target),
+    ):
+        assert isinstance(refused.failure(), Unsupported)
+        assert str(refused.failure()).startswith("cinder:vm-1.lading-part has a name that lading reserves")
+    assert cinder.asked == []
 
 
 def test_a_mark_tells_whether_its_process_is_gone() -> None:

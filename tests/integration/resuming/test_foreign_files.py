@@ -5,12 +5,22 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final, get_args, get_type_hints
 
 import pytest
 from tests.integration.resuming.host import DATA, KEPT, Host
 
 from lading import HandlerRefused, NoHandlerAvailable, TargetFailed, TargetOccupied
+from lading.adapters.destinations.file.partial import made_path, part_path
 from lading.domain.recovery import Outcome
+
+PART: Final = part_path("vm")
+TEMPORARY: Final = (
+    PART,
+    part_path("vm", "host1"),
+    *(made_path(PART, kind) for kind in get_args(get_type_hints(made_path)["kind"])),
+)
+"""A temporary name of each kind."""
 
 
 def a_symlink(part: Path, victim: Path) -> None:
@@ -112,13 +122,15 @@ def test_a_temporary_file_of_a_running_process_is_not_touched(either: Host) -> N
     assert list(either.journal.list()) == []
 
 
-def test_a_target_with_the_name_of_a_temporary_file_is_refused(either: Host) -> None:
-    failure = either.fetch(either.part).failure()
+@pytest.mark.parametrize("name", TEMPORARY)
+def test_a_target_with_the_name_of_a_temporary_file_is_refused(either: Host, name: str) -> None:
+    reserved = either.folder / name
+    failure = either.fetch(reserved).failure()
     assert isinstance(failure, NoHandlerAvailable)
     assert isinstance(failure.decisive, TargetFailed)
     assert "choose another name" in str(failure.decisive)
     either.fetch().unwrap()
-    moved = either.dispatcher.move(str(either.target), str(either.part)).failure()
+    moved = either.dispatcher.move(str(either.target), str(reserved)).failure()
     assert isinstance(moved, HandlerRefused)
     assert either.target.read_bytes() == DATA
     assert os.listdir(either.folder) == [either.target.name]
