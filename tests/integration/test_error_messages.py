@@ -1,6 +1,7 @@
 """Errors as a person sees them: four lines at most, the decisive reason first, with a command that helps."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -140,6 +141,32 @@ def test_a_server_that_cannot_be_reached(lading: Lading) -> None:
     failed = lading("fetch", "http://127.0.0.1:1/noble.img", "vms/1", "--unverified")
     assert failed.returncode == 7
     assert failed.stderr == "lading: http://127.0.0.1:1/noble.img: 127.0.0.1:1 cannot be reached: Connection refused\n"
+
+
+@pytest.mark.parametrize("name", ["http", "oci", "s3", "swift"])
+def test_certificates_of_a_handler_that_cannot_be_read(lading: Lading, name: str) -> None:
+    told = f"[handlers.{name}] ca_file: /no/ca.pem cannot be read: No such file or directory"
+    listed = lading("handlers", "--json", **{f"LADING_HANDLERS__{name.upper()}__CA_FILE": "/no/ca.pem"})
+    [found] = [each for each in map(json.loads, listed.stdout.splitlines()) if each["name"] == name]
+    assert (found["state"], found["reason"]) == ("skipped", told)
+
+
+@pytest.mark.parametrize(("name", "scheme"), [("http", "https"), ("oci", "oci")])
+def test_certificates_for_a_catalog_that_cannot_be_read(lading: Lading, name: str, scheme: str) -> None:
+    told = f"[handlers.{name}] ca_file: /no/ca.pem cannot be read: No such file or directory"
+    variables = {f"LADING_HANDLERS__{name.upper()}__CA_FILE": "/no/ca.pem"}
+    failed = lading("fetch", f"{scheme}://127.0.0.1:1/noble", "vms/1", **variables)
+    assert (failed.returncode, failed.stderr.splitlines()) == (
+        2,
+        [f"lading: WARNING: handler {name} is skipped: {told}", f"lading: {told}"],
+    )
+
+
+def test_certificates_of_the_network_that_cannot_be_read(lading: Lading) -> None:
+    url = "https://127.0.0.1:1/noble.img"
+    failed = lading("fetch", url, "vms/1", "--unverified", LADING_NETWORK__CA_FILE="/no/ca.pem")
+    told = "LADING_NETWORK__CA_FILE: network.ca_file: /no/ca.pem cannot be read: No such file or directory"
+    assert failed.stderr == f"lading: {url}: {told}\n"
 
 
 def test_a_server_that_never_begins(lading: Lading, host: Path, faulty_server: FaultyServer) -> None:
