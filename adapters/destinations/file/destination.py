@@ -210,7 +210,7 @@ class FileDestination:
             return
         disk_size = further.found.disk_size
         if is_allocated:
-            require(max(disk_size or 0, form.size or 0))
+            require(max(disk_size or 0, form.size or 0), allocated=True)
         elif file is not None and not unpacks and not has_space(disk_size, target, freed=freed):
             found = further.found.format
             assert found is not None  # noqa: S101 - else nothing tells that it is converted

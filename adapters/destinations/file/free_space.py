@@ -1,12 +1,15 @@
 """Free space on a target's disk, before anything is written to it."""
 
 import os
+from typing import Final
 
 from lading.adapters.codec.sizes import size_text
 from lading.adapters.stream.errors import Refused
 from lading.domain.refusals import TargetFull
 
 __all__ = ["free_space", "has_space", "require_space"]
+
+_ADVICE: Final = "for an image that is mostly zeros, which take no space: [landing] require_space = false"
 
 
 def free_space(folder: str) -> int | None:
@@ -19,10 +22,11 @@ def free_space(folder: str) -> int | None:
     return (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) * disk.f_frsize if disk.f_blocks else None
 
 
-def require_space(size: int | None, target: str, *, freed: int = 0) -> None:
+def require_space(size: int | None, target: str, *, freed: int = 0, allocated: bool = False) -> None:
     """Raises Refused when `size` bytes do not fit on the target's disk, and OSError. Quotas are not considered.
 
-    `size` None: it is not known. `freed`: bytes that will be freed before the first byte is written.
+    `size` None: it is not known. `freed`: bytes that will be freed before the first byte is written. `allocated`: zeros
+    take space too.
     """
     folder = os.path.dirname(target)
     free = _too_little(size, folder, freed)
@@ -33,7 +37,7 @@ def require_space(size: int | None, target: str, *, freed: int = 0) -> None:
             f"too little free space for {target}",
             expected=f"{size_text(size)} free on the disk of {folder}",
             found=size_text(free),
-            advice="for an image that is mostly zeros, which take no space: [landing] require_space = false",
+            advice="" if allocated else _ADVICE,
         )
     )
 

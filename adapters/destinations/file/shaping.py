@@ -75,7 +75,7 @@ class Shaping:
         new = self._files.new_file("made")
         is_allocated = self.form.preallocation in ALLOCATED
         if is_allocated:
-            self._files.require_space(max(image.size, self.form.size or 0))
+            self._files.require_space(max(image.size, self.form.size or 0), allocated=True)
         elif not self._files.has_space(image.size):
             self._files.require_space(qemu.required_space(image))
         write_back = WriteBack(new.descriptor)

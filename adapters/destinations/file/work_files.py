@@ -66,10 +66,10 @@ class WorkFiles(ExitStack):
         """Tells whether `require_space` would not refuse so many bytes. Raises OSError."""
         return not self._rules.require_space or has_space(size, self._work.target)
 
-    def require_space(self, size: int | None) -> None:
-        """Raises Refused when so many bytes do not fit, where the rules say so; None: it is not known."""
+    def require_space(self, size: int | None, *, allocated: bool = False) -> None:
+        """Raises Refused when so many bytes do not fit, where the rules say so; see `free_space.require_space`."""
         if self._rules.require_space:
-            require_space(size, self._work.target)
+            require_space(size, self._work.target, allocated=allocated)
 
     def reached(self, total: int) -> Callable[[int], None]:
         """Reports the progress of a step that has so many bytes."""

@@ -139,7 +139,7 @@ def test_a_file_that_changes_while_it_is_converted_is_refused(
     convert = qemu.convert
 
     def changing(*arguments: Any, **options: Any) -> qemu.Disk:  # noqa: ANN401 - those of `convert`
-        os.utime(host.folder / "noble")
+        os.utime(host.folder / "noble", (0, 0))
         return convert(*arguments, **options)
 
     monkeypatch.setattr(qemu, "convert", changing)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faulty_server import BEFORE_THE_HEAD, RESET, FaultyServer, Reply, busy, redirect
+from tests.faulty_server import FaultyServer, Reply, redirect
 from tests.integration.streams.conftest import MakeCatalog, serve
 from tests.openpgp import Key, Keys
 from tests.streams import INCUS, INDEX, UBUNTU, UBUNTU_LIST, digest, incus_tree, index, signed, ubuntu_tree
@@ -20,7 +20,6 @@ from lading.ports.image import Image
 
 OLDER = {**UBUNTU, "updated": "Sat, 31 Oct 2026 10:00:00 +0000"}
 NOBLE = "server/releases/noble/release-20261101/ubuntu-24.04-amd64.img"
-OUTAGES = [Reply(after=BEFORE_THE_HEAD, then=RESET), busy(503, retry_after=0), busy(500, retry_after=0)]
 
 
 def found(catalog: SimplestreamsCatalog, reference: str = "noble") -> Image:
