@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -56,11 +56,11 @@ __all__ = [
     "check_kind",
     "discover",
     "origin",
+    "owner_of",
     "policies",
     "remotes",
     "require_etcd",
     "require_inspection",
-    "third_parties",
     "third_party",
     "url_schemes",
 ]
@@ -104,10 +104,22 @@ def origin(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
 
 
-def third_parties() -> Mapping[str, str]:
-    """The distributions of third parties' adapters, with their versions, by the package of their code."""
+def owner_of(modules: Sequence[str]) -> str:
+    """The distribution of the last call whose code is lading's or a third party's adapter's; `lading` where none is.
+
+    `modules`: of the calls, the outermost first. A third party's distribution has its version.
+    """
     entries = (entry for group in (HANDLERS, *_PORTS) for entry in entry_points(group=group))
-    return {entry.module.partition(".")[0]: origin(entry) for entry in entries if not entry.value.startswith("lading.")}
+    found = {entry.module: origin(entry) for entry in entries if not entry.value.startswith("lading.")}
+    packages: dict[str, set[str]] = {}
+    for module, distribution in found.items():
+        packages.setdefault(module.partition(".")[0], set()).add(distribution)
+    # Several distributions may share a namespace.
+    own = {package: only for package, (only, *more) in packages.items() if not more}
+    owners = {"lading": "lading", **own, **found}
+    parts = (module.split(".") for module in reversed(modules))
+    names = (".".join(each[:count]) for each in parts for count in range(len(each), 0, -1))
+    return next((owners[name] for name in names if name in owners), "lading")
 
 
 def available_handlers(

@@ -146,18 +146,13 @@ def _fail_unexpected(error: Exception) -> int:
 
 
 def _owner_of(modules: Sequence[str]) -> str:
-    """The distribution that has the bug: a third party's, if the last call of an adapter was of one, or else lading.
-
-    `modules`: of the calls, the outermost first.
-    """
-    packages = [module.partition(".")[0] for module in modules]
+    """The distribution that has the bug. `modules`: of the calls, the outermost first."""
     try:
-        from lading.adapters.plugins import third_parties  # noqa: PLC0415 - only a bug needs it
+        from lading.adapters.plugins import owner_of  # noqa: PLC0415 - only a bug needs it
 
-        owners = {"lading": "lading", **third_parties()}
+        return owner_of(modules)
     except Exception:  # noqa: BLE001 - the bug may be there
         return "lading"
-    return next((owners[package] for package in reversed(packages) if package in owners), "lading")
 
 
 def _fail(kind: str, message: str, code: int, *more: str) -> int:

@@ -4,9 +4,10 @@ from lading.adapters.destinations.file.local_copies import LocalCopy
 from lading.adapters.destinations.rules import Rules
 from lading.adapters.destinations.versions import known_digest
 from lading.adapters.formats.audit import Audit, Audited, size_mismatch
+from lading.adapters.formats.other_files import CALLED_HTML
 from lading.adapters.signatures.checks import check_of, trusted_by
 from lading.adapters.stream.errors import Refused, value_or_refuse
-from lading.adapters.stream.sources import FileSource, Source, version_of
+from lading.adapters.stream.sources import FileSource, Source, SupportsPageHint, version_of
 from lading.domain.handler import Work
 from lading.domain.refusals import Forbidden, Unavailable
 from lading.ports.verified_files import VerifiedFiles
@@ -23,6 +24,8 @@ def audit_of(work: Work, source: Source, rules: Rules, verified: VerifiedFiles) 
     audit = value_or_refuse(Audit.of(work.image, verify=rules.verify, inspect=rules.inspect))
     audit.most = rules.max_disk
     is_promised = audit.expected_digest is not None or (work.image is not None and work.image.content_digest)
+    if not (rules.verify and is_promised) and isinstance(source, SupportsPageHint) and source.is_called_page:
+        audit.suppose(CALLED_HTML)
     if not rules.allow_unverified and not is_promised:
         raise Refused(Forbidden("the catalog has no digest of it, and landing.allow_unverified is false"))
     audit.signature = check_of(work.image, rules.certificates)

@@ -142,6 +142,11 @@ class Audit:
         """All bytes are needed: for their digest, or for their signature."""
         return self._hash is not None or self.signature is not None
 
+    def suppose(self, other: OtherFile) -> None:
+        """Takes the bytes for such a file where no format is recognized. Call it before the first bytes."""
+        if self._inspection is not None:
+            self._inspection.suppose(other)
+
     def ignore_format(self) -> None:
         """Leaves the format unchecked from here on: the bytes are packed, and the disk in them has its own audit."""
         self._checks_format = False

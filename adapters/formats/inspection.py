@@ -40,6 +40,7 @@ class Inspection:
         self._block = bytearray()
         self._findings: Findings | None = None
         self._other: OtherFile | None = None
+        self._supposed: OtherFile | None = None
         self._inspectors_are_done = False
         self._waits_for_footer = footer
         self._end = b""
@@ -54,6 +55,10 @@ class Inspection:
     def needs_only_the_footer(self) -> bool:
         """Only the last sector is missing, which `feed_end` takes."""
         return self._inspectors_are_done and self._waits_for_footer
+
+    def suppose(self, other: OtherFile) -> None:
+        """Takes the bytes for such a file where no format is recognized. Call it before the first bytes."""
+        self._supposed = other
 
     def prepare(self) -> None:
         """Loads the inspectors before the first bytes come."""
@@ -138,7 +143,7 @@ class Inspection:
     def _look(self, block: bytes) -> None:
         self.prepare()
         if self._findings is None:
-            self._findings, self._other = examine(block), other_file(block)
+            self._findings, self._other = examine(block), other_file(block) or self._supposed
         waiting = [each for each in self._inspectors or () if not each.is_done]
         for each in waiting:
             each.eat(block)

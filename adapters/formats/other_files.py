@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 from zlib import crc32
 
-__all__ = ["HTML", "PACKED", "OtherFile", "other_file"]
+__all__ = ["CALLED_HTML", "PACKED", "OtherFile", "other_file"]
 
 
 class OtherFile(NamedTuple):
@@ -25,7 +25,6 @@ class OtherFile(NamedTuple):
 
 
 _PAGE: Final = "open its URL in a browser: the server wants a sign-in, reports an error, or leads to the image"
-HTML: Final = OtherFile("html", "an HTML page", _PAGE)
 _KINDS: Final = {
     each.name: each
     for each in (
@@ -40,12 +39,13 @@ _KINDS: Final = {
         OtherFile("rar", "a rar archive", "take the image out of it first: unrar x FILE"),
         OtherFile("tar", "a tar archive", "take the image out of it first: tar -xf FILE"),
         OtherFile("ova", "an OVA, which is a tar archive", "take the disk out of it first: tar -xf FILE"),
-        HTML,
+        OtherFile("html", "an HTML page", _PAGE),
         OtherFile("xml", "an XML document", _PAGE),
         OtherFile("lfs", "a Git LFS pointer", "fetch what it points to: git lfs pull"),
         OtherFile("annex", "a git-annex pointer", "fetch what it points to: git annex get FILE"),
     )
 }
+CALLED_HTML: Final = _KINDS["html"]._replace(description="an HTML page, as its server says")
 PACKED: Final = frozenset({"gz", "bz2", "xz", "zst", "lz4", "lz", "zip", "7z", "rar", "tar", "ova"})
 """The kinds that contain another file."""
 

@@ -8,8 +8,6 @@ from returns.result import Failure, Result, Success
 
 from lading.adapters.destinations.destination import SourceOpener
 from lading.adapters.destinations.file.destination import FileDestination
-from lading.adapters.formats.inspection import not_a_disk
-from lading.adapters.formats.other_files import HTML
 from lading.adapters.handlers.base import SourceHandler
 from lading.adapters.stream.errors import Refused, unavailable
 from lading.adapters.stream.pipeline import SourceBroken
@@ -19,15 +17,12 @@ from lading.adapters.web.mirrors import Mirrors
 from lading.adapters.web.remote import RemoteSource
 from lading.domain.handler import Landing, Work
 from lading.domain.refusals import Mismatched, Refusal, Unavailable, Unsupported
-from lading.ports.image import Image
 from lading.ports.location import Location
 
 __all__ = ["RemoteHandler"]
 
 _MOST_MIRRORS: Final = 8
 """The most locations that one attempt reads from. Each location has its own attempt, however many there are."""
-_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
-"""Content-Types of web pages: a sign-in, or an error that is answered with 200."""
 
 
 class RemoteHandler(SourceHandler):
@@ -48,7 +43,6 @@ class RemoteHandler(SourceHandler):
         """`connections`: the most for one image at a time. `first_wait`: seconds before the first retry."""
         super().__init__(files)
         self._verifies = files.rules.verify
-        self._inspects = files.rules.inspect
         self._options = options
         self._connections = connections
         self._first_wait = first_wait
@@ -76,13 +70,6 @@ class RemoteHandler(SourceHandler):
     def origin(self, location: Location) -> Origin:
         """The URL to request for a location. Raises ValueError; its message shows no credentials."""
         return Origin.of(location.url, trusted=location.trusted)
-
-    def may_be_page(self, image: Image | None) -> bool:
-        """Tells whether a web page could land as this image: no digest decides, and it is not declared as one."""
-        if image is None:
-            return self._inspects
-        has_digest = image.expected_digest is not None or image.content_digest is not None
-        return self._inspects and image.disk_format != HTML.name and not (self._verifies and has_digest)
 
     def advice(self, failure: SourceBroken) -> str:
         """The advice for a failure of the server; empty where there is none."""
@@ -155,9 +142,6 @@ class _Reading:
         except SourceBroken as failure:
             source.close()
             return Failure(replace(unavailable(failure), advice=self._handler.advice(failure)))
-        if mirrors.media_type in _PAGES and self._handler.may_be_page(image):
-            source.close()
-            return Failure(not_a_disk(HTML))
         mirrors.retries = True
         if not is_last and self.digest_decides:
             mirrors.add(self._other_origins(location))

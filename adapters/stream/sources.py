@@ -24,6 +24,7 @@ __all__ = [
     "Source",
     "StreamSource",
     "SupportsIdentity",
+    "SupportsPageHint",
     "source_from",
     "version_of",
 ]
@@ -74,6 +75,16 @@ class SupportsIdentity(Protocol):
     @property
     def identity(self) -> str | None:
         """The identity of a `StoredVersion`; None where these bytes may change."""
+        ...
+
+
+@runtime_checkable
+class SupportsPageHint(Protocol):
+    """A source whose server says what the bytes are."""
+
+    @property
+    def is_called_page(self) -> bool:
+        """The server calls them a web page: a sign-in, or an error that is answered with 200."""
         ...
 
 

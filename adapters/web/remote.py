@@ -19,6 +19,8 @@ _FAST: Final = 150 << 20
 _TRIAL: Final = 8 << 20
 """Bytes, or else `_TRIAL_SECONDS`, after which the speed is judged."""
 _TRIAL_SECONDS: Final = 2.0
+_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
+"""Content-Types of web pages."""
 
 
 class RemoteStream:
@@ -82,6 +84,10 @@ class RemoteSource:
     @property
     def required_space(self) -> int | None:
         return None if self.size is None else self.size - self.start
+
+    @property
+    def is_called_page(self) -> bool:
+        return self._mirrors.media_type in _PAGES
 
     def chunks(self, free: Callable[[], bytearray]) -> Iterator[Chunk]:
         offset = self.start

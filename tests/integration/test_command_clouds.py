@@ -16,7 +16,7 @@ from tests.integration.conftest import Lading
     ],
 )
 def test_an_image_not_found_says_which_cloud_was_not_asked(
-    lading: Lading, noble: Path, variables: dict[str, str], hint: str
+    lading: Lading, noble: Path, faulty_server: FaultyServer, variables: dict[str, str], hint: str
 ) -> None:
     for command in (("fetch", "jammy", "vms/1"), ("explain", "jammy", "vms/1"), ("catalog", "show", "jammy")):
         failed = lading(*command, **variables)
@@ -26,7 +26,8 @@ def test_an_image_not_found_says_which_cloud_was_not_asked(
     assert hint in close_one.stderr
     of_urls = {**variables, "LADING_CATALOG__KIND": "url"}
     assert hint in lading("fetch", "jammy", "vms/1", **of_urls).stderr
-    assert "cloud" not in lading("fetch", "http://127.0.0.1:1/jammy.img", "vms/1", **variables).stderr
+    missing = lading("fetch", faulty_server.answer("/jammy.img", Reply(status=404)), "vms/1", **variables)
+    assert (missing.returncode, "cloud" in missing.stderr) == (3, False), missing.stderr
     assert "cloud" not in lading("fetch", "jammy", "vms/1").stderr
     assert lading("fetch", "noble", "vms/1", **variables).stderr == ""
 

@@ -1,4 +1,4 @@
-"""Which of several distributions' adapters with one name is used."""
+"""Which of several distributions' adapters with one name is used, and whose a bug is."""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lading.adapters.nova.handlers import GROUP
-from lading.adapters.plugins import CATALOGS, HANDLERS, discover
+from lading.adapters.plugins import CATALOGS, HANDLERS, discover, owner_of
 
 Install = Callable[..., None]
 OWN, STRANGERS = "lading.adapters.handlers.file:FileHandler", "stranger:Handler"
@@ -68,3 +68,14 @@ def test_a_value_used_twice_is_no_warning(install: Install, caplog: pytest.LogCa
     install(HANDLERS, STRANGERS, STRANGERS)
     assert discover(HANDLERS)["carrier"].value == STRANGERS
     assert caplog.messages == []
+
+
+def test_a_bug_is_of_the_distribution_whose_code_ran_last(install: Install) -> None:
+    install(HANDLERS, "acme.catalogs.glance:Catalog", "acme.locks:Locks", "solo.adapters:Handler")
+    assert owner_of(["lading.adapters.cli.main", "acme.catalogs.glance", "json.decoder"]) == "some-0 1"
+    assert owner_of(["lading.adapters.cli.main", "acme.locks.files"]) == "some-1 1"
+    assert owner_of(["lading.adapters.cli.main", "solo.network", "urllib3"]) == "some-2 1"
+    # Nothing tells whose of the two the shared package is.
+    assert owner_of(["lading.adapters.cli.main", "acme.common"]) == "lading"
+    assert owner_of(["lading.adapters.cli.main", "acme.locks", "lading.domain.fetches"]) == "lading"
+    assert owner_of(["__main__"]) == "lading"

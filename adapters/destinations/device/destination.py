@@ -12,7 +12,7 @@ from lading.adapters.destinations.device.device_writer import DeviceWriter, chec
 from lading.adapters.destinations.device.form import is_device
 from lading.adapters.destinations.device.notes import Notes
 from lading.adapters.destinations.device.recovery import recover
-from lading.adapters.destinations.device.staging import Peeked, Staged, is_plain, require_room, stage
+from lading.adapters.destinations.device.staging import Peeked, Staged, is_plain, require_staging_space, stage
 from lading.adapters.destinations.device.target_state import (
     DeviceBytes,
     another_device,
@@ -118,7 +118,7 @@ class DeviceDestination:
                 raw = replace(work, form=Form(form.format, end or None, member=form.member))
                 seen = source if isinstance(source, FileSource) else peeked
                 further = steps(raw, seen, self._rules, room=device.size)
-                require_room(source, further.found, self._rules)
+                require_staging_space(source, further.found, self._rules)
                 return plan + further.text
 
     @returning_refusals

@@ -29,7 +29,7 @@ from lading.domain.refusals import Unavailable, Unsupported
 from lading.ports.association import Shipped
 from lading.ports.observer import NullObserver, report_step
 
-__all__ = ["Peeked", "Staged", "is_plain", "require_room", "stage"]
+__all__ = ["Peeked", "Staged", "is_plain", "require_staging_space", "stage"]
 
 _FOLDER: Final = "/var/tmp"  # noqa: S108 - the file has no name there
 """For large temporary files (Filesystem Hierarchy Standard, section 5.15); TMPDIR replaces it."""
@@ -100,7 +100,7 @@ def stage(work: Work, source: Source, head: bytes, audit: Audit, rules: Rules, r
     return staged
 
 
-def require_room(source: Source, found: Found, rules: Rules) -> None:
+def require_staging_space(source: Source, found: Found, rules: Rules) -> None:
     """Raises Refused where `stage` would, for lack of space, as far as the image's first bytes tell it."""
     if found.layers:
         return  # how large the disk in it is comes later

@@ -24,6 +24,8 @@ _NAMES: Final = (
     ("cid", "device/cid"),
 )
 """Where sysfs has a name that a device keeps after a restart, the best first."""
+_UNKNOWN_BOOT: Final = f"unknown to process {uuid4()}"
+"""Instead of the id of a boot that is not known: another process may have run before a restart."""
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
@@ -31,7 +33,7 @@ def identity_of(number: int) -> str:
     """The device's identity: its own name where it has one, or else one that it has until the next restart.
 
     A device's number, and its name in `/dev`, may be another one's after a restart. Where the host does not tell its
-    boots apart, a device without a name of its own has another identity each time.
+    boots apart, a device without a name of its own has this identity until the end of the process.
     """
     return _identity(_folder(number))
 
@@ -54,8 +56,7 @@ def _identity(folder: Path) -> str:
             return f"{kind}:{value}"
     if file := _text(folder / "loop/backing_file"):
         return f"loop:{file}, from byte {_text(folder / 'loop/offset')}"
-    # Boots that are not known are not the same one.
-    boot = boot_id() or f"unknown ({uuid4()})"
+    boot = boot_id() or _UNKNOWN_BOOT
     # diskseq grows with every disk that appears, until the next restart.
     return f"{folder.name}, disk {_text(folder / 'diskseq')} since boot {boot}"
 

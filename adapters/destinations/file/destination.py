@@ -193,8 +193,8 @@ class FileDestination:
 
         `further`: the steps that follow; None for a copy of another target.
         """
-        form, target, freed = self.rules.form_of(work), work.target, part_blocks(self._part(work.target))
-        # The fetch resumes from the partial data, or removes it first.
+        form, target = self.rules.form_of(work), work.target
+        freed = part_blocks(self._part(target))  # the fetch resumes from the partial data, or removes it first
         require = partial(require_space, target=target, freed=freed)
         file = source if isinstance(source, FileSource) else None
         is_allocated = form.preallocation in ALLOCATED
@@ -203,7 +203,7 @@ class FileDestination:
         is_copied = file is None or not (unpacks or converts)
         is_cloned = file is not None and not is_allocated and can_clone(file.descriptor, os.path.dirname(target))
         if is_copied and not is_cloned:
-            require(source.required_space)
+            require(source.required_space, allocated=is_allocated)
         if unpacks:
             require(work.image.content_size if work.image else None)
         if further is None or not converts:

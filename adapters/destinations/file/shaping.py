@@ -58,6 +58,11 @@ class Shaping:
         """The disk may change within its file."""
         return self.form.size is not None or self.form.fix_gpt
 
+    @property
+    def is_allocated(self) -> bool:
+        """All of the disk takes space."""
+        return self.form.preallocation in ALLOCATED
+
     def must_convert(self, disk: Disk) -> bool:
         """Tells whether the disk needs another file. Raises Refused where its form cannot be had."""
         found, has = disk.audited.format, disk.audited.virtual_size
@@ -73,8 +78,7 @@ class Shaping:
         image = qemu.open_disk(descriptor, "raw" if found in RAW_LIKE else found)
         self._rules.check_disk(image.size)
         new = self._files.new_file("made")
-        is_allocated = self.form.preallocation in ALLOCATED
-        if is_allocated:
+        if self.is_allocated:
             self._files.require_space(max(image.size, self.form.size or 0), allocated=True)
         elif not self._files.has_space(image.size):
             self._files.require_space(qemu.required_space(image))
@@ -125,7 +129,7 @@ class Shaping:
 
     def allocate(self, disk: Disk) -> None:
         """Takes the space of the file's holes, where the form says so."""
-        if self.form.preallocation in ALLOCATED:
+        if self.is_allocated:
             report_step(self._work.observer, "allocating")
             os.posix_fallocate(disk.descriptor, 0, os.fstat(disk.descriptor).st_size)
 

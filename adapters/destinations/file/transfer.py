@@ -12,7 +12,7 @@ from lading.adapters.destinations.file.file_writer import FileWriter, in_backgro
 from lading.adapters.destinations.file.new_file import NewFile
 from lading.adapters.destinations.file.notes import Notes
 from lading.adapters.destinations.file.partial import drop_made, drop_part, is_strong, kept_bytes, noted_part
-from lading.adapters.destinations.file.shaping import ALLOCATED, Shaping, require_unchanged
+from lading.adapters.destinations.file.shaping import Shaping, require_unchanged
 from lading.adapters.destinations.file.target_state import use_of
 from lading.adapters.destinations.file.unpacking import Content, Unpacking
 from lading.adapters.destinations.file.work_files import Disk, WorkFiles
@@ -137,7 +137,7 @@ class Transfer:
 
     def _stream(self, source: Source, audit: Audit, method: str) -> Disk:
         """Downloads the image to the temporary file, from which a fetch can resume, and unpacks it meanwhile."""
-        self._files.require_space(source.required_space)
+        self._files.require_space(source.required_space, allocated=self._shaping.is_allocated)
         work = self._work
         named = self._notes.are_kept
         is_identified = is_strong(source.validator) and boot_id() is not None
@@ -263,7 +263,7 @@ class Transfer:
         )
         writer = FileWriter(source, new.descriptor, audit, self._work.observer, most=self._rules.max_size)
         # Shared blocks take further space when a guest writes to them.
-        if self._shaping.form.preallocation not in ALLOCATED and clone(source.descriptor, new.descriptor):
+        if not self._shaping.is_allocated and clone(source.descriptor, new.descriptor):
             method = "reflink"
             if self._trust_known(source, audit):
                 writer.inspect()
@@ -272,7 +272,7 @@ class Transfer:
                 writer.read_back()
                 self._remember(source, audit)
         else:
-            self._files.require_space(source.required_space)
+            self._files.require_space(source.required_space, allocated=self._shaping.is_allocated)
             if audit.is_hashing:
                 writer.stream()
             else:

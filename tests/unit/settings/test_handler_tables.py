@@ -75,7 +75,7 @@ def test_variables_say_what_http_may_reach() -> None:
 
 
 @pytest.mark.parametrize("kind", [HttpHandlerSettings, OciHandlerSettings, S3HandlerSettings, SwiftHandlerSettings])
-def test_the_time_limits_of_a_handlers_table_are_those_of_its_connections(kind: type[RemoteSettings]) -> None:
+def test_the_limits_of_a_table_are_those_of_its_connections(kind: type[RemoteSettings]) -> None:
     table = {"connect_seconds": 1.0, "stall_seconds": 2.0, "first_byte_seconds": 3.0}
     options = Table(table, "handlers.mine").read(kind).http_options(DIRECT)
     assert (options.connect_seconds, options.stall_seconds, options.first_byte_seconds) == (1.0, 2.0, 3.0)
