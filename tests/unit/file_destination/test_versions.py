@@ -16,7 +16,7 @@ from lading.adapters.stream.sources import StreamSource
 from lading.ports.verified_files import StoredVersion
 
 VERSION = StoredVersion("mem:1@2", len(DATA))
-OTHER = DATA[:-1] + b"!"
+OTHER = DATA[:-1] + bytes([DATA[-1] ^ 1])
 """Whatever is read passes for the version's bytes: a test sees by these whether they were hashed."""
 
 
