@@ -155,7 +155,7 @@ def test_a_device_is_known_by_what_a_restart_does_not_change() -> None:
 
 
 @pytest.mark.usefixtures("sysfs")
-def test_where_the_boot_is_unknown_a_device_is_another_one_for_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_boot_is_known_to_one_process_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "boot_id", lambda: None)
     program = "from lading.adapters.destinations.device import system; print(system._UNKNOWN_BOOT)"
     other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
